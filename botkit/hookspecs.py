@@ -1,0 +1,184 @@
+"""Every hook of botkit. The docstrings are the documentation: ``botkit plugins --hooks`` prints them.
+
+A plugin is a Python module (or a package's entry point of the group ``botkit``) with functions marked ``@hookimpl``:
+
+    from botkit import Strategy, hookimpl
+
+    class Mine(Strategy): ...
+
+    @hookimpl
+    def botkit_register_strategies(register):
+        register("mine", Mine)
+
+The hooks named ``botkit_*`` are called while a bot is put together. The hooks named ``on_*`` are its events: every
+``on_*`` method of a strategy implements one, and a plugin may wrap them with ``@hookimpl(wrapper=True)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from botkit.model.events import Balance, Bar, Connection, Fill, OrderBook, Ticker, Timer, Trade
+from botkit.model.extension import (
+    Exchange,
+    ExchangeFacts,
+    FeeModel,
+    LatencyModel,
+    Notifier,
+    Options,
+    QueueModel,
+    ReportSection,
+    RiskRule,
+    TapeFormat,
+    hookspec,
+)
+from botkit.model.orders import Order
+
+if TYPE_CHECKING:
+    import click
+    from botkit.engine.strategy import Strategy
+
+
+class Register(Protocol):
+    """Offers something under a name that configurations use. A name that is taken is an error."""
+
+    def __call__(self, name: str, thing: Any, /) -> None: ...
+
+
+# -- putting a bot together -------------------------------------------------------------------------------------------
+
+
+@hookspec
+def botkit_register_strategies(register: Callable[[str, type[Strategy]], None]) -> None:
+    """Offer strategies: ``register("sma_cross", SmaCross)``. A configuration names one under ``use:``."""
+
+
+@hookspec
+def botkit_register_exchanges(register: Callable[[str, Exchange], None]) -> None:
+    """Offer exchanges: ``register("bitopro", BitoPro())``. A configuration names one under ``exchange:``."""
+
+
+@hookspec
+def botkit_register_fee_models(
+    register: Callable[[str, Callable[[Options, ExchangeFacts], FeeModel]], None],
+) -> None:
+    """Offer fee models: ``register("rank", factory)``; ``factory(options, facts)`` makes one for an account.
+
+    A configuration chooses one with ``fees: {model: NAME, ...}``.
+    """
+
+
+@hookspec
+def botkit_register_latency_models(register: Callable[[str, Callable[[Options, int], LatencyModel]], None]) -> None:
+    """Offer latency models: ``register("constant", factory)``; ``factory(options, seed)`` makes one.
+
+    A configuration chooses one with ``latency: {model: NAME, ...}``.
+    """
+
+
+@hookspec
+def botkit_register_fill_models(register: Callable[[str, Callable[[Options], QueueModel]], None]) -> None:
+    """Offer readings of the queue: ``register("queue", factory)``.
+
+    A configuration chooses one with ``fills: {model: NAME}``.
+    """
+
+
+@hookspec
+def botkit_register_risk_rules(register: Callable[[str, Callable[[Any], RiskRule]], None]) -> None:
+    """Offer risk rules: ``register("max_order_value", factory)``.
+
+    The name is the key under ``risk:`` of a bot or a strategy, and ``factory(value)`` gets what stands there. It
+    raises ValueError with a sentence when the value is of no use.
+    """
+
+
+@hookspec
+def botkit_register_tape_formats(register: Callable[[str, TapeFormat], None]) -> None:
+    """Offer formats of recorded data: ``register("frames", BitoProFrames())``."""
+
+
+@hookspec
+def botkit_register_notifiers(register: Callable[[str, Callable[[Options], Notifier]], None]) -> None:
+    """Offer ways to tell the user: ``register("apprise", factory)``; a configuration lists them under ``notify:``."""
+
+
+@hookspec
+def botkit_add_commands(group: click.Group) -> None:
+    """Add commands to the ``botkit`` command line: ``group.add_command(...)``."""
+
+
+@hookspec
+def botkit_report_sections(result: Any) -> list[ReportSection]:
+    """Add sections to the report of a backtest; ``result`` is a `botkit.backtest.results.BacktestResult`."""
+    return []
+
+
+@hookspec
+def botkit_metrics(snapshot: dict[str, float]) -> dict[str, float]:
+    """Add figures to the metrics of a running bot. ``snapshot`` holds botkit's own; return those to add."""
+    return {}
+
+
+# -- events of a bot: implemented by strategies, wrapped by plugins ---------------------------------------------------
+
+
+@hookspec
+def on_start() -> None:
+    """The bot starts: subscribe, set timers, look at the position. Market data has not begun yet."""
+
+
+@hookspec
+def on_trade(trade: Trade) -> None:
+    """A public trade of a pair that the strategy subscribed to with ``subscribe_trades``."""
+
+
+@hookspec
+def on_book(book: OrderBook) -> None:
+    """A new order book of a pair that the strategy subscribed to with ``subscribe_book``."""
+
+
+@hookspec
+def on_ticker(ticker: Ticker) -> None:
+    """New 24-hour figures of a pair that the strategy subscribed to with ``subscribe_ticker``."""
+
+
+@hookspec
+def on_bar(bar: Bar) -> None:
+    """A bar has ended, in a series that the strategy subscribed to with ``subscribe_bars``."""
+
+
+@hookspec
+def on_order(order: Order) -> None:
+    """One of the strategy's orders changed its state."""
+
+
+@hookspec
+def on_fill(fill: Fill) -> None:
+    """Part or all of one of the strategy's orders was executed. Position and balance already include it."""
+
+
+@hookspec
+def on_balance(balance: Balance) -> None:
+    """What the strategy has of a currency changed."""
+
+
+@hookspec
+def on_timer(timer: Timer) -> None:
+    """A timer that the strategy set with ``set_timer`` rang."""
+
+
+@hookspec
+def on_connection(connection: Connection) -> None:
+    """A stream was connected, lost, or brought up to date again."""
+
+
+@hookspec
+def on_params(changed: dict[str, Any]) -> None:
+    """Parameters declared live were changed while running; ``changed`` maps names to new values, already set."""
+
+
+@hookspec
+def on_stop() -> None:
+    """The bot stops. Orders asked for here are still sent."""

@@ -1,0 +1,74 @@
+"""Time as botkit knows it: an integer of nanoseconds since 1970-01-01 UTC.
+
+Integers, because a float of seconds cannot hold a nanosecond of this century, and because equal inputs must give
+equal decisions on any machine. Nothing in ``model``, ``engine`` or ``sim`` reads a clock: ``now`` is an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, tzinfo
+from typing import Protocol, TypeAlias
+
+Nanos: TypeAlias = int
+
+NS_PER_US: Nanos = 1_000
+NS_PER_MS: Nanos = 1_000_000
+NS_PER_S: Nanos = 1_000_000_000
+NS_PER_MINUTE: Nanos = 60 * NS_PER_S
+NS_PER_HOUR: Nanos = 60 * NS_PER_MINUTE
+NS_PER_DAY: Nanos = 24 * NS_PER_HOUR
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+
+
+class Clock(Protocol):
+    """Where a driver reads the time. The real one, an emulator's scaled one, or one a test moves by hand."""
+
+    def now(self) -> Nanos:
+        """The time of day, in nanoseconds since the epoch, UTC."""
+        ...
+
+
+def to_datetime(time: Nanos, zone: tzinfo = UTC) -> datetime:
+    """The moment as a datetime in ``zone``; digits below a microsecond are dropped."""
+    seconds, rest = divmod(time, NS_PER_S)
+    # timestamp() arithmetic on floats loses microseconds; divmod on integers does not
+    return datetime.fromtimestamp(seconds, zone).replace(microsecond=rest // NS_PER_US)
+
+
+def from_datetime(moment: datetime) -> Nanos:
+    """Nanoseconds since the epoch of an aware datetime; a naive one is refused, since it could mean any hour."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone; add one, such as +08:00 or Z")
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * NS_PER_US
+
+
+def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
+    """Read an ISO 8601 date or time; one without an offset is read in ``zone``.
+
+    Raises ValueError that shows the text and what is accepted.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not a time; write a date such as 2025-01-31 or a time such as 2025-01-31T09:00"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return from_datetime(moment)
+
+
+def is_date_only(text: str) -> bool:
+    """True for ``2025-01-31``, which as an end of a range means the whole day."""
+    return _DATE_ONLY.match(text.strip()) is not None
+
+
+def format_time(time: Nanos, zone: tzinfo = UTC) -> str:
+    """ISO 8601 with milliseconds, such as ``2025-01-31T01:00:00.000Z``."""
+    moment = to_datetime(time, zone)
+    text = moment.isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text

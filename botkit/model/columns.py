@@ -1,0 +1,111 @@
+"""Recorded market data as columns: numpy arrays of equal length, one row an event, in order of receive time.
+
+Integers (ticks, lots, nanoseconds) are the truth; floats are derived from them where a strategy reads. ``received`` is
+the tape's axis: when the recorder learned of the row, and the time at which a backtest matches against it and delivers
+it. ``time`` is the exchange's own stamp and only puts trades into bars.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from botkit.model.pairs import Pair
+
+IntArray: TypeAlias = npt.NDArray[np.int64]
+SideArray: TypeAlias = npt.NDArray[np.int8]
+
+
+class TradeColumns(msgspec.Struct, frozen=True):
+    """Public trades. ``side`` is +1 where the taker bought, -1 where it sold, 0 where the source does not say."""
+
+    kind: ClassVar[str] = "trades"
+    pair: Pair
+    received: IntArray
+    time: IntArray
+    ticks: IntArray
+    lots: IntArray
+    side: SideArray
+
+    def __len__(self) -> int:
+        return len(self.received)
+
+    def rows(self, start: int, stop: int) -> TradeColumns:
+        """Rows ``start`` to ``stop`` as views."""
+        cut = slice(start, stop)
+        return TradeColumns(
+            self.pair, self.received[cut], self.time[cut], self.ticks[cut], self.lots[cut], self.side[cut]
+        )
+
+
+class BookColumns(msgspec.Struct, frozen=True):
+    """Book snapshots: arrays of shape (rows, depth), best level first, absent levels with 0 lots and 0 ticks."""
+
+    kind: ClassVar[str] = "books"
+    pair: Pair
+    received: IntArray
+    time: IntArray
+    bid_ticks: IntArray
+    bid_lots: IntArray
+    ask_ticks: IntArray
+    ask_lots: IntArray
+
+    def __len__(self) -> int:
+        return len(self.received)
+
+    @property
+    def depth(self) -> int:
+        """Levels a side that a row can hold."""
+        return int(self.bid_ticks.shape[1])
+
+    def rows(self, start: int, stop: int) -> BookColumns:
+        """Rows ``start`` to ``stop`` as views."""
+        cut = slice(start, stop)
+        return BookColumns(
+            self.pair,
+            self.received[cut],
+            self.time[cut],
+            self.bid_ticks[cut],
+            self.bid_lots[cut],
+            self.ask_ticks[cut],
+            self.ask_lots[cut],
+        )
+
+
+class CandleColumns(msgspec.Struct, frozen=True):
+    """Finished candles. ``time`` is the start of the bucket and ``received`` its end (plus the source's delay)."""
+
+    kind: ClassVar[str] = "candles"
+    pair: Pair
+    resolution: str
+    received: IntArray
+    time: IntArray
+    open: IntArray  # ticks, like the next three
+    high: IntArray
+    low: IntArray
+    close: IntArray
+    lots: IntArray
+
+    def __len__(self) -> int:
+        return len(self.received)
+
+    def rows(self, start: int, stop: int) -> CandleColumns:
+        """Rows ``start`` to ``stop`` as views."""
+        cut = slice(start, stop)
+        return CandleColumns(
+            self.pair,
+            self.resolution,
+            self.received[cut],
+            self.time[cut],
+            self.open[cut],
+            self.high[cut],
+            self.low[cut],
+            self.close[cut],
+            self.lots[cut],
+        )
+
+
+MarketColumns: TypeAlias = TradeColumns | BookColumns | CandleColumns

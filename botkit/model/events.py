@@ -1,0 +1,344 @@
+"""What happens: small immutable values that the exchange, real or simulated, tells the bot.
+
+Market events (`Trade`, `OrderBook`, `Ticker`, `Candle`) and account events (`OrderReport`, `TradeReport`,
+`BalanceReport`, `Connection`) go into ``Engine.turn``; strategies see `Trade`, `OrderBook`, `Ticker`, `Bar`, `Fill`,
+`Balance`, `Timer` and `Connection`.
+
+Figures a strategy reads are floats in base or quote currency; ``.exact`` holds the same names as Decimals. Account
+events carry integers (ticks, lots, units of 1e-8), since money is exact. ``time`` is the exchange's own stamp in
+nanoseconds; when the bot learned of an event is the ``now`` of its turn.
+"""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.money import from_units
+from botkit.model.orders import Condition, Order, OrderType, Side
+from botkit.model.pairs import Pair
+
+
+def _decimal(value: float, decimals: int) -> Decimal:
+    # the float came from an integer of 10^-decimals, so rounding there gives that integer back exactly
+    return Decimal(round(value * 10**decimals)).scaleb(-decimals)
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    """A public trade. ``side`` is the taker's side, or None where the source does not say."""
+
+    pair: Pair
+    time: Nanos
+    price: float
+    amount: float
+    side: Side | None = None
+
+    @property
+    def exact(self) -> Any:
+        """price and amount as Decimals."""
+        rules = self.pair.rules
+        return SimpleNamespace(
+            price=_decimal(self.price, rules.price_decimals), amount=_decimal(self.amount, rules.amount_decimals)
+        )
+
+
+class Level(msgspec.Struct, frozen=True, gc=False):
+    """One price level of an order book."""
+
+    price: float
+    amount: float
+
+
+class OrderBook(msgspec.Struct, frozen=True):
+    """A full snapshot of the best levels; bids from the highest price down, asks from the lowest up.
+
+    Held as integers: ``bid_levels`` and ``ask_levels`` are tuples of (ticks, lots).
+    """
+
+    pair: Pair
+    time: Nanos
+    bid_levels: tuple[tuple[int, int], ...]
+    ask_levels: tuple[tuple[int, int], ...]
+
+    @property
+    def bids(self) -> tuple[Level, ...]:
+        """Bid levels, best first."""
+        rules = self.pair.rules
+        return tuple(Level(rules.price(t), rules.amount(a)) for t, a in self.bid_levels)
+
+    @property
+    def asks(self) -> tuple[Level, ...]:
+        """Ask levels, best first."""
+        rules = self.pair.rules
+        return tuple(Level(rules.price(t), rules.amount(a)) for t, a in self.ask_levels)
+
+    @property
+    def best_bid(self) -> float | None:
+        """Highest bid price, or None on an empty side."""
+        return self.pair.rules.price(self.bid_levels[0][0]) if self.bid_levels else None
+
+    @property
+    def best_ask(self) -> float | None:
+        """Lowest ask price, or None on an empty side."""
+        return self.pair.rules.price(self.ask_levels[0][0]) if self.ask_levels else None
+
+    @property
+    def mid(self) -> float | None:
+        """Halfway between best bid and best ask, or None while a side is empty."""
+        if not self.bid_levels or not self.ask_levels:
+            return None
+        return (self.bid_levels[0][0] + self.ask_levels[0][0]) / (2 * 10**self.pair.rules.price_decimals)
+
+    @property
+    def spread_bps(self) -> float | None:
+        """Best ask less best bid, in basis points of the mid, or None while a side is empty."""
+        if not self.bid_levels or not self.ask_levels:
+            return None
+        bid, ask = self.bid_levels[0][0], self.ask_levels[0][0]
+        return 20_000 * (ask - bid) / (ask + bid)
+
+    @property
+    def exact(self) -> Any:
+        """bids, asks, best_bid, best_ask and mid as Decimals."""
+        rules = self.pair.rules
+
+        def levels(side: tuple[tuple[int, int], ...]) -> tuple[SimpleNamespace, ...]:
+            return tuple(SimpleNamespace(price=rules.exact_price(t), amount=rules.exact_amount(a)) for t, a in side)
+
+        bids, asks = levels(self.bid_levels), levels(self.ask_levels)
+        best_bid, best_ask = (bids[0].price if bids else None), (asks[0].price if asks else None)
+        mid = (bids[0].price + asks[0].price) / 2 if bids and asks else None
+        return SimpleNamespace(bids=bids, asks=asks, best_bid=best_bid, best_ask=best_ask, mid=mid)
+
+
+class Ticker(msgspec.Struct, frozen=True, gc=False):
+    """24-hour figures of a pair. ``change_pct`` is in percent; ``is_buyer``: the last trade's taker bought."""
+
+    pair: Pair
+    time: Nanos
+    last_price: float
+    high: float
+    low: float
+    volume: float
+    change_pct: float
+    is_buyer: bool
+
+    @property
+    def exact(self) -> Any:
+        """last_price, high, low and volume as Decimals."""
+        rules = self.pair.rules
+        return SimpleNamespace(
+            last_price=_decimal(self.last_price, rules.price_decimals),
+            high=_decimal(self.high, rules.price_decimals),
+            low=_decimal(self.low, rules.price_decimals),
+            volume=_decimal(self.volume, rules.amount_decimals),
+        )
+
+
+class Candle(msgspec.Struct, frozen=True, gc=False):
+    """A finished candle as the source tells it, learned of at its end. Strategies see it as a `Bar`."""
+
+    pair: Pair
+    resolution: str
+    time: Nanos  # start of the bucket
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class Bar(msgspec.Struct, frozen=True, gc=False):
+    """A finished bar. ``time`` is the start of its bucket; ``volume`` is in base currency.
+
+    ``empty`` marks an interval without trades: flat at the last close, volume 0, live and in a backtest alike.
+    """
+
+    pair: Pair
+    time: Nanos
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    resolution: str = "1m"
+    empty: bool = False
+
+    @property
+    def exact(self) -> Any:
+        """open, high, low, close and volume as Decimals."""
+        rules = self.pair.rules
+        prices = {
+            name: _decimal(getattr(self, name), rules.price_decimals) for name in ("open", "high", "low", "close")
+        }
+        return SimpleNamespace(**prices, volume=_decimal(self.volume, rules.amount_decimals))
+
+
+class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The exchange's own row of one of the account's orders, from a stream or from a listing.
+
+    ``status`` is the exchange's code (`botkit.model.orders.STATUS_STATES`). ``original_lots`` of a market buy means
+    nothing before it is final (Q12), so only ``executed_lots`` and ``executed_units`` (quote) are used.
+    """
+
+    pair: Pair
+    order_id: str
+    client_id: int | None
+    side: Side
+    type: OrderType
+    status: int
+    price_ticks: int
+    original_lots: int
+    executed_lots: int
+    executed_units: int
+    stop_ticks: int = 0
+    condition: Condition | None = None
+    post_only: bool = False
+    created: Nanos = 0
+    updated: Nanos = 0
+
+
+class TradeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of one of the account's orders. ``fee_currency`` is derived from the side, never from feeSymbol.
+
+    ``trade_id`` identifies it within its source only: the stream's matchID is not the listing's tradeId.
+    """
+
+    pair: Pair
+    order_id: str
+    trade_id: str
+    side: Side
+    price_ticks: int
+    lots: int
+    fee_units: int
+    fee_currency: str
+    is_maker: bool
+    time: Nanos
+
+
+class BalanceReport(msgspec.Struct, frozen=True):
+    """Balances of the account that changed: currency -> (total units, available units).
+
+    ``snapshot`` marks a full list, in which a currency that is missing has nothing.
+    """
+
+    balances: dict[str, tuple[int, int]]
+    snapshot: bool = False
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True):
+    """Part or all of one of a strategy's orders was executed.
+
+    ``value`` is price x amount in quote currency; ``fee`` is in ``fee_currency``. Keyed by (order, ``executed_lots``),
+    the cumulative executed amount after this fill.
+    """
+
+    order: Order
+    pair: Pair
+    side: Side
+    time: Nanos
+    price_ticks: int
+    lots: int
+    value_units: int
+    fee_units: int
+    fee_currency: str
+    is_maker: bool
+    executed_lots: int
+
+    @property
+    def price(self) -> float:
+        """Price of the execution in quote currency."""
+        return self.pair.rules.price(self.price_ticks)
+
+    @property
+    def amount(self) -> float:
+        """Executed amount in base currency."""
+        return self.pair.rules.amount(self.lots)
+
+    @property
+    def value(self) -> float:
+        """price x amount in quote currency."""
+        return self.value_units / 10**8
+
+    @property
+    def fee(self) -> float:
+        """The fee, in ``fee_currency``."""
+        return self.fee_units / 10**8
+
+    @property
+    def exact(self) -> Any:
+        """price, amount, value and fee as Decimals."""
+        rules = self.pair.rules
+        return SimpleNamespace(
+            price=rules.exact_price(self.price_ticks),
+            amount=rules.exact_amount(self.lots),
+            value=from_units(self.value_units),
+            fee=from_units(self.fee_units),
+        )
+
+
+class Balance(msgspec.Struct, frozen=True, gc=False):
+    """What a strategy has of one currency: ``available`` to spend, ``locked`` in its orders, and their sum."""
+
+    currency: str
+    available_units: int
+    locked_units: int
+
+    @property
+    def available(self) -> float:
+        """What can be spent now."""
+        return self.available_units / 10**8
+
+    @property
+    def locked(self) -> float:
+        """What stands behind open, queued and unknown orders."""
+        return self.locked_units / 10**8
+
+    @property
+    def total(self) -> float:
+        """available + locked."""
+        return (self.available_units + self.locked_units) / 10**8
+
+    @property
+    def exact(self) -> Any:
+        """available, locked and total as Decimals."""
+        return SimpleNamespace(
+            available=from_units(self.available_units),
+            locked=from_units(self.locked_units),
+            total=from_units(self.available_units + self.locked_units),
+        )
+
+
+class Timer(msgspec.Struct, frozen=True, gc=False):
+    """A timer of a strategy rang. ``due`` is when it should have; ``missed`` counts rings skipped before it."""
+
+    name: str
+    due: Nanos
+    missed: int = 0
+
+
+class ConnectionState(enum.Enum):
+    """What became of a stream."""
+
+    CONNECTED = "connected"
+    LOST = "lost"
+    RESYNCHRONISED = "resynchronised"
+    STALE = "stale"
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """A stream was connected, lost, or brought up to date again. ``pair`` is None for the account's streams."""
+
+    state: ConnectionState
+    stream: str
+    pair: Pair | None = None
+    detail: str = ""
+
+
+MarketEvent: TypeAlias = Trade | OrderBook | Ticker | Candle
+AccountEvent: TypeAlias = OrderReport | TradeReport | BalanceReport

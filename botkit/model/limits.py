@@ -1,0 +1,74 @@
+"""The exchange's documented rate limits as data: every figure with its source, and the one that is used.
+
+The documents contradict each other in places. ``use`` of an endpoint is what the router keeps and the simulated venue
+enforces; ``documented`` keeps every figure found, the strictest first, so that a user can see and choose.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from botkit.model.clock import NS_PER_S, Nanos
+
+
+class Scope(enum.Enum):
+    """Whose requests a window counts."""
+
+    IP = "ip"
+    ACCOUNT = "account"
+
+
+class WindowLimit(msgspec.Struct, frozen=True):
+    """At most ``requests`` within any ``per_s`` seconds, counted per scope."""
+
+    requests: int
+    per_s: int
+    scope: Scope
+
+    @property
+    def length(self) -> Nanos:
+        """Length of the window in nanoseconds."""
+        return self.per_s * NS_PER_S
+
+
+class DocumentedLimit(msgspec.Struct, frozen=True):
+    """One figure as one document gives it. ``scope`` is the document's own word, such as ``ip_and_account``."""
+
+    requests: int
+    per_s: int
+    scope: str
+    source: str
+
+
+class EndpointLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of one endpoint.
+
+    ``pool`` names the counter its requests share: the endpoint's own id, the pool of all endpoints without a limit of
+    their own (``public`` or ``private``), or the endpoint it shares a counter with. ``windows`` are the windows of
+    that pool that a request takes a slot in, one for each scope.
+    """
+
+    endpoint: str
+    method: str
+    path: str
+    private: bool
+    pool: str
+    windows: tuple[WindowLimit, ...]
+    documented: tuple[DocumentedLimit, ...] = ()
+    note: str = ""
+
+    @property
+    def is_disputed(self) -> bool:
+        """True when documents give different figures."""
+        return len({(d.requests, d.per_s) for d in self.documented}) > 1
+
+
+class LimitTable(msgspec.Struct, frozen=True):
+    """The limits of every endpoint, by endpoint id."""
+
+    endpoints: dict[str, EndpointLimit]
+
+    def __getitem__(self, endpoint: str) -> EndpointLimit:
+        return self.endpoints[endpoint]

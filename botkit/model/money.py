@@ -1,0 +1,104 @@
+"""Exact money. Currencies are integers of 1e-8 ("units"), prices integer ticks, amounts integer lots.
+
+Python's integers never overflow, which int64 would: 1e16 lots times 3e6 ticks is 3e22. Text becomes a number only
+through :func:`parse_decimal`, because ``Decimal`` also accepts ``NaN``, ``1_000``, ``1e999999999`` and Arabic digits.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from typing import TypeAlias
+
+#: units in one coin of any currency: the ledger keeps eight decimals, as the exchange does (basePrecision 8)
+UNIT = 10**8
+UNIT_DECIMALS = 8
+
+Number: TypeAlias = float | int | str | Decimal
+
+_PLAIN = re.compile(r"[+-]?(\d{1,20})(\.\d{1,18})?\Z", re.ASCII)
+
+
+def parse_decimal(text: str, what: str = "number") -> Decimal:
+    """Read a plain decimal such as ``12.5``: ASCII digits without exponent, at most 20 before and 18 after the point.
+
+    Raises ValueError naming ``what`` and the text.
+    """
+    if not _PLAIN.match(text):
+        raise ValueError(f"{what} {text!r} is not a plain decimal number such as 12.5")
+    return Decimal(text)
+
+
+def to_decimal(value: Number, what: str = "number") -> Decimal:
+    """The number exactly as written: a float by its shortest spelling (0.1 is 0.1), text as a plain decimal.
+
+    Raises ValueError for what is not finite, and TypeError for what is no number (True and None among it).
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        raise TypeError(f"{what} must be a number, not {value!r}")
+    if isinstance(value, str):
+        return parse_decimal(value.strip(), what)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{what} is {value!r}, which is not a number to trade with")
+        return Decimal(repr(value))
+    result = Decimal(value)
+    if not result.is_finite():
+        raise ValueError(f"{what} is {value!r}, which is not a number to trade with")
+    return result
+
+
+def to_units(value: Number, what: str = "amount") -> int:
+    """Units of 1e-8, rounded down (toward zero) below that."""
+    return int(to_decimal(value, what) * UNIT)
+
+
+def from_units(units: int) -> Decimal:
+    """The exact Decimal of an integer of 1e-8."""
+    return Decimal(units).scaleb(-UNIT_DECIMALS)
+
+
+def format_scaled(value: int, decimals: int) -> str:
+    """``value`` x 10^-decimals as plain text without trailing zeros: (12300, 4) is ``1.23``."""
+    if decimals <= 0:
+        return str(value)
+    sign = "-" if value < 0 else ""
+    digits = str(abs(value)).rjust(decimals + 1, "0")
+    fraction = digits[-decimals:].rstrip("0")
+    whole = sign + digits[:-decimals]
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+def format_units(units: int) -> str:
+    """Units of 1e-8 as plain text without trailing zeros."""
+    return format_scaled(units, UNIT_DECIMALS)
+
+
+def divide_half_up(numerator: int, denominator: int) -> int:
+    """Integer division of non-negative numbers, halves up: how the exchange is taken to round fees (Q31, assumed)."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def divide_up(numerator: int, denominator: int) -> int:
+    """Integer division rounded up."""
+    return -(-numerator // denominator)
+
+
+def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
+    """How many steps of 10^-decimals ``value`` is, rounded up or down.
+
+    A float within max(1e-6 of a step, 4 ulp) of a step *is* that step: 0.3 - 0.1 means 0.2, and rounding it down to
+    0.1999 would be an insult. Text, integers and Decimals are taken at their word.
+    Raises ValueError or TypeError for what is no finite number.
+    """
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{what} is {value!r}, which is not a number to trade with")
+        scaled = value * 10**decimals
+        nearest = round(scaled)
+        if abs(scaled - nearest) <= max(1e-6, 4 * math.ulp(scaled)):
+            return nearest
+        return math.ceil(scaled) if up else math.floor(scaled)
+    exact = to_decimal(value, what).scaleb(decimals)
+    return math.ceil(exact) if up else math.floor(exact)

@@ -1,0 +1,328 @@
+"""Orders: their states, the one table of transitions, and the handle a strategy holds.
+
+    intent ──> REFUSED                       rules or risk said no; nothing was sent
+       └────> QUEUED ──> EXPIRED             waited in the router past its deadline; nothing was sent
+                 │  └──> CANCELLED           cancelled while it waited
+                 └────> SENDING ──> NOT_SENT no byte left this machine
+                           │  └──> REJECTED  the exchange refused it
+                           └──> UNKNOWN ──> ABSENT        proved never to have arrived
+                           │       └─────────────┐
+                           └──> UNTRIGGERED ──> OPEN ──> PARTLY_FILLED ──> FILLED
+                                     └───────────┴───────────┴──> CANCELLED / POST_ONLY_CANCELLED
+
+CANCELLED covers the exchange's status 4 and, with something executed, status 3 ("completed with partial deal").
+"""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal
+from typing import Final
+
+from botkit.model.clock import Nanos
+from botkit.model.money import from_units
+from botkit.model.pairs import Pair
+
+
+class Side(enum.Enum):
+    """The side of an order, or of the taker of a public trade."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        """The other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(enum.Enum):
+    """The order types that the exchange's API accepts."""
+
+    LIMIT = "limit"
+    MARKET = "market"
+    STOP_LIMIT = "stop_limit"
+
+
+class Condition(enum.Enum):
+    """When a stop order triggers: the last price compared with its stop price."""
+
+    AT_LEAST = ">="
+    AT_MOST = "<="
+
+
+class OrderState(enum.Enum):
+    """Where an order stands, as far as the bot knows."""
+
+    REFUSED = "refused"
+    QUEUED = "queued"
+    EXPIRED = "expired"
+    SENDING = "sending"
+    NOT_SENT = "not_sent"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    ABSENT = "absent"
+    UNTRIGGERED = "untriggered"
+    OPEN = "open"
+    PARTLY_FILLED = "partly_filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    POST_ONLY_CANCELLED = "post_only_cancelled"
+
+
+_S = OrderState
+_FINAL_AT_EXCHANGE = {_S.FILLED, _S.CANCELLED, _S.POST_ONLY_CANCELLED}
+_RESTING = {_S.UNTRIGGERED, _S.OPEN, _S.PARTLY_FILLED}
+
+#: from each state, the states that may follow it. Everything else is a bug, and asserted.
+TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
+    _S.REFUSED: frozenset(),
+    _S.QUEUED: frozenset({_S.SENDING, _S.EXPIRED, _S.CANCELLED, _S.REFUSED, _S.NOT_SENT}),
+    _S.EXPIRED: frozenset(),
+    # A push can overtake the answer to the create, so every state at the exchange may follow SENDING directly.
+    _S.SENDING: frozenset({_S.NOT_SENT, _S.REJECTED, _S.UNKNOWN} | _RESTING | _FINAL_AT_EXCHANGE),
+    _S.NOT_SENT: frozenset(),
+    # A 4xx that was applied all the same, or a late arrival: the order protocol adopts what it finds.
+    _S.REJECTED: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
+    _S.UNKNOWN: frozenset({_S.ABSENT, _S.REJECTED} | _RESTING | _FINAL_AT_EXCHANGE),
+    _S.ABSENT: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
+    _S.UNTRIGGERED: frozenset({_S.OPEN, _S.PARTLY_FILLED} | _FINAL_AT_EXCHANGE),
+    _S.OPEN: frozenset({_S.PARTLY_FILLED} | _FINAL_AT_EXCHANGE),
+    _S.PARTLY_FILLED: frozenset(_FINAL_AT_EXCHANGE),
+    _S.FILLED: frozenset(),
+    _S.CANCELLED: frozenset(),
+    _S.POST_ONLY_CANCELLED: frozenset(),
+}
+
+#: states in which nothing more can happen to an order (a late arrival may still revive REJECTED and ABSENT)
+FINAL_STATES: Final = frozenset({_S.REFUSED, _S.EXPIRED, _S.NOT_SENT, _S.REJECTED, _S.ABSENT} | _FINAL_AT_EXCHANGE)
+#: states in which the order is, or may be, at the exchange
+LIVE_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN} | _RESTING)
+#: states in which the order is known to stand at the exchange
+RESTING_STATES: Final = frozenset(_RESTING)
+
+#: the exchange's status codes (API documentation, order model); 5 is unused there
+STATUS_STATES: Final[dict[int, OrderState]] = {
+    -1: _S.UNTRIGGERED,
+    0: _S.OPEN,
+    1: _S.PARTLY_FILLED,
+    2: _S.FILLED,
+    3: _S.CANCELLED,
+    4: _S.CANCELLED,
+    6: _S.POST_ONLY_CANCELLED,
+}
+FINAL_STATUSES: Final = frozenset({2, 3, 4, 6})
+
+
+class Order:
+    """One order of a strategy, from the call that asked for it to its end. Read it; the engine alone writes it.
+
+    ``price`` and ``amount`` are what was asked for after rounding; ``executed`` is what has been filled. A market buy
+    has ``spend`` (quote currency) in place of ``amount``. Times are nanoseconds since the epoch, UTC.
+    """
+
+    __slots__ = (
+        "amount_lots",
+        "cancel_requested",
+        "client_id",
+        "condition",
+        "created",
+        "executed_lots",
+        "executed_units",
+        "expires",
+        "fee_units",
+        "max_slippage_pct",
+        "order_id",
+        "pair",
+        "post_only",
+        "price_ticks",
+        "reason",
+        "reduces",
+        "sent",
+        "side",
+        "spend_units",
+        "state",
+        "stop_ticks",
+        "strategy",
+        "tag",
+        "type",
+        "updated",
+    )
+
+    def __init__(
+        self,
+        *,
+        client_id: int,
+        strategy: str,
+        pair: Pair,
+        side: Side,
+        type: OrderType,
+        created: Nanos,
+        price_ticks: int = 0,
+        amount_lots: int = 0,
+        spend_units: int = 0,
+        stop_ticks: int = 0,
+        condition: Condition | None = None,
+        post_only: bool = False,
+        expires: Nanos | None = None,
+        max_slippage_pct: float | None = None,
+        tag: str = "",
+        reduces: bool = False,
+    ) -> None:
+        self.client_id = client_id
+        self.order_id: str = ""
+        self.strategy = strategy
+        self.pair = pair
+        self.side = side
+        self.type = type
+        self.price_ticks = price_ticks
+        self.amount_lots = amount_lots
+        self.spend_units = spend_units
+        self.stop_ticks = stop_ticks
+        self.condition = condition
+        self.post_only = post_only
+        self.expires = expires
+        self.max_slippage_pct = max_slippage_pct
+        self.tag = tag
+        self.reduces = reduces
+        self.created = created
+        self.sent: Nanos = 0
+        self.updated = created
+        self.state = OrderState.QUEUED
+        self.reason = ""
+        self.executed_lots = 0
+        self.executed_units = 0
+        self.fee_units = 0
+        self.cancel_requested = False
+
+    # -- what a strategy reads ------------------------------------------------------------------------------------
+
+    @property
+    def price(self) -> float:
+        """The limit price in quote currency, 0.0 for a market order."""
+        return self.pair.rules.price(self.price_ticks)
+
+    @property
+    def stop_price(self) -> float:
+        """The trigger price, 0.0 where there is none."""
+        return self.pair.rules.price(self.stop_ticks)
+
+    @property
+    def amount(self) -> float:
+        """The amount asked for, in base currency; 0.0 for a market buy, which has ``spend``."""
+        return self.pair.rules.amount(self.amount_lots)
+
+    @property
+    def spend(self) -> float:
+        """What a market buy spends, in quote currency; 0.0 for every other order."""
+        return self.spend_units / 10**8
+
+    @property
+    def executed(self) -> float:
+        """The amount filled so far, in base currency."""
+        return self.pair.rules.amount(self.executed_lots)
+
+    @property
+    def remaining(self) -> float:
+        """The amount not filled yet, in base currency; 0.0 for a market buy."""
+        return self.pair.rules.amount(self.remaining_lots)
+
+    @property
+    def average_price(self) -> float:
+        """The average price of what was filled, 0.0 before the first fill."""
+        if not self.executed_lots:
+            return 0.0
+        return (self.executed_units / 10**8) / self.pair.rules.amount(self.executed_lots)
+
+    @property
+    def remaining_lots(self) -> int:
+        """Lots not filled yet; 0 for a market buy."""
+        return self.amount_lots - self.executed_lots if self.amount_lots else 0
+
+    @property
+    def is_final(self) -> bool:
+        """True when nothing more is expected to happen to it."""
+        return self.state in FINAL_STATES
+
+    @property
+    def is_open(self) -> bool:
+        """True while it waits, is on its way, is unknown or rests at the exchange."""
+        return self.state not in FINAL_STATES
+
+    @property
+    def is_refused(self) -> bool:
+        """True when rules or risk refused it before it was sent."""
+        return self.state is OrderState.REFUSED
+
+    @property
+    def exact(self) -> ExactOrder:
+        """The same figures as Decimals."""
+        return ExactOrder(self)
+
+    # -- what the engine writes -----------------------------------------------------------------------------------
+
+    def move(self, state: OrderState, now: Nanos, reason: str = "") -> None:
+        """Go to ``state``, which the table must allow."""
+        assert state in TRANSITIONS[self.state], f"{self!r}: {self.state.value} -> {state.value} is not a transition"
+        self.state = state
+        self.updated = now
+        if reason:
+            self.reason = reason
+
+    def __repr__(self) -> str:
+        what = f"spend {self.spend}" if self.spend_units else f"{self.amount}"
+        at = f" @ {self.price}" if self.price_ticks else ""
+        return (
+            f"<Order {self.client_id} {self.side.value} {what} {self.pair}{at} {self.type.value} {self.state.value}"
+            f"{' (' + self.reason + ')' if self.reason else ''}>"
+        )
+
+
+class ExactOrder:
+    """An order's figures as Decimals, under the same names."""
+
+    __slots__ = ("_order",)
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+
+    @property
+    def price(self) -> Decimal:
+        """Limit price in quote currency."""
+        return self._order.pair.rules.exact_price(self._order.price_ticks)
+
+    @property
+    def stop_price(self) -> Decimal:
+        """Trigger price in quote currency."""
+        return self._order.pair.rules.exact_price(self._order.stop_ticks)
+
+    @property
+    def amount(self) -> Decimal:
+        """Amount asked for, in base currency."""
+        return self._order.pair.rules.exact_amount(self._order.amount_lots)
+
+    @property
+    def spend(self) -> Decimal:
+        """What a market buy spends, in quote currency."""
+        return from_units(self._order.spend_units)
+
+    @property
+    def executed(self) -> Decimal:
+        """Amount filled, in base currency."""
+        return self._order.pair.rules.exact_amount(self._order.executed_lots)
+
+    @property
+    def remaining(self) -> Decimal:
+        """Amount not filled yet, in base currency."""
+        return self._order.pair.rules.exact_amount(self._order.remaining_lots)
+
+    @property
+    def average_price(self) -> Decimal:
+        """Average price of the fills, 0 before the first."""
+        executed = self.executed
+        return from_units(self._order.executed_units) / executed if executed else Decimal(0)

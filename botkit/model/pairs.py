@@ -1,0 +1,194 @@
+"""Trading pairs and the exchange's rules for each: what a price, an amount and an order may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+from botkit.model.money import UNIT_DECIMALS, Number, divide_up, format_scaled, parse_decimal, steps_of
+
+
+class PairRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the exchange demands of orders of one pair, from ``GET /provisioning/trading-pairs``.
+
+    Prices are integer *ticks* of 10^-price_decimals, amounts integer *lots* of 10^-amount_decimals, money integer
+    *units* of 1e-8.
+
+    ``amount_step`` lots is the finest amount an order may have. It is 1 (basePrecision) unless the configuration asks
+    for the coarser amountPrecision: the documents do not say which of the two order entry enforces (Q11).
+    """
+
+    price_decimals: int  # quotePrecision
+    amount_decimals: int  # basePrecision
+    display_decimals: int  # amountPrecision: the streams' books round amounts to it
+    least_lots: int  # minLimitBaseAmount
+    most_lots: int  # maxLimitBaseAmount
+    least_spend_units: int  # minMarketBuyQuoteAmount
+    open_orders_max: int  # orderOpenLimit, per account and pair
+    maintenance: bool = False  # maintain: trading is suspended
+    amount_step: int = 1
+    book_scale_max: int = 0  # orderBookQuoteScaleLevel
+
+    @classmethod
+    def from_wire(cls, row: Mapping[str, Any], *, amount_step: Literal["base", "amount"] = "base") -> PairRules:
+        """Read one row of trading-pairs; the figures are strings there. Raises ValueError or KeyError on a bad row."""
+        amount_decimals = int(row["basePrecision"])
+        display_decimals = int(row["amountPrecision"])
+        step = 10 ** max(0, amount_decimals - display_decimals) if amount_step == "amount" else 1
+
+        def lots(key: str) -> int:
+            return int(parse_decimal(str(row[key]), key).scaleb(amount_decimals))
+
+        return cls(
+            price_decimals=int(row["quotePrecision"]),
+            amount_decimals=amount_decimals,
+            display_decimals=display_decimals,
+            least_lots=divide_up(lots("minLimitBaseAmount"), step) * step,
+            most_lots=lots("maxLimitBaseAmount"),
+            least_spend_units=int(parse_decimal(str(row["minMarketBuyQuoteAmount"])).scaleb(UNIT_DECIMALS)),
+            open_orders_max=int(row["orderOpenLimit"]),
+            maintenance=bool(row["maintain"]),
+            amount_step=step,
+            book_scale_max=int(row.get("orderBookQuoteScaleLevel", 0)),
+        )
+
+    # -- what a strategy reads ------------------------------------------------------------------------------------
+
+    @property
+    def tick_size(self) -> Decimal:
+        """The smallest price step, in quote currency."""
+        return Decimal(1).scaleb(-self.price_decimals)
+
+    @property
+    def least_amount(self) -> Decimal:
+        """The smallest limit order, in base currency."""
+        return Decimal(self.least_lots).scaleb(-self.amount_decimals)
+
+    @property
+    def most_amount(self) -> Decimal:
+        """The largest limit order, in base currency."""
+        return Decimal(self.most_lots).scaleb(-self.amount_decimals)
+
+    @property
+    def least_spend(self) -> Decimal:
+        """The least quote amount of a market buy."""
+        return Decimal(self.least_spend_units).scaleb(-UNIT_DECIMALS)
+
+    # -- numbers into steps ---------------------------------------------------------------------------------------
+
+    def ticks(self, price: Number, *, up: bool) -> int:
+        """A price in ticks. An order's price rounds against the user's exposure: buy down, sell up."""
+        return steps_of(price, self.price_decimals, up=up, what="price")
+
+    def lots(self, amount: Number) -> int:
+        """An amount in lots, rounded down to what an order may have."""
+        lots = steps_of(amount, self.amount_decimals, up=False, what="amount")
+        return lots - lots % self.amount_step
+
+    def spend_units(self, spend: Number) -> int:
+        """A quote amount in units, rounded down to quotePrecision, as a market buy's amount must be."""
+        steps = steps_of(spend, self.price_decimals, up=False, what="spend")
+        return steps * int(10 ** (UNIT_DECIMALS - self.price_decimals))
+
+    # -- steps into numbers ---------------------------------------------------------------------------------------
+
+    def price(self, ticks: int) -> float:
+        """The float nearest to that many ticks: one correctly rounded division, so equal on every machine."""
+        return float(ticks / 10**self.price_decimals)
+
+    def amount(self, lots: int) -> float:
+        """The float nearest to that many lots."""
+        return float(lots / 10**self.amount_decimals)
+
+    def exact_price(self, ticks: int) -> Decimal:
+        """The price as a Decimal."""
+        return Decimal(ticks).scaleb(-self.price_decimals)
+
+    def exact_amount(self, lots: int) -> Decimal:
+        """The amount as a Decimal."""
+        return Decimal(lots).scaleb(-self.amount_decimals)
+
+    def price_text(self, ticks: int) -> str:
+        """The price as the wire spells it, without trailing zeros."""
+        return format_scaled(ticks, self.price_decimals)
+
+    def amount_text(self, lots: int) -> str:
+        """The amount as the wire spells it, without trailing zeros."""
+        return format_scaled(lots, self.amount_decimals)
+
+    def base_units(self, lots: int) -> int:
+        """Lots of the base currency in units of 1e-8."""
+        return lots * int(10 ** (UNIT_DECIMALS - self.amount_decimals))
+
+    def lots_of_units(self, units: int) -> int:
+        """Whole order steps in so many units of the base currency, rounded down."""
+        lots = units // int(10 ** (UNIT_DECIMALS - self.amount_decimals))
+        return lots - lots % self.amount_step
+
+    def value_units(self, ticks: int, lots: int) -> int:
+        """What ``lots`` are worth at ``ticks``, in quote units. Floors once, the same for buyer and seller."""
+        shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
+        product = ticks * lots
+        return product * int(10**shift) if shift >= 0 else product // int(10**-shift)
+
+    def value_units_up(self, ticks: int, lots: int) -> int:
+        """What must be locked for a limit buy, in quote units: rounded up, so that a lock always covers its fills."""
+        shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
+        product = ticks * lots
+        return product * int(10**shift) if shift >= 0 else divide_up(product, int(10**-shift))
+
+    def lots_for_value(self, ticks: int, value_units: int) -> int:
+        """The most lots that ``value_units`` of quote pay for at ``ticks``."""
+        shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
+        # v >= floor(t*l*10^s)  <=>  l <= ((v+1)*10^-s - 1) / t  for s < 0, and l <= v / (t*10^s) otherwise
+        lots = (
+            value_units // (ticks * int(10**shift))
+            if shift >= 0
+            else ((value_units + 1) * int(10**-shift) - 1) // ticks
+        )
+        return lots - lots % self.amount_step
+
+
+class Pair(str):
+    """A trading pair such as ``btc_twd``: its name as text, with the currencies and the rules at hand.
+
+    It compares and hashes like its name, so ``self.book("btc_twd")`` and ``self.book(self.pair)`` are the same.
+    """
+
+    __slots__ = ("base", "quote", "rules")
+
+    base: str
+    quote: str
+    rules: PairRules
+
+    def __new__(cls, name: str, rules: PairRules) -> Pair:
+        pair = super().__new__(cls, name)
+        pair.base, _, pair.quote = name.partition("_")
+        assert pair.base, name
+        assert pair.quote, name
+        pair.rules = rules
+        return pair
+
+    def __repr__(self) -> str:
+        return f"Pair({str(self)!r})"
+
+    def __reduce__(self) -> tuple[type[Pair], tuple[str, PairRules]]:
+        return Pair, (str(self), self.rules)
+
+    def with_rules(self, rules: PairRules) -> Pair:
+        """The same pair under other rules."""
+        return Pair(str(self), rules)
+
+
+def pairs_from_wire(
+    rows: Iterable[Mapping[str, Any]], *, amount_step: Literal["base", "amount"] = "base"
+) -> dict[str, Pair]:
+    """The exchange's trading-pairs rows as pairs by lowercase name."""
+    pairs = {}
+    for row in rows:
+        name = str(row["pair"]).lower()
+        pairs[name] = Pair(name, PairRules.from_wire(row, amount_step=amount_step))
+    return pairs

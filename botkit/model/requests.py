@@ -1,0 +1,212 @@
+"""What the bot asks of the exchange, and what comes back.
+
+Every request names the *endpoint* whose documented rate limit it counts against (`botkit.model.limits`). Requests are
+made by the engine's router when their slot is granted; ``id`` is unique within a run and comes back in the `Answer`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar, TypeAlias
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.events import BalanceReport, Candle, OrderBook, OrderReport, Trade, TradeReport
+from botkit.model.orders import Condition, OrderType, Side
+from botkit.model.pairs import Pair
+
+
+class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One order to create. A market buy has ``spend_units`` of quote in place of ``amount_lots``."""
+
+    client_id: int
+    pair: Pair
+    side: Side
+    type: OrderType
+    price_ticks: int = 0
+    amount_lots: int = 0
+    spend_units: int = 0
+    stop_ticks: int = 0
+    condition: Condition | None = None
+    post_only: bool = False
+
+
+class CreateOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """POST /orders/{pair}. ``timestamp`` is t0: the time of the grant, which goes into the body."""
+
+    endpoint: ClassVar[str] = "create_order"
+    id: int
+    order: NewOrder
+    timestamp: Nanos
+
+
+class CreateBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """POST /orders/batch: 1 to 10 LIMIT or MARKET orders of one strategy."""
+
+    endpoint: ClassVar[str] = "create_batch"
+    id: int
+    orders: tuple[NewOrder, ...]
+    timestamp: Nanos
+
+
+class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """DELETE /orders/{pair}/{orderId}. ``client_id`` is for the bot's own books; the wire has only the order id."""
+
+    endpoint: ClassVar[str] = "cancel_order"
+    id: int
+    pair: Pair
+    order_id: str
+    client_id: int = 0
+
+
+class CancelBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """PUT /orders: cancel several orders by id. ``client_ids`` run parallel to ``orders``."""
+
+    endpoint: ClassVar[str] = "cancel_batch"
+    id: int
+    orders: tuple[tuple[Pair, str], ...]
+    client_ids: tuple[int, ...] = ()
+
+
+class CancelAll(msgspec.Struct, frozen=True, kw_only=True):
+    """DELETE /orders/all, or DELETE /orders/{pair}. Hits orders that are not ours: panic alone sends it."""
+
+    endpoint: ClassVar[str] = "cancel_all"
+    id: int
+    pair: Pair | None = None
+
+
+class GetOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /orders/{pair}/{orderId}."""
+
+    endpoint: ClassVar[str] = "get_order"
+    id: int
+    pair: Pair
+    order_id: str
+
+
+class ListOrders(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /orders/all/{pair} with statusKind=ALL, created in ``start`` <= time < ``end``; ``client_id`` filters."""
+
+    endpoint: ClassVar[str] = "all_orders"
+    id: int
+    pair: Pair
+    client_id: int | None = None
+    start: Nanos | None = None
+    end: Nanos | None = None
+    limit: int = 100
+
+
+class ListOpenOrders(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /orders/open."""
+
+    endpoint: ClassVar[str] = "open_orders"
+    id: int
+    pair: Pair | None = None
+
+
+class ListTrades(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /orders/trades/{pair}: the account's executions, of one order or in a span of time."""
+
+    endpoint: ClassVar[str] = "my_trades"
+    id: int
+    pair: Pair
+    order_id: str | None = None
+    start: Nanos | None = None
+    end: Nanos | None = None
+    limit: int = 100
+
+
+class GetBalances(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /accounts/balance."""
+
+    endpoint: ClassVar[str] = "balance"
+    id: int
+
+
+class GetBook(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /order-book/{pair}."""
+
+    endpoint: ClassVar[str] = "order_book"
+    id: int
+    pair: Pair
+    depth: int = 5
+
+
+class GetCandles(msgspec.Struct, frozen=True, kw_only=True):
+    """GET /trading-history/{pair}: finished candles with ``start`` <= bucket start < ``end``."""
+
+    endpoint: ClassVar[str] = "trading_history"
+    id: int
+    pair: Pair
+    resolution: str
+    start: Nanos
+    end: Nanos
+
+
+Request: TypeAlias = (
+    CreateOrder
+    | CreateBatch
+    | CancelOrder
+    | CancelBatch
+    | CancelAll
+    | GetOrder
+    | ListOrders
+    | ListOpenOrders
+    | ListTrades
+    | GetBalances
+    | GetBook
+    | GetCandles
+)
+
+
+class Outcome(enum.Enum):
+    """What is known of a request once waiting for it has ended."""
+
+    OK = "ok"  # 200 with a body that fits the request
+    REFUSED = "refused"  # a 4xx: the exchange says it did nothing
+    RATE_LIMITED = "rate_limited"  # 429: refused, and counted
+    UNKNOWN = "unknown"  # timeout, reset, 408, 5xx, nonsense: it may have happened, or may still
+    NOT_SENT = "not_sent"  # no byte was written: it did not happen and was not counted
+
+
+class OrderAck(msgspec.Struct, frozen=True):
+    """The exchange took an order in. ``client_id`` is the echo, None where the exchange gave none."""
+
+    order_id: str
+    client_id: int | None
+
+
+class CancelAck(msgspec.Struct, frozen=True):
+    """The exchange accepted the cancelling of these orders. Not a proof that they are dead: a push or a read is."""
+
+    orders: tuple[tuple[str, str], ...]  # (lowercase pair, order id)
+
+
+AnswerBody: TypeAlias = (
+    OrderAck
+    | CancelAck
+    | BalanceReport
+    | OrderBook
+    | tuple[OrderAck, ...]
+    | tuple[OrderReport, ...]
+    | tuple[TradeReport, ...]
+    | tuple[Candle, ...]
+    | tuple[Trade, ...]
+    | None
+)
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """How a request ended, at the ``now`` of the turn that it comes in. ``text`` is the exchange's own sentence.
+
+    For listings ``body`` is a tuple of reports, for a create an `OrderAck`, for a batch a tuple of them in the order
+    of the request, for cancels a `CancelAck`, for balances a `BalanceReport`.
+    """
+
+    request_id: int
+    outcome: Outcome
+    status: int = 200
+    text: str = ""
+    body: AnswerBody = None
