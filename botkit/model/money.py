@@ -30,6 +30,29 @@ def parse_decimal(text: str, what: str = "number") -> Decimal:
     return Decimal(text)
 
 
+def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool = False) -> int:
+    """A plain decimal such as ``12.5`` as an integer of 10^-decimals, without a Decimal on the way.
+
+    Digits beyond ``decimals`` must be zeros, or are dropped (toward zero) with ``floor``.
+    Raises ValueError naming ``what`` and the text.
+    """
+    whole, _, fraction = text.partition(".")
+    # isdigit() alone is true of Arabic and superscript digits; isascii() shuts those out
+    if not (whole.isdigit() and text.isascii() and len(whole) <= 20 and (fraction.isdigit() or whole == text)):
+        exact = parse_decimal(text, what).scaleb(decimals)
+        if exact != int(exact) and not floor:
+            raise ValueError(f"{what} {text!r} has more than {decimals} decimals")
+        return int(exact)
+    excess = len(fraction) - decimals
+    if excess <= 0:
+        return int(whole + fraction) * int(10**-excess)
+    if len(fraction) > 18:
+        parse_decimal(text, what)
+    if not floor and fraction[decimals:].strip("0"):
+        raise ValueError(f"{what} {text!r} has more than {decimals} decimals")
+    return int(whole + fraction[:decimals])
+
+
 def to_decimal(value: Number, what: str = "number") -> Decimal:
     """The number exactly as written: a float by its shortest spelling (0.1 is 0.1), text as a plain decimal.
 
