@@ -111,7 +111,7 @@ def botkit_add_commands(group: click.Group) -> None:
 
 @hookspec
 def botkit_report_sections(result: Any) -> list[ReportSection]:
-    """Add sections to the report of a backtest; ``result`` is a `botkit.backtest.results.BacktestResult`."""
+    """Add sections to the report of a backtest; ``result`` is a `botkit.model.results.BacktestResult`."""
     return []
 
 

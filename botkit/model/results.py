@@ -1,0 +1,291 @@
+"""What a backtest leaves behind, as plain data: the driver fills it, `backtest.outputs` and `report` show it.
+
+Rows keep integers (ticks, lots, units of 1e-8) so that files can spell them exactly; figures that sum over currencies
+are floats in the run's valuation currency. Times are nanoseconds since the epoch, UTC. A figure that cannot be said
+(a Sharpe ratio of one day) is None, never NaN, since JSON has none.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.events import Fill
+from botkit.model.orders import Order
+from botkit.model.pairs import Pair
+
+Figure: TypeAlias = float | int | str | None
+
+#: the figures that every summary has, in the order in which they are written; more may follow them
+SUMMARY_KEYS = (
+    "strategy",
+    "currency",
+    "orders",
+    "fills",
+    "refused",
+    "opening_equity",
+    "final_equity",
+    "pnl",
+    "return",
+    "max_drawdown",
+    "sharpe",
+    "sortino",
+    "fees",
+    "turnover",
+    "exposure",
+    "win_rate",
+    "profit_factor",
+    "buy_and_hold_return",
+    "events",
+    "events_per_second",
+    "wall_s",
+    "orders_delayed",
+    "max_queue_ms",
+    "journal_sha256",
+)
+
+
+class OrderRow(msgspec.Struct, frozen=True, gc=False):
+    """One order at the end of a run. ``created`` is when it was asked for; ``sent`` is 0 when it never left."""
+
+    created: Nanos
+    sent: Nanos
+    updated: Nanos
+    strategy: str
+    client_id: int
+    order_id: str
+    pair: Pair
+    side: str
+    type: str
+    price_ticks: int
+    amount_lots: int
+    spend_units: int
+    stop_ticks: int
+    post_only: bool
+    state: str
+    reason: str
+    executed_lots: int
+    executed_units: int
+    tag: str
+
+    @classmethod
+    def of(cls, order: Order) -> OrderRow:
+        """The row of an order as it stands."""
+        return cls(
+            order.created,
+            order.sent,
+            order.updated,
+            order.strategy,
+            order.client_id,
+            order.order_id,
+            order.pair,
+            order.side.value,
+            order.type.value,
+            order.price_ticks,
+            order.amount_lots,
+            order.spend_units,
+            order.stop_ticks,
+            order.post_only,
+            order.state.value,
+            order.reason,
+            order.executed_lots,
+            order.executed_units,
+            order.tag,
+        )
+
+
+class FillRow(msgspec.Struct, frozen=True, gc=False):
+    """One fill. ``value`` and ``fee_value`` are in the valuation currency at that moment."""
+
+    time: Nanos
+    strategy: str
+    client_id: int
+    order_id: str
+    pair: Pair
+    side: str
+    is_maker: bool
+    price_ticks: int
+    lots: int
+    value_units: int
+    fee_units: int
+    fee_currency: str
+    value: float
+    fee_value: float
+    tag: str
+
+    @classmethod
+    def of(cls, fill: Fill, value: float, fee_value: float) -> FillRow:
+        """The row of a fill that was worth ``value`` and cost ``fee_value`` in the valuation currency."""
+        order = fill.order
+        return cls(
+            fill.time,
+            order.strategy,
+            order.client_id,
+            order.order_id,
+            fill.pair,
+            fill.side.value,
+            fill.is_maker,
+            fill.price_ticks,
+            fill.lots,
+            fill.value_units,
+            fill.fee_units,
+            fill.fee_currency,
+            value,
+            fee_value,
+            order.tag,
+        )
+
+
+class Curve(msgspec.Struct):
+    """A line for a chart: values in the valuation currency at ascending times."""
+
+    times: list[Nanos]
+    values: list[float]
+
+
+class PriceCandles(msgspec.Struct):
+    """Prices of one pair for a chart: at ascending starts of buckets, each ``width`` nanoseconds long."""
+
+    pair: Pair
+    width: Nanos
+    times: list[Nanos]
+    open: list[float]
+    high: list[float]
+    low: list[float]
+    close: list[float]
+
+
+class Drawdown(msgspec.Struct, frozen=True):
+    """The deepest fall of equity below an earlier peak: ``fraction`` of the peak, and when.
+
+    ``recovered`` is the first time at which equity stood at the peak again, None when it never did.
+    """
+
+    fraction: float = 0.0
+    peak_time: Nanos | None = None
+    trough_time: Nanos | None = None
+    recovered: Nanos | None = None
+
+
+class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy held of a pair at the end. Amounts in lots, money in quote currency."""
+
+    pair: Pair
+    lots: int
+    average_entry: float | None = None
+    realised: float = 0.0
+    unrealised: float | None = None
+
+
+class StrategyRow(msgspec.Struct, kw_only=True):
+    """One strategy of the bot. Money is in the valuation currency.
+
+    ``skips`` and ``refusals`` count reasons: why it did not trade.
+    """
+
+    name: str
+    use: str = ""
+    orders: int = 0
+    fills: int = 0
+    refused: int = 0
+    pnl: float | None = None
+    return_: float | None = None
+    max_drawdown: float | None = None
+    fees: float = 0.0
+    turnover: float = 0.0
+    realised: float | None = None
+    unrealised: float | None = None
+    win_rate: float | None = None
+    round_trips: int = 0
+    positions: list[PositionRow] = msgspec.field(default_factory=list)
+    skips: dict[str, int] = msgspec.field(default_factory=dict)
+    refusals: dict[str, int] = msgspec.field(default_factory=dict)
+    stopped: str = ""  # why it was stopped before the end, with the traceback's last line
+
+
+class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What the router did at one endpoint.
+
+    ``peak_use`` is the fullest that any of its windows was, as a fraction of the documented limit ``limit`` (such as
+    "1,200 in 60 s per account"). Waits are of the orders that had to wait, in milliseconds.
+    """
+
+    endpoint: str
+    requests: int
+    limit: str = ""
+    peak_use: float | None = None
+    delayed: int = 0
+    wait_p50_ms: float | None = None
+    wait_p99_ms: float | None = None
+    wait_max_ms: float | None = None
+    batched: int = 0
+    dropped: int = 0
+
+
+class RouterUse(msgspec.Struct, kw_only=True):
+    """The router's part of a run: how many orders waited for a slot, how long, and where."""
+
+    endpoints: list[EndpointUse] = msgspec.field(default_factory=list)
+    orders_delayed: int = 0
+    max_queue_ms: float = 0.0
+    batched: int = 0
+    dropped: int = 0
+    refused_by_exchange: int = 0  # 429 answers; the slot rule makes it 0
+
+
+class DataDescription(msgspec.Struct, kw_only=True):
+    """The recorded data of a run. ``kinds`` names each pair's source: {"btc_usdt": "candles 1m"}."""
+
+    path: str
+    start: Nanos
+    end: Nanos
+    rows: int
+    synthetic: bool
+    kinds: dict[str, str] = msgspec.field(default_factory=dict)
+    source: str = ""
+    gaps: int = 0
+
+
+class QueueReading(msgspec.Struct, kw_only=True):
+    """The run's figures under one reading of the queue. ``figures`` has the keys of a summary."""
+
+    name: str
+    chosen: bool
+    figures: dict[str, Figure]
+
+
+class Caution(msgspec.Struct, frozen=True):
+    """Something the reader must know before believing the result. ``grave`` ones stand in red."""
+
+    text: str
+    grave: bool = True
+
+
+class BacktestResult(msgspec.Struct, kw_only=True):
+    """A finished backtest."""
+
+    name: str
+    currency: str
+    timezone: str
+    start: Nanos
+    end: Nanos
+    seed: int
+    summary: dict[str, Figure]
+    equity: Curve
+    drawdown: Drawdown
+    data: DataDescription
+    config_text: str = ""
+    strategies: list[StrategyRow] = msgspec.field(default_factory=list)
+    strategy_equity: dict[str, Curve] = msgspec.field(default_factory=dict)
+    orders: list[OrderRow] = msgspec.field(default_factory=list)
+    fills: list[FillRow] = msgspec.field(default_factory=list)
+    prices: list[PriceCandles] = msgspec.field(default_factory=list)
+    router: RouterUse = msgspec.field(default_factory=RouterUse)
+    assumptions: list[str] = msgspec.field(default_factory=list)
+    warnings: list[Caution] = msgspec.field(default_factory=list)
+    queue_readings: list[QueueReading] = msgspec.field(default_factory=list)
+    dust: list[str] = msgspec.field(default_factory=list)
+    versions: dict[str, str] = msgspec.field(default_factory=dict)
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)  # for plugins' sections; botkit does not read it
