@@ -1,0 +1,272 @@
+"""Recorded frames as columns: the tape format ``frames`` (.jsonl, .jsonl.gz).
+
+One JSON object a line: ``{"received": <ms of the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames of
+other streams are skipped. A TRADE frame normally repeats the list of recent trades, so lists are aligned; a file whose
+frames hold one trade each is read with ``trades: single``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import zlib
+from array import array
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal, cast
+
+import msgspec
+import numpy as np
+
+from botkit.errors import DataError
+from botkit.exchange.bitopro.trade_lists import TradeListAligner
+from botkit.exchange.bitopro.wire.codec import WireError, decode, scaled, to_ns
+from botkit.exchange.bitopro.wire.frames import Frame, OrderBookFrame, TradeFrame, decode_frame
+from botkit.exchange.bitopro.wire.market import LevelRow, TradeRow
+from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.columns import BookColumns, IntArray, MarketColumns, TradeColumns
+from botkit.model.extension import Options
+from botkit.model.pairs import Pair
+
+#: rows of one stream that are held before a chunk is handed on: 20,000 books of 20 levels are 13 MB of integers
+CHUNK_ROWS = 20_000
+#: a line longer than this is no frame; without a bound a damaged archive could fill the memory
+_LINE_MAX = 4 * 2**20
+_DEPTHS = (1, 5, 10, 20, 30, 50)
+
+#: received ns, exchange ns, ticks, lots, side
+_TradeTuple = tuple[Nanos, int, int, int]
+
+
+class _Line(msgspec.Struct):
+    received: int
+    frame: msgspec.Raw
+
+
+class _KnownLine(msgspec.Struct):
+    received: int
+    frame: Frame
+
+
+class _Trades:
+    """Trades of one pair that wait to become a chunk."""
+
+    def __init__(self, pair: Pair, *, single: bool) -> None:
+        self.pair = pair
+        coarse = 10 ** max(0, pair.rules.amount_decimals - pair.rules.display_decimals)
+        # the wire rounds amounts to amountPrecision in later frames, so sightings of one trade are compared rounded
+        self.aligner: TradeListAligner[_TradeTuple] | None = (
+            None if single else TradeListAligner(lambda row: (row[0], row[1], (row[2] + coarse // 2) // coarse, row[3]))
+        )
+        self.rows: list[array[int]] = [array("q") for _ in range(5)]
+
+    def __len__(self) -> int:
+        return len(self.rows[0])
+
+    def add(self, received: Nanos, rows: tuple[TradeRow, ...]) -> None:
+        rules = self.pair.rules
+        parsed = [
+            (
+                to_ns(row.timestamp, "trade timestamp"),
+                scaled(row.price, rules.price_decimals, "price"),
+                scaled(row.amount, rules.amount_decimals, "amount"),
+                1 if row.is_buyer else -1,
+            )
+            for row in rows
+        ]
+        if any(ticks <= 0 or lots <= 0 for _, ticks, lots, _ in parsed):
+            raise WireError("a trade's price and amount must be above zero")
+        new = self.aligner.feed(parsed).new if self.aligner else tuple(reversed(parsed))
+        times, stamps, ticks_, lots_, sides = self.rows
+        for time, ticks, lots, side in new:
+            times.append(received)
+            stamps.append(time)
+            ticks_.append(ticks)
+            lots_.append(lots)
+            sides.append(side)
+
+    def take(self) -> TradeColumns:
+        received, time, ticks, lots, side = (np.array(column, dtype=np.int64) for column in self.rows)
+        self.rows = [array("q") for _ in range(5)]
+        return TradeColumns(self.pair, received, time, ticks, lots, side.astype(np.int8))
+
+
+class _Books:
+    """Books of one pair that wait to become a chunk."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.received = array("q")
+        self.time = array("q")
+        self.sides: tuple[list[list[int]], list[list[int]]] = ([], [])  # flat: ticks, lots, ticks, lots...
+
+    def __len__(self) -> int:
+        return len(self.received)
+
+    def add(self, received: Nanos, frame: OrderBookFrame) -> None:
+        bids, asks = self._levels(frame.bids, "bid"), self._levels(frame.asks, "ask")
+        if any(bids[i] <= bids[i + 2] for i in range(0, len(bids) - 2, 2)):
+            raise WireError("bids must fall from the best down")
+        if any(asks[i] >= asks[i + 2] for i in range(0, len(asks) - 2, 2)):
+            raise WireError("asks must rise from the best up")
+        self.time.append(to_ns(frame.timestamp))
+        self.received.append(received)
+        self.sides[0].append(bids)
+        self.sides[1].append(asks)
+
+    def _levels(self, levels: tuple[LevelRow, ...] | None, what: str) -> list[int]:
+        rules = self.pair.rules
+        flat: list[int] = []
+        for level in levels or ():
+            ticks = scaled(level.price, rules.price_decimals, f"{what} price")
+            lots = scaled(level.amount, rules.amount_decimals, f"{what} amount")
+            if ticks <= 0 or lots < 0:
+                raise WireError(f"a {what} of {level.amount} at {level.price} is not a level of a book")
+            if lots:  # an amount rounded to nothing on the wire is no level to trade with
+                flat += (ticks, lots)
+        return flat
+
+    def take(self) -> BookColumns:
+        deepest = max((len(levels) // 2 for side in self.sides for levels in side), default=0)
+        depth = next((d for d in _DEPTHS if d >= deepest), deepest)
+        columns = [column for side in self.sides for column in _padded(side, depth)]
+        received, time = np.array(self.received, dtype=np.int64), np.array(self.time, dtype=np.int64)
+        self.received, self.time, self.sides = array("q"), array("q"), ([], [])
+        return BookColumns(self.pair, received, time, *columns)
+
+
+def _padded(side: list[list[int]], depth: int) -> tuple[IntArray, IntArray]:
+    """Ticks and lots of shape (rows, depth), absent levels 0."""
+    flat = np.zeros((len(side), depth * 2), dtype=np.int64)
+    for row, levels in enumerate(side):
+        flat[row, : len(levels)] = levels
+    return np.ascontiguousarray(flat[:, ::2]), np.ascontiguousarray(flat[:, 1::2])
+
+
+class BitoProFrames:
+    """Reads recorded BitoPro frames. Options: ``trades`` (list or single), ``pair`` (read that one alone)."""
+
+    endings: tuple[str, ...] = (".frames.jsonl", ".frames.jsonl.gz", ".jsonl", ".jsonl.gz")
+
+    def __init__(self, chunk_rows: int = CHUNK_ROWS) -> None:
+        self._chunk_rows = chunk_rows
+
+    def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
+        """The file's books and trades, a bounded chunk at a time; all chunks together in order of receive time.
+
+        When one stream's chunk is full, those of all streams are handed on, so that no stream runs far ahead of
+        another. Raises DataError naming file and line.
+        """
+        mode = options.get("trades", "list")
+        if mode not in ("list", "single"):
+            raise DataError(f"{path}: trades: {mode!r} is not a way to read trades; use list or single")
+        only = options.get("pair")
+        yield from self._read(Path(path), pairs, mode, str(only).lower() if only else None)
+
+    def _read(
+        self, path: Path, pairs: Mapping[str, Pair], mode: Literal["list", "single"], only: str | None
+    ) -> Iterator[MarketColumns]:
+        streams: dict[tuple[str, str], _Trades | _Books] = {}
+        last, number = 0, 0
+        with _lines(path) as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    received, frame = _decode_line(line)
+                    if received < last:
+                        raise WireError(f"received before the line above it ({received // NS_PER_MS} ms)")
+                    last = received
+                    if frame is None:
+                        continue
+                    stream = _stream_of(frame, pairs, streams, mode, only)
+                    if isinstance(stream, _Books):
+                        assert isinstance(frame, OrderBookFrame)
+                        stream.add(received, frame)
+                    elif stream is not None:
+                        assert isinstance(frame, TradeFrame)
+                        if mode == "single" and len(frame.data or ()) > 1:
+                            raise WireError(
+                                f"a TRADE frame of {len(frame.data or ())} trades in a file read with trades: single; "
+                                "if it was recorded from the exchange, read it with trades: list"
+                            )
+                        stream.add(received, frame.data or ())
+                except WireError as error:
+                    raise DataError(f"{path}:{number}: {error}") from None
+                if stream is not None and len(stream) >= self._chunk_rows:
+                    yield from _taken(streams)
+        if not number:
+            raise DataError(f"{path}: the file is empty")
+        yield from _taken(streams)
+
+
+def _taken(streams: dict[tuple[str, str], _Trades | _Books]) -> Iterator[MarketColumns]:
+    for stream in streams.values():
+        if len(stream):
+            yield stream.take()
+
+
+def _decode_line(line: bytes) -> tuple[Nanos, OrderBookFrame | TradeFrame | None]:
+    try:
+        known = _line_decoder.decode(line)
+        received, frame = known.received, known.frame
+    except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
+        # the slow way: it tells an unknown event from damage, and names the damage
+        raw = decode(line, _Line, 'a line {"received": ms, "frame": {...}}')
+        decode_frame(bytes(raw.frame))
+        return to_ns(raw.received, "received"), None
+    return to_ns(received, "received"), frame if isinstance(frame, (OrderBookFrame, TradeFrame)) else None
+
+
+_line_decoder = msgspec.json.Decoder(_KnownLine)
+
+
+def _stream_of(
+    frame: OrderBookFrame | TradeFrame,
+    pairs: Mapping[str, Pair],
+    streams: dict[tuple[str, str], _Trades | _Books],
+    mode: str,
+    only: str | None,
+) -> _Trades | _Books | None:
+    name = frame.pair.lower()
+    if only is not None and name != only:
+        return None
+    kind = "books" if isinstance(frame, OrderBookFrame) else "trades"
+    stream = streams.get((name, kind))
+    if stream is None:
+        pair = pairs.get(name)
+        if pair is None:
+            near = difflib.get_close_matches(name, list(pairs), 1)
+            raise WireError(f"unknown pair {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        stream = _Books(pair) if kind == "books" else _Trades(pair, single=mode == "single")
+        streams[name, kind] = stream
+    return stream
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[Iterator[bytes]]:
+    """The file's lines, unpacked where it is compressed. Raises DataError naming the file."""
+    try:
+        with path.open("rb") as packed:
+            magic = packed.read(2)
+            packed.seek(0)
+            source = cast(IO[bytes], gzip.GzipFile(fileobj=packed) if magic == b"\x1f\x8b" else packed)
+            yield _bounded(source, path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+
+
+def _bounded(source: IO[bytes], path: Path) -> Iterator[bytes]:
+    number = 0
+    while True:
+        try:
+            line = source.readline(_LINE_MAX + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f"{path}:{number + 1}: the compressed file is damaged or cut short: {error}") from None
+        if not line:
+            return
+        number += 1
+        if len(line) > _LINE_MAX:
+            raise DataError(f"{path}:{number}: a line of more than {_LINE_MAX} bytes is no recorded frame")
+        yield line

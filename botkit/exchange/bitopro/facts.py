@@ -1,0 +1,91 @@
+"""BitoPro as botkit knows it without asking: pairs, fees and limits, and the way to a live connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, Literal, cast
+
+from botkit.errors import ConfigError
+from botkit.model.extension import ExchangeFacts, FeeRank, Options
+from botkit.model.pairs import Pair, pairs_from_wire
+
+NAME = "bitopro"
+
+
+def _rank(
+    rank: int, twd_volume: int, bito_held: int, maker: int, taker: int, maker_bito: int, taker_bito: int
+) -> FeeRank:
+    # rates below are given in millionths, so that the table reads like the exchange's
+    return FeeRank(
+        rank=rank,
+        twd_volume=twd_volume,
+        bito_held=bito_held,
+        needs_both=rank >= 5,
+        maker_e8=maker * 100,
+        taker_e8=taker * 100,
+        maker_bito_e8=maker_bito * 100,
+        taker_bito_e8=taker_bito * 100,
+    )
+
+
+#: the public fee table as served on 2026-09-23; rates in millionths. Ranks 5 and 6 need volume *and* BITO.
+FEE_RANKS: tuple[FeeRank, ...] = (
+    _rank(0, 0, 0, 1000, 2000, 800, 1600),
+    _rank(1, 3_000_000, 3_000, 900, 1800, 720, 1440),
+    _rank(2, 10_000_000, 10_000, 700, 1400, 560, 1120),
+    _rank(3, 30_000_000, 20_000, 600, 1200, 480, 960),
+    _rank(4, 150_000_000, 30_000, 125, 1000, 100, 800),
+    _rank(5, 300_000_000, 40_000, 125, 875, 100, 700),
+    _rank(6, 600_000_000, 50_000, 125, 450, 100, 360),
+)
+
+
+@cache
+def packaged_pairs(amount_step: Literal["base", "amount"] = "base") -> Mapping[str, Pair]:
+    """The pairs that ship with botkit, by lowercase name.
+
+    Rules of most pairs were read from the exchange in 2024 to 2026, a few are modelled; a live bot asks the exchange.
+    """
+    text = resources.files("botkit.exchange.bitopro").joinpath("trading_pairs.json").read_text(encoding="utf-8")
+    return pairs_from_wire(json.loads(text)["data"], amount_step=amount_step)
+
+
+class BitoPro:
+    """The exchange under the name ``bitopro``.
+
+    Options of ``facts``: ``amount_step`` (base or amount: the precision order amounts round to, Q11) and ``limits``
+    (``strict`` for the strictest documented figure of each endpoint, or a mapping endpoint -> figure).
+    """
+
+    name = NAME
+
+    def facts(self, options: Options) -> ExchangeFacts:
+        """Pairs, rate limits and fees. Raises ConfigError for an option of no use."""
+        # here and not above: reading the table takes YAML, which a client alone does not need
+        from botkit.exchange.bitopro.limit_table import load_limit_table
+
+        step = options.get("amount_step", "base")
+        if step not in ("base", "amount"):
+            raise ConfigError(
+                f"exchange: amount_step is {step!r}; use base (basePrecision) or amount (amountPrecision)"
+            )
+        limits = options.get("limits")
+        if limits is not None and limits != "strict" and not isinstance(limits, Mapping):
+            raise ConfigError(f"exchange: limits is {limits!r}; use strict, or a mapping of endpoints to figures")
+        return ExchangeFacts(
+            name=NAME,
+            pairs=packaged_pairs(cast(Literal["base", "amount"], step)),
+            limits=load_limit_table(
+                strict=limits == "strict", overrides=limits if isinstance(limits, Mapping) else None
+            ),
+            fee_ranks=FEE_RANKS,
+        )
+
+    def connect(self, options: Options) -> Any:
+        """A live adapter, not yet connected (`botkit.exchange.bitopro.adapter.connect`)."""
+        from botkit.exchange.bitopro.adapter import connect
+
+        return connect(options)

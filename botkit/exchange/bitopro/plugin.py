@@ -1,0 +1,21 @@
+"""What BitoPro brings to botkit: the exchange itself and the format of its recorded frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from botkit.exchange.bitopro.capture import BitoProFrames
+from botkit.exchange.bitopro.facts import BitoPro
+from botkit.model.extension import Exchange, TapeFormat, hookimpl
+
+
+@hookimpl
+def botkit_register_exchanges(register: Callable[[str, Exchange], None]) -> None:
+    """Offer the exchange under ``bitopro``."""
+    register("bitopro", BitoPro())
+
+
+@hookimpl
+def botkit_register_tape_formats(register: Callable[[str, TapeFormat], None]) -> None:
+    """Offer recorded frames under ``frames``."""
+    register("frames", BitoProFrames())

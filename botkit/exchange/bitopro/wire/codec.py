@@ -1,0 +1,81 @@
+"""Bytes to typed structs and back, with one typed error for whatever does not fit.
+
+Unknown fields are ignored, since the exchange adds some without notice; a field of the wrong type, truncated text,
+``NaN`` or nesting without end is a `WireError`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from botkit.errors import DataError
+from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.money import parse_scaled
+
+T = TypeVar("T")
+
+#: stamps below this are seconds, above it milliseconds: 10^11 ms is 1973 and 10^11 s is the year 5138 (Q9)
+SECONDS_BELOW = 10**11
+#: the latest stamp taken seriously: year 2286 in ms. Beyond it a stamp in microseconds or plain nonsense begins.
+_LATEST_MS = 10**13
+
+
+class WireError(DataError):
+    """What the exchange sent does not have the documented shape. The message says what was expected where."""
+
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_encoder = msgspec.json.Encoder()
+
+
+def decode(body: bytes | str, shape: type[T], what: str) -> T:
+    """Read JSON text as ``shape``. Raises WireError that names ``what`` and the offending place."""
+    decoder = _decoders.get(shape)
+    if decoder is None:
+        decoder = _decoders[shape] = msgspec.json.Decoder(shape)
+    try:
+        result: T = decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError) as error:
+        raise WireError(f"{what}: {error}; it begins {excerpt(body)}") from None
+    return result
+
+
+def encode(value: Any) -> bytes:
+    """The value as compact JSON."""
+    return _encoder.encode(value)
+
+
+def excerpt(body: bytes | str, length: int = 80) -> str:
+    """The beginning of a body for a message, quoted."""
+    text = body[: 4 * length].decode("utf-8", "replace") if isinstance(body, bytes) else body
+    return repr(text[:length]) + ("..." if len(text) > length else "")
+
+
+def scaled(text: str, decimals: int, what: str, *, floor: bool = False) -> int:
+    """A decimal of the wire as an integer of 10^-decimals. Raises WireError."""
+    try:
+        return parse_scaled(text, decimals, what, floor=floor)
+    except ValueError as error:
+        raise WireError(str(error)) from None
+
+
+def to_ms(stamp: int | str, what: str = "timestamp") -> int:
+    """A stamp in seconds or milliseconds, as an integer or as text, in milliseconds. Raises WireError.
+
+    The same field carries seconds here and milliseconds there (open orders, trades), so the size decides.
+    """
+    if isinstance(stamp, str):
+        if not (stamp.isdigit() and stamp.isascii() and len(stamp) <= 15):
+            raise WireError(f"{what} {stamp[:40]!r} is not a time in seconds or milliseconds")
+        stamp = int(stamp)
+    ms = stamp * 1000 if stamp < SECONDS_BELOW else stamp
+    if not 0 <= ms <= _LATEST_MS:
+        raise WireError(f"{what} {stamp if abs(stamp) < 10**20 else 'of many digits'} is not a time of this era")
+    return ms
+
+
+def to_ns(stamp: int | str, what: str = "timestamp") -> Nanos:
+    """A stamp of the wire in nanoseconds. Raises WireError."""
+    return to_ms(stamp, what) * NS_PER_MS

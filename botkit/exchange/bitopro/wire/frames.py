@@ -1,0 +1,153 @@
+"""Frames of the seven WebSocket streams: one JSON object a frame.
+
+``timestamp`` of the envelope is true UTC in milliseconds. ``datetime`` is Taiwan time with a ``Z`` behind it, eight
+hours ahead: it is encoded because the wire has it, and never read.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+import msgspec
+
+from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow
+from botkit.exchange.bitopro.wire.codec import WireError, decode
+from botkit.exchange.bitopro.wire.market import LevelRow, TradeRow
+
+_TAIWAN_AHEAD_MS = 8 * 3_600_000
+
+
+class _Envelope(
+    msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, tag_field="event", gc=False
+):
+    """What every frame has."""
+
+    timestamp: int
+    datetime: str = ""
+    event_id: str = msgspec.field(default="", name="eventID")
+
+
+class OrderBookFrame(_Envelope, frozen=True, kw_only=True, tag="ORDER_BOOK"):
+    """The whole best ``limit`` levels: replace, never merge. ``pair`` is in upper case, as in all public frames.
+
+    Amounts are exact in the first frame after connecting and rounded to amountPrecision in later ones.
+    """
+
+    pair: str
+    limit: int | None = None
+    scale: int | None = None
+    bids: tuple[LevelRow, ...] | None
+    asks: tuple[LevelRow, ...] | None
+
+
+class TickerFrame(_Envelope, frozen=True, kw_only=True, tag="TICKER"):
+    """24-hour figures. Some frames lack ``pair``: skip those. High and low repeat the last price: do not use them."""
+
+    pair: str = ""
+    last_price: str
+    last_price_usd: str | None = msgspec.field(default=None, name="lastPriceUSD")
+    last_price_twd: str | None = msgspec.field(default=None, name="lastPriceTWD")
+    is_buyer: bool | None = None
+    price_change_24hr: str | None = None
+    volume_24hr: str | None = None
+    volume_24hr_usd: str | None = msgspec.field(default=None, name="volume24hrUSD")
+    volume_24hr_twd: str | None = msgspec.field(default=None, name="volume24hrTWD")
+    high_24hr: str | None = None
+    low_24hr: str | None = None
+
+
+class TradeFrame(_Envelope, frozen=True, kw_only=True, tag="TRADE"):
+    """Recent trades, newest first, the whole list again at each update: align it with the one before."""
+
+    pair: str
+    data: tuple[TradeRow, ...] | None
+
+
+class ActiveOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="ACTIVE_ORDERS"):
+    """First the active orders of all pairs, then those that changed, by lowercase pair."""
+
+    data: dict[str, tuple[OrderRow, ...] | None] | None
+
+
+class HistoryOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="RECENT_HISTORY_ORDERS"):
+    """First recent orders of all pairs, then those that ended. Rows of open orders occur: go by status."""
+
+    data: dict[str, tuple[OrderRow, ...] | None] | None
+
+
+class BalanceFrame(_Envelope, frozen=True, kw_only=True, tag="ACCOUNT_BALANCE"):
+    """First all currencies, then those that changed, by uppercase code."""
+
+    data: dict[str, BalanceRow] | None
+
+
+class UserTradeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
+    """One execution. ``side`` ``ask`` is a sell; stamps are in seconds; ``fee`` may be scaled by 10^8 (Q10)."""
+
+    base: str
+    quote: str
+    side: str
+    price: str
+    volume: str
+    fee: str
+    fee_currency: str
+    transaction_timestamp: int
+    event_timestamp: int | None = None
+    order_id: str | int = msgspec.field(name="orderID")
+    order_type: str | None = None
+    match_id: str = msgspec.field(name="matchID")
+    is_market: bool | str | None = None
+    is_maker: bool | str | None = None
+
+
+class UserTradeFrame(_Envelope, frozen=True, kw_only=True, tag="USER_TRADE"):
+    """One execution of one of the account's orders; there is no snapshot of them."""
+
+    data: UserTradeRow
+
+
+class UnknownFrame(msgspec.Struct, frozen=True):
+    """A frame of an event that the documentation does not know."""
+
+    event: str
+
+
+PublicFrame: TypeAlias = OrderBookFrame | TickerFrame | TradeFrame
+PrivateFrame: TypeAlias = ActiveOrdersFrame | HistoryOrdersFrame | BalanceFrame | UserTradeFrame
+Frame: TypeAlias = PublicFrame | PrivateFrame
+
+FRAME_TYPES: tuple[type[Frame], ...] = (
+    OrderBookFrame,
+    TickerFrame,
+    TradeFrame,
+    ActiveOrdersFrame,
+    HistoryOrdersFrame,
+    BalanceFrame,
+    UserTradeFrame,
+)
+EVENTS = frozenset(str(frame.__struct_config__.tag) for frame in FRAME_TYPES)
+
+_decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+
+
+class _EventOnly(msgspec.Struct):
+    event: str
+
+
+def decode_frame(data: bytes | str) -> Frame | UnknownFrame:
+    """One frame of any stream. Raises WireError for what is no frame or has not the shape of its event."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError) as error:
+        # only now, off the fast path: an event nobody documented is not damage
+        event = decode(data, _EventOnly, "stream frame").event
+        if event in EVENTS:
+            raise WireError(f"{event} frame: {error}") from None
+        return UnknownFrame(event)
+
+
+def taiwan_datetime(timestamp_ms: int) -> str:
+    """The ``datetime`` field as the wire really spells it: eight hours ahead, with a ``Z``."""
+    moment = datetime.fromtimestamp((timestamp_ms + _TAIWAN_AHEAD_MS) // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03d}Z"

@@ -1,0 +1,208 @@
+"""Public market data: the replies of the public endpoints and the rows they share with the streams.
+
+Shapes from the exchange's public REST documentation. Prices and amounts are text; converting them into ticks and lots
+takes the pair's rules, which the caller has. Structs serve both ways: the client decodes them, the emulator encodes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
+    """A row without containers. Optional fields default to None and are left out when encoded."""
+
+
+class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A reply, or a row that holds others."""
+
+
+class LevelRow(_Row, frozen=True, kw_only=True):
+    """One level of a book; ``total`` is the running sum of the amounts from the best price."""
+
+    price: str
+    amount: str
+    count: int | None = None
+    total: str | None = None
+
+
+class OrderBookReply(_Reply, frozen=True, kw_only=True):
+    """GET /order-book/{pair}: bids from the highest price down, asks from the lowest up. It carries no time."""
+
+    bids: tuple[LevelRow, ...] | None
+    asks: tuple[LevelRow, ...] | None
+
+
+class TradeRow(_Row, frozen=True, kw_only=True):
+    """A public trade. ``timestamp`` is in whole seconds; ``is_buyer``: the taker bought (Q13). There is no id."""
+
+    timestamp: int
+    price: str
+    amount: str
+    is_buyer: bool
+
+
+class TradesReply(_Reply, frozen=True, kw_only=True):
+    """GET /trades/{pair}: newest first."""
+
+    data: tuple[TradeRow, ...] | None
+
+
+class TickerRow(_Row, frozen=True, kw_only=True):
+    """24-hour figures. ``price_change_24hr`` is in percent, ``"0"`` when there was none."""
+
+    pair: str
+    last_price: str
+    is_buyer: bool | None = None
+    price_change_24hr: str
+    volume_24hr: str
+    high_24hr: str
+    low_24hr: str
+
+
+class TickersReply(_Reply, frozen=True, kw_only=True):
+    """GET /tickers: a list without a pair in the path, a single object with one."""
+
+    data: tuple[TickerRow, ...] | TickerRow | None
+
+    @property
+    def rows(self) -> tuple[TickerRow, ...]:
+        """The tickers, however they came."""
+        return () if self.data is None else (self.data,) if isinstance(self.data, TickerRow) else self.data
+
+
+class CandleRow(_Row, frozen=True, kw_only=True):
+    """One candle; ``timestamp`` is the start of its bucket in milliseconds, though the query counts seconds."""
+
+    timestamp: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+
+
+class CandlesReply(_Reply, frozen=True, kw_only=True):
+    """GET /trading-history/{pair}: in no promised order, buckets without trades left out, the last one running."""
+
+    data: tuple[CandleRow, ...] | None
+
+
+class PairRow(_Row, frozen=True, kw_only=True):
+    """The rules of one pair. Precisions and limits are text; one published sample prints them as numbers."""
+
+    pair: str
+    base: str
+    quote: str
+    base_precision: str | int
+    quote_precision: str | int
+    min_limit_base_amount: str
+    max_limit_base_amount: str
+    min_market_buy_quote_amount: str
+    order_open_limit: str | int
+    maintain: bool
+    order_book_quote_precision: str | int | None = None
+    order_book_quote_scale_level: str | int | None = None
+    amount_precision: str | int
+
+
+class PairsReply(_Reply, frozen=True, kw_only=True):
+    """GET /provisioning/trading-pairs."""
+
+    data: tuple[PairRow, ...] | None
+
+
+class CurrencyRow(_Row, frozen=True, kw_only=True):
+    """One currency, or one of its protocols, then named like ``USDT (ETH-ERC20)``."""
+
+    currency: str
+    withdraw_fee: str
+    min_withdraw: str
+    max_withdraw: str
+    max_daily_withdraw: str
+    withdraw: bool
+    deposit: bool
+    deposit_confirmation: str
+
+
+class CurrenciesReply(_Reply, frozen=True, kw_only=True):
+    """GET /provisioning/currencies."""
+
+    data: tuple[CurrencyRow, ...] | None
+
+
+class FeeRateRow(_Row, frozen=True, kw_only=True):
+    """One rank of the fee table; rates are fractions."""
+
+    rank: int
+    twd_volume_symbol: str
+    twd_volume: str
+    bito_amount_symbol: str
+    bito_amount: str
+    maker_fee: str
+    taker_fee: str
+    maker_bito_fee: str
+    taker_bito_fee: str
+    rank_condition: str | None = None
+    grid_bot_maker_fee: str | None = None
+    grid_bot_taker_fee: str | None = None
+
+
+class WithdrawalLimitRow(_Row, frozen=True, kw_only=True):
+    """What withdrawing a currency costs and may amount to. ``twd_withdraw_monthly`` is null except for TWD."""
+
+    currency: str
+    fee: str
+    minimum_trading_amount: str
+    maximum_trading_amount: str
+    daily_cumulative_maximum_amount: str
+    remarks: str | None = None
+    protocol: str | None = None
+    twd_withdraw_monthly: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class DepositLimitRow(_Row, frozen=True, kw_only=True):
+    """What depositing a currency costs, and how many confirmations it takes."""
+
+    currency: str
+    general_deposit_fees: str
+    blockchain_confirmation_required: str
+
+
+class TransferLimitRow(_Row, frozen=True, kw_only=True):
+    """Limits of one currency's transfer codes."""
+
+    currency: str
+    redeem_daily_cumulative_maximum_amount: str
+    generate_minimum_trading_amount: str
+    generate_maximum_trading_amount: str
+    generate_daily_cumulative_maximum_amount: str
+
+
+class LimitationsReply(_Reply, frozen=True, kw_only=True):
+    """GET /provisioning/limitations-and-fees: a bare object of lists."""
+
+    trading_fee_rate: tuple[FeeRateRow, ...]
+    restrictions_of_withdrawal_fees: tuple[WithdrawalLimitRow, ...] | None = None
+    cryptocurrency_deposit_fee_and_confirmation: tuple[DepositLimitRow, ...] | None = None
+    tt_check_fees_and_limitations_level1: tuple[TransferLimitRow, ...] | None = msgspec.field(
+        default=None, name="ttCheckFeesAndLimitationsLevel1"
+    )
+    tt_check_fees_and_limitations_level2: tuple[TransferLimitRow, ...] | None = msgspec.field(
+        default=None, name="ttCheckFeesAndLimitationsLevel2"
+    )
+
+
+class OtcRate(_Row, frozen=True, kw_only=True):
+    """A rate of the exchange's own desk."""
+
+    pricing_currency: str
+    exchange_rate: str
+
+
+class OtcPriceReply(_Reply, frozen=True, kw_only=True):
+    """GET /price/otc/{currency}: what the desk sells (``buy_swap_quotation``) and buys at, by quote currency."""
+
+    currency: str
+    buy_swap_quotation: dict[str, OtcRate]
+    sell_swap_quotation: dict[str, OtcRate]
