@@ -1,0 +1,350 @@
+"""Several sources of recorded data as one: contiguous slices of time with the rows of all wanted streams.
+
+A slice is what a driver works on: every row of every wanted stream with ``start <= received < end``. Its end is the
+latest moment up to which every stream is known, so that no row can turn up later that belongs before it. Memory is
+bounded by ``rows_max``, whatever the length of the tape.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+import numpy as np
+
+from botkit.errors import DataError
+from botkit.model.clock import NS_PER_MS, Nanos, format_time
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns
+from botkit.model.extension import Options, TapeFormat
+from botkit.model.pairs import Pair
+from botkit.tape.formats import candle_ends
+from botkit.tape.manifest import KINDS, Kind, StreamInfo
+from botkit.tape.parquet import join, kind_of, resolution_of, shifted
+from botkit.tape.tape import Tape
+from botkit.tape.writer import candle_gaps
+
+StreamKey: TypeAlias = tuple[str, Kind, str | None]
+
+#: a book row holds 80 numbers and more where a trade holds 5, so it counts for so many rows
+_BOOK_WEIGHT = 12
+#: files of fewer rows are read once and kept
+_KEPT_ROWS = 4_000_000
+
+
+class Slice(msgspec.Struct):
+    """All rows of the wanted streams with ``start <= received < end``; slices follow each other without a hole.
+
+    ``columns`` holds one item a stream that has rows here, candles first, then books, then trades, then by pair.
+    """
+
+    start: Nanos
+    end: Nanos
+    columns: list[MarketColumns]
+
+
+class FeedSource(Protocol):
+    """Where rows come from: a tape, or a single file through a format."""
+
+    #: for messages and the report
+    name: str
+    path: str
+    synthetic: bool
+
+    @property
+    def streams(self) -> Sequence[StreamInfo]:
+        """What the source holds."""
+        ...
+
+    def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
+        """Rows of one stream with ``start <= received < end``, in order."""
+        ...
+
+
+class TapeSource:
+    """A tape as a source; ``only`` limits it to some pairs."""
+
+    def __init__(self, path: Path | str, pairs: Mapping[str, Pair], *, only: Sequence[str] = ()) -> None:
+        self.tape = Tape.open(path, pairs)
+        self.path = str(path)
+        self.name = self.tape.manifest.name or Path(path).name
+        self.synthetic = self.tape.manifest.synthetic
+        self._only = frozenset(only)
+        missing = sorted(self._only - {s.pair for s in self.tape.streams})
+        if missing:
+            have = ", ".join(sorted({s.pair for s in self.tape.streams})) or "no known pair"
+            raise DataError(f"{path} holds nothing of {', '.join(missing)}; it has {have}")
+
+    @property
+    def streams(self) -> Sequence[StreamInfo]:
+        """The tape's streams of the pairs that are wanted."""
+        return [s for s in self.tape.streams if not self._only or s.pair in self._only]
+
+    def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
+        """Rows of one stream."""
+        return self.tape.read(*key, start=start, end=end, rows_max=rows_max)
+
+
+class FileSource:
+    """A single file, read by a format. Small files are read once; larger ones again for every stream."""
+
+    synthetic = False
+
+    def __init__(
+        self, path: Path | str, reader: TapeFormat, pairs: Mapping[str, Pair], options: Options | None = None
+    ) -> None:
+        self._file = Path(path)
+        self.path = str(path)
+        self.name = self._file.name
+        #: sentences about what was mended while reading, such as rounded prices
+        self.notes: list[str] = []
+        self._reader, self._pairs = reader, pairs
+        self._options: dict[str, Any] = {**(options or {}), "note": self._note}
+        self._kept: dict[StreamKey, list[MarketColumns]] | None = {}
+        self._streams = self._survey()
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def _chunks(self) -> Iterator[MarketColumns]:
+        return self._reader.read(self._file, self._pairs, self._options)
+
+    def _survey(self) -> list[StreamInfo]:
+        found: dict[StreamKey, _Survey] = {}
+        total = 0
+        for columns in self._chunks():
+            if not len(columns):
+                continue
+            key: StreamKey = (str(columns.pair), kind_of(columns), resolution_of(columns))
+            found.setdefault(key, _Survey()).add(columns)
+            total += len(columns) * (_BOOK_WEIGHT if isinstance(columns, BookColumns) else 1)
+            if total > _KEPT_ROWS:
+                self._kept = None
+            if self._kept is not None:
+                self._kept.setdefault(key, []).append(columns)
+        if not found:
+            raise DataError(f"{self._file} holds no rows")
+        return [survey.info(key) for key, survey in found.items()]
+
+    @property
+    def streams(self) -> Sequence[StreamInfo]:
+        """What the file holds."""
+        return self._streams
+
+    def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
+        """Rows of one stream."""
+        if self._kept is not None:
+            chunks: Iterator[MarketColumns] = iter(self._kept.get(key, []))
+        else:
+            chunks = (c for c in self._chunks() if (str(c.pair), kind_of(c), resolution_of(c)) == key)
+        for columns in chunks:
+            lo = 0 if start is None else int(np.searchsorted(columns.received, start))
+            hi = len(columns) if end is None else int(np.searchsorted(columns.received, end))
+            for at in range(lo, hi, rows_max):
+                yield columns.rows(at, min(hi, at + rows_max))
+
+
+class _Survey:
+    """Counts one stream of a file."""
+
+    def __init__(self) -> None:
+        self.rows, self.start, self.end = 0, 0, 0
+        self.gaps: list[tuple[Nanos, Nanos]] = []
+        self.last_time: Nanos | None = None
+        self.has_receive_times = False
+
+    def add(self, columns: MarketColumns) -> None:
+        if not self.rows:
+            self.start = int(columns.received[0])
+        self.rows += len(columns)
+        self.end = int(columns.received[-1])
+        if isinstance(columns, CandleColumns):
+            self.gaps += candle_gaps(columns, self.last_time)
+            self.last_time = int(columns.time[-1])
+        # a format without receive times fills in the time at which the exchange knew the row
+        known = candle_ends(columns.time, columns.resolution) if isinstance(columns, CandleColumns) else columns.time
+        self.has_receive_times |= bool(np.any(columns.received != known))
+
+    def info(self, key: StreamKey) -> StreamInfo:
+        return StreamInfo(
+            pair=key[0],
+            kind=key[1],
+            resolution=key[2],
+            rows=self.rows,
+            start=self.start,
+            end=self.end,
+            has_receive_times=self.has_receive_times,
+            gaps=tuple(self.gaps),
+        )
+
+
+class Feed:
+    """Sources joined. ``feed_ms`` is how much later than its own time a row without receive time is received."""
+
+    def __init__(self, sources: Sequence[FeedSource], *, feed_ms: float = 0) -> None:
+        self.sources = list(sources)
+        self._feed_ns = round(feed_ms * NS_PER_MS)
+        self._parts: dict[StreamKey, list[tuple[FeedSource, StreamInfo]]] = {}
+        for source in self.sources:
+            for info in source.streams:
+                self._parts.setdefault(info.key, []).append((source, info))
+        for parts in self._parts.values():
+            parts.sort(key=lambda part: part[1].start)
+            for (source, info), (later, after) in pairwise(parts):
+                if after.start <= info.end:
+                    raise DataError(
+                        f"{source.path} and {later.path} both hold {info.label} at {format_time(after.start)}; "
+                        "leave one out, or cut them so that one follows the other"
+                    )
+
+    def _delay(self, info: StreamInfo) -> Nanos:
+        return 0 if info.has_receive_times else self._feed_ns
+
+    @property
+    def streams(self) -> list[StreamInfo]:
+        """Every stream once, spans as they are delivered (``feed_ms`` included), in the order of slices."""
+        joined = []
+        for parts in self._parts.values():
+            infos = [info for _, info in parts]
+            gaps = [gap for info in infos for gap in info.gaps]
+            joined.append(
+                StreamInfo(
+                    pair=infos[0].pair,
+                    kind=infos[0].kind,
+                    resolution=infos[0].resolution,
+                    rows=sum(info.rows for info in infos),
+                    start=infos[0].start + self._delay(infos[0]),
+                    end=infos[-1].end + self._delay(infos[-1]),
+                    has_receive_times=all(info.has_receive_times for info in infos),
+                    gaps=tuple(gaps),
+                )
+            )
+        return sorted(joined, key=lambda info: _order(info.key))
+
+    @property
+    def synthetic(self) -> bool:
+        """True when any source is an invented market."""
+        return any(source.synthetic for source in self.sources)
+
+    def stream(self, pair: str, kind: Kind, resolution: str | None = None) -> StreamInfo | None:
+        """One stream's description, or None where no source has it."""
+        return next((info for info in self.streams if info.key == (pair, kind, resolution)), None)
+
+    def slices(
+        self,
+        wanted: Sequence[StreamKey],
+        start: Nanos | None = None,
+        end: Nanos | None = None,
+        rows_max: int = 1_000_000,
+    ) -> Iterator[Slice]:
+        """Slices from ``start`` to ``end`` (receive times; default: the whole span) of the wanted streams.
+
+        The first slice starts at ``start``, each at the end of the one before, and the last ends at ``end``. No slice
+        holds more than about ``rows_max`` rows (book rows count twelvefold). Raises DataError for a stream that no
+        source has.
+        """
+        keys = sorted(dict.fromkeys(wanted), key=_order)
+        for pair, kind, resolution in keys:
+            if (pair, kind, resolution) not in self._parts:
+                have = ", ".join(info.label for info in self.streams) or "nothing"
+                label = " ".join(part for part in (pair, kind, resolution) if part)
+                raise DataError(f"the data holds no {label}; it holds {have}")
+        spans = [info for info in self.streams if info.key in keys]
+        if not spans:
+            return
+        at = min(info.start for info in spans) if start is None else start
+        last = max(info.end for info in spans) + 1 if end is None else end
+        budget = max(1, rows_max // len(keys))
+        cursors = [_Cursor(self._reader(key, at, last), _chunk_rows(key, budget)) for key in keys]
+        while at < last:
+            until = min(min(cursor.known_until() for cursor in cursors), last)
+            taken = [columns for cursor in cursors if (columns := cursor.take(until)) is not None]
+            yield Slice(at, until, taken)
+            at = until
+
+    def _reader(self, key: StreamKey, start: Nanos, end: Nanos) -> Callable[[int], Iterator[MarketColumns]]:
+        parts = self._parts[key]
+
+        def read(rows: int) -> Iterator[MarketColumns]:
+            for source, info in parts:
+                delay = self._delay(info)
+                if info.end + delay < start or info.start + delay >= end:
+                    continue
+                for columns in source.read(key, start - delay, end - delay, rows):
+                    yield shifted(columns, delay)
+
+        return read
+
+    def describe(self) -> list[dict[str, Any]]:
+        """For the report: one entry a source and stream, with name, path, span (ns), rows, gaps and synthetic."""
+        return [
+            {
+                "name": source.name,
+                "path": source.path,
+                "synthetic": source.synthetic,
+                "pair": info.pair,
+                "kind": info.kind,
+                "resolution": info.resolution,
+                "rows": info.rows,
+                "start": info.start + self._delay(info),
+                "end": info.end + self._delay(info),
+                "gaps": len(info.gaps),
+                "has_receive_times": info.has_receive_times,
+            }
+            for parts in self._parts.values()
+            for source, info in parts
+        ]
+
+
+def _order(key: StreamKey) -> tuple[int, str, str]:
+    return (KINDS.index(key[1]), str(key[0]), key[2] or "")
+
+
+def _chunk_rows(key: StreamKey, budget: int) -> int:
+    return max(1, budget // _BOOK_WEIGHT if key[1] == "books" else budget)
+
+
+class _Cursor:
+    """Rows of one stream that were read but not handed out yet."""
+
+    def __init__(self, reader: Callable[[int], Iterator[MarketColumns]], rows: int) -> None:
+        self._chunks = reader(rows)
+        self._rows = rows
+        self._held: list[MarketColumns] = []
+        self._held_rows = 0
+        self._exhausted = False
+
+    def _load(self) -> None:
+        columns = next(self._chunks, None)
+        if columns is None:
+            self._exhausted = True
+        elif len(columns):
+            self._held.append(columns)
+            self._held_rows += len(columns)
+
+    def known_until(self) -> Nanos:
+        """The time before which all rows are held. Rows at the last time held may go on in the next chunk."""
+        while not self._exhausted and self._held_rows < self._rows:
+            self._load()
+        # a chunk whose rows all share one time says nothing about the rows before its end
+        while not self._exhausted and self._held[0].received[0] == self._held[-1].received[-1]:
+            self._load()
+        return sys.maxsize if self._exhausted else int(self._held[-1].received[-1])
+
+    def take(self, until: Nanos) -> MarketColumns | None:
+        """Rows received before ``until``, or None where there are none."""
+        taken: list[MarketColumns] = []
+        rest: list[MarketColumns] = []
+        for columns in self._held:
+            cut = int(np.searchsorted(columns.received, until))
+            if cut:
+                taken.append(columns if cut == len(columns) else columns.rows(0, cut))
+            if cut < len(columns):
+                rest.append(columns if cut == 0 else columns.rows(cut, len(columns)))
+        self._held = rest
+        self._held_rows = sum(len(c) for c in rest)
+        return join(taken) if taken else None

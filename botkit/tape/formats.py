@@ -1,0 +1,291 @@
+"""CSV candles and CSV trades as tape formats. Every error names the file and the line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from botkit.errors import DataError
+from botkit.model.clock import Nanos, format_time
+from botkit.model.columns import CandleColumns, IntArray, MarketColumns, SideArray, TradeColumns
+from botkit.model.extension import Options
+from botkit.model.pairs import Pair
+from botkit.model.resolutions import RESOLUTIONS, bucket_end, bucket_start, check_resolution, fixed_length
+from botkit.tape.csv_columns import CsvFile, parse_steps, parse_times
+
+_TIME = ("timestamp", "time", "date", "datetime", "open_time", "opentime", "unix")
+_AMOUNT = ("amount", "quantity", "qty", "size", "volume")
+_BUY = {"buy": 1, "b": 1, "bid": 1, "1": 1, "true": 1, "sell": -1, "s": -1, "ask": -1, "-1": -1, "false": -1}
+#: no side: the source does not say who was the taker
+_UNKNOWN_SIDE = {"": 0, "0": 0, "none": 0, "unknown": 0}
+
+
+def find_pair(name: object, pairs: Mapping[str, Pair], where: str) -> Pair:
+    """The pair of that name, in either case. Raises DataError with the nearest names where there is none."""
+    if not name:
+        raise DataError(f"{where} does not say its pair; add `pair:` to the configuration or --pair to the command")
+    key = str(name).lower()
+    if key in pairs:
+        return pairs[key]
+    near = difflib.get_close_matches(key, pairs, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else f"; it lists {len(pairs)} pairs"
+    raise DataError(f"{where}: the exchange has no pair {key!r}{hint}")
+
+
+def _noter(options: Options) -> Callable[[str], None]:
+    note = options.get("note")
+    return note if callable(note) else lambda _: None
+
+
+class CandleCsv:
+    """CSV candles: time, open, high, low, close, volume (base currency). ``time`` is the start of the bucket.
+
+    Options: ``pair``; ``resolution`` (default: the smallest distance of two rows in the first block); ``doubled``:
+    "refuse" (default) or "drop" rows that repeat the row before in every figure.
+    """
+
+    endings: tuple[str, ...] = (".csv", ".csv.gz")
+
+    def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
+        """The file's candles, received at the end of their bucket."""
+        pair = find_pair(options.get("pair"), pairs, str(path))
+        said = options.get("resolution")
+        if said is not None:
+            try:
+                check_resolution(str(said))
+            except ValueError as error:
+                raise DataError(f"{path}: {error}") from None
+        wanted = {
+            "time": _TIME,
+            "open": ("open", "o"),
+            "high": ("high", "h"),
+            "low": ("low", "l"),
+            "close": ("close", "c"),
+            "volume": ("volume", "vol", "v", "amount", "base_volume"),
+        }
+        file = CsvFile(path, wanted)
+        check = _CandleCheck(path, drop_doubled=options.get("doubled") == "drop")
+        rounded, rows, resolution = 0, 0, str(said) if said is not None else None
+        for line, text in file.chunks():
+            time = parse_times(path, line, text["time"])
+            arrays: list[IntArray] = []
+            for name in ("open", "high", "low", "close"):
+                steps, off = parse_steps(path, line, name, text[name], pair.rules.price_decimals)
+                arrays.append(steps)
+                rounded += off
+            volume, _ = parse_steps(path, line, "volume", text["volume"], pair.rules.amount_decimals)
+            if resolution is None:
+                resolution = _guess_resolution(path, time)
+            columns = check.accept(line, pair, resolution, time, arrays, volume, first=rows == 0)
+            rows += len(time)
+            if len(columns):
+                yield columns
+        if not rows:
+            raise DataError(f"{path} has a header and no rows")
+        note = _noter(options)
+        if rounded:
+            note(
+                f"{rounded} prices had more than the {pair.rules.price_decimals} decimals of {pair}: rounded to nearest"
+            )
+        if check.doubled:
+            note(f"{check.doubled} doubled rows were dropped")
+
+
+def _guess_resolution(path: Path, time: IntArray) -> str:
+    steps = np.diff(time)
+    steps = steps[steps > 0]
+    if not len(steps):
+        raise DataError(f"{path}: one candle alone does not tell its resolution; say it (resolution: or --resolution)")
+    least = int(steps.min())
+    for resolution in RESOLUTIONS:
+        if fixed_length(resolution) == least:
+            return resolution
+    if 28 * 86_400 * 10**9 <= least <= 31 * 86_400 * 10**9:
+        return "1M"
+    raise DataError(
+        f"{path}: rows lie {least / 10**9:g} s apart, which is no resolution of the exchange ({', '.join(RESOLUTIONS)})"
+    )
+
+
+class _CandleCheck:
+    """Checks candles across the chunks of one file."""
+
+    def __init__(self, path: Path, *, drop_doubled: bool) -> None:
+        self.path = path
+        self.doubled = 0
+        self._drop = drop_doubled
+        self._last: tuple[int, ...] | None = None
+
+    def accept(
+        self,
+        line: int,
+        pair: Pair,
+        resolution: str,
+        time: IntArray,
+        prices: list[IntArray],
+        lots: IntArray,
+        *,
+        first: bool,
+    ) -> CandleColumns:
+        """The checked chunk as columns. Raises DataError at the first row that is wrong."""
+        lines = np.arange(line, line + len(time))
+        table = np.column_stack((time, *prices, lots))
+        if self._last is not None:
+            table = np.concatenate((np.array([self._last], dtype=np.int64), table))
+            lines = np.concatenate((np.array([line - 1]), lines))
+        repeats = np.flatnonzero(table[1:, 0] == table[:-1, 0]) + 1
+        if len(repeats):
+            table, lines = self._settle_doubled(table, lines, repeats)
+        steps = np.diff(table[:, 0])
+        if np.any(steps < 0):
+            at = int(np.argmax(steps < 0)) + 1
+            raise DataError(
+                f"{self.path}:{lines[at]}: {format_time(int(table[at, 0]))} comes after "
+                f"{format_time(int(table[at - 1, 0]))}; candles must be sorted by time"
+            )
+        self._check_prices(table, lines)
+        self._check_distance(table, lines, resolution, first=first)
+        if self._last is not None:
+            table = table[1:]
+        if len(table):
+            self._last = tuple(int(v) for v in table[-1])
+        columns = np.ascontiguousarray(table.T)
+        received = candle_ends(columns[0], resolution)
+        return CandleColumns(
+            pair, resolution, received, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5]
+        )
+
+    def _settle_doubled(
+        self, table: np.ndarray[Any, np.dtype[np.int64]], lines: np.ndarray[Any, Any], repeats: np.ndarray[Any, Any]
+    ) -> tuple[np.ndarray[Any, np.dtype[np.int64]], np.ndarray[Any, Any]]:
+        same = (table[repeats] == table[repeats - 1]).all(axis=1)
+        at = int(repeats[0]) if not self._drop else int(repeats[np.argmin(same)])
+        if not self._drop or not same.all():
+            what = "the same figures" if (table[at] == table[at - 1]).all() else "other figures"
+            raise DataError(
+                f"{self.path}:{lines[at]}: a second candle of {format_time(int(table[at, 0]))}, with {what}; "
+                f"{len(repeats)} rows here repeat the time before them"
+                + ("; `botkit data import --drop-doubled` leaves equal ones out" if what == "the same figures" else "")
+            )
+        self.doubled += len(repeats)
+        return np.delete(table, repeats, axis=0), np.delete(lines, repeats)
+
+    def _check_prices(self, table: np.ndarray[Any, np.dtype[np.int64]], lines: np.ndarray[Any, Any]) -> None:
+        opened, high, low, close, lots = table[:, 1], table[:, 2], table[:, 3], table[:, 4], table[:, 5]
+        for wrong, what in (
+            (np.minimum(np.minimum(opened, high), np.minimum(low, close)) <= 0, "a price is zero or negative"),
+            (lots < 0, "the volume is negative"),
+            (high < low, "the high lies below the low"),
+            ((opened < low) | (opened > high), "the open lies outside low and high"),
+            ((close < low) | (close > high), "the close lies outside low and high"),
+        ):
+            if np.any(wrong):
+                raise DataError(f"{self.path}:{lines[int(np.argmax(wrong))]}: {what}")
+
+    def _check_distance(
+        self, table: np.ndarray[Any, np.dtype[np.int64]], lines: np.ndarray[Any, Any], resolution: str, *, first: bool
+    ) -> None:
+        times = table[:, 0]
+        starts = bucket_starts(times, resolution)
+        length = fixed_length(resolution)
+        steps = np.diff(times)
+        if length is not None and len(steps):
+            least = int(steps.min())
+            if least < length or (first and len(steps) >= 2 and least > length):
+                at = int(np.argmin(steps)) + 1
+                raise DataError(
+                    f"{self.path}:{lines[at]}: said to be candles of {resolution}, but rows lie "
+                    f"{least / 10**9:g} s apart"
+                )
+        if np.any(starts != times):
+            at = int(np.argmax(starts != times))
+            raise DataError(
+                f"{self.path}:{lines[at]}: {format_time(int(times[at]))} is not the start of a candle of {resolution}"
+            )
+
+
+def bucket_starts(times: IntArray, resolution: str) -> IntArray:
+    """Start of the bucket of every time."""
+    length = fixed_length(resolution)
+    if length is None:
+        return np.array([bucket_start(int(t), resolution) for t in times], dtype=np.int64)
+    offset = bucket_start(0, resolution)
+    return (times - offset) // length * length + offset
+
+
+def candle_ends(times: IntArray, resolution: str) -> IntArray:
+    """End of every bucket that starts at ``times``."""
+    length = fixed_length(resolution)
+    if length is None:
+        return np.array([bucket_end(int(t), resolution) for t in times], dtype=np.int64)
+    return times + length
+
+
+class TradeCsv:
+    """CSV trades: time, price, amount and, where known, side (buy or sell: the taker's) and received.
+
+    Options: ``pair``. ``is_buyer_maker`` columns are understood: a buyer who made is a seller who took.
+    """
+
+    endings: tuple[str, ...] = (".csv", ".csv.gz")
+
+    def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
+        """The file's trades in order."""
+        pair = find_pair(options.get("pair"), pairs, str(path))
+        wanted = {
+            "time": _TIME,
+            "price": ("price", "p", "rate"),
+            "amount": _AMOUNT,
+            "side": ("side", "taker_side", "is_buyer", "isbuyer", "type"),
+            "maker": ("is_buyer_maker", "isbuyermaker"),
+            "received": ("received", "received_at", "local_time"),
+        }
+        file = CsvFile(path, wanted, optional=("side", "maker", "received"))
+        rounded, rows = 0, 0
+        last: Nanos | None = None
+        for line, text in file.chunks():
+            time = parse_times(path, line, text["time"])
+            received = parse_times(path, line, text["received"]) if "received" in text else time
+            ticks, off = parse_steps(path, line, "price", text["price"], pair.rules.price_decimals)
+            lots, _ = parse_steps(path, line, "amount", text["amount"], pair.rules.amount_decimals)
+            side = _sides(path, line, text, len(time))
+            rounded += off
+            for wrong, what in ((ticks <= 0, "the price is zero or negative"), (lots <= 0, "the amount is zero")):
+                if np.any(wrong):
+                    raise DataError(f"{path}:{line + int(np.argmax(wrong))}: {what}")
+            steps = np.diff(received, prepend=received[0] if last is None else last)
+            if np.any(steps < 0):
+                raise DataError(
+                    f"{path}:{line + int(np.argmax(steps < 0))}: this trade is older than the one before it; "
+                    "trades must be sorted by time"
+                )
+            rows += len(time)
+            last = int(received[-1])
+            yield TradeColumns(pair, received, time, ticks, lots, side)
+        if not rows:
+            raise DataError(f"{path} has a header and no rows")
+        if rounded:
+            _noter(options)(
+                f"{rounded} prices had more than the {pair.rules.price_decimals} decimals of {pair}: rounded to nearest"
+            )
+
+
+def _sides(path: Path, line: int, text: Mapping[str, Any], rows: int) -> SideArray:
+    name = "side" if "side" in text else "maker" if "maker" in text else None
+    if name is None:
+        return np.zeros(rows, dtype=np.int8)
+    encoded = text[name].dictionary_encode()
+    codes = []
+    for value in encoded.dictionary.to_pylist():
+        word = value.strip().lower()
+        code = _BUY.get(word, _UNKNOWN_SIDE.get(word))
+        if code is None:
+            row = text[name].to_pylist().index(value)
+            raise DataError(f"{path}:{line + row}: side {value!r} is neither buy nor sell")
+        codes.append(-code if name == "maker" else code)
+    table = np.array(codes, dtype=np.int8)
+    return table[encoded.indices.to_numpy(zero_copy_only=False)]  # type: ignore[no-any-return]

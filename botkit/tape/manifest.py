@@ -1,0 +1,124 @@
+"""What a tape says of itself: ``manifest.json`` beside the data, and the names of the files.
+
+The manifest holds the span of every file, so that a tape of a thousand days opens without touching one of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from botkit.errors import DataError
+from botkit.model.clock import Nanos
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+Kind: TypeAlias = Literal["trades", "books", "candles"]
+#: order in which rows of equal time are met, as in the total order of events
+KINDS: tuple[Kind, ...] = ("candles", "books", "trades")
+
+
+class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream of a source. ``start`` and ``end`` are the receive times of its first and last row, in ns."""
+
+    pair: str
+    kind: Kind
+    resolution: str | None = None
+    rows: int
+    start: Nanos
+    end: Nanos
+    has_receive_times: bool
+    #: spans (from, to) in which rows are known to be missing, in ns; at most `GAPS_KEPT` are listed
+    gaps: tuple[tuple[Nanos, Nanos], ...] = ()
+
+    @property
+    def key(self) -> tuple[str, Kind, str | None]:
+        """(pair, kind, resolution): what a stream is asked for by."""
+        return (self.pair, self.kind, self.resolution)
+
+    @property
+    def label(self) -> str:
+        """Such as ``btc_usdt candles 1m``."""
+        return " ".join(part for part in self.key if part)
+
+
+GAPS_KEPT = 100
+
+
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One Parquet file. ``path`` is relative to the tape; ``sha256`` is over column contents, never file bytes."""
+
+    path: str
+    pair: str
+    kind: Kind
+    resolution: str | None = None
+    rows: int
+    start: Nanos
+    end: Nanos
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a tape comes from and what it holds."""
+
+    version: int = FORMAT_VERSION
+    name: str = ""
+    exchange: str
+    source: str
+    #: how the rows were come by: a recorder, an import, a generator
+    recorded: str
+    synthetic: bool
+    #: the command that makes this tape again, "" where none does
+    command: str = ""
+    seed: int | None = None
+    notes: tuple[str, ...] = ()
+    content_sha256: str = ""
+    streams: tuple[StreamInfo, ...] = ()
+    files: tuple[FileEntry, ...] = ()
+
+
+def content_hash(files: Iterable[FileEntry]) -> str:
+    """The identity of a tape: equal for equal rows, whatever library wrote the Parquet files."""
+    digest = hashlib.sha256()
+    for entry in sorted(files, key=lambda f: f.path):
+        digest.update(f"{entry.path} {entry.rows} {entry.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def folder_name(kind: Kind, resolution: str | None) -> str:
+    """``trades``, ``books`` or ``candles-1m``; months are ``1mo``, because some file systems take 1M for 1m."""
+    if kind != "candles":
+        return kind
+    assert resolution, "candles have a resolution"
+    return f"candles-{'1mo' if resolution == '1M' else resolution}"
+
+
+def read_manifest(root: Path) -> Manifest:
+    """Read ``manifest.json`` of a tape. Raises DataError that says what is wrong with it."""
+    path = root / MANIFEST_NAME
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        what = "is no tape: it has no manifest.json" if root.is_dir() else "does not exist"
+        raise DataError(f"{root} {what}; make a tape with `botkit data import FILE --pair PAIR --out {root}`") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+    if manifest.version > FORMAT_VERSION:
+        raise DataError(
+            f"{path} is of version {manifest.version}, and this botkit reads up to {FORMAT_VERSION}; upgrade botkit"
+        )
+    return manifest
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest as indented JSON with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"

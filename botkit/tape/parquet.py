@@ -1,0 +1,295 @@
+"""Columns to Parquet and back: integers with the number of decimals in the file's metadata.
+
+Prices are stored as ticks and amounts as lots of the decimals that the metadata names, which may be fewer than the
+pair's (amounts of four decimals take half the space of eight); the reader scales them to the pair's rules, and refuses
+what does not fit. pyarrow is imported inside the functions: it takes a third of a second, and most commands need none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from botkit.errors import DataError
+from botkit.model.clock import Nanos
+from botkit.model.columns import BookColumns, CandleColumns, IntArray, MarketColumns, TradeColumns
+from botkit.model.pairs import Pair
+from botkit.tape.manifest import Kind
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: columns of each kind in file order: name -> what it counts
+COLUMNS: dict[Kind, dict[str, str]] = {
+    "trades": {"received": "ns", "time": "ns", "ticks": "ticks", "lots": "lots", "side": "side"},
+    "books": {
+        "received": "ns",
+        "time": "ns",
+        "bid_ticks": "ticks",
+        "bid_lots": "lots",
+        "ask_ticks": "ticks",
+        "ask_lots": "lots",
+    },
+    "candles": {
+        "received": "ns",
+        "time": "ns",
+        "open": "ticks",
+        "high": "ticks",
+        "low": "ticks",
+        "close": "ticks",
+        "lots": "lots",
+    },
+}
+_META = b"botkit."
+
+
+def kind_of(columns: MarketColumns) -> Kind:
+    """The kind of stream that the columns belong to."""
+    return columns.kind  # type: ignore[return-value]  # a ClassVar[str] of three values
+
+
+def resolution_of(columns: MarketColumns) -> str | None:
+    """The resolution of candles, None for trades and books."""
+    return columns.resolution if isinstance(columns, CandleColumns) else None
+
+
+def join(parts: list[MarketColumns]) -> MarketColumns:
+    """Several runs of one stream as one; books of fewer levels are padded with empty ones."""
+    assert parts, "nothing to join"
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, BookColumns):
+        depth = max(p.depth for p in parts if isinstance(p, BookColumns))
+        parts = [_padded(p, depth) for p in parts if isinstance(p, BookColumns)]
+    arrays = [np.concatenate([getattr(p, name) for p in parts]) for name in COLUMNS[kind_of(first)]]
+    return _build(first.pair, kind_of(first), resolution_of(first), arrays)
+
+
+def _padded(columns: BookColumns, depth: int) -> BookColumns:
+    missing = depth - columns.depth
+    if missing == 0:
+        return columns
+    wide = [
+        np.pad(side, ((0, 0), (0, missing)))
+        for side in (columns.bid_ticks, columns.bid_lots, columns.ask_ticks, columns.ask_lots)
+    ]
+    return BookColumns(columns.pair, columns.received, columns.time, *wide)
+
+
+def shifted(columns: MarketColumns, delay_ns: Nanos) -> MarketColumns:
+    """The same rows, received ``delay_ns`` later."""
+    if delay_ns == 0:
+        return columns
+    kind = kind_of(columns)
+    arrays = [getattr(columns, name) for name in COLUMNS[kind]]
+    arrays[0] = arrays[0] + delay_ns
+    return _build(columns.pair, kind, resolution_of(columns), arrays)
+
+
+def empty(pair: Pair, kind: Kind, resolution: str | None, depth: int = 1) -> MarketColumns:
+    """No rows of a stream."""
+    arrays: list[Any] = []
+    for name, unit in COLUMNS[kind].items():
+        shape: Any = (0, depth) if name.startswith(("bid_", "ask_")) else (0,)
+        arrays.append(np.zeros(shape, dtype=np.int8 if unit == "side" else np.int64))
+    return _build(pair, kind, resolution, arrays)
+
+
+def _build(pair: Pair, kind: Kind, resolution: str | None, arrays: list[Any]) -> MarketColumns:
+    if kind == "candles":
+        assert resolution is not None
+        return CandleColumns(pair, resolution, *arrays)
+    return TradeColumns(pair, *arrays) if kind == "trades" else BookColumns(pair, *arrays)
+
+
+class ContentHash:
+    """sha256 over the values of a stream's columns, independent of how the rows were cut into chunks."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._digests = {name: hashlib.sha256(f"{kind}.{name}".encode()) for name in COLUMNS[kind]}
+        self._rows = 0
+
+    def update(self, columns: MarketColumns) -> None:
+        """Add the next rows."""
+        for name, digest in self._digests.items():
+            values = getattr(columns, name)
+            # little-endian in row order on every machine
+            digest.update(np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes())
+        self._rows += len(columns)
+
+    def hexdigest(self) -> str:
+        """The hash of all rows so far."""
+        total = hashlib.sha256(str(self._rows).encode())
+        for digest in self._digests.values():
+            total.update(digest.digest())
+        return total.hexdigest()
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+class ParquetSink:
+    """Writes the rows of one stream to one file, a row group a call."""
+
+    def __init__(self, path: Path, first: MarketColumns, *, amount_decimals: int, level: int = 12) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.pair, self.kind, self.resolution = first.pair, kind_of(first), resolution_of(first)
+        self._depth = first.depth if isinstance(first, BookColumns) else 0
+        rules = first.pair.rules
+        self._lot_step = 10 ** (rules.amount_decimals - amount_decimals)
+        metadata = {
+            "pair": str(first.pair),
+            "kind": self.kind,
+            "resolution": self.resolution or "",
+            "price_decimals": str(rules.price_decimals),
+            "amount_decimals": str(amount_decimals),
+        }
+        levels = pa.list_(pa.int64(), self._depth) if self._depth else None
+        fields = []
+        for name, unit in COLUMNS[self.kind].items():
+            is_level = name.startswith(("bid_", "ask_"))
+            fields.append(pa.field(name, pa.int8() if unit == "side" else levels if is_level else pa.int64(), False))
+        self._schema = pa.schema(fields, metadata={_META + k.encode(): v.encode() for k, v in metadata.items()})
+        # Differences of neighbours are small, so they take a few bits; levels of a book repeat from row to row, which
+        # zstd sees when they are laid out plainly, one row after the other.
+        plain = {name for name, unit in COLUMNS[self.kind].items() if unit == "side" or name[:4] in ("bid_", "ask_")}
+        encodings = {name: "DELTA_BINARY_PACKED" for name in COLUMNS[self.kind] if name not in plain}
+        self._writer = pq.ParquetWriter(
+            path,
+            self._schema,
+            compression="zstd",
+            compression_level=level,
+            use_dictionary=False,
+            column_encoding=encodings,
+            write_statistics=["received"],
+        )
+
+    def write(self, columns: MarketColumns) -> None:
+        """Append rows as a row group of their own."""
+        import pyarrow as pa
+
+        if isinstance(columns, BookColumns):
+            columns = _padded(columns, self._depth)
+            assert columns.depth == self._depth, "a file's first rows decide its depth"
+        arrays: list[pa.Array] = []
+        for name, unit in COLUMNS[self.kind].items():
+            values: IntArray = getattr(columns, name)
+            if unit == "lots" and self._lot_step > 1:
+                assert not np.any(values % self._lot_step), "amounts finer than the file's decimals"
+                values = values // self._lot_step
+            if values.ndim == 2:
+                flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+                arrays.append(pa.FixedSizeListArray.from_arrays(flat, self._depth))
+            else:
+                arrays.append(pa.array(np.ascontiguousarray(values)))
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema), row_group_size=len(columns))
+
+    def close(self) -> None:
+        """Write the footer."""
+        self._writer.close()
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_file(
+    path: Path,
+    pair: Pair,
+    kind: Kind,
+    resolution: str | None,
+    *,
+    start: Nanos | None = None,
+    end: Nanos | None = None,
+    rows_max: int = 262_144,
+) -> Iterator[MarketColumns]:
+    """Rows with ``start <= received < end``, at most ``rows_max`` at a time; row groups outside are not read.
+
+    Raises DataError for a file that is missing, damaged, or of another kind or precision.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # pre_buffer would hold whole row groups of all columns at once; a tape may be larger than memory
+        file = pq.ParquetFile(path, pre_buffer=False)
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing, though the manifest lists it; import or generate the tape again") from None
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is no readable Parquet file: {error}") from None
+    with file:
+        tick_scale, lot_scale = _scales(path, file, pair, kind)
+        groups = [i for i in range(file.num_row_groups) if _overlaps(file.metadata.row_group(i), start, end)]
+        if not groups:
+            return
+        try:
+            for batch in file.iter_batches(batch_size=rows_max, row_groups=groups, use_threads=False):
+                columns = _from_batch(path, batch, pair, kind, resolution, tick_scale, lot_scale)
+                lo = 0 if start is None else int(np.searchsorted(columns.received, start, side="left"))
+                hi = len(columns) if end is None else int(np.searchsorted(columns.received, end, side="left"))
+                if hi > lo:
+                    yield columns if hi - lo == len(columns) else columns.rows(lo, hi)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path} is damaged: {error}; import or generate the tape again") from None
+
+
+def _overlaps(group: Any, start: Nanos | None, end: Nanos | None) -> bool:
+    statistics = group.column(0).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return (start is None or statistics.max >= start) and (end is None or statistics.min < end)
+
+
+def _scales(path: Path, file: Any, pair: Pair, kind: Kind) -> tuple[tuple[int, int], tuple[int, int]]:
+    metadata = {k: v.decode() for k, v in (file.schema_arrow.metadata or {}).items()}
+    found = metadata.get(_META + b"kind")
+    missing = [name for name in COLUMNS[kind] if name not in file.schema_arrow.names]
+    if found != kind or missing:
+        have = ", ".join(file.schema_arrow.names)
+        raise DataError(
+            f"{path} holds {found or 'no botkit data'} and not {kind}"
+            + (f": column {missing[0]!r} is missing, found {have}" if missing else "")
+        )
+    rules = pair.rules
+    return (
+        _scale(rules.price_decimals - int(metadata[_META + b"price_decimals"])),
+        _scale(rules.amount_decimals - int(metadata[_META + b"amount_decimals"])),
+    )
+
+
+def _scale(decimals: int) -> tuple[int, int]:
+    return (10**decimals, 1) if decimals >= 0 else (1, 10**-decimals)
+
+
+def _from_batch(
+    path: Path,
+    batch: Any,
+    pair: Pair,
+    kind: Kind,
+    resolution: str | None,
+    tick_scale: tuple[int, int],
+    lot_scale: tuple[int, int],
+) -> MarketColumns:
+    arrays: list[Any] = []
+    for name, unit in COLUMNS[kind].items():
+        column = batch.column(name)
+        if name.startswith(("bid_", "ask_")):
+            values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+        else:
+            values = column.to_numpy(zero_copy_only=False)
+        if unit in ("ticks", "lots"):
+            times, divisor = tick_scale if unit == "ticks" else lot_scale
+            if divisor > 1:
+                if np.any(values % divisor):
+                    raise DataError(f"{path}: {name} is finer than {pair} allows; the pair's precision has changed")
+                values = values // divisor
+            elif times > 1:
+                values = values * times
+        arrays.append(values)
+    return _build(pair, kind, resolution, arrays)
