@@ -1,0 +1,138 @@
+"""How one account is divided: sub-accounts with capital of their own, a pool for the other strategies, and a rest.
+
+The rest, ``unassigned``, holds the reserve, deposits, manual trades, and coins that the bot's pairs do not know. For
+each currency the sum of the parts and the rest is what the account has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import msgspec
+
+from botkit.model.money import format_units
+from botkit.model.pairs import Pair
+
+#: the name of the part that all strategies without capital share; no strategy can be called so
+POOL = "(pool)"
+
+
+class CapitalShare(msgspec.Struct, frozen=True):
+    """What a strategy may spend: units per currency, a percentage of every currency's unreserved balance, or None.
+
+    None means what the account has less the reserve and the sub-accounts, together with the other strategies that say
+    so. ``pairs`` are in the order of the strategy's parameters: opening coins belong to the first that has them as
+    base.
+    """
+
+    strategy: str
+    pairs: tuple[Pair, ...] = ()
+    capital: dict[str, int] | int | None = None
+
+    def spec(self) -> dict[str, str] | str | None:
+        """The capital as plain data, to see later whether the configuration was changed."""
+        if isinstance(self.capital, dict):
+            return {currency: str(units) for currency, units in self.capital.items()}
+        return None if self.capital is None else f"{self.capital}%"
+
+
+class Fund:
+    """One currency of one part. Units of 1e-8; neither figure is ever negative.
+
+    ``claims`` is what other parts owe this one, or, below zero, what it owes them: a fee in the exchange's own coin is
+    taken from whoever has that coin, though it hits the order's strategy. All claims in a currency sum to zero.
+    """
+
+    __slots__ = ("available", "claims", "locked", "orders")
+
+    def __init__(self, available: int = 0, locked: int = 0, orders: int = 0, claims: int = 0) -> None:
+        self.available = available
+        self.locked = locked
+        #: how many orders lock something of it
+        self.orders = orders
+        self.claims = claims
+
+
+class SubAccount:
+    """The exact ledger of one part of the account."""
+
+    __slots__ = ("funds", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.funds: dict[str, Fund] = {}
+
+    def fund(self, currency: str) -> Fund:
+        """The part's fund of a currency, an empty one made where there was none."""
+        found = self.funds.get(currency)
+        if found is None:
+            found = self.funds[currency] = Fund()
+        return found
+
+    def holdings(self) -> dict[str, int]:
+        """Everything that is its own, claims included, in units per currency."""
+        return {currency: f.available + f.locked + f.claims for currency, f in self.funds.items()}
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{format_units(f.available + f.locked)} {c}" for c, f in self.funds.items())
+        return f"<SubAccount {self.name}: {figures}>"
+
+
+def opening_split(
+    balances: Mapping[str, int],
+    shares: Sequence[CapitalShare],
+    reserve: Mapping[str, int],
+    known: Sequence[str],
+) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
+    """Divide an account: units per currency for each part by its name, and what stays unassigned.
+
+    ``known`` are the currencies that the bot's pairs can trade; of others nothing is given away. Raises ValueError when
+    the shares ask for more than there is, with the figures.
+    """
+    parts: dict[str, dict[str, int]] = {}
+    free = {currency: max(0, units - reserve.get(currency, 0)) for currency, units in balances.items()}
+    unreserved = dict(free)
+    percent = sum(share.capital for share in shares if isinstance(share.capital, int))
+    if percent > 100:
+        raise ValueError(f"the strategies' capital adds up to {percent}%, which is more than the account")
+    for share in shares:
+        if share.capital is None:
+            continue
+        if isinstance(share.capital, dict):
+            wanted = dict(share.capital)
+        else:
+            wanted = {c: int(unreserved[c] * Fraction(share.capital, 100)) for c in unreserved if c in known}
+        for currency, units in wanted.items():
+            if currency not in known:
+                raise ValueError(
+                    f"capital of {share.strategy!r} is in {currency}, which is neither base nor quote of a pair of "
+                    f"this bot ({', '.join(known)})"
+                )
+            if units > free.get(currency, 0):
+                raise ValueError(_too_little(share.strategy, currency, units, balances, reserve, free))
+            free[currency] -= units
+        parts[share.strategy] = wanted
+    if any(share.capital is None for share in shares):
+        parts[POOL] = {currency: units for currency, units in free.items() if currency in known}
+        for currency in parts[POOL]:
+            free[currency] = 0
+    unassigned = {c: units - sum(part.get(c, 0) for part in parts.values()) for c, units in balances.items()}
+    return parts, unassigned
+
+
+def _too_little(
+    strategy: str,
+    currency: str,
+    units: int,
+    balances: Mapping[str, int],
+    reserve: Mapping[str, int],
+    free: Mapping[str, int],
+) -> str:
+    has, kept, left = balances.get(currency, 0), reserve.get(currency, 0), free.get(currency, 0)
+    given = max(0, has - kept) - left
+    return (
+        f"capital of {strategy!r} is {format_units(units)} {currency}, but only {format_units(left)} is left of the "
+        f"account's {format_units(has)} {currency} ({format_units(kept)} reserved, {format_units(given)} given to "
+        f"other strategies). Lower it, or put money into the account."
+    )
