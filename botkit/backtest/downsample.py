@@ -1,0 +1,190 @@
+"""Few points for a chart out of millions of rows, without losing an extreme.
+
+Rows come in slices, in time order. They are sorted into buckets of equal length in time, which double up as the run
+grows, so memory is bounded without knowing the run's length. Equal lengths in time, since a chart's time axis should
+be one: a bucket in which nothing happened repeats the value before it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.pairs import Pair
+from botkit.model.results import Curve, PriceCandles
+
+FloatArray = npt.NDArray[np.float64]
+TimeArray = npt.NDArray[np.int64]
+
+# each length is a multiple of the one before, so that finished buckets can be joined; longer ones double
+_LADDER_S = (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
+
+
+def _next_width(width: Nanos) -> Nanos:
+    for seconds in _LADDER_S:
+        if seconds * NS_PER_S > width:
+            return seconds * NS_PER_S
+    return 2 * width
+
+
+def _wide_enough(width: Nanos, first: Nanos, last: Nanos, buckets_max: int) -> Nanos:
+    while last // width - first // width >= buckets_max:
+        width = _next_width(width)
+    return width
+
+
+def _cut(times: TimeArray, width: Nanos) -> tuple[list[int], list[int]]:
+    """(bucket numbers, index of the first row of each), empty buckets left out."""
+    first, last = int(times[0]) // width, int(times[-1]) // width
+    if first == last:
+        return [first], [0]
+    edges = np.arange(first + 1, last + 1, dtype=np.int64) * width
+    starts = np.concatenate((np.zeros(1, np.int64), np.searchsorted(times, edges)))
+    filled = np.flatnonzero(np.diff(starts, append=len(times)))
+    return (filled + first).tolist(), starts[filled].tolist()
+
+
+class CurveSampler:
+    """Keeps the lowest and the highest value of each bucket, with their times, and the first and last of all.
+
+    ``curve()`` has at most ``2 * buckets_max + 2`` points.
+    """
+
+    __slots__ = ("_buckets", "_buckets_max", "_first", "_last", "_width")
+
+    def __init__(self, buckets_max: int = 1_999) -> None:
+        self._buckets_max = buckets_max
+        self._width = NS_PER_S
+        self._buckets: dict[int, tuple[Nanos, float, Nanos, float]] = {}  # time and value of the low, then the high
+        self._first: tuple[Nanos, float] | None = None
+        self._last: tuple[Nanos, float] | None = None
+
+    def add(self, times: TimeArray, values: FloatArray) -> None:
+        """More rows, none earlier than those before; at least one."""
+        if self._first is None:
+            self._first = (int(times[0]), float(values[0]))
+        self._last = (int(times[-1]), float(values[-1]))
+        width = _wide_enough(self._width, self._first[0], self._last[0], self._buckets_max)
+        if width != self._width:
+            self._widen(width)
+        numbers, starts = _cut(times, width)
+        starts.append(len(times))
+        for i, number in enumerate(numbers):
+            start, stop = starts[i], starts[i + 1]
+            part = values[start:stop]
+            low, high = start + int(part.argmin()), start + int(part.argmax())
+            self._put(number, (int(times[low]), float(values[low]), int(times[high]), float(values[high])))
+
+    def _put(self, number: int, new: tuple[Nanos, float, Nanos, float]) -> None:
+        old = self._buckets.get(number)
+        if old is not None:
+            low = old[:2] if old[1] <= new[1] else new[:2]
+            high = old[2:] if old[3] >= new[3] else new[2:]
+            new = (*low, *high)
+        self._buckets[number] = new
+
+    def _widen(self, width: Nanos) -> None:
+        buckets, factor = self._buckets, width // self._width
+        assert width % self._width == 0, (width, self._width)
+        self._buckets, self._width = {}, width
+        for number, extremes in buckets.items():
+            self._put(number // factor, extremes)
+
+    def curve(self) -> Curve:
+        """The points so far, at strictly ascending times."""
+        if self._first is None or self._last is None:
+            return Curve([], [])
+        points = {self._first[0]: self._first[1]}
+        value = self._first[1]
+        previous = self._first[0] // self._width
+        for number, (low_time, low, high_time, high) in self._buckets.items():
+            for empty in range(previous + 1, number):
+                points[empty * self._width] = value
+            two = (
+                ((low_time, low), (high_time, high)) if low_time <= high_time else ((high_time, high), (low_time, low))
+            )
+            for time, value in two:
+                points[time] = value
+            previous = number
+        points[self._last[0]] = self._last[1]  # the end of the run, whatever else happened at that nanosecond
+        return Curve(list(points), list(points.values()))
+
+
+class CandleSampler:
+    """Candles of one pair for a chart, at most ``candles_max``."""
+
+    __slots__ = ("_candles_max", "_closes", "_first", "_highs", "_lows", "_numbers", "_opens", "_pair", "_width")
+
+    def __init__(self, pair: Pair, candles_max: int = 1_500) -> None:
+        self._pair = pair
+        self._candles_max = candles_max
+        self._width = NS_PER_S
+        self._first: Nanos | None = None
+        self._numbers: list[int] = []
+        self._opens: list[float] = []
+        self._highs: list[float] = []
+        self._lows: list[float] = []
+        self._closes: list[float] = []
+
+    def add(
+        self,
+        times: TimeArray,
+        close: FloatArray,
+        open: FloatArray | None = None,
+        high: FloatArray | None = None,
+        low: FloatArray | None = None,
+    ) -> None:
+        """More rows, none earlier than those before: prices, or candles with the ``times`` of their starts."""
+        if not len(times):
+            return
+        if self._first is None:
+            self._first = int(times[0])
+        width = _wide_enough(self._width, self._first, int(times[-1]), self._candles_max)
+        if width != self._width:
+            self._widen(width)
+        numbers, starts = _cut(times, width)
+        ends = [*starts[1:], len(times)]
+        self._join(
+            numbers,
+            (close if open is None else open)[starts].tolist(),
+            np.maximum.reduceat(close if high is None else high, starts).tolist(),
+            np.minimum.reduceat(close if low is None else low, starts).tolist(),
+            close[np.asarray(ends) - 1].tolist(),
+        )
+
+    def _join(
+        self, numbers: list[int], opens: list[float], highs: list[float], lows: list[float], closes: list[float]
+    ) -> None:
+        """Append candles; those of one bucket, which may also be the last one so far, become one."""
+        for number, open_, high, low, close in zip(numbers, opens, highs, lows, closes, strict=True):
+            if self._numbers and self._numbers[-1] == number:
+                self._highs[-1] = max(self._highs[-1], high)
+                self._lows[-1] = min(self._lows[-1], low)
+                self._closes[-1] = close
+            else:
+                self._numbers.append(number)
+                self._opens.append(open_)
+                self._highs.append(high)
+                self._lows.append(low)
+                self._closes.append(close)
+
+    def _widen(self, width: Nanos) -> None:
+        assert width % self._width == 0, (width, self._width)
+        factor = width // self._width
+        old = ([n // factor for n in self._numbers], self._opens, self._highs, self._lows, self._closes)
+        self._numbers, self._opens, self._highs, self._lows, self._closes = [], [], [], [], []
+        self._width = width
+        self._join(*old)
+
+    def candles(self) -> PriceCandles:
+        """The candles so far; buckets without a row have none."""
+        return PriceCandles(
+            self._pair,
+            self._width,
+            [number * self._width for number in self._numbers],
+            list(self._opens),
+            list(self._highs),
+            list(self._lows),
+            list(self._closes),
+        )
