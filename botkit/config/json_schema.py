@@ -1,0 +1,89 @@
+"""The configuration as JSON Schema, so that editors complete and check it: ``botkit config schema``."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from botkit.config.decode import Bound, field_types
+from botkit.config.schema import BotConfig
+
+_FIGURE = r"^[-+]?[0-9]{1,20}(\.[0-9]{1,18})?$"
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a configuration file."""
+    structs = _structs(BotConfig, {})
+    (root,), definitions = msgspec.json.schema_components(
+        [BotConfig], schema_hook=_custom, ref_template="#/$defs/{name}"
+    )
+    for name, kind in structs.items():
+        if name in definitions:
+            definitions[name] = _loosened(definitions[name], kind)
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "botkit configuration",
+        **root,
+        "$defs": definitions,
+    }
+    result = _figures(schema)
+    assert isinstance(result, dict)
+    return result
+
+
+def _custom(kind: type) -> dict[str, Any]:
+    if kind is Path:
+        return {"type": "string"}
+    raise NotImplementedError(kind)
+
+
+def _structs(kind: Any, found: dict[str, type[msgspec.Struct]]) -> dict[str, type[msgspec.Struct]]:
+    """Every struct type that the annotations of ``kind`` lead to, by name."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        if kind.__name__ not in found:
+            found[kind.__name__] = kind
+            for _, annotation in field_types(kind).values():
+                _structs(annotation, found)
+    else:
+        for part in getattr(kind, "__args__", ()):
+            _structs(part, found)
+    return found
+
+
+def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """What the reader takes beyond msgspec's own rules: options of plugins, and a bare word for a section."""
+    rest = getattr(kind, "rest_field", None)
+    if rest is not None:
+        definition["properties"].pop(rest)
+        definition["additionalProperties"] = True
+    for key, (_, annotation) in field_types(kind).items():
+        for meta in getattr(annotation, "__metadata__", ()):
+            if isinstance(meta, Bound) and key in definition.get("properties", {}):
+                _bound(definition["properties"][key], meta)
+    if getattr(kind, "only_text", False):
+        return {"type": "string", "description": definition.get("description", "")}
+    definition["type"] = ["object", "null"] if not definition.get("required") else "object"
+    if getattr(kind, "from_text", None) is not None:
+        return {"anyOf": [definition, {"type": "string"}], "description": definition.get("description", "")}
+    return definition
+
+
+def _bound(field: dict[str, Any], bound: Bound) -> None:
+    for key, value in (("minimum", bound.least), ("maximum", bound.most), ("exclusiveMinimum", bound.above)):
+        if value is not None:
+            field[key] = value
+
+
+def _figures(value: Any) -> Any:
+    """Figures may stand bare or quoted, and one item of a list may stand without brackets."""
+    if isinstance(value, list):
+        return [_figures(item) for item in value]
+    if not isinstance(value, dict):
+        return value.as_posix() if isinstance(value, Path) else float(value) if isinstance(value, Decimal) else value
+    if value.get("format") == "decimal":
+        rest = {key: item for key, item in value.items() if key not in ("type", "format")}
+        return {**_figures(rest), "type": ["number", "string"], "pattern": _FIGURE}
+    return {key: _figures(item) for key, item in value.items()}

@@ -1,0 +1,248 @@
+"""Load a configuration: the file, then the ``--set`` arguments, then the types; remember where each value stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from botkit.config.decode import MISSING, PROBLEMS_MAX, Decoder, field_types, is_secret, suggestion
+from botkit.config.schema import BotConfig, PluginPlace
+from botkit.config.source import Node, Source, parse_text, read_source
+from botkit.errors import ConfigError
+
+_REFERENCE = re.compile(r"\$\{[^}]*\}?")
+
+DEFAULT = "default"
+
+
+class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration and where its values stand."""
+
+    config: BotConfig
+    path: Path
+    root: Node
+
+    def __repr__(self) -> str:
+        return f"LoadedConfig({str(self.path)!r})"  # the nodes may hold secrets
+
+    def where(self, dotted: str) -> str:
+        """``configs/x.yaml:7`` of a value such as ``strategies.0.params.fast``.
+
+        What the file does not name stands where the nearest section that it does name stands.
+        """
+        return self._nearest(_steps(dotted)).where
+
+    def origins(self) -> dict[str, str]:
+        """Dotted path of every value of the configuration -> ``file:line``, ``--set ...`` or ``default``."""
+        return {".".join(path): self._origin(path) for path, _ in leaves(plain_config(self.config))}
+
+    @property
+    def plugin_folders(self) -> tuple[Path, ...]:
+        """Folders and files of plugins; without ``plugins:`` it is ./strategies of the working directory, if any."""
+        if self.config.plugins is None:
+            default = Path("strategies")
+            return (default,) if default.is_dir() else ()
+        return tuple(place.path for place in self.config.plugins if place.path is not None)
+
+    @property
+    def plugin_modules(self) -> tuple[str, ...]:
+        """Dotted modules of plugins."""
+        return tuple(place.module for place in self.config.plugins or () if place.module is not None)
+
+    def error(self, dotted: str, message: str) -> ConfigError:
+        """A ConfigError at the place of a value: ``file:line: message``."""
+        return ConfigError(f"{self.where(dotted)}: {message}")
+
+    def _nearest(self, path: tuple[str, ...]) -> Node:
+        node = self.root
+        for step in path:
+            child = _child(node, step)
+            if child is None:
+                break
+            node = child
+        return node
+
+    def _origin(self, path: tuple[str, ...]) -> str:
+        node = self.root
+        for step in path:
+            child = _child(node, step)
+            if child is None:
+                # `exchange: bitopro` stands for all of the section, a mapping only for what it names
+                return DEFAULT if isinstance(node.value, dict) or node.value in ("", "null") else node.where
+            node = child
+        return node.where
+
+
+def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> LoadedConfig:
+    """Read a configuration and apply ``--set`` arguments such as ``sma.fast=12`` or ``backtest.slippage=0.001``.
+
+    Raises ConfigError whose message has a line ``file:line: what, why; how to mend`` for every mistake.
+    """
+    path = Path(path)
+    root = read_source(path)
+    for override in overrides:
+        root = _override(root, override)
+    decoder = Decoder()
+    _refuse_stray_references(root, decoder)
+    config = decoder.decode(root, BotConfig, "")
+    if decoder.problems:
+        shown = decoder.problems[:PROBLEMS_MAX]
+        if len(decoder.problems) > PROBLEMS_MAX:
+            shown.append(f"{path}: ... and {len(decoder.problems) - PROBLEMS_MAX} more")
+        raise ConfigError("\n".join(shown))
+    assert config is not MISSING
+    assert isinstance(config, BotConfig)
+    if not config.name:
+        config = _named_after_file(config, path)
+    return LoadedConfig(config=config, path=path, root=root)
+
+
+def _named_after_file(config: BotConfig, path: Path) -> BotConfig:
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]).strip("-_")[:64]
+    if not name:
+        raise ConfigError(f"{path}:1: the bot has no name and the file's gives none; add a line `name: my-bot`")
+    return msgspec.structs.replace(config, name=name)
+
+
+# -- --set ------------------------------------------------------------------------------------------------------------
+
+
+def _override(root: Node, text: str) -> Node:
+    """A copy of the tree with one ``--set key=value`` applied."""
+    key, equals, value = text.partition("=")
+    steps = _steps(key.strip())
+    if is_secret(steps):
+        text = f"{key}=..."  # from here on the value shows in errors and origins
+    source = Source(f"--set {text}", Path.cwd(), is_file=False)
+    if not equals or not all(steps):
+        raise ConfigError(f"--set {text}: not of the form key=value; write one such as sma.fast=12")
+    node = parse_text(value, source)
+    sections = field_types(BotConfig)
+    if steps[0] not in sections:
+        labels = _strategy_labels(root)
+        if steps[0] not in labels:
+            raise ConfigError(
+                f"--set {text}: `{steps[0]}` is no strategy of {root.source.name} and no section; "
+                f"{suggestion(steps[0], [*labels, *sections])}"
+            )
+        if len(steps) < 2:
+            raise ConfigError(f"--set {text}: name the parameter too, such as {steps[0]}.fast=12")
+        steps = ("strategies", str(labels.index(steps[0])), "params", *steps[1:])
+    elif steps[0] == "strategies" and len(steps) > 1 and steps[1] in (labels := _strategy_labels(root)):
+        steps = ("strategies", str(labels.index(steps[1])), *steps[2:])
+    return _replaced(root, steps, node, text)
+
+
+def _strategy_labels(root: Node) -> list[str]:
+    strategies = _child(root, "strategies")
+    if strategies is None or not isinstance(strategies.value, list):
+        return []
+    labels = []
+    for strategy in strategies.value:
+        named = _child(strategy, "name") or _child(strategy, "use")
+        labels.append(named.value if named is not None and isinstance(named.value, str) else "")
+    return labels
+
+
+def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node:
+    if not steps:
+        return leaf
+    step, *rest = steps
+    value = node.value
+    if isinstance(value, list):
+        index = int(step) if re.fullmatch(r"[0-9]{1,6}", step, re.ASCII) else -1
+        if not 0 <= index < len(value):
+            raise ConfigError(f"--set {text}: {step!r} is none of the {len(value)} entries of the list; count from 0")
+        items = [*value]
+        items[index] = _replaced(value[index], tuple(rest), leaf, text)
+        return msgspec.structs.replace(node, value=items)
+    # a bare word or nothing gives way to a mapping: `fees.maker` may be set where the file says nothing about fees
+    fields = dict(value) if isinstance(value, dict) else {}
+    lines = dict(node.key_lines)
+    if step not in fields:
+        lines.pop(step, None)
+        node = msgspec.structs.replace(node, key_lines=lines)
+    fields[step] = _replaced(fields.get(step, Node({}, leaf.source, 1)), tuple(rest), leaf, text)
+    return msgspec.structs.replace(node, value=fields)
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+
+
+def _refuse_stray_references(root: Node, decoder: Decoder) -> None:
+    for path, node in _scalars(root, ()):
+        if is_secret(path):  # elsewhere a reference would let a secret into logs and reports
+            continue
+        match = _REFERENCE.search(str(node.value))
+        if match:
+            decoder.problem(
+                node.where,
+                f"{match[0]} stands in `{'.'.join(path)}`, but is for secrets under `account:` and `notify:` only; "
+                "write the value out",
+            )
+
+
+def _scalars(node: Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Node]]:
+    if isinstance(node.value, str):
+        yield path, node
+        return
+    children = enumerate(node.value) if isinstance(node.value, list) else node.value.items()
+    for key, child in children:
+        yield from _scalars(child, (*path, str(key)))
+
+
+# -- paths through the tree -------------------------------------------------------------------------------------------
+
+
+def _steps(dotted: str) -> tuple[str, ...]:
+    return tuple(dotted.split("."))
+
+
+def _child(node: Node, step: str) -> Node | None:
+    value = node.value
+    if isinstance(value, dict):
+        return value.get(step)
+    if isinstance(value, list) and step.isascii() and step.isdigit() and len(step) < 7 and int(step) < len(value):
+        return value[int(step)]
+    return None
+
+
+def plain_config(value: Any) -> Any:
+    """A configuration as plain data under the keys of the file: options of plugins beside the rest, as written."""
+    if isinstance(value, PluginPlace):
+        return value.text if value.path is None else value.path.as_posix()
+    if isinstance(value, msgspec.Struct):
+        rest = getattr(value, "rest_field", None)
+        result = {}
+        for key, (field, _) in field_types(type(value)).items():
+            if field == rest:
+                result.update(plain_config(getattr(value, field)))
+            else:
+                result[key] = plain_config(getattr(value, field))
+        return result
+    if isinstance(value, dict):
+        return {key: plain_config(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_config(item) for item in value]
+    if isinstance(value, Path):
+        return value.as_posix()
+    return value
+
+
+def leaves(
+    value: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], bool | int | float | Decimal | str | None]]:
+    """(path, value) of every scalar of plain data, empty lists and mappings among them (as text ``[]`` and ``{}``)."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, str(index)))
+    else:
+        yield path, value

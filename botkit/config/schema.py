@@ -1,0 +1,552 @@
+"""What a configuration may say: typed, frozen, unknown keys refused.
+
+One file serves backtest, emulator and live. The descriptions here are the documentation: ``botkit config schema``
+prints them as JSON Schema, so that editors show them. Figures are exact (`decimal.Decimal`), paths are relative to the
+file they stand in.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from zoneinfo import ZoneInfo, available_timezones
+
+import msgspec
+from msgspec import Meta
+
+from botkit.config.decode import Bound, FieldError, resolve_path, suggestion
+from botkit.model.clock import NS_PER_DAY, Nanos, is_date_only, parse_time, to_datetime
+from botkit.model.money import parse_decimal
+from botkit.model.resolutions import check_resolution
+
+_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+_NAME_WANTED = "a name is 1 to 64 letters, digits, - and _ (it names folders and journal rows too)"
+#: folders by these names cannot exist on Windows, and a bot's name becomes a folder
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+
+Name: TypeAlias = Annotated[str, Meta(pattern=_NAME_PATTERN, extra={"wanted": _NAME_WANTED})]
+Currency: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[a-z0-9]{1,20}$", extra={"wanted": "a currency is written like twd or btc"})
+]
+PairName: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[a-z0-9]{1,20}_[a-z0-9]{1,20}$", extra={"wanted": "a pair is written like btc_twd"})
+]
+Amount: TypeAlias = Annotated[Decimal, Bound(least=0)]
+Fraction: TypeAlias = Annotated[Decimal, Bound(least=0, most=1)]
+Seed: TypeAlias = Annotated[int, Bound(least=0, most=2**63 - 1)]
+Milliseconds: TypeAlias = Annotated[Decimal, Bound(least=0, most=3_600_000)]
+OnStop: TypeAlias = Literal["keep", "cancel", "flatten"]
+
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,8})?)\s*%\Z", re.ASCII)
+
+
+def moment(text: str | None, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
+    """A ``from`` or ``to`` in nanoseconds; a bare date as an ``end`` means the whole day. Raises ValueError."""
+    if text is None:
+        return None
+    try:
+        time = parse_time(text, zone)
+        if end and is_date_only(text):
+            # midnight of the next day by the zone's own clock: a day may have 23 or 25 hours
+            noon_next = time + NS_PER_DAY + NS_PER_DAY // 2
+
+            return parse_time(to_datetime(noon_next, zone).strftime("%Y-%m-%d"), zone)
+    except OverflowError:
+        raise ValueError(f"{text!r} lies beyond the years that can be reckoned with") from None
+    return time
+
+
+def _zone_suggestion(text: str) -> str:
+    zones = available_timezones()
+    by_city = [zone for zone in sorted(zones) if text.lower() and text.lower().replace(" ", "_") in zone.lower()]
+    if by_city:
+        return f"did you mean `{by_city[0]}`?"
+    hint = suggestion(text, zones)
+    return hint if hint.startswith("did") else "write one such as Asia/Taipei or UTC"
+
+
+def _check_slippage(slippage: Decimal | None) -> None:
+    if slippage is not None and not 0 <= slippage <= Decimal("0.1"):
+        raise FieldError(
+            "slippage", f"{slippage} would be {slippage * 100:f} %; slippage is a fraction, 0.0002 is 0.02 %"
+        )
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all sections."""
+
+
+# -- who and where ----------------------------------------------------------------------------------------------------
+
+
+class ExchangeConfig(_Section, frozen=True):
+    """The exchange, by the name under which a plugin offers it. A bare word is the name."""
+
+    rest_field: ClassVar[str] = "options"
+
+    name: Annotated[Name, Meta(description="Name of the exchange, such as bitopro.")] = "bitopro"
+    rest: Annotated[str | None, Meta(description="Base URL of its REST interface, to use another than its own.")] = None
+    ws: Annotated[str | None, Meta(description="Base URL of its WebSocket, to use another than its own.")] = None
+    options: Annotated[dict[str, Any], Meta(description="Whatever else the exchange's plugin understands.")] = {}
+
+    @classmethod
+    def from_text(cls, text: str, base: Path) -> ExchangeConfig:
+        """``exchange: bitopro``."""
+        if not re.match(_NAME_PATTERN, text):
+            raise ValueError(f"{text!r} is no name of an exchange; write one such as bitopro")
+        return cls(name=text)
+
+    def __post_init__(self) -> None:
+        for field, url, schemes in (("rest", self.rest, ("http", "https")), ("ws", self.ws, ("ws", "wss"))):
+            if url is not None and not re.match(rf"({'|'.join(schemes)})://[^\s/@]+(/\S*)?\Z", url):
+                raise FieldError(field, f"{url!r} is no address; write one such as {schemes[1]}://host:port")
+
+
+class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of ``plugins:``: a folder, a ``.py`` file, or a dotted module that is installed."""
+
+    only_text: ClassVar[bool] = True
+
+    text: str
+    path: Path | None = None
+    module: str | None = None
+
+    @classmethod
+    def from_text(cls, text: str, base: Path) -> PluginPlace:
+        """A dotted name without a folder of that name is a module; all else is a path."""
+        path = resolve_path(text, base)
+        dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", text) is not None and not text.endswith(".py")
+        if "\0" in text or not text.strip():
+            raise ValueError("the name of a folder or module is wanted")
+        if dotted and not path.is_dir():
+            return cls(text=text, module=text)
+        if not path.exists():
+            raise ValueError(f"there is no folder {path}; a path is relative to the file it stands in")
+        return cls(text=text, path=path)
+
+
+class AccountConfig(_Section, frozen=True):
+    """The account at the exchange. ``${NAME}`` is taken from the environment or ``secrets_file`` when it is needed."""
+
+    email: Annotated[str, Meta(description="E-mail of the account.")]
+    key: Annotated[str, Meta(description="API key; write ${NAME}.")]
+    secret: Annotated[str, Meta(description="API secret; write ${NAME}.")]
+    secrets_file: Annotated[
+        Path | None, Meta(description="File of NAME=value lines that only you can read (mode 0600).")
+    ] = None
+
+    def __repr__(self) -> str:
+        return "AccountConfig(hidden)"
+
+    __str__ = __repr__
+
+
+# -- what trades ------------------------------------------------------------------------------------------------------
+
+
+class StrategyConfig(_Section, frozen=True):
+    """One strategy of the bot."""
+
+    use: Annotated[str, Meta(description="Name under which a plugin offers the strategy, such as sma_cross.")]
+    name: Annotated[
+        Name | None, Meta(description="Its name in this bot, in reports and in `--set`. Default: the same as `use`.")
+    ] = None
+    params: Annotated[dict[str, Any], Meta(description="Its parameters; the strategy's class says which.")] = {}
+    capital: Annotated[
+        dict[Currency, Annotated[Decimal, Bound(above=0)]] | str | None,
+        Meta(
+            description='A sub-account of its own: {twd: "50000"}, or 40% of each currency. '
+            "Default: it shares what the others leave."
+        ),
+    ] = None
+    risk: Annotated[
+        dict[str, Any], Meta(description="Risk rules of this strategy; the stricter of bot and strategy wins.")
+    ] = {}
+    on_stop: Annotated[
+        OnStop | None, Meta(description="What becomes of its orders at the end. Default: live.on_stop.")
+    ] = None
+
+    @property
+    def label(self) -> str:
+        """Its name in the bot: ``name``, or else ``use``."""
+        return self.name or self.use
+
+    @property
+    def capital_percent(self) -> Decimal | None:
+        """The figure of ``capital: 40%``, or None."""
+        if not isinstance(self.capital, str):
+            return None
+        match = _PERCENT.match(self.capital)
+        return parse_decimal(match[1]) if match else None
+
+    def __post_init__(self) -> None:
+        if not re.match(_NAME_PATTERN, self.label):
+            raise FieldError("name" if self.name else "use", _NAME_WANTED)
+        if isinstance(self.capital, str):
+            percent = self.capital_percent
+            if percent is None or not 0 < percent <= 100:
+                raise FieldError(
+                    "capital", f'{self.capital!r} is no capital; write {{twd: "50000"}} or a share such as 40%'
+                )
+
+
+# -- models of the simulated exchange ---------------------------------------------------------------------------------
+
+
+class FeesConfig(_Section, frozen=True):
+    """Fees of the simulated exchange: rates of your own, a rank of the exchange's table, or a plugin's model."""
+
+    rest_field: ClassVar[str] = "options"
+
+    model: Annotated[
+        str | None, Meta(description="Fee model of a plugin. Default: `fixed` with rates, else `rank`.")
+    ] = None
+    maker: Annotated[Decimal | None, Meta(description="Rate of a maker as a fraction: 0.001 is 0.1 %.")] = None
+    taker: Annotated[Decimal | None, Meta(description="Rate of a taker as a fraction: 0.002 is 0.2 %.")] = None
+    rank: Annotated[
+        int | Literal["auto"] | None, Meta(description="Rank of the exchange's fee table; auto follows the volume.")
+    ] = None
+    bito: Annotated[bool | None, Meta(description="Pay fees in BITO, at its discount, while there is some.")] = None
+    options: Annotated[dict[str, Any], Meta(description="Whatever else the fee model understands.")] = {}
+
+    def choice(self) -> tuple[str, dict[str, Any]]:
+        """(name of the fee model, its options). Without any choice: rank 0 of the exchange's table."""
+        given = {"maker": self.maker, "taker": self.taker, "rank": self.rank, "bito": self.bito}
+        options = {key: value for key, value in given.items() if value is not None} | self.options
+        if self.model is not None:
+            return self.model, options
+        if self.maker is not None:
+            return "fixed", options
+        return "rank", {"rank": 0, "bito": False} | options
+
+    def __post_init__(self) -> None:
+        for field, rate in (("maker", self.maker), ("taker", self.taker)):
+            if rate is not None and not 0 <= rate <= Decimal("0.05"):
+                raise FieldError(field, f"{rate} would be {rate * 100:f} %; fees are fractions, 0.002 is 0.2 %")
+        if self.model is not None:
+            return
+        if (self.maker is None) != (self.taker is None):
+            absent = "maker" if self.maker is None else "taker"
+            raise FieldError((), f"`{absent}` is missing; give maker and taker, or a rank")
+        if self.maker is not None and self.rank is not None:
+            raise FieldError("rank", "fees are either rates of your own or a rank; remove one")
+        if self.options:
+            key = next(iter(self.options))
+            raise FieldError(
+                key, f"not known without a `model`; {suggestion(key, ('maker', 'taker', 'rank', 'bito', 'model'))}"
+            )
+        if isinstance(self.rank, int) and not 0 <= self.rank <= 99:
+            raise FieldError("rank", f"{self.rank} is no rank; write 0, the lowest, or a higher one, or auto")
+
+
+class LatencyConfig(_Section, frozen=True):
+    """How long requests, answers and market data take, in milliseconds."""
+
+    rest_field: ClassVar[str] = "options"
+
+    model: Annotated[str | None, Meta(description="Latency model of a plugin. Default: constant.")] = None
+    order_ms: Annotated[Milliseconds, Meta(description="From sending a request to its arrival.")] = Decimal(100)
+    answer_ms: Annotated[Milliseconds, Meta(description="From the deed at the exchange to knowing of it.")] = Decimal(
+        100
+    )
+    feed_ms: Annotated[
+        Milliseconds, Meta(description="From a market event to knowing of it; for tapes without receive times.")
+    ] = Decimal(0)
+    options: Annotated[dict[str, Any], Meta(description="Whatever else the latency model understands.")] = {}
+
+    def choice(self) -> tuple[str, dict[str, Any]]:
+        """(name of the latency model, its options); milliseconds are ints where they are whole, else floats."""
+        given = {"order_ms": self.order_ms, "answer_ms": self.answer_ms, "feed_ms": self.feed_ms}
+        times = {key: int(value) if value == int(value) else float(value) for key, value in given.items()}
+        return self.model or "constant", times | self.options
+
+    @property
+    def feed_ns(self) -> Nanos:
+        """``feed_ms`` in nanoseconds."""
+        return int(self.feed_ms * 1_000_000)
+
+    def __post_init__(self) -> None:
+        if self.model is None and self.options:
+            key = next(iter(self.options))
+            raise FieldError(
+                key, f"not known without a `model`; {suggestion(key, ('order_ms', 'answer_ms', 'feed_ms', 'model'))}"
+            )
+
+
+class FillsConfig(_Section, frozen=True):
+    """How the place of a resting order in the queue is guessed. A bare word is the model."""
+
+    rest_field: ClassVar[str] = "options"
+
+    model: Annotated[str, Meta(description="Fill model: queue, optimistic, pessimistic, or a plugin's.")] = "queue"
+    options: Annotated[dict[str, Any], Meta(description="Whatever else the fill model understands.")] = {}
+
+    @classmethod
+    def from_text(cls, text: str, base: Path) -> FillsConfig:
+        """``fills: pessimistic``."""
+        return cls(model=text)
+
+    def choice(self) -> tuple[str, dict[str, Any]]:
+        """(name of the fill model, its options)."""
+        return self.model, dict(self.options)
+
+
+class LimitsConfig(_Section, frozen=True):
+    """The exchange's rate limits: which documented figure to keep where documents disagree. ``strict``: the lowest."""
+
+    rest_field: ClassVar[str] = "rows"
+
+    strict: Annotated[bool, Meta(description="Keep the strictest documented figure of every endpoint.")] = False
+    ledger: Annotated[
+        str | None,
+        Meta(description="URL of a shared ledger of request slots. Default: one broker per machine and user."),
+    ] = None
+    batching: Annotated[bool, Meta(description="Let waiting orders ride in batches.")] = True
+    rows: Annotated[dict[str, Any], Meta(description="Endpoint id: the source to believe, or requests a window.")] = {}
+
+    @classmethod
+    def from_text(cls, text: str, base: Path) -> LimitsConfig:
+        """``limits: strict``."""
+        if text != "strict":
+            raise ValueError(f"{text!r} is not known; write strict, or a mapping of endpoints")
+        return cls(strict=True)
+
+
+# -- modes ------------------------------------------------------------------------------------------------------------
+
+
+class DataSource(_Section, frozen=True):
+    """A tape (a folder), or one recorded file. A bare path serves all pairs."""
+
+    path: Annotated[Path, Meta(description="Folder of a tape, or a file; relative to this file.")]
+    pair: Annotated[PairName | None, Meta(description="Use it for this pair only; a CSV file needs it.")] = None
+    kind: Annotated[
+        str | None, Meta(description="candles, trades, frames or another format. Default: by its ending.")
+    ] = None
+    resolution: Annotated[str | None, Meta(description="Resolution of a file of candles, such as 1m.")] = None
+    trades: Annotated[
+        Literal["list", "single"] | None,
+        Meta(description="Whether a row of frames repeats the last trades (list) or holds one (single)."),
+    ] = None
+
+    @classmethod
+    def from_text(cls, text: str, base: Path) -> DataSource:
+        """``data: ../backtest_data``."""
+        if not text.strip() or "\0" in text:
+            raise ValueError("the path of recorded data is wanted")
+        return cls(path=resolve_path(text, base))
+
+    def __post_init__(self) -> None:
+        if self.resolution is not None:
+            try:
+                check_resolution(self.resolution)
+            except ValueError as error:
+                raise FieldError("resolution", str(error)) from None
+
+
+class BacktestConfig(_Section, frozen=True, rename={"from_": "from"}):
+    """How `botkit backtest` runs."""
+
+    data: Annotated[tuple[DataSource, ...], Meta(description="Recorded data: a path, or a list of sources.")] = ()
+    from_: Annotated[str | None, Meta(description="Start, such as 2025-01-31 or 2025-01-31T09:00, in `timezone`.")] = (
+        None
+    )
+    to: Annotated[str | None, Meta(description="End; a date means the whole day.")] = None
+    balances: Annotated[
+        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: the sum of capital and reserve.")
+    ] = None
+    fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
+    slippage: Annotated[
+        Decimal | None,
+        Meta(description="What a taker pays beyond the price on candles: 0.0002 is 2 bp. Candles need it."),
+    ] = None
+    latency: Annotated[LatencyConfig, Meta(description="Latency.")] = LatencyConfig()
+    fills: Annotated[FillsConfig, Meta(description="Fill model.")] = FillsConfig()
+    latest_accept_s: Annotated[int, Bound(least=0), Meta(description="How late the exchange may act on a request.")] = 2
+
+    def span(self, zone: ZoneInfo) -> tuple[Nanos | None, Nanos | None]:
+        """(start, end) in nanoseconds, end exclusive; None where the data decides."""
+        return moment(self.from_, zone), moment(self.to, zone, end=True)
+
+    def __post_init__(self) -> None:
+        _check_slippage(self.slippage)
+
+
+class EmulatorConfig(_Section, frozen=True):
+    """How the local emulator of the exchange runs, and how a bot reaches one."""
+
+    account: Annotated[AccountConfig | None, Meta(description="Account at an emulator that runs elsewhere.")] = None
+    market: Annotated[str, Meta(description="synthetic, or the path of a tape.")] = "synthetic"
+    speed: Annotated[float, Bound(above=0, most=10_000), Meta(description="Factor of the emulator's clock.")] = 1.0
+    balances: Annotated[
+        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: the sum of capital and reserve.")
+    ] = None
+    fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
+    slippage: Annotated[Decimal | None, Meta(description="As under backtest.")] = None
+    latency: Annotated[LatencyConfig, Meta(description="Latency added to the real one.")] = LatencyConfig(
+        order_ms=Decimal(0), answer_ms=Decimal(0)
+    )
+    fills: Annotated[FillsConfig, Meta(description="Fill model.")] = FillsConfig()
+    latest_accept_s: Annotated[int, Bound(least=0), Meta(description="How late it may act on a request.")] = 2
+
+    def __post_init__(self) -> None:
+        _check_slippage(self.slippage)
+
+
+class LiveConfig(_Section, frozen=True):
+    """How a bot trades with real money."""
+
+    confirm: Annotated[bool, Meta(description="Must be true before real orders are sent.")] = False
+    guard_s: Annotated[
+        Annotated[int, Bound(least=5)] | None,
+        Meta(description="A second process cancels all when the bot is silent so long."),
+    ] = None
+    on_stop: Annotated[OnStop, Meta(description="What becomes of open orders at the end.")] = "cancel"
+    latest_accept_s: Annotated[int, Bound(least=1), Meta(description="How late the exchange may act on a request.")] = (
+        900
+    )
+
+
+class NotifyConfig(_Section, frozen=True):
+    """A way to tell you something outside the terminal. A bare word is the notifier."""
+
+    rest_field: ClassVar[str] = "options"
+
+    use: Annotated[str, Meta(description="Name under which a plugin offers the notifier.")]
+    level: Annotated[Literal["info", "warning", "error", "breaker"], Meta(description="The least that is told.")] = (
+        "info"
+    )
+    options: Annotated[
+        dict[str, Any], Meta(description="Whatever else it understands; ${NAME} stands for secrets.")
+    ] = {}
+
+    @classmethod
+    def from_text(cls, text: str, base: Path) -> NotifyConfig:
+        """``notify: [bell]``."""
+        return cls(use=text)
+
+    def __repr__(self) -> str:
+        return f"NotifyConfig(use={self.use!r}, hidden)"  # its options hold tokens
+
+    __str__ = __repr__
+
+
+class LogConfig(_Section, frozen=True):
+    """The log. A bare word is its level."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")] = (
+        "info"
+    )
+    file: Annotated[Path | None, Meta(description="Also write it here.")] = None
+
+    @classmethod
+    def from_text(cls, text: str, base: Path) -> LogConfig:
+        """``log: debug``."""
+        if text not in ("debug", "info", "warning", "error"):
+            raise ValueError(f"{text!r} is no level; write one of debug, info, warning, error")
+        return cls(level=text)  # type: ignore[arg-type]
+
+
+# -- the whole --------------------------------------------------------------------------------------------------------
+
+
+class BotConfig(_Section, frozen=True):
+    """A bot: who trades, what, under which rules, and how it is tested."""
+
+    strategies: Annotated[tuple[StrategyConfig, ...], Meta(description="The bot's strategies, run in this order.")]
+    name: Annotated[
+        Name, Meta(description="Name of the bot; its state is kept under it. Default: the file's name.")
+    ] = ""
+    exchange: Annotated[ExchangeConfig, Meta(description="The exchange, by name.")] = ExchangeConfig()
+    plugins: Annotated[
+        tuple[PluginPlace, ...] | None,
+        Meta(description="Folders, files or modules of plugins. Default: ./strategies of the working directory."),
+    ] = None
+    block: Annotated[tuple[str, ...], Meta(description="Plugins that are not loaded, by name.")] = ()
+    account: Annotated[AccountConfig | None, Meta(description="The account; needed in paper and live mode only.")] = (
+        None
+    )
+    risk: Annotated[dict[str, Any], Meta(description="Risk rules of the whole bot, by name.")] = {}
+    currency: Annotated[
+        Currency | None, Meta(description="Values everything. Default: the quote of the first pair.")
+    ] = None
+    timezone: Annotated[str, Meta(description="Of trading days, timers and times in this file.")] = "Asia/Taipei"
+    reserve: Annotated[dict[Currency, Amount], Meta(description='Never traded: {btc: "1"}.')] = {}
+    amount_step: Annotated[
+        Literal["amountPrecision", "basePrecision"] | dict[PairName, Literal["amountPrecision", "basePrecision"]],
+        Meta(description="The finest amount of an order, for all pairs or by pair."),
+    ] = "basePrecision"
+    bar_grace_ms: Annotated[
+        Annotated[int, Bound(least=0, most=3_600_000)] | None,
+        Meta(description="A bar waits so long for late trades. Default: 2000, and 0 on a tape of candles."),
+    ] = None
+    seed: Annotated[Seed, Meta(description="Of everything drawn by chance.")] = 0
+    limits: Annotated[LimitsConfig, Meta(description="Rate limits: strict, or choices by endpoint.")] = LimitsConfig()
+    backtest: Annotated[BacktestConfig, Meta(description="How it is backtested.")] = BacktestConfig()
+    emulator: Annotated[EmulatorConfig, Meta(description="The local emulator of the exchange.")] = EmulatorConfig()
+    live: Annotated[LiveConfig, Meta(description="Trading with real money.")] = LiveConfig()
+    notify: Annotated[tuple[NotifyConfig, ...], Meta(description="Ways to tell you something.")] = ()
+    log: Annotated[LogConfig, Meta(description="The log.")] = LogConfig()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone."""
+        return ZoneInfo(self.timezone)
+
+    def amount_step_of(self, pair: str) -> Literal["base", "amount"]:
+        """The choice for a pair, as `botkit.model.pairs.pairs_from_wire` takes it."""
+        choice = self.amount_step.get(pair) if isinstance(self.amount_step, dict) else self.amount_step
+        return "amount" if choice == "amountPrecision" else "base"
+
+    def strategy(self, label: str) -> StrategyConfig:
+        """The strategy of that name. Raises KeyError."""
+        for strategy in self.strategies:
+            if strategy.label == label:
+                return strategy
+        raise KeyError(label)
+
+    def __post_init__(self) -> None:
+        if self.name.lower() in _RESERVED:
+            raise FieldError("name", f"{self.name!r} cannot be a folder on Windows; choose another name")
+        if not self.strategies:
+            raise FieldError("strategies", "a bot needs a strategy; add `- {use: ..., params: {...}}`")
+        self._check_strategies()
+        self._check_zone()
+        for section, field in (("backtest", "from"), ("backtest", "to")):
+            text = self.backtest.from_ if field == "from" else self.backtest.to
+            try:
+                moment(text, self.zone)
+            except ValueError as error:
+                raise FieldError((section, field), str(error)) from None
+        start, end = self.backtest.span(self.zone)
+        if start is not None and end is not None and end <= start:
+            raise FieldError(("backtest", "to"), f"the end {self.backtest.to} does not lie after the start")
+
+    def _check_strategies(self) -> None:
+        seen: dict[str, int] = {}
+        percent = Decimal(0)
+        for index, strategy in enumerate(self.strategies):
+            if strategy.label.lower() in seen:
+                raise FieldError(
+                    ("strategies", index, "name"),
+                    f"two strategies are named {strategy.label!r}; give each a `name` of its own",
+                )
+            if strategy.label.lower() in _RESERVED:
+                raise FieldError(("strategies", index, "name"), "this cannot be a folder on Windows; choose another")
+            seen[strategy.label.lower()] = index
+            percent += strategy.capital_percent or 0
+            if percent > 100:
+                raise FieldError(
+                    ("strategies", index, "capital"),
+                    f"the shares add up to {percent:f} %; lower them to 100 % or less in all",
+                )
+
+    def _check_zone(self) -> None:
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError):  # an OSError: "Asia" is a folder of the zone database
+            raise FieldError(
+                "timezone", f"{self.timezone!r} is no time zone; {_zone_suggestion(self.timezone)}"
+            ) from None

@@ -1,0 +1,142 @@
+"""Secrets: taken from the environment or a private file when a mode needs them, and shown nowhere.
+
+A configuration names them as ``${NAME}``. Nothing here prints a value, and errors name places, never contents.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from botkit.config.load import LoadedConfig
+from botkit.config.schema import AccountConfig
+from botkit.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z", re.ASCII)
+_SIZE_MAX = 100_000
+
+
+class Account(msgspec.Struct, frozen=True):
+    """An account with its credentials. It shows none of them."""
+
+    email: str
+    key: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return "Account(hidden)"
+
+    __str__ = __repr__
+
+
+def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section: str = "account") -> Account:
+    """The credentials of ``account:``, or of ``emulator.account``; the environment wins over ``secrets_file``.
+
+    Raises ConfigError when the section or a named secret is missing, or when a file with secrets can be read by others.
+    """
+    config = loaded.config.account if section == "account" else loaded.config.emulator.account
+    if config is None:
+        raise ConfigError(
+            f"{loaded.path}: `{section}:` is missing, and this mode needs it; "
+            "add {email: you@example.com, key: ${BITOPRO_KEY}, secret: ${BITOPRO_SECRET}}"
+        )
+    resolver = _Resolver(loaded, environ, config, section)
+    return Account(*(resolver.value(field) for field in ("email", "key", "secret")))
+
+
+def resolve_text(loaded: LoadedConfig, environ: Mapping[str, str], text: str, where: str) -> str:
+    """Text of ``notify:`` with each ``${NAME}`` taken from the environment or the account's ``secrets_file``.
+
+    ``where`` is the dotted path of the text, for errors.
+    """
+    return _Resolver(loaded, environ, loaded.config.account, "account").substitute(text, where)
+
+
+class _Resolver:
+    def __init__(
+        self, loaded: LoadedConfig, environ: Mapping[str, str], config: AccountConfig | None, section: str
+    ) -> None:
+        self.loaded = loaded
+        self.environ = environ
+        self.config = config
+        self.section = section
+        self._file: dict[str, str] | None = None
+
+    def value(self, field: str) -> str:
+        text: str = getattr(self.config, field)
+        where = f"{self.section}.{field}"
+        if field == "secret" and _REFERENCE.search(text) is None and self.loaded.where(where).startswith("--set"):
+            # other users see the arguments of a process
+            raise self.loaded.error(where, "a secret does not belong on a command line; write ${NAME}")
+        if field == "secret" and _REFERENCE.search(text) is None:
+            check_private(self.loaded.path, self.loaded.where(where))
+        result = self.substitute(text, where)
+        if not result or not result.isprintable():
+            raise self.loaded.error(where, "the value is empty or has characters that cannot be sent; mend it")
+        return result
+
+    def substitute(self, text: str, where: str) -> str:
+        return _REFERENCE.sub(lambda match: self.lookup(match[1], where), text)
+
+    def lookup(self, name: str, where: str) -> str:
+        if not _NAME.match(name):
+            raise self.loaded.error(where, f"${{{name}}} does not name a variable; write one such as ${{BITOPRO_KEY}}")
+        if name in self.environ:
+            return self.environ[name]
+        path = self.config.secrets_file if self.config is not None else None
+        if path is not None:
+            if self._file is None:
+                self._file = read_secrets(path, self.loaded.where(f"{self.section}.secrets_file"))
+            if name in self._file:
+                return self._file[name]
+            raise self.loaded.error(where, f"{name} is neither in the environment nor in {path}; set it in one of them")
+        raise self.loaded.error(
+            where,
+            f"the environment variable {name} is not set; set it, or name a `secrets_file` with a line {name}=...",
+        )
+
+
+def read_secrets(path: Path, where: str) -> dict[str, str]:
+    """NAME=value lines of a file that only its owner can read; ``#`` starts a comment line. Raises ConfigError."""
+    check_private(path, where)
+    try:
+        if path.stat().st_size > _SIZE_MAX:
+            raise ConfigError(f"{where}: {path} is too large for a file of secrets; name the right file")
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{where}: {path} cannot be read as UTF-8 text; check the path and its permissions") from None
+    values: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.match(line)
+        if match is None:  # the line itself may be the secret: it is not shown
+            raise ConfigError(f"{path}:{number}: not of the form NAME=value; mend the line")
+        name, value = match[1], match[2]
+        if name in values:
+            raise ConfigError(f"{path}:{number}: {name} stands here a second time; keep one of them")
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        values[name] = value
+    return values
+
+
+def check_private(path: Path, where: str) -> None:
+    """Refuse a file with secrets that others may read (on Windows, which keeps rights elsewhere, any file passes)."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        raise ConfigError(f"{where}: there is no file {path}; create it with NAME=value lines, mode 0600") from None
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"{where}: {path} is no plain file; name a file of NAME=value lines")
+    if os.name == "posix" and mode & 0o077:
+        raise ConfigError(
+            f"{where}: {path} holds secrets and can be read by others (mode {mode & 0o777:04o}); run: chmod 600 {path}"
+        )

@@ -1,0 +1,94 @@
+"""A configuration as YAML again: every value that is in force, where it comes from, and no secret.
+
+The text loads to an equal configuration, except for what is hidden.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+from botkit.config.decode import is_secret
+from botkit.config.load import LoadedConfig, leaves, plain_config
+from botkit.config.source import resolve_plain, spelling_hint
+
+HIDDEN = "(hidden)"
+
+#: keys of secret sections that say nothing of use to a thief
+_HARMLESS = {"use", "level", "secrets_file"}
+_REFERENCE = re.compile(r"(\$\{[A-Za-z0-9_]*\})+\Z", re.ASCII)
+_BARE = re.compile(r"[A-Za-z0-9./_][A-Za-z0-9./_%-]*\Z", re.ASCII)
+
+
+def resolved(loaded: LoadedConfig) -> dict[str, Any]:
+    """The whole configuration as plain data, secrets hidden (``${NAME}`` stays, since it tells nothing)."""
+    result = _hide(plain_config(loaded.config), ())
+    assert isinstance(result, dict)
+    return result
+
+
+def resolved_yaml(loaded: LoadedConfig, *, with_origins: bool = False) -> str:
+    """The whole configuration as YAML, with the origin of each value as a comment when wanted."""
+    lines: list[tuple[str, str]] = []
+    origins = loaded.origins() if with_origins else {}
+    _write(resolved(loaded), (), lines, origins)
+    if not with_origins:
+        return "".join(f"{text}\n" for text, _ in lines)
+    width = min(max((len(text) for text, origin in lines if origin), default=0), 60)
+    return "".join(f"{text.ljust(width)}  # {origin}\n" if origin else f"{text}\n" for text, origin in lines)
+
+
+def origin_rows(loaded: LoadedConfig) -> list[dict[str, Any]]:
+    """One row a value: key, value (figures as exact text), origin."""
+    origins = loaded.origins()
+    return [
+        {
+            "key": ".".join(path),
+            "value": format(value, "f") if isinstance(value, Decimal) else value,
+            "origin": origins[".".join(path)],
+        }
+        for path, value in leaves(resolved(loaded))
+    ]
+
+
+def _hide(value: Any, path: tuple[str, ...]) -> Any:
+    if isinstance(value, dict):
+        return {key: _hide(item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_hide(item, (*path, str(index))) for index, item in enumerate(value)]
+    if value is None or not is_secret(path) or path[-1] in _HARMLESS:
+        return value
+    return value if isinstance(value, str) and _REFERENCE.match(value) else HIDDEN
+
+
+def _write(value: Any, path: tuple[str, ...], lines: list[tuple[str, str]], origins: dict[str, str]) -> None:
+    """Append (text, origin) of every line of a non-empty mapping or list."""
+    indent = "  " * len(path)
+    items = value.items() if isinstance(value, dict) else ((str(index), item) for index, item in enumerate(value))
+    for key, item in items:
+        lead = f"{indent}{_scalar(key)}:" if isinstance(value, dict) else f"{indent}-"
+        here = (*path, key)
+        if isinstance(item, (dict, list)) and item:
+            lines.append((lead, ""))
+            _write(item, here, lines, origins)
+        else:
+            lines.append((f"{lead} {_scalar(item)}", origins.get(".".join(here), "")))
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f")
+    if isinstance(value, (int, Decimal)):
+        return format(value, "f") if isinstance(value, Decimal) else str(value)
+    if isinstance(value, (dict, list)):
+        return "{}" if isinstance(value, dict) else "[]"
+    text = str(value)
+    if _BARE.match(text) and isinstance(resolve_plain(text), str) and spelling_hint(text) is None:
+        return text
+    return json.dumps(text)  # JSON's quoting is YAML's double quoting

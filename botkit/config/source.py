@@ -1,0 +1,252 @@
+"""YAML as plain nodes that remember where they stand, read so that no spelling can bite.
+
+PyYAML's loaders keep the last of two equal keys, read ``no`` as False, ``010`` as 8 and ``22:22`` as 1342, and unfold
+300 bytes of aliases into millions of leaves. So only its parser is used, and what its events mean is decided here:
+plain ``null``, ``true``, ``false``, integers and decimals mean what they look like, all other text is text, and figures
+stay exact (`decimal.Decimal`, never float). Aliases, anchors, tags and second documents are refused; size and depth are
+capped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from botkit.errors import ConfigError
+from botkit.model.money import parse_decimal
+
+SIZE_MAX = 1_000_000
+DEPTH_MAX = 20
+
+
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,19})\Z", re.ASCII)
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]{0,19})\.[0-9]{1,18}\Z", re.ASCII)
+
+_YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_EXPONENT = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+\Z", re.ASCII)
+_LEADING_ZERO = re.compile(r"[-+]?0+([0-9]+(\.[0-9]+)?)\Z", re.ASCII)
+_BARE_POINT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+\.)\Z", re.ASCII)
+_GROUPED = re.compile(r"[-+]?[0-9][0-9_,' ]*(\.[0-9]+)?\Z", re.ASCII)
+_BASED = re.compile(r"[-+]?0[xXoObB][0-9a-fA-F]+\Z", re.ASCII)
+_SEXAGESIMAL = re.compile(r"[-+]?[0-9]+(:[0-9]+)+(\.[0-9]*)?\Z", re.ASCII)
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where text came from: a file, or one ``--set`` of the command line. Relative paths in it start at ``base``."""
+
+    name: str
+    base: Path
+    is_file: bool = True
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One value of the file: a scalar, a list of nodes or a mapping of nodes, and its line.
+
+    ``quoted`` tells a text in quotes from a bare word, which decides whether it may be a figure or true and false.
+    """
+
+    value: str | list[Node] | dict[str, Node]
+    source: Source
+    line: int
+    quoted: bool = False
+    #: lines of the keys of a mapping, for errors about a key
+    key_lines: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Node({self.where})"  # the value may be a secret
+
+    @property
+    def where(self) -> str:
+        """``configs/sma.yaml:7``, or the whole ``--set`` argument."""
+        return place(self.source, self.line)
+
+    def key_where(self, key: str) -> str:
+        """Where a key of this mapping stands."""
+        return place(self.source, self.key_lines.get(key, self.line))
+
+
+def place(source: Source, line: int) -> str:
+    """How errors and origins spell a position."""
+    return f"{source.name}:{line}" if source.is_file else source.name
+
+
+def read_source(path: Path) -> Node:
+    """Read a configuration file. Raises ConfigError for what cannot be read or is no plain YAML mapping."""
+    try:
+        if path.stat().st_size > SIZE_MAX:
+            raise ConfigError(
+                f"{path}: the file is larger than {SIZE_MAX:,} bytes, which no configuration needs; "
+                "recorded data belongs into files of its own, named under `backtest: data:`"
+            )
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file; check the path") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: this is a folder; name a YAML file in it") from None
+    except (OSError, ValueError) as error:
+        if path.is_dir():  # Windows reports a folder as a lack of permission
+            raise ConfigError(f"{path}: this is a folder; name a YAML file in it") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: the file cannot be read ({reason}); check its permissions") from None
+    source = Source(str(path), path.absolute().parent)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{place(source, line)}: the file is not UTF-8 text; save it as UTF-8") from None
+    node = parse_text(text, source)
+    if not isinstance(node.value, dict):
+        what = "empty" if node.value == "" else "not a mapping"
+        raise ConfigError(f"{node.where}: the file is {what}; it must hold lines such as `name: my-bot`")
+    return node
+
+
+def parse_text(text: str, source: Source) -> Node:
+    """Parse one YAML document. Raises ConfigError with the position of what cannot be taken."""
+    if len(text) > SIZE_MAX:
+        raise ConfigError(f"{source.name}: the text is longer than {SIZE_MAX:,} characters; shorten it")
+    try:
+        return _Builder(source, yaml.parse(text, Loader=yaml.SafeLoader)).document()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else 1
+        what = ", ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigError(
+            f"{place(source, line)}: this is not valid YAML ({what}); check indentation, colons and quotes"
+        ) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position if isinstance(error.position, int) else 0) + 1
+        raise ConfigError(
+            f"{place(source, line)}: the text holds a control character that YAML does not allow; remove it"
+        ) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # such as an escape beyond Unicode
+        raise ConfigError(f"{source.name}: this is not valid YAML ({error}); check escapes and quotes") from None
+
+
+class _Builder:
+    """Turns the parser's events into nodes. Recursion is bounded by DEPTH_MAX."""
+
+    def __init__(self, source: Source, events: Iterator[Any]) -> None:
+        self.source = source
+        self.events = events
+
+    def document(self) -> Node:
+        root: Node | None = None
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    raise self.error(event, "a second document starts here", "one file holds one bot; remove the `---`")
+                root = self.node(next(self.events), 0)
+        return root if root is not None else Node("", self.source, 1)
+
+    def node(self, event: Any, depth: int) -> Node:
+        if depth > DEPTH_MAX:
+            raise self.error(event, f"nested deeper than {DEPTH_MAX} levels", "flatten it")
+        if isinstance(event, yaml.AliasEvent):
+            raise self.error(event, f"the alias *{event.anchor} is not taken", "write the value out")
+        if event.anchor is not None:
+            raise self.error(event, f"the anchor &{event.anchor} is not taken", "remove it and write values out")
+        if event.tag is not None:
+            raise self.error(event, f"the tag {event.tag} is not taken", "remove it; text may stand in quotes")
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.ScalarEvent):
+            return Node(event.value, self.source, line, quoted=event.style is not None)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items: list[Node] = []
+            while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
+                items.append(self.node(item, depth + 1))
+            return Node(items, self.source, line)
+        assert isinstance(event, yaml.MappingStartEvent), event
+        return self.mapping(line, depth)
+
+    def mapping(self, line: int, depth: int) -> Node:
+        fields: dict[str, Node] = {}
+        lines: dict[str, int] = {}
+        while not isinstance(key_event := next(self.events), yaml.MappingEndEvent):
+            key = self.node(key_event, depth + 1)
+            if not isinstance(key.value, str):
+                raise self.error(key_event, "a key must be plain text, not a list or mapping", "write `key: value`")
+            if key.value == "" and not key.quoted:
+                raise self.error(key_event, "a key is missing before the colon", "write `key: value`")
+            if key.value in fields:
+                raise self.error(
+                    key_event,
+                    f"the key `{key.value}` stands here a second time, first on line {lines[key.value]}",
+                    "keep one of them",
+                )
+            lines[key.value] = key.line
+            fields[key.value] = self.node(next(self.events), depth + 1)
+        return Node(fields, self.source, line, key_lines=lines)
+
+    def error(self, event: Any, what: str, mend: str) -> ConfigError:
+        return ConfigError(f"{place(self.source, event.start_mark.line + 1)}: {what}; {mend}")
+
+
+def plain_value(node: Node) -> Any:
+    """The node as plain data, where no type is declared: None, bool, int, Decimal, str, list, dict.
+
+    Text in quotes stays text; a bare decimal becomes an exact Decimal.
+    """
+    value = node.value
+    if isinstance(value, list):
+        return [plain_value(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain_value(item) for key, item in value.items()}
+    return value if node.quoted else resolve_plain(value)
+
+
+def resolve_plain(text: str) -> bool | int | Decimal | str | None:
+    """What a bare word means: null (or nothing), true, false, an integer, a plain decimal; anything else is text."""
+    if text in ("", "null"):
+        return None
+    if text == "true":
+        return True
+    if text == "false":
+        return False
+    if _INTEGER.match(text):
+        return int(text)
+    if _DECIMAL.match(text):
+        return parse_decimal(text)
+    return text
+
+
+def exact_figure(text: str) -> int | Decimal | None:
+    """The figure that a text (bare or quoted) spells, or None when it is no plain figure."""
+    value = resolve_plain(text)
+    return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
+
+
+def spelling_hint(text: str) -> str | None:
+    """What to write in place of a spelling that other YAML readers take for a bool or number; None when it is none.
+
+    ``yes`` -> "write true", ``010`` -> "write 10 ...", ``1_000`` -> "write 1000", ``22:22`` and ``1e3`` likewise.
+    """
+    lower = text.lower()
+    if lower in _YES_NO:
+        return f"write {_YES_NO[lower]}"
+    if lower in ("true", "false", "null") and text != lower:
+        return f"write {lower}"
+    if text == "~":
+        return "write null, or leave the line out"
+    if match := _LEADING_ZERO.match(text):
+        return f"write {match[1]} (a leading zero means octal to some readers)"
+    if _BASED.match(text):
+        return "write the number in decimal digits"
+    if _EXPONENT.match(text):
+        mantissa, _, exponent = lower.partition("e")
+        if exact_figure(mantissa) is not None and len(exponent) <= 3 and abs(int(exponent)) <= 18:
+            return f"write it out: {Decimal(text):f}"
+        return "write the number out without an exponent"
+    if _BARE_POINT.match(text):
+        return "write a digit on both sides of the point"
+    if _SEXAGESIMAL.match(text):
+        return 'put it in quotes if it is a time ("22:22"); some readers take it for a number to base 60'
+    if _GROUPED.match(text) and not text.isdigit():
+        return f"write {re.sub(r'[^0-9.+-]', '', text)}"
+    return None
