@@ -39,7 +39,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def origins(self) -> dict[str, str]:
         """Dotted path of every value of the configuration -> ``file:line``, ``--set ...`` or ``default``."""
-        return {".".join(path): self._origin(path) for path, _ in leaves(plain_config(self.config))}
+        return {".".join(path): self._origin(path, value) for path, value in leaves(plain_config(self.config))}
 
     @property
     def plugin_folders(self) -> tuple[Path, ...]:
@@ -67,13 +67,13 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
             node = child
         return node
 
-    def _origin(self, path: tuple[str, ...]) -> str:
+    def _origin(self, path: tuple[str, ...], value: Any) -> str:
         node = self.root
         for step in path:
             child = _child(node, step)
             if child is None:
                 # `exchange: bitopro` stands for all of the section, a mapping only for what it names
-                return DEFAULT if isinstance(node.value, dict) or node.value in ("", "null") else node.where
+                return node.where if isinstance(node.value, str) and node.value and value is not None else DEFAULT
             node = child
         return node.where
 

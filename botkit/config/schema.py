@@ -118,8 +118,6 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
         """A dotted name without a folder of that name is a module; all else is a path."""
         path = resolve_path(text, base)
         dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", text) is not None and not text.endswith(".py")
-        if "\0" in text or not text.strip():
-            raise ValueError("the name of a folder or module is wanted")
         if dotted and not path.is_dir():
             return cls(text=text, module=text)
         if not path.exists():
@@ -149,10 +147,10 @@ class AccountConfig(_Section, frozen=True):
 class StrategyConfig(_Section, frozen=True):
     """One strategy of the bot."""
 
-    use: Annotated[str, Meta(description="Name under which a plugin offers the strategy, such as sma_cross.")]
     name: Annotated[
         Name | None, Meta(description="Its name in this bot, in reports and in `--set`. Default: the same as `use`.")
     ] = None
+    use: Annotated[str, Meta(description="Name under which a plugin offers the strategy, such as sma_cross.")]
     params: Annotated[dict[str, Any], Meta(description="Its parameters; the strategy's class says which.")] = {}
     capital: Annotated[
         dict[Currency, Annotated[Decimal, Bound(above=0)]] | str | None,
@@ -334,8 +332,6 @@ class DataSource(_Section, frozen=True):
     @classmethod
     def from_text(cls, text: str, base: Path) -> DataSource:
         """``data: ../backtest_data``."""
-        if not text.strip() or "\0" in text:
-            raise ValueError("the path of recorded data is wanted")
         return cls(path=resolve_path(text, base))
 
     def __post_init__(self) -> None:
@@ -455,7 +451,6 @@ class LogConfig(_Section, frozen=True):
 class BotConfig(_Section, frozen=True):
     """A bot: who trades, what, under which rules, and how it is tested."""
 
-    strategies: Annotated[tuple[StrategyConfig, ...], Meta(description="The bot's strategies, run in this order.")]
     name: Annotated[
         Name, Meta(description="Name of the bot; its state is kept under it. Default: the file's name.")
     ] = ""
@@ -468,6 +463,7 @@ class BotConfig(_Section, frozen=True):
     account: Annotated[AccountConfig | None, Meta(description="The account; needed in paper and live mode only.")] = (
         None
     )
+    strategies: Annotated[tuple[StrategyConfig, ...], Meta(description="The bot's strategies, run in this order.")]
     risk: Annotated[dict[str, Any], Meta(description="Risk rules of the whole bot, by name.")] = {}
     currency: Annotated[
         Currency | None, Meta(description="Values everything. Default: the quote of the first pair.")

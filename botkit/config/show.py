@@ -70,11 +70,16 @@ def _write(value: Any, path: tuple[str, ...], lines: list[tuple[str, str]], orig
     for key, item in items:
         lead = f"{indent}{_scalar(key)}:" if isinstance(value, dict) else f"{indent}-"
         here = (*path, key)
-        if isinstance(item, (dict, list)) and item:
+        if not isinstance(item, (dict, list)) or not item:
+            lines.append((f"{lead} {_scalar(item)}", origins.get(".".join(here), "")))
+        elif isinstance(value, list):
+            start = len(lines)
+            _write(item, here, lines, origins)
+            first, origin = lines[start]
+            lines[start] = (f"{lead} {first.lstrip()}", origin)
+        else:
             lines.append((lead, ""))
             _write(item, here, lines, origins)
-        else:
-            lines.append((f"{lead} {_scalar(item)}", origins.get(".".join(here), "")))
 
 
 def _scalar(value: Any) -> str:
