@@ -81,7 +81,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 # -- who and where ----------------------------------------------------------------------------------------------------
 
 
-class ExchangeConfig(_Section, frozen=True):
+class ExchangeConfig(_Section, frozen=True, kw_only=True):
     """The exchange, by the name under which a plugin offers it. A bare word is the name."""
 
     rest_field: ClassVar[str] = "options"
@@ -125,7 +125,7 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
         return cls(text=text, path=path)
 
 
-class AccountConfig(_Section, frozen=True):
+class AccountConfig(_Section, frozen=True, kw_only=True):
     """The account at the exchange. ``${NAME}`` is taken from the environment or ``secrets_file`` when it is needed."""
 
     email: Annotated[str, Meta(description="E-mail of the account.")]
@@ -144,7 +144,7 @@ class AccountConfig(_Section, frozen=True):
 # -- what trades ------------------------------------------------------------------------------------------------------
 
 
-class StrategyConfig(_Section, frozen=True):
+class StrategyConfig(_Section, frozen=True, kw_only=True):
     """One strategy of the bot."""
 
     name: Annotated[
@@ -193,7 +193,7 @@ class StrategyConfig(_Section, frozen=True):
 # -- models of the simulated exchange ---------------------------------------------------------------------------------
 
 
-class FeesConfig(_Section, frozen=True):
+class FeesConfig(_Section, frozen=True, kw_only=True):
     """Fees of the simulated exchange: rates of your own, a rank of the exchange's table, or a plugin's model."""
 
     rest_field: ClassVar[str] = "options"
@@ -239,7 +239,7 @@ class FeesConfig(_Section, frozen=True):
             raise FieldError("rank", f"{self.rank} is no rank; write 0, the lowest, or a higher one, or auto")
 
 
-class LatencyConfig(_Section, frozen=True):
+class LatencyConfig(_Section, frozen=True, kw_only=True):
     """How long requests, answers and market data take, in milliseconds."""
 
     rest_field: ClassVar[str] = "options"
@@ -273,7 +273,7 @@ class LatencyConfig(_Section, frozen=True):
             )
 
 
-class FillsConfig(_Section, frozen=True):
+class FillsConfig(_Section, frozen=True, kw_only=True):
     """How the place of a resting order in the queue is guessed. A bare word is the model."""
 
     rest_field: ClassVar[str] = "options"
@@ -291,7 +291,7 @@ class FillsConfig(_Section, frozen=True):
         return self.model, dict(self.options)
 
 
-class LimitsConfig(_Section, frozen=True):
+class LimitsConfig(_Section, frozen=True, kw_only=True):
     """The exchange's rate limits: which documented figure to keep where documents disagree. ``strict``: the lowest."""
 
     rest_field: ClassVar[str] = "rows"
@@ -315,7 +315,7 @@ class LimitsConfig(_Section, frozen=True):
 # -- modes ------------------------------------------------------------------------------------------------------------
 
 
-class DataSource(_Section, frozen=True):
+class DataSource(_Section, frozen=True, kw_only=True):
     """A tape (a folder), or one recorded file. A bare path serves all pairs."""
 
     path: Annotated[Path, Meta(description="Folder of a tape, or a file; relative to this file.")]
@@ -342,7 +342,7 @@ class DataSource(_Section, frozen=True):
                 raise FieldError("resolution", str(error)) from None
 
 
-class BacktestConfig(_Section, frozen=True, rename={"from_": "from"}):
+class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from"}):
     """How `botkit backtest` runs."""
 
     data: Annotated[tuple[DataSource, ...], Meta(description="Recorded data: a path, or a list of sources.")] = ()
@@ -370,7 +370,7 @@ class BacktestConfig(_Section, frozen=True, rename={"from_": "from"}):
         _check_slippage(self.slippage)
 
 
-class EmulatorConfig(_Section, frozen=True):
+class EmulatorConfig(_Section, frozen=True, kw_only=True):
     """How the local emulator of the exchange runs, and how a bot reaches one."""
 
     account: Annotated[AccountConfig | None, Meta(description="Account at an emulator that runs elsewhere.")] = None
@@ -391,7 +391,7 @@ class EmulatorConfig(_Section, frozen=True):
         _check_slippage(self.slippage)
 
 
-class LiveConfig(_Section, frozen=True):
+class LiveConfig(_Section, frozen=True, kw_only=True):
     """How a bot trades with real money."""
 
     confirm: Annotated[bool, Meta(description="Must be true before real orders are sent.")] = False
@@ -405,7 +405,7 @@ class LiveConfig(_Section, frozen=True):
     )
 
 
-class NotifyConfig(_Section, frozen=True):
+class NotifyConfig(_Section, frozen=True, kw_only=True):
     """A way to tell you something outside the terminal. A bare word is the notifier."""
 
     rest_field: ClassVar[str] = "options"
@@ -429,7 +429,7 @@ class NotifyConfig(_Section, frozen=True):
     __str__ = __repr__
 
 
-class LogConfig(_Section, frozen=True):
+class LogConfig(_Section, frozen=True, kw_only=True):
     """The log. A bare word is its level."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")] = (
@@ -448,7 +448,7 @@ class LogConfig(_Section, frozen=True):
 # -- the whole --------------------------------------------------------------------------------------------------------
 
 
-class BotConfig(_Section, frozen=True):
+class BotConfig(_Section, frozen=True, kw_only=True):
     """A bot: who trades, what, under which rules, and how it is tested."""
 
     name: Annotated[
