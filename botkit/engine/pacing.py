@@ -1,0 +1,97 @@
+"""When the next request may leave although slots are free: pacing, and the pause after a 429.
+
+A window that is used as fast as it allows is used up within seconds, and everybody then waits for the rest of it (the
+95th percentile of a light strategy's waits was 57.6 s). Spread over the window, with a small burst for those who ask
+rarely, the same number of requests leaves and the light strategy waits 0.22 s.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from botkit.model.clock import NS_PER_S, Nanos
+
+#: windows of fewer requests are not paced: whoever finds them empty waits a second or so
+LEAST_PACED = 20
+#: requests that may leave at once when little was asked for lately: a twentieth of the window, but at least so many
+LEAST_BURST = 5
+BURST_DIVISOR = 20
+#: the pause after a 429: one second at first, doubled each time it happens again, up to a minute (rate_limits.yaml)
+FIRST_PAUSE_NS = NS_PER_S
+LONGEST_PAUSE_NS = 60 * NS_PER_S
+#: urgent requests go on during a pause, at a tenth of the limit
+PAUSED_SHARE = 10
+
+
+class Pace:
+    """Spreads requests over a window: at limit/window, slower while the slots that are left must last longer."""
+
+    __slots__ = ("_earliest", "_tolerance", "interval")
+
+    def __init__(self, requests: int, length: Nanos, burst: int) -> None:
+        self.interval = length // requests
+        self._tolerance = (burst - 1) * self.interval
+        # the time at which the requests that have left would all have left at an even pace (GCRA's arrival time)
+        self._earliest: Nanos = 0
+
+    @staticmethod
+    def burst_of(requests: int) -> int:
+        """How many of a window's requests may leave at once."""
+        return max(LEAST_BURST, requests // BURST_DIVISOR)
+
+    def open_at(self) -> Nanos:
+        """The earliest time of the next request."""
+        return self._earliest - self._tolerance
+
+    def sent(self, now: Nanos, free: int, next_release: Nanos) -> None:
+        """A request leaves at ``now``; ``free`` slots remain, and the next comes free at ``next_release``.
+
+        Where few slots must last until then, they are spread over that time, so that a burst costs everybody a
+        little in place of one long stop at the end of the window.
+        """
+        step = (next_release - now) // (free + 1)
+        if step < self.interval:
+            step = self.interval
+        earliest = self._earliest
+        self._earliest = (earliest if earliest > now else now) + step
+
+
+class Pause:
+    """What follows a 429: no request but a share of the urgent ones until the pause is over."""
+
+    __slots__ = ("_interval", "_level", "_random", "_urgent_at", "_window", "since", "until")
+
+    def __init__(self, interval: Nanos, window: Nanos, random: Random) -> None:
+        self._interval = interval * PAUSED_SHARE
+        self._window = window
+        self._random = random
+        self._level = 0
+        self._urgent_at: Nanos = 0
+        self.since: Nanos = -1
+        self.until: Nanos = 0
+
+    def refused(self, granted: Nanos, now: Nanos) -> bool:
+        """A request granted at ``granted`` came back with 429 at ``now``; False if it says nothing new.
+
+        Several requests may be on their way when the first 429 is read. Theirs are the same event: counting each would
+        close the endpoint for minutes because of one collision.
+        """
+        if granted <= self.since:
+            return False
+        calm = now > self.until + self._window
+        self._level = 1 if calm else self._level + 1
+        pause = min(LONGEST_PAUSE_NS, FIRST_PAUSE_NS << min(self._level - 1, 10))
+        # jitter upwards only: several bots of one address must not come back together, and none before a second
+        pause += int(self._random.random() * pause) // 2
+        self.since = now
+        self.until = now + pause
+        self._urgent_at = max(self._urgent_at, now)
+        return True
+
+    def open_at(self, urgent: bool) -> Nanos:
+        """The earliest time of the next request of that kind."""
+        return min(self._urgent_at, self.until) if urgent else self.until
+
+    def sent_urgent(self, now: Nanos) -> None:
+        """An urgent request leaves at ``now`` in spite of the pause."""
+        self._urgent_at = now + self._interval

@@ -1,0 +1,189 @@
+"""What waits for a slot: fair queues, and the deadlines of what is in them.
+
+Every queue takes turns between owners (strategies), so that one strategy's thousand orders do not stand before the
+first of another. Within an owner it is first come, first served. All operations are O(1), but for deadlines' O(log n).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from botkit.model.clock import Nanos
+from botkit.model.orders import Order
+from botkit.model.requests import Request
+
+
+class Waiting:
+    """One thing that waits. ``key`` is unique in the router; ``batchable`` says whether it may ride in a batch."""
+
+    __slots__ = ("batchable", "deadline", "key", "owner", "since")
+
+    def __init__(self, key: int, owner: str, since: Nanos, deadline: Nanos | None, batchable: bool) -> None:
+        self.key = key
+        self.owner = owner
+        self.since = since
+        self.deadline = deadline
+        self.batchable = batchable
+
+
+class WaitingOrder(Waiting):
+    """An order that waits to be created or, ``is_cancel``, to be cancelled."""
+
+    __slots__ = ("is_cancel", "order")
+
+    def __init__(self, key: int, order: Order, since: Nanos, *, is_cancel: bool, batchable: bool) -> None:
+        # only a create grows stale: a cancel is worth sending for as long as its order may live
+        super().__init__(key, order.strategy, since, None if is_cancel else order.expires, batchable)
+        self.order = order
+        self.is_cancel = is_cancel
+
+
+class WaitingRead(Waiting):
+    """A read that waits; ``make`` builds its request once it may leave."""
+
+    __slots__ = ("endpoint", "lane", "make")
+
+    def __init__(
+        self,
+        key: int,
+        owner: str,
+        since: Nanos,
+        deadline: Nanos | None,
+        make: Callable[[int], Request],
+        endpoint: str,
+        lane: FairQueue[WaitingRead],
+    ) -> None:
+        super().__init__(key, owner, since, deadline, False)
+        self.make = make
+        self.endpoint = endpoint
+        self.lane = lane
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class _Line(Generic[W]):
+    """What one owner waits for. OrderedDict, because taking the first of a plain dict again and again is O(n)."""
+
+    __slots__ = ("batchable", "single")
+
+    def __init__(self) -> None:
+        self.batchable: OrderedDict[int, W] = OrderedDict()
+        self.single: OrderedDict[int, W] = OrderedDict()
+
+    def first(self) -> OrderedDict[int, W]:
+        """The part that holds the one that came first (keys count up)."""
+        if not self.single:
+            return self.batchable
+        if not self.batchable:
+            return self.single
+        return self.single if next(iter(self.single)) < next(iter(self.batchable)) else self.batchable
+
+
+class FairQueue(Generic[W]):
+    """Takes turns between owners: first the one whose turn is longest ago."""
+
+    __slots__ = ("_lines", "count", "rank")
+
+    def __init__(self, rank: int = 0) -> None:
+        self.rank = rank
+        self.count = 0
+        self._lines: OrderedDict[str, _Line[W]] = OrderedDict()
+
+    def push(self, item: W) -> None:
+        """Put ``item`` at the end of its owner's line."""
+        line = self._lines.get(item.owner)
+        if line is None:
+            line = self._lines[item.owner] = _Line()
+        (line.batchable if item.batchable else line.single)[item.key] = item
+        self.count += 1
+
+    def remove(self, item: W) -> None:
+        """Take ``item``, which waits here, out of the queue."""
+        line = self._lines[item.owner]
+        del (line.batchable if item.batchable else line.single)[item.key]
+        self.count -= 1
+        if not line.batchable and not line.single:
+            del self._lines[item.owner]
+
+    def peek(self) -> W:
+        """The next one, left where it is."""
+        return next(iter(next(iter(self._lines.values())).first().values()))
+
+    def pop(self) -> W:
+        """Take the next one out."""
+        owner, line = next(iter(self._lines.items()))
+        item = line.first().popitem(last=False)[1]
+        self.count -= 1
+        self._end_turn(owner, line)
+        return item
+
+    def longest_batch(self, most: int) -> tuple[str, int]:
+        """The owner whose batch would be the largest, up to ``most``; among equals the one whose turn it is."""
+        best, size = "", 0
+        for owner, line in self._lines.items():
+            waiting = len(line.batchable)
+            if waiting > size:
+                best, size = owner, waiting
+                if size >= most:
+                    return best, most
+        return best, size
+
+    def pop_batch(self, owner: str, most: int) -> list[W]:
+        """Take the first batchable ones of ``owner`` out, up to ``most``."""
+        line = self._lines[owner]
+        batch = [line.batchable.popitem(last=False)[1] for _ in range(min(most, len(line.batchable)))]
+        self.count -= len(batch)
+        self._end_turn(owner, line)
+        return batch
+
+    def _end_turn(self, owner: str, line: _Line[W]) -> None:
+        if line.batchable or line.single:
+            self._lines.move_to_end(owner)
+        else:
+            del self._lines[owner]
+
+
+class Deadlines:
+    """The deadlines of what waits, soonest first. What left in time is passed over, and swept out when it piles up."""
+
+    __slots__ = ("_gone", "_heap", "_live")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Nanos, int]] = []
+        self._live: dict[int, Waiting] = {}
+        self._gone = 0
+
+    def add(self, item: Waiting) -> None:
+        """Watch ``item`` if it has a deadline."""
+        if item.deadline is not None:
+            self._live[item.key] = item
+            heapq.heappush(self._heap, (item.deadline, item.key))
+
+    def forget(self, item: Waiting) -> None:
+        """``item`` waits no longer."""
+        if item.deadline is not None and self._live.pop(item.key, None) is not None:
+            self._gone += 1
+            if self._gone > 64 and self._gone * 2 > len(self._heap):
+                live = self._live
+                self._heap = [entry for entry in self._heap if entry[1] in live]
+                heapq.heapify(self._heap)
+                self._gone = 0
+
+    def next(self) -> Nanos | None:
+        """The soonest deadline."""
+        heap, live = self._heap, self._live
+        while heap and heap[0][1] not in live:
+            heapq.heappop(heap)
+            self._gone -= 1
+        return heap[0][0] if heap else None
+
+    def pop_passed(self, now: Nanos) -> list[Waiting]:
+        """Take out what should have left before ``now``, soonest deadline first."""
+        passed: list[Waiting] = []
+        while (soonest := self.next()) is not None and soonest <= now:
+            passed.append(self._live.pop(heapq.heappop(self._heap)[1]))
+        return passed
