@@ -500,8 +500,6 @@ class BarBuilder:
             last = self._close
             bar = Bar(self.pair, start, last, last, last, last, 0.0, self.resolution, True)
         else:
-            assert self._low <= self._open <= self._high, (self.pair, start)
-            assert self._low <= self._close <= self._high, (self.pair, start)
             volume = self._rounded(self._volume)
             bar = Bar(
                 self.pair, start, self._open, self._high, self._low, self._close, volume, self.resolution, self._flat

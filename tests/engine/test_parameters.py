@@ -1,0 +1,417 @@
+"""Parameters: what a class may declare, and what a configuration may give for it."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botkit.engine.parameters import (
+    REQUIRED,
+    ParameterError,
+    check_parameters,
+    check_value,
+    param,
+    parameters_of,
+)
+from botkit.errors import ConfigError, PluginError
+from botkit.model.pairs import Pair, PairRules
+
+if TYPE_CHECKING:
+    from somewhere import Unknown  # type: ignore[import-not-found]
+
+RULES = PairRules(
+    price_decimals=2,
+    amount_decimals=8,
+    display_decimals=4,
+    least_lots=10_000,
+    most_lots=10**16,
+    least_spend_units=10**8,
+    open_orders_max=200,
+)
+PAIRS = {name: Pair(name, RULES) for name in ("btc_twd", "btc_usdt", "eth_twd", "usdt_twd")}
+
+
+class Base:
+    """Stands in for Strategy: what marks it is the attribute."""
+
+    __botkit_strategy__: ClassVar[bool] = True
+    _context: Unknown  # not resolvable, and none of our business
+
+    @property
+    def now(self) -> int:
+        return 0
+
+    def on_bar(self, bar: Any) -> None: ...
+
+
+class Mode(enum.Enum):
+    LONG_ONLY = "long"
+    BOTH = "both"
+
+
+class Steps(enum.Enum):
+    ONE = 1
+    TWO = 2
+
+
+class Sample(Base):
+    pair: Pair
+    fast: int = param(10, ge=1, le=500, doc="bars")
+    slow: int = 30
+    spend: float = 20_000
+    share: Decimal = param(Decimal("0.5"), gt=0, lt=1)
+    name_tag: str = "x"
+    dry: bool = False
+    mode: Mode = Mode.BOTH
+    side: Literal["buy", "sell"] = "buy"
+    weights: list[float] = param([0.5, 0.5], ge=0)
+    cap: int | None = None
+    hidden: ClassVar[int] = 3
+    LIMIT: Final = 5
+    _private: Unknown
+
+
+def values(cls: type, **given: Any) -> dict[str, Any]:
+    return check_parameters(cls, given, PAIRS)
+
+
+def only(cls: type, value: Any) -> Any:
+    (name,) = parameters_of(cls)
+    return check_parameters(cls, {name: value}, PAIRS)[name]
+
+
+class Whole(Base):
+    x: int
+
+
+class Floating(Base):
+    x: float
+
+
+class Exact(Base):
+    x: Decimal
+
+
+class Text(Base):
+    x: str
+
+
+class Truth(Base):
+    x: bool
+
+
+class OnePair(Base):
+    x: Pair
+
+
+class ManyPairs(Base):
+    x: list[Pair]
+
+
+class OneMode(Base):
+    x: Mode
+
+
+class OneStep(Base):
+    x: Steps
+
+
+class Choice(Base):
+    x: Literal["a", 5, True]
+
+
+# -- from a class -----------------------------------------------------------------------------------------------------
+
+
+def test_annotated_attributes_are_the_parameters_in_order() -> None:
+    found = parameters_of(Sample)
+    assert list(found) == [
+        "pair", "fast", "slow", "spend", "share", "name_tag", "dry", "mode", "side", "weights", "cap",
+    ]  # fmt: skip
+    assert found["pair"].default is REQUIRED
+    assert found["pair"].is_required
+    fast = found["fast"]
+    assert (fast.kind, fast.default, fast.minimum, fast.maximum, fast.doc) == (int, 10, 1, 500, "bars")
+    assert found["mode"].choices == ("long", "both")
+    assert found["side"].choices == ("buy", "sell")
+    assert (found["share"].above, found["share"].below) == (0, 1)
+
+
+def test_defaults_are_filled_and_typed() -> None:
+    got = values(Sample, pair="btc_twd")
+    assert got == {
+        "pair": "btc_twd", "fast": 10, "slow": 30, "spend": 20_000.0, "share": Decimal("0.5"), "name_tag": "x",
+        "dry": False, "mode": Mode.BOTH, "side": "buy", "weights": [0.5, 0.5], "cap": None,
+    }  # fmt: skip
+    assert got["pair"] is PAIRS["btc_twd"]
+    assert type(got["spend"]) is float
+
+
+def test_two_instances_share_no_list() -> None:
+    first, second = values(Sample, pair="btc_twd"), values(Sample, pair="btc_twd")
+    first["weights"].append(9.0)
+    assert second["weights"] == [0.5, 0.5]
+    assert values(Sample, pair="btc_twd")["weights"] == [0.5, 0.5]
+
+
+def test_a_subclass_inherits_overrides_and_fixes() -> None:
+    class Child(Sample):
+        fast = 20
+        slow: ClassVar[int] = 99
+        extra: float
+
+    found = parameters_of(Child)
+    assert (found["fast"].default, found["fast"].maximum) == (20, 500)
+    assert "slow" not in found
+    assert list(found)[-1] == "extra"
+    assert parameters_of(Sample)["fast"].default == 10
+
+
+def test_a_subclass_that_only_annotates_again_keeps_the_value() -> None:
+    class Child(Sample):
+        fast: int
+
+    assert parameters_of(Child)["fast"] == parameters_of(Sample)["fast"]
+
+
+def test_a_mixin_brings_its_parameters_along() -> None:
+    class Mixin:
+        window: int = 5
+
+    class Mixed(Base, Mixin):
+        other: int = 1
+
+    assert list(parameters_of(Mixed)) == ["window", "other"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"__annotations__": {"now": "int"}}, "now: this parameter would hide"),
+        ({"__annotations__": {"on_bar": "int"}, "on_bar": 3}, "on_bar: this parameter would hide"),
+        ({"__annotations__": {"x": "Unknown"}}, r"x: the annotation 'Unknown' cannot be resolved"),
+        ({"__annotations__": {"x": "dict[str, int]"}}, "not a kind of parameter"),
+        ({"__annotations__": {"x": "list"}}, r"write list\[float\]"),
+        ({"__annotations__": {"x": "int | str"}}, "not a kind of parameter"),
+        ({"__annotations__": {"x": "int"}, "x": 1.5}, "default does not fit: must be a whole number"),
+        ({"__annotations__": {"x": "int"}, "x": None}, "default does not fit: is empty"),
+        ({"__annotations__": {"x": "int"}, "x": param(0, ge=1)}, "default does not fit: must be at least 1"),
+        ({"__annotations__": {"x": "str"}, "x": param("a", ge=1)}, "only numbers have bounds"),
+        ({"__annotations__": {"x": "int"}, "x": param(1, ge=float("nan"))}, "not a number"),
+        ({"__annotations__": {"x": "Mode"}, "x": "lang"}, "did you mean long"),
+    ],
+)
+def test_a_class_that_misuses_parameters_is_named_with_the_attribute(body: dict[str, Any], says: str) -> None:
+    cls = type("Wrong", (Base,), {"__module__": __name__, **body})
+    with pytest.raises(PluginError, match=says) as caught:
+        parameters_of(cls)
+    assert "Wrong." in str(caught.value)
+
+
+def test_a_parameter_cannot_share_its_name_with_an_inherited_method() -> None:
+    class Parent(Base):
+        def trend(self) -> int:
+            return 1
+
+    class Child(Parent):
+        trend: int = 3  # type: ignore[assignment]
+
+    with pytest.raises(PluginError, match=r"trend: a parameter, but .*Parent has a method"):
+        parameters_of(Child)
+
+
+def test_a_class_whose_module_is_not_registered_still_resolves() -> None:
+    scope: dict[str, Any] = {"Base": Base, "__name__": "nowhere_to_be_found"}
+    code = "from __future__ import annotations\nfrom decimal import Decimal as D\n"
+    exec(code + "class C(Base):\n    x: D = D(1)\n    def f(self): ...\n", scope)
+    assert parameters_of(scope["C"])["x"].kind is Decimal
+
+
+def test_kinds_in_words() -> None:
+    found = parameters_of(Sample)
+    assert found["fast"].kind_text == "whole number"
+    assert found["weights"].kind_text == "list of numbers"
+    assert found["cap"].kind_text == "whole number, or null"
+    assert found["side"].kind_text == "one of buy, sell"
+
+
+# -- what is given ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [10, "10", 10.0, "10.0", Decimal("10"), Decimal("1E+1"), " 10 ", "+10"])
+def test_a_whole_number_in_every_spelling(given: Any) -> None:
+    got = only(Whole, given)
+    assert got == 10
+    assert type(got) is int
+
+
+@pytest.mark.parametrize(
+    "given",
+    [True, False, 1.5, "1.5", "010", "1e3", "1_000", "ten", "", float("nan"), float("inf"), [1], {}, b"1", "0x10",
+     Decimal("1E+999999"), "١٠"],
+)  # fmt: skip
+def test_no_whole_number(given: Any) -> None:
+    with pytest.raises(ParameterError) as caught:
+        only(Whole, given)
+    assert caught.value.name == "x"
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(1, 1.0), (0.1, 0.1), ("0.1", 0.1), (Decimal("0.1"), 0.1), (-2, -2.0)])
+def test_floats(given: Any, wanted: float) -> None:
+    got = only(Floating, given)
+    assert (got, type(got)) == (wanted, float)
+
+
+@pytest.mark.parametrize("given", [True, "1e3", "nan", "inf", float("inf"), "010.5", "1,5", 10**400, None, "", "true"])
+def test_no_floats(given: Any) -> None:
+    with pytest.raises(ParameterError):
+        only(Floating, given)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(0.1, "0.1"), ("0.10", "0.10"), (3, "3"), (Decimal("1.5"), "1.5")])
+def test_decimals_are_exact(given: Any, wanted: str) -> None:
+    got = only(Exact, given)
+    assert type(got) is Decimal
+    assert str(got) == wanted
+
+
+@given(st.decimals(min_value=-(10**12), max_value=10**12, places=8))
+@settings(deadline=None, max_examples=60)
+def test_a_decimal_comes_back_as_written(number: Decimal) -> None:
+    assert only(Exact, f"{number:f}") == number
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@settings(deadline=None, max_examples=60)
+def test_a_float_comes_back_bit_for_bit(number: float) -> None:
+    assert only(Floating, number).hex() == number.hex()
+
+
+def test_truth_is_only_true_and_false() -> None:
+    assert [only(Truth, v) for v in (True, False, "true", "false")] == [True, False, True, False]
+    for wrong in (1, 0, "yes", "no", "True", "on", 1.0, ""):
+        with pytest.raises(ParameterError, match="must be true or false"):
+            only(Truth, wrong)
+
+
+def test_text_is_only_text() -> None:
+    assert only(Text, "010") == "010"
+    with pytest.raises(ParameterError, match='write it in quotes: "5"'):
+        only(Text, 5)
+    with pytest.raises(ParameterError, match='write it in quotes: "true"'):
+        only(Text, True)
+
+
+def test_an_enum_by_value_by_name_or_itself() -> None:
+    assert [only(OneMode, v) for v in ("long", "LONG_ONLY", "long_only", Mode.LONG_ONLY)] == [Mode.LONG_ONLY] * 4
+    with pytest.raises(ParameterError, match=r"one of long, both, not 'lnog'; did you mean long\?"):
+        only(OneMode, "lnog")
+    assert [only(OneStep, v) for v in (1, "1", "one")] == [Steps.ONE] * 3
+    with pytest.raises(ParameterError):
+        only(OneStep, True)
+
+
+def test_a_literal_keeps_the_type_of_the_choice() -> None:
+    assert [only(Choice, v) for v in ("a", 5, "5", True)] == ["a", 5, 5, True]
+    for wrong in (1, "b", 5.5, False, [1]):
+        with pytest.raises(ParameterError, match="must be one of a, 5, true"):
+            only(Choice, wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("btc_tdw", "did you mean btc_twd"),
+        ("BTC_TWD", "did you mean btc_twd"),
+        ("btc/usdt", "did you mean btc_usdt"),
+        ("twd_btc", "did you mean btc_twd"),
+        ("doge_twd", "not a pair of the exchange"),
+        (5, "must be a pair such as btc_twd"),
+    ],
+)
+def test_a_misspelt_pair_comes_with_a_suggestion(given: Any, says: str) -> None:
+    with pytest.raises(ParameterError, match=says):
+        only(OnePair, given)
+
+
+def test_pairs_come_with_the_rules_of_this_run() -> None:
+    stale = Pair("btc_twd", RULES)
+    assert only(OnePair, stale) is PAIRS["btc_twd"]
+    assert only(ManyPairs, ["btc_twd", "eth_twd"]) == ["btc_twd", "eth_twd"]
+    with pytest.raises(ParameterError, match=r"parameter x\[1\]: 'eth_tdw' is not a pair"):
+        only(ManyPairs, ["btc_twd", "eth_tdw"])
+    with pytest.raises(ParameterError, match=r"must be a list of pairs, such as \[btc_twd, ...\]"):
+        only(ManyPairs, "btc_twd")
+
+
+def test_bounds_hold_for_every_number_and_are_exact() -> None:
+    with pytest.raises(ParameterError, match="fast: must be at least 1, not 0"):
+        values(Sample, pair="btc_twd", fast=0)
+    with pytest.raises(ParameterError, match="fast: must be at most 500, not 501"):
+        values(Sample, pair="btc_twd", fast="501")
+    for edge in ("0", "1"):
+        with pytest.raises(ParameterError, match="share: must be"):
+            values(Sample, pair="btc_twd", share=edge)
+    with pytest.raises(ParameterError, match=r"weights\[1\]: must be at least 0, not -1"):
+        values(Sample, pair="btc_twd", weights=[1, -1])
+
+    class Tenth(Base):
+        x: Decimal = param(ge=0.1)
+
+    assert only(Tenth, "0.1") == Decimal("0.1")
+
+
+def test_an_optional_takes_null_and_others_do_not() -> None:
+    assert values(Sample, pair="btc_twd", cap=None)["cap"] is None
+    assert values(Sample, pair="btc_twd", cap="7")["cap"] == 7
+    with pytest.raises(ParameterError, match="fast: is empty; give it a value"):
+        values(Sample, pair="btc_twd", fast=None)
+
+
+def test_unknown_and_missing_names() -> None:
+    with pytest.raises(ParameterError, match=r"fats: Sample has no such parameter; did you mean fast\?; it has pair"):
+        values(Sample, pair="btc_twd", fats=3)
+    with pytest.raises(ParameterError, match=r"pair: Sample needs it \(pair\); add it under params"):
+        values(Sample)
+    assert issubclass(ParameterError, ConfigError)
+
+
+def test_one_value_can_be_checked_alone() -> None:
+    assert check_value(parameters_of(Sample)["fast"], "12", PAIRS) == 12
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.decimals(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=5,
+    ),
+    st.sampled_from([Whole, Floating, Exact, Text, Truth, OnePair, ManyPairs, OneMode, OneStep, Choice]),
+)
+@settings(deadline=None, max_examples=300)
+def test_whatever_is_given_only_a_parameter_error_comes_out(value: Any, cls: type) -> None:
+    with contextlib.suppress(ParameterError):
+        only(cls, value)
+
+
+def test_param_type_checks_as_its_default(tmp_path: Path) -> None:
+    source = tmp_path / "typed.py"
+    source.write_text(
+        "from botkit.engine.parameters import param\n"
+        "class S:\n    a: int = param(1, ge=1)\n    b: float = param(0.5)\n    c: str = param()\n"
+        "    d: int = param('x')\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "-O", "json", str(source)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert [json.loads(line)["line"] for line in result.stdout.splitlines()] == [6], result.stdout + result.stderr
