@@ -21,11 +21,10 @@ from botkit.model.clock import NS_PER_MS, Nanos, format_time
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns
 from botkit.model.extension import Options, TapeFormat
 from botkit.model.pairs import Pair
-from botkit.tape.formats import candle_ends
+from botkit.tape.buckets import candle_gaps, has_receive_times
 from botkit.tape.manifest import KINDS, Kind, StreamInfo
 from botkit.tape.parquet import join, kind_of, resolution_of, shifted
 from botkit.tape.tape import Tape
-from botkit.tape.writer import candle_gaps
 
 StreamKey: TypeAlias = tuple[str, Kind, str | None]
 
@@ -165,9 +164,7 @@ class _Survey:
         if isinstance(columns, CandleColumns):
             self.gaps += candle_gaps(columns, self.last_time)
             self.last_time = int(columns.time[-1])
-        # a format without receive times fills in the time at which the exchange knew the row
-        known = candle_ends(columns.time, columns.resolution) if isinstance(columns, CandleColumns) else columns.time
-        self.has_receive_times |= bool(np.any(columns.received != known))
+        self.has_receive_times |= has_receive_times(columns)
 
     def info(self, key: StreamKey) -> StreamInfo:
         return StreamInfo(

@@ -14,7 +14,8 @@ from botkit.model.clock import Nanos, format_time
 from botkit.model.columns import CandleColumns, IntArray, MarketColumns, SideArray, TradeColumns
 from botkit.model.extension import Options
 from botkit.model.pairs import Pair
-from botkit.model.resolutions import RESOLUTIONS, bucket_end, bucket_start, check_resolution, fixed_length
+from botkit.model.resolutions import RESOLUTIONS, check_resolution, fixed_length
+from botkit.tape.buckets import bucket_starts, candle_ends
 from botkit.tape.csv_columns import CsvFile, parse_steps, parse_times
 
 _TIME = ("timestamp", "time", "date", "datetime", "open_time", "opentime", "unix")
@@ -206,23 +207,6 @@ class _CandleCheck:
             raise DataError(
                 f"{self.path}:{lines[at]}: {format_time(int(times[at]))} is not the start of a candle of {resolution}"
             )
-
-
-def bucket_starts(times: IntArray, resolution: str) -> IntArray:
-    """Start of the bucket of every time."""
-    length = fixed_length(resolution)
-    if length is None:
-        return np.array([bucket_start(int(t), resolution) for t in times], dtype=np.int64)
-    offset = bucket_start(0, resolution)
-    return (times - offset) // length * length + offset
-
-
-def candle_ends(times: IntArray, resolution: str) -> IntArray:
-    """End of every bucket that starts at ``times``."""
-    length = fixed_length(resolution)
-    if length is None:
-        return np.array([bucket_end(int(t), resolution) for t in times], dtype=np.int64)
-    return times + length
 
 
 class TradeCsv:

@@ -19,7 +19,7 @@ from botkit.errors import DataError
 from botkit.model.clock import NS_PER_DAY, Nanos, format_time
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, MarketColumns
 from botkit.model.pairs import Pair
-from botkit.model.resolutions import bucket_end, fixed_length
+from botkit.tape.buckets import candle_gaps, has_receive_times
 from botkit.tape.manifest import (
     GAPS_KEPT,
     MANIFEST_NAME,
@@ -115,6 +115,7 @@ class _Stream:
         self.end: Nanos | None = known.end if known else None
         self.last_time: Nanos | None = None
         self.gaps = list(known.gaps) if known else []
+        self.has_receive_times = known.has_receive_times if known else False
         self.file: _DayFile | None = None
 
 
@@ -137,12 +138,10 @@ class TapeWriter:
         seed: int | None = None,
         name: str = "",
         notes: tuple[str, ...] = (),
-        has_receive_times: bool = True,
         amount_decimals: Mapping[str, int] | None = None,
     ) -> None:
         self.root = Path(root)
         self._amount_decimals = dict(amount_decimals or {})
-        self._has_receive_times = has_receive_times
         if (self.root / MANIFEST_NAME).exists():
             self._base = read_manifest(self.root)
             if self._base.exchange != exchange or self._base.synthetic != synthetic:
@@ -183,11 +182,9 @@ class TapeWriter:
         stream = self._streams.get(key)
         if stream is None:
             stream = self._streams[key] = _Stream(self._known.get(key))
-            known = self._known.get(key)
-            if known is not None and known.has_receive_times != self._has_receive_times:
-                raise DataError(f"{self.root}: {known.label} has rows with and without receive times; keep them apart")
         self._check_order(stream, columns)
         self._note_gaps(stream, columns)
+        stream.has_receive_times |= has_receive_times(columns)
         received = columns.received
         periods = _periods(received, monthly=kind == "candles")
         cuts = [0, *(np.flatnonzero(np.diff(periods)) + 1).tolist(), len(columns)]
@@ -314,7 +311,7 @@ class TapeWriter:
                     rows=sum(e.rows for e in entries),
                     start=min(e.start for e in entries),
                     end=max(e.end for e in entries),
-                    has_receive_times=known.has_receive_times if known else self._has_receive_times,
+                    has_receive_times=(written or _Stream(known)).has_receive_times,
                     gaps=tuple(written.gaps if written else known.gaps if known else ())[:GAPS_KEPT],
                 )
             )
@@ -326,19 +323,6 @@ def _periods(received: IntArray, *, monthly: bool) -> np.ndarray[Any, Any]:
     if monthly:
         return (received - 1).astype("datetime64[ns]").astype("datetime64[M]")
     return (received // NS_PER_DAY * NS_PER_DAY).astype("datetime64[ns]").astype("datetime64[D]")
-
-
-def candle_gaps(columns: CandleColumns, last_time: Nanos | None) -> list[tuple[Nanos, Nanos]]:
-    """Spans without candles: (end of the last candle before, start of the next one), in ns."""
-    times = columns.time
-    length = fixed_length(columns.resolution)
-    if last_time is not None:
-        times = np.concatenate((np.array([last_time], dtype=np.int64), times))
-    if length is not None:
-        holes = np.flatnonzero(np.diff(times) > length)
-        return [(int(times[i]) + length, int(times[i + 1])) for i in holes[: GAPS_KEPT + 1]]
-    ends = [bucket_end(int(t), columns.resolution) for t in times]
-    return [(end, int(times[i + 1])) for i, end in enumerate(ends[:-1]) if end < times[i + 1]]
 
 
 def _remove_empty_folders(root: Path) -> None:

@@ -1,0 +1,49 @@
+"""Candles on the axis of time: where their buckets start and end, which are missing, and what that says of a source."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from botkit.model.clock import Nanos
+from botkit.model.columns import CandleColumns, IntArray, MarketColumns
+from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
+from botkit.tape.manifest import GAPS_KEPT
+
+
+def bucket_starts(times: IntArray, resolution: str) -> IntArray:
+    """Start of the bucket of every time."""
+    length = fixed_length(resolution)
+    if length is None:
+        return np.array([bucket_start(int(t), resolution) for t in times], dtype=np.int64)
+    offset = bucket_start(0, resolution)
+    return (times - offset) // length * length + offset
+
+
+def candle_ends(times: IntArray, resolution: str) -> IntArray:
+    """End of every bucket that starts at ``times``."""
+    length = fixed_length(resolution)
+    if length is None:
+        return np.array([bucket_end(int(t), resolution) for t in times], dtype=np.int64)
+    return times + length
+
+
+def candle_gaps(columns: CandleColumns, last_time: Nanos | None) -> list[tuple[Nanos, Nanos]]:
+    """Spans without candles: (end of the last candle before, start of the next one), in ns."""
+    times = columns.time
+    length = fixed_length(columns.resolution)
+    if last_time is not None:
+        times = np.concatenate((np.array([last_time], dtype=np.int64), times))
+    if length is not None:
+        holes = np.flatnonzero(np.diff(times) > length)
+        return [(int(times[i]) + length, int(times[i + 1])) for i in holes[: GAPS_KEPT + 1]]
+    ends = [bucket_end(int(t), columns.resolution) for t in times]
+    return [(end, int(times[i + 1])) for i, end in enumerate(ends[:-1]) if end < times[i + 1]]
+
+
+def has_receive_times(columns: MarketColumns) -> bool:
+    """True when a row was received at another time than the source alone would tell.
+
+    A format without receive times fills in the moment at which the exchange knew the row: its time, or a candle's end.
+    """
+    known = candle_ends(columns.time, columns.resolution) if isinstance(columns, CandleColumns) else columns.time
+    return bool(np.any(columns.received != known))
