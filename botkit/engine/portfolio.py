@@ -120,6 +120,8 @@ class Portfolio:
         self.account: dict[str, int] = {}
         self._stakes: dict[str, _Stake] = {}
         self._locks: dict[int, int] = {}  # client id -> units still locked
+        #: when the trading day began that the day's profits count from, None before the first
+        self.day: Nanos | None = None
         self._baselines: dict[tuple[str | None, str], int | None] = {}
         self._suspects: dict[str, tuple[int, Nanos]] = {}  # currency -> (unexplained difference, first seen)
         self._fills = 0
@@ -170,6 +172,7 @@ class Portfolio:
                 for name, stake in self._stakes.items()
             },
             "flows": {name: dict(stake.flows) for name, stake in self._stakes.items() if stake.flows is not None},
+            "day": self.day,
             "baselines": [[level, currency, units] for (level, currency), units in self._baselines.items()],
             "fills": self._fills,
         }
@@ -202,6 +205,7 @@ class Portfolio:
             stake = self._stakes.get(name)
             if stake is not None and stake.flows is not None:
                 stake.flows.update(flows)
+        self.day = state["day"]
         self._baselines = {(level, currency): units for level, currency, units in state["baselines"]}
         self._fills = state["fills"]
         self.account = self._sums()
@@ -562,7 +566,8 @@ class Portfolio:
             self._baselines[level, currency] = self.equity_units(level, currency)
 
     def start_day(self, now: Nanos) -> None:
-        """A trading day begins: every profit of the day counts from here."""
+        """The trading day that begins at ``now`` has begun: every profit of the day counts from here."""
+        self.day = now
         for key in self._baselines:
             self._baselines[key] = self.equity_units(*key)
 

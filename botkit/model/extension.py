@@ -5,7 +5,7 @@ The hooks themselves are in `botkit.hookspecs`; these are the shapes of what a p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -142,7 +142,19 @@ class QueueModel(Protocol):
         ...
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """(what stands ahead afterwards, what of ``lots`` is left for the order) after a trade at the price."""
+        """(what stands ahead afterwards, what of ``lots`` is left for the order) after a trade at the price.
+
+        More than ``lots`` may be left: the simulated exchange caps the fill by the order alone, so a reading that
+        fills whole says so here.
+        """
+        ...
+
+    def on_through(self, lots: int) -> int:
+        """What of a trade of ``lots`` beyond the order's price the order may take."""
+        ...
+
+    def on_cross(self, lots: int) -> int:
+        """What of ``lots`` that the other side shows at or beyond the order's price the order may take."""
         ...
 
 
@@ -154,8 +166,16 @@ class RiskView(Protocol):
 
     now: Nanos
 
+    def pairs(self) -> Sequence[Pair]:
+        """The pairs it trades, in the order of the configuration."""
+        ...
+
     def last_price(self, pair: Pair) -> float | None:
         """Last traded price, or None before the first."""
+        ...
+
+    def expected_price(self, order: Order) -> float | None:
+        """The average price that an order which takes would get from the visible book, or None without one."""
         ...
 
     def position_lots(self, pair: Pair) -> int:

@@ -1,0 +1,16 @@
+"""The engine's own plugin: the built-in risk rules, offered as any other plugin offers its."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from botkit.engine.risk_rules import BUILT_IN
+from botkit.model.extension import RiskRule, hookimpl
+
+
+@hookimpl
+def botkit_register_risk_rules(register: Callable[[str, Callable[[Any], RiskRule]], None]) -> None:
+    """Offer the built-in rules."""
+    for name, rule in BUILT_IN.items():
+        register(name, rule)
