@@ -34,12 +34,16 @@ class WindowLimit(msgspec.Struct, frozen=True):
 
 
 class DocumentedLimit(msgspec.Struct, frozen=True):
-    """One figure as one document gives it. ``scope`` is the document's own word, such as ``ip_and_account``."""
+    """One figure as one document gives it. ``scope`` is the document's own word, such as ``ip_and_account``.
+
+    ``source`` is short enough to be named in a configuration; ``about`` says what it is.
+    """
 
     requests: int
     per_s: int
     scope: str
     source: str
+    about: str = ""
 
 
 class EndpointLimit(msgspec.Struct, frozen=True, kw_only=True):

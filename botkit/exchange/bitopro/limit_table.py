@@ -1,0 +1,179 @@
+"""BitoPro's table of rate limits: the packaged ``rate_limits.yaml``, and a user's choices where documents disagree."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+import msgspec
+import yaml
+
+from botkit.errors import ConfigError
+from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Scope, WindowLimit
+
+_ScopeWord = Literal["ip", "account", "ip_and_account", "unspecified"]
+_RATE = re.compile(r"([1-9][0-9]{0,5})\s*(?:/|\s+in\s+)\s*([1-9][0-9]{0,3})?\s*(s|m)\Z", re.ASCII)
+#: a window's most requests that a choice may ask for: above it, a slip of the keyboard is likelier than a real limit
+_MOST_REQUESTS = 100_000
+
+_SCOPES: dict[str, tuple[Scope, ...]] = {
+    "ip": (Scope.IP,),
+    "account": (Scope.ACCOUNT,),
+    "ip_and_account": (Scope.IP, Scope.ACCOUNT),
+    "unspecified": (Scope.IP, Scope.ACCOUNT),
+}
+
+
+class _Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    requests: int
+    per_s: int
+    scope: _ScopeWord
+    source: str = ""
+
+
+class _Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    use: _Figure
+    documented: tuple[_Figure, ...]
+    note: str = ""
+
+
+class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    call: str
+    pool: Literal["public", "private"] | None = None
+    shares: str | None = None
+    use: _Figure | None = None
+    documented: tuple[_Figure, ...] = ()
+    note: str = ""
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    sources: dict[str, str]
+    pools: dict[str, _Pool]
+    endpoints: dict[str, _Row]
+
+
+def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str] | None = None) -> LimitTable:
+    """The limits in force.
+
+    By default each row's ``use``. ``strict`` keeps every figure that any source gives at once, hence the strictest.
+    ``overrides`` chooses row by row: the key is an endpoint with a limit of its own, or ``public`` or ``private`` for
+    all others; the value is a number of requests per window, a rate such as ``"20/1s"`` or ``"600/1m"``, the name of
+    the source to believe, or ``"strict"``. Raises ConfigError for a key or value that means nothing.
+    """
+    file = _packaged()
+    chosen = _choices(file, strict, overrides or {})
+    endpoints: dict[str, EndpointLimit] = {}
+    for endpoint, row in file.endpoints.items():
+        counter = row.shares or row.pool or endpoint
+        documented, note = row.documented, row.note
+        if row.pool is not None:
+            documented, note = file.pools[row.pool].documented, file.pools[row.pool].note
+        method, _, path = row.call.partition(" ")
+        endpoints[endpoint] = EndpointLimit(
+            endpoint=endpoint,
+            method=method,
+            path=path,
+            private=row.pool != "public",
+            pool=counter,
+            windows=chosen[counter],
+            documented=tuple(
+                DocumentedLimit(
+                    requests=figure.requests,
+                    per_s=figure.per_s,
+                    scope=figure.scope,
+                    source=figure.source,
+                    about=file.sources[figure.source],
+                )
+                for figure in documented
+            ),
+            note=note,
+        )
+    return LimitTable(endpoints=endpoints)
+
+
+@cache
+def _packaged() -> _File:
+    text = resources.files("botkit.exchange.bitopro").joinpath("rate_limits.yaml").read_text(encoding="utf-8")
+    file = msgspec.convert(yaml.safe_load(text), _File)
+    assert file.version == 1
+    return file
+
+
+def _choices(file: _File, strict: bool, overrides: Mapping[str, int | str]) -> dict[str, tuple[WindowLimit, ...]]:
+    """The windows of every counter."""
+    counters: dict[str, tuple[_Figure, tuple[_Figure, ...]]] = {
+        name: (pool.use, pool.documented) for name, pool in file.pools.items()
+    }
+    for endpoint, row in file.endpoints.items():
+        if row.use is not None:
+            sharers = [other for other in file.endpoints.values() if other.shares == endpoint]
+            counters[endpoint] = (row.use, row.documented + tuple(f for other in sharers for f in other.documented))
+    for key in overrides:
+        _check_key(file, counters, key)
+    windows = {}
+    for counter, (use, documented) in counters.items():
+        # a public read carries no account, so an account's counter cannot see it
+        scopes = (Scope.IP,) if counter == "public" else (Scope.IP, Scope.ACCOUNT)
+        choice = overrides.get(counter, "strict" if strict else None)
+        figures = (use,) if choice is None else _chosen(counter, choice, use, documented)
+        windows[counter] = _windows(figures, scopes)
+    return windows
+
+
+def _check_key(file: _File, counters: Mapping[str, object], key: str) -> None:
+    if key in counters:
+        return
+    row = file.endpoints.get(key)
+    if row is not None:
+        counter = row.shares or row.pool
+        raise ConfigError(
+            f"limits: {key} has no limit of its own, it shares the counter {counter!r}; write {counter}: in its place"
+        )
+    near = difflib.get_close_matches(key, counters, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(counters)}"
+    raise ConfigError(f"limits: {key!r} is no row of BitoPro's table of limits; {hint}")
+
+
+def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Figure, ...]) -> tuple[_Figure, ...]:
+    """The figures that one choice stands for; all of them are kept."""
+    if isinstance(choice, str):
+        if choice == "strict":
+            return (use, *documented)
+        told = tuple(figure for figure in documented if figure.source == choice)
+        if told:
+            return told
+        rate = _RATE.match(choice.strip())
+        if rate is not None:
+            length = int(rate[2] or 1) * (60 if rate[3] == "m" else 1)
+            return (msgspec.structs.replace(use, requests=int(rate[1]), per_s=length),)
+        if choice.strip().isascii() and choice.strip().isdigit():
+            choice = int(choice)
+    if isinstance(choice, int) and not isinstance(choice, bool) and 0 < choice <= _MOST_REQUESTS:
+        return (msgspec.structs.replace(use, requests=choice),)
+    sources = dict.fromkeys(figure.source for figure in documented)
+    raise ConfigError(
+        f"limits: {counter}: {choice!r} is neither a number of requests in {use.per_s} s, nor a rate such as"
+        f" {use.requests}/{use.per_s}s, nor strict, nor one of its sources: {', '.join(sources)}"
+    )
+
+
+def _windows(figures: Iterable[_Figure], counted: tuple[Scope, ...]) -> tuple[WindowLimit, ...]:
+    """The windows that keep all ``figures``: those that another one of the same scope implies are left out."""
+    windows: list[WindowLimit] = []
+    for scope in counted:
+        least: dict[int, int] = {}
+        for figure in figures:
+            if scope in _SCOPES[figure.scope] or len(counted) == 1:
+                least[figure.per_s] = min(figure.requests, least.get(figure.per_s, figure.requests))
+        windows += [
+            WindowLimit(requests=requests, per_s=per_s, scope=scope)
+            for per_s, requests in sorted(least.items())
+            if not any(other > per_s and least[other] <= requests for other in least)
+        ]
+    assert windows
+    return tuple(windows)
