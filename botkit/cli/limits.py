@@ -1,0 +1,143 @@
+"""``botkit limits``: the exchange's rate limits, with the source of every figure and the places where they disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, WindowLimit
+
+
+@click.command(name="limits")
+@click.option("--exchange", "exchange_name", default="bitopro", show_default=True, help="The exchange's name.")
+@click.option("--strict", is_flag=True, help="Show what `limits: strict` uses: every figure of every source at once.")
+@click.option(
+    "--choose",
+    "choices",
+    metavar="ROW=CHOICE",
+    multiple=True,
+    help="Show what a choice under `limits:` gives, such as create_batch=archive or public=1200.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def limits(exchange_name: str, strict: bool, choices: tuple[str, ...], as_json: bool) -> None:
+    """Show the rate limits that botkit keeps, and where each figure comes from."""
+    from botkit.assembly import exchange_facts
+
+    if strict and choices:
+        raise click.UsageError("--strict chooses for every row; leave --choose out, or choose ROW=strict")
+    options: dict[str, Any] = {}
+    if strict:
+        options["limits"] = "strict"
+    elif choices:
+        options["limits"] = _parse_choices(choices)
+    table = exchange_facts(exchange_name, options).limits
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(limits_as_data(table)), indent=2).decode())
+        return
+    console = Console()
+    console.print(limits_as_table(table))
+    for line in legend(table):
+        console.print(line, highlight=False)
+
+
+def limits_as_data(table: LimitTable) -> dict[str, Any]:
+    """What ``--json`` prints: per endpoint the windows in force, every documented figure, and whether they disagree."""
+    return {
+        "endpoints": [
+            {
+                "endpoint": row.endpoint,
+                "method": row.method,
+                "path": row.path,
+                "private": row.private,
+                "pool": row.pool,
+                "windows": [{"requests": w.requests, "per_s": w.per_s, "scope": w.scope.value} for w in row.windows],
+                "documented": [
+                    {"requests": d.requests, "per_s": d.per_s, "scope": d.scope, "source": d.source}
+                    for d in row.documented
+                ],
+                "disputed": row.is_disputed,
+                "note": row.note,
+            }
+            for row in table.endpoints.values()
+        ],
+        "sources": _sources(table),
+    }
+
+
+def limits_as_table(table: LimitTable) -> Table:
+    """One row for each counter: the calls it counts, what botkit keeps, and every documented figure."""
+    pools: dict[str, list[EndpointLimit]] = {}
+    for row in table.endpoints.values():
+        pools.setdefault(row.pool, []).append(row)
+    shown = Table(title="Rate limits, one row for each counter", header_style="bold", show_lines=True)
+    shown.add_column("counter", no_wrap=True)
+    shown.add_column("counts", overflow="fold")
+    shown.add_column("kept")
+    shown.add_column("documented (source)")
+    for pool, rows in pools.items():
+        shown.add_row(
+            pool,
+            "\n".join(f"{row.method} {row.path}" for row in rows),
+            "\n".join(_kept(rows[0].windows)),
+            _documented(rows[0]),
+        )
+    return shown
+
+
+def legend(table: LimitTable) -> list[str]:
+    """What the sources are, and the notes on the rows whose sources disagree; rich markup."""
+    lines = ["[bold]Sources[/bold]"]
+    lines += [f"  {source}: {about}" for source, about in _sources(table).items()]
+    notes: dict[str, str] = {}
+    for row in table.endpoints.values():
+        if row.is_disputed and row.pool not in notes:
+            notes[row.pool] = row.note
+    if notes:
+        lines.append("[bold]Where they disagree[/bold] (choose with `limits:` in the configuration)")
+        lines += [f"  {pool}: {note}" for pool, note in notes.items()]
+    return lines
+
+
+def _parse_choices(choices: tuple[str, ...]) -> Mapping[str, int | str]:
+    parsed: dict[str, int | str] = {}
+    for choice in choices:
+        row, equals, value = choice.partition("=")
+        if not equals or not row or not value:
+            raise click.BadParameter(
+                f"{choice!r} is not ROW=CHOICE, such as create_batch=archive", param_hint="--choose"
+            )
+        parsed[row] = int(value) if value.isascii() and value.isdigit() else value
+    return parsed
+
+
+def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
+    """``1,200 in 60 s per ip and account``: scopes of one size on one line."""
+    scopes: dict[tuple[int, int], list[str]] = {}
+    for window in windows:
+        scopes.setdefault((window.requests, window.per_s), []).append(window.scope.value)
+    return [f"{requests:,} in {per_s} s per {' and '.join(names)}" for (requests, per_s), names in scopes.items()]
+
+
+def _documented(row: EndpointLimit) -> str:
+    """The figures, those that agree on one line, the whole in red where they do not."""
+    sources: dict[tuple[int, int, str], list[str]] = {}
+    for figure in row.documented:
+        sources.setdefault((figure.requests, figure.per_s, _scope_text(figure)), []).append(figure.source)
+    lines = [
+        f"{requests:,} in {per_s} s{scope} ({', '.join(names)})" for (requests, per_s, scope), names in sources.items()
+    ]
+    text = "\n".join(lines)
+    return f"[red]{text}[/red]" if row.is_disputed else text
+
+
+def _scope_text(figure: DocumentedLimit) -> str:
+    return "" if figure.scope == "unspecified" else f" per {figure.scope.replace('_', ' ')}"
+
+
+def _sources(table: LimitTable) -> dict[str, str]:
+    return {figure.source: figure.about for row in table.endpoints.values() for figure in row.documented}
