@@ -14,51 +14,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
+from botkit.engine.balance_check import BalanceCheck, Discrepancy, Shortage
+from botkit.engine.ledger import AccountLedger
 from botkit.engine.positions import Position
-from botkit.engine.subaccounts import POOL, CapitalShare, Fund, SubAccount, opening_split
+from botkit.engine.subaccounts import POOL, CapitalShare, SubAccount, opening_split
 from botkit.engine.valuation import LastPrice, Valuation
 from botkit.errors import ConfigError
-from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.clock import Nanos
 from botkit.model.events import Balance, BalanceReport, Fill, TradeReport
 from botkit.model.money import format_units
 from botkit.model.orders import Order, Side
 from botkit.model.pairs import Pair
 
 __all__ = ["CapitalShare", "Discrepancy", "Portfolio", "Position", "Shortage", "required_units"]
-
-#: how long a difference that live orders cannot explain must stand still before it counts as somebody else's doing:
-#: balances and fills come by different streams, and either may be ahead of the other
-SETTLE_NS = 2 * NS_PER_S
-
-
-class Shortage(msgspec.Struct, frozen=True):
-    """The account has less of a currency than the strategies own together. Creates halt until it is back."""
-
-    currency: str
-    missing_units: int
-
-    def __str__(self) -> str:
-        return (
-            f"the account has {format_units(self.missing_units)} {self.currency} less than its strategies own: it was "
-            f"withdrawn or traded away by hand. Put it back, or take capital from a strategy."
-        )
-
-
-class Discrepancy(msgspec.Struct, frozen=True):
-    """The exchange reports another balance than our books. ``adopted_units`` of the difference went to unassigned."""
-
-    currency: str
-    expected_units: int
-    actual_units: int
-    adopted_units: int
-    shortage: Shortage | None = None
-
-    @property
-    def difference_units(self) -> int:
-        """What the exchange has more (or, below zero, less) than expected."""
-        return self.actual_units - self.expected_units
 
 
 def required_units(order: Order) -> int:
@@ -89,6 +57,13 @@ class _Stake:
     def holdings(self) -> dict[str, int]:
         return self.part.holdings() if self.flows is None else self.flows
 
+    def record(self, base: str, base_units: int, quote: str, quote_units: int, fee_currency: str, fee: int) -> None:
+        flows = self.flows
+        assert flows is not None
+        flows[base] = flows.get(base, 0) + base_units
+        flows[quote] = flows.get(quote, 0) + quote_units
+        flows[fee_currency] = flows.get(fee_currency, 0) - fee
+
 
 class Portfolio:
     """The account as the strategies share it. One a bot and account; the engine alone writes it.
@@ -115,35 +90,32 @@ class Portfolio:
         self.prices = self.valuation.prices
         for known in self.valuation.currencies:
             self.valuation.check_path(known, currency)
-        self.parts: dict[str, SubAccount] = {}
-        self.unassigned: dict[str, int] = {}
-        self.account: dict[str, int] = {}
+        self.ledger = AccountLedger()
+        self._balances = BalanceCheck(self.ledger)
         self._stakes: dict[str, _Stake] = {}
-        self._locks: dict[int, int] = {}  # client id -> units still locked
         #: when the trading day began that the day's profits count from, None before the first
         self.day: Nanos | None = None
         self._baselines: dict[tuple[str | None, str], int | None] = {}
-        self._suspects: dict[str, tuple[int, Nanos]] = {}  # currency -> (unexplained difference, first seen)
-        self._fills = 0
         pooled = [share for share in self.shares if share.capital is None]
         for share in self.shares:
             name = POOL if share.capital is None else share.strategy
             assert share.strategy not in self._stakes, share.strategy
-            part = self.parts.setdefault(name, SubAccount(name))
-            self._stakes[share.strategy] = _Stake(share.strategy, part, shared=name == POOL and len(pooled) > 1)
+            stake = _Stake(share.strategy, self.ledger.part(name), shared=name == POOL and len(pooled) > 1)
+            self._stakes[share.strategy] = stake
             for pair in share.pairs:
-                self._position(self._stakes[share.strategy], pair)
+                self._position(stake, pair)
 
     # -- the first start, and later ones --------------------------------------------------------------------------
 
     def open(self, balances: Mapping[str, int]) -> None:
         """Divide the account at the first start. Raises ValueError when the shares ask for more than there is."""
-        assert not self.account, "open() is for the first start; restore() takes over what there was"
-        split, self.unassigned = opening_split(balances, self.shares, self.reserve, self.valuation.currencies)
-        self.account = dict(balances)
+        ledger = self.ledger
+        assert not ledger.account, "open() is for the first start; restore() takes over what there was"
+        split, ledger.unassigned = opening_split(balances, self.shares, self.reserve, self.valuation.currencies)
+        ledger.account = dict(balances)
         for name, units_by_currency in split.items():
             for currency, units in units_by_currency.items():
-                self.parts[name].fund(currency).available = units
+                ledger.part(name).fund(currency).available = units
         assigned: set[tuple[str, str]] = set()
         for share in self.shares:
             stake = self._stakes[share.strategy]
@@ -161,12 +133,7 @@ class Portfolio:
         """Everything that must survive a restart, as plain data (text keys, integers as integers)."""
         return {
             "capital": {share.strategy: share.spec() for share in self.shares},
-            "parts": {
-                name: {c: [f.available, f.locked, f.orders, f.claims] for c, f in part.funds.items()}
-                for name, part in self.parts.items()
-            },
-            "unassigned": dict(self.unassigned),
-            "locks": {str(client_id): units for client_id, units in self._locks.items()},
+            "ledger": self.ledger.state(),
             "positions": {
                 name: {str(pair): position.state() for pair, position in stake.positions.items()}
                 for name, stake in self._stakes.items()
@@ -174,12 +141,12 @@ class Portfolio:
             "flows": {name: dict(stake.flows) for name, stake in self._stakes.items() if stake.flows is not None},
             "day": self.day,
             "baselines": [[level, currency, units] for (level, currency), units in self._baselines.items()],
-            "fills": self._fills,
+            "rounding": self._balances.rounding_units,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` gave at an earlier run. Raises ConfigError when the configured capital changed."""
-        assert not self.account, "restore() comes before anything else"
+        assert not self.ledger.account, "restore() comes before anything else"
         for share in self.shares:
             before = state["capital"].get(share.strategy, _NOT_THERE)
             if before is not _NOT_THERE and before != share.spec():
@@ -188,13 +155,7 @@ class Portfolio:
                     f"{_spec_text(share.spec())}. Capital opens a sub-account once: put the old figure back and use "
                     f"`botkit capital add` or `botkit capital take`."
                 )
-        for name, funds in state["parts"].items():
-            part = self.parts.setdefault(name, SubAccount(name))  # a strategy that left the file keeps its money
-            for currency, (available, locked, orders, claims) in funds.items():
-                fund = part.fund(currency)
-                fund.available, fund.locked, fund.orders, fund.claims = available, locked, orders, claims
-        self.unassigned = dict(state["unassigned"])
-        self._locks = {int(client_id): units for client_id, units in state["locks"].items()}
+        self.ledger.restore(state["ledger"])
         for name, positions in state["positions"].items():
             stake = self._stakes.get(name)
             for pair, figures in positions.items() if stake is not None else ():
@@ -206,9 +167,9 @@ class Portfolio:
             if stake is not None and stake.flows is not None:
                 stake.flows.update(flows)
         self.day = state["day"]
-        self._baselines = {(level, currency): units for level, currency, units in state["baselines"]}
-        self._fills = state["fills"]
-        self.account = self._sums()
+        watched = dict.fromkeys(self._baselines)  # a limit that is new in the file is measured from the first price on
+        self._baselines = watched | {(level, currency): units for level, currency, units in state["baselines"]}
+        self._balances.rounding_units = state["rounding"]
         for share in self.shares:
             if share.strategy not in state["capital"]:
                 self._open_later(share)
@@ -218,10 +179,10 @@ class Portfolio:
         # a strategy that joins a running bot is paid from what belongs to nobody, never from another strategy
         if share.capital is None:
             return
-        split, _ = opening_split(self.unassigned, [share], self.reserve, self.valuation.currencies)
+        split, _ = opening_split(self.ledger.unassigned, [share], self.reserve, self.valuation.currencies)
         part = self._stakes[share.strategy].part
         for currency, units in split[share.strategy].items():
-            self.unassigned[currency] = self.unassigned.get(currency, 0) - units
+            self.ledger.unassigned[currency] -= units
             part.fund(currency).available += units
         for pair in share.pairs:
             coins = split[share.strategy].pop(pair.base, 0)
@@ -234,21 +195,13 @@ class Portfolio:
         """Reserve what a new order may spend. Returns the reason, with figures, when its strategy has too little."""
         stake = self._stakes[order.strategy]
         pair = order.pair
-        is_sell = order.side is Side.SELL
-        currency = pair.base if is_sell else pair.quote
-        fund = stake.part.fund(currency)
         need = required_units(order)
-        assert need > 0, order
-        assert order.client_id not in self._locks, order
-        if need > fund.available:
-            return _shortfall(need, currency, fund)
-        fund.available -= need
-        fund.locked += need
-        fund.orders += 1
-        self._locks[order.client_id] = need
-        if is_sell:
+        if order.side is Side.BUY:
+            return self.ledger.lock(stake.part, order.client_id, pair.quote, need)
+        refusal = self.ledger.lock(stake.part, order.client_id, pair.base, need)
+        if refusal is None:
             (stake.positions.get(pair) or self._position(stake, pair)).locked_units += need
-        return None
+        return refusal
 
     def relock(self, order: Order) -> str | None:
         """Lock again for an order thought dead that turned out to live. Locks what there is.
@@ -258,39 +211,26 @@ class Portfolio:
         stake = self._stakes[order.strategy]
         is_sell = order.side is Side.SELL
         currency = order.pair.base if is_sell else order.pair.quote
-        fund = stake.part.fund(currency)
-        held = self._locks.get(order.client_id, 0)
-        need = required_units(order) - held
-        units = min(need, fund.available)
-        if units > 0:
-            fund.available -= units
-            fund.locked += units
-            fund.orders += not held
-            self._locks[order.client_id] = held + units
-            if is_sell:
-                self._position(stake, order.pair).locked_units += units
-        return _shortfall(need, currency, fund) if units < need else None
+        need = required_units(order) - self.ledger.locks.get(order.client_id, 0)
+        locked = self.ledger.lock_more(stake.part, order.client_id, currency, need)
+        if is_sell:
+            self._position(stake, order.pair).locked_units += locked
+        return None if locked >= need else self.ledger.shortfall(stake.part, currency, need - locked)
 
     def release(self, order: Order) -> None:
         """An order is final: what it still locks is available again. Releasing twice does nothing."""
-        units = self._locks.pop(order.client_id, 0)
-        if not units:
-            return
         stake = self._stakes[order.strategy]
         pair = order.pair
-        is_sell = order.side is Side.SELL
-        fund = stake.part.fund(pair.base if is_sell else pair.quote)
-        fund.available += units
-        fund.locked -= units
-        fund.orders -= 1
-        assert fund.locked >= 0, (order, fund.locked)
-        assert fund.orders >= 0, (order, fund.orders)
-        if is_sell:
-            stake.positions[pair].locked_units -= units
+        if order.side is Side.BUY:
+            self.ledger.unlock(stake.part, order.client_id, pair.quote)
+        else:
+            units = self.ledger.unlock(stake.part, order.client_id, pair.base)
+            if units:
+                stake.positions[pair].locked_units -= units
 
     def locked_units(self, order: Order) -> int:
         """What an order still locks."""
-        return self._locks.get(order.client_id, 0)
+        return self.ledger.locks.get(order.client_id, 0)
 
     def fill(self, order: Order, report: TradeReport, now: Nanos) -> Fill:
         """Book one execution of an order: money, coins, fee, position, and the order's own executed figures.
@@ -315,27 +255,21 @@ class Portfolio:
         assert order.executed_lots <= order.amount_lots or order.spend_units, (order, report)
         assert order.executed_units <= order.spend_units or order.amount_lots, (order, report)
 
-        base, quote = pair.base, pair.quote
+        base, quote, part, ledger = pair.base, pair.quote, stake.part, self.ledger
         position = stake.positions.get(pair) or self._position(stake, pair)
+        needed = required_units(order)
         if order.side is Side.BUY:
-            paid, got, base_units, quote_units = quote, base, coins, -value
-            self._spend(stake.part, order, quote, value)
+            ledger.spend(part, order.client_id, quote, value, needed)
+            ledger.earn(part, base, coins)
+            base_units, quote_units = coins, -value
         else:
-            paid, got, base_units, quote_units = base, quote, -coins, value
-            position.locked_units -= self._spend(stake.part, order, base, coins)
-        income = coins if got is base else value
-        account = self.account
-        account[paid] = account.get(paid, 0) - (value if paid is quote else coins)
-        account[got] = account.get(got, 0) + income
-        stake.part.fund(got).available += income
+            position.locked_units -= ledger.spend(part, order.client_id, base, coins, needed)
+            ledger.earn(part, quote, value)
+            base_units, quote_units = -coins, value
         if stake.flows is not None:
-            flows = stake.flows
-            flows[base] = flows.get(base, 0) + base_units
-            flows[quote] = flows.get(quote, 0) + quote_units
-            flows[fee_currency] = flows.get(fee_currency, 0) - fee
+            stake.record(base, base_units, quote, quote_units, fee_currency, fee)
         if fee:
-            account[fee_currency] = account.get(fee_currency, 0) - fee
-            self._debit(stake.part, fee_currency, fee)
+            ledger.charge(part, fee_currency, fee)
             if fee_currency == base:
                 base_units -= fee
             elif fee_currency == quote:
@@ -345,7 +279,7 @@ class Portfolio:
         if position.unpriced:
             position.price_opening(ticks)
         position.apply(base_units, quote_units)
-        self._fills += 1
+        self._balances.rounding_units += 1
         return Fill(
             order=order,
             pair=pair,
@@ -360,57 +294,6 @@ class Portfolio:
             executed_lots=order.executed_lots,
         )
 
-    def _spend(self, part: SubAccount, order: Order, currency: str, units: int) -> int:
-        """Take what a fill cost out of the order's lock. What the rest of the order does not need becomes available.
-
-        ``order`` already counts the fill as executed. Returns by how much the lock shrank.
-        """
-        fund = part.fund(currency)
-        held = self._locks.get(order.client_id, 0)
-        # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. One that is short
-        # (see relock) pays first and keeps what is left.
-        keep = min(required_units(order), max(0, held - units))
-        freed = held - keep
-        fund.locked -= freed
-        assert fund.locked >= 0, (order, fund.locked)
-        if keep:
-            self._locks[order.client_id] = keep
-        elif held:
-            del self._locks[order.client_id]
-            fund.orders -= 1
-        if freed >= units:
-            fund.available += freed - units
-        else:
-            fund.available += freed
-            self._debit(part, currency, units)
-        return freed
-
-    def _debit(self, part: SubAccount, currency: str, units: int) -> None:
-        """Take units out of the account on behalf of ``part``: from its own first, else from whoever has them."""
-        fund = part.fund(currency)
-        if fund.available >= units:
-            fund.available -= units
-            return
-        units -= fund.available
-        fund.available = 0
-        for other in (None, *self.parts.values()):  # the rest, which belongs to no strategy, comes first
-            if other is part:
-                continue
-            has = max(0, self.unassigned.get(currency, 0)) if other is None else other.fund(currency).available
-            taken = min(has, units)
-            if not taken:
-                continue
-            if other is None:
-                self.unassigned[currency] -= taken
-            else:
-                other.fund(currency).available -= taken
-                other.fund(currency).claims += taken
-            fund.claims -= taken
-            units -= taken
-        if units:  # nobody has it by our books, yet the exchange took it: a shortage, seen at the next balances
-            self.unassigned[currency] = self.unassigned.get(currency, 0) - units
-            fund.claims -= units
-
     # -- what the exchange says -----------------------------------------------------------------------------------
 
     def on_balances(self, report: BalanceReport, now: Nanos, *, quiet: bool) -> list[Discrepancy]:
@@ -420,58 +303,24 @@ class Portfolio:
         else's doing and goes to unassigned at once. Otherwise a difference that the live orders' locks can explain is
         left to them, and the rest is adopted when it has stood unchanged for SETTLE_NS.
         """
-        found = []
-        names = list(report.balances)
-        if report.snapshot:
-            names += [currency for currency in self.account if currency not in report.balances]
-        for currency in names:
-            actual = report.balances.get(currency, (0, 0))[0]
-            expected = self.account.get(currency, 0)
-            if actual == expected:
-                self._suspects.pop(currency, None)
-                continue
-            adopted = self._adoptable(currency, actual - expected, now, quiet)
-            if adopted:
-                self.account[currency] = expected + adopted
-                self.unassigned[currency] = self.unassigned.get(currency, 0) + adopted
-            found.append(Discrepancy(currency, expected, actual, adopted, self.shortage(currency)))
-        return found
-
-    def _adoptable(self, currency: str, difference: int, now: Nanos, quiet: bool) -> int:
-        if quiet:
-            self._suspects.pop(currency, None)
-            return difference
-        if difference < 0:
-            locked = sum(part.funds[currency].locked for part in self.parts.values() if currency in part.funds)
-            unexplained = min(0, difference + locked)
-        else:
-            # what an order brings in has no upper bound that our books know: any live order may explain more coins
-            unexplained = 0 if self._locks else difference
-        if not unexplained:
-            self._suspects.pop(currency, None)
-            return 0
-        seen, since = self._suspects.get(currency, (0, now))
-        if seen != unexplained:
-            self._suspects[currency] = (unexplained, now)
-            return 0
-        if now - since < SETTLE_NS:
-            return 0
-        del self._suspects[currency]
-        return unexplained
-
-    def shortage(self, currency: str) -> Shortage | None:
-        """What is missing of a currency for the parts to be covered, if anything.
-
-        One unit of 1e-8 a fill is forgiven: how the exchange rounds a fee or a value is not documented.
-        """
-        missing = -self.unassigned.get(currency, 0)
-        return Shortage(currency, missing) if missing > self._fills else None
+        return self._balances.compare(report, now, quiet=quiet)
 
     def shortages(self) -> list[Shortage]:
         """Every currency of which the account has less than its parts own together."""
-        return [found for currency in self.unassigned if (found := self.shortage(currency)) is not None]
+        found = (self._balances.shortage(currency) for currency in self.ledger.unassigned)
+        return [shortage for shortage in found if shortage is not None]
 
     # -- what strategies and rules read ---------------------------------------------------------------------------
+
+    @property
+    def account(self) -> Mapping[str, int]:
+        """What the exchange should report of each currency, in units."""
+        return self.ledger.account
+
+    @property
+    def unassigned(self) -> Mapping[str, int]:
+        """What belongs to no strategy, in units per currency; below zero there is a shortage."""
+        return self.ledger.unassigned
 
     @property
     def strategies(self) -> list[str]:
@@ -487,6 +336,13 @@ class Portfolio:
         """A strategy's position in a pair; the same object every time, and always of the present."""
         stake = self._stakes[strategy]
         return stake.positions.get(pair) or self._position(stake, pair)
+
+    def position_lots(self, strategy: str | None, pair: Pair) -> int:
+        """Whole lots that a strategy (None: all of them) holds in a pair."""
+        if strategy is None:
+            return sum(self.position_lots(name, pair) for name in self._stakes)
+        position = self._stakes[strategy].positions.get(pair)
+        return 0 if position is None else position.lots
 
     def positions(self, strategy: str) -> list[Position]:
         """All positions of a strategy, its listed pairs first."""
@@ -529,13 +385,7 @@ class Portfolio:
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
         """What counts as a strategy's own, or (None) as all strategies' together, in units per currency."""
-        if strategy is not None:
-            return self._stakes[strategy].holdings()
-        total: dict[str, int] = {}
-        for part in self.parts.values():
-            for currency, fund in part.funds.items():
-                total[currency] = total.get(currency, 0) + fund.available + fund.locked + fund.claims
-        return total
+        return self.ledger.holdings() if strategy is None else self._stakes[strategy].holdings()
 
     def equity_units(self, strategy: str | None, into: str) -> int | None:
         """What a strategy owns (None: all of them, without unassigned), at last prices; None while one is missing.
@@ -563,7 +413,8 @@ class Portfolio:
     def watch_day(self, level: str | None, currency: str) -> None:
         """Keep the day's profit of a strategy (None: of all) in ``currency``, from now on and from each `start_day`."""
         if (level, currency) not in self._baselines:
-            self._baselines[level, currency] = self.equity_units(level, currency)
+            # before open() or restore() there is no equity to begin with
+            self._baselines[level, currency] = self.equity_units(level, currency) if self.ledger.account else None
 
     def start_day(self, now: Nanos) -> None:
         """The trading day that begins at ``now`` has begun: every profit of the day counts from here."""
@@ -587,28 +438,9 @@ class Portfolio:
         after = None if before is None else self.equity_units(level, currency)
         return None if before is None or after is None else after - before
 
-    # -- what must hold -------------------------------------------------------------------------------------------
-
-    def _sums(self) -> dict[str, int]:
-        sums = dict(self.unassigned)
-        for part in self.parts.values():
-            for currency, fund in part.funds.items():
-                sums[currency] = sums.get(currency, 0) + fund.available + fund.locked
-        return sums
-
     def check(self) -> None:
-        """Assert I5 over the whole: parts + unassigned = account, nothing below zero, locks and claims add up."""
-        sums = self._sums()
-        for currency in {**self.account, **sums}:
-            assert sums.get(currency, 0) == self.account.get(currency, 0), (currency, sums, self.account)
-        locked = orders = 0
-        for part in self.parts.values():
-            for currency, fund in part.funds.items():
-                assert fund.available >= 0, (part, currency, fund.available)
-                assert fund.locked >= 0, (part, currency, fund.locked)
-                locked, orders = locked + fund.locked, orders + fund.orders
-        assert locked == sum(self._locks.values()), (locked, self._locks)
-        assert orders == len(self._locks), (orders, self._locks)
+        """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""
+        self.ledger.check()
 
 
 _NOT_THERE = object()
@@ -618,10 +450,3 @@ def _spec_text(spec: Any) -> str:
     if spec is None:
         return "not given"
     return spec if isinstance(spec, str) else ", ".join(f"{format_units(int(u))} {c}" for c, u in spec.items())
-
-
-def _shortfall(need: int, currency: str, fund: Fund) -> str:
-    held = ""
-    if fund.locked:
-        held = f" ({format_units(fund.locked)} locked in {fund.orders} order{'s' if fund.orders != 1 else ''})"
-    return f"needs {format_units(need)} {currency}, {format_units(fund.available)} available{held}"

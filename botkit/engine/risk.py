@@ -42,9 +42,7 @@ class LossBreach(msgspec.Struct, frozen=True):
     loss_units: int
     limit_units: int
 
-    @property
-    def reason(self) -> str:
-        """A sentence with both figures."""
+    def __str__(self) -> str:
         loss, limit = money_text(self.loss_units, self.currency), money_text(self.limit_units, self.currency)
         return f"the day's loss {loss} has reached max_daily_loss {limit}"
 
@@ -121,9 +119,7 @@ class _View:
 
     def position_lots(self, pair: Pair) -> int:
         """Net amount held in the pair, in lots."""
-        if self._level is not None:
-            return self._portfolio.position(self._level, pair).lots
-        return sum(self._portfolio.position(name, pair).lots for name in self._portfolio.strategies)
+        return self._portfolio.position_lots(self._level, pair)
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
         """Lots still to be filled of live and queued orders of a side, unknown ones counted as live."""
@@ -165,7 +161,7 @@ class RiskDesk:
         self.portfolio = portfolio
         self.expected_price: Callable[[Order], float | None] = lambda order: None
         self._day_start = day_start
-        self.next_day: Nanos | None = None
+        self._next_day: Nanos | None = None
         self._rules: list[tuple[str | None, tuple[RiskRule, ...]]] = [(None, tuple(bot_rules))]
         self._rules += [(name, tuple(strategy_rules.get(name, ()))) for name in portfolio.strategies]
         self._bot_rules = self._rules[0][1]
@@ -246,32 +242,55 @@ class RiskDesk:
         """What rules see of a strategy, or of the bot (None)."""
         return self._bot if level is None else self._views[level]
 
+    def open_count(self, pair: Pair) -> int:
+        """How many orders of a pair are live or queued, of all strategies."""
+        return self._bot.counts.by_pair.get(pair, 0)
+
     # -- days and losses ------------------------------------------------------------------------------------------
 
-    def roll_day(self, now: Nanos) -> bool:
-        """Begin the trading day of ``now`` if it has not begun; True when it did. ``next_day`` is when to ask again."""
-        if self.next_day is not None and now < self.next_day:
+    def start(self, strategy: str, now: Nanos) -> None:
+        """A strategy starts: if the trading day of ``now`` has not begun, it begins."""
+        assert strategy in self._views, strategy
+        self.turn_of_day(now)
+
+    def turn_of_day(self, now: Nanos) -> bool:
+        """Begin the trading day of ``now`` if it has not begun; True when it did."""
+        if self._next_day is not None and now < self._next_day:
             return False
         start = self._day_start(now)
-        self.next_day = self._day_start(start + _INTO_NEXT_DAY)
-        assert start <= now < self.next_day, (start, now, self.next_day)
+        self._next_day = self._day_start(start + _INTO_NEXT_DAY)
+        assert start <= now < self._next_day, (start, now, self._next_day)
         if self.portfolio.day == start:
             return False  # a restart within the day: its beginning was kept
         self.portfolio.start_day(start)
         return True
+
+    def next_day(self) -> Nanos | None:
+        """When the next trading day begins; None where no loss is measured by days."""
+        return self._next_day if self._limits else None
+
+    @property
+    def has_loss_limits(self) -> bool:
+        """True when price moves must be checked."""
+        return bool(self._limits)
 
     def loss_limits(self) -> list[LossLimit]:
         """All loss limits, those of the bot first."""
         return list(self._limits)
 
     def breached(self, now: Nanos) -> LossBreach | None:
-        """The first loss limit that is reached at the last prices, of a level that is not halted already."""
+        """The first loss limit that is reached at the last prices, which halts its level; None if none is.
+
+        A level that is halted already is not looked at, so each breach is told once.
+        """
         for limit in self._limits:
             if limit.level in self._halted:
                 continue
             pnl = self.portfolio.day_pnl_units(limit.level, limit.currency)
             if pnl is not None and -pnl >= limit.limit_units:
-                return LossBreach(limit.level, limit.currency, -pnl, limit.limit_units)
+                breach = LossBreach(limit.level, limit.currency, -pnl, limit.limit_units)
+                self.halt(limit.level, str(breach))
+                return breach
         return None
 
     def breach_price(self, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
@@ -329,16 +348,14 @@ class RiskDesk:
 
 
 class _WorthOverPrice:
-    """Equity as a function of one price, in floats: ``constant + rising x price + falling / price``.
+    """Equity as a function of one price, in floats: ``constant + rising x price + falling / price``."""
 
-    ``slack_units`` bounds how far it may be from the exact integers, which round down at every step of a path.
-    """
-
-    __slots__ = ("_falling", "_rising", "_scale", "constant", "paths", "slack_units", "unknown")
+    __slots__ = ("_falling", "_pair", "_rising", "_scale", "constant", "paths", "unknown")
 
     def __init__(self, portfolio: Portfolio, holdings: Mapping[str, int], into: str, pair: Pair) -> None:
         self.constant = 0
         self._rising = self._falling = 0.0
+        self._pair = pair
         self._scale = portfolio.prices[pair].scale
         self.unknown = False
         self.paths: list[ValuationPath] = []
@@ -361,7 +378,6 @@ class _WorthOverPrice:
                 self._rising += units * rate
             else:
                 self._falling += units * rate
-        self.slack_units = 0.0
 
     def candidates(self, prices: np.ndarray[Any, Any], threshold: int) -> Any:
         """Indices, in order, of all prices at which the worth may be at or below ``threshold``, and few others."""
@@ -373,7 +389,8 @@ class _WorthOverPrice:
             return range(len(prices))
         rising, falling = self._rising, self._falling
         gross = abs(rising) * high + abs(falling) / low + abs(self.constant) + abs(threshold)
-        slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, low, high) for path in self.paths)
+        # how far floats may be from the exact integers, which round down at every step of a path
+        slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, self._pair, low, high) for path in self.paths)
         allowed = threshold - self.constant + slack
         # the cheap test first: no price between the lowest and the highest can take it that far down
         if min(rising * low, rising * high) + min(falling / low, falling / high) > allowed:
@@ -385,16 +402,18 @@ class _WorthOverPrice:
         return np.flatnonzero(worth <= allowed)
 
 
-def _rounding_units(path: ValuationPath, low: float, high: float) -> float:
-    """How many units the steps of a path may lose by rounding down, the pair that varies between ``low`` and ``high``.
+def _rounding_units(path: ValuationPath, pair: Pair, low: float, high: float) -> float:
+    """How many units the steps of a path may lose by rounding down, with ``pair`` between ``low`` and ``high``.
 
-    What the first step loses is multiplied by all later ones: a satoshi lost is 0.03 TWD.
+    What one step loses is multiplied by all later ones: a satoshi lost is 0.03 TWD.
     """
     lost = 0.0
     for cell, forward in path.steps:
-        now = cell.ticks
-        assert now is not None, path
-        price = now / cell.scale
-        highest, lowest = max(price, high), min(price, low)
-        lost = lost * (highest if forward else 1 / lowest) + 1
+        if cell.pair == pair:
+            rate = high if forward else 1 / low
+        else:
+            ticks = cell.ticks
+            assert ticks is not None, path
+            rate = ticks / cell.scale if forward else cell.scale / ticks
+        lost = lost * rate + 1
     return lost
