@@ -1,0 +1,192 @@
+"""Where plugins come from, and how one is imported: built-in, entry points, files of folders, dotted modules."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import msgspec
+
+from botkit.errors import PluginError
+
+GROUP = "botkit"
+LOAD_VARIABLE = "BOTKIT_LOAD_PLUGINS"
+
+Origin = Literal["built-in", "entry point", "folder", "module"]
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin that was found and not imported yet. ``file`` is where it lies, or its name before it is imported."""
+
+    name: str
+    origin: Origin
+    file: str
+    load: Callable[[], Any]
+    distribution: str = ""
+    version: str = ""
+
+
+def built_in(plugins: Iterable[tuple[str, Any]]) -> Iterator[Candidate]:
+    """The plugins that botkit brings along, already imported."""
+    for name, thing in plugins:
+        yield Candidate(name=name, origin="built-in", file=file_of(thing), load=partial(_itself, thing))
+
+
+def _itself(thing: Any) -> Any:
+    return thing
+
+
+def entry_points(environ_load: str | None) -> Iterator[Candidate]:
+    """Installed plugins, sorted by distribution and name.
+
+    ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS: None loads all, a comma-separated list only those it names.
+    """
+    found = []
+    for point in importlib.metadata.entry_points(group=GROUP):
+        distribution = point.dist.name if point.dist is not None else ""
+        version = point.dist.version if point.dist is not None else ""
+        found.append((distribution, point.name, point.value, version, point))
+    found.sort(key=lambda row: row[:3])
+    wanted = None if environ_load is None else {name.strip() for name in environ_load.split(",")} - {""}
+    if wanted is not None:
+        installed = {name for _, name, *_ in found}
+        for name in sorted(wanted - installed):
+            raise PluginError(
+                f"{LOAD_VARIABLE} names the plugin `{name}`, which is not installed; {did_you_mean(name, installed)}"
+            )
+    for distribution, name, value, version, point in found:
+        if wanted is None or name in wanted:
+            yield Candidate(
+                name=name,
+                origin="entry point",
+                file=f"{value} of {distribution or 'an unnamed distribution'}",
+                load=point.load,
+                distribution=distribution,
+                version=version,
+            )
+
+
+def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
+    """Plugin files of folders (sorted; those that start with _ are none) and single files, each real file once."""
+    seen: set[Path] = set()
+    for folder in folders:
+        if not folder.exists():
+            raise PluginError(f"{folder}: there is no such folder of plugins; mend `plugins:`, or create the folder")
+        if folder.is_dir():
+            files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_") and file.is_file())
+        elif folder.suffix == ".py":
+            files = [folder]
+        else:
+            raise PluginError(f"{folder}: a plugin is a .py file or a folder of such files; mend `plugins:`")
+        for file in files:
+            real = file.resolve()
+            if real not in seen:
+                seen.add(real)
+                yield Candidate(name=file.stem, origin="folder", file=str(file), load=partial(import_file, file))
+
+
+def modules(names: Sequence[str]) -> Iterator[Candidate]:
+    """Dotted modules, in the configuration's order."""
+    for name in dict.fromkeys(names):
+        yield Candidate(name=name, origin="module", file=name, load=partial(importlib.import_module, name))
+
+
+_imported: dict[Path, tuple[bytes, ModuleType]] = {}
+
+
+def import_file(file: Path) -> ModuleType:
+    """Import a plugin's file under a module name of its own, once as long as its text stays the same.
+
+    Not through the import system's cache of compiled files: that one compares whole seconds and sizes, and would run
+    the old text of a file that was edited quickly.
+    """
+    real = file.resolve()
+    text = real.read_bytes()
+    known = _imported.get(real)
+    if known is not None and known[0] == text:
+        return known[1]
+    digest = hashlib.sha256(str(real).encode()).hexdigest()[:12]
+    name = f"botkit_plugin_{digest}_{real.stem}"
+    spec = importlib.util.spec_from_file_location(name, real)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    code = compile(text, str(real), "exec", dont_inherit=True)
+    before = sys.modules.get(name)
+    sys.modules[name] = module  # annotations and pickles look their module up there
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before
+        raise
+    _imported[real] = (text, module)
+    return module
+
+
+def import_candidate(candidate: Candidate) -> Any:
+    """The plugin's module or object. Raises PluginError naming the plugin, the file and line, and the remedy."""
+    try:
+        return candidate.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() at the top of a plugin must not end botkit without a word
+        where = error_place(error, candidate.file)
+        raise PluginError(
+            f"{where}: the plugin `{candidate.name}` cannot be imported: {in_words(error)}; "
+            f"mend it, or block it with `block: [{candidate.name}]`"
+        ) from error
+
+
+def error_place(error: BaseException, file: str) -> str:
+    """``file:line`` of the last frame of the error in ``file``, or where its syntax is wrong."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno or 1}"
+    real = str(Path(file).resolve()) if file.endswith(".py") else ""
+    place, outside = "", ""
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if name in (file, real):
+            place = f"{file}:{trace.tb_lineno}"
+        elif not name.startswith("<") and "importlib" not in name and Path(name).parent != Path(__file__).parent:
+            outside = f"{name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place or (outside if not real else "") or file
+
+
+def in_words(error: BaseException) -> str:
+    """The error in one line."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
+    text = " ".join(str(error).split())
+    if isinstance(error, SystemExit):
+        return f"it calls sys.exit({text})"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def file_of(thing: Any) -> str:
+    """The file of a module, class or object, or its name where there is none."""
+    if isinstance(thing, ModuleType):
+        return getattr(thing, "__file__", None) or thing.__name__
+    module = sys.modules.get(getattr(thing, "__module__", None) or type(thing).__module__)
+    return (getattr(module, "__file__", None) if module is not None else None) or repr(type(thing).__name__)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A suggestion, or what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return f"there are: {', '.join(names)}" if names else "there are none"

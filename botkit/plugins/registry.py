@@ -1,0 +1,350 @@
+"""What the loaded plugins offer, and the calls through their hooks."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pluggy
+
+from botkit import hookspecs
+from botkit.errors import PluginError
+from botkit.model.extension import ReportSection
+from botkit.plugins import discovery
+from botkit.plugins.checks import EVENTS, HOOKS, check_event_methods, check_plugin
+from botkit.plugins.discovery import Candidate, Origin, did_you_mean, error_place, file_of, import_candidate, in_words
+
+#: what can be registered by name -> the hook that does it
+KINDS = {
+    "strategies": "botkit_register_strategies",
+    "exchanges": "botkit_register_exchanges",
+    "fee_models": "botkit_register_fee_models",
+    "latency_models": "botkit_register_latency_models",
+    "fill_models": "botkit_register_fill_models",
+    "risk_rules": "botkit_register_risk_rules",
+    "tape_formats": "botkit_register_tape_formats",
+    "notifiers": "botkit_register_notifiers",
+}
+_SINGULAR = {kind: kind.replace("_", " ").removesuffix("s").replace("strategie", "strategy") for kind in KINDS}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", re.ASCII)
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """Something a plugin offers under a name."""
+
+    name: str
+    thing: Any
+    plugin: str
+    file: str
+
+
+class LoadedPlugin(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin that is at work."""
+
+    name: str
+    origin: Origin
+    file: str
+    thing: Any
+    distribution: str = ""
+    version: str = ""
+
+
+class BotPluginManager(pluggy.PluginManager):
+    """Pluggy's manager, for which the callbacks that a strategy overrides are hook implementations without a mark."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        """Pluggy's own rule for plugins; for a strategy, its own ``on_*`` methods and nothing else."""
+        if is_strategy(plugin):
+            if name not in EVENTS or not _overrides(type(plugin), name):
+                return None
+            return pluggy.HookimplOpts(
+                wrapper=False, hookwrapper=False, optionalhook=False, tryfirst=False, trylast=False, specname=None
+            )
+        return super().parse_hookimpl_opts(plugin, name)
+
+
+class Plugins:
+    """The loaded plugins and what they offer: one registry a kind, by name, in the order of registration."""
+
+    def __init__(self) -> None:
+        self.manager = BotPluginManager("botkit")
+        self.manager.add_hookspecs(hookspecs)
+        self.loaded: list[LoadedPlugin] = []
+        self.blocked: list[Candidate] = []
+        self.strategies: dict[str, Registration] = {}
+        self.exchanges: dict[str, Registration] = {}
+        self.fee_models: dict[str, Registration] = {}
+        self.latency_models: dict[str, Registration] = {}
+        self.fill_models: dict[str, Registration] = {}
+        self.risk_rules: dict[str, Registration] = {}
+        self.tape_formats: dict[str, Registration] = {}
+        self.notifiers: dict[str, Registration] = {}
+        self._instances: list[Any] = []
+        self._calls: dict[tuple[int, str], Callable[..., Any] | None] = {}
+
+    # -- loading --------------------------------------------------------------------------------------------------
+
+    def add(self, candidate: Candidate) -> None:
+        """Import a plugin, check it and register it. Raises PluginError."""
+        other = next((plugin for plugin in self.loaded if plugin.name == candidate.name), None)
+        if other is not None:
+            raise PluginError(
+                f"{candidate.file}: a second plugin is named `{candidate.name}`; the first is {other.file}: "
+                f"rename one of them, or leave one folder out of `plugins:` (`block: [{candidate.name}]` blocks both)"
+            )
+        thing = import_candidate(candidate)
+        if self.manager.is_registered(thing):
+            return  # the same module by two ways, such as an entry point and `plugins:`
+        file = candidate.file if candidate.origin == "folder" else file_of(thing)
+        check_plugin(candidate.name, thing, file)
+        try:
+            self.manager.register(thing, name=candidate.name)
+        except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+            raise PluginError(f"{file}: the plugin `{candidate.name}` cannot be used: {in_words(error)}") from error
+        self.loaded.append(
+            LoadedPlugin(
+                name=candidate.name,
+                origin=candidate.origin,
+                file=file,
+                thing=thing,
+                distribution=candidate.distribution,
+                version=candidate.version,
+            )
+        )
+
+    def collect(self) -> None:
+        """Call the registering hooks, plugin by plugin in the order of loading. Raises PluginError."""
+        self.manager.check_pending()
+        for kind, hook in KINDS.items():
+            for plugin, call in self._each(hook):
+                call(register=self._registrar(kind, plugin))
+
+    def _registrar(self, kind: str, plugin: LoadedPlugin) -> Callable[[str, Any], None]:
+        registry: dict[str, Registration] = getattr(self, kind)
+        what = _SINGULAR[kind]
+
+        def register(name: str, thing: Any, /) -> None:
+            if not isinstance(name, str) or not _NAME.match(name):
+                raise PluginError(
+                    f"{plugin.file}: the plugin `{plugin.name}` offers a {what} under {name!r}; "
+                    "a name is letters, digits, - and _"
+                )
+            if name in registry:
+                other = registry[name]
+                raise PluginError(
+                    f"{plugin.file}: the {what} `{name}` is offered twice, by the plugin `{other.plugin}` "
+                    f"({other.file}) and by `{plugin.name}`; rename one, or block a plugin by its name"
+                )
+            if kind == "strategies":
+                _check_strategy(name, thing, plugin)
+            elif kind in ("exchanges", "tape_formats"):
+                method = "facts" if kind == "exchanges" else "read"
+                if not callable(getattr(thing, method, None)) or isinstance(thing, type):
+                    raise PluginError(
+                        f"{plugin.file}: the {what} `{name}` of the plugin `{plugin.name}` must be an object with a "
+                        f"method `{method}`, not {thing!r}"
+                    )
+            elif not callable(thing):
+                raise PluginError(
+                    f"{plugin.file}: the {what} `{name}` of the plugin `{plugin.name}` must be a function or class "
+                    f"that makes one, not {thing!r}"
+                )
+            registry[name] = Registration(name, thing, plugin.name, plugin.file)
+
+        return register
+
+    # -- using ----------------------------------------------------------------------------------------------------
+
+    def pick(self, kind: str, name: str, where: str = "") -> Registration:
+        """What is registered under a name. Raises PluginError with a suggestion; ``where`` is ``file:line``."""
+        registry: dict[str, Registration] = getattr(self, kind)
+        found = registry.get(name)
+        if found is not None:
+            return found
+        what = _SINGULAR[kind]
+        hint = did_you_mean(name, registry)
+        if not registry and kind == "strategies":
+            hint = "no plugin offers any; name their folder under `plugins:`, or start in the folder above ./strategies"
+        raise PluginError(f"{where}{': ' if where else ''}there is no {what} named `{name}`; {hint}")
+
+    def report_sections(self, result: Any) -> list[ReportSection]:
+        """What plugins add to a report. Raises PluginError naming the plugin that failed."""
+        return [section for _, call in self._each("botkit_report_sections") for section in _first(call(result=result))]
+
+    def metrics(self, snapshot: dict[str, float]) -> dict[str, float]:
+        """What plugins add to the metrics."""
+        added: dict[str, float] = {}
+        for _, call in self._each("botkit_metrics"):
+            for figures in call(snapshot=dict(snapshot)):
+                added.update(figures or {})
+        return added
+
+    def add_commands(self, group: Any) -> None:
+        """Let plugins add commands to a click group."""
+        for _, call in self._each("botkit_add_commands"):
+            call(group=group)
+
+    def _each(self, hook: str) -> Iterator[tuple[LoadedPlugin, Callable[..., Any]]]:
+        """The plugins that implement a hook, in order of loading, each with a call that reaches it alone.
+
+        Wrappers of other plugins stand around each of the calls.
+        """
+        caller = getattr(self.manager.hook, hook)
+        plain = [impl.plugin for impl in caller.get_hookimpls() if not (impl.wrapper or impl.hookwrapper)]
+        for plugin in self.loaded:
+            if any(thing is plugin.thing for thing in plain):
+                others = [thing for thing in plain if thing is not plugin.thing]
+                yield plugin, self._guarded(self.manager.subset_hook_caller(hook, others), plugin, hook)
+
+    def _guarded(self, caller: Callable[..., Any], plugin: LoadedPlugin, hook: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            try:
+                return caller(**arguments)
+            except (KeyboardInterrupt, PluginError):
+                raise
+            except BaseException as error:
+                raise PluginError(
+                    f"{error_place(error, plugin.file)}: `{hook}` of the plugin `{plugin.name}` failed: "
+                    f"{in_words(error)}; mend it, or block it with `block: [{plugin.name}]`"
+                ) from error
+
+        return call
+
+    # -- events ---------------------------------------------------------------------------------------------------
+
+    def register_strategy(self, strategy: Any, name: str) -> None:
+        """Register an instance: its ``on_*`` methods become hook implementations. All before the first `callbacks`."""
+        assert is_strategy(strategy), strategy
+        assert not self._calls, "strategies are registered before calls are resolved"
+        self.manager.register(strategy, name=f"strategy:{name}")
+        self._instances.append(strategy)
+
+    def has_wrappers(self, hook: str) -> bool:
+        """Whether a plugin wraps an event, so that its calls go through pluggy."""
+        return any(impl.wrapper or impl.hookwrapper for impl in getattr(self.manager.hook, hook).get_hookimpls())
+
+    def call_through(self, hook: str, strategy: Any) -> Callable[..., Any]:
+        """A function of the event's arguments, by position, that runs the wrappers around this strategy's callback."""
+        others = [instance for instance in self._instances if instance is not strategy]
+        caller = self.manager.subset_hook_caller(hook, others)
+        names = HOOKS[hook]
+
+        def call(*arguments: Any) -> Any:
+            return caller(**dict(zip(names, arguments, strict=True)))
+
+        call.__name__ = hook
+        return call
+
+    def callbacks(self, strategy: Any, hook: str) -> Callable[..., Any] | None:
+        """`call_through` where a plugin wraps the event, else None: then the engine calls the method itself."""
+        key = (id(strategy), hook)
+        try:
+            return self._calls[key]
+        except KeyError:
+            call = self.call_through(hook, strategy) if self.has_wrappers(hook) else None
+            self._calls[key] = call
+            return call
+
+    # -- describing -----------------------------------------------------------------------------------------------
+
+    def describe(self) -> list[dict[str, Any]]:
+        """One row a plugin: name, origin, file, distribution, version, hooks, offers (kind -> names), blocked."""
+        rows = []
+        for plugin in self.loaded:
+            callers = self.manager.get_hookcallers(plugin.thing) or []
+            offers = {
+                kind: names
+                for kind in KINDS
+                if (names := [r.name for r in getattr(self, kind).values() if r.plugin == plugin.name])
+            }
+            rows.append(_row(plugin, sorted(caller.name for caller in callers), offers, blocked=False))
+        return rows + [_row(candidate, [], {}, blocked=True) for candidate in self.blocked]
+
+    @staticmethod
+    def describe_hooks() -> list[dict[str, str]]:
+        """One row a hook: name, signature, text (its docstring)."""
+        rows = []
+        for name in HOOKS:
+            function = getattr(hookspecs, name)
+            signature = str(inspect.signature(function)).replace("'", "")
+            rows.append({"name": name, "signature": f"{name}{signature}", "text": inspect.getdoc(function) or ""})
+        return rows
+
+
+def load_plugins(
+    *,
+    folders: Sequence[Path] = (),
+    modules: Sequence[str] = (),
+    block: Sequence[str] = (),
+    environ_load: str | None = None,
+    builtin: Sequence[tuple[str, ModuleType | object]] = (),
+) -> Plugins:
+    """Find, import, check and ask all plugins: built-in, installed, then those of folders and modules.
+
+    ``block`` names plugins that are not even imported; ``environ_load`` is the value of BOTKIT_LOAD_PLUGINS (None where
+    it is not set). Raises PluginError naming the plugin, the file and the remedy.
+    """
+    plugins = Plugins()
+    candidates = [
+        *discovery.built_in(builtin),
+        *discovery.entry_points(environ_load),
+        *discovery.folder_files(folders),
+        *discovery.modules(modules),
+    ]
+    known = {candidate.name for candidate in candidates}
+    for name in block:
+        if name not in known:
+            raise PluginError(f"`block` names the plugin `{name}`, which is not there; {did_you_mean(name, known)}")
+    for candidate in candidates:
+        if candidate.name in block:
+            plugins.blocked.append(candidate)
+        else:
+            plugins.add(candidate)
+    plugins.collect()
+    return plugins
+
+
+def is_strategy(thing: Any) -> bool:
+    """Whether an object is an instance of a strategy, known by its mark: nothing here imports the engine."""
+    return not isinstance(thing, (type, ModuleType)) and getattr(type(thing), "__botkit_strategy__", False) is True
+
+
+def _overrides(cls: type, name: str) -> bool:
+    """Whether a class brings a method of its own in place of the base's, which does nothing."""
+    for owner in cls.__mro__:
+        if name in vars(owner):
+            return "__botkit_strategy__" not in vars(owner)
+    return False
+
+
+def _check_strategy(name: str, thing: Any, plugin: LoadedPlugin) -> None:
+    if not isinstance(thing, type) or getattr(thing, "__botkit_strategy__", False) is not True:
+        raise PluginError(
+            f"{plugin.file}: the strategy `{name}` of the plugin `{plugin.name}` must be a class derived from "
+            f"botkit.Strategy, not {thing!r}"
+        )
+    check_event_methods(thing, plugin.file)
+
+
+def _row(
+    plugin: LoadedPlugin | Candidate, hooks: list[str], offers: dict[str, list[str]], *, blocked: bool
+) -> dict[str, Any]:
+    return {
+        "name": plugin.name,
+        "origin": plugin.origin,
+        "file": plugin.file,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "hooks": hooks,
+        "offers": offers,
+        "blocked": blocked,
+    }
+
+
+def _first(results: list[Any]) -> list[ReportSection]:
+    return [section for sections in results for section in sections or ()]
