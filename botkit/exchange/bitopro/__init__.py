@@ -1,0 +1,27 @@
+"""BitoPro: its wire, a complete asyncio client, the adapter behind which a bot trades on it, and recorded frames.
+
+The client works on its own: ``from botkit.exchange.bitopro import BitoProClient``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from botkit.exchange.bitopro.rest import BitoProClient
+    from botkit.exchange.bitopro.sign import Credentials
+
+__all__ = ["BitoProClient", "Credentials"]
+
+
+def __getattr__(name: str) -> Any:
+    # late, so that reading a capture or the facts does not load aiohttp
+    if name == "BitoProClient":
+        from botkit.exchange.bitopro.rest import BitoProClient
+
+        return BitoProClient
+    if name == "Credentials":
+        from botkit.exchange.bitopro.sign import Credentials
+
+        return Credentials
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,431 @@
+"""What stands between a bot and BitoPro: the engine's requests become calls, answers and frames become events.
+
+A driver opens the adapter, hands it a sink for events and gives it requests. Every request ends in exactly one
+`Answer`, whatever happened: an error of the network is an outcome, never an exception. The outcomes follow the order
+protocol: a 4xx is REFUSED (the engine looks the order up before it believes it), and everything between a sent byte
+and a clear answer is UNKNOWN.
+
+The adapter sends nothing of its own accord, since whatever is sent must have been granted a slot by the router. After
+a break it therefore says so with a `Connection`, and the engine asks; ``resynchronise="rest"`` makes the streams read
+for themselves, for a driver without a router.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from botkit.errors import ConfigError, OutcomeUnknown, RateLimited, Refused, RequestError
+from botkit.exchange.bitopro import translate
+from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.exchange.bitopro.history import stitch_candles
+from botkit.exchange.bitopro.rest import BitoProClient
+from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, StreamChange
+from botkit.exchange.bitopro.transport import NothingSent
+from botkit.exchange.bitopro.wire.account import BalanceRow, CreateReply, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.bodies import CreateBody
+from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
+from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, REST_BASE, WS_BASE
+from botkit.exchange.bitopro.wire.frames import (
+    ActiveOrdersFrame,
+    BalanceFrame,
+    HistoryOrdersFrame,
+    OrderBookFrame,
+    TickerFrame,
+    UnknownFrame,
+    UserTradeFrame,
+)
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import (
+    AccountEvent,
+    Connection,
+    ConnectionState,
+    MarketEvent,
+    OrderReport,
+    TradeReport,
+)
+from botkit.model.extension import Options
+from botkit.model.orders import OrderType, Side
+from botkit.model.pairs import Pair
+from botkit.model.requests import (
+    Answer,
+    AnswerBody,
+    CancelAck,
+    CancelAll,
+    CancelBatch,
+    CancelOrder,
+    CreateBatch,
+    CreateOrder,
+    GetBalances,
+    GetBook,
+    GetCandles,
+    GetOrder,
+    ListOpenOrders,
+    ListOrders,
+    ListTrades,
+    NewOrder,
+    OrderAck,
+    Outcome,
+    Request,
+)
+
+log = logging.getLogger("botkit.bitopro")
+
+AdapterEvent: TypeAlias = MarketEvent | AccountEvent | Connection
+Sink: TypeAlias = Callable[[AdapterEvent], None]
+
+#: a create this old is not written any more: the book it was meant for is gone
+_T0_AGE_MAX: Nanos = NS_PER_S
+#: how many orders and executions are remembered to recognise a repetition
+_MEMORY = 20_000
+_PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
+
+
+class _Remembered:
+    """The last value seen under a key, of the latest ``_MEMORY`` keys."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[object, object] = OrderedDict()
+
+    def is_new(self, key: object, value: object) -> bool:
+        """True unless the same value was the last seen under the key."""
+        if self._values.get(key) == value:
+            return False
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > _MEMORY:
+            self._values.popitem(last=False)
+        return True
+
+
+class BitoProAdapter:
+    """Requests out, events in, for one account."""
+
+    def __init__(
+        self,
+        client: BitoProClient,
+        pairs: Mapping[str, Pair],
+        *,
+        resynchronise: Literal["engine", "rest"] = "engine",
+    ) -> None:
+        self.client = client
+        self.pairs = pairs
+        self._resynchronise = resynchronise == "rest"
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reports = _Remembered()
+        self._trades = _Remembered()
+        self._foreign: set[str] = set()
+
+    async def __aenter__(self) -> BitoProAdapter:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Open the connections' pools; nothing is sent yet."""
+        await self.client.open()
+
+    async def close(self) -> None:
+        """End every stream and close every connection."""
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.client.close()
+
+    # -- events in ------------------------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        sink: Sink,
+        *,
+        books: Mapping[Pair, int] | None = None,
+        trades: Iterable[Pair] = (),
+        tickers: Iterable[Pair] = (),
+        account: bool = True,
+    ) -> None:
+        """Open the streams of these pairs (a book with its depth) and of the account; their events go to ``sink``.
+
+        ``sink`` must return at once. The streams reconnect by themselves until `close`; a `Connection` tells of it,
+        one for each pair of a public stream.
+        """
+        wanted: list[tuple[str, dict[str, int | None]]] = []
+        if books:
+            wanted.append(("order_book", {str(pair): _served_depth(depth) for pair, depth in books.items()}))
+        trades, tickers = list(trades), list(tickers)
+        if trades:
+            wanted.append(("trades", dict.fromkeys(map(str, trades))))
+        if tickers:
+            wanted.append(("ticker", dict.fromkeys(map(str, tickers))))
+        if account:
+            pairs: dict[str, int | None] = dict.fromkeys(self.pairs)
+            wanted += [(stream_id, pairs if stream_id == "user_trades" else {}) for stream_id in _PRIVATE_STREAMS]
+        for stream_id, pairs in wanted:
+            # the account's streams are not about one pair, even where a list of pairs says what to read after a break
+            told = [None] if stream_id in _PRIVATE_STREAMS else [self.pairs[pair] for pair in pairs]
+            task = asyncio.create_task(self._carry(stream_id, pairs, told, sink), name=f"bitopro {stream_id}")
+            self._tasks.add(task)
+
+    async def _carry(
+        self, stream_id: str, pairs: dict[str, int | None], told: Sequence[Pair | None], sink: Sink
+    ) -> None:
+        stream = self.client.stream(
+            stream_id,
+            pairs,
+            trade_key=lambda pair, row: translate.rounded_trade_key(row, self.pairs[pair]),
+            resynchronise=self._resynchronise,
+        )
+        try:
+            async with stream:
+                async for received in stream:
+                    for event in self._understood(stream_id, received, told):
+                        sink(event)
+        except Exception as error:
+            # a stream that ends must be seen to have ended: nothing else would say that prices stand still
+            log.exception("the stream %s ended", stream_id)
+            for pair in told:
+                sink(Connection(ConnectionState.LOST, stream_id, pair, f"the stream ended: {type(error).__name__}"))
+
+    def _understood(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> list[AdapterEvent]:
+        try:
+            return list(self.events(stream_id, received, told))
+        except WireError as error:
+            log.error("%s: %s", stream_id, error)
+            return [Connection(ConnectionState.STALE, stream_id, pair, str(error)) for pair in told]
+
+    def events(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> Iterable[AdapterEvent]:
+        """What an item of a stream means to the bot. ``told`` are the pairs that a change of connection concerns."""
+        item = received.item
+        match item:
+            case OrderBookFrame():
+                if pair := self._pair(item.pair):
+                    yield translate.order_book(item.bids, item.asks, pair, to_ns(item.timestamp))
+            case NewTrades():
+                if pair := self._pair(item.frame.pair):
+                    if item.gap:
+                        yield Connection(
+                            ConnectionState.RESYNCHRONISED, stream_id, pair, "gap: trades before these may be missing"
+                        )
+                    for row in item.new:
+                        yield translate.trade(row, pair)
+            case TickerFrame():
+                if item.pair and (pair := self._pair(item.pair)):
+                    yield translate.ticker(item, pair)
+            case ActiveOrdersFrame() | HistoryOrdersFrame():
+                rows = [row for of_pair in (item.data or {}).values() for row in of_pair or ()]
+                yield from self._order_reports(rows)
+            case UserTradeFrame():
+                if pair := self._pair(f"{item.data.base}_{item.data.quote}"):
+                    yield from self._new_trades([translate.user_trade_report(item.data, pair)])
+            case BalanceFrame():
+                yield translate.balance_report((item.data or {}).values(), snapshot=received.is_first)
+            case Snapshot():
+                yield from self._snapshot(item)
+            case StreamChange():
+                for told_pair in told:
+                    yield Connection(item.state, stream_id, told_pair, item.detail)
+            case UnknownFrame():
+                log.warning("%s: a frame of the unknown event %s was left out", stream_id, item.event[:40])
+
+    def _snapshot(self, snapshot: Snapshot) -> Iterable[AdapterEvent]:
+        rows = snapshot.rows
+        yield from self._order_reports(row for row in rows if isinstance(row, OrderRow))
+        balances = [row for row in rows if isinstance(row, BalanceRow)]
+        if balances:
+            yield translate.balance_report(balances, snapshot=True)
+        pair = self._pair(snapshot.pair or "")
+        if pair:
+            # the listing's ids are not the stream's, so the engine joins them by what each order has executed
+            yield from self._new_trades(
+                translate.own_trade_report(row, pair) for row in rows if isinstance(row, OwnTradeRow)
+            )
+
+    def _order_reports(self, rows: Iterable[OrderRow]) -> Iterable[OrderReport]:
+        """Reports that say something new: both order streams tell of the same end, and snapshots repeat."""
+        for row in rows:
+            if pair := self._pair(row.pair):
+                report = translate.order_report(row, pair)
+                if self._reports.is_new(report.order_id, report):
+                    yield report
+
+    def _new_trades(self, reports: Iterable[TradeReport]) -> Iterable[TradeReport]:
+        # a trade with oneself is two executions under one id
+        return (r for r in reports if self._trades.is_new((r.trade_id, r.order_id, r.side), r))
+
+    def _pair(self, name: str) -> Pair | None:
+        """The pair, or None (said once) for one whose rules are not known: it cannot be one of this bot's."""
+        pair = self.pairs.get(name.lower())
+        if pair is None and name and name not in self._foreign and len(self._foreign) < 1000:
+            self._foreign.add(name)
+            log.warning("rows of the pair %s are left out: it is not among the pairs this bot knows", name[:40])
+        return pair
+
+    # -- requests out ---------------------------------------------------------------------------------------------
+
+    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
+        """Make the call of a request, once, and say how it ended. Cancels take the urgent connections by themselves.
+
+        Raises nothing but CancelledError, after which the outcome is unknown to the caller.
+        """
+        try:
+            body = await self._perform(request, urgent)
+        except NothingSent as error:
+            return _answer(request, Outcome.NOT_SENT, error)
+        except RateLimited as error:
+            return _answer(request, Outcome.RATE_LIMITED, error)
+        except Refused as error:
+            return _answer(request, Outcome.REFUSED, error)
+        except RequestError as error:
+            return _answer(request, Outcome.UNKNOWN, error)
+        except WireError as error:
+            return Answer(request_id=request.id, outcome=Outcome.UNKNOWN, text=str(error))
+        return Answer(request_id=request.id, outcome=Outcome.OK, body=body)
+
+    async def _perform(self, request: Request, urgent: bool) -> AnswerBody:
+        client = self.client
+        match request:
+            case CreateOrder():
+                left_s = self._t0_left_s(request.timestamp)
+                body = translate.create_body(request.order, request.timestamp, in_batch=False)
+                reply = await client.post_order(request.order.pair, body, urgent=urgent, connect_timeout_s=left_s)
+                return _acknowledged(reply, request.order, body)
+            case CreateBatch():
+                left_s = self._t0_left_s(request.timestamp)
+                bodies = [translate.create_body(o, request.timestamp, in_batch=True) for o in request.orders]
+                replies = await client.post_batch(bodies, connect_timeout_s=left_s)
+                return tuple(map(_acknowledged, replies, request.orders, bodies))
+            case CancelOrder():
+                cancelled = await client.cancel_order(request.pair, request.order_id)
+                if str(cancelled.order_id) != request.order_id:
+                    raise OutcomeUnknown(f"cancelling {request.order_id} was answered for {cancelled.order_id}")
+                return CancelAck(((str(request.pair), request.order_id),))
+            case CancelBatch():
+                return CancelAck(await client.cancel_orders((str(pair), order_id) for pair, order_id in request.orders))
+            case CancelAll():
+                return CancelAck(await client.cancel_all(request.pair))
+            case _:
+                return await self._read(request)
+
+    async def _read(self, request: Request) -> AnswerBody:
+        client = self.client
+        match request:
+            case GetOrder():
+                row = await client.order(request.pair, request.order_id)
+                return (translate.order_report(row, request.pair),)
+            case ListOrders():
+                rows = await client.orders(
+                    request.pair,
+                    start=request.start,
+                    end=request.end,
+                    client_id=request.client_id,
+                    limit=request.limit,
+                )
+                return self._listed(rows)
+            case ListOpenOrders():
+                return self._listed(await client.open_orders(request.pair))
+            case ListTrades():
+                trades = await client.own_trades(
+                    request.pair,
+                    start=request.start,
+                    end=request.end,
+                    order_id=request.order_id,
+                    limit=request.limit,
+                )
+                return tuple(translate.own_trade_report(row, request.pair) for row in trades)
+            case GetBalances():
+                return translate.balance_report(await client.balances(), snapshot=True)
+            case GetBook():
+                book = await client.order_book(request.pair, _served_depth(request.depth))
+                # the reply carries no time, so it is stamped with its arrival
+                now = client.clock.now()
+                return translate.order_book(book.bids, book.asks, request.pair, now, request.depth)
+            case GetCandles():
+                found = await client.candles_once(request.pair, request.resolution, request.start, request.end)
+                sorted_rows = stitch_candles(
+                    found,
+                    request.resolution,
+                    request.start,
+                    request.end,
+                    now=client.clock.now(),
+                    fill_gaps=False,
+                    running=False,
+                )
+                return tuple(translate.candle(row, request.pair, request.resolution) for row in sorted_rows)
+        raise AssertionError(f"no call for {request!r}")
+
+    def _listed(self, rows: Iterable[OrderRow]) -> tuple[OrderReport, ...]:
+        return tuple(translate.order_report(row, pair) for row in rows if (pair := self._pair(row.pair)))
+
+    def _t0_left_s(self, timestamp: Nanos) -> float:
+        """How long a create may still wait for its connection. Raises NothingSent when it is too old already."""
+        left = timestamp + _T0_AGE_MAX - self.client.clock.now()
+        if left <= 0:
+            raise NothingSent("the order waited for more than a second after its grant and was not sent")
+        return max(left, NS_PER_S // 100) / NS_PER_S
+
+
+def _acknowledged(reply: CreateReply, order: NewOrder, body: CreateBody) -> OrderAck:
+    """The acknowledgement, if the echo is of this very order; of another order's it says nothing about this one."""
+    rules = order.pair.rules
+    spends = order.type is OrderType.MARKET and order.side is Side.BUY
+    decimals = 8 if spends else rules.amount_decimals
+    fits = (
+        translate.side_of(reply.action) is order.side
+        and reply.client in (None, order.client_id)
+        and scaled(reply.amount, decimals, "amount") == (order.spend_units if spends else order.amount_lots)
+        and (
+            reply.price is None
+            or order.type is OrderType.MARKET
+            or scaled(reply.price, rules.price_decimals, "price") == order.price_ticks
+        )
+    )
+    if not fits:
+        raise OutcomeUnknown(
+            f"the exchange answered for another order: {reply.action} {reply.amount} at {reply.price}, "
+            f"client id {reply.client}, instead of {body.action} {body.amount} at {body.price}, {body.client_id}",
+            status=200,
+        )
+    return OrderAck(str(reply.order_id), reply.client)
+
+
+def _answer(request: Request, outcome: Outcome, error: RequestError) -> Answer:
+    return Answer(request_id=request.id, outcome=outcome, status=error.status, text=error.text or str(error))
+
+
+def _served_depth(depth: int) -> int:
+    """The least depth the exchange serves that shows ``depth`` levels; it answers any other number with five."""
+    return next((limit for limit in BOOK_LIMITS if limit >= depth), BOOK_LIMITS[-1])
+
+
+def connect(options: Options) -> BitoProAdapter:
+    """An adapter from the ``exchange:`` section of a configuration, not yet open.
+
+    Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (the addresses, an emulator's for example), and from
+    the program itself ``clock``, ``random``, ``pairs`` and ``resynchronise``. Raises ConfigError.
+    """
+    account: Mapping[str, Any] = options.get("account") or {}
+    missing = [name for name in ("email", "key", "secret") if not account.get(name)]
+    if missing:
+        raise ConfigError(f"account: {', '.join(missing)} missing; a live bot needs email, key and secret")
+    try:
+        client = BitoProClient(
+            str(account["email"]),
+            str(account["key"]),
+            str(account["secret"]),
+            rest_url=str(options.get("rest") or REST_BASE),
+            ws_url=str(options.get("ws") or WS_BASE),
+            clock=options.get("clock"),
+            random=options.get("random"),
+        )
+    except ValueError as error:
+        raise ConfigError(f"exchange: {error}") from None
+    pairs = options.get("pairs") or packaged_pairs()
+    return BitoProAdapter(client, pairs, resynchronise=options.get("resynchronise") or "engine")
+
+
+__all__ = ["AdapterEvent", "BitoProAdapter", "Sink", "connect"]

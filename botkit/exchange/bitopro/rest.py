@@ -1,0 +1,564 @@
+"""A typed asyncio client of every documented BitoPro endpoint and stream; usable without the rest of botkit.
+
+    from botkit.exchange.bitopro import BitoProClient
+
+    async with BitoProClient(email="me@example.com", key="...", secret="...") as client:
+        book = await client.order_book("btc_twd", limit=5)
+        reply = await client.create_order("btc_twd", "BUY", "LIMIT", price="2700000", amount="0.001", client_id=1)
+        async with client.stream("trades", {"btc_twd": None}) as stream:
+            async for received in stream:
+                print(received.item)
+
+Times are integers of nanoseconds, prices and amounts text as on the wire. Every call is sent once and fails by what
+happens next: TryAgain, RateLimited, Refused or OutcomeUnknown (`botkit.errors`). The client keeps no rate limits: a
+bot's router does, and ``botkit limits`` prints them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from decimal import Decimal
+from random import Random
+from types import TracebackType
+from typing import Literal, TypeVar
+
+import msgspec
+
+from botkit.errors import OutcomeUnknown, Refused, RequestError, TryAgain
+from botkit.exchange.bitopro.history import candle_ranges, collect_windows, stitch_candles
+from botkit.exchange.bitopro.sign import Credentials
+from botkit.exchange.bitopro.stream import Snapshot, Stream, StreamTimes, TradeKey, plain_trade_key
+from botkit.exchange.bitopro.transport import SystemClock, Transport, check_url
+from botkit.exchange.bitopro.wire.account import (
+    BalanceRow,
+    BalancesReply,
+    BlankOrder,
+    CancelManyReply,
+    CancelReply,
+    CreateBatchReply,
+    CreateReply,
+    OrderRow,
+    OrdersReply,
+    OwnTradeRow,
+    OwnTradesReply,
+)
+from botkit.exchange.bitopro.wire.bodies import BATCH_MAX, CreateBody, WithdrawBody, encode_cancel_batch
+from botkit.exchange.bitopro.wire.codec import WireError, decode, encode
+from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, ENDPOINTS, REST_BASE, WS_BASE
+from botkit.exchange.bitopro.wire.market import (
+    CandleRow,
+    CandlesReply,
+    CurrenciesReply,
+    CurrencyRow,
+    LimitationsReply,
+    OrderBookReply,
+    OtcPriceReply,
+    PairRow,
+    PairsReply,
+    TickerRow,
+    TickersReply,
+    TradeRow,
+    TradesReply,
+)
+from botkit.exchange.bitopro.wire.wallet import (
+    TransferReply,
+    TransferRow,
+    TransfersReply,
+    WithdrawalReply,
+    WithdrawalRow,
+)
+from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Clock, Nanos
+from botkit.model.pairs import Pair, pairs_from_wire
+from botkit.model.resolutions import check_resolution
+
+T = TypeVar("T")
+
+_MB = 2**20
+_CANDLES_SIZE_MAX = 16 * _MB
+_LIST_SIZE_MAX = 4 * _MB
+
+
+class BitoProClient:
+    """Every endpoint and stream. An async context manager; one pooled session, with a second one for urgent calls.
+
+    Public calls need no account. ``withdraw`` works only in a client made with ``allow_withdrawals=True``.
+    """
+
+    def __init__(
+        self,
+        email: str = "",
+        key: str = "",
+        secret: str = "",
+        *,
+        credentials: Credentials | None = None,
+        rest_url: str = REST_BASE,
+        ws_url: str = WS_BASE,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        allow_withdrawals: bool = False,
+        read_timeout_s: float = 10.0,
+        write_timeout_s: float = 5.0,
+        stream_times: StreamTimes | None = None,
+    ) -> None:
+        if credentials is None and (key or secret):
+            credentials = Credentials(email, key, secret)
+        self.clock: Clock = clock or SystemClock()
+        self._random = random or Random()  # only spreads reconnects; nothing a test compares hangs on it
+        self._transport = Transport(rest_url, credentials, self.clock)
+        self._ws_url = check_url(ws_url, ("wss", "ws"))
+        self._allow_withdrawals = allow_withdrawals
+        self._read_timeout_s = read_timeout_s
+        self._write_timeout_s = write_timeout_s
+        self._stream_times = stream_times or StreamTimes()
+
+    async def __aenter__(self) -> BitoProClient:
+        self._transport.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Open without ``async with``; then call `close`."""
+        self._transport.open()
+
+    async def close(self) -> None:
+        """Close every connection of the REST side. Streams close with their iteration."""
+        await self._transport.close()
+
+    def __repr__(self) -> str:
+        account = "an account" if self._transport.credentials else "no account"
+        return f"<BitoProClient {self._transport.base_url}, {account}>"
+
+    @property
+    def clock_skew_ms(self) -> int | None:
+        """This machine's time less the exchange's, from the last Date header (to the second); None before the first."""
+        return self._transport.clock_skew_ms
+
+    # -- how a call is made ---------------------------------------------------------------------------------------
+
+    async def _call(
+        self,
+        endpoint_id: str,
+        shape: type[T],
+        *,
+        query: Mapping[str, object] | None = None,
+        body: bytes | None = None,
+        size_max: int = 2 * _MB,
+        timeout_s: float | None = None,
+        connect_timeout_s: float = 5.0,
+        urgent: bool = False,
+        **names: str,
+    ) -> T:
+        endpoint = ENDPOINTS[endpoint_id]
+        if any(not value for value in names.values()):
+            raise Refused(f"{endpoint_id}: {', '.join(n for n, v in names.items() if not v)} must not be empty")
+        text = {name: _text(value) for name, value in (query or {}).items() if value is not None}
+        answer = await self._transport.call(
+            endpoint,
+            endpoint.fill(**names),
+            query=text,
+            body=body,
+            timeout_s=timeout_s or (self._write_timeout_s if endpoint.is_write else self._read_timeout_s),
+            connect_timeout_s=connect_timeout_s,
+            size_max=size_max,
+            urgent=urgent,
+        )
+        try:
+            return decode(answer, shape, endpoint_id)
+        except WireError as error:
+            failure: RequestError = (
+                OutcomeUnknown(f"{error}; it may have taken effect", status=200, text=str(error))
+                if endpoint.is_write
+                else TryAgain(str(error), status=200, text=str(error))
+            )
+        raise failure
+
+    # -- public market data ---------------------------------------------------------------------------------------
+
+    async def trading_pairs(self) -> tuple[PairRow, ...]:
+        """The rules of every pair, as rows of the wire."""
+        return (await self._call("trading_pairs", PairsReply)).data or ()
+
+    async def pairs(self, *, amount_step: Literal["base", "amount"] = "base") -> dict[str, Pair]:
+        """The rules of every pair as `Pair` objects by lowercase name."""
+        rows = [msgspec.to_builtins(row) for row in await self.trading_pairs()]
+        try:
+            return pairs_from_wire(rows, amount_step=amount_step)
+        except (ValueError, KeyError, ArithmeticError) as error:
+            raise TryAgain(f"trading_pairs: {error}", status=200) from None
+
+    async def currencies(self) -> tuple[CurrencyRow, ...]:
+        """Withdrawal limits and fees, one row a currency and protocol."""
+        return (await self._call("currencies", CurrenciesReply)).data or ()
+
+    async def limitations_and_fees(self) -> LimitationsReply:
+        """The fee table and the limits of transfers."""
+        return await self._call("limitations_and_fees", LimitationsReply)
+
+    async def tickers(self) -> tuple[TickerRow, ...]:
+        """24-hour figures of every pair."""
+        return (await self._call("tickers", TickersReply)).rows
+
+    async def ticker(self, pair: str) -> TickerRow:
+        """24-hour figures of one pair."""
+        rows = (await self._call("ticker", TickersReply, pair=pair)).rows
+        if len(rows) != 1:
+            raise TryAgain(f"ticker: {len(rows)} rows for {pair}", status=200)
+        return rows[0]
+
+    async def order_book(self, pair: str, limit: int = 5, scale: int | None = None) -> OrderBookReply:
+        """The best levels; ``limit`` is 1, 5, 10, 20, 30 or 50. ``scale`` n merges prices to n fewer decimals."""
+        if limit not in BOOK_LIMITS:
+            raise Refused(f"order_book: limit {limit} is not one of {', '.join(map(str, BOOK_LIMITS))}")
+        return await self._call("order_book", OrderBookReply, query={"limit": limit, "scale": scale}, pair=pair)
+
+    async def trades(self, pair: str) -> tuple[TradeRow, ...]:
+        """Recent public trades, newest first, stamped in whole seconds."""
+        return (await self._call("trades", TradesReply, pair=pair)).data or ()
+
+    async def candles_once(self, pair: str, resolution: str, start: Nanos, end: Nanos) -> tuple[CandleRow, ...]:
+        """One request for the candles whose bucket starts in ``start`` <= time < ``end``, as the exchange sends them.
+
+        They may be unsorted, have holes where nothing was traded, and end with the running one.
+        """
+        query = {"resolution": check_resolution(resolution), "from": -(-start // NS_PER_S), "to": (end - 1) // NS_PER_S}
+        reply = await self._call(
+            "trading_history", CandlesReply, query=query, size_max=_CANDLES_SIZE_MAX, timeout_s=30.0, pair=pair
+        )
+        return reply.data or ()
+
+    async def candles(
+        self, pair: str, resolution: str, start: Nanos, end: Nanos, *, fill_gaps: bool = False, running: bool = False
+    ) -> tuple[CandleRow, ...]:
+        """Candles whose bucket starts in ``start`` <= time < ``end``, sorted, each once; in as many requests as needed.
+
+        Buckets without trades are missing unless ``fill_gaps``, which repeats the last close with volume 0 from the
+        first candle found to the end. The candle still running is left out unless ``running``.
+        """
+        check_resolution(resolution)
+        rows: list[CandleRow] = []
+        for lower, upper in candle_ranges(resolution, start, min(end, self.clock.now())):
+            rows += await self.candles_once(pair, resolution, lower, upper)
+        try:
+            return stitch_candles(
+                rows, resolution, start, end, now=self.clock.now(), fill_gaps=fill_gaps, running=running
+            )
+        except WireError as error:
+            raise TryAgain(f"trading_history: {error}", status=200) from None
+
+    async def otc_price(self, currency: str) -> OtcPriceReply:
+        """What the exchange's own desk buys and sells a currency at."""
+        return await self._call("otc_price", OtcPriceReply, currency=currency)
+
+    # -- the account ----------------------------------------------------------------------------------------------
+
+    async def balances(self) -> tuple[BalanceRow, ...]:
+        """Every currency's total and available amount, those with nothing included."""
+        return (await self._call("balance", BalancesReply)).data or ()
+
+    async def create_order(
+        self,
+        pair: str,
+        action: Literal["BUY", "SELL"],
+        type: Literal["LIMIT", "MARKET", "STOP_LIMIT"],
+        *,
+        amount: str | Decimal | None = None,
+        price: str | Decimal | None = None,
+        stop_price: str | Decimal | None = None,
+        condition: Literal[">=", "<="] | None = None,
+        post_only: bool = False,
+        client_id: int | None = None,
+        percentage: int | None = None,
+    ) -> CreateReply:
+        """Create an order. ``amount`` is in base currency; **a market buy gives the quote amount to spend**.
+
+        After OutcomeUnknown look for the order (`orders` with ``client_id``) before anything else: the exchange does
+        not notice that a client id repeats.
+        """
+        body = CreateBody(
+            action=action,
+            type=type,
+            price=_number(price),
+            amount=_number(amount),
+            timestamp=self.clock.now() // NS_PER_MS,
+            stop_price=_number(stop_price),
+            condition=condition,
+            time_in_force="POST_ONLY" if post_only else None,
+            client_id=client_id,
+            percentage=percentage,
+        )
+        return await self.post_order(pair, body)
+
+    async def post_order(
+        self, pair: str, body: CreateBody, *, urgent: bool = False, connect_timeout_s: float = 5.0
+    ) -> CreateReply:
+        """Create an order from its body as the wire has it."""
+        reply = await self._call(
+            "create_order",
+            CreateReply,
+            body=encode(body),
+            urgent=urgent,
+            connect_timeout_s=connect_timeout_s,
+            pair=pair,
+        )
+        if reply.order_id in ("", 0, "0"):
+            raise OutcomeUnknown("create_order: 200 without an order id; it may have taken effect", status=200)
+        return reply
+
+    async def post_batch(
+        self, bodies: Iterable[CreateBody], *, connect_timeout_s: float = 5.0
+    ) -> tuple[CreateReply, ...]:
+        """Create 1 to 10 LIMIT or MARKET orders, each body with its ``pair``; replies in the order of the request.
+
+        What happens when one of them is refused is not documented: after any failure look for all of them.
+        """
+        items = tuple(bodies)
+        if not 1 <= len(items) <= BATCH_MAX:
+            raise Refused(f"create_batch: {len(items)} orders; 1 to {BATCH_MAX} go into one request")
+        if any(not item.pair for item in items):
+            raise Refused("create_batch: every order needs its pair")
+        reply = await self._call(
+            "create_batch", CreateBatchReply, body=encode(items), connect_timeout_s=connect_timeout_s
+        )
+        if len(reply.data or ()) != len(items):
+            raise OutcomeUnknown(
+                f"create_batch: {len(reply.data or ())} replies to {len(items)} orders; some may have taken effect",
+                status=200,
+            )
+        return reply.data or ()
+
+    async def cancel_order(self, pair: str, order_id: str, *, urgent: bool = True) -> CancelReply:
+        """Cancel one order. Success means the cancelling was accepted; read the order to know its end."""
+        return await self._call("cancel_order", CancelReply, urgent=urgent, pair=pair, orderId=order_id)
+
+    async def cancel_orders(
+        self, orders: Iterable[tuple[str, str]], *, urgent: bool = True
+    ) -> tuple[tuple[str, str], ...]:
+        """Cancel orders given as (pair, order id) in one request; returns those really cancelled."""
+        body = encode_cancel_batch(list(orders))
+        return (await self._call("cancel_batch", CancelManyReply, body=body, urgent=urgent)).orders
+
+    async def cancel_all(self, pair: str | None = None, *, urgent: bool = True) -> tuple[tuple[str, str], ...]:
+        """Cancel **every** order of the account or of one pair, whoever placed it; returns (pair, order id) of each."""
+        if pair is None:
+            return (await self._call("cancel_all", CancelManyReply, urgent=urgent)).orders
+        return (await self._call("cancel_all_pair", CancelManyReply, urgent=urgent, pair=pair)).orders
+
+    async def order(self, pair: str, order_id: str) -> OrderRow:
+        """One order of the last 90 days. Raises Refused when there is none: 404, 422 and a blank reply alike."""
+        raw = await self._call("get_order", msgspec.Raw, pair=pair, orderId=order_id)
+        try:
+            if decode(bytes(raw), BlankOrder, "get_order").is_blank:
+                raise Refused(f"get_order: {pair} has no order {order_id}", status=200, text="no such order")
+            return decode(bytes(raw), OrderRow, "get_order")
+        except WireError as error:
+            raise TryAgain(str(error), status=200) from None
+
+    async def open_orders(self, pair: str | None = None) -> tuple[OrderRow, ...]:
+        """Orders open or waiting for their trigger. Stamps are in seconds or milliseconds (`wire.codec.to_ms`)."""
+        reply = await self._call("open_orders", OrdersReply, query={"pair": pair}, size_max=_LIST_SIZE_MAX)
+        return reply.data or ()
+
+    async def orders(
+        self,
+        pair: str,
+        *,
+        start: Nanos | None = None,
+        end: Nanos | None = None,
+        status_kind: Literal["OPEN", "DONE", "ALL"] = "ALL",
+        status: int | None = None,
+        client_id: int | None = None,
+        order_id: str | None = None,
+        limit: int = 100,
+        ignore_time_limit: bool = False,
+    ) -> tuple[OrderRow, ...]:
+        """One request for orders created in ``start`` <= time < ``end`` (default: the last 90 days), newest first.
+
+        ``limit`` is 1 to 1000. ``DONE`` leaves out cancelled orders (statuses 4 and 6).
+        """
+        query: dict[str, object] = {
+            "startTimestamp": _ms_up(start),
+            "endTimestamp": _last_ms(end),
+            "statusKind": status_kind,
+            "status": status,
+            "orderId": order_id,
+            "limit": limit,
+            "clientId": client_id,
+            "ignoreTimeLimitEnable": True if ignore_time_limit else None,
+        }
+        return (await self._call("all_orders", OrdersReply, query=query, size_max=_LIST_SIZE_MAX, pair=pair)).data or ()
+
+    async def all_orders(self, pair: str, start: Nanos, end: Nanos) -> tuple[OrderRow, ...]:
+        """Every order created in ``start`` <= time < ``end``, oldest window first, in as many requests as needed."""
+
+        async def fetch(lower: Nanos, upper: Nanos) -> tuple[OrderRow, ...]:
+            return await self.orders(pair, start=lower, end=upper, limit=1000)
+
+        return await self._windows(fetch, start, end, 1000, lambda row: row.order_id)
+
+    async def own_trades(
+        self,
+        pair: str,
+        *,
+        start: Nanos | None = None,
+        end: Nanos | None = None,
+        order_id: str | None = None,
+        trade_id: str | None = None,
+        limit: int = 100,
+    ) -> tuple[OwnTradeRow, ...]:
+        """One request for the account's executions in ``start`` <= time < ``end`` (default: the last 90 days).
+
+        ``fee_symbol`` is wrong on sells, whose fee is in quote currency.
+        """
+        query: dict[str, object] = {
+            "startTimestamp": _ms_up(start),
+            "endTimestamp": _last_ms(end),
+            "orderId": order_id,
+            "tradeId": trade_id,
+            "limit": limit,
+        }
+        reply = await self._call("my_trades", OwnTradesReply, query=query, size_max=_LIST_SIZE_MAX, pair=pair)
+        return reply.data or ()
+
+    async def all_own_trades(self, pair: str, start: Nanos, end: Nanos) -> tuple[OwnTradeRow, ...]:
+        """Every execution in ``start`` <= time < ``end``, oldest window first, in as many requests as needed."""
+
+        async def fetch(lower: Nanos, upper: Nanos) -> tuple[OwnTradeRow, ...]:
+            return await self.own_trades(pair, start=lower, end=upper, limit=1000)
+
+        # a trade with oneself is two rows under one id
+        return await self._windows(fetch, start, end, 1000, lambda row: (row.trade_id, row.order_id, row.action))
+
+    async def _windows(
+        self,
+        fetch: Callable[[Nanos, Nanos], Awaitable[tuple[T, ...]]],
+        start: Nanos,
+        end: Nanos,
+        limit: int,
+        key: Callable[[T], object],
+    ) -> tuple[T, ...]:
+        return await collect_windows(fetch, start, end, limit=limit, key=key)
+
+    # -- wallet ---------------------------------------------------------------------------------------------------
+
+    async def deposits(
+        self,
+        currency: str,
+        *,
+        start: Nanos | None = None,
+        end: Nanos | None = None,
+        limit: int = 20,
+        id: str | None = None,
+        statuses: Iterable[str] = (),
+        txid: str | None = None,
+    ) -> tuple[TransferRow, ...]:
+        """Deposits of a currency in a window of at most 90 days; ``limit`` is 1 to 100."""
+        query = _transfer_query(start, end, limit, id, statuses, txid)
+        return (await self._call("deposit_history", TransfersReply, query=query, currency=currency)).data or ()
+
+    async def withdrawals(
+        self,
+        currency: str,
+        *,
+        start: Nanos | None = None,
+        end: Nanos | None = None,
+        limit: int = 20,
+        id: str | None = None,
+        statuses: Iterable[str] = (),
+        txid: str | None = None,
+    ) -> tuple[TransferRow, ...]:
+        """Withdrawals of a currency in a window of at most 90 days; ``limit`` is 1 to 100."""
+        query = _transfer_query(start, end, limit, id, statuses, txid)
+        return (await self._call("withdraw_history", TransfersReply, query=query, currency=currency)).data or ()
+
+    async def withdrawal(self, currency: str, *, serial: str | None = None, id: str | None = None) -> TransferRow:
+        """One withdrawal, by its serial or by its id. Raises Refused when there is none."""
+        if (serial is None) == (id is None):
+            raise Refused("withdrawal: give either serial or id")
+        if serial is not None:
+            reply = await self._call("withdraw_by_serial", TransferReply, currency=currency, serial=serial)
+        else:
+            reply = await self._call("withdraw_by_id", TransferReply, currency=currency, id=id or "")
+        if reply.data is None:
+            raise Refused(f"withdrawal: {currency} has none of that number", status=200)
+        return reply.data
+
+    async def withdraw(self, currency: str, body: WithdrawBody) -> WithdrawalRow:
+        """Ask for a withdrawal. Only in a client made with ``allow_withdrawals=True``; no part of botkit makes one."""
+        if not self._allow_withdrawals:
+            raise Refused("this client may not withdraw; it was not made with allow_withdrawals=True")
+        return (await self._call("create_withdraw", WithdrawalReply, body=encode(body), currency=currency)).data
+
+    # -- streams --------------------------------------------------------------------------------------------------
+
+    def stream(
+        self,
+        stream_id: str,
+        pairs: Mapping[str, int | None] | None = None,
+        *,
+        trade_key: TradeKey = plain_trade_key,
+        resynchronise: bool = True,
+    ) -> Stream:
+        """A stream to use with ``async with`` and ``async for``; it reconnects by itself (see `stream.Stream`).
+
+        ``stream_id``: order_book, ticker, trades (give ``pairs``: pair -> depth of the book or None), active_orders,
+        order_history, account_balance, user_trades (these need an account; for user_trades ``pairs`` says which to
+        read after a break). With ``resynchronise`` what a stream does not repeat is read over REST after a break.
+        """
+        return Stream(
+            stream_id,
+            pairs,
+            ws_url=self._ws_url,
+            credentials=self._transport.credentials,
+            clock=self.clock,
+            random=self._random,
+            times=self._stream_times,
+            trade_key=trade_key,
+            resynchronise=self._resynchronise if resynchronise else None,
+        )
+
+    async def _resynchronise(self, stream_id: str, pairs: tuple[str, ...], since: Nanos) -> tuple[Snapshot, ...]:
+        """What a stream of this kind missed since the time of its last frame. Public streams repeat themselves."""
+        if stream_id == "active_orders":
+            return (Snapshot(stream_id, None, await self.open_orders()),)
+        if stream_id == "account_balance":
+            return (Snapshot(stream_id, None, await self.balances()),)
+        if stream_id == "user_trades":
+            # from a minute before: the last frame's trade may be stamped earlier than the frame, and clocks differ
+            start, end = since - NS_PER_MINUTE, self.clock.now() + NS_PER_MINUTE
+            return tuple([Snapshot(stream_id, pair, await self.all_own_trades(pair, start, end)) for pair in pairs])
+        return ()
+
+
+def _text(value: object) -> str:
+    # the documentation says bool; lowercase is JSON's spelling of it
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _number(value: str | Decimal | None) -> str | None:
+    return format(value, "f") if isinstance(value, Decimal) else value
+
+
+def _ms_up(time: Nanos | None) -> int | None:
+    return None if time is None else -(-time // NS_PER_MS)
+
+
+def _last_ms(end: Nanos | None) -> int | None:
+    """The last whole millisecond before ``end``, since the exchange's range includes its end."""
+    return None if end is None else (end - 1) // NS_PER_MS
+
+
+def _transfer_query(
+    start: Nanos | None, end: Nanos | None, limit: int, id: str | None, statuses: Iterable[str], txid: str | None
+) -> dict[str, object]:
+    return {
+        "startTimestamp": _ms_up(start),
+        "endTimestamp": _last_ms(end),
+        "limit": limit,
+        "id": id,
+        "statuses": ",".join(statuses) or None,
+        "txID": txid,
+    }

@@ -1,0 +1,304 @@
+"""One WebSocket stream that stays connected: an async iterator of what arrived and of what became of the connection.
+
+Two keepalive regimes exist: the documented one (a ping every 20 s, cut after 5 s without pong) and the observed one (a
+ping every second, cut after 60 s). Every ping is answered at once; a link without any frame, pings included, for 30 s
+is taken for dead. The URL is the subscription; nothing is ever sent but pongs.
+
+After a break the stream reconnects with a jittered, capped backoff and a freshly signed upgrade. The first frames of
+most streams are snapshots; what a stream does not repeat is read over REST before anything newer is handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from random import Random
+from types import TracebackType
+from typing import TypeAlias
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from botkit.errors import RequestError
+from botkit.exchange.bitopro.sign import Credentials, nonce_headers
+from botkit.exchange.bitopro.trade_lists import TradeListAligner
+from botkit.exchange.bitopro.transport import once_only_session
+from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.codec import WireError
+from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, STREAMS
+from botkit.exchange.bitopro.wire.frames import Frame, TradeFrame, UnknownFrame, decode_frame
+from botkit.exchange.bitopro.wire.market import TradeRow
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos
+from botkit.model.events import ConnectionState
+
+#: what two sightings of one trade have in common; the exchange's trades have no id
+TradeKey: TypeAlias = Callable[[str, TradeRow], Hashable]
+
+
+class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """How patient a stream is. ``healthy_after_s``: a connection that lasted so long forgets earlier failures."""
+
+    dead_after_s: float = 30.0
+    connect_timeout_s: float = 10.0
+    backoff_first_s: float = 0.5
+    backoff_max_s: float = 30.0
+    healthy_after_s: float = 10.0
+    frame_size_max: int = 4 * 2**20
+
+    def backoff_s(self, failures: int, random: Random) -> float:
+        """How long to wait after so many failures in a row: doubling up to a cap, and half of it left to chance.
+
+        Chance keeps many clients from coming back together after the exchange restarts.
+        """
+        whole = min(self.backoff_max_s, self.backoff_first_s * 2.0 ** min(failures - 1, 30))
+        return whole * (0.5 + 0.5 * random.random())
+
+
+class StreamChange(msgspec.Struct, frozen=True):
+    """The connection was made, lost, or brought up to date again."""
+
+    state: ConnectionState
+    detail: str = ""
+
+
+class NewTrades(msgspec.Struct, frozen=True):
+    """A TRADE frame and what in it is ``new``, oldest first. ``gap``: trades before these may be missing.
+
+    The first list after the start is history: nothing of it is new.
+    """
+
+    frame: TradeFrame
+    new: tuple[TradeRow, ...]
+    gap: bool
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What was read over REST after a break: orders, balances, or the trades of one pair."""
+
+    stream_id: str
+    pair: str | None
+    rows: tuple[OrderRow, ...] | tuple[BalanceRow, ...] | tuple[OwnTradeRow, ...]
+
+
+StreamItem: TypeAlias = Frame | UnknownFrame | NewTrades | Snapshot | StreamChange
+
+
+class Received(msgspec.Struct, frozen=True):
+    """Something that came from a stream. ``is_first``: the first frame of its event since the connection was made."""
+
+    at: Nanos
+    item: StreamItem
+    is_first: bool = False
+
+
+Resynchronise: TypeAlias = Callable[[str, tuple[str, ...], Nanos], Awaitable[tuple[Snapshot, ...]]]
+
+
+def plain_trade_key(_pair: str, row: TradeRow) -> Hashable:
+    """A trade without the zeros that one place pads and another does not."""
+    return row.timestamp, _bare(row.price), _bare(row.amount), row.is_buyer
+
+
+def _bare(number: str) -> str:
+    return number.rstrip("0").rstrip(".") if "." in number else number
+
+
+class _LostError(Exception):
+    """The connection is of no further use; the message says why."""
+
+
+class Stream:
+    """One connection to one stream, for one or many pairs. Use it with ``async with`` and iterate with ``async for``.
+
+    It ends only when closed. Read it without long pauses: pings are answered while it is being read.
+    """
+
+    def __init__(
+        self,
+        stream_id: str,
+        pairs: Mapping[str, int | None] | None = None,
+        *,
+        ws_url: str,
+        credentials: Credentials | None,
+        clock: Clock,
+        random: Random,
+        times: StreamTimes | None = None,
+        trade_key: TradeKey = plain_trade_key,
+        resynchronise: Resynchronise | None = None,
+    ) -> None:
+        self._spec = STREAMS[stream_id]
+        self._pairs = {pair.lower(): depth for pair, depth in (pairs or {}).items()}
+        if self._spec.private and credentials is None:
+            raise ValueError(f"the stream {stream_id} needs an account; give email, key and secret")
+        if not self._spec.private and not self._pairs:
+            raise ValueError(f"the stream {stream_id} needs at least one pair")
+        if any(depth is not None and depth not in BOOK_LIMITS for depth in self._pairs.values()):
+            # the exchange would serve five levels without a word
+            raise ValueError(f"a book's depth is one of {', '.join(map(str, BOOK_LIMITS))}")
+        self.url = ws_url + self._spec.path + self._suffix()
+        self._credentials = credentials
+        self._clock = clock
+        self._random = random
+        self._times = times or StreamTimes()
+        self._trade_key = trade_key
+        self._resynchronise = resynchronise
+        self._aligners: dict[str, TradeListAligner[TradeRow]] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._pending: deque[Received] = deque()
+        self._seen_events: set[str] = set()
+        self._failures = 0
+        self._connected_at: Nanos = 0
+        self._last_frame: Nanos = 0
+        self._was_connected = False
+        self._closed = False
+
+    def _suffix(self) -> str:
+        if self._spec.private:
+            return ""
+        # in the path and not in ?pairs=, where the exchange drops a pair it does not know without a word
+        names = [p.upper() + (f":{depth}" if depth is not None else "") for p, depth in self._pairs.items()]
+        return "/" + ",".join(names)
+
+    # -- iterating ------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Stream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> Received:
+        while not self._closed:
+            if self._pending:
+                return self._pending.popleft()
+            try:
+                if self._socket is None:
+                    await self._connect()
+                else:
+                    received = await self._receive(self._socket)
+                    if received is not None:
+                        return received
+            except _LostError as lost:
+                detail = str(lost)
+                await self._drop()
+                return Received(self._clock.now(), StreamChange(ConnectionState.LOST, detail))
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Close the connection; an iteration that waits ends."""
+        self._closed = True
+        await self._drop()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    # -- connecting -----------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        if self._failures:
+            await asyncio.sleep(self._times.backoff_s(self._failures, self._random))
+        if self._session is None:
+            self._session = once_only_session(0)
+        self._failures += 1
+        headers = {}
+        if self._spec.private:
+            assert self._credentials is not None
+            headers = nonce_headers(self._credentials, self._clock.now() // NS_PER_MS)
+        reason = ""
+        try:
+            async with asyncio.timeout(self._times.connect_timeout_s):
+                self._socket = await self._session.ws_connect(
+                    URL(self.url, encoded=True),
+                    headers=headers,
+                    autoping=False,  # pings count as signs of life, so they must be seen here
+                    max_msg_size=self._times.frame_size_max,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            # the exchange answers 200 with an empty body to a path or pair that it does not know
+            reason = f"the exchange answered {error.status} and not 101" + (
+                "; is every pair spelt as the exchange spells it?" if error.status == 200 else ""
+            )
+        except TimeoutError:
+            reason = f"no connection within {self._times.connect_timeout_s:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+        if reason:
+            # outside of the handlers: aiohttp's error holds the signed headers, and would hang on as the context
+            raise _LostError(reason)
+        now = self._connected_at = self._clock.now()
+        self._seen_events.clear()
+        self._pending.append(Received(now, StreamChange(ConnectionState.CONNECTED)))
+        if self._was_connected and self._resynchronise is not None:
+            await self._catch_up(self._resynchronise)
+        self._was_connected = True
+
+    async def _catch_up(self, resynchronise: Resynchronise) -> None:
+        """Read over REST what was missed. Where that fails the connection is given up, and both are tried again."""
+        try:
+            snapshots = await resynchronise(self._spec.id, tuple(self._pairs), self._last_frame)
+        except RequestError as error:
+            self._pending.pop()  # its CONNECTED: nobody has seen it yet
+            raise _LostError(f"could not read what was missed: {error}") from None
+        now = self._clock.now()
+        self._pending.extend(Received(now, snapshot) for snapshot in snapshots)
+        self._pending.append(Received(now, StreamChange(ConnectionState.RESYNCHRONISED)))
+
+    async def _drop(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            await socket.close()
+
+    # -- receiving ------------------------------------------------------------------------------------------------
+
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> Received | None:
+        try:
+            message = await socket.receive(timeout=self._times.dead_after_s)
+        except TimeoutError:
+            raise _LostError(f"nothing was received for {self._times.dead_after_s:g} s") from None
+        now = self._clock.now()
+        if self._failures and now - self._connected_at >= self._times.healthy_after_s * NS_PER_S:
+            self._failures = 0
+        if message.type is aiohttp.WSMsgType.TEXT or message.type is aiohttp.WSMsgType.BINARY:
+            return self._frame(message.data, now)
+        if message.type is aiohttp.WSMsgType.PING:
+            try:
+                await socket.pong(message.data)
+            except (ConnectionError, aiohttp.ClientError) as error:
+                raise _LostError(f"a ping could not be answered: {type(error).__name__}") from None
+            return None
+        if message.type is aiohttp.WSMsgType.PONG:
+            return None
+        raise _LostError(f"the connection was closed, code {socket.close_code}")
+
+    def _frame(self, data: str | bytes, now: Nanos) -> Received:
+        try:
+            frame = decode_frame(data)
+            aligned = self._aligned(frame) if isinstance(frame, TradeFrame) else None
+        except WireError as error:
+            # a frame that cannot be read is data lost: a new connection begins with a snapshot
+            raise _LostError(str(error)) from None
+        self._last_frame = now
+        event = type(frame).__name__
+        first = event not in self._seen_events
+        self._seen_events.add(event)
+        return Received(now, frame if aligned is None else aligned, first)
+
+    def _aligned(self, frame: TradeFrame) -> NewTrades:
+        pair = frame.pair.lower()
+        if pair not in self._pairs:
+            raise WireError(f"trades of {pair[:40]!r}, which was not asked for")  # and would grow without bound
+        aligner = self._aligners.get(pair)
+        if aligner is None:
+            key = self._trade_key
+            aligner = self._aligners[pair] = TradeListAligner(lambda row: key(pair, row))
+        new, gap = aligner.feed(frame.data or ())
+        return NewTrades(frame, new, gap)

@@ -1,0 +1,247 @@
+"""Rows of the wire into the model's events, and the model's orders into bodies of the wire. No I/O.
+
+Numbers become integers of the pair's ticks, lots and units here; whatever does not fit is a `WireError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.bodies import CreateBody
+from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
+from botkit.exchange.bitopro.wire.frames import TickerFrame, UserTradeRow
+from botkit.exchange.bitopro.wire.market import CandleRow, LevelRow, TradeRow
+from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.events import BalanceReport, Candle, OrderBook, OrderReport, Ticker, Trade, TradeReport
+from botkit.model.money import UNIT_DECIMALS, format_units
+from botkit.model.orders import STATUS_STATES, Condition, OrderType, Side
+from botkit.model.pairs import Pair
+from botkit.model.requests import NewOrder
+
+_TYPES = {
+    "LIMIT": OrderType.LIMIT,
+    "MARKET": OrderType.MARKET,
+    "STOP_LIMIT": OrderType.STOP_LIMIT,
+    # the two legs of orders that only the website makes
+    "SP_OCO_STOPLIMIT": OrderType.STOP_LIMIT,
+    "SL_OCO_STOPLIMIT": OrderType.STOP_LIMIT,
+}
+_CONDITIONS = {condition.value: condition for condition in Condition}
+
+#: the highest fee rate is 0.0045 times two; a USER_TRADE fee a thousand times above it is scaled by 10^8 (Q10)
+_FEE_RATE_MAX_E4 = 45
+_FEE_SCALE = 10**8
+
+
+def trade(row: TradeRow, pair: Pair) -> Trade:
+    """A public trade."""
+    rules = pair.rules
+    ticks, lots = scaled(row.price, rules.price_decimals, "price"), scaled(row.amount, rules.amount_decimals, "amount")
+    if ticks <= 0 or lots <= 0:
+        raise WireError(f"a trade of {row.amount} at {row.price}")
+    side = Side.BUY if row.is_buyer else Side.SELL
+    return Trade(pair, to_ns(row.timestamp), rules.price(ticks), rules.amount(lots), side)
+
+
+def rounded_trade_key(row: TradeRow, pair: Pair) -> tuple[int, int, int, bool]:
+    """What two sightings of a trade have in common, whether its amount was rounded to amountPrecision or not."""
+    rules = pair.rules
+    coarse = 10 ** max(0, rules.amount_decimals - rules.display_decimals)
+    lots = scaled(row.amount, rules.amount_decimals, "amount")
+    ticks = scaled(row.price, rules.price_decimals, "price")
+    return row.timestamp, ticks, (lots + coarse // 2) // coarse, row.is_buyer
+
+
+def order_book(
+    bids: Iterable[LevelRow] | None, asks: Iterable[LevelRow] | None, pair: Pair, time: Nanos, depth: int = 50
+) -> OrderBook:
+    """A whole book of at most ``depth`` levels a side; levels of nothing are left out."""
+    return OrderBook(pair, time, _levels(bids, pair, depth, -1), _levels(asks, pair, depth, 1))
+
+
+def _levels(rows: Iterable[LevelRow] | None, pair: Pair, depth: int, sign: int) -> tuple[tuple[int, int], ...]:
+    rules, levels, before = pair.rules, [], 0
+    for row in rows or ():
+        ticks = scaled(row.price, rules.price_decimals, "level price")
+        lots = scaled(row.amount, rules.amount_decimals, "level amount")
+        if ticks <= 0 or lots < 0:
+            raise WireError(f"a level of {row.amount} at {row.price}")
+        if before and (ticks - before) * sign <= 0:
+            raise WireError(f"levels out of order at {row.price}")
+        before = ticks
+        if lots:
+            levels.append((ticks, lots))
+    return tuple(levels[:depth])
+
+
+def ticker(frame: TickerFrame, pair: Pair) -> Ticker:
+    """24-hour figures of a stream; its high and low repeat the last price there, which is the exchange's own fault."""
+    return Ticker(
+        pair,
+        to_ns(frame.timestamp),
+        _float(frame.last_price, "lastPrice"),
+        _float(frame.high_24hr or frame.last_price, "high24hr"),
+        _float(frame.low_24hr or frame.last_price, "low24hr"),
+        _float(frame.volume_24hr or "0", "volume24hr"),
+        _float(frame.price_change_24hr or "0", "priceChange24hr"),
+        bool(frame.is_buyer),
+    )
+
+
+def _float(text: str, what: str) -> float:
+    scaled(text, 18, what, floor=True)  # Python's float would also take "nan", "1_0" and "inf"
+    return float(text)
+
+
+def candle(row: CandleRow, pair: Pair, resolution: str) -> Candle:
+    """A candle; prices lie on the pair's grid and high and low enclose the others, or it is refused."""
+    rules = pair.rules
+    names = ("open", "high", "low", "close")
+    open_, high, low, close = (scaled(getattr(row, name), rules.price_decimals, name) for name in names)
+    lots = scaled(row.volume, rules.amount_decimals, "volume", floor=True)
+    if not 0 < low <= min(open_, close) <= max(open_, close) <= high or lots < 0:
+        raise WireError(f"a candle of {row.open} {row.high} {row.low} {row.close}, volume {row.volume}")
+    return Candle(
+        pair,
+        resolution,
+        to_ns(row.timestamp),
+        open=rules.price(open_),
+        high=rules.price(high),
+        low=rules.price(low),
+        close=rules.price(close),
+        volume=rules.amount(lots),
+    )
+
+
+def side_of(action: str) -> Side:
+    """BUY, SELL, bid or ask, in any case."""
+    upper = action.upper()
+    if upper in ("BUY", "BID"):
+        return Side.BUY
+    if upper in ("SELL", "ASK"):
+        return Side.SELL
+    raise WireError(f"{action[:40]!r} is no side of an order")
+
+
+def order_report(row: OrderRow, pair: Pair) -> OrderReport:
+    """An order as the exchange shows it. Raises WireError for a status or type that nobody documented."""
+    rules = pair.rules
+    kind = _TYPES.get(row.type.upper())
+    if kind is None or row.status not in STATUS_STATES:
+        raise WireError(f"order {row.order_id} has the unknown type {row.type!r} or status {row.status}")
+    if not row.order_id:
+        raise WireError("an order without an id")
+    is_market = kind is OrderType.MARKET
+    original = 0
+    if not (is_market and side_of(row.action) is Side.BUY and row.status in (-1, 0, 1)):
+        # of a market buy not yet final it may be a quote amount of any precision: nobody says (Q12)
+        original = scaled(row.original_amount, rules.amount_decimals, "originalAmount", floor=is_market)
+    return OrderReport(
+        pair=pair,
+        order_id=row.order_id,
+        client_id=row.client,
+        side=side_of(row.action),
+        type=kind,
+        status=row.status,
+        price_ticks=0 if is_market else scaled(row.price, rules.price_decimals, "price"),
+        original_lots=original,
+        executed_lots=scaled(row.executed_amount, rules.amount_decimals, "executedAmount"),
+        executed_units=scaled(row.total, UNIT_DECIMALS, "total", floor=True),
+        stop_ticks=scaled(row.stop_price, rules.price_decimals, "stopPrice") if row.stop_price else 0,
+        condition=_CONDITIONS.get(row.condition or ""),
+        post_only=row.time_in_force.upper() == "POST_ONLY",
+        created=to_ns(row.created_timestamp, "createdTimestamp"),
+        updated=to_ns(row.updated_timestamp, "updatedTimestamp"),
+    )
+
+
+def own_trade_report(row: OwnTradeRow, pair: Pair) -> TradeReport:
+    """An execution as the listing shows it."""
+    rules, side = pair.rules, side_of(row.action)
+    stamp = row.created_timestamp if row.created_timestamp is not None else row.timestamp
+    if stamp is None:
+        raise WireError(f"trade {row.trade_id} has no time")
+    return TradeReport(
+        pair=pair,
+        order_id=str(row.order_id),
+        trade_id=str(row.trade_id),
+        side=side,
+        price_ticks=scaled(row.price, rules.price_decimals, "price"),
+        lots=scaled(row.base_amount, rules.amount_decimals, "baseAmount"),
+        fee_units=scaled(row.fee, UNIT_DECIMALS, "fee", floor=True),
+        fee_currency=_fee_currency(row.fee_symbol, side, pair),
+        is_maker=not row.is_taker,
+        time=to_ns(stamp),
+    )
+
+
+def user_trade_report(row: UserTradeRow, pair: Pair) -> TradeReport:
+    """An execution as the stream shows it; a fee scaled by 10^8 is recognised by its size."""
+    rules, side = pair.rules, side_of(row.side)
+    ticks = scaled(row.price, rules.price_decimals, "price")
+    lots = scaled(row.volume, rules.amount_decimals, "volume")
+    fee_units = scaled(row.fee, UNIT_DECIMALS, "fee", floor=True)
+    currency = _fee_currency(row.fee_currency, side, pair)
+    paid_from = rules.base_units(lots) if side is Side.BUY else rules.value_units(ticks, lots)
+    # a fee paid in another coin has no amount to compare with, and is taken at its word
+    if currency in (pair.base, pair.quote) and fee_units * 10**4 > paid_from * _FEE_RATE_MAX_E4 * 1000 > 0:
+        fee_units //= _FEE_SCALE
+    return TradeReport(
+        pair=pair,
+        order_id=str(row.order_id),
+        trade_id=row.match_id,
+        side=side,
+        price_ticks=ticks,
+        lots=lots,
+        fee_units=fee_units,
+        fee_currency=currency,
+        is_maker=row.is_maker is True or str(row.is_maker).lower() == "true",
+        time=to_ns(row.transaction_timestamp),
+    )
+
+
+def _fee_currency(symbol: str, side: Side, pair: Pair) -> str:
+    """Buys pay in base and sells in quote, whatever the row says; only a third coin (BITO) is believed."""
+    named = symbol.lower()
+    if named == "bito" and named not in (pair.base, pair.quote):
+        return named
+    return pair.base if side is Side.BUY else pair.quote
+
+
+def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceReport:
+    """Balances by lowercase currency: (total, available) in units. ``stake`` is a figure apart (Q20)."""
+    return BalanceReport(
+        {
+            row.currency.lower(): (
+                scaled(row.amount, UNIT_DECIMALS, "amount", floor=True),
+                scaled(row.available, UNIT_DECIMALS, "available", floor=True),
+            )
+            for row in rows
+        },
+        snapshot=snapshot,
+    )
+
+
+def create_body(order: NewOrder, timestamp: Nanos, *, in_batch: bool) -> CreateBody:
+    """The body that creates an order. ``timestamp`` is t0, the time of the router's grant."""
+    rules = order.pair.rules
+    is_market = order.type is OrderType.MARKET
+    spends = is_market and order.side is Side.BUY
+    assert (order.spend_units > 0) == spends, order
+    assert (order.amount_lots > 0) != spends, order
+    assert (order.price_ticks > 0) != is_market, order
+    is_stop = order.type is OrderType.STOP_LIMIT
+    assert is_stop == (order.stop_ticks > 0 and order.condition is not None), order
+    return CreateBody(
+        pair=order.pair.upper() if in_batch else None,
+        action=order.side.name,
+        type=order.type.name,
+        price=None if is_market else rules.price_text(order.price_ticks),
+        amount=format_units(order.spend_units) if spends else rules.amount_text(order.amount_lots),
+        timestamp=timestamp // NS_PER_MS,
+        stop_price=rules.price_text(order.stop_ticks) if is_stop else None,
+        condition=order.condition.value if order.condition is not None and is_stop else None,
+        time_in_force="POST_ONLY" if order.post_only else None,
+        client_id=order.client_id or None,
+    )

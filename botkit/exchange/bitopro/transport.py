@@ -1,0 +1,242 @@
+"""One HTTP call to BitoPro: sent once, bounded in time and size, and failed by what happens next.
+
+What aiohttp does by default and must not do here: repeat GET, PUT and DELETE after a dropped keep-alive connection
+(a repeated cancel is counted twice), and follow redirects (to any host, with the ``X-BITOPRO-*`` headers).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from yarl import URL
+
+from botkit.errors import OutcomeUnknown, RateLimited, Refused, RequestError, TryAgain
+from botkit.exchange.bitopro.sign import Credentials, nonce_headers, signed_headers
+from botkit.exchange.bitopro.wire.endpoints import Endpoint
+from botkit.exchange.bitopro.wire.errors import error_text
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos, from_datetime
+from botkit.version import __version__
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_CONNECT_TIMEOUT_S = 5.0
+_READ_CHUNK = 64 * 1024
+
+
+class SystemClock:
+    """The machine's own time of day."""
+
+    def now(self) -> Nanos:
+        """Nanoseconds since the epoch, UTC."""
+        return time.time_ns()
+
+
+def check_url(url: str, schemes: tuple[str, str]) -> str:
+    """The address without trailing slashes. ``schemes`` is (encrypted, plain); plain is for this machine alone.
+
+    Raises ValueError that says what is wrong with it.
+    """
+    parsed = URL(url)
+    secure, plain = schemes
+    if parsed.scheme not in schemes or not parsed.host:
+        raise ValueError(f"{url!r} is not an address of an exchange; it should begin with {secure}://")
+    if parsed.scheme == plain and parsed.host not in _LOOPBACK:
+        raise ValueError(f"{url!r} is not encrypted; {plain}:// is for an emulator on this machine only")
+    if parsed.user or parsed.password or parsed.query_string or parsed.fragment:
+        raise ValueError("the address of an exchange has no user, query or fragment in it")
+    return url.rstrip("/")
+
+
+class NothingSent(TryAgain):
+    """There was no connection, so not one byte was written: it did not happen, and was not counted."""
+
+
+class _SentTwiceError(Exception):
+    """aiohttp was about to take a second connection for one call."""
+
+
+def once_only_session(connections_max: int) -> aiohttp.ClientSession:
+    """A session that sends every request exactly once, to where it was addressed.
+
+    Two bars against a repetition: the switch that aiohttp has for its own test client, and, since that switch is
+    private and may go, a trace that refuses a call its second connection. A redirect is refused in the same way, as
+    ``ws_connect`` has no parameter for it.
+    """
+    trace = aiohttp.TraceConfig()
+
+    async def on_connected(_session: Any, context: SimpleNamespace, _params: Any) -> None:
+        call = context.trace_request_ctx
+        if call is not None:
+            if call.connected:
+                raise _SentTwiceError
+            call.connected = True
+
+    async def on_redirect(_session: Any, _context: Any, _params: Any) -> None:
+        raise aiohttp.ClientError("the server redirects, which is not followed")
+
+    trace.on_connection_create_end.append(on_connected)
+    trace.on_connection_reuseconn.append(on_connected)
+    trace.on_request_redirect.append(on_redirect)
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections_max),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept": "application/json", "User-Agent": f"botkit/{__version__}"},
+        trust_env=False,
+        trace_configs=[trace],
+    )
+    if hasattr(session, "_retry_connection"):
+        session._retry_connection = False
+    return session
+
+
+class Transport:
+    """Signed and unsigned calls to one REST base. Urgent calls have connections of their own."""
+
+    def __init__(self, base_url: str, credentials: Credentials | None, clock: Clock) -> None:
+        self.base_url = check_url(base_url, ("https", "http"))
+        self.credentials = credentials
+        self.clock = clock
+        #: local time less the exchange's, from its Date header (1 s resolution); None before the first answer
+        self.clock_skew_ms: int | None = None
+        self._sessions: list[aiohttp.ClientSession] = []
+
+    def open(self) -> None:
+        """Make the sessions; needs a running event loop."""
+        assert not self._sessions, "opened twice"
+        self._sessions = [once_only_session(100), once_only_session(20)]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            await session.close()
+
+    async def call(
+        self,
+        endpoint: Endpoint,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: bytes | None = None,
+        timeout_s: float,
+        connect_timeout_s: float = _CONNECT_TIMEOUT_S,
+        size_max: int = 2 * 2**20,
+        urgent: bool = False,
+    ) -> bytes:
+        """Send one request once and return the body of its 2xx answer.
+
+        Raises NothingSent (no connection), TryAgain (a read that failed), RateLimited (429), Refused (another 4xx) or
+        OutcomeUnknown (a write that was or may have been sent and has no clear answer).
+        """
+        if not self._sessions:
+            raise RuntimeError("the client is not open; use `async with BitoProClient(...) as client:`")
+        what = f"{endpoint.method} {path}"
+        headers = self._headers(endpoint, body)
+        url = URL(self.base_url + path + ("?" + urlencode(query) if query else ""), encoded=True)
+        call = SimpleNamespace(connected=False)
+        started = self.clock.now()
+        try:
+            async with self._sessions[urgent].request(
+                endpoint.method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, connect_timeout_s)),
+                trace_request_ctx=call,
+            ) as response:
+                self._note_date(response.headers.get("Date"), started)
+                answer = await _read(response, size_max)
+                status = response.status
+        except (TimeoutError, aiohttp.ClientError, OSError, _SentTwiceError, ValueError) as error:
+            failure = _no_answer(what, endpoint, error, connected=call.connected, timeout_s=timeout_s)
+        else:
+            if answer is None:
+                failure = _unclear(what, endpoint, status, f"an answer of more than {size_max} bytes")
+            elif 200 <= status < 300:
+                return answer
+            else:
+                failure = self._failure(what, endpoint, status, answer)
+        # raised out here so that no aiohttp error, which holds the signed headers, hangs on as its context
+        raise failure
+
+    def _headers(self, endpoint: Endpoint, body: bytes | None) -> dict[str, str]:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if endpoint.private:
+            if self.credentials is None:
+                raise Refused(f"{endpoint.method} {endpoint.path} needs an account; give email, key and secret")
+            if body is None:
+                headers |= nonce_headers(self.credentials, self.clock.now() // NS_PER_MS)
+            else:
+                headers |= signed_headers(self.credentials, body)
+        return headers
+
+    def _note_date(self, date: str | None, started: Nanos) -> None:
+        try:
+            server = from_datetime(parsedate_to_datetime(date)) if date else None
+        except ValueError:
+            return
+        if server is not None:
+            middle = (started + self.clock.now()) // 2
+            # Date drops the fraction of its second: half a second is the best guess at it
+            self.clock_skew_ms = (middle - server - NS_PER_S // 2) // NS_PER_MS
+
+    def _failure(self, what: str, endpoint: Endpoint, status: int, body: bytes) -> RequestError:
+        text = error_text(body)
+        message = f"{what}: {status} {text}".rstrip()
+        if status == 429:
+            return RateLimited(message, status=status, text=text)
+        if status == 409 and self.clock_skew_ms is not None:
+            ahead = "ahead of" if self.clock_skew_ms > 0 else "behind"
+            message += (
+                f" (this machine's clock is about {abs(self.clock_skew_ms)} ms {ahead} the exchange's, to the second)"
+            )
+        if status == 408:
+            return _unclear(what, endpoint, status, text or "the exchange gave up waiting")
+        if 400 <= status < 500:
+            return Refused(message, status=status, text=text)
+        if 300 <= status < 400 and not endpoint.is_write:
+            return Refused(f"{what}: {status}, a redirect, which is not followed", status=status, text=text)
+        return _unclear(what, endpoint, status, text)
+
+
+async def _read(response: aiohttp.ClientResponse, size_max: int) -> bytes | None:
+    """The body, or None when it is larger than allowed; the total timeout bounds how slowly it may drip."""
+    chunks, size = [], 0
+    async for chunk in response.content.iter_chunked(_READ_CHUNK):
+        size += len(chunk)
+        if size > size_max:
+            response.close()
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _unclear(what: str, endpoint: Endpoint, status: int, text: str) -> RequestError:
+    message = f"{what}: {status} {text}".rstrip()
+    if endpoint.is_write:
+        return OutcomeUnknown(f"{message}; it may have taken effect", status=status, text=text)
+    return TryAgain(message, status=status, text=text)
+
+
+def _no_answer(
+    what: str, endpoint: Endpoint, error: BaseException, *, connected: bool, timeout_s: float
+) -> RequestError:
+    """The error for a call without an answer. Before there was a connection not one byte can have been written."""
+    if isinstance(error, asyncio.TimeoutError):
+        reason = f"no answer within {timeout_s:g} s" if connected else "no connection in time"
+    elif isinstance(error, _SentTwiceError):
+        reason = "the connection was dropped"
+    else:
+        # the class and the first line: some messages of aiohttp quote what was received
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'connection dropped'}"
+    if not connected:
+        return NothingSent(f"{what}: nothing was sent: {reason}", text=reason)
+    if endpoint.is_write:
+        return OutcomeUnknown(f"{what}: {reason}; it may have taken effect", text=reason)
+    return TryAgain(f"{what}: {reason}", text=reason)

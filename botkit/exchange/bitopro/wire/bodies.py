@@ -1,0 +1,92 @@
+"""Bodies of the requests that have one, and the payload of those that have none.
+
+The client encodes them and signs the very bytes it sends; the emulator decodes them. Decoding is as lenient as the
+exchange must be, given what real clients send: enums in any case, ``""`` and 0 for what is unused, unknown fields.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from botkit.exchange.bitopro.wire.codec import WireError, decode, encode
+
+BATCH_MAX = 10
+CLIENT_ID_MAX = 2**31 - 1
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
+    """Optional fields default to None and are left out when encoded."""
+
+
+class CreateBody(_Body, frozen=True, kw_only=True):
+    """POST /orders/{pair}, or one item of POST /orders/batch, which names its ``pair``.
+
+    ``amount`` is in base currency, except that a market buy gives the quote amount to spend. ``timestamp`` is in ms.
+    """
+
+    pair: str | None = None
+    action: str
+    type: str
+    price: str | None = None
+    amount: str | None = None
+    timestamp: int | None = None
+    stop_price: str | None = None
+    condition: str | None = None
+    time_in_force: str | None = None
+    client_id: int | None = None
+    percentage: int | None = None
+
+
+class WithdrawBody(_Body, frozen=True, kw_only=True):
+    """POST /wallet/withdraw/{currency}. ``address`` for coins, the two bank fields for TWD."""
+
+    protocol: str | None = None
+    address: str | None = None
+    amount: str
+    message: str | None = None
+    bank_account_serial: str | None = None
+    bank_serial: str | None = None
+
+
+class NoncePayload(_Body, frozen=True, kw_only=True):
+    """What GET, DELETE and the WebSocket upgrade sign in place of a body."""
+
+    identity: str | None = None
+    nonce: int
+
+
+def decode_create(body: bytes) -> CreateBody:
+    """The body of POST /orders/{pair}. Raises WireError."""
+    return decode(body, CreateBody, "create order")
+
+
+def decode_create_batch(body: bytes) -> tuple[CreateBody, ...]:
+    """The body of POST /orders/batch: a bare array of 1 to 10. Raises WireError."""
+    items = decode(body, tuple[CreateBody, ...], "create batch")
+    if not 1 <= len(items) <= BATCH_MAX:
+        raise WireError(f"create batch: {len(items)} orders; 1 to {BATCH_MAX} go into one request")
+    return items
+
+
+def encode_cancel_batch(orders: list[tuple[str, str]]) -> bytes:
+    """The body of PUT /orders for (pair, order id): ids by uppercase pair, in the order given."""
+    by_pair: dict[str, list[str]] = {}
+    for pair, order_id in orders:
+        by_pair.setdefault(pair.upper(), []).append(order_id)
+    return encode(by_pair)
+
+
+def decode_cancel_batch(body: bytes) -> tuple[tuple[str, str], ...]:
+    """(lowercase pair, order id) of each order in the body of PUT /orders. Raises WireError."""
+    by_pair = decode(body, dict[str, tuple[str | int, ...]], "cancel batch")
+    return tuple((pair.lower(), str(order_id)) for pair, ids in by_pair.items() for order_id in ids)
+
+
+def decode_withdraw(body: bytes) -> WithdrawBody:
+    """The body of POST /wallet/withdraw/{currency}. Raises WireError."""
+    return decode(body, WithdrawBody, "withdraw")
+
+
+def decode_nonce_payload(text: bytes) -> NoncePayload:
+    """The decoded payload header of a request without a body. Raises WireError."""
+    return decode(text, NoncePayload, "payload")
