@@ -1,0 +1,8 @@
+"""What a finished run looks like: one HTML file for a browser, and a summary for a terminal. Knows only `model`."""
+
+from __future__ import annotations
+
+from botkit.report.html import render
+from botkit.report.terminal import print_summary
+
+__all__ = ["print_summary", "render"]

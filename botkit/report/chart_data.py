@@ -1,0 +1,184 @@
+"""The charts' data: few points, rounded, in local time, small enough that a page of many pairs stays small."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import tzinfo
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos, to_datetime
+from botkit.model.results import BacktestResult, Curve, FillRow, PriceCandles
+
+ChartData: TypeAlias = dict[str, Any]
+
+#: points of the equity curve, and of each strategy's; candles and pairs; at 25 to 50 bytes each
+EQUITY_POINTS_MAX = 4_000
+STRATEGY_POINTS_MAX = 1_000
+PAIRS_MAX = 8
+CANDLES_MAX = 1_500
+CANDLES_MAX_TOGETHER = 6_000
+
+
+class LocalTimes:
+    """Milliseconds on the run's local clock: the chart library knows only UTC, so local time is passed off as UTC."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._offsets: dict[int, int] = {}  # by hour: clock changes happen on the hour somewhere in UTC
+
+    def ms(self, time: Nanos) -> int:
+        """Local milliseconds of a time."""
+        hour = time // (900 * NS_PER_S)  # a quarter, since some zones stand at :30 or :45
+        offset = self._offsets.get(hour)
+        if offset is None:
+            delta = to_datetime(hour * 900 * NS_PER_S, self._zone).utcoffset()
+            offset = self._offsets[hour] = round(delta.total_seconds() * 1000) if delta else 0
+        return time // NS_PER_MS + offset
+
+
+def rounded(value: float) -> float:
+    """Eight significant digits: more cannot be seen, and would double the page."""
+    return float(f"{value:.8g}")
+
+
+def thin(curve: Curve, points_max: int) -> Curve:
+    """At most ``points_max`` points, the lowest and the highest of each stretch kept, and both ends."""
+    n = len(curve.times)
+    if n <= points_max:
+        return curve
+    stretches = (points_max - 2) // 2
+    kept = {0, n - 1}
+    for i in range(stretches):
+        part = range(i * n // stretches, (i + 1) * n // stretches)
+        kept.add(min(part, key=curve.values.__getitem__))
+        kept.add(max(part, key=curve.values.__getitem__))
+    rows = sorted(kept)
+    return Curve([curve.times[i] for i in rows], [curve.values[i] for i in rows])
+
+
+def ascending(times: Sequence[int], *columns: Sequence[Any]) -> tuple[list[int], list[list[Any]]]:
+    """Drop all but the last of points that share a millisecond (or fall back at a clock change)."""
+    keep = [i for i in range(len(times)) if i + 1 == len(times) or times[i + 1] > times[i]]
+    clean: list[int] = []
+    rows = []
+    for i in keep:
+        if not clean or times[i] > clean[-1]:
+            clean.append(times[i])
+            rows.append(i)
+    return clean, [[column[i] for i in rows] for column in columns]
+
+
+def deltas(times: Sequence[int]) -> list[int]:
+    """The first time, then differences: half the digits."""
+    return [*times[:1], *(b - a for a, b in pairwise(times))]
+
+
+def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
+    """A curve as the page reads it, shifted down by ``less``."""
+    curve = thin(curve, points_max)
+    times, (values,) = ascending([local.ms(t) for t in curve.times], curve.values)
+    return {"t": deltas(times), "v": [rounded(v - less) for v in values]}
+
+
+def drawdowns(curve: Curve, local: LocalTimes) -> ChartData:
+    """Equity below its peak so far, in percent (0 and below)."""
+    falls, peak = [], float("-inf")
+    for value in curve.values:
+        peak = max(peak, value)
+        falls.append((value / peak - 1) * 100 if peak > 0 else 0.0)
+    times, (values,) = ascending([local.ms(t) for t in curve.times], falls)
+    return {"t": deltas(times), "v": [round(v, 4) for v in values]}
+
+
+def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
+    """Fewer, wider candles where there are more than ``candles_max``."""
+    n = len(candles.times)
+    if n <= candles_max:
+        return candles
+    step = -(-n // candles_max)
+    cuts = [slice(i, i + step) for i in range(0, n, step)]
+    return PriceCandles(
+        candles.pair,
+        candles.width * step,
+        [candles.times[c.start] for c in cuts],
+        [candles.open[c.start] for c in cuts],
+        [max(candles.high[c]) for c in cuts],
+        [min(candles.low[c]) for c in cuts],
+        [candles.close[c][-1] for c in cuts],
+    )
+
+
+def marks(candles: PriceCandles, fills: Sequence[FillRow], starts: Sequence[int]) -> list[list[Any]]:
+    """Fills on a pair's candles: one mark per candle and side, [time, side, fills, amount, average price].
+
+    A mark a fill would bury the price under arrows and the page under data.
+    """
+    joined: dict[tuple[int, str], list[float]] = {}
+    for fill in fills:
+        at = bisect_right(candles.times, fill.time) - 1
+        sums = joined.setdefault((max(at, 0), fill.side), [0, 0.0, 0.0])
+        rules = fill.pair.rules
+        amount = rules.amount(fill.lots)
+        sums[0] += 1
+        sums[1] += amount
+        sums[2] += amount * rules.price(fill.price_ticks)
+    return [
+        [starts[at], 1 if side == "buy" else -1, number, rounded(amount), rounded(value / amount if amount else 0.0)]
+        for (at, side), (number, amount, value) in sorted(joined.items())
+    ]
+
+
+def pair_chart(candles: PriceCandles, fills: Sequence[FillRow], local: LocalTimes, candles_max: int) -> ChartData:
+    """One pair's price with its fills."""
+    candles = join_candles(candles, candles_max)
+    starts = [local.ms(t) for t in candles.times]
+    times, columns = ascending(starts, candles.open, candles.high, candles.low, candles.close)
+    return {
+        "pair": str(candles.pair),
+        "decimals": candles.pair.rules.price_decimals,
+        "t": deltas(times),
+        **{name: [rounded(v) for v in column] for name, column in zip("ohlc", columns, strict=True)},
+        "marks": marks(candles, fills, starts) if candles.times else [],
+    }
+
+
+def buy_and_hold(result: BacktestResult, local: LocalTimes) -> ChartData | None:
+    """What the opening equity would have become in the one pair that is traded, where there is just one."""
+    opening = result.summary.get("opening_equity")
+    if len(result.prices) != 1 or not isinstance(opening, (int, float)):
+        return None
+    candles = result.prices[0]
+    if candles.pair.quote != result.currency or not candles.times or not candles.open[0]:
+        return None
+    scale = opening / candles.open[0]
+    ends = [min(t + candles.width, result.end) for t in candles.times]
+    curve = Curve([candles.times[0], *ends], [opening, *(close * scale for close in candles.close)])
+    return line(curve, local, EQUITY_POINTS_MAX)
+
+
+def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
+    """Everything the page draws."""
+    local = LocalTimes(zone)
+    equity = thin(result.equity, EQUITY_POINTS_MAX)
+    strategies = []
+    if len(result.strategy_equity) > 1:
+        for name, curve in list(result.strategy_equity.items())[:12]:
+            opening = curve.values[0] if curve.values else 0.0
+            strategies.append({"name": name, **line(curve, local, STRATEGY_POINTS_MAX, less=opening)})
+    fills: dict[str, list[FillRow]] = {}
+    for fill in result.fills:
+        fills.setdefault(str(fill.pair), []).append(fill)
+    # the pairs that were traded come first, where not all can be shown
+    prices = sorted(result.prices, key=lambda c: str(c.pair) not in fills)[:PAIRS_MAX]
+    candles_max = min(CANDLES_MAX, CANDLES_MAX_TOGETHER // max(1, len(prices)))
+    return {
+        "currency": result.currency.upper(),
+        "seconds": result.end - result.start < NS_PER_DAY,
+        "equity": line(equity, local, EQUITY_POINTS_MAX),
+        "drawdown": drawdowns(equity, local),
+        "hold": buy_and_hold(result, local),
+        "strategies": strategies,
+        "prices": [pair_chart(c, fills.get(str(c.pair), []), local, candles_max) for c in prices],
+    }

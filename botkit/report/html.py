@@ -1,0 +1,90 @@
+"""The report of a backtest: one HTML file that needs nothing else, opens offline and loads nothing.
+
+Everything a strategy, a configuration or a tape could have written is escaped: text by jinja2, data as JSON in a block
+that is no script. The page's own two scripts are allowed by their hashes and no others run, in a plugin's section
+neither.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from botkit.model.extension import ReportSection
+from botkit.model.money import format_units
+from botkit.model.results import BacktestResult
+from botkit.report import chart_data, tables, wording
+
+ROWS_MAX = 60  # of orders and of fills; all of them stand in the CSV files
+
+
+def render(result: BacktestResult, sections: Sequence[ReportSection] = ()) -> str:
+    """The whole page. ``sections`` of plugins follow botkit's own; their HTML is taken as it is."""
+    zone = wording.zone_of(result.timezone)
+    library, script = _file("vendor/lightweight-charts.standalone.production.js"), _file("page/report.js")
+    return _template().render(
+        r=result,
+        s=result.summary,
+        zone=zone,
+        cur=result.currency.upper(),
+        library=Markup(library),  # files of this package
+        script=Markup(script),
+        style=Markup(_file("page/report.css")),
+        script_sources=f"'sha256-{_sha256(library)}' 'sha256-{_sha256(script)}'",
+        data=Markup(embed(chart_data.charts(result, zone))),  # escaped there
+        fee_lines=tables.fee_lines(result.fills),
+        fees_paid={currency: format_units(units) for currency, units in tables.fee_currencies(result.fills).items()},
+        reasons=tables.reasons(result.strategies, result.orders),
+        fills=tables.latest_fills(result, ROWS_MAX),
+        orders=tables.latest_orders(result, ROWS_MAX),
+        readings=[(title, [say(r.figures.get(key)) for r in result.queue_readings]) for title, key, say in _READINGS],
+        sections=sections,
+    )
+
+
+#: what is compared between readings of the queue: title, key of the summary, wording
+_READINGS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("Final equity", "final_equity", wording.money),
+    ("Return", "return", lambda v: wording.percent(v, sign=True)),
+    ("Max drawdown", "max_drawdown", wording.percent),
+    ("Sharpe", "sharpe", wording.ratio),
+    ("Orders", "orders", wording.count),
+    ("Fills", "fills", wording.count),
+    ("Turnover", "turnover", wording.money),
+    ("Fees", "fees", wording.money),
+    ("Round trips won", "win_rate", wording.percent),
+)
+
+
+def embed(data: object) -> str:
+    """JSON that may stand inside a script element: no text in it can end the element or open a comment."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@cache
+def _file(name: str) -> str:
+    return (resources.files("botkit.report") / name).read_text(encoding="utf-8")
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    for name in ("money", "percent", "ratio", "count", "milliseconds", "moment", "minute", "span", "tone"):
+        environment.filters[name] = getattr(wording, name)
+    environment.filters["wait"] = tables.queue_ms
+    return environment.from_string(_file("page/report.html.j2"))

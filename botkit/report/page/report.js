@@ -1,0 +1,185 @@
+"use strict";
+// Draws the report's charts from the JSON block of the page. Times in it are local milliseconds, as differences.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const root = document.documentElement;
+  const LC = window.LightweightCharts;
+  const drawn = [];                                        // functions that repaint a chart in the theme's colours
+  const color = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
+  const times = (list) => { let sum = 0; return list.map((step) => (sum += step) / 1000); };
+  const lineOf = (series) => { const t = times(series.t); return series.v.map((value, i) => ({ time: t[i], value })); };
+  const grouped = (value, decimals) => value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).replace("-", "−");
+  const money = (value) => { const size = Math.abs(value); return grouped(value, size >= 1e5 ? 0 : size >= 10 || size === 0 ? 2 : size >= 0.1 ? 4 : 8); };
+  const element = (tag, parent, className, text) => {
+    const made = document.createElement(tag);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;       // never innerHTML: names come from files
+    if (parent) parent.appendChild(made);
+    return made;
+  };
+  const two = (n) => String(n).padStart(2, "0");
+  const when = (time) => {
+    const d = new Date(time * 1000);
+    const day = `${d.getUTCFullYear()}-${two(d.getUTCMonth() + 1)}-${two(d.getUTCDate())} ${two(d.getUTCHours())}:${two(d.getUTCMinutes())}`;
+    return data.seconds ? `${day}:${two(d.getUTCSeconds())}` : day;
+  };
+
+  const make = (place, logo) => {
+    const chart = LC.createChart(place, {
+      autoSize: true,
+      layout: { attributionLogo: logo, fontFamily: getComputedStyle(document.body).fontFamily, panes: { enableResize: false } },
+      localization: { timeFormatter: when },
+      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.08 } },
+      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: data.seconds, minBarSpacing: 0.01, lockVisibleTimeRangeOnResize: true, fixLeftEdge: true, fixRightEdge: true },
+      // the wheel belongs to the page: scrolling a report must not get stuck in a chart
+      handleScroll: { mouseWheel: false, vertTouchDrag: false },
+      handleScale: { mouseWheel: false },
+      crosshair: { mode: LC.CrosshairMode.Magnet },
+    });
+    drawn.push(() => chart.applyOptions({
+      layout: { background: { type: "solid", color: "transparent" }, textColor: color("dim"), panes: { separatorColor: color("line"), separatorHoverColor: color("line") } },
+      grid: { vertLines: { color: "transparent" }, horzLines: { color: color("grid") } },
+      crosshair: { vertLine: { color: color("dim"), labelBackgroundColor: color("dim") }, horzLine: { color: color("dim"), labelBackgroundColor: color("dim") } },
+    }));
+    return chart;
+  };
+
+  // A line above a chart that names its series and says their values under the pointer, or at the end.
+  const legend = (place, chart, items, name) => {
+    const bar = element("div", null, "legend");
+    place.parentNode.insertBefore(bar, place);
+    if (name) element("span", bar, "name", name);
+    for (const item of items) {
+      const span = element("span", bar);
+      const swatch = element("i", span, item.mark ? "mark" : "", item.mark);
+      drawn.push(() => { if (item.mark) swatch.style.color = color(item.color); else swatch.style.background = color(item.color); });
+      span.appendChild(document.createTextNode(item.title + " "));
+      item.out = element("b", span, "", item.last);
+    }
+    const clock = element("span", bar, "", "");
+    const zoom = element("span", bar, "zoom");
+    const scale = chart.timeScale();
+    const by = (factor) => () => {
+      const range = scale.getVisibleLogicalRange();
+      if (!range) return;
+      const middle = (range.from + range.to) / 2, half = (range.to - range.from) / 2 * factor;
+      scale.setVisibleLogicalRange({ from: middle - half, to: middle + half });
+    };
+    for (const [text, label, act] of [["+", "Zoom in", by(0.5)], ["−", "Zoom out", by(2)], ["all", "Show all", () => scale.fitContent()]]) {
+      const button = element("button", zoom, "", text);
+      button.type = "button";
+      button.title = label;
+      button.setAttribute("aria-label", label);
+      button.addEventListener("click", act);
+    }
+    chart.subscribeCrosshairMove((event) => {
+      const inside = event.time !== undefined && event.point !== undefined;
+      clock.textContent = inside ? when(event.time) : "";
+      for (const item of items) {
+        if (!item.series && !item.at) continue;
+        if (!inside) item.out.textContent = item.last;
+        else if (item.at) item.out.textContent = item.at(event.time);
+        else {
+          const row = event.seriesData.get(item.series);
+          if (row) item.out.textContent = item.format(row);
+        }
+      }
+    });
+  };
+  const inMoney = { type: "custom", formatter: money, minMove: 1e-8 };
+  const lastOf = (rows, format) => (rows.length ? format(rows[rows.length - 1]) : "");
+  const themed = (series, options) => { drawn.push(() => series.applyOptions(options())); return series; };
+
+  const drawEquity = () => {
+    const place = document.getElementById("equity");
+    const rows = lineOf(data.equity), falls = lineOf(data.drawdown), hold = data.hold ? lineOf(data.hold) : [];
+    if (!rows.length) { place.textContent = "There was no price to value anything at."; return; }
+    const chart = make(place, true);
+    const items = [];
+    if (hold.length) {
+      const series = themed(chart.addSeries(LC.LineSeries, { lineWidth: 1, lineStyle: LC.LineStyle.Dashed, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false, priceFormat: inMoney }), () => ({ color: color("hold") }));
+      series.setData(hold);
+      items.push({ title: "Buy and hold", color: "hold", series, format: (row) => money(row.value), last: lastOf(hold, (row) => money(row.value)) });
+    }
+    const equity = themed(chart.addSeries(LC.AreaSeries, { lineWidth: 2, priceLineVisible: false, priceFormat: inMoney }), () => ({ lineColor: color("accent"), topColor: color("accent-soft"), bottomColor: color("accent-none") }));
+    equity.setData(rows);
+    items.unshift({ title: "Equity " + data.currency, color: "accent", series: equity, format: (row) => money(row.value), last: lastOf(rows, (row) => money(row.value)) });
+    const percent = (value) => grouped(value, 2) + " %";
+    const fall = themed(chart.addSeries(LC.AreaSeries, { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, invertFilledArea: true, priceFormat: { type: "custom", formatter: percent, minMove: 0.01 } }, 1), () => ({ lineColor: color("loss"), topColor: color("fall"), bottomColor: color("fall") }));
+    fall.setData(falls);
+    fall.priceScale().applyOptions({ scaleMargins: { top: 0.04, bottom: 0.08 } });
+    const deepest = falls.reduce((least, row) => Math.min(least, row.value), 0);
+    items.push({ title: "Drawdown", color: "loss", series: fall, format: (row) => percent(row.value), last: "deepest " + percent(deepest) });
+    const panes = chart.panes();
+    panes[0].setStretchFactor(3);
+    panes[1].setStretchFactor(1);
+    legend(place, chart, items);
+    chart.timeScale().fitContent();
+  };
+
+  const HUES = ["#3b78d8", "#c2761b", "#2a9070", "#a14bb5", "#c0453b", "#7a8420", "#3a9ab5", "#8a6cc9", "#b0527c", "#5c7f9e", "#96713d", "#4d9a4d"];
+  const drawStrategies = () => {
+    const place = document.getElementById("strategies");
+    if (!place) return;
+    const chart = make(place, false);
+    const items = data.strategies.map((strategy, i) => {
+      const rows = lineOf(strategy);
+      const series = chart.addSeries(LC.LineSeries, { lineWidth: 2, color: HUES[i % HUES.length], priceLineVisible: false, lastValueVisible: false, priceFormat: inMoney });
+      series.setData(rows);
+      root.style.setProperty("--hue" + i, HUES[i % HUES.length]);
+      return { title: strategy.name, color: "hue" + i, series, format: (row) => money(row.value), last: lastOf(rows, (row) => money(row.value)) };
+    });
+    legend(place, chart, items);
+    chart.timeScale().fitContent();
+  };
+
+  const drawPrice = (pair) => {
+    const panel = element("div", document.getElementById("prices"), "panel");
+    const place = element("div", panel, "chart");
+    place.setAttribute("data-chart", "");
+    const price = (value) => grouped(value, pair.decimals);
+    const chart = make(place, false);
+    const t = times(pair.t);
+    const rows = t.map((time, i) => ({ time, open: pair.o[i], high: pair.h[i], low: pair.l[i], close: pair.c[i] }));
+    const series = themed(
+      chart.addSeries(LC.CandlestickSeries, { priceLineVisible: false, lastValueVisible: false, priceFormat: { type: "custom", formatter: price, minMove: Math.pow(10, -pair.decimals) } }),
+      () => ({ upColor: color("candle-up"), downColor: color("candle"), borderUpColor: color("candle"), borderDownColor: color("candle"), wickUpColor: color("candle"), wickDownColor: color("candle") }),
+    );
+    series.setData(rows);
+    const marks = pair.marks.map(([ms, side, fills, amount, average]) => ({ time: ms / 1000, side, fills, amount, average }));
+    const layer = LC.createSeriesMarkers(series, []);
+    const size = marks.length > 400 ? 0.5 : marks.length > 120 ? 0.75 : 1;
+    drawn.push(() => layer.setMarkers(marks.map((m) => ({
+      time: m.time, price: m.average, size,
+      position: m.side > 0 ? "atPriceBottom" : "atPriceTop",
+      shape: m.side > 0 ? "arrowUp" : "arrowDown",
+      color: color(m.side > 0 ? "buy" : "sell"),
+      text: m.fills > 1 && marks.length <= 60 ? "×" + m.fills : "",
+    }))));
+    const bySide = (side) => new Map(marks.filter((m) => m.side === side).map((m) => [m.time, m]));
+    const total = (side) => grouped(marks.reduce((sum, m) => sum + (m.side === side ? m.fills : 0), 0), 0);
+    const spell = (map) => (time) => { const m = map.get(time); return m ? `${grouped(m.fills, 0)} (${m.amount} at ${price(m.average)})` : "–"; };
+    legend(place, chart, [
+      { title: "", color: "candle", series, format: (row) => `${price(row.open)}  ${price(row.high)}  ${price(row.low)}  ${price(row.close)}`, last: lastOf(rows, (row) => price(row.close)) },
+      { title: "buys", mark: "▲", color: "buy", at: spell(bySide(1)), last: total(1) },
+      { title: "sells", mark: "▼", color: "sell", at: spell(bySide(-1)), last: total(-1) },
+    ], pair.pair.toUpperCase().replace("_", " / "));
+    chart.timeScale().fitContent();
+  };
+
+  const repaint = () => drawn.forEach((paint) => paint());
+  drawEquity();
+  drawStrategies();
+  data.prices.forEach(drawPrice);
+  repaint();
+
+  const button = document.getElementById("theme");
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+    repaint();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  root.dataset.charts = String(document.querySelectorAll("[data-chart] canvas").length > 0 ? document.querySelectorAll("[data-chart]").length : 0);
+})();

@@ -1,0 +1,97 @@
+"""The report's tables, counted from the rows of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from botkit.model.clock import NS_PER_MS
+from botkit.model.results import BacktestResult, FillRow, OrderRow, StrategyRow
+
+
+class FeeLine(msgspec.Struct):
+    """Fees of one pair and liquidity. ``value`` and ``fee`` are in the valuation currency."""
+
+    pair: str
+    liquidity: str
+    fills: int = 0
+    value: float = 0.0
+    fee: float = 0.0
+
+    @property
+    def rate(self) -> float | None:
+        """What was paid as a fraction of the value."""
+        return self.fee / self.value if self.value else None
+
+
+def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
+    """Fees by pair, makers before takers."""
+    lines: dict[tuple[str, bool], FeeLine] = {}
+    for fill in fills:
+        key = (str(fill.pair), not fill.is_maker)
+        line = lines.get(key)
+        if line is None:
+            line = lines[key] = FeeLine(str(fill.pair), "maker" if fill.is_maker else "taker")
+        line.fills += 1
+        line.value += fill.value
+        line.fee += fill.fee_value
+    return [lines[key] for key in sorted(lines)]
+
+
+def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
+    """Fees as they were paid: units by currency."""
+    paid: dict[str, int] = {}
+    for fill in fills:
+        if fill.fee_units:
+            paid[fill.fee_currency] = paid.get(fill.fee_currency, 0) + fill.fee_units
+    return dict(sorted(paid.items()))
+
+
+class Reason(msgspec.Struct):
+    """Why a strategy did not trade, and how often."""
+
+    strategy: str
+    kind: str
+    text: str
+    times: int
+
+
+#: what became of an order that did nothing, in words
+_FATES = {
+    "refused": "refused",
+    "rejected": "rejected by the exchange",
+    "expired": "expired in the queue",
+    "not_sent": "not sent",
+    "absent": "never arrived",
+    "post_only_cancelled": "post-only would have crossed",
+}
+
+
+def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most: int = 40) -> list[Reason]:
+    """Skips and refusals that the strategies counted, and orders that ended without a chance, most frequent first."""
+    found = [Reason(row.name, "skipped", text, n) for row in strategies for text, n in row.skips.items()]
+    found += [Reason(row.name, "refused", text, n) for row in strategies for text, n in row.refusals.items()]
+    counted = {row.name for row in strategies if row.refusals}
+    ends: dict[tuple[str, str, str], int] = {}
+    for order in orders:
+        if order.state in _FATES and not (order.state == "refused" and order.strategy in counted):
+            key = (order.strategy, _FATES[order.state], order.reason or _FATES[order.state])
+            ends[key] = ends.get(key, 0) + 1
+    found += [Reason(name, kind, text, n) for (name, kind, text), n in ends.items()]
+    return sorted(found, key=lambda r: (-r.times, r.strategy, r.kind, r.text))[:most]
+
+
+def queue_ms(order: OrderRow) -> float | None:
+    """How long an order waited in the router; None when it never left."""
+    return (order.sent - order.created) / NS_PER_MS if order.sent else None
+
+
+def latest_orders(result: BacktestResult, most: int) -> list[OrderRow]:
+    """The last orders, newest first."""
+    return result.orders[-most:][::-1]
+
+
+def latest_fills(result: BacktestResult, most: int) -> list[FillRow]:
+    """The last fills, newest first."""
+    return result.fills[-most:][::-1]

@@ -1,0 +1,93 @@
+"""How figures are spelled for people: one place, so that the page and the terminal agree."""
+
+from __future__ import annotations
+
+from datetime import UTC, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, Nanos, to_datetime
+
+NOTHING = "–"
+
+
+def zone_of(name: str) -> tzinfo:
+    """The zone of a run, or UTC where the system does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def money(value: Any, sign: bool = False) -> str:
+    """An amount of money with as many decimals as its size deserves: 1,234,567.89 and 0.00012345."""
+    number = _number(value)
+    if number is None:
+        return NOTHING
+    size = abs(number)
+    decimals = 2 if size >= 10 or size == 0 else 4 if size >= 0.1 else 8
+    text = f"{number:{'+' if sign else ''},.{decimals}f}"
+    return text.replace("-", "−")
+
+
+def percent(value: Any, sign: bool = False, decimals: int = 2) -> str:
+    """A fraction in percent."""
+    number = _number(value)
+    if number is None:
+        return NOTHING
+    return f"{number * 100:{'+' if sign else ''},.{decimals}f} %".replace("-", "−")
+
+
+def ratio(value: Any) -> str:
+    """A ratio with two decimals."""
+    number = _number(value)
+    return NOTHING if number is None else f"{number:,.2f}".replace("-", "−")
+
+
+def count(value: Any) -> str:
+    """A whole number with thousands set apart."""
+    number = _number(value)
+    return NOTHING if number is None else f"{number:,.0f}".replace("-", "−")
+
+
+def milliseconds(value: Any) -> str:
+    """A wait: 12 ms, 3.4 s, 2.1 min."""
+    number = _number(value)
+    if number is None:
+        return NOTHING
+    if number < 1000:
+        return f"{number:,.0f} ms"
+    return f"{number / 1000:,.1f} s" if number < 120_000 else f"{number / 60_000:,.1f} min"
+
+
+def moment(time: Nanos | None, zone: tzinfo) -> str:
+    """Date and time to the second in the run's zone."""
+    return NOTHING if time is None else to_datetime(time, zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def minute(time: Nanos | None, zone: tzinfo) -> str:
+    """Date and time to the minute."""
+    return NOTHING if time is None else to_datetime(time, zone).strftime("%Y-%m-%d %H:%M")
+
+
+def span(length: Nanos) -> str:
+    """A length of time in its two largest units that matter: 31 days, 3 h 20 min, 45 s."""
+    if length >= 2 * NS_PER_DAY:
+        return f"{length / NS_PER_DAY:.0f} days"
+    if length >= NS_PER_HOUR:
+        hours, rest = divmod(length, NS_PER_HOUR)
+        minutes = rest // NS_PER_MINUTE
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if length >= NS_PER_MINUTE:
+        return f"{length // NS_PER_MINUTE} min"
+    return f"{length / NS_PER_S:.0f} s"
+
+
+def tone(value: Any) -> str:
+    """The CSS class and rich style of a gain or a loss."""
+    number = _number(value)
+    return "" if not number else "gain" if number > 0 else "loss"
