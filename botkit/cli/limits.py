@@ -82,7 +82,7 @@ def limits_as_table(table: LimitTable) -> Table:
     for pool, rows in pools.items():
         shown.add_row(
             pool,
-            "\n".join(f"{row.method} {row.path}" for row in rows),
+            _counted(rows),
             "\n".join(_kept(rows[0].windows)),
             _documented(rows[0]),
         )
@@ -113,6 +113,13 @@ def _parse_choices(choices: tuple[str, ...]) -> Mapping[str, int | str]:
             )
         parsed[row] = int(value) if value.isascii() and value.isdigit() else value
     return parsed
+
+
+def _counted(rows: list[EndpointLimit]) -> str:
+    """The calls that a counter counts; by the endpoints' names where they are many."""
+    if len(rows) > 2:
+        return ", ".join(row.endpoint for row in rows)
+    return "\n".join(f"{row.method} {row.path}" for row in rows)
 
 
 def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
