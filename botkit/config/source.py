@@ -227,6 +227,8 @@ def spelling_hint(text: str) -> str | None:
 
     ``yes`` -> "write true", ``010`` -> "write 10 ...", ``1_000`` -> "write 1000", ``22:22`` and ``1e3`` likewise.
     """
+    if exact_figure(text) is not None:
+        return None
     lower = text.lower()
     if lower in _YES_NO:
         return f"write {_YES_NO[lower]}"

@@ -1,0 +1,57 @@
+"""``botkit config check|show|schema``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+_SET = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a value, such as sma.fast=12.")
+
+
+@click.group(name="config")
+def config() -> None:
+    """Check, show and describe configurations."""
+
+
+@config.command()
+@_FILE
+@_SET
+def check(file: Path, overrides: tuple[str, ...]) -> None:
+    """Check a configuration: its text, its plugins, its strategies and their parameters. Nothing is sent."""
+    from botkit.assembly import check_config
+    from botkit.config.load import load_config
+
+    loaded = load_config(file, overrides=overrides)
+    check_config(loaded)
+    names = ", ".join(strategy.label for strategy in loaded.config.strategies)
+    click.echo(f"{file}: good; {loaded.config.name} on {loaded.config.exchange.name} with {names}")
+
+
+@config.command()
+@_FILE
+@_SET
+@click.option("--json", "as_json", is_flag=True, help="Print JSON rows of key, value and origin.")
+def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Print the resolved configuration with the origin of each value. Secrets are hidden."""
+    from botkit.config.load import load_config
+    from botkit.config.show import origin_rows, resolved_yaml
+
+    loaded = load_config(file, overrides=overrides)
+    if as_json:
+        click.echo(json.dumps(origin_rows(loaded), indent=2, ensure_ascii=False))
+    else:
+        click.echo(resolved_yaml(loaded, with_origins=True), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of configurations, for editors.
+
+    Save it beside your files and start them with `# yaml-language-server: $schema=botkit.schema.json`.
+    """
+    from botkit.config.json_schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -1,0 +1,125 @@
+"""The command line's frame: commands are imported when they are used, and errors are one clean line.
+
+Exit codes: 0 done, 1 a command's own finding (`data check`), 2 a mistake of the user's, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from botkit.errors import BotkitError
+from botkit.version import __version__
+
+#: command -> (module with a click command of that name, what it does). Not imported for --help or --version.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
+    "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
+    "emulator": ("botkit.cli.emulator", "Serve the exchange on this machine."),
+    "data": ("botkit.cli.data", "Import, check and describe recorded data."),
+    "config": ("botkit.cli.config", "Check, show and describe configurations."),
+    "plugins": ("botkit.cli.plugins", "List plugins, what they offer, and all hooks."),
+    "limits": ("botkit.cli.limits", "Print the exchange's rate limits and their sources."),
+    "new": ("botkit.cli.new", "Write a new strategy with its config and test."),
+}
+
+TRACEBACK_VARIABLE = "BOTKIT_TRACEBACK"
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is used; plugins are loaded for an unknown command or --help."""
+
+    _asked_plugins = False
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """botkit's own commands in their order, then those of plugins by name."""
+        self._ask_plugins()
+        own = [name for name, (module, _) in COMMANDS.items() if importlib.util.find_spec(module) is not None]
+        return own + sorted(set(self.commands) - set(COMMANDS))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command, imported now; None where neither botkit nor a plugin has it."""
+        module, _ = COMMANDS.get(name, ("", ""))
+        if module and importlib.util.find_spec(module) is not None:
+            command: click.Command = getattr(importlib.import_module(module), name)
+            return command
+        self._ask_plugins()
+        return self.commands.get(name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands for --help, without importing them."""
+        rows = []
+        for name in self.list_commands(ctx):
+            command = self.commands.get(name)
+            rows.append(
+                (name, COMMANDS[name][1] if name in COMMANDS or command is None else command.get_short_help_str())
+            )
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _ask_plugins(self) -> None:
+        if self._asked_plugins or importlib.util.find_spec("botkit.assembly") is None:
+            return
+        self._asked_plugins = True
+        from botkit.assembly import assemble_plugins  # a plugin's commands need all of botkit; `--version` does not
+
+        try:
+            # not ./strategies: asking for help should not run files that nobody named
+            assemble_plugins(None, installed_only=True).add_commands(self)
+        except BotkitError as error:  # a broken plugin must not take botkit's own help away
+            click.echo(f"warning: {error}", err=True)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="botkit", message="%(prog)s %(version)s")
+def botkit() -> None:
+    """Strategy bots for the BitoPro exchange: backtest, emulator and live from one configuration.
+
+    Start with `botkit new strategy NAME`, or with one of the files in configs/.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code. ``arguments`` default to the process's own."""
+    _use_utf8()
+    try:
+        result = botkit.main(
+            args=None if arguments is None else list(arguments), prog_name="botkit", standalone_mode=False
+        )
+    except click.exceptions.Abort as error:
+        click.echo("interrupted", err=True)
+        return 130 if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt) else 1
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BotkitError as error:
+        return _told(error)
+    return result if isinstance(result, int) else 0
+
+
+def _told(error: BotkitError) -> int:
+    """Print an error that is no bug, one line each; the traceback only on request."""
+    if os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0"):
+        traceback.print_exception(error)
+    for line in str(error).splitlines() or [type(error).__name__]:
+        click.echo(f"error: {line}", err=True)
+    return 2
+
+
+def _use_utf8() -> None:
+    """Let a Windows console take what botkit prints; elsewhere, and for tests' own streams, nothing changes."""
+    for stream in (sys.stdout, sys.stderr):
+        encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
+        if encoding != "utf8" and hasattr(stream, "reconfigure"):
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(encoding="utf-8", errors="replace")

@@ -1,0 +1,62 @@
+"""``botkit new strategy NAME``: a strategy that works, with its configuration and test, to be changed from there."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib import resources
+from pathlib import Path
+
+import click
+
+from botkit.errors import ConfigError
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\Z", re.ASCII)
+
+
+@click.group(name="new")
+def new() -> None:
+    """Write something new from a template."""
+
+
+@new.command()
+@click.argument("name")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default="the working directory",
+    help="Folder that holds strategies/, configs/ and tests/.",
+)
+def strategy(name: str, folder: Path) -> None:
+    """Write strategies/NAME.py, configs/NAME.yaml and tests/test_NAME.py. Nothing that exists is overwritten."""
+    written = write_strategy(name, folder)
+    for path in written:
+        click.echo(f"wrote {path}")
+    click.echo(f"\nnext:  pytest {written[2]}\n       botkit backtest {written[1]} --data PATH")
+
+
+def write_strategy(name: str, folder: Path) -> list[Path]:
+    """Write the three files and return their paths. Raises ConfigError for a bad name or files that exist."""
+    if not _NAME.match(name) or keyword.iskeyword(name) or len(name) > 50:
+        proposal = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
+        hint = f"; write {proposal}" if _NAME.match(proposal) and not keyword.iskeyword(proposal) else ""
+        raise ConfigError(f"{name!r} cannot name a strategy: small letters, digits and single _ only{hint}")
+    title = "".join(part.capitalize() for part in name.split("_"))
+    files = {
+        folder / "strategies" / f"{name}.py": "strategy.py.txt",
+        folder / "configs" / f"{name}.yaml": "config.yaml.txt",
+        folder / "tests" / f"test_{name}.py": "test.py.txt",
+    }
+    present = [str(path) for path in files if path.exists()]
+    if present:
+        raise ConfigError(f"{', '.join(present)} exists already; choose another name, or remove it first")
+    templates = resources.files("botkit.cli").joinpath("templates")
+    for path, template in files.items():
+        text = templates.joinpath(template).read_text(encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # "x": a file that appeared meanwhile is not overwritten; newline: the same bytes on every system
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text.replace("@name@", name).replace("@Title@", title))
+    return list(files)
