@@ -1,0 +1,724 @@
+"""Indicators: each usable step by step (``update``) and over an array (``over``), with equal results to the last bit.
+
+    fast = SMA(10)
+    value = fast.update(bar.close)        # None until 10 values were seen; also fast.value, fast.ready
+    line = SMA(10).over(series.close)     # an array of the same length, NaN until ready
+
+``over`` starts afresh and leaves the indicator's own state alone. Only ``+ - * /`` and ``sqrt`` are used, in one fixed
+order, so results are equal on any machine. (That also rules out ``sum()``, which adds floats differently since Python
+3.12; and whoever compiles this file must keep the compiler from fusing multiplications and additions:
+``-ffp-contract=off``.)
+
+Windows are summed in blocks, not by adding the new value and taking the old one away: that drifts, and one huge value
+would leave its rounding error behind for ever. Here every result is a sum over its own window alone, taken relative to
+a value inside it. A window of equal prices gives exactly that price, so two averages over a flat market never "cross".
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.float64]
+T = TypeVar("T")
+
+
+def _check_length(name: str, length: int, what: str = "length") -> int:
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise ValueError(f"{name} needs a whole {what} of at least 1, not {length!r}")
+    return length
+
+
+def _columns(*arrays: npt.ArrayLike) -> list[Array]:
+    columns = [np.ascontiguousarray(array, np.float64) for array in arrays]
+    for column, array in zip(columns, arrays, strict=True):
+        if np.ndim(array) != 1 or len(column) != len(columns[0]):
+            raise ValueError(
+                f"indicators take 1-dimensional arrays of equal length, not shapes {[np.shape(a) for a in arrays]}"
+            )
+    return columns
+
+
+class Indicator:
+    """What all indicators share. ``value`` is the latest result, None until there are enough values."""
+
+    __slots__ = ("value",)
+    value: Any
+
+    @property
+    def ready(self) -> bool:
+        """True once there is a value."""
+        return self.value is not None
+
+
+# -- sums over a rolling window ---------------------------------------------------------------------------------------
+# The values are cut into blocks of the window's length. A window is the end of one block and the beginning of the next,
+# so its sum is a suffix sum (made once a block, from the back) plus a prefix sum (one addition a value). What is summed
+# is the distance to a reference, the last value of the block before, which lies inside the window too: prices that
+# differ little then add up almost without rounding, and equal ones add up to zero. At the last place of a block the
+# window is the block itself, with its own last value as the reference.
+
+
+class _Blocks:
+    """An array cut into blocks: distances to the reference, for prefix and for suffix sums, and the references."""
+
+    __slots__ = ("count", "length", "prefix", "references", "suffix")
+
+    def __init__(self, values: Array, length: int) -> None:
+        rows = -(-len(values) // length)
+        padded = np.zeros(rows * length)
+        padded[: len(values)] = values
+        blocks = padded.reshape(rows, length)
+        last = blocks[:, -1].copy()
+        before = np.zeros(rows)
+        before[1:] = last[:-1]
+        self.count = len(values)
+        self.length = length
+        self.prefix = blocks - before[:, None]
+        self.suffix = blocks - last[:, None]
+        references = np.repeat(before, length).reshape(rows, length)
+        references[:, -1] = last
+        self.references: Array = references.reshape(-1)[: len(values)]
+
+    def join(self, prefix: Array, suffix: Array) -> Array:
+        """Prefix and suffix sums by block as sums by window; NaN for the first values, which complete no window."""
+        joined = prefix.copy()
+        joined[1:, :-1] += suffix[:-1, 1:]
+        joined[:, -1] = suffix[:, 0]
+        sums: Array = joined.reshape(-1)[: self.count]
+        sums[: self.length - 1] = np.nan
+        return sums
+
+    def sums(self, prefix: Array, suffix: Array) -> Array:
+        """Window sums of what stands in two arrays of blocks."""
+        return self.join(np.cumsum(prefix, axis=1), _from_the_back(suffix))
+
+
+def _from_the_back(blocks: Array) -> Array:
+    """Suffix sums of each row."""
+    return np.cumsum(blocks[:, ::-1], axis=1)[:, ::-1]
+
+
+class SMA(Indicator):
+    """Simple moving average of the last ``length`` values."""
+
+    __slots__ = ("_block", "_front", "_place", "_reference", "_suffix", "length")
+    value: float | None
+
+    def __init__(self, length: int) -> None:
+        self.length = _check_length("SMA", length)
+        self.value = None
+        self._block = [0.0] * length
+        self._suffix: list[float] | None = None  # sums of the block before; None while there is none
+        self._place = 0
+        self._front = 0.0  # sum of the present block
+        self._reference = 0.0
+
+    def update(self, value: float) -> float | None:
+        """Take in the next value; the average, or None until ``length`` values were seen."""
+        place = self._place
+        self._block[place] = value
+        place += 1
+        if place == self.length:
+            return self._turn(value)
+        self._place = place
+        reference = self._reference
+        front = self._front = self._front + (value - reference)
+        suffix = self._suffix
+        if suffix is None:
+            return None
+        mean = self.value = reference + (front + suffix[place]) / self.length
+        return mean
+
+    def _turn(self, value: float) -> float:
+        """The block is full and becomes the one before."""
+        suffix = list(accumulate([v - value for v in reversed(self._block)], initial=0.0))
+        suffix.reverse()
+        self._suffix = suffix
+        self._place = 0
+        self._front = 0.0
+        self._reference = value
+        mean = self.value = value + suffix[0] / self.length
+        return mean
+
+    def over(self, values: npt.ArrayLike) -> Array:
+        """The averages over an array."""
+        (array,) = _columns(values)
+        blocks = _Blocks(array, self.length)
+        return blocks.references + blocks.sums(blocks.prefix, blocks.suffix) / self.length
+
+
+class WMA(Indicator):
+    """Linearly weighted average of the last ``length`` values: weight 1 for the oldest, ``length`` for the newest."""
+
+    __slots__ = ("_block", "_front", "_place", "_reference", "_suffix", "_weighted", "length")
+    value: float | None
+
+    def __init__(self, length: int) -> None:
+        self.length = _check_length("WMA", length)
+        self.value = None
+        self._block = [0.0] * length
+        self._suffix: list[float] | None = None  # weighted: 1 for the first value of the suffix, 2 for the next...
+        self._place = 0
+        self._front = 0.0  # sum of the present block
+        self._weighted = 0.0  # the same with weight 1 for its first value, 2 for the next...
+        self._reference = 0.0
+
+    def update(self, value: float) -> float | None:
+        """Take in the next value; the average, or None until ``length`` values were seen."""
+        place = self._place
+        length = self.length
+        self._block[place] = value
+        place += 1
+        reference = self._reference
+        if place == length:
+            return self._turn(value)
+        self._place = place
+        distance = value - reference
+        front = self._front = self._front + distance
+        weighted = self._weighted = self._weighted + place * distance
+        suffix = self._suffix
+        if suffix is None:
+            return None
+        # the values of this block stand behind length - place older ones, which have the lower weights
+        total = (length - place) * front + weighted + suffix[place]
+        mean = self.value = reference + total / (length * (length + 1) // 2)
+        return mean
+
+    def _turn(self, value: float) -> float:
+        plain = accumulate([v - value for v in reversed(self._block)], initial=0.0)
+        # one value more in front raises the weight of all behind it by one: sums of sums
+        suffix = list(accumulate(plain))
+        suffix.reverse()
+        self._suffix = suffix
+        self._place = 0
+        self._front = self._weighted = 0.0
+        self._reference = value
+        mean = self.value = value + suffix[0] / (self.length * (self.length + 1) // 2)
+        return mean
+
+    def over(self, values: npt.ArrayLike) -> Array:
+        """The averages over an array."""
+        (array,) = _columns(values)
+        length = self.length
+        blocks = _Blocks(array, length)
+        places = np.arange(1.0, length + 1.0)
+        prefix = (length - places) * np.cumsum(blocks.prefix, axis=1) + np.cumsum(places * blocks.prefix, axis=1)
+        suffix = _from_the_back(_from_the_back(blocks.suffix))
+        return blocks.references + blocks.join(prefix, suffix) / (length * (length + 1) // 2)
+
+
+class EMA(Indicator):
+    """Exponential average with weight 2 / (length + 1), beginning with the mean of the first ``length`` values."""
+
+    __slots__ = ("_count", "_reference", "_sum", "_weight", "length")
+    value: float | None
+
+    def __init__(self, length: int) -> None:
+        self.length = _check_length("EMA", length)
+        self.value = None
+        self._weight = 2.0 / (length + 1.0)
+        self._count = 0
+        # of the first values, as distances from the very first: equal prices give exactly that price
+        self._sum = self._reference = 0.0
+
+    def update(self, value: float) -> float | None:
+        """Take in the next value; the average, or None until ``length`` values were seen."""
+        mean = self.value
+        if mean is None:
+            return self._begin(value)
+        mean = self.value = mean + self._weight * (value - mean)
+        return mean
+
+    def _begin(self, value: float) -> float | None:
+        if self._count == 0:
+            self._reference = value
+        self._count += 1
+        self._sum += value - self._reference
+        if self._count == self.length:
+            self.value = self._reference + self._sum / self.length
+        return self.value
+
+    def over(self, values: npt.ArrayLike) -> Array:
+        """The averages over an array."""
+        return _replay(EMA(self.length), *_columns(values))
+
+
+def _replay(fresh: Any, *columns: Array) -> Array:
+    """The results of an indicator over columns, where each depends on the one before: nothing for numpy."""
+    update = fresh.update
+    results = [update(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    return np.array([math.nan if result is None else result for result in results], np.float64)
+
+
+# -- momentum ---------------------------------------------------------------------------------------------------------
+
+
+class RSI(Indicator):
+    """Relative strength index after Wilder, 0 to 100; 50 where no price has moved at all.
+
+    Ready after ``length`` changes, that is length + 1 values; the first averages are plain means.
+    """
+
+    __slots__ = ("_count", "_gain", "_last", "_loss", "length")
+    value: float | None
+
+    def __init__(self, length: int = 14) -> None:
+        self.length = _check_length("RSI", length)
+        self.value = None
+        self._count = 0  # changes seen, up to length
+        self._gain = self._loss = 0.0  # sums until ready, averages from then on
+        self._last: float | None = None
+
+    def update(self, value: float) -> float | None:
+        """Take in the next value; the index, or None until length + 1 values were seen."""
+        last = self._last
+        self._last = value
+        if last is None:
+            return None
+        change = value - last
+        gain, loss = (change, 0.0) if change > 0.0 else (0.0, -change)
+        length = self.length
+        if self.value is not None:
+            gain = self._gain = (self._gain * (length - 1) + gain) / length
+            loss = self._loss = (self._loss * (length - 1) + loss) / length
+        else:
+            self._count += 1
+            self._gain += gain
+            self._loss += loss
+            if self._count < length:
+                return None
+            gain = self._gain = self._gain / length
+            loss = self._loss = self._loss / length
+        both = gain + loss
+        index = self.value = 100.0 * gain / both if both else 50.0
+        return index
+
+    def over(self, values: npt.ArrayLike) -> Array:
+        """The index over an array."""
+        return _replay(RSI(self.length), *_columns(values))
+
+
+class MACDValue(NamedTuple, Generic[T]):
+    """``line`` is the fast average less the slow one, ``signal`` its own average, ``histogram`` line less signal."""
+
+    line: T
+    signal: T
+    histogram: T
+
+
+class MACD(Indicator):
+    """Moving average convergence/divergence of exponential averages.
+
+    Each average begins with a plain mean of its own first values; ready after slow + signal - 1 values.
+    """
+
+    __slots__ = ("_fast", "_signal", "_slow", "fast", "signal", "slow")
+    value: MACDValue[float] | None
+
+    def __init__(self, fast: int = 12, slow: int = 26, signal: int = 9) -> None:
+        self.fast = _check_length("MACD", fast, "fast length")
+        self.slow = _check_length("MACD", slow, "slow length")
+        self.signal = _check_length("MACD", signal, "signal length")
+        if fast >= slow:
+            raise ValueError(f"MACD needs a fast length below its slow one, not {fast} and {slow}")
+        self.value = None
+        self._fast, self._slow, self._signal = EMA(fast), EMA(slow), EMA(signal)
+
+    def update(self, value: float) -> MACDValue[float] | None:
+        """Take in the next value; line, signal and histogram, or None until all three are known."""
+        fast = self._fast.update(value)
+        slow = self._slow.update(value)
+        if slow is None or fast is None:
+            return None
+        line = fast - slow
+        signal = self._signal.update(line)
+        if signal is None:
+            return None
+        result = self.value = MACDValue(line, signal, line - signal)
+        return result
+
+    def over(self, values: npt.ArrayLike) -> MACDValue[Array]:
+        """Line, signal and histogram over an array, all three NaN until all are known."""
+        (array,) = _columns(values)
+        line = EMA(self.fast).over(array) - EMA(self.slow).over(array)
+        signal = np.full(len(array), np.nan)
+        signal[self.slow - 1 :] = EMA(self.signal).over(line[self.slow - 1 :])
+        line[np.isnan(signal)] = np.nan
+        return MACDValue(line, signal, line - signal)
+
+
+# -- volatility -------------------------------------------------------------------------------------------------------
+
+
+class Bands(NamedTuple, Generic[T]):
+    """The mean of a window, and as many standard deviations below and above it."""
+
+    lower: T
+    middle: T
+    upper: T
+
+
+class Bollinger(Indicator):
+    """Bollinger bands: the mean of the last ``length`` values, and ``width`` standard deviations around it.
+
+    The standard deviation is that of the window itself (divided by length, not by length - 1), as charts draw it.
+    """
+
+    __slots__ = (
+        "_block",
+        "_front",
+        "_place",
+        "_reference",
+        "_squares",
+        "_suffix",
+        "_suffix_squares",
+        "length",
+        "width",
+    )
+    value: Bands[float] | None
+
+    def __init__(self, length: int = 20, width: float = 2.0) -> None:
+        self.length = _check_length("Bollinger", length)
+        if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width < math.inf:
+            raise ValueError(f"Bollinger needs a width above 0 in standard deviations, not {width!r}")
+        self.width = float(width)
+        self.value = None
+        self._block = [0.0] * length
+        self._suffix: list[float] = []  # sums of the block before; empty while there is none
+        self._suffix_squares: list[float] = []
+        self._place = 0
+        self._front = self._squares = 0.0
+        self._reference = 0.0
+
+    def update(self, value: float) -> Bands[float] | None:
+        """Take in the next value; the bands, or None until ``length`` values were seen."""
+        place = self._place
+        self._block[place] = value
+        place += 1
+        if place == self.length:
+            return self._turn(value)
+        self._place = place
+        distance = value - self._reference
+        self._front += distance
+        self._squares += distance * distance
+        if not self._suffix:
+            return None
+        return self._bands(self._front + self._suffix[place], self._squares + self._suffix_squares[place])
+
+    def _turn(self, value: float) -> Bands[float]:
+        distances = [v - value for v in reversed(self._block)]
+        self._suffix = list(accumulate(distances, initial=0.0))
+        self._suffix_squares = list(accumulate([d * d for d in distances], initial=0.0))
+        self._suffix.reverse()
+        self._suffix_squares.reverse()
+        self._place = 0
+        self._front = self._squares = 0.0
+        self._reference = value
+        return self._bands(self._suffix[0], self._suffix_squares[0])
+
+    def _bands(self, total: float, squares: float) -> Bands[float]:
+        length = self.length
+        middle = self._reference + total / length
+        # no cancellation to fear: the reference lies in the window, so the squares are at most length + 1 times the
+        # variance's share of them
+        variance = (squares - total * total / length) / length
+        reach = self.width * math.sqrt(variance) if variance > 0.0 else 0.0
+        bands = self.value = Bands(middle - reach, middle, middle + reach)
+        return bands
+
+    def over(self, values: npt.ArrayLike) -> Bands[Array]:
+        """The bands over an array."""
+        (array,) = _columns(values)
+        length = self.length
+        blocks = _Blocks(array, length)
+        totals = blocks.sums(blocks.prefix, blocks.suffix)
+        squares = blocks.sums(blocks.prefix * blocks.prefix, blocks.suffix * blocks.suffix)
+        middle = blocks.references + totals / length
+        variance = (squares - totals * totals / length) / length
+        reach = self.width * np.sqrt(np.maximum(variance, 0.0))
+        return Bands(middle - reach, middle, middle + reach)
+
+
+class ATR(Indicator):
+    """Average true range after Wilder. The first bar has no close before it; its range is high less low.
+
+    Ready after ``length`` bars; the first average is a plain mean.
+    """
+
+    __slots__ = ("_count", "_last", "_mean", "length")
+    value: float | None
+
+    def __init__(self, length: int = 14) -> None:
+        self.length = _check_length("ATR", length)
+        self.value = None
+        self._count = 0
+        self._mean = 0.0  # a sum until ready
+        self._last: float | None = None  # close of the bar before
+
+    def update(self, high: float, low: float, close: float) -> float | None:
+        """Take in the next bar; the average, or None until ``length`` bars were seen."""
+        last = self._last
+        self._last = close
+        if last is not None:  # the same as max(high - low, |high - last|, |low - last|) for a bar with low <= high
+            high = max(high, last)
+            low = min(low, last)
+        length = self.length
+        if self.value is not None:
+            mean = self._mean = self.value = (self._mean * (length - 1) + (high - low)) / length
+            return mean
+        self._count += 1
+        self._mean += high - low
+        if self._count == length:
+            self._mean = self.value = self._mean / length
+        return self.value
+
+    def over(self, high: npt.ArrayLike, low: npt.ArrayLike, close: npt.ArrayLike) -> Array:
+        """The averages over three arrays."""
+        return _replay(ATR(self.length), *_columns(high, low, close))
+
+
+# -- extremes ---------------------------------------------------------------------------------------------------------
+
+
+class RollingHigh(Indicator):
+    """The highest of the last ``length`` values."""
+
+    __slots__ = ("_candidates", "_count", "length")
+    value: float | None
+
+    def __init__(self, length: int) -> None:
+        self.length = _check_length("RollingHigh", length)
+        self.value = None
+        # (place, value), falling: a value behind a higher one may still become the highest once that has left
+        self._candidates: deque[tuple[int, float]] = deque()
+        self._count = 0
+
+    def update(self, value: float) -> float | None:
+        """Take in the next value; the highest, or None until ``length`` values were seen."""
+        candidates = self._candidates
+        count = self._count
+        while candidates and candidates[-1][1] <= value:
+            candidates.pop()
+        candidates.append((count, value))
+        count = self._count = count + 1
+        if candidates[0][0] < count - self.length:
+            candidates.popleft()
+        if count >= self.length:
+            self.value = candidates[0][1]
+        return self.value
+
+    def over(self, values: npt.ArrayLike) -> Array:
+        """The highest values over an array."""
+        return _rolling_extreme(np.maximum, _columns(values)[0], self.length)
+
+
+class RollingLow(Indicator):
+    """The lowest of the last ``length`` values."""
+
+    __slots__ = ("_candidates", "_count", "length")
+    value: float | None
+
+    def __init__(self, length: int) -> None:
+        self.length = _check_length("RollingLow", length)
+        self.value = None
+        self._candidates: deque[tuple[int, float]] = deque()  # (place, value), rising
+        self._count = 0
+
+    def update(self, value: float) -> float | None:
+        """Take in the next value; the lowest, or None until ``length`` values were seen."""
+        candidates = self._candidates
+        count = self._count
+        while candidates and candidates[-1][1] >= value:
+            candidates.pop()
+        candidates.append((count, value))
+        count = self._count = count + 1
+        if candidates[0][0] < count - self.length:
+            candidates.popleft()
+        if count >= self.length:
+            self.value = candidates[0][1]
+        return self.value
+
+    def over(self, values: npt.ArrayLike) -> Array:
+        """The lowest values over an array."""
+        return _rolling_extreme(np.minimum, _columns(values)[0], self.length)
+
+
+def _rolling_extreme(extreme: np.ufunc, values: Array, length: int) -> Array:
+    """Extremes by window, from those of the end of one block and the beginning of the next."""
+    rows = -(-len(values) // length)
+    padded = np.zeros(rows * length)
+    padded[: len(values)] = values
+    blocks = padded.reshape(rows, length)
+    joined = extreme.accumulate(blocks, axis=1)
+    suffix = extreme.accumulate(blocks[:, ::-1], axis=1)[:, ::-1]
+    joined[1:, :-1] = extreme(joined[1:, :-1], suffix[:-1, 1:])
+    result: Array = joined.reshape(-1)[: len(values)]
+    result[: length - 1] = np.nan
+    return result
+
+
+# -- volume -----------------------------------------------------------------------------------------------------------
+
+
+class VWAP(Indicator):
+    """Average price weighted by volume: of the last ``length`` rows, or without a length of all since `reset`.
+
+    Where nothing traded it is the latest price. Of bars, (high + low + close) / 3 is the usual price.
+    """
+
+    __slots__ = ("_block", "_place", "_reference", "_suffix", "_value", "_volume", "length")
+    value: float | None
+
+    def __init__(self, length: int | None = None) -> None:
+        self.length = None if length is None else _check_length("VWAP", length)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, as at the start of a session."""
+        self.value = None
+        self._block = [(0.0, 0.0)] * (self.length or 0)
+        self._suffix: list[tuple[float, float]] = []
+        self._place = 0
+        self._value = self._volume = 0.0  # of the present block: distance from the reference x volume, and volume
+        self._reference = 0.0
+
+    def update(self, price: float, volume: float) -> float | None:
+        """Take in the next row; the average, or None until ``length`` rows were seen."""
+        place = self._place
+        length = self.length
+        if length is None:
+            if place == 0:
+                self._reference = price
+                self._place = 1
+            self._value += (price - self._reference) * volume
+            self._volume += volume
+            return self._average(price, self._value, self._volume)
+        self._block[place] = (price, volume)
+        place += 1
+        if place == length:
+            return self._turn(price)
+        self._place = place
+        self._value += (price - self._reference) * volume
+        self._volume += volume
+        if not self._suffix:
+            return None
+        value, amount = self._suffix[place]
+        return self._average(price, self._value + value, self._volume + amount)
+
+    def _turn(self, price: float) -> float:
+        block = self._block[::-1]
+        values = accumulate([(p - price) * v for p, v in block], initial=0.0)
+        self._suffix = list(zip(values, accumulate([v for _, v in block], initial=0.0), strict=True))
+        self._suffix.reverse()
+        self._place = 0
+        self._value = self._volume = 0.0
+        self._reference = price
+        return self._average(price, *self._suffix[0])
+
+    def _average(self, price: float, value: float, volume: float) -> float:
+        average = self.value = self._reference + value / volume if volume else price
+        return average
+
+    def over(self, price: npt.ArrayLike, volume: npt.ArrayLike) -> Array:
+        """The averages over two arrays."""
+        prices, volumes = _columns(price, volume)
+        if not len(prices):
+            return prices
+        if self.length is None:
+            references: Any = prices[0]
+            values, amounts = np.cumsum((prices - references) * volumes), np.cumsum(volumes)
+        else:
+            blocks = _Blocks(prices, self.length)
+            padded = np.zeros(blocks.prefix.size)
+            padded[: len(volumes)] = volumes
+            by_block = padded.reshape(blocks.prefix.shape)
+            references = blocks.references
+            values = blocks.sums(blocks.prefix * by_block, blocks.suffix * by_block)
+            amounts = blocks.sums(by_block, by_block)
+        traded = np.where(amounts == 0.0, 1.0, amounts)
+        return np.where(amounts == 0.0, prices, references + values / traded)
+
+
+# -- functions from arrays to arrays ----------------------------------------------------------------------------------
+
+
+class ArrayIndicator(Indicator):
+    """Makes an indicator of any function from arrays to arrays, such as those of TA-Lib or pandas.
+
+        rsi = ArrayIndicator(talib.RSI, 100, timeperiod=14)
+        atr = ArrayIndicator(talib.ATR, 100, inputs=3, timeperiod=14)
+        median = ArrayIndicator(lambda close: pd.Series(close).rolling(15).median(), 15)
+
+    ``function`` gets ``inputs`` float arrays of the last ``window`` values, oldest first, and ``options``; the last
+    element of what it returns is the value (of each array where it returns a tuple; a single number will do). It is
+    called at every update, so it should be quick. A function that remembers more than a window, such as an
+    exponential average, gives what it gives for those ``window`` values: choose the window long enough.
+
+    ``over`` calls it for every window too, for equal results; where those do not matter, calling the function itself
+    on the whole array is quicker.
+    """
+
+    __slots__ = ("_buffers", "_count", "function", "inputs", "options", "window")
+    value: float | tuple[float, ...] | None
+
+    def __init__(self, function: Callable[..., Any], window: int, *, inputs: int = 1, **options: Any) -> None:
+        if not callable(function):
+            raise ValueError(f"ArrayIndicator needs a function from arrays to arrays, not {function!r}")
+        self.function = function
+        self.window = _check_length("ArrayIndicator", window, "window")
+        self.inputs = _check_length("ArrayIndicator", inputs, "number of inputs")
+        self.options = options
+        self.value = None
+        # twice the window, so that the last ones always stand in one piece, and moving them is rare
+        self._buffers = np.zeros((inputs, 2 * window))
+        self._count = 0
+
+    def update(self, *values: float) -> float | tuple[float, ...] | None:
+        """Take in the next value of each input; the function's last result, None while that is NaN."""
+        if len(values) != self.inputs:
+            raise ValueError(f"this indicator takes {self.inputs} values at a time, not {len(values)}")
+        buffers, window = self._buffers, self.window
+        if self._count == 2 * window:
+            buffers[:, : window - 1] = buffers[:, window + 1 :]
+            self._count = window - 1
+        buffers[:, self._count] = values
+        self._count += 1
+        if self._count >= window:
+            self.value = self._call(buffers[:, self._count - window : self._count])
+        return self.value
+
+    def _call(self, rows: npt.NDArray[np.float64]) -> float | tuple[float, ...] | None:
+        # copies: the function may write into what it gets, or keep it
+        result = self.function(*(row.copy() for row in rows), **self.options)
+        if isinstance(result, tuple):
+            values = tuple(_last(part) for part in result)
+            return None if any(math.isnan(value) for value in values) else values
+        value = _last(result)
+        return None if math.isnan(value) else value
+
+    def over(self, *arrays: npt.ArrayLike) -> Array | tuple[Array, ...]:
+        """The results over arrays, NaN until ready; a tuple of arrays where the function returns a tuple."""
+        if len(arrays) != self.inputs:
+            raise ValueError(f"this indicator takes {self.inputs} arrays, not {len(arrays)}")
+        columns = np.array(_columns(*arrays))
+        count = columns.shape[1]
+        results = [self._call(columns[:, stop - self.window : stop]) for stop in range(self.window, count + 1)]
+        width = next((len(result) for result in results if isinstance(result, tuple)), None)
+        blank: Any = math.nan if width is None else (math.nan,) * width
+        rows = [blank] * (count - len(results)) + [blank if result is None else result for result in results]
+        table = np.array(rows, np.float64)
+        return table if width is None else tuple(table[:, i].copy() for i in range(width))
+
+
+def _last(result: Any) -> float:
+    array = np.asarray(result, np.float64)
+    if array.size == 0:
+        raise ValueError("the function of an ArrayIndicator returned an empty array")
+    return float(array.reshape(-1)[-1])
