@@ -49,12 +49,12 @@ class TickerFrame(_Envelope, frozen=True, kw_only=True, tag="TICKER"):
     last_price_usd: str | None = msgspec.field(default=None, name="lastPriceUSD")
     last_price_twd: str | None = msgspec.field(default=None, name="lastPriceTWD")
     is_buyer: bool | None = None
-    price_change_24hr: str | None = None
-    volume_24hr: str | None = None
+    price_change_24hr: str | None = msgspec.field(default=None, name="priceChange24hr")
+    volume_24hr: str | None = msgspec.field(default=None, name="volume24hr")
     volume_24hr_usd: str | None = msgspec.field(default=None, name="volume24hrUSD")
     volume_24hr_twd: str | None = msgspec.field(default=None, name="volume24hrTWD")
-    high_24hr: str | None = None
-    low_24hr: str | None = None
+    high_24hr: str | None = msgspec.field(default=None, name="high24hr")
+    low_24hr: str | None = msgspec.field(default=None, name="low24hr")
 
 
 class TradeFrame(_Envelope, frozen=True, kw_only=True, tag="TRADE"):

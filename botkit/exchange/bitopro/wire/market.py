@@ -49,15 +49,18 @@ class TradesReply(_Reply, frozen=True, kw_only=True):
 
 
 class TickerRow(_Row, frozen=True, kw_only=True):
-    """24-hour figures. ``price_change_24hr`` is in percent, ``"0"`` when there was none."""
+    """24-hour figures. ``price_change_24hr`` is in percent, ``"0"`` when there was none.
+
+    Names with 24hr are given in full: the camel rule would make them 24Hr.
+    """
 
     pair: str
     last_price: str
     is_buyer: bool | None = None
-    price_change_24hr: str
-    volume_24hr: str
-    high_24hr: str
-    low_24hr: str
+    price_change_24hr: str = msgspec.field(name="priceChange24hr")
+    volume_24hr: str = msgspec.field(name="volume24hr")
+    high_24hr: str = msgspec.field(name="high24hr")
+    low_24hr: str = msgspec.field(name="low24hr")
 
 
 class TickersReply(_Reply, frozen=True, kw_only=True):
