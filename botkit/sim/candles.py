@@ -1,0 +1,104 @@
+"""Fills on tapes that hold candles only.
+
+A bar tells four prices and an amount, not their order; where it cannot tell, the reading is the pessimistic one.
+"""
+
+from __future__ import annotations
+
+from botkit.model.clock import Nanos
+from botkit.model.orders import OrderType
+from botkit.sim.ledger import Deed
+from botkit.sim.market import PairMarket
+from botkit.sim.matching import ENDLESS, Matcher
+from botkit.sim.order import POST_ONLY_CANCELLED, VenueOrder
+
+CANDLE_ASSUMPTIONS = (
+    "Candles: a market order fills whole at the open of the bar that contains its arrival if it was sent no later than"
+    " that open, else at the next open, plus slippage against it; whether that much stood there is unknown.",
+    "Candles: a limit order that this open already meets is a taker there, filled whole at the open plus slippage,"
+    " never past its limit (POST_ONLY: cancelled with status 6).",
+    "Candles: a resting order fills only when a bar that starts at or after its arrival trades strictly through its"
+    " price, at its price, known at the bar's end; our orders share at most that bar's volume by time of arrival.",
+    "Candles: nothing fills in a bar without volume; a stop that a bar's high or low triggers is worked from the bar's"
+    " end on.",
+)
+
+
+class CandleMatcher(Matcher):
+    """The same book-keeping, with bars for a market."""
+
+    def enter(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+        """Work an order at its open: now if that has been, else it waits for it."""
+        if market.candles is None:
+            super().enter(order, market, deed)
+            return
+        market.waiting.append(order)
+        self.on_opens(market, deed)
+
+    def opens_at(self, market: PairMarket) -> Nanos | None:
+        """When the next waiting order can be worked."""
+        candles = market.candles
+        assert candles is not None
+        earliest: Nanos | None = None
+        for order in market.waiting:
+            if order.opens_at < 0:
+                found = candles.first_open(order.sent, order.arrived)
+                if found is None:
+                    continue
+                order.opens_at = max(order.arrived, int(candles.time[found - candles.first]))
+                order.open_ticks = int(candles.open[found - candles.first])
+            if earliest is None or order.opens_at < earliest:
+                earliest = order.opens_at
+        return earliest
+
+    def on_opens(self, market: PairMarket, deed: Deed) -> None:
+        """Work the orders whose open has come."""
+        opens_at = self.opens_at(market)
+        if opens_at is None or opens_at > deed.time:
+            return
+        due = [order for order in market.waiting if 0 <= order.opens_at <= deed.time]
+        for order in due:
+            market.waiting.remove(order)
+            self._work_open(order, market, order.open_ticks, deed)
+
+    def _work_open(self, order: VenueOrder, market: PairMarket, ticks: int, deed: Deed) -> None:
+        meets = self.meets(order, ticks)
+        if order.new.post_only and order.type is OrderType.LIMIT:
+            others = market.sells if order.is_buy else market.buys
+            if meets or (others and self.meets(order, others[0].price_ticks)):
+                self.ledger.close(order, deed, POST_ONLY_CANCELLED)
+                return
+        self.take(order, market, deed, [(self.slipped(order, ticks), ENDLESS)] if meets else [], -1)
+        if order.type is OrderType.MARKET:
+            self.finish(order, deed)
+        elif order.remaining_lots:
+            market.rest(order)
+
+    def on_bar(self, market: PairMarket, row: int, deed: Deed) -> None:
+        """A bar has ended: fill what it traded through, then trigger stops."""
+        candles = market.candles
+        assert candles is not None
+        index = row - candles.first
+        start, left = int(candles.time[index]), int(candles.lots[index])
+        low, high = int(candles.low[index]), int(candles.high[index])
+        if not left:
+            return
+        through = [order for order in market.buys if low < order.price_ticks and order.arrived <= start]
+        through += [order for order in market.sells if high > order.price_ticks and order.arrived <= start]
+        through.sort(key=lambda order: order.rank)
+        for order in through:
+            lots = min(left, order.remaining_lots)
+            if not lots:
+                break
+            self._made(order, lots, deed)
+            market.changed = True
+            left -= lots
+        market.drop_finished()
+        if market.stops:
+            self.trigger(market, low, high, deed, arrived_by=start)
+
+    def activate(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+        """On candles a triggered stop is worked like an order sent at the moment at which the trigger is known."""
+        if market.candles is not None:
+            order.sent = order.arrived = deed.time
+        super().activate(order, market, deed)

@@ -1,0 +1,210 @@
+"""Where requests are worked: entry rules, cancels and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeAlias
+
+from botkit.model.clock import Nanos
+from botkit.model.events import Candle
+from botkit.model.orders import OrderType
+from botkit.model.requests import (
+    Answer,
+    AnswerBody,
+    CancelAck,
+    CancelAll,
+    CancelBatch,
+    CancelOrder,
+    CreateBatch,
+    CreateOrder,
+    GetBalances,
+    GetBook,
+    GetCandles,
+    GetOrder,
+    ListOpenOrders,
+    ListOrders,
+    ListTrades,
+    NewOrder,
+    OrderAck,
+    Outcome,
+    Request,
+)
+from botkit.sim.candles import CandleMatcher
+from botkit.sim.history import held_candles
+from botkit.sim.ledger import Account, Deed, Ledger
+from botkit.sim.market import PairMarket
+from botkit.sim.order import VenueOrder
+from botkit.sim.rules import BAD_BODY, BAD_TYPE, BATCH_MAX, UNKNOWN_ORDER, balance_refusal, entry_refusal, lock_of
+
+if TYPE_CHECKING:
+    from botkit.sim.kernel import Kernel
+
+Handled: TypeAlias = tuple[Answer, tuple[PairMarket, ...]]
+
+
+class Desk:
+    """Answers requests; the second part of each result names the markets in which orders changed."""
+
+    def __init__(self, kernel: Kernel, ledger: Ledger, matcher: CandleMatcher, *, batch_all_or_nothing: bool) -> None:
+        self._kernel = kernel
+        self._ledger = ledger
+        self._matcher = matcher
+        self._all_or_nothing = batch_all_or_nothing
+
+    def handle(self, account: Account, request: Request, deed: Deed, sent: Nanos) -> Handled:
+        """Do what a request asks, at the deed's time."""
+        match request:
+            case CreateOrder():
+                return self._create(account, request, deed, sent)
+            case CancelOrder():
+                return self._cancel(account, request, deed)
+            case CreateBatch():
+                return self._batch(account, request, deed, sent)
+            case CancelBatch():
+                wanted = [account.open.get(order_id) for _, order_id in request.orders]
+                return self._cancel_several(request.id, deed, [order for order in wanted if order is not None])
+            case CancelAll():
+                chosen = [o for o in account.open.values() if request.pair is None or o.pair == request.pair]
+                return self._cancel_several(request.id, deed, chosen)
+            case _:
+                return self._read(account, request, deed.time), ()
+
+    # -- creating -------------------------------------------------------------------------------------------------
+
+    def _create(self, account: Account, request: CreateOrder, deed: Deed, sent: Nanos) -> Handled:
+        new = request.order
+        refusal = entry_refusal(new, self._kernel.pairs, account)
+        if refusal is None:
+            currency, units = lock_of(new)
+            refusal = balance_refusal(currency, units, account.available(currency))
+        if refusal is not None:
+            return refused(request.id, refusal), ()
+        order = self._kernel.new_order(account, new, units, sent, deed.time)
+        self._ledger.open(order, deed)
+        market = self._kernel.market(new.pair)
+        self._enter(order, market, deed)
+        return granted(request.id, OrderAck(order.order_id, new.client_id or None)), (market,)
+
+    def _enter(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+        if order.type is OrderType.STOP_LIMIT:
+            last = market.last_ticks(deed.time)
+            market.stops.append(order)
+            if last is not None and self._matcher.is_met(order, last, last):
+                market.stops.remove(order)
+                self._matcher.activate(order, market, deed)
+        else:
+            self._matcher.enter(order, market, deed)
+
+    def _batch(self, account: Account, request: CreateBatch, deed: Deed, sent: Nanos) -> Handled:
+        if not 1 <= len(request.orders) <= BATCH_MAX:
+            return refused(request.id, BAD_BODY), ()
+        accepted: list[tuple[NewOrder, int]] = []
+        queued: dict[str, int] = {}
+        spent: dict[str, int] = {}
+        for new in request.orders:
+            refusal: str | None = BAD_TYPE
+            currency, units = "", 0
+            if new.type is not OrderType.STOP_LIMIT:
+                refusal = entry_refusal(new, self._kernel.pairs, account, queued.get(new.pair, 0))
+            if refusal is None:
+                currency, units = lock_of(new)
+                refusal = balance_refusal(currency, units, account.available(currency) - spent.get(currency, 0))
+            if refusal is None:
+                accepted.append((new, units))
+                spent[currency] = spent.get(currency, 0) + units
+                if new.type is OrderType.LIMIT:
+                    queued[new.pair] = queued.get(new.pair, 0) + 1
+            elif self._all_or_nothing:
+                return refused(request.id, refusal), ()
+        kernel = self._kernel
+        orders = [kernel.new_order(account, new, units, sent, deed.time) for new, units in accepted]
+        for order in orders:  # all locks first: a fee in BITO must not take what a later order was granted
+            self._ledger.open(order, deed)
+        markets: dict[str, PairMarket] = {}
+        for order in orders:
+            market = markets[order.pair] = kernel.market(order.pair)
+            self._enter(order, market, deed)
+        acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
+        return granted(request.id, acks), tuple(markets.values())
+
+    # -- cancelling -----------------------------------------------------------------------------------------------
+
+    def _cancel(self, account: Account, request: CancelOrder, deed: Deed) -> Handled:
+        order = account.open.get(request.order_id)
+        if order is None or order.pair != request.pair:
+            return refused(request.id, UNKNOWN_ORDER), ()
+        return self._cancel_several(request.id, deed, (order,))
+
+    def _cancel_several(self, request_id: int, deed: Deed, orders: Iterable[VenueOrder]) -> Handled:
+        markets: dict[str, PairMarket] = {}
+        cancelled = []
+        for order in dict.fromkeys(orders):
+            market = markets[order.pair] = self._kernel.market(order.pair)
+            market.remove(order)
+            self._ledger.cancel(order, deed)
+            cancelled.append((str(order.pair), order.order_id))
+        return granted(request_id, CancelAck(tuple(cancelled))), tuple(markets.values())
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def _read(self, account: Account, request: Request, now: Nanos) -> Answer:
+        body: AnswerBody
+        match request:
+            case GetOrder():
+                order = account.orders.get(request.order_id)
+                if order is None or order.pair != request.pair:
+                    return refused(request.id, UNKNOWN_ORDER)
+                body = (order.report(),)
+            case ListOpenOrders():
+                chosen = [o for o in account.open.values() if request.pair is None or o.pair == request.pair]
+                chosen.sort(key=lambda o: (o.updated, o.rank), reverse=True)
+                body = tuple([order.report() for order in chosen])
+            case ListOrders():
+                body = tuple([order.report() for order in _created_within(account, request)][: request.limit])
+            case ListTrades():
+                trades = [
+                    row
+                    for row in reversed(account.trades)
+                    if row.pair == request.pair
+                    and (request.order_id is None or row.order_id == request.order_id)
+                    and (request.start is None or row.time >= request.start)
+                    and (request.end is None or row.time < request.end)
+                ]
+                body = tuple(trades[: request.limit])
+            case GetBalances():
+                body = account.balances()
+            case GetBook():
+                body = self._kernel.book(request.pair, request.depth)
+            case GetCandles():
+                body = self._candles(request, now)
+            case _:
+                return refused(request.id, BAD_BODY)
+        return granted(request.id, body)
+
+    def _candles(self, request: GetCandles, now: Nanos) -> tuple[Candle, ...]:
+        market = self._kernel.market(request.pair)
+        if market.candles is not None:
+            return held_candles(market.pair, market.candles, request.resolution, request.start, request.end, now)
+        return self._kernel.candle_history(market.pair).candles(request.resolution, request.start, request.end, now)
+
+
+def _created_within(account: Account, request: ListOrders) -> list[VenueOrder]:
+    """Orders of a listing, newest first. An account's orders stand in order of creation."""
+    return [
+        order
+        for order in reversed(account.orders.values())
+        if order.pair == request.pair
+        and (request.client_id is None or order.new.client_id == request.client_id)
+        and (request.start is None or order.created >= request.start)
+        and (request.end is None or order.created < request.end)
+    ]
+
+
+def granted(request_id: int, body: AnswerBody) -> Answer:
+    """200."""
+    return Answer(request_id=request_id, outcome=Outcome.OK, body=body)
+
+
+def refused(request_id: int, text: str) -> Answer:
+    """422 with the exchange's sentence."""
+    return Answer(request_id=request_id, outcome=Outcome.REFUSED, status=422, text=text)

@@ -1,0 +1,101 @@
+"""The built-in readings of the queue: how far trades and snapshots bring a resting order to its turn.
+
+A recorded book shows amounts, not orders, so nobody knows what was cancelled ahead of an order and what behind it.
+The three readings bracket the truth: run all three and see how far the result depends on luck in the queue.
+"""
+
+from __future__ import annotations
+
+#: more lots than any order has: an allowance without a bound
+WHOLE = 1 << 62
+
+
+class Queue:
+    """The default: behind what was shown on arrival; trades at the price and smaller snapshots work it off."""
+
+    assumptions: tuple[str, ...] = (
+        "Queue (default reading): an order stands behind the whole amount recorded at its price when it arrives; what"
+        " joins later stands behind it; trades at its price work off what stands ahead, then fill it with the rest.",
+        "A snapshot that shows less at the price caps what stands ahead: cancellations are taken to come from ahead"
+        " only as far as the shown amount proves it.",
+        "A trade beyond the price fills an order with the trade's amount, at the order's price; an opposite best at or"
+        " beyond the price fills it with the amount shown there.",
+    )
+
+    def on_arrival(self, shown: int) -> int:
+        """Everything that is shown stands ahead."""
+        return shown
+
+    def on_snapshot(self, ahead: int, shown: int) -> int:
+        """Not more can stand ahead than is shown."""
+        return ahead if ahead < shown else shown
+
+    def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
+        """A trade first works off what stands ahead."""
+        return (ahead - lots, 0) if lots <= ahead else (0, lots - ahead)
+
+    def on_through(self, lots: int) -> int:
+        """The trade's amount."""
+        return lots
+
+    def on_cross(self, lots: int) -> int:
+        """The amount shown."""
+        return lots
+
+
+class Optimistic:
+    """Nothing stands ahead, and whatever touches an order fills it whole: an upper bound."""
+
+    assumptions: tuple[str, ...] = (
+        "Queue (optimistic reading): nothing stands ahead of an order, and any trade at or beyond its price, or an"
+        " opposite best there, fills it whole, whatever the trade's amount. An upper bound of what was possible.",
+    )
+
+    def on_arrival(self, shown: int) -> int:
+        """Nothing ahead."""
+        return 0
+
+    def on_snapshot(self, ahead: int, shown: int) -> int:
+        """Nothing ahead."""
+        return 0
+
+    def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
+        """Whole."""
+        return 0, WHOLE
+
+    def on_through(self, lots: int) -> int:
+        """Whole."""
+        return WHOLE
+
+    def on_cross(self, lots: int) -> int:
+        """Whole."""
+        return WHOLE
+
+
+class Pessimistic:
+    """An order is the last at its price: only trades beyond the price fill it. A lower bound."""
+
+    assumptions: tuple[str, ...] = (
+        "Queue (pessimistic reading): an order is always the last at its price, so only a recorded trade beyond the"
+        " price fills it, with that trade's amount; neither trades at the price nor the shown book do. A lower bound.",
+    )
+
+    def on_arrival(self, shown: int) -> int:
+        """All of it, for good."""
+        return shown
+
+    def on_snapshot(self, ahead: int, shown: int) -> int:
+        """A smaller snapshot proves nothing here."""
+        return ahead
+
+    def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
+        """Trades at the price fill others."""
+        return ahead, 0
+
+    def on_through(self, lots: int) -> int:
+        """The trade's amount."""
+        return lots
+
+    def on_cross(self, lots: int) -> int:
+        """Nothing: a shown amount is not a trade."""
+        return 0

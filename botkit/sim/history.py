@@ -1,0 +1,98 @@
+"""Candles made from the recorded trades that have passed, for reads over the wire (GET /trading-history)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from botkit.model.clock import NS_PER_MINUTE, Nanos
+from botkit.model.events import Candle
+from botkit.model.pairs import Pair
+from botkit.model.resolutions import bucket_end, bucket_start
+from botkit.sim.streams import CandleStream, TradeStream
+
+#: longest stretch of trades worked into minutes at once
+_ROWS = 1 << 20
+
+
+class CandleHistory:
+    """Minutes of one pair as [open, high, low, close, lots], by exchange time; longer candles are made from them.
+
+    Intervals without trades have no candle, as at the exchange.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self._minutes: dict[Nanos, list[int]] = {}
+        self._absorbed = 0
+
+    def absorb(self, trades: TradeStream, upto: int) -> None:
+        """Work in the rows before number ``upto`` that were not yet."""
+        while self._absorbed < upto:
+            stop = min(upto, self._absorbed + _ROWS)
+            cut = slice(max(self._absorbed - trades.first, 0), stop - trades.first)
+            self._absorbed = stop
+            minutes = trades.time[cut] // NS_PER_MINUTE
+            # stamps may run back a little within the order of receipt
+            order = np.argsort(minutes, kind="stable")
+            ticks, lots, minutes = trades.ticks[cut][order], trades.lots[cut][order], minutes[order]
+            if not len(minutes):
+                continue
+            starts = np.flatnonzero(np.diff(minutes, prepend=minutes[0] - 1))
+            ends = np.append(starts[1:], len(minutes)) - 1
+            columns = zip(
+                (minutes[starts] * NS_PER_MINUTE).tolist(),
+                ticks[starts].tolist(),
+                np.maximum.reduceat(ticks, starts).tolist(),
+                np.minimum.reduceat(ticks, starts).tolist(),
+                ticks[ends].tolist(),
+                np.add.reduceat(lots, starts).tolist(),
+                strict=True,
+            )
+            for minute, *row in columns:
+                self._merge(self._minutes, minute, row)
+
+    @staticmethod
+    def _merge(into: dict[Nanos, list[int]], start: Nanos, row: list[int]) -> None:
+        old = into.get(start)
+        if old is None:
+            into[start] = list(row)
+            return
+        old[1] = max(old[1], row[1])
+        old[2] = min(old[2], row[2])
+        old[3] = row[3]
+        old[4] += row[4]
+
+    def candles(self, resolution: str, start: Nanos, end: Nanos, now: Nanos) -> tuple[Candle, ...]:
+        """Candles that have ended by ``now``, with ``start`` <= bucket start < ``end``, oldest first."""
+        buckets: dict[Nanos, list[int]] = {}
+        for minute in sorted(self._minutes):
+            bucket = bucket_start(minute, resolution)
+            if start <= bucket < end and bucket_end(bucket, resolution) <= now:
+                self._merge(buckets, bucket, self._minutes[minute])
+        return tuple(_candle(self.pair, resolution, bucket, row) for bucket, row in buckets.items())
+
+
+def held_candles(
+    pair: Pair, stream: CandleStream, resolution: str, start: Nanos, end: Nanos, now: Nanos
+) -> tuple[Candle, ...]:
+    """On candle tapes: what is still held of the recorded candles of that resolution, and has ended by ``now``."""
+    if stream.resolution != resolution:
+        return ()
+    stop = stream.position(now) - stream.first
+    rows = [i for i in range(stop) if start <= stream.time[i] < end]
+    return tuple(
+        _candle(
+            pair,
+            resolution,
+            int(stream.time[i]),
+            [int(a[i]) for a in (stream.open, stream.high, stream.low, stream.close, stream.lots)],
+        )
+        for i in rows
+    )
+
+
+def _candle(pair: Pair, resolution: str, start: Nanos, row: list[int]) -> Candle:
+    price = pair.rules.price
+    return Candle(
+        pair, resolution, start, price(row[0]), price(row[1]), price(row[2]), price(row[3]), pair.rules.amount(row[4])
+    )

@@ -1,0 +1,389 @@
+"""The simulated exchange's clockwork: requests arrive, the recorded market passes, and what follows becomes known.
+
+Time is handed in. A driver calls ``submit`` when the bot sends, asks ``next_at`` when anything can happen, and calls
+``advance`` to carry time there; between two such moments the recorded rows are skipped with a binary search.
+
+At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then
+arrivals in the order of their sending: an order meets only rows after the one that made the bot send it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+
+from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.columns import MarketColumns
+from botkit.model.events import OrderBook, OrderReport, TradeReport
+from botkit.model.extension import LatencyModel, QueueModel
+from botkit.model.limits import LimitTable
+from botkit.model.orders import OrderType
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer, CreateOrder, NewOrder, Outcome, Request
+from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
+from botkit.sim.desk import Desk
+from botkit.sim.draws import keyed
+from botkit.sim.history import CandleHistory
+from botkit.sim.ledger import Account, AccountNews, AccountSetup, Deed, Ledger
+from botkit.sim.market import PairMarket
+from botkit.sim.matching import BOOK_ASSUMPTIONS, STOP_ASSUMPTION, TRADE_ASSUMPTIONS
+from botkit.sim.order import VenueOrder
+from botkit.sim.publish import (
+    ACCOUNT_EVENTS,
+    BOOKS,
+    TRADES,
+    BookFeed,
+    Event,
+    Outbox,
+    Publication,
+    book_event,
+    compose,
+    prints_of,
+)
+from botkit.sim.streams import BookStream, CandleStream, TradeStream
+from botkit.sim.venue_limits import EndpointCount, VenueLimits
+
+__all__ = ["AccountSetup", "Kernel", "Publication"]
+
+_ORDER_IDS = 7  # the kind of draw for `keyed`
+TOO_MANY = "Too Many Requests"  # assumed: the exchange's text is not documented
+
+
+class Kernel:
+    """The exchange. See the module for the order in which things happen.
+
+    ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False takes the acceptable
+    orders of a batch and drops the others (Q7). ``keep_candles`` keeps minutes of passed trades for `GetCandles`.
+    """
+
+    def __init__(
+        self,
+        *,
+        pairs: Mapping[str, Pair],
+        accounts: Mapping[str, AccountSetup],
+        queue: QueueModel,
+        latency: LatencyModel,
+        limits: LimitTable | None,
+        slippage_e8: int = 0,
+        book_cadence_ms: int = 1000,
+        seed: int = 0,
+        batch_all_or_nothing: bool = True,
+        keep_candles: bool = False,
+        volume_currency: str = "twd",
+        fee_currency: str = "bito",
+    ) -> None:
+        self.pairs = dict(pairs)
+        self.now: Nanos = 0
+        self._latency = latency
+        self._queue = queue
+        self._cadence: Nanos = book_cadence_ms * NS_PER_MS
+        self._seed = seed
+        self._slippage_e8 = slippage_e8
+        self._keep_candles = keep_candles
+        self._ledger = Ledger(
+            accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, fee_currency=fee_currency
+        )
+        self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
+        self._markets: dict[str, PairMarket] = {}
+        self._order: list[PairMarket] = []  # by pair name: the order of events at one moment
+        self._busy: dict[str, PairMarket] = {}  # markets in which orders stand
+        self._feeds: dict[str, BookFeed] = {}
+        self._histories: dict[str, CandleHistory] = {}
+        self._limits = VenueLimits(limits)
+        self._arrivals: list[tuple[Nanos, int, Account, Request, Nanos]] = []
+        self._sent = 0
+        self._rank = 0
+        self._ids: set[int] = set()
+        self._outbox = Outbox()
+        self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
+
+    # -- the recorded market --------------------------------------------------------------------------------------
+
+    def market(self, name: str) -> PairMarket:
+        """The market of a pair. Raises KeyError for an unknown pair."""
+        market = self._markets.get(name)
+        if market is None:
+            market = self._markets[name] = PairMarket(self.pairs[name])
+            self._order = [self._markets[key] for key in sorted(self._markets)]
+        return market
+
+    def load(self, columns: MarketColumns) -> None:
+        """Append the next chunk of a recorded stream. Keep one chunk of look-ahead loaded; passed rows are dropped.
+
+        Raises ValueError for rows older than those of the same stream, and for candles beside books or trades.
+        """
+        market = self.market(columns.pair)
+        self._matcher.settle_all(market)
+        if self._keep_candles and market.trades is not None:
+            self._absorb(market)
+        market.load(columns)
+
+    def _absorb(self, market: PairMarket) -> CandleHistory:
+        history = self._histories.get(market.pair)
+        if history is None:
+            history = self._histories[market.pair] = CandleHistory(market.pair)
+        if market.trades is not None:
+            history.absorb(market.trades, market.trades.position(self.now))
+        return history
+
+    def candle_history(self, pair: Pair) -> CandleHistory:
+        """Candles of the trades that have passed, up to now."""
+        return self._absorb(self.market(pair))
+
+    def _last_ticks(self, name: str) -> int | None:
+        market = self._markets.get(name)
+        return None if market is None else market.last_ticks(self.now)
+
+    # -- what a driver calls --------------------------------------------------------------------------------------
+
+    def publish_books(self, pair: Pair, depth: int) -> None:
+        """Publish the pair's books from now on, the best ``depth`` levels a side."""
+        feed = self._feeds.get(pair)
+        if feed is None:
+            feed = BookFeed(self.market(pair), depth, self._cadence, self.now)
+            self._feeds[pair] = feed
+            self._feeds = dict(sorted(self._feeds.items()))
+        else:
+            feed.deepen(depth, self.now)
+
+    def submit(self, account: str, request: Request, now: Nanos) -> None:
+        """The bot sends a request. It arrives after the latency model's order and feed times."""
+        now = max(now, self.now)
+        key = key_of(request)
+        latency = self._latency
+        arrives = now + latency.order_ns(key) + latency.feed_ns(key)
+        self._sent += 1
+        heapq.heappush(self._arrivals, (arrives, self._sent, self._ledger.accounts[account], request, now))
+
+    def next_at(self) -> Nanos | None:
+        """The earliest time at which anything private or dynamic happens, None when nothing will.
+
+        It may be early (a row that proves to touch nothing, a place to search on from), never late.
+        """
+        earliest = self._next_deed()
+        known = self._outbox.next_at()
+        if earliest is None or (known is not None and known < earliest):
+            return known
+        return earliest
+
+    def _next_deed(self) -> Nanos | None:
+        earliest = self._arrivals[0][0] if self._arrivals else None
+        for market in self._busy.values():
+            for at in self._touches(market):
+                if at is not None and (earliest is None or at < earliest):
+                    earliest = at
+        for feed in self._feeds.values():
+            at = feed.next_at()
+            if at is not None and (earliest is None or at < earliest):
+                earliest = at
+        return None if earliest is None else max(earliest, self.now)
+
+    def _touches(self, market: PairMarket) -> list[Nanos | None]:
+        now = self.now
+        times: list[Nanos | None] = []
+        for stream in (market.candles, market.books, market.trades):
+            touch = stream.next_touch(now) if stream is not None else None
+            times.append(touch[0] if touch else None)
+        if market.waiting and market.candles is not None:
+            times.append(self._matcher.opens_at(market))
+        return times
+
+    def advance(self, to: Nanos) -> list[Publication]:
+        """Let everything up to and including ``to`` happen; what became known by then, in the total order."""
+        while True:
+            at = self._next_deed()
+            if at is None or at > to:
+                break
+            self.now = at
+            if self._busy:
+                self._rows(at)
+            if self._feeds:
+                self._books(at)
+            while self._arrivals and self._arrivals[0][0] <= at:
+                self._arrive(at)
+        if to > self.now:
+            self.now = to
+        return self._outbox.until(to)
+
+    # -- one moment -----------------------------------------------------------------------------------------------
+
+    def _rows(self, now: Nanos) -> None:
+        """The recorded rows of this moment: bars of all pairs, then books, then trades."""
+        busy = [self._busy[name] for name in sorted(self._busy)] if len(self._busy) > 1 else list(self._busy.values())
+        matcher = self._matcher
+        for market in busy:
+            if market.candles is None:
+                continue
+            self._rows_of(market, market.candles, matcher.on_bar, now)
+            opens_at = matcher.opens_at(market) if market.waiting else None
+            if opens_at is not None and opens_at <= now:
+                deed = Deed(now)
+                matcher.on_opens(market, deed)
+                self._follow(market, deed)
+                self._tell(deed)
+        for market in busy:
+            self._rows_of(market, market.books, matcher.on_book, now)
+        for market in busy:
+            self._rows_of(market, market.trades, matcher.on_trade, now)
+
+    def _rows_of(
+        self,
+        market: PairMarket,
+        stream: BookStream | TradeStream | CandleStream | None,
+        work: Callable[[PairMarket, int, Deed], None],
+        now: Nanos,
+    ) -> None:
+        while stream is not None:
+            touch = stream.next_touch(now)
+            if touch is None or touch[0] > now:
+                return
+            row = stream.touch_row
+            deed = Deed(now)
+            work(market, row, deed)
+            stream.passed(row)
+            self._follow(market, deed, trades_from=row + 1 if stream is market.trades else None)
+            self._tell(deed)
+
+    def _follow(self, market: PairMarket, deed: Deed, trades_from: int | None = None) -> None:
+        """After a deed in a market: its prints trigger stops and go out, and its searches learn what now stands."""
+        now = deed.time
+        if market.stops and market.prints:
+            self._matcher.trigger_by_prints(market, deed)
+        bounds = market.bounds()
+        if market.candles is not None:
+            market.candles.watch(bounds, market.candles.position(now))
+        else:
+            if market.trades is not None:
+                market.trades.watch(bounds, market.trades.position(now) if trades_from is None else trades_from)
+            if market.books is not None:
+                market.books.watch(bounds.of_book(), market.books.position(now))
+        if market.is_quiet:
+            self._busy.pop(market.pair, None)
+        else:
+            self._busy[market.pair] = market
+        if market.changed:
+            market.changed = False
+            feed = self._feeds.get(market.pair)
+            if feed is not None:
+                feed.note_change(now)
+        if market.prints:
+            for trade in prints_of(market, market.pair, now):
+                self._outbox.put(TRADES, market.pair, Publication(now, None, trade))
+
+    def _books(self, now: Nanos) -> None:
+        for name, feed in self._feeds.items():
+            at = feed.next_at()
+            if at is not None and at <= now:
+                book = feed.publish(now)
+                if book is not None:
+                    self._outbox.put(BOOKS, name, Publication(now, None, book))
+
+    def _arrive(self, now: Nanos) -> None:
+        _, _, account, request, sent = heapq.heappop(self._arrivals)
+        deed = Deed(now)
+        news = deed.news[account] = AccountNews(key_of(request))
+        if self._limits.admit(request.endpoint, account.name, account.address, now):
+            answer, touched = self._desk.handle(account, request, deed, sent)
+        else:
+            answer = Answer(request_id=request.id, outcome=Outcome.RATE_LIMITED, status=429, text=TOO_MANY)
+            touched = ()
+        news.answer = answer
+        for market in touched:
+            self._follow(market, deed)
+        self._tell(deed)
+
+    def _tell(self, deed: Deed) -> None:
+        """Send a deed's news off: answer, executions, one report an order, one balance report an account."""
+        put = self._outbox.put
+        for account, news in deed.news.items():
+            at = max(deed.time + self._latency.answer_ns(news.key), account.known_at)
+            account.known_at = at
+            name = account.name
+            events: list[Event] = [] if news.answer is None else [news.answer]
+            events += news.trades
+            events += [order.report() for order in news.orders.values()]
+            if news.currencies:
+                events.append(account.changed(news.currencies))
+            for event in events:
+                put(ACCOUNT_EVENTS, "", Publication(at, name, event))
+
+    # -- what the desk needs --------------------------------------------------------------------------------------
+
+    def new_order(self, account: Account, new: NewOrder, lock_units: int, sent: Nanos, now: Nanos) -> VenueOrder:
+        """An order under a fresh id: ten digits that do not grow with time, ``SL-`` before those of stops."""
+        self._rank += 1
+        key = account.key ^ new.client_id if new.client_id else self._rank
+        attempt = 0
+        while True:
+            number = 1_000_000_000 + keyed(self._seed + attempt, _ORDER_IDS, key) % 9_000_000_000
+            if number not in self._ids:
+                break
+            attempt += 1
+        self._ids.add(number)
+        order_id = f"SL-{number}" if new.type is OrderType.STOP_LIMIT else str(number)
+        return VenueOrder(account, new, order_id, self._rank, sent, now, lock_units)
+
+    # -- what an emulator and a test read -------------------------------------------------------------------------
+
+    @property
+    def refused_429(self) -> int:
+        """Requests refused because a window was full."""
+        return self._limits.refused
+
+    @property
+    def counters(self) -> dict[str, EndpointCount]:
+        """Arrivals, refusals and the busiest window, by endpoint."""
+        return self._limits.counts
+
+    def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
+        """The exact book now: recorded levels less what our orders took, with our resting orders unless ``own``."""
+        market = self.market(pair)
+        row = market.book_row(self.now)
+        return book_event(market, row, compose(market, row, depth, own=own), self.now)
+
+    def orders(self, account: str) -> list[OrderReport]:
+        """Every order of the account, in order of arrival."""
+        return [order.report() for order in self._ledger.accounts[account].orders.values()]
+
+    def trades(self, account: str) -> list[TradeReport]:
+        """Every execution of the account, in order."""
+        return list(self._ledger.accounts[account].trades)
+
+    def ledger(self, account: str) -> dict[str, tuple[int, int]]:
+        """Currency -> (total, available) in units."""
+        return self._ledger.accounts[account].balances().balances
+
+    def last_price(self, pair: Pair) -> int | None:
+        """The last traded price in ticks, None before the first."""
+        return self._last_ticks(pair)
+
+    def check(self) -> None:
+        """Assert that every unit is accounted for: accounts + recorded market + fees hold what they began with."""
+        self._ledger.check()
+
+    def assumptions(self) -> list[str]:
+        """Every assumption that this run rests on, as sentences for the report."""
+        sentences: list[str] = []
+        markets = self._order
+        if any(market.books is not None for market in markets):
+            sentences += BOOK_ASSUMPTIONS
+            sentences += self._queue.assumptions
+        if any(market.trades is not None and market.books is None for market in markets):
+            sentences += TRADE_ASSUMPTIONS
+            sentences += self._queue.assumptions
+        if any(market.candles is not None for market in markets):
+            sentences += CANDLE_ASSUMPTIONS
+        if any(market.books is None for market in markets):
+            sentences.append(f"Slippage of takers on tapes without books: {self._slippage_e8 / 10**6:g} %.")
+        sentences.append(STOP_ASSUMPTION)
+        sentences += self._latency.assumptions
+        for account in self._ledger.accounts.values():
+            sentences += account.fees.assumptions
+        return list(dict.fromkeys(sentences))
+
+
+def key_of(request: Request) -> int:
+    """What a request's latency is drawn by: the client id of a single order, else the request's own id."""
+    if isinstance(request, CreateOrder) and request.order.client_id:
+        return request.order.client_id
+    return request.id

@@ -1,0 +1,311 @@
+"""Accounts, locks, fills and fees, in exact integer units; and the proof that no unit appears or vanishes.
+
+A fill moves quote and base between two parties: one of the accounts and another account, or the recorded *market*.
+Fees go to the exchange. ``Ledger.check`` asserts that accounts + market + fees still hold what they began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.events import BalanceReport, TradeReport
+from botkit.model.extension import FeeModel
+from botkit.model.money import UNIT, divide_half_up
+from botkit.model.orders import OrderType
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer
+from botkit.sim.draws import text_key
+from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_CANCELLED, PARTLY_FILLED, VenueOrder
+
+
+class AccountSetup(msgspec.Struct):
+    """What an account begins with: balances in units of 1e-8 by lowercase currency, and what it pays.
+
+    ``address`` is the IP address its requests come from, for the limits per IP; accounts share one by default.
+    """
+
+    balances: dict[str, int]
+    fees: FeeModel
+    address: str = ""
+
+
+class Account:
+    """One account's balances, orders and executions."""
+
+    __slots__ = (
+        "address",
+        "fees",
+        "key",
+        "known_at",
+        "locked",
+        "name",
+        "open",
+        "open_count",
+        "orders",
+        "total",
+        "trades",
+    )
+
+    def __init__(self, name: str, setup: AccountSetup) -> None:
+        self.name = name
+        self.key = text_key(name)
+        self.address = setup.address
+        self.fees = setup.fees
+        self.total: dict[str, int] = dict(setup.balances)
+        self.locked: dict[str, int] = dict.fromkeys(setup.balances, 0)
+        self.orders: dict[str, VenueOrder] = {}
+        self.open: dict[str, VenueOrder] = {}
+        self.open_count: dict[str, int] = {}
+        self.trades: list[TradeReport] = []
+        self.known_at: Nanos = 0  # when the newest of its events becomes known; none may overtake another
+
+    def available(self, currency: str) -> int:
+        """What can be spent or ordered, in units."""
+        return self.total.get(currency, 0) - self.locked.get(currency, 0)
+
+    def changed(self, currencies: Iterable[str]) -> BalanceReport:
+        """Some currencies."""
+        total, locked = self.total, self.locked
+        return BalanceReport({c: (total.get(c, 0), total.get(c, 0) - locked.get(c, 0)) for c in currencies})
+
+    def balances(self) -> BalanceReport:
+        """Every currency."""
+        locked = self.locked
+        return BalanceReport({c: (total, total - locked.get(c, 0)) for c, total in self.total.items()}, snapshot=True)
+
+
+class AccountNews:
+    """What one deed changed for one account, in the order in which things happened."""
+
+    __slots__ = ("answer", "currencies", "key", "orders", "trades")
+
+    def __init__(self, key: int) -> None:
+        self.key = key  # whose latency the news has: the client id or request id that caused it
+        self.answer: Answer | None = None
+        self.trades: list[TradeReport] = []
+        self.orders: dict[str, VenueOrder] = {}
+        self.currencies: dict[str, None] = {}
+
+
+class Deed:
+    """One thing that happens at the exchange at one moment: an arrival, or a recorded row that touches orders."""
+
+    __slots__ = ("news", "time")
+
+    def __init__(self, time: Nanos) -> None:
+        self.time = time
+        self.news: dict[Account, AccountNews] = {}
+
+    def of(self, order: VenueOrder) -> AccountNews:
+        """The news of the order's account, with the order among those touched."""
+        news = self.news.get(order.account)
+        if news is None:
+            news = self.news[order.account] = AccountNews(order.new.client_id)
+        news.orders[order.order_id] = order
+        return news
+
+
+class Ledger:
+    """Books fills and locks of all accounts.
+
+    ``last_price`` gives a pair's last price in ticks by name, for fees that are paid in the exchange's own coin.
+    """
+
+    def __init__(
+        self,
+        setups: Mapping[str, AccountSetup],
+        pairs: Mapping[str, Pair],
+        last_price: Callable[[str], int | None],
+        *,
+        volume_currency: str,
+        fee_currency: str,
+    ) -> None:
+        self.accounts = {name: Account(name, setup) for name, setup in setups.items()}
+        self.market: dict[str, int] = {}  # the recorded market's side of every fill: what it gave is negative
+        self.fees: dict[str, int] = {}
+        self._pairs = pairs
+        self._last_price = last_price
+        self._volume_currency = volume_currency
+        self._fee_currency = fee_currency
+        self._trade_number = 1_000_000_000
+        self._begun: dict[str, int] = {}
+        for setup in setups.values():
+            for currency, units in setup.balances.items():
+                assert units >= 0, (currency, units)
+                self._begun[currency] = self._begun.get(currency, 0) + units
+
+    # -- orders come and go ---------------------------------------------------------------------------------------
+
+    def open(self, order: VenueOrder, deed: Deed) -> None:
+        """Take an order in and lock what stands behind it."""
+        account = order.account
+        account.orders[order.order_id] = order
+        account.open[order.order_id] = order
+        pair = order.pair
+        account.open_count[pair] = account.open_count.get(pair, 0) + 1
+        currency = pair.quote if order.is_buy else pair.base
+        account.locked[currency] = account.locked.get(currency, 0) + order.lock_units
+        assert account.locked[currency] <= account.total.get(currency, 0), order
+        deed.of(order).currencies[currency] = None
+
+    def close(self, order: VenueOrder, deed: Deed, status: int) -> None:
+        """End an order with a final status and release what is still locked for it."""
+        account = order.account
+        del account.open[order.order_id]
+        account.open_count[order.pair] -= 1
+        news = deed.of(order)
+        if order.lock_units:
+            currency = order.pair.quote if order.is_buy else order.pair.base
+            account.locked[currency] -= order.lock_units
+            order.lock_units = 0
+            news.currencies[currency] = None
+        order.status = status
+        order.updated = deed.time
+        if order.is_market_buy:
+            # Q12: when finished, a market buy shows what it bought as its original amount
+            order.original_lots = order.executed_lots
+
+    def cancel(self, order: VenueOrder, deed: Deed) -> None:
+        """Cancel what is left of an order."""
+        self.close(order, deed, PARTLY_CANCELLED if order.executed_lots else CANCELLED)
+
+    # -- fills ----------------------------------------------------------------------------------------------------
+
+    def trade_id(self) -> str:
+        """A new id; both sides of a trade between two accounts share it."""
+        self._trade_number += 1
+        return str(self._trade_number)
+
+    def fill(
+        self, order: VenueOrder, ticks: int, lots: int, deed: Deed, trade_id: str, *, is_maker: bool, meets_market: bool
+    ) -> None:
+        """Book one side of an execution. The other side is the market, or an account whose side is booked likewise."""
+        assert lots > 0, order
+        pair, account = order.pair, order.account
+        rules = pair.rules
+        base, quote = pair.base, pair.quote
+        value = rules.value_units(ticks, lots)
+        base_units = rules.base_units(lots)
+        total, locked = account.total, account.locked
+        order.executed_lots += lots
+        order.executed_units += value
+        order.updated = deed.time
+        if order.is_buy:
+            if order.type is OrderType.MARKET:
+                order.spend_units -= value
+                lock = order.spend_units
+            else:
+                order.remaining_lots -= lots
+                lock = rules.value_units_up(order.price_ticks, order.remaining_lots)
+            locked[quote] += lock - order.lock_units
+            total[quote] -= value
+            total[base] = total.get(base, 0) + base_units
+            got, got_units = base, base_units
+        else:
+            order.remaining_lots -= lots
+            lock = order.lock_units - base_units
+            locked[base] -= base_units
+            total[base] -= base_units
+            total[quote] = total.get(quote, 0) + value
+            got, got_units = quote, value
+        order.lock_units = lock
+        assert lock >= 0, order
+        assert order.remaining_lots >= 0, order
+        if meets_market:
+            sign = 1 if order.is_buy else -1
+            market = self.market
+            market[base] = market.get(base, 0) - sign * base_units
+            market[quote] = market.get(quote, 0) + sign * value
+        news = deed.of(order)
+        fee_currency, fee_units = self._charge(account, pair, got, got_units, value, deed.time, is_maker)
+        report = TradeReport(
+            pair=pair,
+            order_id=order.order_id,
+            trade_id=trade_id,
+            side=order.new.side,
+            price_ticks=ticks,
+            lots=lots,
+            fee_units=fee_units,
+            fee_currency=fee_currency,
+            is_maker=is_maker,
+            time=deed.time - deed.time % NS_PER_MS,
+        )
+        account.trades.append(report)
+        news.trades.append(report)
+        currencies = news.currencies
+        currencies[base] = currencies[quote] = None
+        if fee_currency != got:
+            currencies[fee_currency] = None
+        if not order.is_market_buy:
+            if order.remaining_lots:
+                order.status = PARTLY_FILLED
+            else:
+                self.close(order, deed, FILLED)
+        elif order.status == OPEN:
+            order.status = PARTLY_FILLED
+
+    def _charge(
+        self, account: Account, pair: Pair, got: str, got_units: int, value: int, now: Nanos, is_maker: bool
+    ) -> tuple[str, int]:
+        """Take the fee; (currency, units). Volume counts after it, so that a fill never lowers its own rate."""
+        model = account.fees
+        rates = model.rates(now)
+        currency, fee = got, -1
+        if model.pays_bito and self._fee_currency:
+            bito = self._in_fee_currency(pair.quote, value * (rates.maker_bito_e8 if is_maker else rates.taker_bito_e8))
+            if bito is not None and account.available(self._fee_currency) >= bito:
+                currency, fee = self._fee_currency, bito
+        if fee < 0:
+            fee = divide_half_up(got_units * (rates.maker_e8 if is_maker else rates.taker_e8), UNIT)
+        if fee:
+            account.total[currency] -= fee
+            self.fees[currency] = self.fees.get(currency, 0) + fee
+        volume = self._in_volume_currency(pair.quote, value)
+        if volume is not None:
+            model.record(now, volume[0] // volume[1])
+        return currency, fee
+
+    def _in_volume_currency(self, currency: str, units: int) -> tuple[int, int] | None:
+        """``units`` of a currency in the one that volume counts in, as an exact fraction; None without a price."""
+        target = self._volume_currency
+        if currency == target:
+            return units, 1
+        price = self._price_of(currency, target)
+        return None if price is None else (units * price[0], price[1])
+
+    def _in_fee_currency(self, quote: str, units_e8: int) -> int | None:
+        """A fee of ``units_e8`` (1e-8 of a unit of ``quote``) in units of the fee currency, half up."""
+        worth = self._in_volume_currency(quote, units_e8)
+        price = self._price_of(self._fee_currency, self._volume_currency)
+        if worth is None or price is None:
+            return None
+        return divide_half_up(worth[0] * price[1], worth[1] * price[0] * UNIT)
+
+    def _price_of(self, base: str, quote: str) -> tuple[int, int] | None:
+        pair = self._pairs.get(f"{base}_{quote}")
+        ticks = self._last_price(pair) if pair is not None else None
+        return None if pair is None or not ticks else (ticks, 10**pair.rules.price_decimals)
+
+    # -- the proof ------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Assert that money is conserved and that every lock is the sum of its orders' locks."""
+        held: dict[str, int] = {}
+        for account in self.accounts.values():
+            locks: dict[str, int] = {}
+            for order in account.open.values():
+                currency = order.pair.quote if order.is_buy else order.pair.base
+                locks[currency] = locks.get(currency, 0) + order.lock_units
+            for currency, units in account.total.items():
+                held[currency] = held.get(currency, 0) + units
+                locked = account.locked.get(currency, 0)
+                assert locked == locks.get(currency, 0), (account.name, currency, locked, locks)
+                assert 0 <= locked <= units, (account.name, currency, locked, units)
+        for part in (self.market, self.fees):
+            for currency, units in part.items():
+                held[currency] = held.get(currency, 0) + units
+        for currency in held.keys() | self._begun.keys():
+            assert held.get(currency, 0) == self._begun.get(currency, 0), (currency, held, self._begun)

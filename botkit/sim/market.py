@@ -1,0 +1,211 @@
+"""One pair: the recorded market and our accounts' orders in it."""
+
+from __future__ import annotations
+
+from bisect import insort
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
+from botkit.model.orders import Condition, OrderType, Side
+from botkit.model.pairs import Pair
+from botkit.sim.order import VenueOrder
+from botkit.sim.streams import NEVER_DOWN, NEVER_UP, BookStream, Bounds, CandleStream, TradeStream
+
+
+class Print(msgspec.Struct, frozen=True):
+    """An execution of ours that the public sees: the taker's side, ticks, lots."""
+
+    side: Side
+    ticks: int
+    lots: int
+
+
+class Taken(msgspec.Struct):
+    """What our orders took of a recorded level, while it stands as it was recorded then."""
+
+    lots: int
+    recorded: int
+    row: int  # the snapshot up to which the level is known to stand unchanged
+
+
+def _priority_of_buy(order: VenueOrder) -> tuple[int, int]:
+    return -order.price_ticks, order.rank
+
+
+def _priority_of_sell(order: VenueOrder) -> tuple[int, int]:
+    return order.price_ticks, order.rank
+
+
+class PairMarket:
+    """Streams, resting orders by price and time, stops, and orders that wait for the market's next word.
+
+    ``waiting`` holds orders that cannot be worked yet: on candles until an open, on trades alone until a trade.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.trades: TradeStream | None = None
+        self.books: BookStream | None = None
+        self.candles: CandleStream | None = None
+        self.buys: list[VenueOrder] = []
+        self.sells: list[VenueOrder] = []
+        self.stops: list[VenueOrder] = []
+        self.waiting: list[VenueOrder] = []
+        self.taken: dict[tuple[bool, int], Taken] = {}
+        self.prints: list[Print] = []
+        self.changed = False  # our part of the book changed since it was last looked at
+        self._print_ticks: int | None = None
+        self._print_row = -1
+
+    def load(self, columns: MarketColumns) -> None:
+        """Append a chunk. Raises ValueError for candles beside books or trades: a pair has one kind of source."""
+        if isinstance(columns, CandleColumns):
+            if self.trades is not None or self.books is not None:
+                raise ValueError(f"{self.pair} has books or trades already; candles cannot be matched beside them")
+            if self.candles is None:
+                self.candles = CandleStream()
+            self.candles.load(columns)
+            return
+        if self.candles is not None:
+            raise ValueError(f"{self.pair} has candles already; {columns.kind} cannot be matched beside them")
+        if isinstance(columns, TradeColumns):
+            if self.trades is None:
+                self.trades = TradeStream()
+            self.trades.load(columns)
+        else:
+            assert isinstance(columns, BookColumns), columns
+            if self.books is None:
+                self.books = BookStream()
+            self.books.load(columns)
+
+    # -- prices ---------------------------------------------------------------------------------------------------
+
+    def last_ticks(self, now: Nanos) -> int | None:
+        """The last traded price: of a recorded row up to ``now``, or of an own execution after it."""
+        if self.trades is not None:
+            trades = self.trades
+            row = trades.position(now) - 1
+            if self._print_ticks is not None and self._print_row == row:
+                return self._print_ticks
+            return int(trades.ticks[row - trades.first]) if row >= trades.first else None
+        if self.candles is not None:
+            candles = self.candles
+            row = candles.position(now) - 1
+            if self._print_ticks is not None and self._print_row == row:
+                return self._print_ticks
+            return int(candles.close[row - candles.first]) if row >= candles.first else None
+        return self._print_ticks
+
+    def print(self, side: Side, ticks: int, lots: int, now: Nanos) -> None:
+        """Note an execution of ours for the public to see. It is the last price until the next recorded row."""
+        stream = self.trades or self.candles
+        self._print_row = stream.position(now) - 1 if stream is not None else -1
+        self._print_ticks = ticks
+        self.prints.append(Print(side, ticks, lots))
+
+    # -- the recorded book, less what we took ---------------------------------------------------------------------
+
+    def book_row(self, now: Nanos) -> int:
+        """Number of the snapshot in force, or -1."""
+        books = self.books
+        if books is None:
+            return -1
+        row = books.position(now) - 1
+        return row if row >= books.first else -1
+
+    def net_lots(self, row: int, ticks: int, lots: int, *, bids: bool) -> int:
+        """What is left of a recorded level after what our orders took of it."""
+        taken = self.taken.get((bids, ticks))
+        if taken is None:
+            return lots
+        if taken.row != row:
+            assert self.books is not None
+            # -1 (the row does not reach the price) is a change too: nobody knows what stood there meanwhile
+            if any(shown != taken.recorded for shown in self.books.shown(taken.row, row, ticks, bids=bids)):
+                del self.taken[bids, ticks]
+                return lots
+            taken.row = row
+        return max(lots - taken.lots, 0)
+
+    def net_levels(self, row: int, *, bids: bool) -> list[tuple[int, int]]:
+        """One side of the snapshot in force, best first, less what our orders took; empty levels left out."""
+        if row < 0:
+            return []
+        assert self.books is not None
+        levels = self.books.levels(row, bids=bids)
+        if not self.taken:
+            return levels
+        net = [(ticks, self.net_lots(row, ticks, lots, bids=bids)) for ticks, lots in levels]
+        return [level for level in net if level[1]]
+
+    def take(self, row: int, ticks: int, net: int, lots: int, *, bids: bool) -> None:
+        """Note that an order of ours took ``lots`` of a level that had ``net`` left in snapshot ``row``."""
+        taken = self.taken.get((bids, ticks))
+        if taken is None:
+            self.taken[bids, ticks] = Taken(lots, net, row)
+        else:
+            taken.lots += lots
+
+    def settle_taken(self) -> None:
+        """Bring every note up to the current snapshot, before older rows are dropped."""
+        books = self.books
+        if books is None or not self.taken:
+            return
+        row = books.current
+        for bids, ticks in list(self.taken):
+            self.net_lots(row, ticks, 0, bids=bids)
+
+    # -- our orders -----------------------------------------------------------------------------------------------
+
+    def rest(self, order: VenueOrder) -> None:
+        """Put an order in its place by price and time."""
+        if order.is_buy:
+            insort(self.buys, order, key=_priority_of_buy)
+        else:
+            insort(self.sells, order, key=_priority_of_sell)
+        self.changed = True
+
+    def remove(self, order: VenueOrder) -> None:
+        """Take an order out, wherever it stands."""
+        for place in (self.buys if order.is_buy else self.sells, self.stops, self.waiting):
+            if order in place:
+                place.remove(order)
+                self.changed = True
+                return
+
+    def drop_finished(self) -> None:
+        """Forget filled orders."""
+        self.buys = [order for order in self.buys if order.remaining_lots]
+        self.sells = [order for order in self.sells if order.remaining_lots]
+
+    @property
+    def is_quiet(self) -> bool:
+        """True when no order of ours is here."""
+        return not (self.buys or self.sells or self.stops or self.waiting)
+
+    def bounds(self) -> Bounds:
+        """Where the recorded market can touch our orders."""
+        up, down, take_buy, take_sell = NEVER_UP, NEVER_DOWN, NEVER_DOWN, NEVER_UP
+        for order in self.stops:
+            if order.new.condition is Condition.AT_LEAST:
+                up = min(up, order.new.stop_ticks)
+            else:
+                down = max(down, order.new.stop_ticks)
+        if self.candles is None:
+            for order in self.waiting:
+                if order.type is OrderType.MARKET:
+                    take_buy = NEVER_UP
+                elif order.is_buy:
+                    take_buy = max(take_buy, order.price_ticks)
+                else:
+                    take_sell = min(take_sell, order.price_ticks)
+        return Bounds(
+            buy=self.buys[0].price_ticks if self.buys else NEVER_DOWN,
+            sell=self.sells[0].price_ticks if self.sells else NEVER_UP,
+            stop_up=up,
+            stop_down=down,
+            take_buy=take_buy,
+            take_sell=take_sell,
+        )

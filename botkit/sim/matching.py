@@ -1,0 +1,346 @@
+"""Fills against recorded books and trades, and between our accounts.
+
+Assumptions made here are sentences of `ASSUMPTIONS`; `botkit.sim.fills` holds those about the queue.
+"""
+
+from __future__ import annotations
+
+from botkit.model.clock import Nanos
+from botkit.model.extension import QueueModel
+from botkit.model.money import UNIT, divide_up
+from botkit.model.orders import Condition, OrderType
+from botkit.sim.fills import WHOLE
+from botkit.sim.ledger import Deed, Ledger
+from botkit.sim.market import PairMarket
+from botkit.sim.order import FILLED, OPEN, POST_ONLY_CANCELLED, VenueOrder
+
+#: a level that never ends: on candles and trades nobody knows how much stood at a price
+ENDLESS = WHOLE
+#: stands for the amount at a price that no snapshot has reached down to
+UNSEEN = WHOLE
+
+BOOK_ASSUMPTIONS = (
+    "Market and crossing orders walk the recorded levels at the time of their arrival; other participants do not"
+    " react.",
+    "What our orders took of a recorded level stays taken until that level changes in the recording; apart from that"
+    " our orders do not move the market.",
+    "An order better than the best recorded price, or between recorded levels, has nothing ahead; beyond the recorded"
+    " depth it stands behind the whole level as first seen there.",
+    "One recorded trade's amount is shared by our orders by price, then time; every fill is capped by the trade's"
+    " amount or by the opposite amount shown.",
+    "What a market order cannot fill in the recorded book is cancelled; a deeper market than was recorded is not"
+    " invented.",
+    "Our own taker executions are published as public trades and count as the last price until the next recorded one.",
+)
+TRADE_ASSUMPTIONS = (
+    "Trades without books: a market order fills whole at the first trade after its arrival, at that trade's price plus"
+    " slippage; whether that much stood there is unknown.",
+    "Trades without books: a limit order better than the last price by at least a tick is a taker and fills at trades"
+    " at or better than its limit, by their amounts, at their prices plus slippage, never past its limit; any other"
+    " limit order rests and fills by trades beyond its price (at its price in the optimistic reading only).",
+)
+STOP_ASSUMPTION = (
+    "Stops watch the last trade price (on candles a bar's high and low); one whose condition is met on arrival triggers"
+    " at once. Untriggered stops lock their funds and count to the open-order limit."
+)
+
+
+class Matcher:
+    """Works orders against one pair's market at a time. ``slippage_e8`` is a fraction in units of 1e-8."""
+
+    def __init__(self, ledger: Ledger, queue: QueueModel, slippage_e8: int) -> None:
+        self.ledger = ledger
+        self.queue = queue
+        self.slippage_e8 = slippage_e8
+
+    # -- prices ---------------------------------------------------------------------------------------------------
+
+    def slipped(self, order: VenueOrder, ticks: int) -> int:
+        """A taker's price after slippage, rounded to ticks against it, never past a limit."""
+        slippage = self.slippage_e8
+        if order.is_buy:
+            price = divide_up(ticks * (UNIT + slippage), UNIT)
+            return price if order.type is OrderType.MARKET else min(price, order.price_ticks)
+        price = max(ticks * (UNIT - slippage) // UNIT, 1)
+        return price if order.type is OrderType.MARKET else max(price, order.price_ticks)
+
+    @staticmethod
+    def meets(order: VenueOrder, ticks: int) -> bool:
+        """True when the order may trade at a price of the other side."""
+        if order.type is OrderType.MARKET:
+            return True
+        return ticks <= order.price_ticks if order.is_buy else ticks >= order.price_ticks
+
+    # -- arrival --------------------------------------------------------------------------------------------------
+
+    def enter(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+        """Work an order that has arrived (or triggered) on a tape with books, or with trades alone."""
+        row = market.book_row(deed.time)
+        levels = market.net_levels(row, bids=not order.is_buy)
+        is_limit = order.type is not OrderType.MARKET
+        last = None if market.books is not None or not is_limit else market.last_ticks(deed.time)
+        # equal to the last price is no crossing: nobody knows whether anything stood there
+        crosses_last = last is not None and (order.price_ticks > last if order.is_buy else order.price_ticks < last)
+        if order.new.post_only and is_limit and order.type is not OrderType.STOP_LIMIT:
+            others = market.sells if order.is_buy else market.buys
+            best = [level[0] for level in levels[:1]] + [other.price_ticks for other in others[:1]]
+            if crosses_last or any(self.meets(order, ticks) for ticks in best):
+                self.ledger.close(order, deed, POST_ONLY_CANCELLED)
+                return
+        if market.books is None and (not is_limit or crosses_last):
+            if is_limit:
+                self.take(order, market, deed, [], -1)
+            if order.remaining_lots or order.is_market_buy:
+                market.waiting.append(order)
+            return
+        self.take(order, market, deed, levels, row)
+        if not is_limit:
+            self.finish(order, deed)
+        elif order.remaining_lots:
+            self.rest(order, market, row)
+
+    def rest(self, order: VenueOrder, market: PairMarket, row: int) -> None:
+        """Let an order stand in the book, behind what the snapshot in force shows at its price."""
+        shown = UNSEEN
+        if row >= 0:
+            assert market.books is not None
+            levels = market.books.levels(row, bids=order.is_buy)
+            price = order.price_ticks
+            sign = -1 if order.is_buy else 1
+            order.is_placed = not levels or sign * price <= sign * levels[-1][0]
+            if order.is_placed:
+                shown = next((lots for ticks, lots in levels if ticks == price), 0)
+                shown = market.net_lots(row, price, shown, bids=order.is_buy) if shown else 0
+        order.ahead = self.queue.on_arrival(shown)
+        order.book_row = row
+        market.rest(order)
+
+    def take(self, order: VenueOrder, market: PairMarket, deed: Deed, levels: list[tuple[int, int]], row: int) -> None:
+        """Take from recorded levels (net, best first) and from our accounts' resting orders, by price, then time.
+
+        At one price what is recorded ahead of a resting order goes before it, the rest of the level after it.
+        """
+        others = market.sells if order.is_buy else market.buys
+        sign = 1 if order.is_buy else -1
+        index = 0
+        left = levels[0][1] if levels else 0
+        while order.remaining_lots or order.is_market_buy:
+            level = levels[index][0] if index < len(levels) else None
+            other = others[0] if others else None
+            if other is not None and level is not None and other.price_ticks == level:
+                self.settle(other, market, row)
+            if other is not None and (
+                level is None
+                or sign * other.price_ticks < sign * level
+                or (other.price_ticks == level and other.ahead <= 0)
+            ):
+                if not self.meets(order, other.price_ticks):
+                    return
+                lots = min(other.remaining_lots, self._wanted(order, other.price_ticks))
+                if not lots:
+                    return
+                self._trade(order, other, market, deed, lots)
+                continue
+            if level is None or not self.meets(order, level):
+                return
+            available = left if other is None or other.price_ticks != level else min(left, other.ahead)
+            lots = min(available, self._wanted(order, level))
+            if not lots:
+                return
+            self.ledger.fill(order, level, lots, deed, self.ledger.trade_id(), is_maker=False, meets_market=True)
+            if row >= 0:
+                market.take(row, level, left, lots, bids=not order.is_buy)
+                market.print(order.new.side, level, lots, deed.time)
+                market.changed = True
+                for standing in others:
+                    if standing.price_ticks != level:
+                        break
+                    self.settle(standing, market, row)
+                    standing.ahead = max(standing.ahead - lots, 0)
+            left -= lots
+            if not left:
+                index += 1
+                left = levels[index][1] if index < len(levels) else 0
+
+    def _trade(self, taker: VenueOrder, maker: VenueOrder, market: PairMarket, deed: Deed, lots: int) -> None:
+        ledger = self.ledger
+        trade_id = ledger.trade_id()
+        ticks = maker.price_ticks
+        ledger.fill(taker, ticks, lots, deed, trade_id, is_maker=False, meets_market=False)
+        ledger.fill(maker, ticks, lots, deed, trade_id, is_maker=True, meets_market=False)
+        market.print(taker.new.side, ticks, lots, deed.time)
+        market.changed = True
+        if not maker.remaining_lots:
+            (market.buys if maker.is_buy else market.sells).remove(maker)
+
+    @staticmethod
+    def _wanted(order: VenueOrder, ticks: int) -> int:
+        if order.is_market_buy:
+            return order.pair.rules.lots_for_value(ticks, order.spend_units)
+        return order.remaining_lots
+
+    def finish(self, order: VenueOrder, deed: Deed) -> None:
+        """End a market order. A market buy is complete when its rest buys no more at the last price paid."""
+        if order.is_market_buy:
+            trades = order.account.trades
+            if order.executed_lots and not self._wanted(order, trades[-1].price_ticks):
+                self.ledger.close(order, deed, FILLED)
+                return
+        elif not order.remaining_lots:
+            return
+        self.ledger.cancel(order, deed)
+
+    # -- the queue ------------------------------------------------------------------------------------------------
+
+    def settle(self, order: VenueOrder, market: PairMarket, row: int) -> None:
+        """Work the snapshots since the last look into what stands ahead of an order."""
+        if order.book_row >= row or market.books is None:
+            return
+        shown_lots = market.books.shown(order.book_row, row, order.price_ticks, bids=order.is_buy)
+        order.book_row = row
+        queue = self.queue
+        for shown in shown_lots:
+            if shown == order.shown_lots or shown < 0:
+                continue
+            order.shown_lots = shown
+            if order.is_placed:
+                order.ahead = queue.on_snapshot(order.ahead, shown)
+            else:
+                order.is_placed = True
+                order.ahead = queue.on_arrival(shown)
+
+    def settle_all(self, market: PairMarket) -> None:
+        """Bring every order up to the current snapshot, before older rows are dropped."""
+        market.settle_taken()
+        if market.books is not None:
+            row = market.books.current
+            for order in market.buys + market.sells:
+                self.settle(order, market, row)
+
+    # -- recorded rows --------------------------------------------------------------------------------------------
+
+    def on_book(self, market: PairMarket, row: int, deed: Deed) -> None:
+        """A snapshot: an opposite best at or beyond a resting price fills it with the amount shown there."""
+        for is_buy in (True, False):
+            orders = market.buys if is_buy else market.sells
+            if not orders:
+                continue
+            levels = market.net_levels(row, bids=not is_buy)
+            best = levels[0][0] if levels else None
+            for order in orders:
+                if best is None or not self.meets(order, best):
+                    break
+                shown = sum(lots for ticks, lots in levels if self.meets(order, ticks))
+                lots = min(self.queue.on_cross(shown), order.remaining_lots)
+                if lots <= 0:
+                    continue
+                self._made(order, lots, deed)
+                market.changed = True
+                levels = self._take_shown(market, row, levels, min(lots, shown), bids=not is_buy)
+        market.drop_finished()
+
+    def _take_shown(
+        self, market: PairMarket, row: int, levels: list[tuple[int, int]], lots: int, *, bids: bool
+    ) -> list[tuple[int, int]]:
+        left = []
+        for ticks, net in levels:
+            part = min(net, lots)
+            if part:
+                market.take(row, ticks, net, part, bids=bids)
+                lots -= part
+            if net > part:
+                left.append((ticks, net - part))
+        return left
+
+    def _made(self, order: VenueOrder, lots: int, deed: Deed) -> None:
+        ledger = self.ledger
+        ledger.fill(order, order.price_ticks, lots, deed, ledger.trade_id(), is_maker=True, meets_market=True)
+
+    def on_trade(self, market: PairMarket, row: int, deed: Deed) -> None:
+        """A public trade: fills orders that wait for one, works queues off, fills through prices, triggers stops."""
+        trades = market.trades
+        assert trades is not None
+        index = row - trades.first
+        ticks, lots, side = int(trades.ticks[index]), int(trades.lots[index]), int(trades.side[index])
+        if market.waiting:
+            lots = self._take_trade(market, ticks, lots, deed)
+        if market.buys and ticks <= market.buys[0].price_ticks:
+            lots = self._work(market, market.buys, ticks, lots, deed, may_be_at=side <= 0)
+        if market.sells and ticks >= market.sells[0].price_ticks:
+            self._work(market, market.sells, ticks, lots, deed, may_be_at=side >= 0)
+        market.drop_finished()
+        if market.stops:
+            self.trigger(market, ticks, ticks, deed)
+
+    def _work(
+        self, market: PairMarket, orders: list[VenueOrder], ticks: int, lots: int, deed: Deed, *, may_be_at: bool
+    ) -> int:
+        """Give a trade to resting orders by price, then time; what is left of it."""
+        queue = self.queue
+        book_row = market.book_row(deed.time)
+        for order in orders:
+            if not self.meets(order, ticks):
+                break
+            if order.price_ticks != ticks:
+                order.ahead, order.is_placed, order.book_row = 0, True, book_row
+                allowed = queue.on_through(lots)
+            elif may_be_at:
+                self.settle(order, market, book_row)
+                order.ahead, allowed = queue.on_trade(order.ahead, lots)
+            else:
+                break
+            fill = min(allowed, order.remaining_lots)
+            if fill > 0:
+                self._made(order, fill, deed)
+                market.changed = True
+                lots = max(lots - fill, 0)
+        return lots
+
+    def _take_trade(self, market: PairMarket, ticks: int, lots: int, deed: Deed) -> int:
+        """Tapes of trades alone: orders that take from the next trade. What is left of its amount."""
+        waiting, market.waiting = market.waiting, []
+        for order in waiting:
+            if order.type is OrderType.MARKET:
+                self.take(order, market, deed, [(self.slipped(order, ticks), ENDLESS)], -1)
+                self.finish(order, deed)
+            elif self.meets(order, ticks) and lots:
+                before = order.remaining_lots
+                self.take(order, market, deed, [(self.slipped(order, ticks), lots)], -1)
+                lots -= before - order.remaining_lots
+                if order.remaining_lots:
+                    market.waiting.append(order)
+            else:
+                market.waiting.append(order)
+        return max(lots, 0)
+
+    def trigger(self, market: PairMarket, low: int, high: int, deed: Deed, arrived_by: Nanos | None = None) -> None:
+        """Activate the stops (that arrived in time) whose condition was met between two prices."""
+        met = [
+            order
+            for order in market.stops
+            if self.is_met(order, low, high) and (arrived_by is None or order.arrived <= arrived_by)
+        ]
+        for order in met:
+            market.stops.remove(order)
+            self.activate(order, market, deed)
+
+    def trigger_by_prints(self, market: PairMarket, deed: Deed) -> None:
+        """Our own executions are trades like any other: they trigger stops, whose executions may trigger more."""
+        seen = 0
+        while market.stops and len(market.prints) > seen:
+            prices = [row.ticks for row in market.prints[seen:]]
+            seen = len(market.prints)
+            self.trigger(market, min(prices), max(prices), deed)
+
+    def activate(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+        """A stop becomes a limit order, now."""
+        order.status = OPEN
+        order.updated = deed.time
+        deed.of(order)
+        self.enter(order, market, deed)
+
+    @staticmethod
+    def is_met(order: VenueOrder, low: int, high: int) -> bool:
+        """True when a stop's condition holds at the high or at the low."""
+        new = order.new
+        return high >= new.stop_ticks if new.condition is Condition.AT_LEAST else low <= new.stop_ticks

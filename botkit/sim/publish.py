@@ -1,0 +1,168 @@
+"""What the exchange tells, and in which order: the total order by the time at which the bot learns of it.
+
+At equal times answers and account events come first, then books, then trades, by pair.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer
+from botkit.sim.market import PairMarket
+from botkit.sim.order import VenueOrder
+
+Event: TypeAlias = Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Trade
+Levels: TypeAlias = tuple[tuple[int, int], ...]
+
+#: the places of what the kernel tells in the total order; 1 is for bars that ended, which the driver makes
+ACCOUNT_EVENTS, BOOKS, TRADES = 0, 2, 3
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """An event and the time at which it becomes known: to one account, or to everybody (``account`` None)."""
+
+    at: Nanos
+    account: str | None
+    event: Event
+
+
+class Outbox:
+    """What is on its way to the bots."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[Nanos, int, str, int, Publication]] = []
+        self._count = 0
+
+    def put(self, kind: int, pair: str, publication: Publication) -> None:
+        """Send something off."""
+        self._count += 1
+        heapq.heappush(self._due, (publication.at, kind, pair, self._count, publication))
+
+    def next_at(self) -> Nanos | None:
+        """When the next thing becomes known."""
+        return self._due[0][0] if self._due else None
+
+    def until(self, to: Nanos) -> list[Publication]:
+        """Everything that is known by ``to``, in order."""
+        due = self._due
+        result = []
+        while due and due[0][0] <= to:
+            result.append(heapq.heappop(due)[4])
+        return result
+
+
+def compose(market: PairMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
+    """(bids, asks): the recorded levels less what our orders took, with our resting orders among them."""
+    sides = []
+    for bids in (True, False):
+        levels: Sequence[tuple[int, int]] = market.net_levels(row, bids=bids)
+        orders = market.buys if bids else market.sells
+        if own and orders:
+            levels = _with_orders(levels, orders, bids=bids)
+        sides.append(tuple(levels[:depth]))
+    return sides[0], sides[1]
+
+
+def _with_orders(
+    levels: Sequence[tuple[int, int]], orders: Sequence[VenueOrder], *, bids: bool
+) -> list[tuple[int, int]]:
+    amounts = dict(levels)
+    for order in orders:
+        amounts[order.price_ticks] = amounts.get(order.price_ticks, 0) + order.remaining_lots
+    return sorted(amounts.items(), reverse=bids)
+
+
+class BookFeed:
+    """Publishes the books of one pair as the stream would: when changed, at most once in ``cadence``.
+
+    Amounts are exact in the first frame and rounded to the nearest unit of amountPrecision in later ones.
+    """
+
+    def __init__(self, market: PairMarket, depth: int, cadence: Nanos, now: Nanos) -> None:
+        self.market = market
+        self.depth = depth
+        self._cadence = cadence
+        self._last: tuple[Levels, Levels] | None = None
+        self._last_at: Nanos | None = None
+        self._row = -1
+        self._changed_at: Nanos | None = now
+        rules = market.pair.rules
+        self._unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
+
+    def note_change(self, now: Nanos) -> None:
+        """Our part of the book changed."""
+        if self._changed_at is None:
+            self._changed_at = now
+
+    def deepen(self, depth: int, now: Nanos) -> None:
+        """Somebody wants more levels."""
+        if depth > self.depth:
+            self.depth = depth
+            self.note_change(now)
+
+    def next_at(self) -> Nanos | None:
+        """When there may be something to publish."""
+        books = self.market.books
+        if books is None:
+            return None
+        changed = self._changed_at
+        next_row = max(self._row + 1, books.first)
+        row_at = books.time_of(next_row)
+        if self._row < 0 and self._last_at is None:
+            # before anything is recorded there is nothing to show
+            changed = None if row_at is None else max(row_at, changed or row_at)
+        elif row_at is not None and (changed is None or row_at < changed):
+            changed = row_at
+        if changed is None:
+            return None
+        return changed if self._last_at is None else max(changed, self._last_at + self._cadence)
+
+    def publish(self, now: Nanos) -> OrderBook | None:
+        """The book at ``now``, or None when it looks as it did."""
+        market = self.market
+        row = market.book_row(now)
+        self._changed_at = None
+        if row < 0:
+            return None
+        self._row = row
+        composed = compose(market, row, self.depth)
+        if self._last is not None:
+            composed = (self._rounded(composed[0]), self._rounded(composed[1]))
+            if composed == self._last:
+                return None
+        self._last = composed
+        self._last_at = now
+        return book_event(market, row, composed, now)
+
+    def _rounded(self, levels: Levels) -> Levels:
+        unit = self._unit
+        if unit == 1:
+            return levels
+        half = unit // 2
+        return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels])
+
+
+def book_event(market: PairMarket, row: int, levels: tuple[Levels, Levels], now: Nanos) -> OrderBook:
+    """The composed book as an event. Its time is the exchange's: the row's stamp plus what has passed since."""
+    books = market.books
+    if books is None or row < 0:
+        return OrderBook(market.pair, now, levels[0], levels[1])
+    index = row - books.first
+    time = int(books.time[index]) + now - int(books.received[index])
+    return OrderBook(market.pair, time - time % NS_PER_MS, levels[0], levels[1])
+
+
+def prints_of(market: PairMarket, pair: Pair, now: Nanos) -> list[Trade]:
+    """Our executions as public trades; takes them out. Trades carry whole seconds on the wire."""
+    rules = pair.rules
+    second = now - now % NS_PER_S
+    trades = [Trade(pair, second, rules.price(p.ticks), rules.amount(p.lots), p.side) for p in market.prints]
+    market.prints.clear()
+    return trades

@@ -1,0 +1,91 @@
+"""What the exchange refuses at entry, in its own words where they are known.
+
+Sources: the error texts collected from the exchange and from client libraries (``Invalid amount ...``, ``Invalid price
+...``, ``Balance for ... not enough``, ``Unsupported ...``). Texts marked assumed are ours; they keep the prefixes that
+clients match on. Every refusal is status 422.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from botkit.model.money import UNIT_DECIMALS, format_units
+from botkit.model.orders import OrderType, Side
+from botkit.model.pairs import Pair
+from botkit.model.requests import NewOrder
+from botkit.sim.ledger import Account
+
+CLIENT_ID_MAX = 2_147_483_647
+BATCH_MAX = 10
+UNKNOWN_ORDER = "Invalid order id."  # assumed (Q8)
+BAD_BODY = "Invalid body"
+BAD_TYPE = "Unsupported order type"
+
+
+def _bad_amount(new: NewOrder, pair: Pair) -> str | None:
+    rules = pair.rules
+    if new.type is OrderType.MARKET and new.side is Side.BUY:
+        spend = new.spend_units
+        text = format_units(spend)
+        if spend % 10 ** (UNIT_DECIMALS - rules.price_decimals):
+            return f"Invalid amount {text}, decimal limit is {rules.price_decimals}."
+        if spend <= 0 or spend < rules.least_spend_units:
+            return f"Invalid amount {text}, minimum is {format_units(rules.least_spend_units)}."  # assumed
+        return None
+    lots = new.amount_lots
+    text = rules.amount_text(lots)
+    if lots % rules.amount_step:
+        return f"Invalid amount {text}, decimal limit is {rules.display_decimals}."
+    if lots <= 0 or lots < rules.least_lots:
+        return f"Invalid amount {text}, minimum is {rules.amount_text(rules.least_lots)}."  # assumed
+    if lots > rules.most_lots:
+        return f"Invalid amount {text}, maximum is {rules.amount_text(rules.most_lots)}."  # assumed
+    return None
+
+
+def entry_refusal(new: NewOrder, pairs: Mapping[str, Pair], account: Account, queued: int = 0) -> str | None:
+    """Why an order breaks a rule of its pair, or None. Balances are looked at by `balance_refusal`.
+
+    ``queued`` counts orders of the same batch and pair that stand before it.
+    """
+    pair = pairs.get(new.pair)
+    if pair is None:
+        return f"Unsupported trading pair {new.pair}."
+    rules = pair.rules
+    if rules.maintenance:
+        return f"Trading pair {pair} is under maintenance."  # assumed
+    if not 0 <= new.client_id <= CLIENT_ID_MAX:
+        return "Invalid client id."  # assumed (Q16)
+    amount = _bad_amount(new, pair)
+    if amount is not None:
+        return amount
+    if new.type is OrderType.MARKET:
+        return None
+    if new.price_ticks <= 0:
+        return f"Invalid price {rules.price_text(new.price_ticks)}."
+    if new.type is OrderType.STOP_LIMIT:
+        if new.stop_ticks <= 0:
+            return f"Invalid stop price {rules.price_text(new.stop_ticks)}."  # assumed
+        if new.condition is None:
+            return "Wrong parameter: condition"
+    # orders that never rest do not count; untriggered stops do (Q15, assumed)
+    if account.open_count.get(pair, 0) + queued >= rules.open_orders_max:
+        return f"Open orders of {pair} exceed the limit of {rules.open_orders_max}."  # assumed
+    return None
+
+
+def lock_of(new: NewOrder) -> tuple[str, int]:
+    """(currency, units) that an order holds back: value at its limit rounded up, its spend, or its amount of base."""
+    pair = new.pair
+    if new.side is Side.SELL:
+        return pair.base, pair.rules.base_units(new.amount_lots)
+    if new.type is OrderType.MARKET:
+        return pair.quote, new.spend_units
+    return pair.quote, pair.rules.value_units_up(new.price_ticks, new.amount_lots)
+
+
+def balance_refusal(currency: str, units: int, available: int) -> str | None:
+    """Why an order's lock cannot be covered, or None."""
+    if units <= available:
+        return None
+    return f"Balance for {currency} not enough, only has {format_units(available)}, but ordered {format_units(units)}."

@@ -1,0 +1,369 @@
+"""Recorded columns of one pair, loaded chunk by chunk, and the search for the next row that can touch an order.
+
+Rows are numbered through the whole run (``first`` is the number of the first row still held), so that numbers kept
+elsewhere stay true when passed rows are dropped. Nothing here loops over rows in Python.
+
+The search looks at windows that double from `_WINDOW_MIN` rows as long as nothing touches, and keeps what it learned:
+rows before ``scanned`` are clear. A far order costs one comparison a row, once; an order that is replaced every second
+never pays for rows that it does not live to see.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from botkit.model.clock import Nanos
+from botkit.model.columns import BookColumns, CandleColumns, IntArray, TradeColumns
+from botkit.model.resolutions import bucket_end, fixed_length
+
+#: a price no recorded row reaches, and one that every row is above
+NEVER_UP = 1 << 62
+NEVER_DOWN = -1
+
+_WINDOW_MIN = 256
+_WINDOW_MAX = 1 << 17
+_GO_ON = 4096  # a search goes on by itself up to this window; then the driver is told to ask again later
+
+_Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
+
+
+class Bounds(msgspec.Struct):
+    """The prices at which a pair's orders can be touched, in ticks.
+
+    Resting buys by sellers at or below ``buy``, resting sells at or above ``sell``; stops when the last price is at or
+    above ``stop_up`` or at or below ``stop_down``; orders that take from trades (tapes without books) by any trade at
+    or below ``take_buy`` or at or above ``take_sell``.
+    """
+
+    buy: int = NEVER_DOWN
+    sell: int = NEVER_UP
+    stop_up: int = NEVER_UP
+    stop_down: int = NEVER_DOWN
+    take_buy: int = NEVER_DOWN
+    take_sell: int = NEVER_UP
+
+    def reaches_beyond(self, other: Bounds) -> bool:
+        """True when these bounds can be touched by a row that does not touch the others."""
+        return (
+            self.buy > other.buy
+            or self.sell < other.sell
+            or self.stop_up < other.stop_up
+            or self.stop_down > other.stop_down
+            or self.take_buy > other.take_buy
+            or self.take_sell < other.take_sell
+        )
+
+    def of_book(self) -> Bounds:
+        """The part that snapshots can touch."""
+        return Bounds(self.buy, self.sell)
+
+    def is_idle(self) -> bool:
+        """True when nothing waits for the market."""
+        return (
+            self.buy == NEVER_DOWN
+            and self.sell == NEVER_UP
+            and self.stop_up == NEVER_UP
+            and self.stop_down == NEVER_DOWN
+            and self.take_buy == NEVER_DOWN
+            and self.take_sell == NEVER_UP
+        )
+
+
+class Stream(Generic[_Columns]):
+    """Columns of one kind, contiguous from the last passed row on."""
+
+    #: names of the arrays that are cut and joined together
+    arrays: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.held = 0
+        self.received: IntArray = np.empty(0, dtype=np.int64)
+        self._cursor = 0
+        self.bounds = Bounds()
+        self.scanned = 0
+        self._window = _WINDOW_MIN
+        self._touch = -1
+        self._ask_at: Nanos = 0
+        self._idle = True
+
+    # -- loading --------------------------------------------------------------------------------------------------
+
+    def _derive(self, columns: _Columns) -> dict[str, npt.NDArray[Any]]:
+        raise NotImplementedError
+
+    def load(self, columns: _Columns) -> None:
+        """Append rows; drop those before the current row. Raises ValueError when they are older than what is held."""
+        fresh = self._derive(columns)
+        rows = len(columns)
+        if not rows:
+            return
+        received = fresh["received"]
+        if self.held and received[0] < self.received[-1]:
+            raise ValueError(
+                f"rows of {columns.kind} of {columns.pair} must be loaded in order of receive time:"
+                f" {int(received[0])} comes after {int(self.received[-1])}"
+            )
+        # the row in force (the book, the last price) is the one before the cursor
+        keep = max(0, self._cursor - 1)
+        if keep >= self.held:
+            for name in self.arrays:
+                setattr(self, name, fresh[name])
+        else:
+            for name in self.arrays:
+                setattr(self, name, self._join(getattr(self, name)[keep:], fresh[name]))
+        self.first += keep
+        self._cursor -= keep
+        self.held = self.held - keep + rows
+
+    def _join(self, old: npt.NDArray[Any], new: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.concatenate((old, new))
+
+    # -- where we are ---------------------------------------------------------------------------------------------
+
+    def position(self, time: Nanos) -> int:
+        """How many rows were received up to and including ``time``: the number of the next one. Never goes back."""
+        cursor = self._cursor
+        if cursor < self.held and self.received[cursor] <= time:
+            cursor += int(np.searchsorted(self.received[cursor:], time, side="right"))
+            self._cursor = cursor
+        return self.first + cursor
+
+    @property
+    def current(self) -> int:
+        """Number of the newest row that time has passed; one less than the first held row when there is none."""
+        return self.first + self._cursor - 1
+
+    def time_of(self, row: int) -> Nanos | None:
+        """When the row is received; None when it is not loaded."""
+        index = row - self.first
+        return int(self.received[index]) if index < self.held else None
+
+    # -- the search -----------------------------------------------------------------------------------------------
+
+    def watch(self, bounds: Bounds, floor: int) -> None:
+        """Search for ``bounds``; where they reach further than before, from row ``floor`` on.
+
+        Bounds that became narrower keep what the search has found: a row that touches nothing any more is harmless.
+        """
+        if bounds.reaches_beyond(self.bounds):
+            self.scanned = floor
+            self._window = _WINDOW_MIN
+            self._touch = -1
+            self._ask_at = 0
+        self.bounds = bounds
+        self._idle = bounds.is_idle()
+
+    def passed(self, row: int) -> None:
+        """The row was dealt with: search on behind it."""
+        self.scanned = row + 1
+        self._touch = -1
+        self._window = _WINDOW_MIN
+        self._ask_at = 0
+
+    def next_touch(self, now: Nanos) -> tuple[Nanos, bool] | None:
+        """(time, True) of the next row that can touch, or (time, False) to ask again then; None: nothing to come."""
+        if self._idle:
+            return None
+        if now < self._ask_at:
+            return self._ask_at, False
+        if self._touch >= self.first and self._touch >= 0:
+            return int(self.received[self._touch - self.first]), True
+        while True:
+            start = self.scanned - self.first
+            if start >= self.held:
+                return None
+            stop = min(start + self._window, self.held)
+            mask = self._touched(start, stop)
+            found = int(mask.argmax())
+            if mask[found]:
+                self._touch = self.scanned + found
+                self.scanned = self._touch
+                return int(self.received[start + found]), True
+            self.scanned += stop - start
+            large = self._window >= _GO_ON
+            self._window = min(self._window * 2, _WINDOW_MAX)
+            if large and stop < self.held:
+                self._ask_at = int(self.received[stop])
+                if now < self._ask_at:
+                    return self._ask_at, False
+
+    @property
+    def touch_row(self) -> int:
+        """Number of the row that `next_touch` found."""
+        return self._touch
+
+    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        raise NotImplementedError
+
+
+class TradeStream(Stream[TradeColumns]):
+    """Public trades."""
+
+    arrays = ("received", "time", "ticks", "lots", "side", "_low", "_high")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time: IntArray
+        self.ticks: IntArray
+        self.lots: IntArray
+        self.side: npt.NDArray[np.int8]
+        self._low: IntArray
+        self._high: IntArray
+
+    def _derive(self, columns: TradeColumns) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "received": columns.received,
+            "time": columns.time,
+            "ticks": columns.ticks,
+            "lots": columns.lots,
+            "side": columns.side,
+            # a buyer's trade reaches resting buys only beyond its price, so it counts as one tick higher there
+            "_low": columns.ticks + (columns.side > 0),
+            "_high": columns.ticks - (columns.side < 0),
+        }
+
+    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        bounds = self.bounds
+        mask = self._low[start:stop] <= bounds.buy
+        if bounds.sell != NEVER_UP:
+            mask |= self._high[start:stop] >= bounds.sell
+        up, down = min(bounds.stop_up, bounds.take_sell), max(bounds.stop_down, bounds.take_buy)
+        if up != NEVER_UP:
+            mask |= self.ticks[start:stop] >= up
+        if down != NEVER_DOWN:
+            mask |= self.ticks[start:stop] <= down
+        return mask
+
+
+class BookStream(Stream[BookColumns]):
+    """Book snapshots."""
+
+    arrays = ("received", "time", "bid_ticks", "bid_lots", "ask_ticks", "ask_lots", "best_bid", "best_ask")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time: IntArray
+        self.bid_ticks: IntArray
+        self.bid_lots: IntArray
+        self.ask_ticks: IntArray
+        self.ask_lots: IntArray
+        self.best_bid: IntArray
+        self.best_ask: IntArray
+
+    def _derive(self, columns: BookColumns) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "received": columns.received,
+            "time": columns.time,
+            "bid_ticks": columns.bid_ticks,
+            "bid_lots": columns.bid_lots,
+            "ask_ticks": columns.ask_ticks,
+            "ask_lots": columns.ask_lots,
+            "best_bid": np.where(columns.bid_lots[:, 0] > 0, columns.bid_ticks[:, 0], NEVER_DOWN),
+            "best_ask": np.where(columns.ask_lots[:, 0] > 0, columns.ask_ticks[:, 0], NEVER_UP),
+        }
+
+    def _join(self, old: npt.NDArray[Any], new: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if old.ndim == 2 and old.shape[1] != new.shape[1]:
+            depth = max(old.shape[1], new.shape[1])
+            old, new = (np.pad(a, ((0, 0), (0, depth - a.shape[1]))) for a in (old, new))
+        return np.concatenate((old, new))
+
+    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        bounds = self.bounds
+        mask: npt.NDArray[np.bool_] = self.best_ask[start:stop] <= bounds.buy
+        if bounds.sell != NEVER_UP:
+            mask |= self.best_bid[start:stop] >= bounds.sell
+        return mask
+
+    def levels(self, row: int, *, bids: bool) -> list[tuple[int, int]]:
+        """(ticks, lots) of one side of a row, best first."""
+        index = row - self.first
+        ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
+        return [level for level in zip(ticks[index].tolist(), lots[index].tolist(), strict=True) if level[1]]
+
+    def shown(self, after: int, upto: int, ticks: int, *, bids: bool) -> list[int]:
+        """What rows ``after`` < row <= ``upto`` show at a price: lots, or -1 where a row does not reach that far."""
+        cut = slice(max(after + 1 - self.first, 0), upto + 1 - self.first)
+        prices, lots = (self.bid_ticks[cut], self.bid_lots[cut]) if bids else (self.ask_ticks[cut], self.ask_lots[cut])
+        amounts = np.where(prices == ticks, lots, 0).sum(axis=1)
+        there = lots > 0
+        worst = np.where(there, prices, NEVER_UP).min(axis=1) if bids else np.where(there, prices, -1).max(axis=1)
+        # an empty side says nothing about the price either
+        reaches = (worst <= ticks) & (worst >= 0) if bids else (worst >= ticks)
+        result: list[int] = np.where(reaches, amounts, -1).tolist()
+        return result
+
+
+class CandleStream(Stream[CandleColumns]):
+    """Finished candles of one resolution."""
+
+    arrays = ("received", "time", "end", "open", "high", "low", "close", "lots", "_low", "_high")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resolution = ""
+        self.time: IntArray
+        self.end: IntArray
+        self.open: IntArray
+        self.high: IntArray
+        self.low: IntArray
+        self.close: IntArray
+        self.lots: IntArray
+        self._low: IntArray
+        self._high: IntArray
+
+    def _derive(self, columns: CandleColumns) -> dict[str, npt.NDArray[Any]]:
+        if self.resolution not in ("", columns.resolution):
+            raise ValueError(f"candles of {columns.pair}: {columns.resolution} follows {self.resolution}")
+        self.resolution = columns.resolution
+        length = fixed_length(columns.resolution)
+        if length is not None:
+            end = columns.time + length
+        else:
+            ends = [bucket_end(start, columns.resolution) for start in columns.time.tolist()]
+            end = np.array(ends, dtype=np.int64)
+        traded = columns.lots > 0
+        return {
+            "received": columns.received,
+            "time": columns.time,
+            "end": end,
+            "open": columns.open,
+            "high": columns.high,
+            "low": columns.low,
+            "close": columns.close,
+            "lots": columns.lots,
+            # a bar without volume is empty: nothing fills in it
+            "_low": np.where(traded, columns.low, NEVER_UP),
+            "_high": np.where(traded, columns.high, NEVER_DOWN),
+        }
+
+    def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        bounds = self.bounds
+        mask: npt.NDArray[np.bool_] = self._low[start:stop] < bounds.buy
+        if bounds.sell != NEVER_UP:
+            mask |= self._high[start:stop] > bounds.sell
+        if bounds.stop_up != NEVER_UP:
+            mask |= self._high[start:stop] >= bounds.stop_up
+        if bounds.stop_down != NEVER_DOWN:
+            mask |= self._low[start:stop] <= bounds.stop_down
+        return mask
+
+    def first_open(self, sent: Nanos, arrived: Nanos) -> int | None:
+        """Number of the bar at whose open an order is worked: the first with trades in it that opens no earlier than
+        the order was sent and ends after it arrived. None while it is not loaded."""
+        low = int(np.searchsorted(self.time, sent, side="left"))
+        row = max(low, int(np.searchsorted(self.end, arrived, side="right")))
+        width = 1
+        while row < self.held:
+            traded = self.lots[row : row + width] > 0
+            found = int(traded.argmax())
+            if traded[found]:
+                return self.first + row + found
+            row += width
+            width = _WINDOW_MIN
+        return None

@@ -1,0 +1,86 @@
+"""The exchange's own counting of requests: what it refuses with 429, by time of arrival.
+
+Sliding windows, since nobody documents which kind the exchange uses and a sliding one is the stricter reading. A
+refused request counts too (a client that hammers on stays locked out), and in every window it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from botkit.model.clock import Nanos
+from botkit.model.limits import LimitTable, Scope
+
+
+class EndpointCount(msgspec.Struct):
+    """What arrived at one endpoint, all accounts together. ``busiest`` is the fullest window, over its limit or not."""
+
+    arrivals: int = 0
+    refusals: int = 0
+    busiest: int = 0
+
+
+class _Window:
+    __slots__ = ("arrivals", "length", "most")
+
+    def __init__(self, most: int, length: Nanos) -> None:
+        self.most = most
+        self.length = length
+        self.arrivals: deque[Nanos] = deque()
+
+    def count(self, now: Nanos) -> int:
+        """Count an arrival; the number within the window, this one included."""
+        arrivals = self.arrivals
+        edge = now - self.length
+        while arrivals and arrivals[0] <= edge:
+            arrivals.popleft()
+        arrivals.append(now)
+        return len(arrivals)
+
+
+class VenueLimits:
+    """Counts arrivals against the table of limits, per IP address and per account. Without a table it only counts."""
+
+    def __init__(self, table: LimitTable | None) -> None:
+        self._table = table
+        self._windows: dict[tuple[str, Scope, int, str], _Window] = {}
+        self._routes: dict[tuple[str, str, str], tuple[_Window, ...]] = {}
+        self.counts: dict[str, EndpointCount] = {}
+        self.refused = 0
+
+    def _route(self, endpoint: str, account: str, address: str) -> tuple[_Window, ...]:
+        windows = []
+        if self._table is not None:
+            entry = self._table[endpoint]
+            for limit in entry.windows:
+                owner = account if limit.scope is Scope.ACCOUNT else address
+                key = (entry.pool, limit.scope, limit.length, owner)
+                if key not in self._windows:
+                    self._windows[key] = _Window(limit.requests, limit.length)
+                windows.append(self._windows[key])
+        route = tuple(windows)
+        self._routes[endpoint, account, address] = route
+        return route
+
+    def admit(self, endpoint: str, account: str, address: str, now: Nanos) -> bool:
+        """Count one request that arrives at ``now``; False when a window is over its limit: answer 429."""
+        count = self.counts.get(endpoint)
+        if count is None:
+            count = self.counts[endpoint] = EndpointCount()
+        count.arrivals += 1
+        route = self._routes.get((endpoint, account, address))
+        if route is None:
+            route = self._route(endpoint, account, address)
+        admitted = True
+        for window in route:
+            within = window.count(now)
+            if within > count.busiest:
+                count.busiest = within
+            if within > window.most:
+                admitted = False
+        if not admitted:
+            count.refusals += 1
+            self.refused += 1
+        return admitted
