@@ -112,5 +112,3 @@ def test_packaged_pairs_are_the_recorded_ones() -> None:
         rules = pairs[row["pair"]].rules
         assert rules.price_decimals == int(row["quotePrecision"])
         assert rules.least_amount == Decimal(row["minLimitBaseAmount"])
-            __import__("decimal").Decimal(row["minLimitBaseAmount"]).normalize()
-        )

@@ -1,0 +1,171 @@
+"""Recorded frames as columns, and what is said of damaged ones."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.errors import DataError
+from botkit.exchange.bitopro.capture import BitoProFrames
+from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.model.clock import NS_PER_MS, NS_PER_S
+from botkit.model.columns import BookColumns, MarketColumns, TradeColumns
+from botkit.model.extension import TapeFormat
+
+SHARED = Path("/work/shared/data/btc_usdt-2024-08-08.frames.jsonl.gz")
+T0 = 1_790_300_000_000
+
+
+def level(price: str, amount: str) -> dict[str, Any]:
+    return {"price": price, "amount": amount, "count": 1, "total": amount}
+
+
+def book(received: int, bids: list[tuple[str, str]], asks: list[tuple[str, str]], pair: str = "BTC_USDT") -> str:
+    frame = {"event": "ORDER_BOOK", "timestamp": received - 5, "pair": pair, "limit": 5, "scale": 0}
+    frame |= {"bids": [level(*b) for b in bids], "asks": [level(*a) for a in asks]}
+    return json.dumps({"received": received, "frame": frame})
+
+
+def trades(received: int, rows: list[tuple[int, str, str, bool]], pair: str = "BTC_USDT") -> str:
+    data = [{"timestamp": t, "price": p, "amount": a, "isBuyer": b} for t, p, a, b in rows]
+    return json.dumps(
+        {"received": received, "frame": {"event": "TRADE", "timestamp": received, "pair": pair, "data": data}}
+    )
+
+
+def read(tmp_path: Path, lines: list[str], **options: Any) -> list[MarketColumns]:
+    path = tmp_path / "day.frames.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return list(BitoProFrames(options.pop("chunk_rows", 20_000)).read(path, packaged_pairs(), options))
+
+
+def test_it_is_a_tape_format() -> None:
+    form: TapeFormat = BitoProFrames()
+    assert ".frames.jsonl.gz" in form.endings
+
+
+def test_books_become_padded_rows_of_ticks_and_lots(tmp_path: Path) -> None:
+    (columns,) = read(
+        tmp_path,
+        [
+            book(T0, [("100.10", "0.5"), ("100", "1")], [("100.20", "0.00000001")]),
+            book(T0 + 200, [], [("100.2", "2")]),
+        ],
+    )
+    assert isinstance(columns, BookColumns)
+    assert columns.depth == 5
+    assert columns.received.tolist() == [T0 * NS_PER_MS, (T0 + 200) * NS_PER_MS]
+    assert columns.time.tolist() == [(T0 - 5) * NS_PER_MS, (T0 + 195) * NS_PER_MS]
+    assert columns.bid_ticks.tolist() == [[10010, 10000, 0, 0, 0], [0] * 5]
+    assert columns.bid_lots[0].tolist() == [50_000_000, 100_000_000, 0, 0, 0]
+    assert columns.ask_lots[:, 0].tolist() == [1, 200_000_000]
+
+
+def test_repeated_trade_lists_are_told_once(tmp_path: Path) -> None:
+    second = T0 // 1000
+    a, b, c = (second, "100.5", "0.1", True), (second, "100.5", "0.1", True), (second + 1, "100.25", "0.2", False)
+    (columns,) = read(
+        tmp_path, [trades(T0, []), trades(T0 + 10, [a]), trades(T0 + 20, [b, a]), trades(T0 + 30, [c, b, a])]
+    )
+    assert isinstance(columns, TradeColumns)
+    assert columns.received.tolist() == [(T0 + ms) * NS_PER_MS for ms in (10, 20, 30)]
+    assert columns.time.tolist() == [second * NS_PER_S, second * NS_PER_S, (second + 1) * NS_PER_S]
+    assert columns.ticks.tolist() == [10050, 10050, 10025]
+    assert columns.lots.tolist() == [10_000_000, 10_000_000, 20_000_000]
+    assert columns.side.tolist() == [1, 1, -1]
+
+
+def test_the_first_list_is_history_from_before_the_recording(tmp_path: Path) -> None:
+    old, new = (1, "100", "1", True), (2, "101", "1", True)
+    (columns,) = read(tmp_path, [trades(T0, [old]), trades(T0 + 1, [new, old])])
+    assert len(columns) == 1
+
+
+def test_single_mode_takes_every_frame_at_its_word(tmp_path: Path) -> None:
+    row = (1_790_300_000, "100", "1", True)
+    (columns,) = read(tmp_path, [trades(T0, [row]), trades(T0 + 1, [row])], trades="single")
+    assert len(columns) == 2
+    with pytest.raises(DataError, match=r"day.frames.jsonl:1: a TRADE frame of 2 trades .* trades: list"):
+        read(tmp_path, [trades(T0, [row, row])], trades="single")
+
+
+def test_chunks_are_bounded_and_all_streams_flush_together(tmp_path: Path) -> None:
+    lines = []
+    for i in range(25):
+        lines.append(book(T0 + 10 * i, [("1", "1")], [("2", "1")]))
+        if i % 5 == 0:
+            lines.append(trades(T0 + 10 * i, [(i, "1", "1", True)]))
+    chunks = read(tmp_path, lines, chunk_rows=10, trades="single")
+    assert [(c.kind, len(c)) for c in chunks if c.kind == "books"] == [("books", 10), ("books", 10), ("books", 5)]
+    assert max(map(len, chunks)) == 10
+    assert sum(len(c) for c in chunks if c.kind == "trades") == 5
+    latest = 0
+    for chunk in chunks:
+        assert chunk.received[-1] >= latest or chunk.kind == "trades"
+        latest = max(latest, int(chunk.received[-1]))
+
+
+def test_pair_option_reads_that_pair_alone_and_other_events_are_skipped(tmp_path: Path) -> None:
+    other = json.dumps({"received": T0, "frame": {"event": "TICKER", "timestamp": 1, "lastPrice": "1"}})
+    unknown = json.dumps({"received": T0, "frame": {"event": "NEW_THING", "what": [1]}})
+    lines = [other, unknown, "", book(T0, [("1", "1")], []), book(T0, [("1", "1")], [], pair="NOPE_TWD")]
+    (columns,) = read(tmp_path, lines, pair="btc_usdt")
+    assert (str(columns.pair), len(columns)) == ("btc_usdt", 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("not json", "2: "),
+        ('{"received": 1}', "frame"),
+        ('{"received": "x", "frame": {"event": "TICKER"}}', "received"),
+        ('{"received": 5, "frame": {"event": "TRADE", "timestamp": 1, "pair": "BTC_USDT", "data": 3}}', "TRADE frame"),
+        (book(T0 - 1, [("1", "1")], []), "received before the line above it"),
+        (book(T0, [("1", "1")], [], pair="BTC_USDC"), "unknown pair 'btc_usdc'; did you mean btc_usdt?"),
+        (book(T0, [("1.001", "1")], []), "'1.001' has more than 2 decimals"),
+        (book(T0, [("-1", "1")], []), "is not a level of a book"),
+        (book(T0, [("NaN", "1")], []), "'NaN' is not a plain decimal"),
+        (book(T0, [("1", "1"), ("2", "1")], []), "bids must fall"),
+        (book(T0, [], [("2", "1"), ("1", "1")]), "asks must rise"),
+        (trades(T0, [(1, "0", "1", True)]), "above zero"),
+        (trades(T0, [(-5, "1", "1", True)]), "not a time"),
+        (trades(10**15, []), "not a time"),
+    ],
+)
+def test_a_bad_line_is_named_with_file_and_line(tmp_path: Path, line: str, says: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, [book(T0, [("1", "1")], [("2", "1")]), line])
+    assert "day.frames.jsonl:2: " in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_empty_missing_and_torn_files_are_named(tmp_path: Path) -> None:
+    form = BitoProFrames()
+    empty = tmp_path / "empty.frames.jsonl"
+    empty.touch()
+    with pytest.raises(DataError, match=r"empty.frames.jsonl: the file is empty"):
+        list(form.read(empty, packaged_pairs(), {}))
+    with pytest.raises(DataError, match=r"missing.jsonl: No such file"):
+        list(form.read(tmp_path / "missing.jsonl", packaged_pairs(), {}))
+    torn = tmp_path / "torn.jsonl.gz"
+    torn.write_bytes(gzip.compress(b"\n".join(book(T0 + i, [("1", "1")], []).encode() for i in range(500)))[:-20])
+    with pytest.raises(DataError, match=r"torn.jsonl.gz:\d+: the compressed file is damaged or cut short"):
+        list(form.read(torn, packaged_pairs(), {}))
+    with pytest.raises(DataError, match="'lists' is not a way to read trades; use list or single"):
+        list(form.read(empty, packaged_pairs(), {"trades": "lists"}))
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the recorded market data is not on this machine")
+def test_the_recorded_market_is_read_whole() -> None:
+    rows = {"trades": 0, "books": 0}
+    for columns in BitoProFrames().read(SHARED, packaged_pairs(), {"trades": "single"}):
+        rows[columns.kind] += len(columns)
+        assert (columns.received[1:] >= columns.received[:-1]).all()
+    with gzip.open(SHARED, "rt", encoding="utf-8") as lines:
+        events = [json.loads(line)["frame"]["event"] for line in lines]
+    assert rows == {"trades": events.count("TRADE"), "books": events.count("ORDER_BOOK")}
+    assert rows["trades"] == 9757

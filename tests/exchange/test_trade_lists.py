@@ -1,0 +1,94 @@
+"""Repeated lists of trades: nothing doubled, nothing lost, a gap seen."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botkit.exchange.bitopro.trade_lists import Aligned, TradeListAligner, overlap_at
+
+
+def newest_first(text: str) -> list[str]:
+    return list(reversed(text))
+
+
+def test_only_what_juts_out_is_new_and_comes_oldest_first() -> None:
+    aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
+    assert aligner.feed(newest_first("abc")) == Aligned((), gap=False)  # history from before the stream
+    assert aligner.feed(newest_first("bcde")) == Aligned(("d", "e"), gap=False)
+    assert aligner.feed(newest_first("bcde")) == Aligned((), gap=False)
+
+
+def test_no_overlap_is_a_gap_and_its_rows_are_new() -> None:
+    aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
+    aligner.feed(newest_first("abc"))
+    assert aligner.feed(newest_first("xyz")) == Aligned(("x", "y", "z"), gap=True)
+
+
+def test_equal_trades_in_a_row_are_counted_and_not_merged() -> None:
+    aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
+    aligner.feed(newest_first("ab"))
+    assert aligner.feed(newest_first("abb")).new == ("b",)
+    assert aligner.feed(newest_first("abbbb")).new == ("b", "b")
+
+
+def test_a_stream_that_begins_without_trades_has_no_history() -> None:
+    aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
+    assert aligner.feed([]).new == ()
+    assert aligner.feed(newest_first("ab")) == Aligned(("a", "b"), gap=False)
+    assert aligner.feed([]) == Aligned((), gap=False)
+    assert aligner.feed(newest_first("abc")).new == ("c",)
+
+
+def test_the_first_list_may_be_wanted() -> None:
+    aligner: TradeListAligner[str] = TradeListAligner(lambda row: row, first_is_new=True)
+    assert aligner.feed(newest_first("ab")).new == ("a", "b")
+
+
+def test_a_key_recognises_a_trade_whose_amount_was_rounded_later() -> None:
+    aligner: TradeListAligner[tuple[int, float]] = TradeListAligner(lambda row: (row[0], round(row[1], 1)))
+    aligner.feed([(1, 0.14)])
+    assert aligner.feed([(2, 0.5), (1, 0.1)]).new == ((2, 0.5),)
+
+
+def test_overlap_of_a_list_that_shrank() -> None:
+    assert overlap_at(newest_first("abcdef"), newest_first("efg")) == 1
+    assert overlap_at(newest_first("abc"), newest_first("xyz")) is None
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    history=st.integers(0, 8),
+    batches=st.lists(st.integers(0, 6), min_size=1, max_size=12),
+    depth=st.integers(6, 12),
+)
+def test_distinct_trades_are_each_told_once_in_order(history: int, batches: list[int], depth: int) -> None:
+    aligner: TradeListAligner[int] = TradeListAligner(lambda row: row)
+    trades = list(range(history))
+    aligner.feed(trades[::-1][:depth])
+    told: list[int] = []
+    for count in batches:
+        before = len(trades)
+        trades += range(before, before + count)
+        aligned = aligner.feed(trades[::-1][:depth])
+        told += aligned.new
+        # with as many new ones as the list holds, nothing overlaps, and that is said
+        assert aligned.gap == (count >= depth and before > 0)
+    assert told == trades[history:]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    rows=st.lists(st.sampled_from("ab"), min_size=0, max_size=25),
+    batches=st.lists(st.integers(1, 4), min_size=1, max_size=8),
+)
+def test_repeating_trades_of_a_growing_list_are_all_told(rows: list[str], batches: list[int]) -> None:
+    # the list keeps its whole history, as one that is longer than a stream's life does
+    aligner: TradeListAligner[str] = TradeListAligner(lambda row: row)
+    aligner.feed([])
+    told: list[str] = []
+    at = 0
+    for count in batches:
+        at = min(at + count, len(rows))
+        told += aligner.feed(rows[:at][::-1]).new
+    assert told == rows[:at]
