@@ -165,7 +165,9 @@ def _times(times: Sequence[int]) -> list[str]:
     """ISO 8601 with milliseconds; the exact nanoseconds stand in a column of their own."""
     if not times:
         return []
-    return list(np.datetime_as_string(np.asarray(times, dtype="datetime64[ns]"), unit="ms"))
+    # tolist: f-strings take ten times as long over numpy's own str
+    texts: list[str] = np.datetime_as_string(np.asarray(times, dtype="datetime64[ns]"), unit="ms").tolist()
+    return texts
 
 
 def _text(text: str) -> str:

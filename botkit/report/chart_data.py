@@ -58,16 +58,18 @@ def thin(curve: Curve, points_max: int) -> Curve:
     return Curve([curve.times[i] for i in rows], [curve.values[i] for i in rows])
 
 
-def ascending(times: Sequence[int], *columns: Sequence[Any]) -> tuple[list[int], list[list[Any]]]:
-    """Drop all but the last of points that share a millisecond (or fall back at a clock change)."""
-    keep = [i for i in range(len(times)) if i + 1 == len(times) or times[i + 1] > times[i]]
-    clean: list[int] = []
-    rows = []
-    for i in keep:
-        if not clean or times[i] > clean[-1]:
-            clean.append(times[i])
+def ascending(times: Sequence[int]) -> list[int]:
+    """Indices of points at strictly ascending times: the last of those that share a millisecond.
+
+    The hour that a clock change repeats keeps its first pass; the chart library refuses time that runs back.
+    """
+    rows: list[int] = []
+    for i, time in enumerate(times):
+        if rows and time == times[rows[-1]]:
+            rows[-1] = i
+        elif not rows or time > times[rows[-1]]:
             rows.append(i)
-    return clean, [[column[i] for i in rows] for column in columns]
+    return rows
 
 
 def deltas(times: Sequence[int]) -> list[int]:
@@ -78,8 +80,12 @@ def deltas(times: Sequence[int]) -> list[int]:
 def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
     """A curve as the page reads it, shifted down by ``less``."""
     curve = thin(curve, points_max)
-    times, (values,) = ascending([local.ms(t) for t in curve.times], curve.values)
-    return {"t": deltas(times), "v": [rounded(v - less) for v in values]}
+    return _points([local.ms(t) for t in curve.times], [rounded(v - less) for v in curve.values])
+
+
+def _points(times: Sequence[int], values: Sequence[float]) -> ChartData:
+    rows = ascending(times)
+    return {"t": deltas([times[i] for i in rows]), "v": [values[i] for i in rows]}
 
 
 def drawdowns(curve: Curve, local: LocalTimes) -> ChartData:
@@ -87,9 +93,8 @@ def drawdowns(curve: Curve, local: LocalTimes) -> ChartData:
     falls, peak = [], float("-inf")
     for value in curve.values:
         peak = max(peak, value)
-        falls.append((value / peak - 1) * 100 if peak > 0 else 0.0)
-    times, (values,) = ascending([local.ms(t) for t in curve.times], falls)
-    return {"t": deltas(times), "v": [round(v, 4) for v in values]}
+        falls.append(round((value / peak - 1) * 100, 4) if peak > 0 else 0.0)
+    return _points([local.ms(t) for t in curve.times], falls)
 
 
 def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
@@ -110,10 +115,10 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
     )
 
 
-def marks(candles: PriceCandles, fills: Sequence[FillRow], starts: Sequence[int]) -> list[list[Any]]:
-    """Fills on a pair's candles: one mark per candle and side, [time, side, fills, amount, average price].
+def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
+    """Fills on a pair's candles: one mark per candle and side, [candle, side, fills, amount, average price].
 
-    A mark a fill would bury the price under arrows and the page under data.
+    A mark a fill would bury the page under data.
     """
     joined: dict[tuple[int, str], list[float]] = {}
     for fill in fills:
@@ -125,7 +130,7 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow], starts: Sequence[int]
         sums[1] += amount
         sums[2] += amount * rules.price(fill.price_ticks)
     return [
-        [starts[at], 1 if side == "buy" else -1, number, rounded(amount), rounded(value / amount if amount else 0.0)]
+        [at, 1 if side == "buy" else -1, number, rounded(amount), rounded(value / amount if amount else 0.0)]
         for (at, side), (number, amount, value) in sorted(joined.items())
     ]
 
@@ -133,14 +138,15 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow], starts: Sequence[int]
 def pair_chart(candles: PriceCandles, fills: Sequence[FillRow], local: LocalTimes, candles_max: int) -> ChartData:
     """One pair's price with its fills."""
     candles = join_candles(candles, candles_max)
-    starts = [local.ms(t) for t in candles.times]
-    times, columns = ascending(starts, candles.open, candles.high, candles.low, candles.close)
+    rows = ascending([local.ms(t) for t in candles.times])
+    columns = [[column[i] for i in rows] for column in (candles.open, candles.high, candles.low, candles.close)]
+    candles = PriceCandles(candles.pair, candles.width, [candles.times[i] for i in rows], *columns)
     return {
         "pair": str(candles.pair),
         "decimals": candles.pair.rules.price_decimals,
-        "t": deltas(times),
+        "t": deltas([local.ms(t) for t in candles.times]),
         **{name: [rounded(v) for v in column] for name, column in zip("ohlc", columns, strict=True)},
-        "marks": marks(candles, fills, starts) if candles.times else [],
+        "marks": marks(candles, fills) if candles.times else [],
     }
 
 

@@ -9,7 +9,7 @@
   const times = (list) => { let sum = 0; return list.map((step) => (sum += step) / 1000); };
   const lineOf = (series) => { const t = times(series.t); return series.v.map((value, i) => ({ time: t[i], value })); };
   const grouped = (value, decimals) => value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).replace("-", "−");
-  const money = (value) => { const size = Math.abs(value); return grouped(value, size >= 1e5 ? 0 : size >= 10 || size === 0 ? 2 : size >= 0.1 ? 4 : 8); };
+  const money = (value) => { const size = Math.abs(value); return grouped(value, size >= 1e4 ? 0 : size >= 10 || size === 0 ? 2 : size >= 0.1 ? 4 : 8); };
   const element = (tag, parent, className, text) => {
     const made = document.createElement(tag);
     if (className) made.className = className;
@@ -93,7 +93,7 @@
   const drawEquity = () => {
     const place = document.getElementById("equity");
     const rows = lineOf(data.equity), falls = lineOf(data.drawdown), hold = data.hold ? lineOf(data.hold) : [];
-    if (!rows.length) { place.textContent = "There was no price to value anything at."; return; }
+    if (!rows.length) { place.classList.add("empty"); place.textContent = "There was no price to value anything at."; return; }
     const chart = make(place, true);
     const items = [];
     if (hold.length) {
@@ -146,16 +146,39 @@
       () => ({ upColor: color("candle-up"), downColor: color("candle"), borderUpColor: color("candle"), borderDownColor: color("candle"), wickUpColor: color("candle"), wickDownColor: color("candle") }),
     );
     series.setData(rows);
-    const marks = pair.marks.map(([ms, side, fills, amount, average]) => ({ time: ms / 1000, side, fills, amount, average }));
+    const marks = pair.marks.map(([row, side, fills, amount, average]) => ({ row, time: t[row], side, fills, amount, average }));
     const layer = LC.createSeriesMarkers(series, []);
-    const size = marks.length > 400 ? 0.5 : marks.length > 120 ? 0.75 : 1;
-    drawn.push(() => layer.setMarkers(marks.map((m) => ({
-      time: m.time, price: m.average, size,
-      position: m.side > 0 ? "atPriceBottom" : "atPriceTop",
-      shape: m.side > 0 ? "arrowUp" : "arrowDown",
-      color: color(m.side > 0 ? "buy" : "sell"),
-      text: m.fills > 1 && marks.length <= 60 ? "×" + m.fills : "",
-    }))));
+    // A thousand arrows would bury the price, so fills of neighbouring candles join until one zooms in.
+    const joined = (block) => {
+      const groups = new Map();
+      for (const m of marks) {
+        const key = Math.floor(m.row / block) * 2 + (m.side > 0 ? 1 : 0);
+        const group = groups.get(key);
+        if (!group) groups.set(key, { row: m.row, side: m.side, fills: m.fills, amount: m.amount, value: m.amount * m.average });
+        else { group.fills += m.fills; group.amount += m.amount; group.value += m.amount * m.average; }
+      }
+      return [...groups.values()].sort((a, b) => a.row - b.row);
+    };
+    let block = 1;
+    const mark = () => {
+      const groups = joined(block);
+      layer.setMarkers(groups.map((m) => ({
+        time: t[Math.min(t.length - 1, Math.floor(m.row / block) * block + (block >> 1))], price: m.amount ? m.value / m.amount : 0,
+        size: groups.length > 60 ? 0.75 : 1,
+        position: m.side > 0 ? "atPriceBottom" : "atPriceTop",
+        shape: m.side > 0 ? "arrowUp" : "arrowDown",
+        color: color(m.side > 0 ? "buy" : "sell"),
+        text: m.fills > 1 && groups.length <= 60 ? "×" + m.fills : "",
+      })));
+    };
+    drawn.push(mark);
+    chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
+      if (!range) return;
+      const blocks = Math.max(20, Math.floor(place.clientWidth / 14));
+      const visible = marks.filter((m) => m.row >= range.from && m.row <= range.to).length;
+      const wanted = visible <= blocks ? 1 : Math.pow(2, Math.max(0, Math.ceil(Math.log2((range.to - range.from) / blocks))));
+      if (wanted !== block) { block = wanted; mark(); }
+    });
     const bySide = (side) => new Map(marks.filter((m) => m.side === side).map((m) => [m.time, m]));
     const total = (side) => grouped(marks.reduce((sum, m) => sum + (m.side === side ? m.fills : 0), 0), 0);
     const spell = (map) => (time) => { const m = map.get(time); return m ? `${grouped(m.fills, 0)} (${m.amount} at ${price(m.average)})` : "–"; };
