@@ -167,6 +167,8 @@ class Decoder:
             return None
         kinds = tuple(kind for kind in kinds if kind is not type(None))
         fitting = [kind for kind in kinds if _fits(node, _unwrap(kind)[0])]
+        if not fitting and get_origin(kinds[0]) is Literal and isinstance(node.value, str):
+            return self._literal(node, get_args(kinds[0]), name)  # a word is sooner misspelt than out of place
         for index, kind in enumerate(fitting or kinds):
             before = len(self.problems)
             value = self.decode(node, kind, name)
@@ -177,6 +179,9 @@ class Decoder:
 
     def _list(self, node: Node, kind: Any, name: str) -> Any:
         if not isinstance(node.value, list):
+            if getattr(kind, "from_text", None) is not None:  # one that a word can stand for needs no brackets
+                item = self.decode(node, kind, name)
+                return item if item is MISSING else (item,)
             return self.problem(node.where, f"`{name}` is {_shown(node, name)}, but a list is wanted; write [...]")
         items = [self.decode(item, kind, f"{name}[{index}]") for index, item in enumerate(node.value)]
         return MISSING if any(item is MISSING for item in items) else tuple(items)

@@ -89,7 +89,7 @@ def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> LoadedCon
         root = _override(root, override)
     decoder = Decoder()
     _refuse_stray_references(root, decoder)
-    config = decoder.decode(root, BotConfig, "")
+    config = MISSING if decoder.problems else decoder.decode(root, BotConfig, "")
     if decoder.problems:
         shown = decoder.problems[:PROBLEMS_MAX]
         if len(decoder.problems) > PROBLEMS_MAX:

@@ -45,7 +45,7 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
     if config is None:
         raise ConfigError(
             f"{loaded.path}: `{section}:` is missing, and this mode needs it; "
-            "add {email: you@example.com, key: ${BITOPRO_KEY}, secret: ${BITOPRO_SECRET}}"
+            "add {email: you@example.com, key: '${BITOPRO_KEY}', secret: '${BITOPRO_SECRET}'}"
         )
     resolver = _Resolver(loaded, environ, config, section)
     return Account(*(resolver.value(field) for field in ("email", "key", "secret")))

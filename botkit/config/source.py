@@ -68,7 +68,10 @@ class Node(msgspec.Struct, frozen=True):
 
     def key_where(self, key: str) -> str:
         """Where a key of this mapping stands."""
-        return place(self.source, self.key_lines.get(key, self.line))
+        if key in self.key_lines:
+            return place(self.source, self.key_lines[key])
+        # a key that --set put here: the mapping may be the file's, the value is not
+        return self.value[key].where if isinstance(self.value, dict) and key in self.value else self.where
 
 
 def place(source: Source, line: int) -> str:
@@ -117,9 +120,11 @@ def parse_text(text: str, source: Source) -> Node:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
         what = ", ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(
-            f"{place(source, line)}: this is not valid YAML ({what}); check indentation, colons and quotes"
-        ) from None
+        lines = text.splitlines()
+        # braces within { } end the mapping, so that a bare ${NAME} works on a line of its own only
+        bare = "${" in lines[line - 1] if line <= len(lines) else False
+        mend = "put ${NAME} in quotes within { }" if bare else "check indentation, colons and quotes"
+        raise ConfigError(f"{place(source, line)}: this is not valid YAML ({what}); {mend}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position if isinstance(error.position, int) else 0) + 1
         raise ConfigError(
