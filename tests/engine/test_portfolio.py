@@ -1,0 +1,442 @@
+"""Sub-accounts, locks, fills and the comparison with the exchange's own balances."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from botkit.engine.balance_check import SETTLE_NS
+from botkit.engine.portfolio import CapitalShare, Portfolio, Shortage
+from botkit.errors import ConfigError
+from botkit.model.events import BalanceReport
+from botkit.model.orders import Side
+from tests.portfolio_cases import (
+    BITO_TWD,
+    BTC_TWD,
+    BTC_USDT,
+    COIN,
+    ETH_TWD,
+    PAIRS,
+    USDT_TWD,
+    coins,
+    execution,
+    make_order,
+    open_portfolio,
+)
+
+
+def balance(portfolio: Portfolio, strategy: str, currency: str) -> tuple[float, float]:
+    found = portfolio.balance(strategy, currency)
+    return found.available, found.locked
+
+
+# -- the split --------------------------------------------------------------------------------------------------------
+
+
+def test_a_strategy_without_capital_spends_the_account_less_reserve_and_sub_accounts() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("fixed", (BTC_TWD,), coins(twd=30)),
+        CapitalShare("rest", (BTC_TWD,)),
+        balances=coins(twd=100, btc=2),
+        reserve=coins(twd=20, btc=1),
+    )
+    assert balance(portfolio, "fixed", "twd") == (30, 0)
+    assert balance(portfolio, "rest", "twd") == (50, 0)
+    assert balance(portfolio, "rest", "btc") == (1, 0)
+    assert balance(portfolio, "fixed", "btc") == (0, 0)
+    assert portfolio.unassigned == coins(twd=20, btc=1)
+
+
+def test_a_percentage_is_of_each_currency_s_unreserved_balance() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD,), 40),
+        CapitalShare("b", (BTC_TWD,), 60),
+        balances=coins(twd=100, btc=1),
+        reserve=coins(twd=50),
+    )
+    assert balance(portfolio, "a", "twd") == (20, 0)
+    assert balance(portfolio, "b", "twd") == (30, 0)
+    assert balance(portfolio, "a", "btc") == (0.4, 0)
+    assert portfolio.unassigned == coins(twd=50, btc=0)
+
+
+def test_without_a_pooled_strategy_what_is_left_belongs_to_nobody() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=30)), balances=coins(twd=100))
+    assert portfolio.unassigned == coins(twd=70)
+
+
+def test_coins_that_no_pair_knows_stay_unassigned() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100, doge=5))
+    assert balance(portfolio, "a", "doge") == (0, 0)
+    assert portfolio.unassigned["doge"] == 5 * COIN
+
+
+def test_capital_beyond_the_account_is_refused_with_the_figures() -> None:
+    portfolio = Portfolio(
+        pairs=PAIRS,
+        shares=[CapitalShare("a", (), coins(twd=60)), CapitalShare("b", (), coins(twd=50))],
+        reserve=coins(twd=5),
+        currency="twd",
+    )
+    with pytest.raises(ValueError, match=r"'b' is 50 twd, but only 35 is left .* 100 twd \(5 reserved, 60 given"):
+        portfolio.open(coins(twd=100))
+
+
+def test_percentages_beyond_a_hundred_are_refused() -> None:
+    portfolio = Portfolio(
+        pairs=PAIRS, shares=[CapitalShare("a", (), 60), CapitalShare("b", (), 50)], reserve={}, currency="twd"
+    )
+    with pytest.raises(ValueError, match="110%"):
+        portfolio.open(coins(twd=100))
+
+
+def test_capital_in_a_currency_of_no_pair_is_refused() -> None:
+    portfolio = Portfolio(
+        pairs={"btc_twd": BTC_TWD}, shares=[CapitalShare("a", (), coins(doge=6))], reserve={}, currency="twd"
+    )
+    with pytest.raises(ValueError, match="'a' is in doge, which is neither base nor quote"):
+        portfolio.open(coins(doge=100))
+
+
+def test_a_valuation_currency_that_no_pair_leads_to_is_refused() -> None:
+    with pytest.raises(ValueError, match="btc cannot be valued in eur"):
+        Portfolio(pairs=PAIRS, shares=[], reserve={}, currency="eur")
+
+
+# -- locks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_buy_locks_its_value_rounded_up_and_a_sell_its_coins() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_USDT,)), balances=coins(usdt=100, btc=1))
+    buy = make_order("a", BTC_USDT, Side.BUY, price=30_000.01, amount=0.00000001)
+    assert portfolio.lock(buy) is None
+    assert portfolio.locked_units(buy) == 30_001  # 0.0003000001 usdt
+    sell = make_order("a", BTC_USDT, Side.SELL, price=30_000, amount=0.25)
+    assert portfolio.lock(sell) is None
+    assert balance(portfolio, "a", "btc") == (0.75, 0.25)
+    portfolio.check()
+
+
+def test_a_market_buy_locks_its_whole_spend() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
+    assert portfolio.lock(make_order("a", BTC_TWD, Side.BUY, spend=400)) is None
+    assert balance(portfolio, "a", "twd") == (600, 400)
+
+
+def test_a_refusal_names_what_is_needed_available_and_locked() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=4200))
+    for _ in range(2):
+        assert portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=1500, amount=1)) is None
+    refusal = portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=5000, amount=1))
+    assert refusal == "needs 5000 twd, 1200 available (3000 locked in 2 orders)"
+
+
+def test_a_sub_account_cannot_spend_another_s_money() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("poor", (BTC_TWD,), coins(twd=10)), CapitalShare("rich", (BTC_TWD,)), balances=coins(twd=1000)
+    )
+    assert portfolio.lock(make_order("poor", BTC_TWD, Side.BUY, price=11, amount=1)) == "needs 11 twd, 10 available"
+    assert portfolio.lock(make_order("rich", BTC_TWD, Side.BUY, price=990, amount=1)) is None
+
+
+def test_releasing_gives_back_what_is_locked_and_twice_does_nothing() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
+    order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=4)
+    portfolio.lock(order)
+    portfolio.fill(order, execution(order, price=100, amount=1), 5)
+    for _ in range(2):
+        portfolio.release(order)
+        assert balance(portfolio, "a", "twd") == (900, 0)
+    portfolio.check()
+
+
+# -- fills ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_buy_below_its_limit_gives_the_difference_back_and_pays_its_fee_in_coins() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
+    order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=4)
+    portfolio.lock(order)
+    fill = portfolio.fill(order, execution(order, price=90, amount=1, fee=200_000, time=7), 9)
+    assert balance(portfolio, "a", "twd") == (610, 300)
+    assert balance(portfolio, "a", "btc") == (0.998, 0)
+    assert (fill.value, fill.amount, fill.fee, fill.fee_currency, fill.time) == (90, 1, 0.002, "btc", 7)
+    assert (order.executed, order.remaining, order.average_price, order.updated) == (1, 3, 90, 9)
+    assert fill.executed_lots == order.executed_lots == COIN
+    assert portfolio.position("a", BTC_TWD).amount == 0.998
+
+
+def test_a_sell_pays_its_fee_out_of_what_it_earns() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(btc=2))
+    order = make_order("a", BTC_TWD, Side.SELL, price=100, amount=2)
+    portfolio.lock(order)
+    portfolio.fill(order, execution(order, price=110, amount=0.5, fee=COIN // 10), 1)
+    assert balance(portfolio, "a", "btc") == (0, 1.5)
+    assert balance(portfolio, "a", "twd") == (54.9, 0)
+    portfolio.check()
+
+
+def test_what_a_market_buy_did_not_spend_returns_at_its_end() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
+    order = make_order("a", BTC_TWD, Side.BUY, spend=400)
+    portfolio.lock(order)
+    portfolio.fill(order, execution(order, price=130, amount=3), 1)
+    assert balance(portfolio, "a", "twd") == (600, 10)
+    portfolio.release(order)
+    assert balance(portfolio, "a", "twd") == (610, 0)
+
+
+def test_many_small_fills_of_one_order_leave_no_crumb_locked() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_USDT,)), balances=coins(usdt=1))
+    order = make_order("a", BTC_USDT, Side.BUY, price=33_333.33, amount=0.00000007)
+    portfolio.lock(order)
+    for _ in range(7):  # 33333.33 x 1e-8 floors to 33,333 units each time
+        portfolio.fill(order, execution(order, price=33_333.33, amount=0.00000001), 1)
+        portfolio.check()
+    assert portfolio.locked_units(order) == 0
+    assert portfolio.balance("a", "usdt").available_units == COIN - 7 * 33_333
+
+
+def test_filling_more_than_an_order_asked_for_is_a_broken_invariant() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=1000))
+    order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
+    portfolio.lock(order)
+    with pytest.raises(AssertionError):
+        portfolio.fill(order, execution(order, price=100, amount=1.5), 1)
+
+
+def test_a_fee_in_the_exchange_s_coin_comes_from_the_strategy_s_own_balance_first() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD, BITO_TWD)), balances=coins(twd=1000, bito=10))
+    order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
+    portfolio.lock(order)
+    portfolio.fill(order, execution(order, price=100, amount=1, fee=2 * COIN, fee_currency="bito"), 1)
+    assert balance(portfolio, "a", "bito") == (8, 0)
+    assert balance(portfolio, "a", "btc") == (1, 0)
+
+
+def test_a_fee_paid_with_somebody_else_s_coin_still_hits_the_strategy_that_caused_it() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD,), coins(twd=100)),
+        CapitalShare("b", (BITO_TWD,), coins(bito=3)),
+        balances=coins(twd=100, bito=4),
+    )
+    portfolio.mark(BTC_TWD, 100)
+    portfolio.mark(BITO_TWD, 5)
+    order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
+    portfolio.lock(order)
+    portfolio.fill(order, execution(order, price=100, amount=1, fee=2 * COIN, fee_currency="bito"), 1)
+    assert portfolio.unassigned["bito"] == 0  # what belongs to nobody pays first ...
+    assert balance(portfolio, "b", "bito") == (2, 0)  # ... the rest is lent
+    assert portfolio.equity_units("a", "twd") == 90 * COIN
+    assert portfolio.equity_units("b", "twd") == 15 * COIN
+    assert portfolio.equity_units(None, "twd") == 105 * COIN
+    assert portfolio.position("a", BTC_TWD).average_entry == 110
+    assert portfolio.account["bito"] == 2 * COIN
+    portfolio.check()
+
+
+def test_a_fill_of_an_order_given_up_is_booked_as_a_debt_that_later_income_repays() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD,), coins(twd=100)),
+        CapitalShare("b", (BTC_TWD,)),
+        balances=coins(twd=1000),
+    )
+    late = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
+    portfolio.lock(late)
+    portfolio.release(late)  # taken for absent
+    portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=80, amount=1))
+    portfolio.fill(late, execution(late, price=100, amount=1), 1)
+    assert balance(portfolio, "a", "twd") == (0, 80)
+    assert balance(portfolio, "b", "twd") == (820, 0)
+    portfolio.mark(BTC_TWD, 100)
+    assert portfolio.equity_units("a", "twd") == 100 * COIN
+    sell = make_order("a", BTC_TWD, Side.SELL, price=100, amount=1)
+    portfolio.lock(sell)
+    portfolio.fill(sell, execution(sell, price=100, amount=1), 2)
+    assert balance(portfolio, "b", "twd") == (900, 0)
+    assert balance(portfolio, "a", "twd") == (20, 80)
+    portfolio.check()
+
+
+def test_an_order_that_turns_out_to_live_locks_what_there_is() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
+    order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
+    portfolio.lock(order)
+    portfolio.release(order)
+    portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=40, amount=1))
+    assert portfolio.relock(order) == "needs 40 twd, 0 available (100 locked in 2 orders)"
+    assert portfolio.locked_units(order) == 60 * COIN
+    portfolio.fill(order, execution(order, price=100, amount=0.5), 1)
+    assert portfolio.locked_units(order) == 10 * COIN
+    portfolio.release(order)
+    portfolio.check()
+
+
+# -- the exchange's own figures ---------------------------------------------------------------------------------------
+
+
+def report(**totals: float) -> BalanceReport:
+    return BalanceReport({c: (u, u) for c, u in coins(**totals).items()})
+
+
+def test_a_deposit_belongs_to_nobody() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
+    (found,) = portfolio.on_balances(report(twd=150), 0, quiet=True)
+    assert (found.difference_units, found.adopted_units, found.shortage) == (50 * COIN, 50 * COIN, None)
+    assert balance(portfolio, "a", "twd") == (100, 0)
+    assert portfolio.unassigned["twd"] == 50 * COIN
+    assert portfolio.on_balances(report(twd=150), 0, quiet=True) == []
+    portfolio.check()
+
+
+def test_a_withdrawal_below_what_strategies_own_is_a_shortage_until_it_is_back() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100), reserve=coins(twd=10))
+    (found,) = portfolio.on_balances(report(twd=95), 0, quiet=True)
+    assert found.shortage is None
+    (found,) = portfolio.on_balances(report(twd=60), 0, quiet=True)
+    assert found.shortage == Shortage("twd", 30 * COIN)
+    assert "30 twd less than its strategies own" in str(found.shortage)
+    assert portfolio.shortages() == [Shortage("twd", 30 * COIN)]
+    portfolio.on_balances(report(twd=90), 0, quiet=True)
+    assert portfolio.shortages() == []
+
+
+def test_a_snapshot_without_a_currency_means_that_it_is_gone() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100, btc=1))
+    found = portfolio.on_balances(BalanceReport({"twd": (100 * COIN, 0)}, snapshot=True), 0, quiet=True)
+    assert [d.currency for d in found] == ["btc"]
+
+
+def test_what_a_live_order_may_have_spent_is_left_to_its_fills() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
+    order = make_order("a", BTC_TWD, Side.BUY, price=60, amount=1)
+    portfolio.lock(order)
+    for moment in (0, 10 * SETTLE_NS):
+        found = portfolio.on_balances(report(twd=40, btc=1), moment, quiet=False)
+        assert [d.adopted_units for d in found] == [0, 0]
+    portfolio.fill(order, execution(order, price=60, amount=1), 1)
+    assert portfolio.on_balances(report(twd=40, btc=1), 20 * SETTLE_NS, quiet=True) == []
+
+
+def test_what_no_live_order_explains_is_adopted_when_it_has_stood_still() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
+    portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=60, amount=1))
+    (first,) = portfolio.on_balances(report(twd=30), 0, quiet=False)
+    (second,) = portfolio.on_balances(report(twd=30), SETTLE_NS, quiet=False)
+    assert (first.adopted_units, second.adopted_units) == (0, -10 * COIN)
+    assert second.shortage == Shortage("twd", 10 * COIN)
+
+
+def test_one_unit_a_fill_is_forgiven_because_rounding_is_not_documented() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
+    order = make_order("a", BTC_TWD, Side.BUY, price=60, amount=1)
+    portfolio.lock(order)
+    portfolio.fill(order, execution(order, price=60, amount=1), 1)
+    (found,) = portfolio.on_balances(BalanceReport({"twd": (40 * COIN - 1, 0)}), 0, quiet=True)
+    assert found.shortage is None
+    (found,) = portfolio.on_balances(BalanceReport({"twd": (40 * COIN - 2, 0)}), 0, quiet=True)
+    assert found.shortage is not None
+
+
+# -- worth and days ---------------------------------------------------------------------------------------------------
+
+
+def test_equity_is_unknown_until_every_price_is_there_and_leaves_unassigned_out() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD, ETH_TWD)), balances=coins(twd=100, btc=1, eth=2), reserve=coins(twd=10)
+    )
+    portfolio.mark(BTC_TWD, 1000)
+    assert portfolio.equity_units("a", "twd") is None
+    portfolio.mark(ETH_TWD, 50)
+    assert portfolio.equity_units("a", "twd") == portfolio.equity_units(None, "twd") == 1190 * COIN
+    portfolio.mark(USDT_TWD, 32)
+    assert portfolio.equity_units(None, "usdt") is None  # the shortest way for btc is btc_usdt
+    portfolio.mark(BTC_USDT, 31)
+    assert portfolio.equity_units(None, "usdt") == 90 * COIN // 32 + 31 * COIN + 100 * COIN // 32
+
+
+def test_strategies_in_one_pool_keep_their_own_positions_and_profits() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (BTC_TWD,)), balances=coins(twd=1000, btc=1)
+    )
+    portfolio.mark(BTC_TWD, 100)
+    assert portfolio.position("a", BTC_TWD).amount == 1  # opening coins belong to the first that lists the pair
+    assert portfolio.position("b", BTC_TWD).amount == 0
+    for level in ("a", "b", None):
+        portfolio.watch_day(level, "twd")
+    order = make_order("b", BTC_TWD, Side.BUY, price=100, amount=2)
+    portfolio.lock(order)
+    assert balance(portfolio, "a", "twd") == (800, 200)
+    portfolio.fill(order, execution(order, price=100, amount=2), 1)
+    portfolio.mark(BTC_TWD, 90)
+    assert portfolio.day_pnl_units("a", "twd") == -10 * COIN
+    assert portfolio.day_pnl_units("b", "twd") == -20 * COIN
+    assert portfolio.day_pnl_units(None, "twd") == -30 * COIN
+    assert portfolio.position("b", BTC_TWD).unrealised == -20
+
+
+def test_a_new_day_counts_from_its_first_moment() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(btc=1))
+    portfolio.watch_day("a", "twd")
+    assert portfolio.day_pnl_units("a", "twd") is None
+    portfolio.mark(BTC_TWD, 100)  # the first price is where an unpriced day begins
+    portfolio.mark(BTC_TWD, 90)
+    assert portfolio.day_pnl_units("a", "twd") == -10 * COIN
+    portfolio.start_day(86_400)
+    assert portfolio.day_pnl_units("a", "twd") == 0
+    portfolio.mark(BTC_TWD, 95)
+    assert portfolio.day_pnl_units("a", "twd") == 5 * COIN
+
+
+def test_deposits_are_no_profit() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
+    portfolio.watch_day(None, "twd")
+    portfolio.on_balances(report(twd=500), 0, quiet=True)
+    assert portfolio.day_pnl_units(None, "twd") == 0
+
+
+# -- restarts ---------------------------------------------------------------------------------------------------------
+
+
+def restarted(portfolio: Portfolio, *shares: CapitalShare) -> Portfolio:
+    again = Portfolio(pairs=PAIRS, shares=shares or portfolio.shares, reserve=portfolio.reserve, currency="twd")
+    again.restore(json.loads(json.dumps(portfolio.state())))
+    return again
+
+
+def test_a_restart_changes_nothing() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD,), coins(twd=500)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)
+    )
+    portfolio.watch_day("a", "twd")
+    portfolio.start_day(77)
+    order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=3)
+    portfolio.lock(order)
+    portfolio.fill(order, execution(order, price=99, amount=1, fee=1000), 1)
+    again = restarted(portfolio)
+    assert again.state() == portfolio.state()
+    assert again.day == 77
+    assert again.position("a", BTC_TWD).average_entry == portfolio.position("a", BTC_TWD).average_entry
+    again.fill(order, execution(order, price=100, amount=2), 2)
+    again.release(order)
+    again.check()
+    assert balance(again, "a", "twd") == (201, 0)
+
+
+def test_capital_changed_in_the_file_is_an_error_that_names_the_commands() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=500)), balances=coins(twd=1000))
+    with pytest.raises(ConfigError, match=r"was 500 twd .* is now 600 twd\. .*botkit capital add"):
+        restarted(portfolio, CapitalShare("a", (BTC_TWD,), coins(twd=600)))
+
+
+def test_a_strategy_that_left_keeps_its_money_and_one_that_joins_is_paid_from_the_rest() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=500)), balances=coins(twd=1000, btc=1))
+    again = restarted(portfolio, CapitalShare("new", (BTC_TWD,), coins(twd=300, btc=1)))
+    assert balance(again, "new", "twd") == (300, 0)
+    assert again.position("new", BTC_TWD).amount == 1
+    assert again.unassigned == coins(twd=200, btc=0)
+    assert again.equity_units(None, "twd") is None  # btc has no price yet
+    again.check()
+    with pytest.raises(ValueError, match="only 500 is left"):
+        restarted(portfolio, CapitalShare("new", (BTC_TWD,), coins(twd=600)))

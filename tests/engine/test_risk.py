@@ -1,0 +1,379 @@
+"""Risk at two levels: the built-in rules, what they count, and loss limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from botkit.engine import plugin
+from botkit.engine.portfolio import CapitalShare, Portfolio
+from botkit.engine.risk import LossLimit, RiskDesk
+from botkit.engine.risk_rules import BUILT_IN
+from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_S
+from botkit.model.extension import RiskRule, RiskView
+from botkit.model.orders import Order, Side
+from tests.portfolio_cases import (
+    BTC_TWD,
+    BTC_USDT,
+    COIN,
+    ETH_TWD,
+    USDT_TWD,
+    coins,
+    execution,
+    make_order,
+    open_portfolio,
+)
+
+BUY, SELL = Side.BUY, Side.SELL
+
+
+def by_day(now: int) -> int:
+    return now - now % NS_PER_DAY
+
+
+def rules(**values: Any) -> list[RiskRule]:
+    return [BUILT_IN[name](value) for name, value in values.items()]
+
+
+def desk_of(
+    bot: Sequence[RiskRule] = (),
+    a: Sequence[RiskRule] = (),
+    balances: Mapping[str, int] | None = None,
+    prices: bool = True,
+) -> tuple[RiskDesk, Portfolio]:
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD, BTC_USDT, USDT_TWD), 50),
+        CapitalShare("b", (BTC_TWD, ETH_TWD), 50),
+        balances=dict(balances or coins(twd=1_000_000)),
+    )
+    if prices:
+        for pair, price in ((BTC_TWD, 1000.0), (ETH_TWD, 100.0), (USDT_TWD, 30.0), (BTC_USDT, 33.0)):
+            portfolio.mark(pair, price)
+    desk = RiskDesk(list(bot), {"a": list(a)}, portfolio, by_day)
+    desk.start("a", 0)
+    return desk, portfolio
+
+
+def send(desk: RiskDesk, portfolio: Portfolio, order: Order) -> Order:
+    assert desk.review(order) is None
+    assert portfolio.lock(order) is None
+    desk.order_opened(order)
+    return order
+
+
+def fill(desk: RiskDesk, portfolio: Portfolio, order: Order, price: float, amount: float) -> None:
+    booked = portfolio.fill(order, execution(order, price=price, amount=amount), 0)
+    desk.order_filled(order, booked.lots)
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_above_the_value_limit_is_refused_with_both_figures() -> None:
+    desk, _ = desk_of(rules(max_order_value={"twd": "10000"}))
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=10)) is None
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=12))
+    assert refusal == "order value 12,000 TWD is above max_order_value 10,000 TWD"
+    assert desk.review(make_order("a", BTC_TWD, BUY, spend=10_001)) is not None
+    assert desk.review(make_order("a", BTC_TWD, SELL, amount=10)) is None  # 10 at the last price
+    assert desk.review(make_order("a", BTC_TWD, SELL, amount=10.01)) is not None
+
+
+def test_an_order_in_another_currency_is_valued_in_the_limit_s() -> None:
+    desk, _ = desk_of(rules(max_order_value={"twd": 10_000}))
+    assert desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=10)) is None
+    refusal = desk.review(make_order("a", BTC_USDT, BUY, price=33.5, amount=10))
+    assert refusal == "order value 10,050 TWD is above max_order_value 10,000 TWD"
+
+
+def test_where_the_quote_currency_has_a_limit_the_others_do_not_count() -> None:
+    desk, _ = desk_of(rules(max_order_value={"twd": 10, "usdt": 400}))
+    assert desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=10)) is None
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=11, amount=1)) is not None
+
+
+def test_a_value_that_cannot_be_known_yet_is_refused() -> None:
+    desk, _ = desk_of(rules(max_order_value={"twd": 10_000}), prices=False)
+    refusal = desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=1))
+    assert refusal == "max_order_value cannot be checked: no price yet to value btc_usdt in TWD"
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=33, amount=1)) is None
+
+
+# -- both levels ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("bot", "own"), [(10, 5), (5, 10)])
+def test_the_stricter_level_wins(bot: int, own: int) -> None:
+    desk, _ = desk_of(rules(max_order_value={"twd": bot}), rules(max_order_value={"twd": own}))
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=5, amount=1)) is None
+    assert "max_order_value 5 TWD" in str(desk.review(make_order("a", BTC_TWD, BUY, price=6, amount=1)))
+
+
+def test_a_strategy_s_rule_leaves_the_others_alone() -> None:
+    desk, _ = desk_of(a=rules(max_order_value={"twd": 5}))
+    assert desk.review(make_order("b", BTC_TWD, BUY, price=6, amount=1)) is None
+
+
+def test_a_rule_that_raises_refuses() -> None:
+    class Broken:
+        def review(self, order: Order, view: RiskView) -> str | None:
+            raise KeyError("oops")
+
+    desk, _ = desk_of([Broken()])
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=6, amount=1))
+    assert refusal == "risk rule Broken failed, so the order was not sent: KeyError('oops')"
+
+
+# -- positions --------------------------------------------------------------------------------------------------------
+
+
+def test_live_and_queued_buys_count_towards_the_position() -> None:
+    desk, portfolio = desk_of(a=rules(max_position={"btc": "5"}))
+    first = send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=3))
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=2)) is None
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=2.5))
+    assert refusal == "position would be 5.5 BTC with this order and those still open, above max_position 5 BTC"
+    fill(desk, portfolio, first, 1000, 2)
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=2.5)) is not None
+    portfolio.release(first)
+    desk.order_closed(first)
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=3)) is None
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=3.1)) is not None
+
+
+def test_a_coin_s_limit_counts_all_its_pairs_and_a_pair_s_only_its_own() -> None:
+    desk, portfolio = desk_of(a=rules(max_position={"btc": 5}), balances=coins(twd=100_000, usdt=1000))
+    send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=3))
+    assert desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=2.1)) is not None
+    desk, portfolio = desk_of(a=rules(max_position={"btc_twd": 5}), balances=coins(twd=100_000, usdt=1000))
+    send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=3))
+    assert desk.review(make_order("a", BTC_USDT, BUY, price=33, amount=9)) is None
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=2.1))
+    assert (
+        refusal == "position in btc_twd would be 5.1 BTC with this order and those still open, above max_position 5 BTC"
+    )
+
+
+def test_a_money_limit_counts_what_all_positions_are_worth() -> None:
+    desk, portfolio = desk_of(rules(max_position={"twd": 5000}))
+    send(desk, portfolio, make_order("b", ETH_TWD, BUY, price=90, amount=20))  # worth 2000 at the last price of 100
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=3)) is None
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=900, amount=3.1))
+    assert refusal == "position would be 5,100 TWD with this order and those still open, above max_position 5,000 TWD"
+
+
+def test_a_market_buy_counts_with_what_its_spend_pays_at_the_last_price() -> None:
+    desk, portfolio = desk_of(a=rules(max_position={"btc": 5}))
+    order = send(desk, portfolio, make_order("a", BTC_TWD, BUY, spend=4000))
+    assert desk.view("a").pending_lots(BTC_TWD, BUY) == 4 * COIN
+    assert desk.review(make_order("a", BTC_TWD, BUY, spend=1500)) is not None
+    fill(desk, portfolio, order, 500, 8)  # cheaper than thought: more lots than were expected
+    assert desk.view("a").pending_lots(BTC_TWD, BUY) == 0
+    desk.order_closed(order)
+
+
+def test_sells_and_reducing_orders_pass_the_position_limit() -> None:
+    desk, _ = desk_of(rules(max_position={"btc": 1}), balances=coins(btc=10))
+    assert desk.review(make_order("a", BTC_TWD, SELL, price=1000, amount=3)) is None
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=3, reduces=True)) is None
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1000, amount=0.1)) is not None
+
+
+# -- counts -----------------------------------------------------------------------------------------------------------
+
+
+def test_open_orders_are_counted_at_their_level() -> None:
+    desk, portfolio = desk_of(rules(max_open_orders=3), rules(max_open_orders="2"))
+    orders = [send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=10, amount=1)) for _ in range(2)]
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=10, amount=1))
+    assert refusal == "2 orders are open, max_open_orders is 2"
+    send(desk, portfolio, make_order("b", ETH_TWD, BUY, price=10, amount=1))
+    assert desk.review(make_order("b", BTC_TWD, BUY, price=10, amount=1)) == "3 orders are open, max_open_orders is 3"
+    assert (desk.open_count(BTC_TWD), desk.open_count(ETH_TWD)) == (2, 1)
+    for _ in range(2):
+        desk.order_closed(orders[0])
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=10, amount=1)) is None
+    assert desk.view("a").open_orders(BTC_TWD) == desk.view("a").open_orders() == 1
+
+
+def test_orders_beyond_the_rate_are_refused_until_the_second_is_over() -> None:
+    desk, portfolio = desk_of(rules(max_orders_per_second=2))
+
+    def order(at: int) -> Order:
+        return make_order("a", BTC_TWD, BUY, price=10, amount=1, created=at)
+
+    send(desk, portfolio, order(5))
+    second = send(desk, portfolio, order(6))
+    assert desk.review(order(NS_PER_S + 4)) == "2 orders in the last second, max_orders_per_second is 2"
+    desk.order_closed(second)
+    desk.order_opened(second)  # put back after a replacement failed: it counts once
+    assert desk.review(order(NS_PER_S + 5)) is None
+
+
+# -- collar -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_price_past_the_collar_is_refused_on_its_harmful_side_only() -> None:
+    desk, _ = desk_of(rules(price_collar_pct="2.5"))
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1025, amount=1)) is None
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1026, amount=1))
+    assert refusal == "price 1026 is 2.60 % above the last price 1000, price_collar_pct is 2.5"
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1, amount=1)) is None
+    assert desk.review(make_order("a", BTC_TWD, SELL, price=975, amount=1)) is None
+    assert "2.60 % below the last price" in str(desk.review(make_order("a", BTC_TWD, SELL, price=974, amount=1)))
+
+
+def test_a_stop_order_is_compared_with_its_stop_price_and_a_market_order_with_the_book() -> None:
+    desk, _ = desk_of(rules(price_collar_pct=5))
+    assert desk.review(make_order("a", BTC_TWD, BUY, price=1250, stop=1200, amount=1)) is None
+    assert "above the stop price 1200" in str(
+        desk.review(make_order("a", BTC_TWD, BUY, price=1270, stop=1200, amount=1))
+    )
+    assert desk.review(make_order("a", BTC_TWD, BUY, spend=100)) is None
+    desk.expected_price = lambda order: 1100.0
+    assert "expected price 1100 is 10.00 % above" in str(desk.review(make_order("a", BTC_TWD, BUY, spend=100)))
+
+
+def test_without_a_last_price_the_collar_refuses_except_a_way_out() -> None:
+    desk, _ = desk_of(rules(price_collar_pct=5), prices=False)
+    assert "no last price yet" in str(desk.review(make_order("a", BTC_TWD, BUY, price=1, amount=1)))
+    assert desk.review(make_order("a", BTC_TWD, SELL, price=1, amount=1, reduces=True)) is None
+
+
+# -- losses -----------------------------------------------------------------------------------------------------------
+
+
+def losing(limit: Mapping[str, Any], level: str = "a") -> tuple[RiskDesk, Portfolio]:
+    chosen = rules(max_daily_loss=limit)
+    desk, portfolio = desk_of(chosen if level == "bot" else (), chosen if level == "a" else ())
+    order = send(desk, portfolio, make_order("a", BTC_TWD, BUY, price=1000, amount=10))
+    fill(desk, portfolio, order, 1000, 10)
+    desk.order_closed(order)
+    return desk, portfolio
+
+
+def test_a_loss_limit_is_reached_by_an_unrealised_loss_and_halts_its_level_once() -> None:
+    desk, portfolio = losing({"twd": 3000})
+    assert desk.loss_limits() == [LossLimit("a", "twd", 3000 * COIN)]
+    portfolio.mark(BTC_TWD, 701)
+    assert desk.breached(1) is None
+    portfolio.mark(BTC_TWD, 700)
+    breach = desk.breached(2)
+    assert breach is not None
+    assert (breach.level, breach.loss_units) == ("a", 3000 * COIN)
+    assert str(breach) == "the day's loss 3,000 TWD has reached max_daily_loss 3,000 TWD"
+    assert desk.breached(3) is None
+    assert "a is halted: the day's loss" in str(desk.review(make_order("a", BTC_TWD, BUY, price=1, amount=1)))
+    assert desk.review(make_order("a", BTC_TWD, SELL, price=700, amount=1, reduces=True)) is None
+    assert desk.review(make_order("b", BTC_TWD, BUY, price=1, amount=1)) is None
+
+
+def test_a_resumed_level_counts_from_there() -> None:
+    desk, portfolio = losing({"twd": 3000}, "bot")
+    portfolio.mark(BTC_TWD, 700)
+    assert desk.breached(1) is not None
+    assert "the bot is halted" in str(desk.review(make_order("b", BTC_TWD, BUY, price=1, amount=1)))
+    desk.resume(None)
+    assert desk.breached(2) is None
+    portfolio.mark(BTC_TWD, 401)
+    assert desk.breached(3) is None
+    portfolio.mark(BTC_TWD, 400)
+    assert desk.breached(4) is not None
+
+
+def test_once_the_loss_is_reached_orders_are_refused_except_reducing_ones() -> None:
+    desk, portfolio = losing({"twd": 3000})
+    portfolio.mark(BTC_TWD, 690)
+    refusal = desk.review(make_order("a", BTC_TWD, BUY, price=1, amount=1))
+    assert refusal == "the day's loss 3,100 TWD has reached max_daily_loss 3,000 TWD"
+    assert desk.review(make_order("a", BTC_TWD, SELL, price=690, amount=1, reduces=True)) is None
+
+
+def test_a_new_trading_day_begins_where_the_zone_says_even_when_clocks_change() -> None:
+    starts = [0, 23 * NS_PER_HOUR, 48 * NS_PER_HOUR, 72 * NS_PER_HOUR, 96 * NS_PER_HOUR]
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(btc=1))
+    portfolio.mark(BTC_TWD, 100)
+    desk = RiskDesk(rules(max_daily_loss={"twd": 3}), {}, portfolio, lambda now: max(s for s in starts if s <= now))
+    assert desk.turn_of_day(5)
+    assert desk.next_day() == 23 * NS_PER_HOUR
+    portfolio.mark(BTC_TWD, 98)
+    assert not desk.turn_of_day(23 * NS_PER_HOUR - 1)
+    assert desk.turn_of_day(23 * NS_PER_HOUR)
+    assert (desk.next_day(), portfolio.day) == (48 * NS_PER_HOUR, 23 * NS_PER_HOUR)
+    assert portfolio.day_pnl_units(None, "twd") == 0
+
+
+def test_without_loss_limits_no_day_wakes_anybody() -> None:
+    desk, _ = desk_of(rules(max_open_orders=5))
+    assert desk.next_day() is None
+    assert not desk.has_loss_limits
+
+
+def test_a_restart_within_the_day_keeps_its_beginning_and_a_new_limit_begins_with_the_first_price() -> None:
+    _, portfolio = losing({"twd": 3000})
+    portfolio.mark(BTC_TWD, 900)
+    again = Portfolio(
+        pairs={str(p): p for p in (BTC_TWD, BTC_USDT, USDT_TWD, ETH_TWD)},
+        shares=portfolio.shares,
+        reserve={},
+        currency="twd",
+    )
+    desk = RiskDesk(rules(max_daily_loss={"twd": 9}), {"a": rules(max_daily_loss={"twd": 3000})}, again, by_day)
+    again.restore(portfolio.state())
+    assert not desk.turn_of_day(NS_PER_HOUR)
+    again.mark(BTC_TWD, 900)
+    assert again.day_pnl_units("a", "twd") == -1000 * COIN
+    assert again.day_pnl_units(None, "twd") == 0
+
+
+def test_a_span_of_prices_breaks_at_the_same_row_as_one_by_one() -> None:
+    desk, portfolio = losing({"twd": 3000})
+    prices = np.array([900.0, 701.0, 700.0, 1000.0, 600.0])
+    assert desk.breach_price(BTC_TWD, prices) == 2
+    assert portfolio.last_price(BTC_TWD) == 1000.0  # looking changes nothing
+    assert desk.breach_price(BTC_TWD, prices[:2]) is None
+    assert desk.breach_price(ETH_TWD, np.array([1.0, 2.0])) is None  # it holds no eth
+    portfolio.mark(BTC_TWD, 700)
+    assert desk.breach_price(ETH_TWD, np.array([1.0, 2.0])) == 0
+
+
+# -- configuration ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("max_order_value", 10_000, "must name what it limits, such as {twd: 10000}, not 10000"),
+        ("max_order_value", {}, "must name what it limits"),
+        ("max_order_value", {"twd": -1}, "of twd is -1; it must be above zero"),
+        ("max_order_value", {"twd": "1e3"}, "'1e3' is not a plain decimal number"),
+        ("max_daily_loss", {"twd": True}, "must be a number, not True"),
+        ("max_position", {"btc": None}, "must be a number, not None"),
+        ("max_position", {1: 1}, "must name what it limits"),
+        ("max_open_orders", 0, "it must be a whole number of at least 1"),
+        ("max_open_orders", 2.5, "it must be a whole number of at least 1"),
+        ("max_orders_per_second", True, "must be a whole number such as 50, not True"),
+        ("max_orders_per_second", "many", "must be a whole number such as 50, not 'many'"),
+        ("price_collar_pct", "wide", "must be a number of percent such as 5, not 'wide'"),
+        ("price_collar_pct", 0, "is 0; it must be above zero"),
+    ],
+)
+def test_a_rule_s_value_of_no_use_is_refused_with_a_sentence(name: str, value: Any, sentence: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        BUILT_IN[name](value)
+    assert sentence in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_limit_in_a_currency_that_nothing_can_be_valued_in_is_refused() -> None:
+    with pytest.raises(ValueError, match="twd cannot be valued in eur"):
+        desk_of(rules(max_daily_loss={"eur": 5}))
+
+
+def test_the_built_in_rules_are_offered_as_a_plugin() -> None:
+    offered: dict[str, Any] = {}
+    plugin.botkit_register_risk_rules(offered.__setitem__)
+    assert offered == BUILT_IN

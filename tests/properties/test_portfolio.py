@@ -1,0 +1,285 @@
+"""Whatever orders, fills, releases and foreign doings come: no unit is made or lost, and a restart changes nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botkit.engine.portfolio import CapitalShare, Portfolio, required_units
+from botkit.engine.risk import RiskDesk
+from botkit.engine.risk_rules import MaxDailyLoss
+from botkit.model.clock import NS_PER_DAY
+from botkit.model.events import BalanceReport, TradeReport
+from botkit.model.orders import Order, Side
+from botkit.model.pairs import Pair
+from tests.portfolio_cases import BITO_TWD, BTC_TWD, BTC_USDT, COIN, PAIRS, USDT_TWD, coins, make_order
+
+SHARES = (
+    CapitalShare("fixed", (BTC_TWD, USDT_TWD), coins(twd=300_000, btc=1)),
+    CapitalShare("percent", (BTC_USDT, BITO_TWD), 30),
+    CapitalShare("pool_one", (BTC_TWD, BTC_USDT)),
+    CapitalShare("pool_two", (USDT_TWD, BITO_TWD)),
+)
+OPENING = coins(twd=1_000_000, btc=5, usdt=20_000, bito=50, doge=7)
+PRICES = {BTC_TWD: 30_000.0, USDT_TWD: 31.205, BTC_USDT: 961.37, BITO_TWD: 5.4321}
+
+
+class Script:
+    """Random deeds of four strategies, beside an account that an independent ledger keeps from the reports alone."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.portfolio = Portfolio(pairs=PAIRS, shares=SHARES, reserve=coins(twd=50_000, bito=1), currency="twd")
+        self.portfolio.open(OPENING)
+        self.account = Counter(OPENING)
+        self.live: list[Order] = []
+        self.dead: list[Order] = []
+        self.happened: Counter[str] = Counter()
+        # what a position should be, from the fills alone: base and quote that went through it
+        self.flows: dict[tuple[str, str], list[int]] = {}
+
+    def step(self) -> None:
+        deed = self.random.choices(
+            (self.ask, self.execute, self.end, self.execute_late, self.revive, self.deposit, self.mark, self.restart),
+            weights=(8, 12, 3, 1, 1, 1, 3, 1),
+        )[0]
+        deed()
+        self.check()
+
+    def ask(self) -> None:
+        share = self.random.choice(SHARES)
+        pair = self.random.choice(share.pairs)
+        side = self.random.choice((Side.BUY, Side.SELL))
+        price = PRICES[pair] * self.random.uniform(0.9, 1.1)
+        amount = self.random.choice((1e-8, 0.01, 1, 7.3)) * 30_000 / PRICES[pair] * self.random.random()
+        kind = self.random.random()
+        if kind < 0.2 and side is Side.BUY:
+            order = make_order(share.strategy, pair, side, spend=max(1.0, amount * price))
+        elif kind < 0.2:
+            order = make_order(share.strategy, pair, side, amount=max(1e-4, amount))
+        else:
+            order = make_order(share.strategy, pair, side, price=price, amount=max(1e-4, amount))
+        available = self.portfolio.balance(share.strategy, pair.quote if side is Side.BUY else pair.base)
+        refusal = self.portfolio.lock(order)
+        assert (refusal is None) == (required_units(order) <= available.available_units)
+        if refusal is None:
+            self.live.append(order)
+        else:
+            self.happened["refused"] += 1
+
+    def execute(self) -> None:
+        if self.live:
+            order = self.random.choice(self.live)
+            if self._execute(order) and self._left(order) == 0:
+                self.portfolio.release(order)
+                self.live.remove(order)
+
+    def execute_late(self) -> None:
+        late = [order for order in self.dead if self._left(order)]
+        if late and self._execute(self.random.choice(late)):
+            self.happened["late"] += 1
+
+    def revive(self) -> None:
+        late = [order for order in self.dead if self._left(order)]
+        if late:
+            order = self.random.choice(late)
+            self.portfolio.relock(order)
+            self.dead.remove(order)
+            self.live.append(order)
+
+    def end(self) -> None:
+        if self.live:
+            order = self.live.pop(self.random.randrange(len(self.live)))
+            self.portfolio.release(order)
+            self.portfolio.release(order)
+            self.dead.append(order)
+            self.happened["cancelled_after_a_fill"] += order.executed_lots > 0
+
+    def deposit(self) -> None:
+        currency = self.random.choice(("twd", "btc", "bito"))
+        self.account[currency] = max(0, self.account[currency] + self.random.randint(-COIN, 3 * COIN))
+        report = BalanceReport({c: (units, units) for c, units in self.account.items()}, snapshot=True)
+        self.portfolio.on_balances(report, 0, quiet=True)
+
+    def mark(self) -> None:
+        pair = self.random.choice(list(PRICES))
+        self.portfolio.mark(
+            pair, pair.rules.price(pair.rules.ticks(PRICES[pair] * self.random.uniform(0.9, 1.1), up=False))
+        )
+
+    def restart(self) -> None:
+        state = json.loads(json.dumps(self.portfolio.state()))
+        again = Portfolio(pairs=PAIRS, shares=SHARES, reserve=self.portfolio.reserve, currency="twd")
+        again.restore(state)
+        assert again.state() == self.portfolio.state()
+        for pair, cell in self.portfolio.prices.items():
+            again.prices[pair].price = cell.price
+        self.portfolio = again
+
+    def _left(self, order: Order) -> int:
+        if order.amount_lots:
+            return order.amount_lots - order.executed_lots
+        ticks = order.pair.rules.ticks(PRICES[order.pair] * 1.2, up=True)
+        return order.pair.rules.lots_for_value(ticks, order.spend_units - order.executed_units)
+
+    def _execute(self, order: Order) -> bool:
+        pair, rules = order.pair, order.pair.rules
+        left = self._left(order)
+        lots = left if self.random.random() < 0.5 else self.random.randint(0, left)
+        if not lots:
+            return False
+        self.happened["partial"] += lots < left
+        better = 1 - 0.05 * self.random.random() * order.side.sign
+        ticks = rules.ticks((rules.price(order.price_ticks) or PRICES[pair]) * better, up=order.side is Side.SELL)
+        value, base = rules.value_units(ticks, lots), rules.base_units(lots)
+        in_bito = self.random.random() < 0.3
+        rate = Fraction(self.random.choice((0, 1, 2)), 1000)
+        if in_bito and self.account["bito"]:
+            fee, currency = min(self.account["bito"], int(COIN * self.random.random() * 3)), "bito"
+            self.happened["bito_fee"] += 1
+        elif order.side is Side.BUY:
+            fee, currency = int(base * rate), str(pair.base)
+        else:
+            fee, currency = int(value * rate), str(pair.quote)
+        report = TradeReport(
+            pair=pair, order_id="1", trade_id="1", side=order.side, price_ticks=ticks, lots=lots,
+            fee_units=fee, fee_currency=currency, is_maker=True, time=0,
+        )  # fmt: skip
+        sign = order.side.sign
+        spent = "quote" if sign > 0 else "base"
+        if self.account[getattr(pair, spent)] < (value if sign > 0 else base):
+            return False  # the exchange fills nothing that the account cannot pay
+        self.portfolio.fill(order, report, 0)
+        self.account[pair.base] += sign * base
+        self.account[pair.quote] -= sign * value
+        self.account[currency] -= fee
+        if currency not in (pair.base, pair.quote):
+            worth = self.portfolio.valuation.convert(fee, currency, pair.quote) or 0
+            value += sign * worth
+            base_fee = 0
+        else:
+            base_fee = fee if currency == pair.base else 0
+            value += sign * fee if currency == pair.quote else 0
+        flow = self.flows.setdefault((order.strategy, str(pair)), [0, 0])
+        flow[0] += sign * base - base_fee
+        flow[1] -= sign * value
+        return True
+
+    def check(self) -> None:
+        portfolio = self.portfolio
+        portfolio.check()
+        assert +self.account == +Counter(portfolio.account)
+        assert sum(portfolio.locked_units(o) for o in self.live) == sum(portfolio.ledger.locks.values())
+        for strategy in portfolio.strategies:
+            for position in portfolio.positions(strategy):
+                sells = [o for o in self.live if (o.strategy, o.pair, o.side) == (strategy, position.pair, Side.SELL)]
+                assert position.locked_units == sum(map(portfolio.locked_units, sells))
+                assert 0 <= position.sellable <= max(0.0, portfolio.balance(strategy, position.pair.base).available)
+
+    def check_positions(self, opening: dict[tuple[str, str], tuple[int, int]]) -> None:
+        """Amount is opening + what came in; realised - cost is the money that went through, less the opening's cost."""
+        for strategy in self.portfolio.strategies:
+            for position in self.portfolio.positions(strategy):
+                key = (strategy, str(position.pair))
+                base, quote = self.flows.get(key, [0, 0])
+                amount, cost = opening.get(key, (0, 0))
+                assert position.amount_units == amount + base
+                assert position.realised_units - position.cost_units == quote - cost
+
+
+def opened_and_priced(script: Script) -> dict[tuple[str, str], tuple[int, int]]:
+    for pair, price in PRICES.items():
+        script.portfolio.mark(pair, pair.rules.price(pair.rules.ticks(price, up=False)))
+    return {
+        (strategy, str(position.pair)): (position.amount_units, position.cost_units)
+        for strategy in script.portfolio.strategies
+        for position in script.portfolio.positions(strategy)
+    }
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32))
+def test_parts_and_rest_are_the_account_whatever_happens(seed: int) -> None:
+    script = Script(seed)
+    opening = opened_and_priced(script)
+    for _ in range(80):
+        script.step()
+    script.check_positions(opening)
+    for order in script.live:
+        script.portfolio.release(order)
+    script.portfolio.check()
+    assert not script.portfolio.ledger.locks
+
+
+def test_the_scripts_reach_what_they_are_meant_to_reach() -> None:
+    reached: Counter[str] = Counter()
+    for seed in range(60):
+        script = Script(seed)
+        opened_and_priced(script)
+        for _ in range(80):
+            script.step()
+        reached.update(key for key, count in script.happened.items() if count)
+    for key in ("refused", "partial", "late", "bito_fee", "cancelled_after_a_fill"):
+        assert reached[key] >= 12, (key, reached)  # in a fifth of the scripts
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32))
+def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
+    chance = random.Random(seed)
+    script = Script(seed)
+    opened_and_priced(script)
+    portfolio = script.portfolio
+    currency = chance.choice(("twd", "usdt", "btc", "bito"))
+    limit = {currency: round(chance.uniform(0.001, 20_000 / PRICES.get(PAIRS.get(f"{currency}_twd"), 1.0)), 8)}
+    own = {"pool_one": [MaxDailyLoss({"twd": chance.randint(1, 5000)})]}
+    desk = RiskDesk([MaxDailyLoss(limit)], own, portfolio, lambda now: now - now % NS_PER_DAY)
+    desk.start("fixed", 0)
+    for _ in range(chance.randint(0, 30)):
+        script.ask()
+        script.execute()
+        if chance.random() < 0.2:
+            script.mark()
+    pair: Pair = chance.choice(list(PRICES))
+    price, prices = portfolio.last_price(pair) or 1.0, []
+    for _ in range(200):
+        price *= 1 + chance.choice((0, 0, 1e-6, 1e-3, 2e-2)) * chance.uniform(-1, 1)
+        # most rows stand on a tick, some do not: the exact value rounds them to one
+        prices.append(price if chance.random() < 0.1 else pair.rules.price(pair.rules.ticks(price, up=False)))
+    rows = np.array(prices)
+    found = desk.breach_price(pair, rows)
+    one_by_one = None
+    for index, price in enumerate(prices):
+        portfolio.mark(pair, price)
+        if desk.breached(0) is not None:
+            one_by_one = index
+            break
+    assert found == one_by_one
+
+
+def test_a_price_that_meets_a_limit_to_the_unit_is_not_missed() -> None:
+    pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}  # so that a btc is worth twd in two steps, each rounded
+    portfolio = Portfolio(pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD))], reserve={}, currency="twd")
+    portfolio.open({"btc": 123_456_789_012, "usdt": 98_765_432_101})
+    for pair in pairs.values():
+        portfolio.mark(pair, PRICES[pair])
+    portfolio.watch_day(None, "twd")
+    rows = np.array([PRICES[BTC_USDT] - step / 100 for step in range(2000)]).round(2)
+    before = portfolio.equity_units(None, "twd")
+    assert before is not None
+    for chosen in (3, 500, 1999):
+        portfolio.mark(BTC_USDT, float(rows[chosen]))
+        after = portfolio.equity_units(None, "twd")
+        assert after is not None
+        portfolio.mark(BTC_USDT, float(rows[0]))
+        for off, expected in ((0, chosen), (1, chosen + 1)):
+            rule = MaxDailyLoss({"twd": 1})
+            rule.limits["twd"] = before - after + off
+            desk = RiskDesk([rule], {}, portfolio, lambda now: 0)
+            assert desk.breach_price(BTC_USDT, rows) == (expected if expected < len(rows) else None)
