@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -98,16 +99,17 @@ class FileSource:
         self._file = Path(path)
         self.path = str(path)
         self.name = self._file.name
-        #: sentences about what was mended while reading, such as rounded prices
+        #: sentences about what was mended while reading: rounded prices; and what is wrong: rows left out
         self.notes: list[str] = []
+        self.findings: list[str] = []
         self._reader, self._pairs = reader, pairs
-        self._options: dict[str, Any] = {**(options or {}), "note": self._note}
+        self._options: dict[str, Any] = {
+            **(options or {}),
+            "note": partial(_once, self.notes),
+            "finding": partial(_once, self.findings),
+        }
         self._kept: dict[StreamKey, list[MarketColumns]] | None = {}
         self._streams = self._survey()
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
 
     def _chunks(self) -> Iterator[MarketColumns]:
         return self._reader.read(self._file, self._pairs, self._options)
@@ -127,7 +129,12 @@ class FileSource:
                 self._kept.setdefault(key, []).append(columns)
         if not found:
             raise DataError(f"{self._file} holds no rows")
-        return [survey.info(key) for key, survey in found.items()]
+        # a recorder stamps all it hears or nothing: a stream whose stamps happen to agree is not one without them
+        stamped = any(survey.has_receive_times for key, survey in found.items() if key[1] != "candles")
+        return [
+            survey.info(key, stamped if key[1] != "candles" else survey.has_receive_times)
+            for key, survey in found.items()
+        ]
 
     @property
     def streams(self) -> Sequence[StreamInfo]:
@@ -145,6 +152,12 @@ class FileSource:
             hi = len(columns) if end is None else int(np.searchsorted(columns.received, end))
             for at in range(lo, hi, rows_max):
                 yield columns.rows(at, min(hi, at + rows_max))
+
+
+def _once(sentences: list[str], text: str) -> None:
+    # a large file is read several times, and says the same each time
+    if text not in sentences:
+        sentences.append(text)
 
 
 class _Survey:
@@ -166,7 +179,7 @@ class _Survey:
             self.last_time = int(columns.time[-1])
         self.has_receive_times |= has_receive_times(columns)
 
-    def info(self, key: StreamKey) -> StreamInfo:
+    def info(self, key: StreamKey, has_receive_times: bool) -> StreamInfo:
         return StreamInfo(
             pair=key[0],
             kind=key[1],
@@ -174,7 +187,7 @@ class _Survey:
             rows=self.rows,
             start=self.start,
             end=self.end,
-            has_receive_times=self.has_receive_times,
+            has_receive_times=has_receive_times,
             gaps=tuple(self.gaps),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,15 @@ def find_pair(name: object, pairs: Mapping[str, Pair], where: str) -> Pair:
     raise DataError(f"{where}: the exchange has no pair {key!r}{hint}")
 
 
-def _noter(options: Options) -> Callable[[str], None]:
-    note = options.get("note")
-    return note if callable(note) else lambda _: None
+def _tell(options: Options, which: str, text: str) -> None:
+    """Give a sentence to whoever reads the file: ``note`` for what was mended, ``finding`` for what is wrong."""
+    listener = options.get(which)
+    if callable(listener):
+        listener(text)
+
+
+def _rounded(count: int, pair: Pair) -> str:
+    return f"{count} prices had more than the {pair.rules.price_decimals} decimals of {pair}: rounded to nearest"
 
 
 class CandleCsv:
@@ -87,13 +93,10 @@ class CandleCsv:
                 yield columns
         if not rows:
             raise DataError(f"{path} has a header and no rows")
-        note = _noter(options)
         if rounded:
-            note(
-                f"{rounded} prices had more than the {pair.rules.price_decimals} decimals of {pair}: rounded to nearest"
-            )
+            _tell(options, "note", _rounded(rounded, pair))
         if check.doubled:
-            note(f"{check.doubled} doubled rows were dropped")
+            _tell(options, "finding", f"{check.doubled} doubled candles, left out")
 
 
 def _guess_resolution(path: Path, time: IntArray) -> str:
@@ -253,9 +256,7 @@ class TradeCsv:
         if not rows:
             raise DataError(f"{path} has a header and no rows")
         if rounded:
-            _noter(options)(
-                f"{rounded} prices had more than the {pair.rules.price_decimals} decimals of {pair}: rounded to nearest"
-            )
+            _tell(options, "note", _rounded(rounded, pair))
 
 
 def _sides(path: Path, line: int, text: Mapping[str, Any], rows: int) -> SideArray:

@@ -34,19 +34,19 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
 STYLES: dict[str, Style] = {
     "btc_usdt": Style(
         half_spread=60, spread_wander=60, gap=90, depth=20, level_steps=2_600, taker_steps=140,
-        takers_per_minute=56, changes_milli=1_600,
+        takers_per_minute=60, changes_milli=2_400,
     ),
     "btc_twd": Style(
         half_spread=250, spread_wander=250, gap=260, depth=15, level_steps=900, taker_steps=70,
-        takers_per_minute=14, changes_milli=450,
+        takers_per_minute=24, changes_milli=800,
     ),
     "usdt_twd": Style(
         half_spread=120, spread_wander=100, gap=120, depth=15, level_steps=90_000_000, taker_steps=6_000_000,
-        takers_per_minute=11, changes_milli=350,
+        takers_per_minute=18, changes_milli=700,
     ),
     "eth_twd": Style(
         half_spread=900, spread_wander=1_100, gap=700, depth=10, level_steps=14_000, taker_steps=1_900,
-        takers_per_minute=5, changes_milli=220,
+        takers_per_minute=9, changes_milli=400,
     ),
 }  # fmt: skip
 
@@ -177,7 +177,8 @@ class PairMarket:
         if dice.below(3):
             digit = int(10 ** max(0, len(str(mean)) - 2))
             steps = max(1, steps // digit) * digit
-        return max(1, steps) * self._lot_step
+        lots: int = max(1, steps) * self._lot_step
+        return lots
 
     # -- takers -------------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ KNOT_NS = 10 * NS_PER_S
 #: fixed point of rates and returns: parts per billion
 PPB = 10**9
 #: prices are integers of 1e-8 quote currency, the ledger's unit
-BTC_USDT, ETH_USDT, USDT_TWD = 9_150_000_000_000, 312_000_000_000, 3_242_000_000
+BTC_USDT, ETH_USDT, USDT_TWD = 10_000_000_000_000, 312_000_000_000, 3_242_000_000
 
 #: activity by hour of the day (UTC), in percent: Asia's morning, Europe, then the American session
 HOUR_PERCENT = (

@@ -79,3 +79,9 @@ class Tape:
                     )
                 last = int(columns.received[-1])
                 yield columns
+
+    def read_entry(self, entry: FileEntry, rows_max: int = 65_536) -> Iterator[MarketColumns]:
+        """All rows of one file of the manifest. Raises DataError."""
+        yield from read_file(
+            self.path / entry.path, self._pairs[entry.pair], entry.kind, entry.resolution, rows_max=rows_max
+        )

@@ -300,6 +300,8 @@ class TapeWriter:
         grouped: dict[tuple[str, Kind, str | None], list[FileEntry]] = {}
         for entry in files:
             grouped.setdefault((entry.pair, entry.kind, entry.resolution), []).append(entry)
+        # a recorder stamps all it hears or nothing: a stream whose stamps happen to agree is not one without them
+        stamped = any(s.has_receive_times for key, s in self._streams.items() if key[1] != "candles")
         infos = []
         for key, entries in sorted(grouped.items(), key=lambda item: tuple(map(str, item[0]))):
             written, known = self._streams.get(key), self._known.get(key)
@@ -311,7 +313,8 @@ class TapeWriter:
                     rows=sum(e.rows for e in entries),
                     start=min(e.start for e in entries),
                     end=max(e.end for e in entries),
-                    has_receive_times=(written or _Stream(known)).has_receive_times,
+                    has_receive_times=(written or _Stream(known)).has_receive_times
+                    or (key[1] != "candles" and written is not None and stamped),
                     gaps=tuple(written.gaps if written else known.gaps if known else ())[:GAPS_KEPT],
                 )
             )

@@ -1,0 +1,400 @@
+"""``botkit data``: import, describe, check and measure recorded data, and make the synthetic market."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from botkit.errors import DataError
+from botkit.model.clock import format_time, parse_time
+from botkit.model.extension import TapeFormat
+from botkit.model.money import parse_decimal
+from botkit.model.pairs import Pair
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_PATH = click.argument("path", type=click.Path(path_type=Path))
+_PAIR = click.option("--pair", help="The pair of a CSV file, such as btc_usdt.")
+_KIND = click.option("--kind", help="The file's format: candles, trades or frames, or a plugin's.")
+_RESOLUTION = click.option("--resolution", help="The resolution of candles, such as 1m.")
+_TRADES = click.option(
+    "--trades",
+    type=click.Choice(["list", "single"]),
+    help="Frames: each TRADE frame repeats the recent trades (list), or holds one trade (single).",
+)
+
+_CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
+
+
+class World(msgspec.Struct, frozen=True):
+    """What the commands need to know of the outside: the exchange's pairs, and the formats that plugins offer."""
+
+    pairs: Mapping[str, Pair]
+    formats: Mapping[str, TapeFormat]
+
+
+def _world() -> World:
+    """The context's own, where a caller handed one in; else the exchange's facts and the installed plugins."""
+    handed = click.get_current_context().find_object(World)
+    if handed is not None:
+        return handed
+    from botkit.assembly import assemble_plugins, tape_formats
+
+    plugins = assemble_plugins(None, installed_only=True)
+    return World(plugins.exchanges["bitopro"].thing.facts({}).pairs, tape_formats(plugins))
+
+
+@click.group(name="data")
+def data() -> None:
+    """Import, check and describe recorded data."""
+
+
+# -- sources ----------------------------------------------------------------------------------------------------------
+
+
+def _guess_kind(path: Path, formats: Mapping[str, TapeFormat]) -> str:
+    """The format of a file by its name, and of a CSV file by its header."""
+    name = path.name.lower()
+    if name.endswith((".csv", ".csv.gz")):
+        from botkit.tape.csv_columns import CsvFile
+
+        header = {cell.lower() for cell in CsvFile(path, {}).header}
+        return "candles" if header >= _CANDLE_HINTS else "trades"
+    fitting = [
+        (len(ending), kind) for kind, reader in formats.items() for ending in reader.endings if name.endswith(ending)
+    ]
+    if not fitting:
+        raise DataError(f"{path}: no format reads files of this name; say it with --kind ({', '.join(formats)})")
+    return max(fitting)[1]
+
+
+def _file_source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
+    from botkit.tape.feed import FileSource
+
+    world = _world()
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    chosen = kind or _guess_kind(path, world.formats)
+    if chosen not in world.formats:
+        raise DataError(f"--kind {chosen}: no plugin offers this format; there are {', '.join(sorted(world.formats))}")
+    given = {name: value for name, value in options.items() if value is not None}
+    return FileSource(path, world.formats[chosen], world.pairs, given)
+
+
+def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
+    """A tape for a folder, one file through a format for anything else."""
+    from botkit.tape.feed import TapeSource
+
+    if path.is_dir():
+        pair = options.get("pair")
+        return TapeSource(path, _world().pairs, only=(pair.lower(),) if pair else ())
+    return _file_source(path, kind, options)
+
+
+# -- import -----------------------------------------------------------------------------------------------------------
+
+
+@data.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to make or to add to.")
+@_PAIR
+@_KIND
+@_RESOLUTION
+@_TRADES
+@click.option("--drop-doubled", is_flag=True, help="Leave out candles that repeat the one before in every figure.")
+@click.option("--source", "origin", default="", help="Where the data comes from; noted in the tape's manifest.")
+@_JSON
+def import_file(
+    file: Path,
+    out: Path,
+    pair: str | None,
+    kind: str | None,
+    resolution: str | None,
+    trades: str | None,
+    drop_doubled: bool,
+    origin: str,
+    as_json: bool,
+) -> None:
+    """Turn FILE (CSV candles or trades, or recorded frames) into a tape.
+
+    Rows of a pair must follow what the tape already has of it. On an error the tape stays as it was.
+    """
+    from botkit.tape.tape import Tape
+    from botkit.tape.writer import TapeWriter
+
+    options = {"pair": pair, "kind": kind, "resolution": resolution, "trades": trades}
+    given = [word for name, value in options.items() if value for word in (f"--{name}", value)]
+    command = shlex.join(["botkit", "data", "import", file.name, *given, *(["--drop-doubled"] if drop_doubled else [])])
+    source = _file_source(file, kind, {**options, "doubled": "drop" if drop_doubled else None})
+    notes = [*source.notes, *source.findings]
+    with TapeWriter(
+        out,
+        source=origin or file.name,
+        recorded=f"imported from {file.name}",
+        command=command,
+        notes=tuple(f"{file.name}: {note}" for note in notes),
+    ) as writer:
+        for info in source.streams:
+            for columns in source.read(info.key, None, None, 262_144):
+                writer.write(columns)
+    imported = {info.label: info.rows for info in source.streams}
+    if as_json:
+        manifest = Tape.open(out, _world().pairs).manifest
+        _print_json({"out": str(out), "imported": imported, "notes": notes, "sha256": manifest.content_sha256})
+        return
+    for label, rows in imported.items():
+        click.echo(f"{label}: {rows:,} rows into {out}")
+    for note in notes:
+        click.echo(f"note: {note}")
+
+
+# -- info and check ---------------------------------------------------------------------------------------------------
+
+
+@data.command()
+@_PATH
+@_PAIR
+@_KIND
+@_RESOLUTION
+@_TRADES
+@_JSON
+def info(
+    path: Path, pair: str | None, kind: str | None, resolution: str | None, trades: str | None, as_json: bool
+) -> None:
+    """Show what PATH (a tape or one file) holds: spans, rows, gaps, doubled rows, crossed books."""
+    from botkit.tape.checks import inspect
+
+    source = _source(path, kind, {"pair": pair, "resolution": resolution, "trades": trades})
+    reports = list(inspect(source))
+    described = _provenance(source)
+    if as_json:
+        rows = [
+            {
+                **{name: getattr(report.info, name) for name in ("pair", "kind", "resolution", "rows", "start", "end")},
+                "has_receive_times": report.info.has_receive_times,
+                "gaps": report.gaps,
+                "missing_candles": report.missing_candles,
+                "doubled": report.doubled,
+                "crossed": report.crossed,
+                "longest_silence_s": report.longest_silence_s,
+            }
+            for report in reports
+        ]
+        _print_json({**described, "streams": rows})
+        return
+    console = Console()
+    for name, value in described.items():
+        if value not in ("", None, [], False):
+            style = "bold yellow" if name == "synthetic" else None
+            text = "yes: an invented market, not recorded data" if name == "synthetic" else _plain(value)
+            console.print(f"{name}: {text}", style=style, highlight=False, markup=False, soft_wrap=True)
+    table = Table("stream", "rows", "from", "to", "receive times", "gaps", "doubled", "crossed", "longest silence")
+    for report in reports:
+        stream = report.info
+        table.add_row(
+            stream.label,
+            f"{stream.rows:,}",
+            format_time(stream.start)[:19],
+            format_time(stream.end)[:19],
+            "yes" if stream.has_receive_times else "no",
+            f"{report.gaps}" + (f" ({report.missing_candles} candles)" if report.missing_candles else ""),
+            str(report.doubled),
+            str(report.crossed) if stream.kind == "books" else "",
+            f"{report.longest_silence_s:,.1f} s",
+        )
+    console.print(table)
+
+
+def _plain(value: Any) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _provenance(source: Any) -> dict[str, Any]:
+    """Where the data comes from, as far as it says."""
+    from botkit.tape.feed import TapeSource
+
+    if not isinstance(source, TapeSource):
+        return {"path": source.path, "synthetic": False, "notes": source.notes}
+    manifest = source.tape.manifest
+    return {
+        "path": source.path,
+        "synthetic": manifest.synthetic,
+        "exchange": manifest.exchange,
+        "source": manifest.source,
+        "recorded": manifest.recorded,
+        "command": manifest.command,
+        "seed": manifest.seed,
+        "content_sha256": manifest.content_sha256,
+        "notes": list(manifest.notes),
+        "unknown_pairs": list(source.tape.unknown_pairs),
+    }
+
+
+@data.command()
+@_PATH
+@_PAIR
+@_KIND
+@_RESOLUTION
+@_TRADES
+@_JSON
+def check(
+    path: Path, pair: str | None, kind: str | None, resolution: str | None, trades: str | None, as_json: bool
+) -> int:
+    """Look PATH (a tape or one file) over. Exit code 1 when something is wrong with it.
+
+    Wrong are gaps, rows out of order, doubled candles and books, crossed or empty books, prices that cannot be, and
+    a tape whose files are not those that its manifest lists.
+    """
+    from botkit.tape.checks import check_contents, inspect
+    from botkit.tape.feed import TapeSource
+
+    sentences: list[str] = []
+    streams, rows = 0, 0
+    synthetic = False
+    try:
+        source = _source(
+            path,
+            kind,
+            {"pair": pair, "resolution": resolution, "trades": trades, "doubled": None if path.is_dir() else "drop"},
+        )
+        synthetic = source.synthetic
+        if isinstance(source, TapeSource):
+            sentences += check_contents(source.tape)
+        else:
+            sentences += [f"{path}: {finding}" for finding in source.findings]
+            notes = source.notes
+        for report in inspect(source) if not sentences or not path.is_dir() else ():
+            sentences += [finding.sentence() for finding in report.findings]
+            streams, rows = streams + 1, rows + report.rows
+    except DataError as error:
+        sentences.append(str(error))
+    if as_json:
+        _print_json(
+            {
+                "path": str(path),
+                "good": not sentences,
+                "synthetic": synthetic,
+                "rows": rows,
+                "findings": sentences,
+                "notes": notes,
+            }
+        )
+    else:
+        for sentence in (*sentences, *(f"note: {note}" for note in notes)):
+            click.echo(sentence)
+        if not sentences:
+            label = " of a synthetic market" if synthetic else ""
+            click.echo(f"{path}: good; {rows:,} rows in {streams} streams{label}")
+    return 1 if sentences else 0
+
+
+# -- spread -----------------------------------------------------------------------------------------------------------
+
+
+@data.command()
+@_PATH
+@_PAIR
+@_KIND
+@_TRADES
+@click.option("--size", "sizes", multiple=True, metavar="VALUE", help="Order sizes in quote currency.")
+@_JSON
+def spread(
+    path: Path, pair: str | None, kind: str | None, trades: str | None, sizes: tuple[str, ...], as_json: bool
+) -> None:
+    """Measure spread and depth of the books at PATH, and what market orders cost: what `slippage` should be."""
+    from botkit.tape.spread import measure_spread
+
+    try:
+        values = [float(parse_decimal(size, "--size")) for size in sizes] or None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    source = _source(path, kind, {"pair": pair, "trades": trades})
+    pairs = [pair.lower()] if pair else [s.pair for s in source.streams if s.kind == "books"]
+    if not pairs:
+        raise DataError(f"{path} has no books; a spread cannot be measured on candles or trades")
+    reports = [measure_spread(source, name, values) for name in pairs]
+    if as_json:
+        rows = [{**msgspec.to_builtins(report), "slippage": report.slippage} for report in reports]
+        _print_json({"path": str(path), "synthetic": source.synthetic, "quantiles": [5, 25, 50, 75, 95], "pairs": rows})
+        return
+    console = Console()
+    if source.synthetic:
+        console.print("synthetic: an invented market; measure your own recordings", style="bold yellow")
+    for report in reports:
+        table = Table("", "5 %", "25 %", "median", "75 %", "95 %", title=f"{report.pair}: {report.books:,} books")
+        table.add_row("spread, bps", *(f"{v:.2f}" for v in report.spread_bps))
+        table.add_row("at the best price (quote)", *(f"{v:,.0f}" for v in report.best_value))
+        table.add_row("all levels (quote)", *(f"{v:,.0f}" for v in report.depth_value))
+        console.print(table)
+        costs = Table("market order (quote)", "median cost, bps", "95 %", "books that can fill it")
+        for cost in report.costs:
+            median, high = ("-" if v is None else f"{v:.2f}" for v in (cost.median_bps, cost.p95_bps))
+            costs.add_row(f"{cost.value:,.0f}", median, high, f"{cost.fits:.1%}")
+        console.print(costs)
+        console.print(f'for small orders on candles: slippage: "{report.slippage}"', highlight=False)
+
+
+# -- synthetic --------------------------------------------------------------------------------------------------------
+
+
+@data.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The tape to make; a synthetic one is replaced."
+)
+@click.option("--seed", type=int, help="Another market for another number.")
+@click.option("--start", help="First minute, UTC, such as 2025-01-01.")
+@click.option("--days", type=click.IntRange(1, 3660), help="Days of one-minute candles.")
+@click.option("--hours", type=click.IntRange(0, 10_000), help="Hours at the end that have books and trades.")
+@_JSON
+def synthetic(
+    out: Path, seed: int | None, start: str | None, days: int | None, hours: int | None, as_json: bool
+) -> None:
+    """Make a tape of an invented market. Equal options give equal rows on any machine.
+
+    Without options other than --out it makes the tape that botkit ships as backtest_data.
+    """
+    from botkit.tape.bundle import DEFAULT_DAYS, DEFAULT_HOURS, DEFAULT_SEED, DEFAULT_START, write_synthetic
+
+    try:
+        first = DEFAULT_START if start is None else parse_time(start)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--start") from None
+    columns = (TextColumn("synthetic market"), BarColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        manifest = write_synthetic(
+            out,
+            _world().pairs,
+            seed=DEFAULT_SEED if seed is None else seed,
+            start=first,
+            days=DEFAULT_DAYS if days is None else days,
+            hours=DEFAULT_HOURS if hours is None else hours,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    rows = sum(stream.rows for stream in manifest.streams)
+    if as_json:
+        _print_json(
+            {
+                "out": str(out),
+                "synthetic": True,
+                "seed": manifest.seed,
+                "rows": rows,
+                "content_sha256": manifest.content_sha256,
+            }
+        )
+        return
+    click.echo(f"{out}: synthetic, seed {manifest.seed}, {rows:,} rows in {len(manifest.streams)} streams")
+    click.echo(f"content sha256 {manifest.content_sha256}")
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,200 @@
+"""Looks a source over: gaps, doubled rows, crossed or broken books, prices that jump. Reads it once, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from botkit.errors import DataError
+from botkit.model.clock import NS_PER_S, Nanos, format_time
+from botkit.model.columns import BookColumns, CandleColumns, IntArray, MarketColumns, TradeColumns
+from botkit.model.resolutions import fixed_length
+from botkit.tape.buckets import bucket_starts, candle_ends
+from botkit.tape.feed import FeedSource
+from botkit.tape.manifest import StreamInfo, content_hash
+from botkit.tape.parquet import COLUMNS, ContentHash, join, kind_of
+from botkit.tape.tape import Tape
+
+#: a price this many times the one before it, or this fraction of it, is called a spike
+_SPIKE = 2
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something wrong with a stream. ``row`` counts from 0 in the stream; ``rows`` is how many rows show it."""
+
+    stream: str
+    what: str
+    rows: int
+    row: int
+    time: Nanos
+
+    def sentence(self) -> str:
+        """What is wrong, how often, and where first."""
+        return f"{self.stream}: {self.what}, {self.rows} rows, first at row {self.row} ({format_time(self.time)})"
+
+
+class StreamReport(msgspec.Struct, kw_only=True):
+    """What one stream holds. ``doubled`` rows repeat the row before in every column."""
+
+    info: StreamInfo
+    rows: int = 0
+    doubled: int = 0
+    crossed: int = 0
+    gaps: int = 0
+    missing_candles: int = 0
+    longest_silence_s: float = 0.0
+    findings: list[Finding] = []
+
+
+class _Inspector:
+    """Collects findings over the chunks of a stream: the count and the first place of each kind."""
+
+    def __init__(self, info: StreamInfo) -> None:
+        self.report = StreamReport(info=info, findings=[])
+        self._found: dict[str, Finding] = {}
+        self._last: MarketColumns | None = None
+
+    def chunk(self, columns: MarketColumns) -> None:
+        start = self.report.rows
+        # the last row of the chunk before goes in front, so that neighbours are compared across the cut
+        whole = join([self._last, columns]) if self._last is not None else columns
+        skip = len(whole) - len(columns)
+        self._common(whole, start - skip, skip)
+        if isinstance(whole, TradeColumns):
+            self._trades(whole, start - skip, skip)
+        elif isinstance(whole, BookColumns):
+            self._books(whole, start - skip, skip)
+        else:
+            self._candles(whole, start - skip, skip)
+        self.report.rows += len(columns)
+        self._last = columns.rows(len(columns) - 1, len(columns))
+
+    def finish(self) -> StreamReport:
+        self.report.findings = sorted(self._found.values(), key=lambda f: f.row)
+        return self.report
+
+    def _note(self, what: str, mask: Any, start: int, received: IntArray) -> int:
+        """Count the rows where ``mask`` (an array of booleans over ``received``) holds."""
+        count = int(mask.sum())
+        if count:
+            row = int(np.argmax(mask))
+            old = self._found.get(what)
+            self._found[what] = (
+                Finding(stream=self.report.info.label, what=what, rows=count, row=start + row, time=int(received[row]))
+                if old is None
+                else msgspec.structs.replace(old, rows=old.rows + count)
+            )
+        return count
+
+    def _common(self, columns: MarketColumns, start: int, skip: int) -> None:
+        received = columns.received
+        steps = np.diff(received)
+        if len(steps):
+            self.report.longest_silence_s = max(self.report.longest_silence_s, float(steps.max()) / NS_PER_S)
+        self._note("received before the row above it", np.concatenate(([False], steps < 0)), start, received)
+        same = np.ones(len(columns) - 1, dtype=np.bool_)
+        for name in COLUMNS[kind_of(columns)]:
+            values = getattr(columns, name)
+            equal = values[1:] == values[:-1]
+            same &= equal if equal.ndim == 1 else equal.all(axis=1)
+        doubled = np.concatenate(([False], same))
+        if isinstance(columns, TradeColumns):
+            # equal trades happen: one taker meets several makers at one price. They are counted, not held against it.
+            self.report.doubled += int(doubled.sum())
+        else:
+            self.report.doubled += self._note("doubled row", doubled, start, received)
+
+    def _trades(self, columns: TradeColumns, start: int, skip: int) -> None:
+        received, ticks = columns.received[skip:], columns.ticks[skip:]
+        self._note("price is zero or negative", ticks <= 0, start + skip, received)
+        self._note("amount is zero or negative", columns.lots[skip:] <= 0, start + skip, received)
+        self._spikes(columns.ticks, start, columns.received)
+
+    def _books(self, columns: BookColumns, start: int, skip: int) -> None:
+        received = columns.received[skip:]
+        cut = columns.rows(skip, len(columns))
+        bid_there, ask_there = cut.bid_lots[:, 0] > 0, cut.ask_lots[:, 0] > 0
+        crossed = bid_there & ask_there & (cut.bid_ticks[:, 0] >= cut.ask_ticks[:, 0])
+        self.report.crossed += self._note("crossed book", crossed, start + skip, received)
+        self._note("a side of the book is empty", ~(bid_there & ask_there), start + skip, received)
+        for ticks, lots, sign in ((cut.bid_ticks, cut.bid_lots, -1), (cut.ask_ticks, cut.ask_lots, 1)):
+            self._note(
+                "negative amount or price in a book", ((lots < 0) | (ticks < 0)).any(axis=1), start + skip, received
+            )
+            both = (lots[:, 1:] > 0) & (lots[:, :-1] > 0)
+            wrong = (both & (sign * np.diff(ticks, axis=1) <= 0)).any(axis=1)
+            self._note("levels of a book are not in order", wrong, start + skip, received)
+        there = (columns.bid_lots[:, 0] > 0) & (columns.ask_lots[:, 0] > 0)
+        mids = (columns.bid_ticks[:, 0] + columns.ask_ticks[:, 0])[there]
+        self._spikes(mids, start, columns.received[there])
+
+    def _candles(self, columns: CandleColumns, start: int, skip: int) -> None:
+        cut = columns.rows(skip, len(columns))
+        received = cut.received
+        low = np.minimum(np.minimum(cut.open, cut.close), np.minimum(cut.high, cut.low))
+        self._note("price is zero or negative", low <= 0, start + skip, received)
+        self._note("volume is negative", cut.lots < 0, start + skip, received)
+        wrong = (cut.high < np.maximum(cut.open, cut.close)) | (cut.low > np.minimum(cut.open, cut.close))
+        self._note("open or close outside low and high", wrong, start + skip, received)
+        off = bucket_starts(cut.time, cut.resolution) != cut.time
+        self._note(f"not at the start of a candle of {cut.resolution}", off, start + skip, received)
+        times = columns.time
+        steps = np.diff(times)
+        self._note("second candle of one time", np.concatenate(([False], steps == 0)), start, columns.received)
+        ends = candle_ends(times[:-1], columns.resolution)
+        holes = times[1:] > ends
+        self.report.gaps += int(holes.sum())
+        length = fixed_length(columns.resolution)
+        if length is not None:
+            missing = int(((times[1:] - ends)[holes] // length).sum())
+            self.report.missing_candles += missing
+        self._note("candles are missing before it", np.concatenate(([False], holes)), start, columns.received)
+        self._spikes(columns.close, start, columns.received)
+
+    def _spikes(self, prices: IntArray, start: int, received: IntArray) -> None:
+        if len(prices) < 2:
+            return
+        before, after = prices[:-1], prices[1:]
+        jumps = (before > 0) & (after > 0) & ((after > _SPIKE * before) | (before > _SPIKE * after))
+        self._note(f"price jumps by a factor of {_SPIKE} or more", np.concatenate(([False], jumps)), start, received)
+
+
+def inspect(source: FeedSource) -> Iterator[StreamReport]:
+    """Read every stream of a source and report on it. Raises DataError where it cannot be read at all."""
+    for info in source.streams:
+        inspector = _Inspector(info)
+        rows_max = 16_384 if info.kind == "books" else 262_144
+        for columns in source.read(info.key, None, None, rows_max):
+            inspector.chunk(columns)
+        report = inspector.finish()
+        if info.kind != "candles":
+            report.gaps = len(info.gaps)
+        yield report
+
+
+def check_contents(tape: Tape) -> list[str]:
+    """Sentences on where the manifest and the files disagree: files missing, of other rows or of other content."""
+    wrong = []
+    for entry in tape.manifest.files:
+        if entry.pair in tape.unknown_pairs:
+            wrong.append(f"{entry.path}: the exchange has no pair {entry.pair}")
+            continue
+        digest = ContentHash(entry.kind)
+        rows = 0
+        try:
+            for columns in tape.read_entry(entry):
+                digest.update(columns)
+                rows += len(columns)
+        except DataError as error:
+            wrong.append(str(error))
+            continue
+        if rows != entry.rows:
+            wrong.append(f"{entry.path}: {rows} rows, where the manifest says {entry.rows}")
+        elif digest.hexdigest() != entry.sha256:
+            wrong.append(f"{entry.path}: the rows are not those that were recorded (their hash differs)")
+    if content_hash(tape.manifest.files) != tape.manifest.content_sha256:
+        wrong.append("manifest.json: content_sha256 is not the hash of the files it lists")
+    return wrong
