@@ -30,7 +30,8 @@ class Pace:
 
     def __init__(self, requests: int, length: Nanos, burst: int) -> None:
         self.interval = length // requests
-        self._tolerance = (burst - 1) * self.interval
+        # not (burst - 1) * interval: steps are a little longer while a burst goes on, and it should not end early
+        self._tolerance = burst * self.interval - 1
         # the time at which the requests that have left would all have left at an even pace (GCRA's arrival time)
         self._earliest: Nanos = 0
 

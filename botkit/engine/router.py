@@ -322,8 +322,10 @@ class Router:
 
         It holds until the next call of anything else.
         """
-        if self._express is not None or self._dropped:
+        if self._dropped:
             return self._now
+        if self._express is not None:
+            self._queue_express()
         if not self._count:
             return None
         if not self._next_is_known:

@@ -43,11 +43,11 @@ def fates(draw: st.DrawFn) -> tuple[Outcome, int, int]:
 
     It arrives after so many thousandths of the time in which it may; -1 is never.
     """
-    outcome = draw(st.sampled_from([*[Outcome.OK] * 6, *list(Outcome)]))
+    outcome = draw(st.sampled_from([*[Outcome.OK] * 4, *[Outcome.UNKNOWN] * 3, *list(Outcome)]))
     answered_ms = draw(st.one_of(st.integers(0, 120), st.integers(0, 4000)))
     if outcome is Outcome.NOT_SENT:
         return outcome, -1, answered_ms
-    share = draw(st.one_of(st.sampled_from([-1, 0, 1000]), st.integers(0, 1000)))
+    share = draw(st.one_of(st.sampled_from([-1, 0, 1000, 1000]), st.integers(0, 1000)))
     return outcome, max(share, 0) if outcome is not Outcome.UNKNOWN else share, answered_ms
 
 

@@ -1,0 +1,128 @@
+"""One window: when its slots are taken and when they come free."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botkit.engine.limits import SlotLog, hold_ns
+from botkit.model.clock import NS_PER_MS, NS_PER_S
+from botkit.model.limits import Scope, WindowLimit
+
+WINDOW = WindowLimit(3, 1, Scope.IP)
+HOLD = hold_ns(NS_PER_S)
+T0 = 1_000 * NS_PER_S
+
+
+def test_a_slot_is_held_for_the_window_and_a_margin_for_clocks() -> None:
+    assert hold_ns(60 * NS_PER_S) == 60 * NS_PER_S + 6 * NS_PER_MS + 2 * NS_PER_MS
+
+
+def test_a_slot_is_free_one_window_after_its_answer_and_not_before() -> None:
+    log = SlotLog(WINDOW)
+    log.take()
+    assert log.free(T0 + 10 * NS_PER_S) == 2  # no answer yet: held for as long as that takes
+    log.release(T0 + 10 * NS_PER_S)
+    assert log.free(T0 + 10 * NS_PER_S + HOLD - 1) == 2
+    assert log.free(T0 + 10 * NS_PER_S + HOLD) == 3
+
+
+def test_what_was_never_sent_gives_its_slot_back_at_once() -> None:
+    log = SlotLog(WINDOW)
+    log.take()
+    log.give_back()
+    assert log.free(T0) == 3
+
+
+def test_an_unknown_outcome_holds_its_slot_until_it_can_no_longer_arrive_plus_one_window() -> None:
+    log = SlotLog(WINDOW)
+    log.take()
+    log.hold_late(7, T0 + 900 * NS_PER_S)
+    assert log.free(T0 + 900 * NS_PER_S + HOLD - 1) == 2
+    assert log.free(T0 + 900 * NS_PER_S + HOLD) == 3
+
+
+def test_a_proof_shortens_an_unknown_outcome_and_never_lengthens_it() -> None:
+    log = SlotLog(WINDOW)
+    log.take()
+    log.hold_late(7, T0 + 900 * NS_PER_S)
+    log.shorten(7, T0 + 5 * NS_PER_S)
+    log.shorten(7, T0 + 60 * NS_PER_S)
+    log.shorten(8, T0)  # never held: nothing happens
+    assert log.free(T0 + 5 * NS_PER_S + HOLD - 1) == 2
+    assert log.free(T0 + 5 * NS_PER_S + HOLD) == 3
+
+
+def test_where_all_slots_are_on_their_way_only_an_answer_can_tell_the_time() -> None:
+    log = SlotLog(WINDOW)
+    for _ in range(3):
+        log.take()
+    assert log.open_at(T0, 1) is None
+    log.release(T0)
+    assert log.open_at(T0, 1) == T0 + HOLD
+    assert log.open_at(T0, 2) is None
+
+
+def test_a_lowered_limit_comes_back_window_by_window() -> None:
+    log = SlotLog(WindowLimit(100, 1, Scope.IP))
+    log.lower(T0)
+    assert log.limit == 80
+    log.lower(T0)
+    assert log.limit == 64
+    assert log.free(T0 + NS_PER_S - 1) == 64
+    assert log.free(T0 + NS_PER_S) == 69
+    assert log.free(T0 + 60 * NS_PER_S) == 100
+
+
+def test_a_limit_is_never_lowered_below_a_quarter_nor_below_one() -> None:
+    many, one = SlotLog(WindowLimit(100, 1, Scope.IP)), SlotLog(WindowLimit(1, 1, Scope.IP))
+    for _ in range(30):
+        many.lower(T0)
+        one.lower(T0)
+    assert many.limit == 25
+    assert one.limit == 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    deeds=st.lists(
+        st.tuples(
+            st.sampled_from(["take", "take", "release", "late", "shorten", "lower", "back"]), st.integers(0, 900)
+        ),
+        max_size=60,
+    ),
+    needed=st.integers(1, 3),
+)
+def test_the_announced_time_is_exactly_when_the_slots_are_free(deeds: list[tuple[str, int]], needed: int) -> None:
+    log = SlotLog(WindowLimit(5, 1, Scope.IP))
+    now, on_their_way, late = T0, 0, 0
+    for deed, wait_ms in deeds:
+        now += wait_ms * NS_PER_MS
+        free = log.free(now)
+        if deed == "take" and free > 0:
+            log.take()
+            on_their_way += 1
+        elif deed == "release" and on_their_way:
+            log.release(now)
+            on_their_way -= 1
+        elif deed == "back" and on_their_way:
+            log.give_back()
+            on_their_way -= 1
+        elif deed == "late" and on_their_way:
+            late += 1
+            log.hold_late(late, now + 3 * NS_PER_S)
+            on_their_way -= 1
+        elif deed == "shorten" and late:
+            log.shorten(late, now)
+        elif deed == "lower":
+            log.lower(now)
+        at = log.open_at(now, needed)
+        if at is None:
+            assert log.free(now + 100 * NS_PER_S) < needed  # (this moves the log on, so the example ends here)
+            return
+        assert at >= now
+        if at > now:
+            assert len(log.releases(now)) + on_their_way == log.held(now)
+    if deeds and (at := log.open_at(now, needed)) is not None and at > now:
+        assert log.free(at - 1) < needed
+        assert log.free(at) >= needed
