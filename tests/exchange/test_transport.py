@@ -1,0 +1,303 @@
+"""One call: sent once, bounded, and failed by what happens next."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from botkit.errors import OutcomeUnknown, RateLimited, Refused, RequestError, TryAgain
+from botkit.exchange.bitopro import BitoProClient
+from botkit.exchange.bitopro import transport as transport_module
+from botkit.exchange.bitopro.transport import NothingSent, check_url
+from botkit.exchange.bitopro.wire.bodies import CreateBody
+from tests.exchange.venue import HandClock, RawServer, http, raw_server, venue
+
+BODY = CreateBody(action="BUY", type="LIMIT", price="1", amount="1", timestamp=1, client_id=5)
+CREATED = b'{"orderId":1,"timestamp":1,"action":"BUY","amount":"1","price":"1","timeInForce":"GTC","clientId":5}'
+
+
+@asynccontextmanager
+async def client(rest: str, **options: Any) -> AsyncIterator[BitoProClient]:
+    async with BitoProClient("me@example.com", "key-canary", "secret-canary", rest_url=rest, **options) as made:
+        yield made
+
+
+CALLS: dict[str, Callable[[BitoProClient], Any]] = {
+    "GET": lambda c: c.trading_pairs(),
+    "signed GET": lambda c: c.balances(),
+    "DELETE": lambda c: c.cancel_order("btc_twd", "1"),
+    "PUT": lambda c: c.cancel_orders([("btc_twd", "1")]),
+    "POST": lambda c: c.post_order("btc_twd", BODY),
+}
+WRITES = ("DELETE", "PUT", "POST")
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+@pytest.mark.parametrize("switch", ["aiohttp's switch", "the trace alone"])
+async def test_a_dropped_keep_alive_connection_is_not_followed_by_a_second_sending(
+    name: str, switch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, n: int
+    ) -> bool:
+        if n == 1:
+            writer.write(http(b'{"data":[]}'))
+            await writer.drain()
+            return True
+        return False  # the second request on the kept connection is read, and the connection dropped
+
+    if switch == "the trace alone":
+        made = transport_module.once_only_session
+
+        def without_switch(connections_max: int) -> Any:
+            session = made(connections_max)
+            session._retry_connection = True
+            return session
+
+        monkeypatch.setattr(transport_module, "once_only_session", without_switch)
+    async with raw_server(script) as server, client(server.rest) as c:
+        lane = {"urgent": True} if name in ("DELETE", "PUT") else {}
+        if lane:  # warm the connection that the call will reuse
+            await c._transport.call(
+                transport_module.Endpoint("tickers", "GET", "/tickers"), "/tickers", timeout_s=5, urgent=True
+            )
+        else:
+            await c.tickers()
+        with pytest.raises(OutcomeUnknown if name in WRITES else TryAgain):
+            await CALLS[name](c)
+    assert len(server.arrivals) == 2, server.arrivals
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+async def test_no_connection_means_nothing_was_sent(name: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    async with client(f"http://127.0.0.1:{port}/v3") as c:
+        with pytest.raises(NothingSent, match="nothing was sent"):
+            await CALLS[name](c)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+@pytest.mark.parametrize(
+    ("status", "of_read", "of_write"),
+    [
+        ("400 Bad Request", Refused, Refused),
+        ("401 Unauthorized", Refused, Refused),
+        ("404 Not Found", Refused, Refused),
+        ("408 Request Timeout", TryAgain, OutcomeUnknown),
+        ("409 Conflict", Refused, Refused),
+        ("422 Unprocessable Entity", Refused, Refused),
+        ("429 Too Many Requests", RateLimited, RateLimited),
+        ("302 Found", Refused, OutcomeUnknown),
+        ("500 Internal Server Error", TryAgain, OutcomeUnknown),
+        ("502 Bad Gateway", TryAgain, OutcomeUnknown),
+    ],
+)
+async def test_a_status_is_failed_by_what_happens_next(
+    name: str, status: str, of_read: type[RequestError], of_write: type[RequestError]
+) -> None:
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
+    ) -> bool:
+        writer.write(http(b'{"error":"Invalid Signature"}', status, "Location: http://127.0.0.1:9/\r\n"))
+        await writer.drain()
+        return True
+
+    async with raw_server(script) as server, client(server.rest) as c:
+        with pytest.raises(RequestError) as caught:
+            await CALLS[name](c)
+    assert type(caught.value) is (of_write if name in WRITES else of_read)
+    assert caught.value.status == int(status[:3])
+    assert caught.value.text == "Invalid Signature"
+    assert len(server.arrivals) == 1
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+@pytest.mark.parametrize("body", [b"<html>maintenance</html>", b'{"orderId": ', b"", b"[]", b'"ok"'])
+async def test_nonsense_with_200_is_a_typed_error(name: str, body: bytes) -> None:
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
+    ) -> bool:
+        writer.write(http(body))
+        await writer.drain()
+        return True
+
+    async with raw_server(script) as server, client(server.rest) as c:
+        with pytest.raises(OutcomeUnknown if name in WRITES else TryAgain):
+            await CALLS[name](c)
+
+
+@pytest.mark.parametrize("name", ["GET", "POST"])
+@pytest.mark.parametrize("fault", ["silence", "drip", "half", "reset", "no http"])
+async def test_a_broken_answer_ends_within_the_timeout(name: str, fault: str) -> None:
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
+    ) -> bool:
+        if fault == "silence":
+            await asyncio.sleep(5)
+        elif fault == "drip":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(100):
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        elif fault == "half":
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"data":')
+            await writer.drain()
+        elif fault == "no http":
+            writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
+            await writer.drain()
+        return False
+
+    async with raw_server(script) as server, client(server.rest, read_timeout_s=0.3, write_timeout_s=0.3) as c:
+        async with asyncio.timeout(3):
+            with pytest.raises(OutcomeUnknown if name == "POST" else TryAgain):
+                await CALLS[name](c)
+    assert len(server.arrivals) == 1
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("name", ["GET", "POST"])
+async def test_a_huge_body_is_cut_off(name: str, framing: str) -> None:
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
+    ) -> bool:
+        if framing == "length":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+            piece = b" " * 65536
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+        sent = 0
+        while sent < 100_000_000:
+            writer.write(piece)
+            await writer.drain()
+            sent += 65536
+        return False
+
+    async with raw_server(script) as server, client(server.rest) as c:
+        with pytest.raises(OutcomeUnknown if name == "POST" else TryAgain, match="more than 2097152 bytes"):
+            await CALLS[name](c)
+
+
+async def test_a_redirect_leads_nowhere() -> None:
+    async with venue() as other, venue() as here:
+
+        async def away(_request: web.Request) -> web.StreamResponse:
+            return web.Response(status=307, headers={"Location": other.rest + "/accounts/balance"})
+
+        here.replies["GET /v3/accounts/balance"] = away
+        async with client(here.rest) as c:
+            with pytest.raises(Refused, match="redirect"):
+                await c.balances()
+        assert other.requests == []
+
+
+async def test_clock_skew_is_measured_and_told_on_409() -> None:
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
+    ) -> bool:
+        writer.write(
+            http(b'{"error":"Conflict"}', "409 Conflict", "Date: Fri, 25 Sep 2026 01:33:20 GMT\r\n")
+        )  # 1790300000
+        await writer.drain()
+        return True
+
+    clock = HandClock(1_790_300_090_000_000_000)
+    async with raw_server(script) as server, client(server.rest, clock=clock) as c:
+        assert c.clock_skew_ms is None
+        with pytest.raises(Refused, match="about 89500 ms ahead of the exchange's"):
+            await c.balances()
+        assert c.clock_skew_ms == 89_500
+
+
+@pytest.mark.parametrize("date", ["nonsense", "Fri, 99 Sep 2026 99:33:20 GMT", "Fri, 25 Sep 2026 01:33:20"])
+async def test_a_strange_date_header_disturbs_nothing(date: str) -> None:
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, _n: int
+    ) -> bool:
+        writer.write(http(b'{"data":null}', headers=f"Date: {date}\r\n"))
+        await writer.drain()
+        return True
+
+    async with raw_server(script) as server, client(server.rest) as c:
+        assert await c.balances() == ()
+
+
+async def test_secrets_are_in_no_error_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    import traceback
+
+    caplog.set_level(logging.DEBUG)
+    texts = []
+
+    async def script(
+        _state: RawServer, _line: str, _r: asyncio.StreamReader, writer: asyncio.StreamWriter, n: int
+    ) -> bool:
+        writer.write(http(b"<html>", "502 Bad Gateway"))
+        await writer.drain()
+        return n < 3
+
+    async with raw_server(script) as server, client(server.rest) as c:
+        texts.append(repr(c))
+        for call in CALLS.values():
+            with pytest.raises(RequestError) as caught:
+                await call(c)
+            error: BaseException | None = caught.value
+            texts.append("".join(traceback.format_exception(caught.value)))
+            while error is not None:  # contexts that a printed traceback suppresses count as well
+                texts.append(repr(error) + repr(error.args))
+                error = error.__cause__ or error.__context__
+    for text in [*texts, caplog.text]:
+        assert "canary" not in text
+
+
+async def test_a_proxy_from_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with venue({"GET /v3/accounts/balance": '{"data":[]}'}) as v, client(v.rest) as c:
+        assert await c.balances() == ()
+
+
+async def test_urgent_calls_do_not_queue_behind_others() -> None:
+    release = asyncio.Event()
+
+    async def stuck(_request: web.Request) -> web.StreamResponse:
+        await release.wait()
+        return web.json_response({"data": []})
+
+    replies = {"GET /v3/accounts/balance": stuck, "DELETE /v3/orders/btc_twd/1": '{"orderId":"1"}'}
+    async with venue(replies) as v, client(v.rest) as c:
+        waiting = [asyncio.create_task(c.balances()) for _ in range(120)]  # more than the pool holds
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(2):
+            assert (await c.cancel_order("btc_twd", "1")).order_id == "1"
+        release.set()
+        await asyncio.gather(*waiting)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://api.bitopro.com/v3", "not encrypted"),
+        ("ftp://127.0.0.1", "begin with https"),
+        ("api.bitopro.com", "begin with https"),
+        ("https://u:p-canary@api.bitopro.com/v3", "no user"),
+    ],
+)
+def test_an_address_that_would_leak_is_refused(url: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as caught:
+        check_url(url, ("https", "http"))
+    assert "canary" not in str(caught.value)
+
+
+async def test_a_client_that_is_not_open_says_so() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await BitoProClient().trading_pairs()
