@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -60,6 +60,8 @@ def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[st
         definition["properties"].pop(rest)
         definition["additionalProperties"] = True
     for key, (_, annotation) in field_types(kind).items():
+        if key in definition.get("properties", {}) and _takes_one_item(annotation):
+            definition["properties"][key] = _with_one_item(definition["properties"][key])
         for meta in getattr(annotation, "__metadata__", ()):
             if isinstance(meta, Bound) and key in definition.get("properties", {}):
                 _bound(definition["properties"][key], meta)
@@ -69,6 +71,20 @@ def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[st
     if getattr(kind, "from_text", None) is not None:
         return {"anyOf": [definition, {"type": "string"}], "description": definition.get("description", "")}
     return definition
+
+
+def _takes_one_item(annotation: Any) -> bool:
+    """Whether this is a list whose only item may stand without brackets."""
+    if get_origin(annotation) is tuple:
+        return getattr(get_args(annotation)[0], "from_text", None) is not None
+    return any(_takes_one_item(part) for part in getattr(annotation, "__args__", ()))
+
+
+def _with_one_item(field: dict[str, Any]) -> dict[str, Any]:
+    branches = field.get("anyOf", [{key: field[key] for key in ("type", "items") if key in field}])
+    items = next(branch["items"] for branch in branches if "items" in branch)
+    rest = {key: value for key, value in field.items() if key not in ("anyOf", "type", "items")}
+    return {**rest, "anyOf": [*branches, items]}
 
 
 def _bound(field: dict[str, Any], bound: Bound) -> None:

@@ -5,7 +5,6 @@ The text loads to an equal configuration, except for what is hidden.
 
 from __future__ import annotations
 
-import json
 import re
 from decimal import Decimal
 from typing import Any
@@ -19,6 +18,7 @@ HIDDEN = "(hidden)"
 #: keys of secret sections that say nothing of use to a thief
 _HARMLESS = {"use", "level", "secrets_file"}
 _REFERENCE = re.compile(r"(\$\{[A-Za-z0-9_]*\})+\Z", re.ASCII)
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n"}
 _BARE = re.compile(r"[A-Za-z0-9./_][A-Za-z0-9./_%-]*\Z", re.ASCII)
 
 
@@ -96,4 +96,10 @@ def _scalar(value: Any) -> str:
     text = str(value)
     if _BARE.match(text) and isinstance(resolve_plain(text), str) and spelling_hint(text) is None:
         return text
-    return json.dumps(text)  # JSON's quoting is YAML's double quoting
+    return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escaped(c)) for c in text) + '"'
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    # not json.dumps: JSON spells characters beyond 16 bits as two surrogates, which YAML takes for two characters
+    return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"

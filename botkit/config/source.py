@@ -161,6 +161,8 @@ class _Builder:
             raise self.error(event, f"the tag {event.tag} is not taken", "remove it; text may stand in quotes")
         line = event.start_mark.line + 1
         if isinstance(event, yaml.ScalarEvent):
+            if any("\ud800" <= character <= "\udfff" for character in event.value):
+                raise self.error(event, "half a character (a surrogate) is escaped here", "write the character itself")
             return Node(event.value, self.source, line, quoted=event.style is not None)
         if isinstance(event, yaml.SequenceStartEvent):
             items: list[Node] = []

@@ -84,6 +84,7 @@ def test_every_value_knows_its_line() -> None:
         ("a:\n\t- 1\n", 2, "not valid YAML"),
         ('a: "\\UFFFFFFFF"\n', 1, "not valid YAML"),
         ("a: 1\nb: \x07\n", 2, "control character"),
+        ('a: "\\uD800"\n', 1, "surrogate"),
     ],
 )
 def test_what_is_not_plain_yaml_is_refused_with_its_line(text: str, line: int, words: str) -> None:
