@@ -1,0 +1,130 @@
+"""When timers ring: every so many seconds, or by a cron expression in a time zone. Pure arithmetic on times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
+from botkit.model.money import Number, to_decimal
+
+#: counting the rings of a cron expression stops here: each costs some 20 us, and nobody needs to know more exactly
+COUNT_MOST = 10_000
+
+_EXAMPLE = 'such as "0 9 * * 1" (minute, hour, day of month, month, day of week: Mondays at 9:00)'
+
+
+class Schedule(Protocol):
+    """A sequence of moments at which a timer rings."""
+
+    def next_after(self, time_ns: Nanos) -> Nanos:
+        """The first ring strictly after ``time_ns``."""
+        ...
+
+    def count_between(self, after: Nanos, until: Nanos) -> int:
+        """How many rings lie after ``after``, up to and with ``until``."""
+        ...
+
+
+class EverySchedule:
+    """Every ``every_s`` seconds, aligned to the epoch: 60 rings at full minutes UTC, whenever the bot started."""
+
+    __slots__ = ("period_ns",)
+
+    def __init__(self, every_s: Number) -> None:
+        try:
+            exact = to_decimal(every_s, "every_s") * NS_PER_S
+        except TypeError as error:
+            raise ValueError(f"{error}; write every_s=60 for once a minute") from None
+        if exact < NS_PER_MS or exact != int(exact):
+            raise ValueError(
+                f"every_s must be a number of seconds of at least 0.001, in whole nanoseconds, not {every_s!r}; "
+                "write every_s=60 for once a minute"
+            )
+        self.period_ns: Nanos = int(exact)
+
+    def __repr__(self) -> str:
+        return f"EverySchedule({self.period_ns / NS_PER_S:g})"
+
+    def next_after(self, time_ns: Nanos) -> Nanos:
+        """The first ring strictly after ``time_ns``."""
+        return (time_ns // self.period_ns + 1) * self.period_ns
+
+    def count_between(self, after: Nanos, until: Nanos) -> int:
+        """How many rings lie after ``after``, up to and with ``until``."""
+        return max(0, until // self.period_ns - after // self.period_ns)
+
+
+class CronSchedule:
+    """A cron expression of five fields in a time zone, with the daylight-saving rules of Debian's cron.
+
+    A fixed time that a spring change leaves out rings at the change; one that an autumn change repeats rings once, at
+    its first passing. Expressions whose minute or hour begins with ``*`` follow real time through both.
+    """
+
+    __slots__ = ("_at", "_rings", "expression", "zone")
+
+    def __init__(self, expression: str, zone: tzinfo = UTC) -> None:
+        if not isinstance(expression, str) or len(expression.split()) != 5:
+            raise ValueError(f"cron={expression!r} must have five fields, {_EXAMPLE}")
+        self.expression = expression
+        self.zone = zone
+        self._at: Nanos | None = None  # the latest ring that _rings gave: going on from there is quicker
+        self._rings: Iterator[datetime] = iter(())
+        try:
+            self.next_after(from_datetime(datetime(2000, 1, 1, tzinfo=UTC)))
+        except CronSimError as error:
+            field = str(error).removeprefix("Bad ")
+            raise ValueError(f"cron={expression!r}: the {field} is wrong; write an expression {_EXAMPLE}") from None
+        except RuntimeError as error:
+            raise ValueError(f"cron={expression!r} never rings: no day is like that; write one {_EXAMPLE}") from error
+
+    def __repr__(self) -> str:
+        return f"CronSchedule({self.expression!r}, {self.zone})"
+
+    def next_after(self, time_ns: Nanos) -> Nanos:
+        """The first ring strictly after ``time_ns``."""
+        if time_ns != self._at:
+            self._rings = CronSim(self.expression, to_datetime(time_ns, self.zone))
+        for ring in self._rings:
+            at = from_datetime(ring.astimezone(UTC))
+            # begun in the second passing of a repeated hour, the iterator first gives a ring of the first passing
+            if at > time_ns:
+                self._at = at
+                return at
+        raise RuntimeError(f"cron={self.expression!r} has no ring after {to_datetime(time_ns, self.zone)}")
+
+    def count_between(self, after: Nanos, until: Nanos) -> int:
+        """How many rings lie after ``after``, up to and with ``until``; COUNT_MOST stands for that many or more."""
+        count = 0
+        at = self.next_after(after)
+        while at <= until and count < COUNT_MOST:
+            count += 1
+            at = self.next_after(at)
+        return count
+
+
+def parse_schedule(every_s: Number | None = None, cron: str | None = None, zone: tzinfo | str = UTC) -> Schedule:
+    """The schedule that ``set_timer(every_s=...)`` or ``set_timer(cron=...)`` asks for.
+
+    ``zone`` is a tzinfo or a name such as Asia/Taipei; it concerns cron alone. Raises ValueError that says how to mend
+    what cannot be a schedule.
+    """
+    if (every_s is None) == (cron is None):
+        said = "both" if cron is not None else "neither"
+        raise ValueError(f'a timer needs either every_s=60 or cron="0 9 * * 1", and was given {said}')
+    if every_s is not None:
+        return EverySchedule(every_s)
+    assert cron is not None
+    return CronSchedule(cron, _zone(zone) if isinstance(zone, str) else zone)
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of the database is an OSError
+        raise ValueError(f"{name!r} is not a time zone; write a name such as Asia/Taipei or UTC") from None
