@@ -454,6 +454,15 @@ class BarBuilder:
             )
         return bars
 
+    def follows(self, bar: Bar) -> bool:
+        """True when a finished bar of our own resolution is the very next one: nothing under construction or between."""
+        return bar.time == self._start and self._limit == self._start
+
+    def follow(self, bar: Bar) -> None:
+        """Bars up to and including this one, without gaps, were made elsewhere: go on after it."""
+        self._close = bar.close
+        self._open_bucket(bucket_end(bar.time, self.resolution))
+
     # -- the timer ------------------------------------------------------------------------------------------------
 
     def next_close(self) -> Nanos | None:

@@ -55,6 +55,11 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
             book_scale_max=int(row.get("orderBookQuoteScaleLevel", 0)),
         )
 
+    def in_display_steps(self) -> PairRules:
+        """The same rules with amounts in steps of amountPrecision, the coarser reading of Q11."""
+        step = int(10 ** max(0, self.amount_decimals - self.display_decimals))
+        return msgspec.structs.replace(self, amount_step=step, least_lots=divide_up(self.least_lots, step) * step)
+
     # -- what a strategy reads ------------------------------------------------------------------------------------
 
     @property

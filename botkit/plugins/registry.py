@@ -224,6 +224,13 @@ class Plugins:
         self.manager.register(strategy, name=f"strategy:{name}")
         self._instances.append(strategy)
 
+    def release_strategies(self) -> None:
+        """Forget the instances of an earlier bot, so that another can be put together from the same plugins."""
+        for instance in self._instances:
+            self.manager.unregister(instance)
+        self._instances.clear()
+        self._calls.clear()
+
     def has_wrappers(self, hook: str) -> bool:
         """Whether a plugin wraps an event, so that its calls go through pluggy."""
         return any(impl.wrapper or impl.hookwrapper for impl in getattr(self.manager.hook, hook).get_hookimpls())

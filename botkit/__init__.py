@@ -1,0 +1,102 @@
+"""botkit: strategy bots for the BitoPro exchange, the same code in backtest, emulator and live.
+
+What a strategy author needs is here; the rest of the map:
+
+    errors.py       errors sorted by what happens next
+    hookspecs.py    every hook, typed; the docstrings are the documentation
+    plugins/        discovery, checks and registries of plugins
+    assembly.py     the only place that picks concrete classes and wires them
+    model/          values and facts: pairs, exact money, time, events, orders, requests, limits
+    engine/         the bot, without I/O: turn, strategies, portfolio, risk, router
+    sim/            the exchange, without I/O: matching, ledger, fees, rules, rate limits, latency
+    exchange/       the real exchange: bitopro/ {sign, wire, rest, stream, adapter}
+    tape/           recorded data: formats, reader, writer, checks, the synthetic market
+    backtest/       the driver on simulated time; results and figures
+    live/           the driver on wall time
+    emulator/       sim behind the exchange's HTTP and WebSocket
+    report/         the HTML report and the summary in the terminal
+    config/         YAML into typed, frozen configuration; errors with file:line
+    cli/            the commands
+
+    |                  | real        | simulated   |
+    |------------------|-------------|-------------|
+    | who drives time  | `live/`     | `backtest/` |
+    | who answers      | `exchange/` | `sim/`      |
+
+`engine/` stands in the middle and never learns on which side it is.
+"""
+
+from botkit.engine.bars import BarSeries
+from botkit.engine.indicators import (
+    ATR,
+    EMA,
+    MACD,
+    RSI,
+    SMA,
+    VWAP,
+    WMA,
+    ArrayIndicator,
+    Bollinger,
+    RollingHigh,
+    RollingLow,
+)
+from botkit.engine.market import BookView
+from botkit.engine.parameters import param
+from botkit.engine.positions import Position
+from botkit.engine.strategy import Strategy
+from botkit.errors import BotkitError, ConfigError
+from botkit.model.events import (
+    Balance,
+    Bar,
+    Connection,
+    ConnectionState,
+    Fill,
+    Level,
+    OrderBook,
+    Ticker,
+    Timer,
+    Trade,
+)
+from botkit.model.extension import hookimpl
+from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.pairs import Pair, PairRules
+from botkit.version import __version__
+
+__all__ = [
+    "ATR",
+    "EMA",
+    "MACD",
+    "RSI",
+    "SMA",
+    "VWAP",
+    "WMA",
+    "ArrayIndicator",
+    "Balance",
+    "Bar",
+    "BarSeries",
+    "Bollinger",
+    "BookView",
+    "BotkitError",
+    "ConfigError",
+    "Connection",
+    "ConnectionState",
+    "Fill",
+    "Level",
+    "Order",
+    "OrderBook",
+    "OrderState",
+    "OrderType",
+    "Pair",
+    "PairRules",
+    "Position",
+    "RollingHigh",
+    "RollingLow",
+    "Side",
+    "Strategy",
+    "Ticker",
+    "Timer",
+    "Trade",
+    "__version__",
+    "hookimpl",
+    "param",
+]

@@ -1,0 +1,55 @@
+"""Candles without holes: an interval without trades becomes a flat row without volume.
+
+The exchange omits such intervals, and so do most recordings. A strategy sees them as empty bars, in a backtest as
+live, and nothing fills in them; with the rows there, no timer is needed to end them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from botkit.model.columns import CandleColumns
+from botkit.model.resolutions import bucket_end, fixed_length
+
+
+class GapFiller:
+    """Fills the holes of one stream of candles, chunk by chunk. ``filled`` counts the rows it made."""
+
+    def __init__(self) -> None:
+        self.filled = 0
+        self._last: CandleColumns | None = None
+
+    def fill(self, columns: CandleColumns) -> CandleColumns:
+        """The chunk with flat rows in its holes, and in the hole between it and the chunk before."""
+        if not len(columns):
+            return columns
+        before, self._last = self._last, columns.rows(len(columns) - 1, len(columns))
+        length = fixed_length(columns.resolution)
+        if length is None:
+            return columns  # months: a whole month without one trade is no hole worth inventing
+        times = columns.time if before is None else np.concatenate((before.time, columns.time))
+        steps = np.diff(times)
+        holes = np.flatnonzero(steps != length)
+        if not len(holes):
+            return columns
+        delay = int(columns.received[0]) - bucket_end(int(columns.time[0]), columns.resolution)
+        shift = 0 if before is None else 1
+        close = columns.close if before is None else np.concatenate((before.close, columns.close))
+        missing = (steps[holes] // length - 1).astype(np.int64)
+        total = int(missing.sum())
+        self.filled += total
+        at = np.repeat(holes + 1 - shift, missing)  # rows of `columns` before which the new ones go
+        offsets = np.arange(total) - np.repeat(np.cumsum(missing) - missing, missing)
+        time = np.repeat(times[holes], missing) + (offsets + 1) * length
+        flat = np.repeat(close[holes], missing)
+        return CandleColumns(
+            columns.pair,
+            columns.resolution,
+            np.insert(columns.received, at, time + length + delay),
+            np.insert(columns.time, at, time),
+            np.insert(columns.open, at, flat),
+            np.insert(columns.high, at, flat),
+            np.insert(columns.low, at, flat),
+            np.insert(columns.close, at, flat),
+            np.insert(columns.lots, at, 0),
+        )

@@ -1,0 +1,86 @@
+"""What a run is watched for: fills, equity at every price, and prices for the charts, slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+
+from botkit.backtest.downsample import CandleSampler
+from botkit.backtest.equity import EquityCurve, Prices
+from botkit.backtest.metrics import fill_rows
+from botkit.engine.turn import Engine
+from botkit.model.clock import Nanos
+from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
+from botkit.model.events import Fill
+from botkit.model.pairs import Pair
+from botkit.model.results import FillRow
+
+Change = tuple[Nanos, str, int]
+
+
+class Recorder:
+    """Watches one run. Memory stays bounded on a tape larger than memory: only fills and samples are kept."""
+
+    def __init__(
+        self, engine: Engine, pairs: Sequence[Pair], traded: Sequence[Pair], zone: tzinfo, balances: Mapping[str, int]
+    ) -> None:
+        currency = engine.portfolio.currency
+        self._engine = engine
+        self.fills: list[FillRow] = []
+        self.rows = 0
+        self._new: list[tuple[Nanos, Fill]] = []
+        self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=balances, traded=traded)
+        self.strategy_curves: dict[str, EquityCurve] = {}
+        if len(engine.contexts) > 1:
+            for name in engine.contexts:
+                self.strategy_curves[name] = EquityCurve(
+                    pairs=pairs,
+                    currency=currency,
+                    zone=zone,
+                    opening=engine.portfolio.holdings(name),
+                    traded=traded,
+                )
+        self.samplers = {pair: CandleSampler(pair) for pair in traded}
+        engine.fill_observers.append(self._filled)
+
+    def _filled(self, fill: Fill) -> None:
+        self._new.append((self._engine.now, fill))
+
+    def slice_done(self, delivered: Sequence[MarketColumns]) -> None:
+        """A slice has run: value everything that happened in it."""
+        prices: Prices = {}
+        for columns in delivered:
+            self.rows += len(columns)
+            scale = 10**columns.pair.rules.price_decimals
+            sampler = self.samplers.get(columns.pair)
+            if isinstance(columns, TradeColumns):
+                values = columns.ticks / scale
+                prices[columns.pair] = (columns.received, values)
+                if sampler is not None:
+                    sampler.add(columns.received, values)
+            elif isinstance(columns, CandleColumns):
+                values = columns.close / scale
+                prices[columns.pair] = (columns.received, values)
+                if sampler is not None:
+                    sampler.add(columns.time, values, columns.open / scale, columns.high / scale, columns.low / scale)
+        fills, self._new = self._new, []
+        self.curve.add_slice(prices, _changes(fills))
+        self.fills += fill_rows([fill for _, fill in fills], self.curve)
+        for name, curve in self.strategy_curves.items():
+            curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
+
+    def curve_of(self, strategy: str) -> EquityCurve:
+        """A strategy's own curve; the bot's, where it is the only one."""
+        return self.strategy_curves.get(strategy, self.curve)
+
+
+def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:
+    """What fills did to the holdings, at the time at which the bot learned of them."""
+    changes: list[Change] = []
+    for now, fill in fills:
+        base = fill.pair.rules.base_units(fill.lots) * fill.side.sign
+        changes.append((now, fill.pair.base, base))
+        changes.append((now, fill.pair.quote, -fill.value_units * fill.side.sign))
+        if fill.fee_units:
+            changes.append((now, fill.fee_currency, -fill.fee_units))
+    return changes

@@ -1,0 +1,84 @@
+"""``botkit backtest``: trade recorded data and write a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), help="Recorded data in place of the configuration's.")
+@click.option("--from", "start", help="Start, such as 2025-01-31 or 2025-01-31T09:00, in the config's time zone.")
+@click.option("--to", "end", help="End; a date means the whole day.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for report and files. Default: out/NAME.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of latency draws and the strategies' random numbers.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option(
+    "--readings/--no-readings",
+    default=True,
+    help="Also run the optimistic and the pessimistic reading of the queue.  [default: readings]",
+)
+def backtest(
+    config: Path,
+    data: Path | None,
+    start: str | None,
+    end: str | None,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    seed: int | None,
+    as_json: bool,
+    readings: bool,
+) -> None:
+    """Trade recorded data with the bot of CONFIG, and write a report.
+
+    The strategies, the router with the exchange's rate limits, and the simulated exchange's rules, fees and fills are
+    the ones that `botkit run` uses.
+    """
+    from botkit.assembly import backtest_into
+    from botkit.report import print_summary
+
+    console = Console()
+    with _progress(quiet=as_json) as progress:
+        result, folder, summary = backtest_into(
+            config,
+            out=out,
+            data=data,
+            start=start,
+            end=end,
+            overrides=overrides,
+            seed=seed,
+            readings=readings,
+            progress=progress,
+        )
+    if as_json:
+        click.echo(summary)
+    else:
+        print_summary(console, result)
+        console.print(f"\nReport: [link={(folder / 'report.html').as_uri()}]{folder / 'report.html'}[/link]")
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[str, float], None] | None]:
+    """A progress bar on standard error; none where that is no terminal."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield None
+        return
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as bar:
+        tasks: dict[str, int] = {}
+
+        def show(reading: str, share: float) -> None:
+            if reading not in tasks:
+                tasks[reading] = bar.add_task(f"backtest ({reading})", total=1.0)
+            bar.update(tasks[reading], completed=share)  # type: ignore[arg-type]
+
+        yield show

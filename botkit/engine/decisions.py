@@ -1,0 +1,126 @@
+"""The record of every decision, as lines of JSON: what ``decisions.jsonl`` holds and ``journal_sha256`` is the hash of.
+
+Integers and strings with the bot's time, and nothing else: no floats, paths, versions or wall times, so that equal
+inputs give equal bytes on any machine, and a backtest can be compared with a run over the wire byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+
+from botkit.model.clock import Nanos
+from botkit.model.events import Fill
+from botkit.model.orders import Order, Side
+from botkit.model.requests import (
+    Answer,
+    CancelBatch,
+    CancelOrder,
+    CreateBatch,
+    CreateOrder,
+    Request,
+)
+
+_text = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+#: lines gathered before they are hashed and handed on; a balance between memory and calls
+_BLOCK_LINES = 2_000
+
+
+class DecisionLog:
+    """Gathers lines, hashes them, and hands them on in blocks to ``sink``, where there is one."""
+
+    def __init__(self, sink: Callable[[bytes], object] | None = None) -> None:
+        self._sink = sink
+        self._hash = hashlib.sha256()
+        self._lines: list[str] = []
+        self.count = 0
+
+    def _add(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) >= _BLOCK_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hash and hand on what has gathered."""
+        if not self._lines:
+            return
+        block = ("\n".join(self._lines) + "\n").encode()
+        self.count += len(self._lines)
+        self._lines.clear()
+        self._hash.update(block)
+        if self._sink is not None:
+            self._sink(block)
+
+    def reset(self) -> None:
+        """Forget everything, before any of it was handed on: the bot is made anew."""
+        assert not self.count, "lines were handed on already"
+        self._lines.clear()
+
+    def sha256(self) -> str:
+        """Hex digest of every line so far."""
+        self.flush()
+        return self._hash.hexdigest()
+
+    # -- the kinds of lines ---------------------------------------------------------------------------------------
+
+    def intent(self, order: Order, now: Nanos) -> None:
+        """A strategy asked for an order."""
+        tail = ""
+        if order.stop_ticks:
+            assert order.condition is not None
+            tail = f',"stop":{order.stop_ticks},"condition":"{order.condition.value}"'
+        if order.post_only:
+            tail += ',"post_only":1'
+        if order.expires is not None:
+            tail += f',"expires":{order.expires}'
+        if order.tag:
+            tail += f',"tag":{_text(order.tag)}'
+        self._add(
+            f'{{"t":{now},"k":"intent","c":{order.client_id},"s":{_text(order.strategy)},"pair":"{order.pair}",'
+            f'"side":"{"buy" if order.side is Side.BUY else "sell"}","type":"{order.type.value}",'
+            f'"price":{order.price_ticks},"lots":{order.amount_lots},"spend":{order.spend_units}{tail}}}'
+        )
+
+    def cancel(self, order: Order, now: Nanos) -> None:
+        """A strategy, or the engine for it, asked for the end of an order."""
+        self._add(f'{{"t":{now},"k":"cancel","c":{order.client_id}}}')
+
+    def request(self, request: Request, now: Nanos) -> None:
+        """A request left the turn."""
+        if type(request) is CreateOrder:
+            orders = str(request.order.client_id)
+        elif type(request) is CreateBatch:
+            orders = ",".join(str(order.client_id) for order in request.orders)
+        elif type(request) is CancelOrder:
+            orders = str(request.client_id)
+        elif type(request) is CancelBatch:
+            orders = ",".join(map(str, request.client_ids))
+        else:
+            orders = ""
+        self._add(f'{{"t":{now},"k":"request","id":{request.id},"endpoint":"{request.endpoint}","c":[{orders}]}}')
+
+    def answer(self, answer: Answer, now: Nanos) -> None:
+        """An answer came in."""
+        self._add(
+            f'{{"t":{now},"k":"answer","id":{answer.request_id},"outcome":"{answer.outcome.value}",'
+            f'"status":{answer.status}}}'
+        )
+
+    def fill(self, fill: Fill, now: Nanos) -> None:
+        """An execution was booked."""
+        self._add(
+            f'{{"t":{now},"k":"fill","c":{fill.order.client_id},"executed":{fill.executed_lots},'
+            f'"price":{fill.price_ticks},"lots":{fill.lots},"fee":{fill.fee_units},"fee_in":"{fill.fee_currency}",'
+            f'"maker":{int(fill.is_maker)}}}'
+        )
+
+    def state(self, order: Order, now: Nanos) -> None:
+        """An order changed its state."""
+        reason = f',"why":{_text(order.reason)}' if order.reason else ""
+        self._add(f'{{"t":{now},"k":"state","c":{order.client_id},"state":"{order.state.value}"{reason}}}')
+
+    def note(self, kind: str, now: Nanos, text: str) -> None:
+        """Something that changed what the bot may do: a halt, a strategy stopped, a parameter set."""
+        self._add(f'{{"t":{now},"k":"{kind}","text":{_text(text)}}}')

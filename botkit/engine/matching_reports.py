@@ -1,0 +1,19 @@
+"""Telling whether a row of the exchange can be one of our orders."""
+
+from __future__ import annotations
+
+from botkit.model.events import OrderReport
+from botkit.model.orders import Order, OrderType
+
+
+def is_same_order(order: Order, report: OrderReport) -> bool:
+    """True when the report can be this order: pair, side, type, price and amount agree.
+
+    A market order is matched without price and amount: the exchange's record of a market buy shows neither as asked
+    for (Q12).
+    """
+    if report.pair != order.pair or report.side is not order.side or report.type is not order.type:
+        return False
+    if order.type is OrderType.MARKET:
+        return True
+    return report.price_ticks == order.price_ticks and report.original_lots == order.amount_lots

@@ -1,0 +1,173 @@
+"""Exits that the engine manages: stop loss, take profit and trailing stop of a position.
+
+Two resting exits would lock the same coins twice, and the exchange knows no order that cancels another. So nothing
+rests: the engine watches the last price, and when an exit is due it cancels what locks the coins, waits for its end,
+and sells at the market. Between two prices it sees nothing, and a gap through the stop is sold at what is paid there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botkit.model.events import Fill
+from botkit.model.orders import Order, OrderType, Side
+from botkit.model.pairs import Pair
+
+if TYPE_CHECKING:
+    from botkit.engine.context import Context
+    from botkit.engine.market import PairMarket
+    from botkit.engine.turn import Engine
+
+#: how far through the book an exit may go
+EXIT_SLIPPAGE_PCT = 1.0
+
+
+class _Watch:
+    """One protected position."""
+
+    __slots__ = ("best", "context", "due", "order", "pair", "stop_loss", "take_profit", "trail")
+
+    def __init__(
+        self,
+        context: Context,
+        pair: Pair,
+        stop_loss: float | None,
+        take_profit: float | None,
+        trail: float | None,
+    ) -> None:
+        self.context = context
+        self.pair = pair
+        #: fractions
+        self.stop_loss = stop_loss
+        self.take_profit = take_profit
+        self.trail = trail
+        #: highest price since the position was opened
+        self.best: float | None = None
+        #: which exit is due, while the position is being left
+        self.due = ""
+        self.order: Order | None = None
+
+
+class Protector:
+    """Every protected position of the bot."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._watches: dict[tuple[str, str], _Watch] = {}
+
+    @property
+    def is_watching(self) -> bool:
+        """True while a position is protected, or would be once there is one."""
+        return bool(self._watches)
+
+    def protect(
+        self,
+        context: Context,
+        pair: Pair,
+        stop_loss_pct: float | None,
+        take_profit_pct: float | None,
+        trail_pct: float | None,
+    ) -> None:
+        """Watch the position of a strategy in a pair, now and whenever it has one, until told otherwise."""
+        for name, value in (
+            ("stop_loss_pct", stop_loss_pct),
+            ("take_profit_pct", take_profit_pct),
+            ("trail_pct", trail_pct),
+        ):
+            if value is not None and not 0 < value:
+                raise ValueError(f"{name} is {value}; it is a percentage above 0, or None")
+        key = (context.name, str(pair))
+        before = self._watches.pop(key, None)
+        self._engine.touched = True
+        if stop_loss_pct is None and take_profit_pct is None and trail_pct is None:
+            return
+        watch = _Watch(context, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
+        if before is not None:  # new distances, same position: what was seen stays seen
+            watch.best, watch.due, watch.order = before.best, before.due, before.order
+        self._watches[key] = watch
+        self._engine.market(pair)
+
+    def drop(self, context: Context) -> None:
+        """Forget a strategy that was stopped."""
+        for key in [key for key in self._watches if key[0] == context.name]:
+            del self._watches[key]
+
+    def filled(self, fill: Fill) -> None:
+        """A fill may have opened the position: its best price starts there."""
+        watch = self._watches.get((fill.order.strategy, str(fill.pair)))
+        if watch is not None and fill.side is Side.BUY:
+            watch.best = fill.price if watch.best is None else max(watch.best, fill.price)
+
+    def on_price(self, market: PairMarket) -> None:
+        """The pair has a new last price."""
+        price = market.last.price
+        assert price is not None
+        for watch in list(self._watches.values()):
+            if watch.pair == market.pair:
+                self._look(watch, price)
+
+    def _look(self, watch: _Watch, price: float) -> None:
+        position = watch.context.position(watch.pair)
+        if position.is_flat:
+            watch.best, watch.due, watch.order = None, "", None
+            return
+        watch.best = price if watch.best is None else max(watch.best, price)
+        if not watch.due:
+            watch.due = _exit_due(watch, price, position.average_entry)
+        if watch.due:
+            self._leave(watch)
+
+    def _leave(self, watch: _Watch) -> None:
+        if watch.order is not None and watch.order.is_open:
+            return
+        context, pair = watch.context, watch.pair
+        locking = [order for order in context.open_orders(pair) if order.side is Side.SELL]
+        if locking:
+            for order in locking:
+                context.cancel(order)
+            return  # their coins are free once they are final; the next price looks again
+        lots = context.position(pair).sellable_lots
+        if not lots:
+            return
+        order = context.close(pair, EXIT_SLIPPAGE_PCT, watch.due)
+        if order.is_refused:
+            # No market orders while an order of the pair is unknown, nor into a book too thin for all of it: a limit
+            # order as far through the book as the exit may go takes what is there.
+            order = self._limit_exit(watch, lots)
+        watch.order = order
+
+    def _limit_exit(self, watch: _Watch, lots: int) -> Order:
+        engine, context, pair = self._engine, watch.context, watch.pair
+        market = engine.market(pair)
+        bids = market.book.bid_levels
+        best = bids[0][0] if bids else market.last.ticks
+        assert best is not None
+        order = Order(
+            client_id=engine.next_client_id(),
+            strategy=context.name,
+            pair=pair,
+            side=Side.SELL,
+            type=OrderType.LIMIT,
+            created=engine.now,
+            price_ticks=max(1, int(best * (1 - EXIT_SLIPPAGE_PCT / 100))),
+            amount_lots=lots,
+            tag=watch.due,
+            reduces=True,
+        )
+        context.orders_count += 1
+        return engine.desk.place(order, engine.entry_refusal(context, order), engine.now)
+
+
+def _share(pct: float | None) -> float | None:
+    return None if pct is None else pct / 100
+
+
+def _exit_due(watch: _Watch, price: float, entry: float) -> str:
+    if entry > 0:
+        if watch.stop_loss is not None and price <= entry * (1 - watch.stop_loss):
+            return "stop_loss"
+        if watch.take_profit is not None and price >= entry * (1 + watch.take_profit):
+            return "take_profit"
+    if watch.trail is not None and watch.best is not None and price <= watch.best * (1 - watch.trail):
+        return "trailing_stop"
+    return ""

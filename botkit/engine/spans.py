@@ -1,0 +1,219 @@
+"""Quiet spans: many rows of recorded data through the strategies in one tight loop.
+
+Between two moments at which anything can happen to the bot or to one of its orders nothing but the strategy's own
+arithmetic goes on. The driver finds the end of such a span; here its rows reach the callbacks without dispatch, router
+or portfolio in between. The result equals a turn for each row (tests/properties/test_spans.py): the loop ends with the
+row in which a callback acts, and before the row in which a loss limit would break.
+
+Rows become objects a block at a time, so that a strategy that acts often does not convert the same rows again and
+again, and a long quiet tape does not stand in memory as objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
+from botkit.model.events import Bar, Candle, Trade
+from botkit.model.orders import Side
+
+if TYPE_CHECKING:
+    from botkit.engine.market import BarFeed, PairMarket
+    from botkit.engine.turn import Engine
+
+BLOCK_ROWS = 8_192
+
+#: taker sides by column value + 1
+_SIDES = np.array([Side.SELL, None, Side.BUY], dtype=object)
+
+
+class _TradeBlock:
+    """Some rows of trades as objects."""
+
+    __slots__ = ("events", "prices", "received", "start")
+
+    def __init__(self, columns: TradeColumns, start: int, stop: int) -> None:
+        rules = columns.pair.rules
+        self.start = start
+        self.received: list[int] = columns.received[start:stop].tolist()
+        self.prices = columns.ticks[start:stop] / 10**rules.price_decimals
+        amounts = (columns.lots[start:stop] / 10**rules.amount_decimals).tolist()
+        sides = _SIDES[columns.side[start:stop] + 1].tolist()
+        times = columns.time[start:stop].tolist()
+        self.events = list(map(Trade, repeat(columns.pair), times, self.prices.tolist(), amounts, sides))
+
+
+class _CandleBlock:
+    """Some rows of candles as finished bars."""
+
+    __slots__ = ("events", "prices", "received", "start")
+
+    def __init__(self, columns: CandleColumns, start: int, stop: int) -> None:
+        rules = columns.pair.rules
+        scale = 10**rules.price_decimals
+        self.start = start
+        self.received: list[int] = columns.received[start:stop].tolist()
+        self.prices = columns.close[start:stop] / scale
+        lots = columns.lots[start:stop]
+        empty = ((lots == 0) & (columns.high[start:stop] == columns.low[start:stop])).tolist()
+        self.events = list(
+            map(
+                Bar,
+                repeat(columns.pair),
+                columns.time[start:stop].tolist(),
+                (columns.open[start:stop] / scale).tolist(),
+                (columns.high[start:stop] / scale).tolist(),
+                (columns.low[start:stop] / scale).tolist(),
+                self.prices.tolist(),
+                (lots / 10**rules.amount_decimals).tolist(),
+                repeat(columns.resolution),
+                empty,
+            )
+        )
+
+
+class BlockCache:
+    """The block of each stream that was converted last."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[str, str], tuple[MarketColumns, Any]] = {}
+
+    def get(self, columns: TradeColumns | CandleColumns, row: int) -> Any:
+        """The block that holds ``row``."""
+        key = (columns.pair, columns.kind)
+        found = self._blocks.get(key)
+        start = row // BLOCK_ROWS * BLOCK_ROWS
+        if found is not None and found[0] is columns and found[1].start == start:
+            return found[1]
+        stop = min(start + BLOCK_ROWS, len(columns))
+        block: Any
+        if isinstance(columns, TradeColumns):
+            block = _TradeBlock(columns, start, stop)
+        else:
+            block = _CandleBlock(columns, start, stop)
+        self._blocks[key] = (columns, block)
+        return block
+
+
+def event_at(cache: BlockCache, columns: TradeColumns | CandleColumns, row: int) -> Trade | Candle:
+    """One row as the event that `Engine.turn` takes."""
+    block = cache.get(columns, row)
+    event = block.events[row - block.start]
+    if isinstance(event, Trade):
+        return event
+    return Candle(
+        event.pair, event.resolution, event.time, event.open, event.high, event.low, event.close, event.volume
+    )
+
+
+def run(engine: Engine, columns: MarketColumns, start: int, stop: int) -> int:
+    """Take in rows from ``start`` on, at the most up to ``stop``; returns how many."""
+    assert isinstance(columns, (TradeColumns, CandleColumns)), "books are published one by one"
+    market = engine.market(columns.pair)
+    row = start
+    while row < stop:
+        block = engine.blocks.get(columns, row)
+        begin = row - block.start
+        end = min(len(block.events), stop - block.start)
+        taken = _run_block(engine, market, block, columns, begin, end)
+        row += taken
+        if engine.touched or taken < end - begin:
+            break
+    return row - start
+
+
+def _run_block(engine: Engine, market: PairMarket, block: Any, columns: MarketColumns, begin: int, end: int) -> int:
+    if market.last.price is None or engine.protector.is_watching:
+        return _row_by_row(engine, block, begin, end if market.last.price is not None else begin + 1)
+    if engine.risk.has_loss_limits:
+        breach = engine.risk.first_breach(market.pair, block.prices[begin:end], engine.now)
+        if breach == 0:
+            return _row_by_row(engine, block, begin, begin + 1)
+        if breach is not None:
+            end = begin + breach
+    if isinstance(columns, TradeColumns):
+        if not market.bar_feeds:
+            return _trades(engine, market, block, begin, end)
+        return _row_by_row(engine, block, begin, end)
+    feeds = list(market.bar_feeds.values())
+    if not feeds:
+        return _skip(engine, market, block, end, end - begin)
+    if len(feeds) == 1 and feeds[0].resolution == columns.resolution:
+        return _bars(engine, market, feeds[0], block, begin, end)
+    return _row_by_row(engine, block, begin, end)
+
+
+def _skip(engine: Engine, market: PairMarket, block: Any, end: int, count: int) -> int:
+    """Nobody hears of these rows: only the last of them counts."""
+    engine.now = block.received[end - 1]
+    market.last.price = float(block.prices[end - 1])
+    return count
+
+
+def _trades(engine: Engine, market: PairMarket, block: Any, begin: int, end: int) -> int:
+    listeners = market.trade_listeners
+    if not listeners:
+        return _skip(engine, market, block, end, end - begin)
+    last = market.last
+    count = 0
+    if len(listeners) > 1:
+        return _row_by_row(engine, block, begin, end)
+    context, callback = listeners[0]
+    try:
+        for now, trade in zip(block.received[begin:end], block.events[begin:end], strict=True):
+            engine.now = now
+            last.price = trade.price
+            count += 1
+            callback(trade)
+            if engine.touched:
+                break
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        engine.failed(context, callback, error)
+    return count
+
+
+def _bars(engine: Engine, market: PairMarket, feed: BarFeed, block: Any, begin: int, end: int) -> int:
+    """Bars of the tape's own resolution: each row is a finished bar."""
+    builder = feed.builder
+    if not builder.follows(block.events[begin]):
+        return _row_by_row(engine, block, begin, begin + 1)  # a gap before it: the builder fills it
+    if len(feed.listeners) != 1 or feed.listeners[0][2] is None:
+        return _row_by_row(engine, block, begin, end)
+    context, series, callback = feed.listeners[0]
+    assert callback is not None
+    append: Callable[[Bar], None] = series.append
+    last = market.last
+    count = 0
+    try:
+        for now, bar in zip(block.received[begin:end], block.events[begin:end], strict=True):
+            engine.now = now
+            last.price = bar.close
+            append(bar)
+            count += 1
+            callback(bar)
+            if engine.touched:
+                break
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        engine.failed(context, callback, error)
+    builder.follow(block.events[begin + count - 1])
+    return count
+
+
+def _row_by_row(engine: Engine, block: Any, begin: int, end: int) -> int:
+    """The plain way, for whatever the loops above do not cover."""
+    count = 0
+    for now, event in zip(block.received[begin:end], block.events[begin:end], strict=True):
+        engine.now = now
+        engine.take_in(event)
+        count += 1
+        if engine.touched:
+            break
+    return count

@@ -1,0 +1,529 @@
+"""The engine: everything that must behave the same in a backtest, on the emulator and live, decided in one turn.
+
+    Engine.turn(event, now) -> list[Request]     strategies run, risk looks, the router says what may leave now
+    Engine.wake_at() -> int | None               when it wants a turn without an event (timers, bars, limits, look-ups)
+
+A driver only carries: events in, requests out, time forward. Events come in the one total order: by the time at which
+the bot learns of them, then answers and account events, bars that have ended, books, trades, tickers, timers; then by
+pair and row. A driver therefore gives market events of a time before the wake of that time; the engine itself closes
+the bars that are due before it shows a market event of the same time.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from botkit.engine import spans
+from botkit.engine.context import Context
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.desk import OrderDesk
+from botkit.engine.entry import slippage_refusal
+from botkit.engine.market import BarFeed, PairMarket
+from botkit.engine.portfolio import Portfolio
+from botkit.engine.protection import Protector
+from botkit.engine.quoting import Quoter
+from botkit.engine.risk import RiskDesk
+from botkit.engine.router import Router
+from botkit.engine.strategy import Strategy, bind
+from botkit.engine.timers import TimerBook
+from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.events import (
+    Balance,
+    BalanceReport,
+    Bar,
+    Candle,
+    Connection,
+    Fill,
+    OrderBook,
+    OrderReport,
+    Ticker,
+    Trade,
+    TradeReport,
+)
+from botkit.model.extension import FeeRates
+from botkit.model.orders import LIVE_STATES, Order, OrderState, OrderType
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer, Request
+
+if TYPE_CHECKING:
+    from botkit.model.columns import MarketColumns
+
+#: more refusals than this in one turn stop a strategy: it is asking in a loop
+REFUSALS_A_TURN_MAX = 100
+#: callbacks that one turn may cause before it is taken for a loop
+_NOTICES_A_TURN_MAX = 100_000
+
+
+class StrategyFailure(msgspec.Struct, frozen=True):
+    """A strategy raised, or had to be stopped. ``where`` is the file and line; ``text`` the traceback."""
+
+    strategy: str
+    callback: str
+    where: str
+    error: str
+    text: str
+    time: Nanos
+
+
+class StrategySpec(msgspec.Struct, frozen=True):
+    """An instance to run: its name in the configuration, and its checked parameters."""
+
+    name: str
+    strategy: Strategy
+    parameters: Mapping[str, Any]
+
+
+def _no_history(pair: Pair, resolution: str, count: int) -> Sequence[Bar]:
+    return ()
+
+
+class Engine:
+    """The bot. See the module's text; `botkit.assembly` puts one together."""
+
+    def __init__(
+        self,
+        *,
+        pairs: Mapping[str, Pair],
+        strategies: Sequence[StrategySpec],
+        portfolio: Portfolio,
+        risk: RiskDesk,
+        router: Router,
+        fee_rates: Callable[[Pair], FeeRates],
+        decisions: DecisionLog,
+        zone: tzinfo = UTC,
+        seed: int = 0,
+        first_client_id: int = 1,
+        bar_grace_ns: Nanos = 2_000 * NS_PER_MS,
+        latest_accept_ns: Nanos = 2_000 * NS_PER_MS,
+        history: Callable[[Pair, str, int], Sequence[Bar]] = _no_history,
+        candle_pairs: frozenset[str] = frozenset(),
+        callbacks: Callable[[Strategy, str], Callable[..., Any] | None] | None = None,
+    ) -> None:
+        self.pairs = pairs
+        self.portfolio = portfolio
+        self.risk = risk
+        self.router = router
+        self.fee_rates = fee_rates
+        self.decisions = decisions
+        self.zone = zone
+        self.seed = seed
+        self.bar_grace_ns = bar_grace_ns
+        self.history = history
+        #: pairs whose bars come from a candle tape without gaps, which needs no timer to end a bar
+        self.candle_pairs = candle_pairs
+        self._callbacks = callbacks
+        self.now: Nanos = 0
+        #: set by every call of a strategy that may change what is due; a span stops after the row that set it
+        self.touched = False
+        #: why no new orders are taken, if so
+        self.halted: str | None = None
+        self.failures: list[StrategyFailure] = []
+        self.foreign_orders: dict[str, OrderReport] = {}
+        #: told of every fill as it is booked, before the strategy hears of it
+        self.fill_observers: list[Callable[[Fill], None]] = []
+        self.events = 0
+        self._client_id = first_client_id
+        self._markets: dict[str, PairMarket] = {}
+        self._notices: deque[tuple[Context, Callable[..., Any], Any]] = deque()
+        self._last_balances: dict[tuple[str, str], Balance] = {}
+        self.timers = TimerBook()
+        self.desk = OrderDesk(
+            portfolio=portfolio,
+            risk=risk,
+            router=router,
+            decisions=decisions,
+            latest_accept_ns=latest_accept_ns,
+            last_gate=self._last_gate,
+            on_order=self._order_changed,
+            on_fill=self._filled,
+            on_foreign=self._foreign,
+        )
+        self.blocks = spans.BlockCache()
+        self.quoter = Quoter(self)
+        self.protector = Protector(self)
+        self.contexts: dict[str, Context] = {}
+        for spec in strategies:
+            context = Context(self, spec.name, spec.strategy)
+            bind(spec.strategy, context, spec.parameters)
+            self.contexts[spec.name] = context
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            Trade: self._on_trade,
+            OrderBook: self._on_book,
+            Ticker: self._on_ticker,
+            Candle: self._on_candle,
+            Answer: lambda event: self.desk.on_answer(event, self.now),
+            OrderReport: lambda event: self.desk.on_order_report(event, self.now),
+            TradeReport: lambda event: self.desk.on_trade_report(event, self.now),
+            BalanceReport: self._on_balances,
+            Connection: self._on_connection,
+        }
+
+    # -- the turn -------------------------------------------------------------------------------------------------------
+
+    def start(self, now: Nanos) -> list[Request]:
+        """Run every strategy's ``on_start``, in the order of the configuration."""
+        self.now = now
+        for context in list(self.contexts.values()):
+            callback = self.callback(context, "on_start")
+            if callback is not None:
+                self._call(context, callback)
+            if context.active:
+                self.risk.start(context.name, now)
+        return self.end_turn()
+
+    def turn(self, event: object | None, now: Nanos) -> list[Request]:
+        """Take one event in, or none to do what is due at ``now``; returns the requests that may leave now."""
+        assert now >= self.now, f"time went back from {self.now} to {now}"
+        self.now = now
+        if event is None:
+            self._wake(now)
+        else:
+            self.events += 1
+            self._handlers[type(event)](event)
+        return self.end_turn()
+
+    def end_turn(self) -> list[Request]:
+        """Deliver what the turn caused, then collect what may leave. Ends when nothing more is caused."""
+        now = self.now
+        self._settle()
+        self.quoter.settle()
+        leaving: list[Request] = []
+        while True:
+            if self._notices:
+                self._settle()
+                self.quoter.settle()
+            due = self.router.next_due()
+            if due is None or due > now:
+                break
+            leaving += self.desk.collect(now)
+        self.touched = False
+        for context in self.contexts.values():
+            context.refused_this_turn = 0
+        return leaving
+
+    def wake_at(self) -> Nanos | None:
+        """When the engine wants a turn without an event. Exact: a driver need not poll."""
+        earliest = self.router.next_due()
+        for due in (self.desk.next_check(), self.timers.next_due(), self.next_bar_close(), self.risk.next_day()):
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
+
+    def _wake(self, now: Nanos) -> None:
+        self._close_bars(now)
+        self.risk.turn_of_day(now)
+        self.desk.check(now)
+        for context, timer in self.timers.ring(now):
+            self.notify(context, "on_timer", timer)
+
+    def stop(self, now: Nanos) -> list[Request]:
+        """Run every strategy's ``on_stop``."""
+        self.now = now
+        for context in list(self.contexts.values()):
+            if context.active:
+                callback = self.callback(context, "on_stop")
+                if callback is not None:
+                    self._call(context, callback)
+            self.timers.drop(context)
+        return self.end_turn()
+
+    def span(self, columns: MarketColumns, start: int, stop: int) -> tuple[int, list[Request]]:
+        """Rows ``start`` to ``stop`` of trades or candles in one go: (rows taken in, requests that may leave).
+
+        Equal to a `turn` for each row, but faster. Stops after the row in which a callback acts or a loss limit
+        breaks. Nothing else may be due before the last of the rows: the driver sees to that.
+        """
+        taken = spans.run(self, columns, start, stop)
+        self.events += taken
+        return taken, self.end_turn()
+
+    def take_in(self, event: Trade | Bar) -> None:
+        """A row of a span the plain way: a trade, or a candle in the shape of its bar."""
+        if type(event) is Trade:
+            self._on_trade(event)
+        else:
+            self._on_candle(event)
+
+    # -- market events --------------------------------------------------------------------------------------------------
+
+    def market(self, pair: Pair) -> PairMarket:
+        """The pair's market, made on first use."""
+        market = self._markets.get(pair)
+        if market is None:
+            market = self._markets[pair] = PairMarket(pair, self.portfolio.prices[pair])
+        return market
+
+    def markets(self) -> list[PairMarket]:
+        """Every pair that somebody has looked at, in that order."""
+        return list(self._markets.values())
+
+    def _mark(self, market: PairMarket, price: float) -> None:
+        self.portfolio.mark(market.pair, price)
+        if self.risk.has_loss_limits:
+            self._check_losses()
+        if self.protector.is_watching:
+            self.protector.on_price(market)
+
+    def _on_trade(self, trade: Trade) -> None:
+        self._close_bars(self.now)
+        market = self._markets.get(trade.pair) or self.market(trade.pair)
+        for feed in market.bar_feeds.values():
+            for bar in feed.builder.on_trade(trade.time, trade.price, trade.amount):
+                self.deliver_bar(feed, bar)
+        self._mark(market, trade.price)
+        for context, callback in market.trade_listeners:
+            self._call(context, callback, trade)
+
+    def _on_candle(self, candle: Candle | Bar) -> None:
+        market = self._markets.get(candle.pair) or self.market(candle.pair)
+        self._mark(market, candle.close)
+        for feed in market.bar_feeds.values():
+            bars = feed.builder.on_candle(
+                candle.time, candle.open, candle.high, candle.low, candle.close, candle.volume, candle.resolution
+            )
+            for bar in bars:
+                self.deliver_bar(feed, bar)
+
+    def deliver_bar(self, feed: BarFeed, bar: Bar) -> None:
+        """Put a finished bar into every series, then tell who wants to hear of it."""
+        for _, series, _ in feed.listeners:
+            series.append(bar)
+        for context, _, callback in list(feed.listeners):
+            if callback is not None:
+                self._call(context, callback, bar)
+
+    def _close_bars(self, now: Nanos) -> None:
+        for name, market in self._markets.items():
+            if not market.bar_feeds or name in self.candle_pairs:
+                continue
+            for feed in market.bar_feeds.values():
+                for bar in feed.builder.close_due(now):
+                    self.deliver_bar(feed, bar)
+
+    def next_bar_close(self) -> Nanos | None:
+        """When the next bar ends by timer."""
+        earliest: Nanos | None = None
+        for name, market in self._markets.items():
+            if not market.bar_feeds or name in self.candle_pairs:
+                continue
+            for feed in market.bar_feeds.values():
+                due = feed.builder.next_close()
+                if due is not None and (earliest is None or due < earliest):
+                    earliest = due
+        return earliest
+
+    def _on_book(self, book: OrderBook) -> None:
+        self._close_bars(self.now)
+        market = self._markets.get(book.pair)
+        if market is None:
+            return
+        market.book = book
+        market.book_seen = self.now
+        for context, callback, depth in market.book_listeners:
+            if callback is None:
+                continue
+            shown = book
+            if len(book.bid_levels) > depth or len(book.ask_levels) > depth:
+                shown = OrderBook(book.pair, book.time, book.bid_levels[:depth], book.ask_levels[:depth])
+            self._call(context, callback, shown)
+
+    def _on_ticker(self, ticker: Ticker) -> None:
+        self._close_bars(self.now)
+        market = self._markets.get(ticker.pair)
+        if market is None:
+            return
+        market.ticker = ticker
+        for context, callback in market.ticker_listeners:
+            self._call(context, callback, ticker)
+
+    def warm_up_builder(self, feed: BarFeed) -> None:
+        """Let a new builder know the last bar before now, so that the next one follows it without a gap."""
+        pair = feed.builder.pair
+        feed.builder.warm_start(self.history(pair, feed.resolution, 1))
+        feed.builder.close_due(self.now)
+
+    # -- account events -------------------------------------------------------------------------------------------------
+
+    def _on_balances(self, report: BalanceReport) -> None:
+        quiet = not any(order.state in LIVE_STATES for order in self.desk.all_open())
+        for found in self.portfolio.on_balances(report, self.now, quiet=quiet):
+            if found.shortage is not None:
+                self.decisions.note("shortage", self.now, str(found.shortage))
+        for context in self.contexts.values():
+            if not context.active or not self.overrides(context, "on_balance"):
+                continue
+            for currency in report.balances:
+                balance = self.portfolio.balance(context.name, currency)
+                key = (context.name, currency)
+                if self._last_balances.get(key) != balance:
+                    self._last_balances[key] = balance
+                    self.notify(context, "on_balance", balance)
+
+    def _on_connection(self, connection: Connection) -> None:
+        for context in self.contexts.values():
+            if context.active:
+                self.notify(context, "on_connection", connection)
+
+    def _foreign(self, report: OrderReport) -> None:
+        self.foreign_orders[report.order_id] = report
+
+    # -- orders ---------------------------------------------------------------------------------------------------------
+
+    def next_client_id(self) -> int:
+        """The next client id; 2147483647 is never given, since the exchange's own tools put it on every order."""
+        client_id = self._client_id
+        self._client_id = client_id + 1 if client_id < 2_147_483_646 else 1
+        return client_id
+
+    def entry_refusal(self, context: Context, order: Order) -> str | None:
+        """What the bot as a whole says to a new order."""
+        if not context.active:
+            return "the strategy is stopped"
+        if self.halted is not None and not order.reduces:
+            return f"the bot is halted: {self.halted}"
+        pair = order.pair
+        cap = pair.rules.open_orders_max
+        if order.type is not OrderType.MARKET and self.risk.open_count(pair) >= cap:
+            return f"{cap} orders of {pair} are open, which is all that the exchange allows"
+        return None
+
+    def _last_gate(self, order: Order) -> str | None:
+        if self.halted is not None and not order.reduces:
+            return f"the bot is halted: {self.halted}"
+        if order.type is OrderType.MARKET and order.created != self.now:
+            return slippage_refusal(order, self._markets[order.pair])
+        return None
+
+    def _order_changed(self, order: Order) -> None:
+        context = self.contexts.get(order.strategy)
+        if context is None:
+            return
+        if order.state is OrderState.REFUSED:
+            context.refusals[order.reason] = context.refusals.get(order.reason, 0) + 1
+            context.refused_this_turn += 1
+            if context.refused_this_turn > REFUSALS_A_TURN_MAX and context.active:
+                self.stop_strategy(context, f"over {REFUSALS_A_TURN_MAX} orders were refused in one turn: {order.reason}")
+        self.quoter.order_changed(order)
+        if context.active:
+            self.notify(context, "on_order", order)
+
+    def _filled(self, fill: Fill) -> None:
+        context = self.contexts.get(fill.order.strategy)
+        if context is None:
+            return
+        context.fills_count += 1
+        for observe in self.fill_observers:
+            observe(fill)
+        self.protector.filled(fill)
+        if context.active:
+            self.notify(context, "on_fill", fill)
+
+    # -- losses ---------------------------------------------------------------------------------------------------------
+
+    def _check_losses(self) -> None:
+        breach = self.risk.breached(self.now)
+        if breach is None:
+            return
+        self.decisions.note("loss_limit", self.now, str(breach))
+        if breach.level is None:
+            self.halt(str(breach))
+        else:
+            self.stop_strategy(self.contexts[breach.level], str(breach))
+
+    def halt(self, reason: str) -> None:
+        """Take no new orders, and cancel those that are open."""
+        if self.halted is not None:
+            return
+        self.halted = reason
+        self.touched = True
+        for order in self.desk.all_open():
+            self.desk.cancel(order, self.now)
+
+    # -- strategies -----------------------------------------------------------------------------------------------------
+
+    def overrides(self, context: Context, name: str) -> bool:
+        """True when the strategy has a callback of its own under this name, or a plugin wraps it."""
+        return self.callback(context, name) is not None
+
+    def callback(self, context: Context, name: str) -> Callable[..., Any] | None:
+        """The function to call for an event, or None where the strategy does nothing with it. Asked once, then kept:
+        a call through the plugin machinery costs twenty times a bound one."""
+        try:
+            return context.callbacks[name]
+        except KeyError:
+            found = context.callbacks[name] = self._find_callback(context, name)
+            return found
+
+    def _find_callback(self, context: Context, name: str) -> Callable[..., Any] | None:
+        if self._callbacks is not None:
+            found = self._callbacks(context.strategy, name)
+            if found is not None:
+                return found
+        if getattr(type(context.strategy), name) is getattr(Strategy, name):
+            return None
+        method: Callable[..., Any] = getattr(context.strategy, name)
+        return method
+
+    def notify(self, context: Context, name: str, event: object) -> None:
+        """Call a callback after the one at hand, at the same ``now``."""
+        callback = self.callback(context, name)
+        if callback is not None:
+            self._notices.append((context, callback, event))
+            self.touched = True
+
+    def _settle(self) -> None:
+        notices = self._notices
+        count = 0
+        while notices:
+            context, callback, event = notices.popleft()
+            if context.active:
+                self._call(context, callback, event)
+            count += 1
+            assert count < _NOTICES_A_TURN_MAX, "callbacks cause each other without end"
+
+    def _call(self, context: Context, callback: Callable[..., Any], *arguments: object) -> None:
+        try:
+            callback(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() in a strategy must not end the other strategies
+            self.failed(context, callback, error)
+
+    def failed(self, context: Context, callback: Callable[..., Any], error: BaseException) -> None:
+        """A strategy raised: note where, stop it, cancel its orders. The others go on."""
+        name = getattr(callback, "__name__", "callback")
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if "/botkit/engine/" not in frame.filename.replace("\\", "/")]
+        frame = (own or frames)[-1]
+        failure = StrategyFailure(
+            strategy=context.name,
+            callback=name,
+            where=f"{frame.filename}:{frame.lineno}",
+            error=f"{type(error).__name__}: {error}",
+            text="".join(traceback.format_exception(error)),
+            time=self.now,
+        )
+        self.failures.append(failure)
+        self.stop_strategy(context, f"{failure.error} in {name}")
+
+    def stop_strategy(self, context: Context, reason: str) -> None:
+        """Take a strategy out of the running and cancel its orders."""
+        if not context.active:
+            return
+        context.active = False
+        context.stopped_because = reason
+        self.touched = True
+        self.decisions.note("stopped", self.now, f"{context.name}: {reason}")
+        for market in self._markets.values():
+            market.drop(context)
+        self.timers.drop(context)
+        self.quoter.drop(context)
+        self.protector.drop(context)
+        for order in self.desk.open_orders(context.name):
+            self.desk.cancel(order, self.now)
