@@ -426,16 +426,16 @@ class BarBuilder:
             self._end = bucket_end(end, resolution) if length_ns is None else end + length_ns
             return [bar]
         bars = self._move_to(time) if time >= self._end or self._limit == self._start else []
-        if self._limit == self._start:
-            self._open, self._high, self._low, self._volume = open, high, low, volume
+        if self._limit == self._start or (self._flat and not flat):
+            # an interval without trades adds nothing, its carried-on price least of all: bars from trades have none
+            self._open, self._high, self._low, self._close, self._volume = open, high, low, close, volume
             self._flat = flat
             self._limit = self._end
-        else:
+        elif not flat:
             self._high = max(self._high, high)
             self._low = min(self._low, low)
+            self._close = close
             self._volume += volume
-            self._flat = self._flat and flat
-        self._close = close
         length_ns = self._accepted[resolution]
         if length_ns is None or time + length_ns == self._end:  # only a month is made of a month
             bars.append(self._finish())
