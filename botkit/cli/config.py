@@ -21,13 +21,11 @@ def config() -> None:
 @_SET
 def check(file: Path, overrides: tuple[str, ...]) -> None:
     """Check a configuration: its text, its plugins, its strategies and their parameters. Nothing is sent."""
-    from botkit.assembly import check_config
-    from botkit.config.load import load_config
+    from botkit.assembly import Project
 
-    loaded = load_config(file, overrides=overrides)
-    check_config(loaded)
-    names = ", ".join(strategy.label for strategy in loaded.config.strategies)
-    click.echo(f"{file}: good; {loaded.config.name} on {loaded.config.exchange.name} with {names}")
+    project = Project.load(file, overrides=overrides)
+    names = ", ".join(strategy.label for strategy in project.config.strategies)
+    click.echo(f"{file}: good; {project.config.name} on {project.config.exchange.name} with {names}")
 
 
 @config.command()

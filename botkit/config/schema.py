@@ -18,7 +18,6 @@ from msgspec import Meta
 
 from botkit.config.decode import Bound, FieldError, resolve_path, suggestion
 from botkit.model.clock import NS_PER_DAY, Nanos, is_date_only, parse_time, to_datetime
-from botkit.model.money import parse_decimal
 from botkit.model.resolutions import check_resolution
 
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -39,7 +38,7 @@ Seed: TypeAlias = Annotated[int, Bound(least=0, most=2**63 - 1)]
 Milliseconds: TypeAlias = Annotated[Decimal, Bound(least=0, most=3_600_000)]
 OnStop: TypeAlias = Literal["keep", "cancel", "flatten"]
 
-_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,8})?)\s*%\Z", re.ASCII)
+_PERCENT = re.compile(r"([0-9]{1,3})\s*%\Z", re.ASCII)
 
 
 def moment(text: str | None, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
@@ -172,12 +171,12 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
         return self.name or self.use
 
     @property
-    def capital_percent(self) -> Decimal | None:
+    def capital_percent(self) -> int | None:
         """The figure of ``capital: 40%``, or None."""
         if not isinstance(self.capital, str):
             return None
         match = _PERCENT.match(self.capital)
-        return parse_decimal(match[1]) if match else None
+        return int(match[1]) if match else None
 
     def __post_init__(self) -> None:
         if not re.match(_NAME_PATTERN, self.label):
@@ -186,7 +185,7 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
             percent = self.capital_percent
             if percent is None or not 0 < percent <= 100:
                 raise FieldError(
-                    "capital", f'{self.capital!r} is no capital; write {{twd: "50000"}} or a share such as 40%'
+                    "capital", f'{self.capital!r} is no capital; write {{twd: "50000"}} or a whole share such as 40%'
                 )
 
 
@@ -522,7 +521,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
 
     def _check_strategies(self) -> None:
         seen: dict[str, int] = {}
-        percent = Decimal(0)
+        percent = 0
         for index, strategy in enumerate(self.strategies):
             if strategy.label.lower() in seen:
                 raise FieldError(
@@ -536,7 +535,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
             if percent > 100:
                 raise FieldError(
                     ("strategies", index, "capital"),
-                    f"the shares add up to {percent:f} %; lower them to 100 % or less in all",
+                    f"the shares add up to {percent} %; lower them to 100 % or less in all",
                 )
 
     def _check_zone(self) -> None:
