@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,11 +11,13 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from botkit.model.extension import Exchange
 from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, WindowLimit
 
 
 @click.command(name="limits")
-@click.option("--exchange", "exchange_name", default="bitopro", show_default=True, help="The exchange's name.")
+@click.argument("config", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--exchange", "exchange_name", default="bitopro", show_default=True, help="The exchange, without CONFIG.")
 @click.option("--strict", is_flag=True, help="Show what `limits: strict` uses: every figure of every source at once.")
 @click.option(
     "--choose",
@@ -24,18 +27,21 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Wind
     help="Show what a choice under `limits:` gives, such as create_batch=archive or public=1200.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def limits(exchange_name: str, strict: bool, choices: tuple[str, ...], as_json: bool) -> None:
-    """Show the rate limits that botkit keeps, and where each figure comes from."""
-    from botkit.assembly import exchange_facts
+def limits(config: Path | None, exchange_name: str, strict: bool, choices: tuple[str, ...], as_json: bool) -> None:
+    """Show the rate limits that botkit keeps, and where each figure comes from.
 
+    With CONFIG, those that a bot of this configuration keeps.
+    """
     if strict and choices:
         raise click.UsageError("--strict chooses for every row; leave --choose out, or choose ROW=strict")
+    if config is not None and (strict or choices):
+        raise click.UsageError("CONFIG makes the choice; leave --strict and --choose out")
     options: dict[str, Any] = {}
     if strict:
         options["limits"] = "strict"
     elif choices:
         options["limits"] = _parse_choices(choices)
-    table = exchange_facts(exchange_name, options).limits
+    table = _of_config(config) if config is not None else _of_exchange(exchange_name, options)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(limits_as_data(table)), indent=2).decode())
         return
@@ -43,6 +49,22 @@ def limits(exchange_name: str, strict: bool, choices: tuple[str, ...], as_json: 
     console.print(limits_as_table(table))
     for line in legend(table):
         console.print(line, highlight=False)
+
+
+def _of_exchange(name: str, options: dict[str, Any]) -> LimitTable:
+    # here and not above: `botkit --help` should not load every plugin
+    from botkit.assembly import assemble_plugins
+
+    exchange: Exchange = assemble_plugins(installed_only=True).pick("exchanges", name, "--exchange").thing
+    return exchange.facts(options).limits
+
+
+def _of_config(path: Path) -> LimitTable:
+    from botkit.assembly import assemble_plugins, exchange_facts
+    from botkit.config.load import load_config
+
+    loaded = load_config(path)
+    return exchange_facts(loaded, assemble_plugins(loaded)).limits
 
 
 def limits_as_data(table: LimitTable) -> dict[str, Any]:

@@ -299,9 +299,9 @@ class Router:
             request = self._try_express(self._express, now)
             if request is not None:
                 return Due([request], [], [])
-        due = Due([], [], self._dropped)
+        due = Due([], [], [])
         if self._dropped:
-            self._dropped = []
+            due.dropped, self._dropped = self._dropped, due.dropped
         if self._count:
             self._next_is_known = False
             self._drop_late(due, now)
@@ -320,12 +320,10 @@ class Router:
     def next_due(self) -> Nanos | None:
         """The time at which `due` would bring something new; None if nothing waits or only an answer can help.
 
-        It holds until the next call of anything else.
+        It holds until the next call of anything else. What was asked for since the last `due` may be tried at once.
         """
-        if self._dropped:
+        if self._express is not None or self._dropped:
             return self._now
-        if self._express is not None:
-            self._queue_express()
         if not self._count:
             return None
         if not self._next_is_known:

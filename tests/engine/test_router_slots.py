@@ -41,6 +41,7 @@ def test_a_resolved_create_frees_its_slot_one_window_after_the_proof() -> None:
     router.create(order(1), START)
     (first,) = router.due(START).requests
     router.create(order(2), START)
+    assert router.due(START).requests == []
     router.answered(first.id, START + 5 * NS_PER_S, Outcome.UNKNOWN)
     assert router.next_due() == START + 5 * NS_PER_S + LATEST_NS + HOLD_1S
     router.resolved(1, START + 6 * NS_PER_S)
@@ -199,12 +200,12 @@ def test_urgent_reads_have_a_reserve_and_skip_the_pace() -> None:
     for _ in range(120):
         router.read(make_balances, endpoint="balance", owner="a", priority=Priority.PRIVATE_READ, now=START)
     sent = 0
-    while (at := router.next_due()) is not None and at < START + 59 * NS_PER_S:
+    while (at := router.next_due()) is not None and at < START + 60 * NS_PER_S:
         for request in router.due(at).requests:
             sent += 1
             router.answered(request.id, at, Outcome.OK)
     assert sent == 95
-    now = START + 59 * NS_PER_S
+    now = START + 60 * NS_PER_S
     for _ in range(6):
         router.read(make_balances, endpoint="balance", owner="b", priority=Priority.PRIVATE_READ, now=now, urgent=True)
     assert len(router.due(now).requests) == 5

@@ -1,0 +1,63 @@
+"""``botkit limits``: the table, its sources, its conflicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from botkit.cli.limits import limits
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(limits, list(arguments), env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def rows(*arguments: str) -> dict[str, dict[str, object]]:
+    return {row["endpoint"]: row for row in json.loads(run("--json", *arguments))["endpoints"]}
+
+
+def test_the_table_names_counters_figures_sources_and_conflicts() -> None:
+    text = run()
+    for piece in ("create_batch", "90 in 60 s per ip and account", "(archive)", "Sources", "Where they disagree"):
+        assert piece in text
+
+
+def test_json_holds_every_documented_figure_with_its_source() -> None:
+    batch = rows()["create_batch"]
+    assert batch["windows"] == [
+        {"requests": 90, "per_s": 60, "scope": "ip"},
+        {"requests": 90, "per_s": 60, "scope": "account"},
+    ]
+    assert batch["disputed"] is True
+    assert {"requests": 60, "per_s": 60, "scope": "ip", "source": "archive"} in batch["documented"]  # type: ignore[operator]
+    assert {figure["source"] for figure in batch["documented"]} <= set(json.loads(run("--json"))["sources"])  # type: ignore[attr-defined]
+
+
+def test_strict_shows_what_strict_would_use() -> None:
+    assert rows("--strict")["cancel_batch"]["windows"] == [{"requests": 1, "per_s": 1, "scope": "ip"}]
+
+
+def test_a_choice_is_shown() -> None:
+    chosen = rows("--choose", "public=1200", "--choose", "create_batch=archive")
+    assert chosen["tickers"]["windows"] == [{"requests": 1200, "per_s": 60, "scope": "ip"}]
+    assert chosen["create_batch"]["windows"] == [{"requests": 60, "per_s": 60, "scope": "ip"}]
+
+
+def test_a_configuration_shows_its_own_choice(tmp_path: Path) -> None:
+    config = tmp_path / "bot.yaml"
+    config.write_text(
+        "name: demo\nexchange: bitopro\nplugins: []\nlimits: strict\n"
+        "strategies:\n  - {name: a, use: sma_cross, params: {pair: btc_usdt}}\n",
+        encoding="utf-8",
+    )
+    assert rows(str(config)) == rows("--strict")
+
+
+def test_a_choice_that_is_none_says_how_to_write_one() -> None:
+    result = CliRunner().invoke(limits, ["--choose", "public"])
+    assert result.exit_code == 2
+    assert "ROW=CHOICE" in result.output
