@@ -273,6 +273,22 @@ def test_an_order_that_turns_out_to_live_locks_what_there_is() -> None:
     portfolio.check()
 
 
+def test_locking_more_for_an_order_that_still_holds_something_counts_it_once() -> None:
+    portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
+    order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
+    portfolio.lock(order)
+    portfolio.release(order)
+    other = make_order("a", BTC_TWD, Side.BUY, price=40, amount=1)
+    portfolio.lock(other)
+    portfolio.relock(order)
+    portfolio.release(other)
+    assert portfolio.relock(order) is None
+    assert balance(portfolio, "a", "twd") == (0, 100)
+    refusal = portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=1, amount=1))
+    assert refusal == "needs 1 twd, 0 available (100 locked in 1 order)"
+    portfolio.check()
+
+
 # -- the exchange's own figures ---------------------------------------------------------------------------------------
 
 

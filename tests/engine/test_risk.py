@@ -340,6 +340,23 @@ def test_a_span_of_prices_breaks_at_the_same_row_as_one_by_one() -> None:
     assert desk.breach_price(ETH_TWD, np.array([1.0, 2.0])) == 0
 
 
+def test_a_price_between_two_ticks_breaks_a_limit_as_the_tick_it_is_nearest_to() -> None:
+    desk, portfolio = losing({"twd": 3000})
+    prices = np.array([700.6, 700.4])  # 701 and 700: the second loses exactly the limit
+    assert desk.breach_price(BTC_TWD, prices) == 1
+    portfolio.mark(BTC_TWD, 700.6)
+    assert desk.breached(1) is None
+    portfolio.mark(BTC_TWD, 700.4)
+    assert desk.breached(2) is not None
+
+
+def test_a_level_that_is_halted_is_not_looked_at_in_a_span() -> None:
+    desk, _ = losing({"twd": 3000})
+    assert desk.breach_price(BTC_TWD, np.array([600.0])) == 0
+    desk.halt("a", "by hand")
+    assert desk.breach_price(BTC_TWD, np.array([600.0])) is None
+
+
 # -- configuration ----------------------------------------------------------------------------------------------------
 
 
