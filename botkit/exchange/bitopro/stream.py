@@ -205,6 +205,8 @@ class Stream:
     async def _connect(self) -> None:
         if self._failures:
             await asyncio.sleep(self._times.backoff_s(self._failures, self._random))
+            if self._closed:
+                return
         if self._session is None:
             self._session = once_only_session(0)
         self._failures += 1
