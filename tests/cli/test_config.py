@@ -1,0 +1,106 @@
+"""``botkit config`` and ``botkit new``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from botkit.cli.main import main
+
+CONFIG = """\
+strategies:
+  - {use: dip, params: {pair: btc_usdt, window: 5}}
+plugins: [../strategies]
+risk: {max_open_orders: 5}
+backtest: {balances: {usdt: 1000}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A project made by `botkit new`, with a config of the strategy `dip`."""
+    assert main(["new", "strategy", "dip", "--dir", str(tmp_path)]) == 0
+    (tmp_path / "configs" / "x.yaml").write_text(CONFIG)
+    capsys.readouterr()
+    return tmp_path
+
+
+def test_check_says_that_a_configuration_is_good(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", str(project / "configs" / "x.yaml")]) == 0
+    assert "good; x on bitopro with dip" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("use: dip", "use: dpi", "did you mean `dip`"),
+        ("window: 5", "windw: 5", "window"),
+        ("window: 5", "window: lots", "'lots' is not"),
+        ("btc_usdt", "btc_usdx", "btc_usd"),
+        ("max_open_orders", "max_open_order", "did you mean `max_open_orders`"),
+        ("../strategies", "../strategy", "there is no folder"),
+    ],
+)
+def test_check_finds_what_only_plugins_know(
+    project: Path, capsys: pytest.CaptureFixture[str], before: str, after: str, words: str
+) -> None:
+    file = project / "configs" / "x.yaml"
+    file.write_text(CONFIG.replace(before, after))
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if after in text)
+    assert main(["config", "check", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {file}:{line}: ")
+    assert words in error
+
+
+def test_show_names_the_origin_of_each_value(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = project / "configs" / "x.yaml"
+    assert main(["config", "show", str(file), "--set", "dip.window=7"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (window,) = [line for line in lines if "window:" in line]
+    assert "window: 7" in window
+    assert window.endswith("# --set dip.window=7")
+    assert main(["config", "show", str(file), "--json"]) == 0
+    rows = {row["key"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["risk.max_open_orders"] == {"key": "risk.max_open_orders", "value": 5, "origin": f"{file}:4"}
+
+
+def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "schema"]) == 0
+    assert "BotConfig" in json.loads(capsys.readouterr().out)["$defs"]
+
+
+def test_new_writes_a_strategy_whose_own_test_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["new", "strategy", "my_idea", "--dir", str(tmp_path)]) == 0
+    assert "class MyIdea(Strategy)" in (tmp_path / "strategies" / "my_idea.py").read_text()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_my_idea.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_new_overwrites_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "strategies" / "dip.py").unlink()
+    assert main(["new", "strategy", "dip", "--dir", str(project)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert not (project / "strategies" / "dip.py").exists(), "nothing is written when something is in the way"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("MyIdea", "my_idea"), ("my-idea", "my_idea"), ("class", ""), ("../x", "x")]
+)
+def test_new_refuses_names_that_python_or_a_file_could_not_bear(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, hint: str
+) -> None:
+    assert main(["new", "strategy", name, "--dir", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert (f"write {hint}" if hint else "cannot name a strategy") in error
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,124 @@
+"""The frame of the command line: exit codes, one line an error, and nothing imported before it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from botkit.cli import main as frame
+from botkit.cli.main import LazyGroup, main
+from botkit.errors import ConfigError
+from botkit.version import __version__
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"botkit {__version__}\n"
+
+
+def test_version_and_config_show_import_nothing_heavy(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("strategies: [{use: a}]\n")
+    for arguments in (["--version"], ["config", "show", str(file)]):
+        code = (
+            f"import sys; from botkit.cli.main import main; assert main({arguments!r}) == 0;"
+            "heavy = {'pandas', 'pyarrow', 'aiohttp', 'jinja2', 'rich'} & set(sys.modules); assert not heavy, heavy"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_python_dash_m_is_the_same_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "botkit", "--version"], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == f"botkit {__version__}"
+
+
+def test_an_unknown_command_is_a_mistake_of_the_users(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bakctest"]) == 2
+    assert "No such command 'bakctest'" in capsys.readouterr().err
+
+
+def test_an_error_is_one_clean_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("strategies: [{use: a}]\nseed: yes\nnaem: x\n")
+    assert main(["config", "show", str(file)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    lines = output.err.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [["error", f"{file}:2"], ["error", f"{file}:3"]]
+    monkeypatch.setenv("BOTKIT_TRACEBACK", "1")
+    assert main(["config", "show", str(file)]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.fixture
+def with_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command `try WHAT` that ends in the way it is told."""
+
+    @click.command(name="try")
+    @click.argument("what")
+    def command(what: str) -> int:
+        if what == "interrupt":
+            raise KeyboardInterrupt
+        if what == "config":
+            raise ConfigError("x.yaml:1: wrong; mend it")
+        if what == "bug":
+            raise ZeroDivisionError
+        return int(what)
+
+    def from_plugins(self: LazyGroup) -> None:
+        self.commands["try"] = command
+
+    monkeypatch.setattr(LazyGroup, "_ask_plugins", from_plugins)
+    monkeypatch.setattr(frame.botkit, "commands", {})
+
+
+@pytest.mark.usefixtures("with_command")
+def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["try", "0"]) == 0
+    assert main(["try", "1"]) == 1
+    assert main(["try", "config"]) == 2
+    assert main(["try", "interrupt"]) == 130
+    assert main(["try"]) == 2
+    errors = capsys.readouterr().err
+    assert "error: x.yaml:1: wrong; mend it\n" in errors
+    assert "interrupted" in errors
+    with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
+        main(["try", "bug"])
+
+
+@pytest.mark.usefixtures("with_command")
+def test_help_lists_own_commands_without_importing_them_and_those_of_plugins(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(frame.COMMANDS, "later", ("botkit.cli.not_written_yet", "Not there."))
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert "config" in text
+    assert "try" in text
+    assert "later" not in text
+
+
+def test_every_command_of_the_table_that_exists_can_be_imported() -> None:
+    context = click.Context(frame.botkit)
+    for name, (_, text) in frame.COMMANDS.items():
+        command = frame.botkit.get_command(context, name)
+        if command is not None:
+            assert command.name == name
+            assert text.endswith(".")
+
+
+def test_a_broken_plugin_does_not_take_the_help_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTKIT_LOAD_PLUGINS", "no_such_plugin_installed")
+    monkeypatch.setattr(frame.botkit, "_asked_plugins", False)
+    assert main(["--help"]) == 0
+    output = capsys.readouterr()
+    assert "warning: BOTKIT_LOAD_PLUGINS" in output.err
+    assert "config" in output.out
