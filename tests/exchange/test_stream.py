@@ -87,9 +87,12 @@ async def test_all_seven_streams_connect_where_they_should(stream_id: str, pairs
         await socket.send_str('{"event":"SOMETHING_NEW","x":1}')
         await socket.receive()
 
-    async with venue({f"GET {path}": sockets(script)}) as v:
-        async with made(v) as client, client.stream(stream_id, pairs) as stream:
-            items = await take(stream, 2)
+    async with (
+        venue({f"GET {path}": sockets(script)}) as v,
+        made(v) as client,
+        client.stream(stream_id, pairs) as stream,
+    ):
+        items = await take(stream, 2)
     assert states(items) == ["connected", "UnknownFrame"]
     assert items[1].item == UnknownFrame("SOMETHING_NEW")
     headers = v.headers[0]
@@ -115,9 +118,12 @@ async def test_every_ping_is_answered_and_counts_as_a_sign_of_life() -> None:
         await socket.send_str(book("2"))
         await socket.receive()
 
-    async with venue({BOOKS: sockets(script)}) as v:
-        async with made(v) as client, client.stream("order_book", {"btc_twd": 5}) as stream:
-            items = await take(stream, 3)
+    async with (
+        venue({BOOKS: sockets(script)}) as v,
+        made(v) as client,
+        client.stream("order_book", {"btc_twd": 5}) as stream,
+    ):
+        items = await take(stream, 3)
     assert states(items) == ["connected", "OrderBookFrame", "OrderBookFrame"]
     assert [bytes(p) for p in pongs] == [b"%d" % i for i in range(8)]
 
@@ -128,9 +134,12 @@ async def test_silence_is_noticed_and_the_stream_comes_back() -> None:
         await asyncio.sleep(1 if n == 1 else 0)
         await socket.receive()
 
-    async with venue({BOOKS: sockets(script)}) as v:
-        async with made(v) as client, client.stream("order_book", {"btc_twd": 5}) as stream:
-            items = await take(stream, 6)
+    async with (
+        venue({BOOKS: sockets(script)}) as v,
+        made(v) as client,
+        client.stream("order_book", {"btc_twd": 5}) as stream,
+    ):
+        items = await take(stream, 6)
     assert states(items) == ["connected", "OrderBookFrame", "lost", "connected", "resynchronised", "OrderBookFrame"]
     assert isinstance(items[2].item, StreamChange)
     assert "nothing was received for 0.3 s" in items[2].item.detail
@@ -153,19 +162,24 @@ async def test_a_broken_connection_is_replaced(fault: str) -> None:
             return
         await socket.receive()
 
-    async with venue({BOOKS: sockets(script)}) as v:
-        async with made(v) as client, client.stream("order_book", {"btc_twd": 5}) as stream:
-            items = await take(stream, 6)
+    async with (
+        venue({BOOKS: sockets(script)}) as v,
+        made(v) as client,
+        client.stream("order_book", {"btc_twd": 5}) as stream,
+    ):
+        items = await take(stream, 6)
     assert states(items) == ["connected", "OrderBookFrame", "lost", "connected", "resynchronised", "OrderBookFrame"]
 
 
 async def test_an_answer_other_than_101_is_a_failure_that_names_it() -> None:
-    async with venue({BOOKS: "", "GET /ws/v1/pub/auth/orders": (401, '{"error":"Invalid Signature"}')}) as v:
-        async with made(v) as client:
-            async with client.stream("order_book", {"btc_twd": 5}) as stream:
-                items = await take(stream, 3)
-            async with client.stream("active_orders") as private:
-                refused = await take(private, 1)
+    async with (
+        venue({BOOKS: "", "GET /ws/v1/pub/auth/orders": (401, '{"error":"Invalid Signature"}')}) as v,
+        made(v) as client,
+    ):
+        async with client.stream("order_book", {"btc_twd": 5}) as stream:
+            items = await take(stream, 3)
+        async with client.stream("active_orders") as private:
+            refused = await take(private, 1)
     assert states(items) == ["lost"] * 3
     assert isinstance(items[0].item, StreamChange)
     assert "200 and not 101; is every pair spelt" in items[0].item.detail
@@ -203,9 +217,12 @@ async def test_repeated_trade_lists_are_told_once_across_a_break_and_gaps_are_se
         if n == 3:
             await socket.receive()
 
-    async with venue({"GET /ws/v1/pub/trades/BTC_TWD": sockets(script)}) as v:
-        async with made(v) as client, client.stream("trades", {"btc_twd": None}) as stream:
-            items = await take(stream, 12)
+    async with (
+        venue({"GET /ws/v1/pub/trades/BTC_TWD": sockets(script)}) as v,
+        made(v) as client,
+        client.stream("trades", {"btc_twd": None}) as stream,
+    ):
+        items = await take(stream, 12)
     lists = [i.item for i in items if isinstance(i.item, NewTrades)]
     assert [([row.price for row in item.new], item.gap) for item in lists] == [
         ([], False),  # history from before the stream
@@ -221,9 +238,12 @@ async def test_frames_of_pairs_nobody_asked_for_end_the_connection() -> None:
         await socket.send_str(trades(1).replace("BTC_TWD", "NOPE_TWD") if n == 1 else trades(1))
         await socket.receive()
 
-    async with venue({"GET /ws/v1/pub/trades/BTC_TWD": sockets(script)}) as v:
-        async with made(v) as client, client.stream("trades", {"btc_twd": None}) as stream:
-            assert states(await take(stream, 3)) == ["connected", "lost", "connected"]
+    async with (
+        venue({"GET /ws/v1/pub/trades/BTC_TWD": sockets(script)}) as v,
+        made(v) as client,
+        client.stream("trades", {"btc_twd": None}) as stream,
+    ):
+        assert states(await take(stream, 3)) == ["connected", "lost", "connected"]
 
 
 async def test_what_a_stream_does_not_repeat_is_read_over_rest_after_a_break() -> None:
@@ -341,9 +361,12 @@ async def test_the_frames_arrive_as_typed_values() -> None:
         await socket.send_str(book("2752000"))
         await socket.receive()
 
-    async with venue({BOOKS: sockets(script)}) as v:
-        async with made(v) as client, client.stream("order_book", {"btc_twd": 5}) as stream:
-            first, second = await take(stream, 2)
+    async with (
+        venue({BOOKS: sockets(script)}) as v,
+        made(v) as client,
+        client.stream("order_book", {"btc_twd": 5}) as stream,
+    ):
+        first, second = await take(stream, 2)
     assert first.item == StreamChange(ConnectionState.CONNECTED)
     assert isinstance(second.item, OrderBookFrame)
     assert second.item.bids is not None
