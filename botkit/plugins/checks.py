@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from botkit import hookspecs
+import botkit.hookspecs as hookspecs
 from botkit.errors import PluginError
 from botkit.plugins.discovery import did_you_mean
 

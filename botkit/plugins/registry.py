@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pluggy
 
-from botkit import hookspecs
+import botkit.hookspecs as hookspecs
 from botkit.errors import PluginError
 from botkit.model.extension import ReportSection
 from botkit.plugins import discovery
