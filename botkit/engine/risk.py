@@ -2,7 +2,7 @@
 
 The desk keeps what rules look at (open orders, pending lots, orders in the last second) as it changes, so that a
 review costs the same with one order open as with a hundred. Loss limits are watched on every price move besides:
-`RiskDesk.breached` after a row, `RiskDesk.breach_price` over many rows at once, with equal results.
+`RiskDesk.breached` after a row, `RiskDesk.first_breach` over many rows at once, with equal results.
 """
 
 from __future__ import annotations
@@ -293,7 +293,7 @@ class RiskDesk:
                 return breach
         return None
 
-    def breach_price(self, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
+    def first_breach(self, pair: Pair, prices: np.ndarray[Any, Any], now: Nanos) -> int | None:
         """Index of the first of ``prices`` of one pair at which a loss limit is reached, or None.
 
         Holdings and all other prices stay as they are. Exactly what marking each price and asking `breached` would
@@ -305,11 +305,11 @@ class RiskDesk:
         first: int | None = None
         for limit in self._limits:
             if limit.level not in self._halted:
-                found = self._first_breach(limit, pair, prices if first is None else prices[:first])
+                found = self._first_row(limit, pair, prices if first is None else prices[:first])
                 first = first if found is None else found
         return first
 
-    def _first_breach(self, limit: LossLimit, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
+    def _first_row(self, limit: LossLimit, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
         portfolio = self.portfolio
         baseline = portfolio.day_baseline_units(limit.level, limit.currency)
         if baseline is None or not len(prices):

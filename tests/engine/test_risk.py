@@ -332,18 +332,18 @@ def test_a_restart_within_the_day_keeps_its_beginning_and_a_new_limit_begins_wit
 def test_a_span_of_prices_breaks_at_the_same_row_as_one_by_one() -> None:
     desk, portfolio = losing({"twd": 3000})
     prices = np.array([900.0, 701.0, 700.0, 1000.0, 600.0])
-    assert desk.breach_price(BTC_TWD, prices) == 2
+    assert desk.first_breach(BTC_TWD, prices, 0) == 2
     assert portfolio.last_price(BTC_TWD) == 1000.0  # looking changes nothing
-    assert desk.breach_price(BTC_TWD, prices[:2]) is None
-    assert desk.breach_price(ETH_TWD, np.array([1.0, 2.0])) is None  # it holds no eth
+    assert desk.first_breach(BTC_TWD, prices[:2], 0) is None
+    assert desk.first_breach(ETH_TWD, np.array([1.0, 2.0]), 0) is None  # it holds no eth
     portfolio.mark(BTC_TWD, 700)
-    assert desk.breach_price(ETH_TWD, np.array([1.0, 2.0])) == 0
+    assert desk.first_breach(ETH_TWD, np.array([1.0, 2.0]), 0) == 0
 
 
 def test_a_price_between_two_ticks_breaks_a_limit_as_the_tick_it_is_nearest_to() -> None:
     desk, portfolio = losing({"twd": 3000})
     prices = np.array([700.6, 700.4])  # 701 and 700: the second loses exactly the limit
-    assert desk.breach_price(BTC_TWD, prices) == 1
+    assert desk.first_breach(BTC_TWD, prices, 0) == 1
     portfolio.mark(BTC_TWD, 700.6)
     assert desk.breached(1) is None
     portfolio.mark(BTC_TWD, 700.4)
@@ -352,9 +352,9 @@ def test_a_price_between_two_ticks_breaks_a_limit_as_the_tick_it_is_nearest_to()
 
 def test_a_level_that_is_halted_is_not_looked_at_in_a_span() -> None:
     desk, _ = losing({"twd": 3000})
-    assert desk.breach_price(BTC_TWD, np.array([600.0])) == 0
+    assert desk.first_breach(BTC_TWD, np.array([600.0]), 0) == 0
     desk.halt("a", "by hand")
-    assert desk.breach_price(BTC_TWD, np.array([600.0])) is None
+    assert desk.first_breach(BTC_TWD, np.array([600.0]), 0) is None
 
 
 # -- configuration ----------------------------------------------------------------------------------------------------

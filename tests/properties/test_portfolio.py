@@ -256,7 +256,7 @@ def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
         # most rows stand on a tick, some do not: the exact value rounds them to one
         prices.append(price if chance.random() < 0.1 else pair.rules.price(pair.rules.ticks(price, up=False)))
     rows = np.array(prices)
-    found = desk.breach_price(pair, rows)
+    found = desk.first_breach(pair, rows, 0)
     one_by_one = None
     for index, price in enumerate(prices):
         portfolio.mark(pair, price)
@@ -285,4 +285,4 @@ def test_a_price_that_meets_a_limit_to_the_unit_is_not_missed() -> None:
             rule = MaxDailyLoss({"twd": 1})
             rule.limits["twd"] = before - after + off
             desk = RiskDesk([rule], {}, portfolio, lambda now: 0)
-            assert desk.breach_price(BTC_USDT, rows) == (expected if expected < len(rows) else None)
+            assert desk.first_breach(BTC_USDT, rows, 0) == (expected if expected < len(rows) else None)
