@@ -21,7 +21,6 @@ from botkit.exchange.bitopro.sign import Credentials, nonce_headers, signed_head
 from botkit.exchange.bitopro.wire.endpoints import Endpoint
 from botkit.exchange.bitopro.wire.errors import error_text
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos, from_datetime
-from botkit.version import __version__
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONNECT_TIMEOUT_S = 5.0
@@ -85,7 +84,7 @@ def once_only_session(connections_max: int) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections_max),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept": "application/json", "User-Agent": f"botkit/{__version__}"},
+        headers={"Accept": "application/json", "User-Agent": "botkit"},
         trust_env=False,
         trace_configs=[trace],
     )
