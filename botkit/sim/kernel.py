@@ -95,6 +95,8 @@ class Kernel:
         self._rank = 0
         self._ids: set[int] = set()
         self._outbox = Outbox()
+        self._next: Nanos | None = None
+        self._next_known = False
         self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
 
     # -- the recorded market --------------------------------------------------------------------------------------
@@ -112,6 +114,7 @@ class Kernel:
 
         Raises ValueError for rows older than those of the same stream, and for candles beside books or trades.
         """
+        self._next_known = False
         market = self.market(columns.pair)
         self._matcher.settle_all(market)
         if self._keep_candles and market.trades is not None:
@@ -138,6 +141,7 @@ class Kernel:
 
     def publish_books(self, pair: Pair, depth: int) -> None:
         """Publish the pair's books from now on, the best ``depth`` levels a side."""
+        self._next_known = False
         feed = self._feeds.get(pair)
         if feed is None:
             feed = BookFeed(self.market(pair), depth, self._cadence, self.now)
@@ -153,6 +157,8 @@ class Kernel:
         latency = self._latency
         arrives = now + latency.order_ns(key) + latency.feed_ns(key)
         self._sent += 1
+        if self._next_known and (self._next is None or arrives < self._next):
+            self._next = arrives
         heapq.heappush(self._arrivals, (arrives, self._sent, self._ledger.accounts[account], request, now))
 
     def next_at(self) -> Nanos | None:
@@ -167,26 +173,41 @@ class Kernel:
         return earliest
 
     def _next_deed(self) -> Nanos | None:
+        """When the next thing happens, as against becomes known. Kept until something could change it."""
+        if self._next_known:
+            return self._next
         earliest = self._arrivals[0][0] if self._arrivals else None
         for market in self._busy.values():
-            for at in self._touches(market):
-                if at is not None and (earliest is None or at < earliest):
-                    earliest = at
+            at = self._touched_at(market)
+            if at is not None and (earliest is None or at < earliest):
+                earliest = at
         for feed in self._feeds.values():
             at = feed.next_at()
             if at is not None and (earliest is None or at < earliest):
                 earliest = at
-        return None if earliest is None else max(earliest, self.now)
+        if earliest is not None and earliest < self.now:
+            earliest = self.now
+        self._next, self._next_known = earliest, True
+        return earliest
 
-    def _touches(self, market: PairMarket) -> list[Nanos | None]:
+    def _touched_at(self, market: PairMarket) -> Nanos | None:
         now = self.now
-        times: list[Nanos | None] = []
-        for stream in (market.candles, market.books, market.trades):
-            touch = stream.next_touch(now) if stream is not None else None
-            times.append(touch[0] if touch else None)
-        if market.waiting and market.candles is not None:
-            times.append(self._matcher.opens_at(market))
-        return times
+        if market.candles is not None:
+            touch = market.candles.next_touch(now)
+            opens_at = self._matcher.opens_at(market) if market.waiting else None
+            if touch is None:
+                return opens_at
+            return touch[0] if opens_at is None or touch[0] < opens_at else opens_at
+        earliest = None
+        if market.books is not None:
+            touch = market.books.next_touch(now)
+            if touch is not None:
+                earliest = touch[0]
+        if market.trades is not None:
+            touch = market.trades.next_touch(now)
+            if touch is not None and (earliest is None or touch[0] < earliest):
+                earliest = touch[0]
+        return earliest
 
     def advance(self, to: Nanos) -> list[Publication]:
         """Let everything up to and including ``to`` happen; what became known by then, in the total order."""
@@ -195,6 +216,7 @@ class Kernel:
             if at is None or at > to:
                 break
             self.now = at
+            self._next_known = False
             if self._busy:
                 self._rows(at)
             if self._feeds:

@@ -26,6 +26,7 @@ NEVER_DOWN = -1
 
 _WINDOW_MIN = 256
 _WINDOW_MAX = 1 << 17
+_STEPS = 3  # rows tried one by one before a binary search
 _GO_ON = 4096  # a search goes on by itself up to this window; then the driver is told to ask again later
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
@@ -129,7 +130,7 @@ class Stream(Generic[_Columns]):
         """How many rows were received up to and including ``time``: the number of the next one. Never goes back."""
         cursor = self._cursor
         if cursor < self.held and self.received[cursor] <= time:
-            cursor += int(np.searchsorted(self.received[cursor:], time, side="right"))
+            cursor += int(self.received[cursor:].searchsorted(time, side="right"))
             self._cursor = cursor
         return self.first + cursor
 
@@ -356,8 +357,15 @@ class CandleStream(Stream[CandleColumns]):
     def first_open(self, sent: Nanos, arrived: Nanos) -> int | None:
         """Number of the bar at whose open an order is worked: the first with trades in it that opens no earlier than
         the order was sent and ends after it arrived. None while it is not loaded."""
-        low = int(np.searchsorted(self.time, sent, side="left"))
-        row = max(low, int(np.searchsorted(self.end, arrived, side="right")))
+        # nearly always it is the running bar or the next one, so look there before searching
+        row, steps = self._cursor, 0
+        while row < self.held and (self.end[row] <= arrived or self.time[row] < sent):
+            row += 1
+            steps += 1
+            if steps > _STEPS:
+                low = int(self.time.searchsorted(sent, side="left"))
+                row = max(low, int(self.end.searchsorted(arrived, side="right")))
+                break
         width = 1
         while row < self.held:
             traded = self.lots[row : row + width] > 0

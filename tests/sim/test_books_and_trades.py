@@ -1,0 +1,319 @@
+"""Each sentence of the fill model on tapes with books and trades."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from botkit.model.events import OrderReport, Trade, TradeReport
+from botkit.model.orders import Side
+from botkit.sim.fills import Optimistic, Pessimistic
+from tests.sim.venue import BTC, LOT, PAIRS, RULES, Venue, books, trades
+
+L = LOT
+BIDS = [(100_00, 10 * L), (99_00, 10 * L), (97_00, 10 * L)]
+ASKS = [(101_00, 10 * L), (102_00, 10 * L), (104_00, 10 * L)]
+QUIET = books([(0, BIDS, ASKS)])
+
+
+def resting(price: int, lots: int, rows: list[tuple[int, int, int, int]], side: str = "buy", **options: object) -> int:
+    """How much of an order sent at second 1 is filled by trades."""
+    venue = Venue(QUIET, trades(rows), **options)
+    venue.to(1)
+    cid = venue.order(side, lots, price)
+    venue.to(100)
+    return venue.filled(cid)
+
+
+def test_a_trade_at_the_price_first_works_off_what_stood_there() -> None:
+    assert resting(100_00, 5 * L, [(2, 100_00, 10 * L, -1)]) == 0
+    assert resting(100_00, 5 * L, [(2, 100_00, 12 * L, -1)]) == 2 * L
+    assert resting(100_00, 5 * L, [(2, 100_00, 9 * L, -1), (3, 100_00, 3 * L, 0)]) == 2 * L
+
+
+def test_a_trade_by_a_taker_of_the_same_side_does_not_reach_the_queue() -> None:
+    assert resting(100_00, 5 * L, [(2, 100_00, 50 * L, 1)]) == 0
+    assert resting(101_00, 5 * L, [(2, 101_00, 50 * L, -1)], side="sell") == 0
+    assert resting(101_00, 5 * L, [(2, 101_00, 50 * L, 1)], side="sell") == 5 * L
+
+
+def test_a_trade_beyond_the_price_clears_the_queue_and_fills_with_its_amount_at_the_orders_price() -> None:
+    venue = Venue(QUIET, trades([(2, 99_00, 2 * L, -1), (3, 100_00, 1 * L, -1)]))
+    venue.to(1)
+    cid = venue.order("buy", 5 * L, 100_00)
+    venue.to(10)
+    assert venue.fills(cid) == [(100_00, 2 * L, True), (100_00, 1 * L, True)]
+    assert venue.report(cid).status == 1
+
+
+def test_a_better_price_and_one_between_levels_have_nothing_ahead() -> None:
+    assert resting(100_50, 5 * L, [(2, 100_50, 3 * L, -1)]) == 3 * L
+    assert resting(98_00, 5 * L, [(2, 98_00, 3 * L, -1)]) == 3 * L
+
+
+def test_beyond_the_recorded_depth_it_stands_behind_the_level_as_first_seen() -> None:
+    deeper = [(99_00, 10 * L), (97_00, 10 * L), (96_00, 4 * L)]
+    book = books([(0, BIDS, ASKS), (5, deeper, ASKS)])
+    for sold, expected in ((4, 0), (6, 2)):
+        venue = Venue(book, trades([(2, 96_00, 3 * L, -1), (9, 96_00, sold * L, -1)]))
+        venue.to(1)
+        cid = venue.order("buy", 5 * L, 96_00)
+        venue.to(20)
+        assert venue.filled(cid) == expected * L
+
+
+def test_a_smaller_snapshot_caps_what_stands_ahead_and_a_larger_one_changes_nothing() -> None:
+    less = [(100_00, 1 * L), *BIDS[1:]]
+    more = [(100_00, 30 * L), *BIDS[1:]]
+    for between, expected in ((less, 4), (more, 0)):
+        venue = Venue(books([(0, BIDS, ASKS), (2, between, ASKS), (3, more, ASKS)]), trades([(4, 100_00, 5 * L, -1)]))
+        venue.to(1)
+        cid = venue.order("buy", 5 * L, 100_00)
+        venue.to(20)
+        assert venue.filled(cid) == expected * L
+
+
+def test_an_opposite_best_at_the_price_fills_with_the_amount_shown_there_once() -> None:
+    crossed = [(99_50, 1 * L), (100_00, 2 * L), (101_00, 9 * L)]
+    low = [(99_00, 10 * L), (97_00, 10 * L)]
+    venue = Venue(books([(0, BIDS, ASKS), (2, low, crossed), (3, low, crossed)]))
+    venue.to(1)
+    cid = venue.order("buy", 5 * L, 100_00)
+    venue.to(20)
+    assert venue.fills(cid) == [(100_00, 3 * L, True)]
+
+
+def test_what_was_taken_stays_taken_until_the_level_changes() -> None:
+    changed = [(101_00, 4 * L), *ASKS[1:]]
+    venue = Venue(books([(0, BIDS, ASKS), (2, BIDS, ASKS), (6, BIDS, changed)]))
+    venue.to(1)
+    first = venue.order("buy", 8 * L, 101_00)
+    venue.to(3)
+    second = venue.order("buy", 8 * L, 101_00)
+    venue.to(5)
+    assert venue.fills(first) == [(101_00, 8 * L, False)]
+    assert venue.fills(second) == [(101_00, 2 * L, False)]
+    venue.to(7)
+    # the level is another one now, and the rest of the second order stands across it
+    assert venue.fills(second)[1:] == [(101_00, 4 * L, True)]
+
+
+def test_a_level_that_changed_and_changed_back_is_full_again() -> None:
+    venue = Venue(books([(0, BIDS, ASKS), (2, BIDS, [(101_00, 3 * L), *ASKS[1:]]), (3, BIDS, ASKS)]))
+    venue.to(1)
+    venue.order("buy", 10 * L, 101_00)
+    venue.to(4)
+    second = venue.order("buy", 10 * L, 101_00)
+    venue.to(5)
+    assert venue.filled(second) == 10 * L
+
+
+def test_one_trade_is_shared_by_price_then_time_across_accounts() -> None:
+    venue = Venue(
+        QUIET,
+        trades([(5, 98_00, 7 * L, -1)]),
+        accounts={"ann": {"usdt": 10**14}, "bob": {"usdt": 10**14}},
+    )
+    venue.to(1)
+    late_but_lower = venue.order("buy", 3 * L, 99_00)
+    first = venue.order("buy", 3 * L, 99_50, account="bob")
+    second = venue.order("buy", 3 * L, 99_50)
+    venue.to(10)
+    assert [venue.filled(first, "bob"), venue.filled(second), venue.filled(late_but_lower)] == [3 * L, 3 * L, 1 * L]
+
+
+def test_the_optimistic_reading_puts_nothing_ahead_and_fills_whole() -> None:
+    assert resting(100_00, 5 * L, [(2, 100_00, 1, -1)], queue=Optimistic()) == 5 * L
+    assert resting(96_00, 5 * L, [(2, 96_00, 1, -1)], queue=Optimistic()) == 5 * L
+    assert resting(100_00, 5 * L, [(2, 99_00, 1, -1)], queue=Optimistic()) == 5 * L
+
+
+def test_the_pessimistic_reading_fills_only_by_trades_beyond_the_price() -> None:
+    assert resting(100_00, 5 * L, [(2, 100_00, 100 * L, -1)], queue=Pessimistic()) == 0
+    assert resting(100_00, 5 * L, [(2, 99_99, 2 * L, -1)], queue=Pessimistic()) == 2 * L
+    venue = Venue(books([(0, BIDS, ASKS), (2, BIDS[1:], [(100_00, 9 * L)])]), queue=Pessimistic())
+    venue.to(1)
+    cid = venue.order("buy", 5 * L, 100_00)
+    venue.to(9)
+    assert venue.filled(cid) == 0
+
+
+def test_a_market_order_walks_the_levels_and_its_rest_is_cancelled() -> None:
+    venue = Venue(QUIET)
+    venue.to(1)
+    cid = venue.order("sell", 35 * L)
+    venue.to(2)
+    assert venue.fills(cid) == [(100_00, 10 * L, False), (99_00, 10 * L, False), (97_00, 10 * L, False)]
+    assert venue.report(cid).status == 3
+    empty = venue.order("sell", 35 * L)
+    venue.to(3)
+    assert venue.report(empty).status == 4
+
+
+def test_a_market_buy_spends_level_by_level_and_returns_the_rest() -> None:
+    venue = Venue(QUIET)
+    venue.to(1)
+    before = venue.total("usdt")
+    cid = venue.order("buy", spend_units=15 * 10**8)
+    venue.to(2)
+    # 0.1 btc at 101 is 10.10; the rest of 4.90 buys 0.04803921 at 102 for 4.89999942
+    assert venue.fills(cid) == [(101_00, 10_000_000, False), (102_00, 4_803_921, False)]
+    assert before - venue.total("usdt") == 1_010_000_000 + 489_999_942
+    assert venue.available("usdt") == venue.total("usdt")
+    report = venue.report(cid)
+    assert (report.status, report.original_lots) == (2, 14_803_921)
+    # the fee is taken out of the base received
+    assert venue.total("btc") == 100 * 10**8 + 14_803_921 - 20_000 - 9_608
+
+
+def test_a_limit_order_takes_up_to_its_price_and_rests_with_the_remainder() -> None:
+    venue = Venue(QUIET)
+    venue.to(1)
+    cid = venue.order("buy", 25 * L, 102_00)
+    venue.to(2)
+    assert venue.fills(cid) == [(101_00, 10 * L, False), (102_00, 10 * L, False)]
+    assert venue.report(cid).status == 1
+    book = venue.kernel.book(BTC, 3)
+    assert book.bid_levels[0] == (102_00, 5 * L)
+    assert book.ask_levels == ((104_00, 10 * L),)
+    assert venue.kernel.book(BTC, 3, own=False).bid_levels[0] == (100_00, 10 * L)
+
+
+def test_post_only_that_would_cross_ends_with_status_six() -> None:
+    venue = Venue(QUIET)
+    venue.to(1)
+    crossing = venue.order("buy", 5 * L, 101_00, post_only=True)
+    fine = venue.order("buy", 5 * L, 100_99, post_only=True)
+    crossed_by_own = venue.order("sell", 5 * L, 100_99, post_only=True)
+    venue.to(2)
+    assert [venue.report(c).status for c in (crossing, fine, crossed_by_own)] == [6, 0, 6]
+    assert venue.available("btc") == venue.total("btc")
+
+
+def test_accounts_meet_each_other_before_and_at_the_recorded_price() -> None:
+    venue = Venue(QUIET, accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
+    venue.to(1)
+    better = venue.order("sell", 2 * L, 100_50)
+    level = venue.order("sell", 4 * L, 101_00)
+    venue.to(2)
+    taker = venue.order("buy", 30 * L, 101_00, account="bob")
+    venue.to(3)
+    assert venue.fills(better) == [(100_50, 2 * L, True)]
+    assert venue.fills(level) == [(101_00, 4 * L, True)]
+    # the recorded ten stood there before the second order did
+    assert venue.fills(taker, "bob") == [(100_50, 2 * L, False), (101_00, 10 * L, False), (101_00, 4 * L, False)]
+    ids = [t.trade_id for t in venue.kernel.trades("ann")]
+    assert ids == [t.trade_id for t in venue.kernel.trades("bob") if t.lots != 10 * L]
+
+
+def test_own_takings_work_off_the_queue_ahead_of_a_resting_order() -> None:
+    venue = Venue(QUIET, trades([(5, 101_00, 5 * L, 1)]), accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}})
+    venue.to(1)
+    cid = venue.order("sell", 4 * L, 101_00)
+    venue.order("buy", 8 * L, 101_00, account="bob")
+    venue.to(9)
+    assert venue.filled(cid) == 3 * L
+
+
+def test_own_taker_executions_are_printed_and_are_the_last_price() -> None:
+    venue = Venue(QUIET, trades([(0, 100_50, L, 1), (8, 100_20, L, 1)]))
+    venue.to(1)
+    assert venue.kernel.last_price(BTC) == 100_50
+    venue.order("buy", 12 * L, 102_00)
+    venue.to(2)
+    prints = venue.of(Trade)
+    assert [(t.price, t.amount, t.side) for t in prints] == [(101.0, 0.1, Side.BUY), (102.0, 0.02, Side.BUY)]
+    assert venue.kernel.last_price(BTC) == 102_00
+    venue.to(9)
+    assert venue.kernel.last_price(BTC) == 100_20
+
+
+def test_an_order_meets_only_rows_after_the_one_that_made_the_bot_send_it() -> None:
+    venue = Venue(QUIET, trades([(2, 99_00, 5 * L, -1), (2, 99_00, 5 * L, -1), (3, 99_00, 1 * L, -1)]))
+    venue.to(2)
+    cid = venue.order("buy", 8 * L, 100_00)
+    venue.to(10)
+    assert venue.filled(cid) == 1 * L
+
+
+def test_a_stop_triggers_on_the_last_trade_and_then_is_a_limit_order() -> None:
+    venue = Venue(QUIET, trades([(0, 100_50, L, 1), (5, 102_00, L, 1), (6, 103_00, L, 1)]))
+    venue.to(1)
+    locked = venue.available("usdt")
+    cid = venue.stop("buy", 12 * L, 102_00, 103_00, ">=")
+    venue.to(5.5)
+    report = venue.report(cid)
+    assert (report.status, report.order_id[:3]) == (-1, "SL-")
+    assert locked - venue.available("usdt") == 12_24000000  # untriggered stops lock
+    venue.to(7)
+    assert venue.fills(cid) == [(101_00, 10 * L, False), (102_00, 2 * L, False)]
+    assert venue.report(cid).status == 2
+
+
+def test_a_stop_whose_condition_is_met_on_arrival_triggers_at_once() -> None:
+    venue = Venue(QUIET, trades([(0, 100_50, L, 1)]))
+    venue.to(1)
+    cid = venue.stop("sell", 2 * L, 100_00, 101_00, "<=")
+    venue.to(1)
+    assert venue.fills(cid) == [(100_00, 2 * L, False)]
+
+
+def test_an_own_execution_triggers_stops_too() -> None:
+    venue = Venue(QUIET, trades([(0, 100_50, L, 1)]))
+    venue.to(1)
+    stop = venue.stop("sell", 2 * L, 90_00, 100_00, "<=")
+    venue.order("sell", 1 * L)
+    venue.to(2)
+    assert venue.fills(stop) == [(100_00, 2 * L, False)]
+
+
+def test_cancelling_after_a_partial_fill_releases_the_rest() -> None:
+    venue = Venue(QUIET, trades([(2, 99_00, 2 * L, -1), (5, 99_00, 9 * L, -1)]))
+    venue.to(1)
+    cid = venue.order("buy", 5 * L, 100_00)
+    venue.to(3)
+    venue.cancel(cid)
+    venue.to(9)
+    report = venue.report(cid)
+    assert (report.status, report.executed_lots) == (3, 2 * L)
+    assert venue.available("usdt") == venue.total("usdt")
+
+
+def test_one_deed_tells_answer_trades_one_report_an_order_and_one_balance_report() -> None:
+    venue = Venue(QUIET)
+    venue.to(1)
+    venue.order("buy", 25 * L, 102_00)
+    kinds = [type(p.event).__name__ for p in venue.to(1)]
+    assert kinds == ["Answer", "TradeReport", "TradeReport", "OrderReport", "BalanceReport", "Trade", "Trade"]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7])
+def test_chunks_and_steps_make_no_difference(chunk: int) -> None:
+    rows = [(i, 99_00 + (i * 37) % 200, (1 + i % 5) * L, (-1, 1, 0)[i % 3]) for i in range(60)]
+    snaps = [
+        (i, [(99_50 - i % 3 * 10, (1 + i % 4) * L), (98_00, 9 * L)], [(101_00 - i % 5 * 40, 3 * L), (103_00, 4 * L)])
+        for i in range(60)
+    ]
+
+    def run(size: int) -> tuple[list[OrderReport], list[TradeReport]]:
+        venue = Venue(pairs=PAIRS | {"btc_usdt": BTC.with_rules(msgspec.structs.replace(RULES, open_orders_max=200))})
+        loaded = 0
+        for second in range(60):
+            while loaded < min(second + size + 1, 60):
+                venue.kernel.load(trades(rows[loaded : loaded + size]))
+                venue.kernel.load(books(snaps[loaded : loaded + size]))
+                loaded += size
+            venue.to(second)
+            if second % 7 == 3:
+                venue.order("buy", 6 * L, 99_00 + second)
+                venue.order("sell", 6 * L, 100_60 - second)
+            if second % 11 == 10:
+                cid = venue.order("sell", 3 * L, 102_00)
+                venue.to(second)
+                venue.cancel(cid)
+            if len(venue.kernel.orders("ann")) % 9 == 8:
+                venue.order("buy", spend_units=8 * 10**8)
+        venue.to(70)
+        return venue.kernel.orders("ann"), venue.kernel.trades("ann")
+
+    assert run(chunk) == run(60)

@@ -1,0 +1,186 @@
+"""Each sentence about fills on bars, and on tapes of trades alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from botkit.model.events import OrderBook, Trade
+from botkit.sim.fills import Optimistic
+from tests.sim.venue import LOT, MINUTE, T0, S, Venue, books, candles, trades
+
+L = LOT
+#                 minute open    high    low    close   lots
+BARS = candles(
+    [
+        (0, 100_00, 101_00, 99_00, 100_50, 50 * L),
+        (1, 100_60, 102_00, 98_00, 101_00, 50 * L),
+        (2, 101_20, 101_20, 101_20, 101_20, 0),
+        (3, 101_50, 104_00, 97_00, 103_00, 4 * L),
+        (4, 103_50, 105_00, 96_00, 104_00, 50 * L),
+    ]
+)
+
+
+def test_a_market_order_sent_at_a_bars_end_fills_at_the_next_open() -> None:
+    venue = Venue(BARS)
+    venue.to(60)
+    cid = venue.order("buy", spend_units=50 * 10**8)
+    venue.to(60)
+    assert [(price, maker) for price, _, maker in venue.fills(cid)] == [(100_60, False)]
+
+
+def test_a_market_order_that_arrives_in_a_bar_fills_at_its_open_when_sent_by_then() -> None:
+    venue = Venue(BARS, latency={"order_ms": 100, "answer_ms": 50})
+    venue.to(60)
+    cid = venue.order("sell", 2 * L)
+    seen = venue.to(61)
+    assert venue.fills(cid) == [(100_60, 2 * L, False)]
+    assert {p.at for p in seen} == {T0 + MINUTE + 150_000_000}
+
+
+def test_a_market_order_sent_after_the_open_waits_for_the_next_with_trades() -> None:
+    venue = Venue(BARS)
+    venue.to(70)
+    cid = venue.order("sell", 2 * L)
+    venue.to(179)
+    assert venue.report(cid).status == 0
+    venue.to(180)  # the bar of minute 2 is empty
+    assert venue.fills(cid) == [(101_50, 2 * L, False)]
+
+
+def test_slippage_is_against_the_taker_and_rounded_against_it() -> None:
+    venue = Venue(BARS, slippage_e8=20_050)  # 0.02005 %
+    venue.to(60)
+    buy, sell = venue.order("buy", spend_units=50 * 10**8), venue.order("sell", 2 * L)
+    venue.to(61)
+    assert venue.fills(buy)[0][0] == 100_63  # 100.6202
+    assert venue.fills(sell)[0][0] == 100_57  # 100.5798
+
+
+def test_a_limit_order_that_the_open_meets_is_a_taker_never_past_its_limit() -> None:
+    venue = Venue(BARS, slippage_e8=100_000)  # 0.1 %: 100.60 -> 100.7006
+    venue.to(60)
+    loose, tight = venue.order("buy", 2 * L, 101_00), venue.order("buy", 2 * L, 100_65)
+    post_only = venue.order("buy", 2 * L, 101_00, post_only=True)
+    venue.to(61)
+    assert venue.fills(loose) == [(100_71, 2 * L, False)]
+    assert venue.fills(tight) == [(100_65, 2 * L, False)]
+    assert venue.report(post_only).status == 6
+
+
+def test_a_resting_order_needs_a_strict_trade_through_in_a_bar_after_its_arrival() -> None:
+    venue = Venue(BARS)
+    venue.to(10)  # within minute 0, whose low of 99 does not count
+    touched, through, later = [venue.order("buy", 2 * L, price) for price in (98_00, 98_01, 97_00)]
+    venue.to(119)
+    assert venue.filled(through) == 0  # known at the bar's end only
+    venue.to(120)
+    assert (venue.filled(touched), venue.fills(through)) == (0, [(98_01, 2 * L, True)])
+    venue.to(240)
+    assert venue.filled(touched) == 2 * L
+    assert venue.filled(later) == 0
+
+
+def test_orders_share_at_most_the_bars_volume_by_time() -> None:
+    venue = Venue(BARS)
+    venue.to(130)
+    first, second = venue.order("buy", 3 * L, 97_50), venue.order("sell", 3 * L, 103_50)
+    venue.to(241)
+    assert [venue.filled(first), venue.filled(second)] == [3 * L, 1 * L]
+    venue.to(301)
+    assert venue.filled(second) == 3 * L
+
+
+def test_nothing_fills_in_an_empty_bar() -> None:
+    empty = candles([(0, 100_00, 100_00, 100_00, 100_00, 5 * L), (1, 100_00, 120_00, 80_00, 100_00, 0)])
+    venue = Venue(empty)
+    venue.to(60)
+    resting, market = venue.order("buy", 2 * L, 90_00), venue.order("sell", 2 * L)
+    venue.to(1000)
+    assert (venue.filled(resting), venue.report(market).status) == (0, 0)
+
+
+def test_a_stop_is_triggered_by_a_bars_extreme_and_worked_from_its_end() -> None:
+    venue = Venue(BARS)
+    venue.to(60)
+    cid = venue.stop("sell", 2 * L, 90_00, 98_00, "<=")
+    venue.to(119)
+    assert venue.report(cid).status == -1
+    venue.to(120)
+    assert venue.report(cid).status == 0
+    venue.to(180)
+    assert venue.fills(cid) == [(101_50, 2 * L, False)]
+
+
+def test_a_waiting_order_can_be_cancelled() -> None:
+    venue = Venue(BARS)
+    venue.to(70)
+    cid = venue.order("sell", 2 * L)
+    venue.to(71)
+    venue.cancel(cid)
+    venue.to(400)
+    assert venue.report(cid).status == 4
+
+
+def test_nothing_is_printed_on_candles() -> None:
+    venue = Venue(BARS)
+    venue.to(60)
+    venue.order("sell", 2 * L)
+    venue.to(400)
+    assert venue.of(Trade) == []
+    assert venue.of(OrderBook) == []
+
+
+def test_candles_beside_books_are_refused() -> None:
+    venue = Venue(BARS)
+    with pytest.raises(ValueError, match="has candles already"):
+        venue.kernel.load(books([(0, [(1, 1)], [(2, 1)])]))
+
+
+def test_rows_out_of_order_are_refused() -> None:
+    venue = Venue(trades([(5, 100_00, L, 1)]))
+    with pytest.raises(ValueError, match="in order of receive time"):
+        venue.kernel.load(trades([(4, 100_00, L, 1)]))
+
+
+# -- trades alone -----------------------------------------------------------------------------------------------------
+
+ONLY = [(0, 100_00, 9 * L, 1), (5, 101_00, 2 * L, -1), (6, 100_00, 3 * L, -1), (7, 99_00, 2 * L, -1)]
+
+
+def test_on_trades_alone_a_market_order_fills_whole_at_the_next_trade_plus_slippage() -> None:
+    venue = Venue(trades(ONLY), slippage_e8=1_000_000)
+    venue.to(1)
+    buy, sell = venue.order("buy", spend_units=50 * 10**8), venue.order("sell", 9 * L)
+    venue.to(4)
+    assert venue.report(buy).status == 0
+    venue.to(5)
+    assert venue.fills(buy)[0][0] == 102_01
+    assert venue.fills(sell) == [(99_99, 9 * L, False)]
+
+
+def test_on_trades_alone_a_limit_better_than_the_last_price_takes_at_its_limit_or_better() -> None:
+    venue = Venue(trades(ONLY))
+    venue.to(1)
+    equal, better = venue.order("buy", 4 * L, 100_00), venue.order("buy", 4 * L, 100_50)
+    refused = venue.order("buy", 4 * L, 100_50, post_only=True)
+    venue.to(20)
+    assert venue.fills(better) == [(100_00, 3 * L, False), (99_00, 1 * L, False)]
+    assert venue.fills(equal) == [(100_00, 1 * L, True)]
+    assert venue.report(refused).status == 6
+
+
+def test_on_trades_alone_only_the_optimistic_reading_fills_at_the_price() -> None:
+    for options, expected in (({}, 0), ({"queue": Optimistic()}, 9 * L)):
+        venue = Venue(trades(ONLY), **options)
+        venue.to(1)
+        cid = venue.order("buy", 9 * L, 99_00)
+        venue.to(20)
+        assert venue.filled(cid) == expected
+
+
+def test_the_kernel_skips_a_million_rows_without_looking_at_them() -> None:
+    rows = trades([(i, 100_00, L, 1) for i in range(3)])
+    venue = Venue(rows)
+    assert venue.kernel.next_at() is None
+    assert venue.kernel.advance(T0 + 10 * S) == []
