@@ -1,7 +1,7 @@
 """The only place that picks concrete classes and wires them into a bot.
 
-`Project` is a configuration with its plugins and the facts of its exchange; from it `make_engine` makes the bot, the same for
-every driver, and `make_kernel` the simulated exchange that answers it in a backtest.
+`Project` is a configuration with its plugins and the facts of its exchange. From it `make_engine` makes the bot, the
+same for every driver, and `make_kernel` the simulated exchange that answers it in a backtest.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import tzinfo
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -341,7 +342,6 @@ def make_kernel(
     )
 
 
-
 # -- backtests --------------------------------------------------------------------------------------------------------
 
 
@@ -394,7 +394,10 @@ class OneKind:
 def _format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
     """The format for a file's ending; the longest ending that fits wins."""
     fitting = [
-        (len(ending), name) for name, reader in formats.items() for ending in reader.endings if path.name.endswith(ending)
+        (len(ending), name)
+        for name, reader in formats.items()
+        for ending in reader.endings
+        if path.name.endswith(ending)
     ]
     # of two formats with one ending the first registered is meant: candles before trades
     longest = max((length for length, _ in fitting), default=0)
@@ -425,23 +428,23 @@ class BacktestParts:
             raise project.loaded.error("backtest", "there is no data to run on; add `data: PATH`, or give --data PATH")
         self.project = project
         self.name = config.name
-        self.zone = config.zone
+        self.zone: tzinfo = config.zone
         self.currency = project.currency
         self.seed = config.seed if seed is None else seed
         self.feed = open_feed(project, sources, feed_ms=float(section.latency.feed_ms))
         at_hand = [name for name in project.pairs if any(stream.pair == name for stream in self.feed.streams)]
         named = [str(pair) for pair in project.bot_pairs()]
-        self.pairs = {name: project.pairs[name] for name in dict.fromkeys(named + at_hand)}
+        self.pairs: Mapping[str, Pair] = {name: project.pairs[name] for name in dict.fromkeys(named + at_hand)}
         given_start, given_end = section.span(config.zone)
         self.start = given_start if start is None else moment(start, config.zone)
         self.end = given_end if end is None else moment(end, config.zone, end=True)
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise ConfigError(f"the end of the backtest, {end or section.to}, does not lie after its start")
-        self.balances = self._balances()
+        self.balances: Mapping[str, int] = self._balances()
         self.reading = section.fills.model
         self.config_text = resolved_yaml(project.loaded)
-        self.strategy_uses = {strategy.label: strategy.use for strategy in config.strategies}
-        self.versions = {
+        self.strategy_uses: Mapping[str, str] = {strategy.label: strategy.use for strategy in config.strategies}
+        self.versions: Mapping[str, str] = {
             "botkit": __version__,
             "python": platform.python_version(),
             **{name: version(name) for name in ("numpy", "msgspec", "pandas", "pyarrow")},
@@ -519,13 +522,13 @@ class BacktestParts:
         section = self.project.config.backtest
         cautions = []
         used = {(pair, kind) for pair, kind, _ in plan.keys}
-        if any(
-            entry["synthetic"] for entry in self.feed.describe() if (entry["pair"], entry["kind"]) in used
-        ):
+        if any(entry["synthetic"] for entry in self.feed.describe() if (entry["pair"], entry["kind"]) in used):
             cautions.append(Caution("the data is a synthetic market: the result says nothing about any real one"))
         has_books = {pair for pair, kind in used if kind == "books"}
         if any(pair not in has_books for pair in plan.sources) and not section.slippage:
-            cautions.append(Caution("slippage is zero: market orders fill at the recorded price, which no market offers"))
+            cautions.append(
+                Caution("slippage is zero: market orders fill at the recorded price, which no market offers")
+            )
         latency = section.latency
         if latency.model is None and not latency.order_ms and not latency.answer_ms:
             cautions.append(Caution("latency is zero: orders arrive the moment they are decided"))

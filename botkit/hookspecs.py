@@ -37,6 +37,7 @@ from botkit.model.orders import Order
 
 if TYPE_CHECKING:
     import click
+
     from botkit.engine.strategy import Strategy
 
 

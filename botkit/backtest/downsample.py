@@ -74,7 +74,11 @@ class CurveSampler:
             start, stop = starts[i], starts[i + 1]
             part = values[start:stop]
             low, high = start + int(part.argmin()), start + int(part.argmax())
-            self._put(number, (int(times[low]), float(values[low]), int(times[high]), float(values[high])))
+            low_time, high_time = int(times[low]), int(times[high])
+            if low_time == high_time and low != high:
+                # a price and the fill that it made share a moment: a nanosecond sets them apart, so both are kept
+                low_time, high_time = (low_time + 1, high_time) if low > high else (low_time, high_time + 1)
+            self._put(number, (low_time, float(values[low]), high_time, float(values[high])))
 
     def _put(self, number: int, new: tuple[Nanos, float, Nanos, float]) -> None:
         old = self._buckets.get(number)
@@ -107,7 +111,7 @@ class CurveSampler:
             for time, value in two:
                 points[time] = value
             previous = number
-        points[self._last[0]] = self._last[1]  # the end of the run, whatever else happened at that nanosecond
+        points[max(self._last[0], next(reversed(points)))] = self._last[1]  # the curve ends where the run did
         return Curve(list(points), list(points.values()))
 
 

@@ -157,8 +157,8 @@ def _write(path: Path, text: str) -> None:
 
 
 # -- CSV --------------------------------------------------------------------------------------------------------------
-# Exact decimals straight from the integers, at the pair's own number of decimals. Column by column, so that a row is one
-# join; row by row took twice as long.
+# Exact decimals straight from the integers, at the pair's own number of decimals. Column by column, so that a row is
+# one join; row by row took twice as long.
 
 
 def _times(times: Sequence[int]) -> list[str]:

@@ -156,7 +156,7 @@ def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
     """Any stream that prices a pair which is only valued through, of the run's own kind where there is one."""
     have = {info.kind: info.key for info in feed.streams if info.pair == pair}
     order = ("trades", "candles") if source == "market" else ("candles", "trades")
-    return next(([have[kind]] for kind in order if kind in have), [])  # type: ignore[index]
+    return next(([have[kind]] for kind in order if kind in have), [])
 
 
 def _valuation_pairs(

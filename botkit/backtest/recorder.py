@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
-from botkit.backtest.downsample import CandleSampler
-from botkit.backtest.equity import EquityCurve, Prices
+from botkit.backtest.downsample import CandleSampler, FloatArray, TimeArray
+from botkit.backtest.equity import EquityCurve
 from botkit.backtest.metrics import fill_rows
 from botkit.engine.turn import Engine
 from botkit.model.clock import Nanos
@@ -48,7 +48,7 @@ class Recorder:
 
     def slice_done(self, delivered: Sequence[MarketColumns]) -> None:
         """A slice has run: value everything that happened in it."""
-        prices: Prices = {}
+        prices: dict[str, tuple[TimeArray, FloatArray]] = {}
         for columns in delivered:
             self.rows += len(columns)
             scale = 10**columns.pair.rules.price_decimals

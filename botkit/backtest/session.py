@@ -21,6 +21,7 @@ from botkit.model.events import Bar
 from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
 from botkit.model.requests import Request
+from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import (
     BacktestResult,
     Caution,
@@ -31,7 +32,6 @@ from botkit.model.results import (
     RouterUse,
     StrategyRow,
 )
-from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed, Slice
 
@@ -124,7 +124,7 @@ class _Run:
             actual = self._plan(wanted, resolutions)
             if actual == plan:
                 break
-            sources = {pair: source for pair, source in actual.sources.items()}
+            sources = dict(actual.sources)
             self.decisions.reset()
             self.kernel = parts.kernel(reading)
             engine = parts.engine(self.decisions, self._history, self.kernel)

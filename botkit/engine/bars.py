@@ -455,7 +455,7 @@ class BarBuilder:
         return bars
 
     def follows(self, bar: Bar) -> bool:
-        """True when a finished bar of our own resolution is the very next one: nothing under construction or between."""
+        """True when a finished bar of our own resolution is the very next one, with nothing under construction."""
         return bar.time == self._start and self._limit == self._start
 
     def follow(self, bar: Bar) -> None:

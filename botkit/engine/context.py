@@ -132,7 +132,9 @@ class Context:
     def subscribe_book(self, pair: Pair | str, depth: int) -> None:
         """Hear of the pair's books."""
         if depth not in _DEPTHS:
-            raise ValueError(f"depth is {depth}, but the exchange serves books of {', '.join(map(str, _DEPTHS))} levels")
+            raise ValueError(
+                f"depth is {depth}, but the exchange serves books of {', '.join(map(str, _DEPTHS))} levels"
+            )
         self.engine.touched = True
         market = self.market(pair)
         market.book_depth = max(market.book_depth, depth)
@@ -178,11 +180,16 @@ class Context:
             method = getattr(self.strategy, on, None)
             if not callable(method):
                 raise ValueError(f"on={on!r}: {type(self.strategy).__name__} has no method of that name")
-            on = method
+            return self._not_a_hook(method)
+        return self._not_a_hook(on)
+
+    @staticmethod
+    def _not_a_hook(on: Callable[..., Any]) -> Callable[..., Any]:
         name = getattr(on, "__name__", "")
         if name.startswith("on_") and name != "on_bar":
-            raise ValueError(f"on={name}: names that start with on_ are hooks of the bot; call the method e.g. {name[3:]}")
-        assert on is not None
+            raise ValueError(
+                f"on={name}: names that start with on_ are hooks of the bot; call the method e.g. {name[3:]}"
+            )
         return on
 
     # -- orders -----------------------------------------------------------------------------------------------------
@@ -401,9 +408,7 @@ class Context:
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 
-    def set_timer(
-        self, name: str, every_s: float | None, cron: str | None, missed: Literal["skip", "once"]
-    ) -> None:
+    def set_timer(self, name: str, every_s: float | None, cron: str | None, missed: Literal["skip", "once"]) -> None:
         """Ring now and then."""
         schedule = parse_schedule(every_s=every_s, cron=cron, zone=self.engine.zone)
         self.engine.touched = True

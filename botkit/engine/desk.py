@@ -97,7 +97,7 @@ class OrderDesk:
         self._sequence = 0
         self.resolution = Resolution(self, latest_accept_ns=latest_accept_ns)
 
-    # -- what strategies ask ------------------------------------------------------------------------------------------
+    # -- what strategies ask --------------------------------------------------------------------------------------
 
     def place(self, order: Order, refusal: str | None, now: Nanos) -> Order:
         """Take an intent in: lock its money, ask risk, queue it. A refusal ends it at once, in state REFUSED."""
@@ -133,7 +133,7 @@ class OrderDesk:
             self._follow(order, order.expires)
 
     def cancel(self, order: Order, now: Nanos) -> None:
-        """Ask for an order's end, once. One that still waits ends here; one on its way is cancelled when it is known."""
+        """Ask for an order's end, once. One that waits ends here; one on its way is cancelled when it is known."""
         if order.client_id in self._waiting_replacements:
             self._drop_replacement(order, OrderState.CANCELLED, now, "cancelled before it was sent")
             return
@@ -192,7 +192,11 @@ class OrderDesk:
         filled_since = old.executed_lots - executed_before
         new.amount_lots = max(0, new.amount_lots - filled_since)
         if old.state is OrderState.FILLED or new.amount_lots < new.pair.rules.least_lots:
-            reason = "the order to replace was filled" if old.state is OrderState.FILLED else "what is left is below the minimum"
+            reason = (
+                "the order to replace was filled"
+                if old.state is OrderState.FILLED
+                else "what is left is below the minimum"
+            )
             self._end_unsent(new, OrderState.CANCELLED, now, reason)
             return
         refusal = self._admit(new, now)
@@ -222,7 +226,7 @@ class OrderDesk:
         """Every order that is not final, strategy by strategy."""
         return [order for orders in self._open.values() for order in orders.values()]
 
-    # -- what may leave now ---------------------------------------------------------------------------------------------
+    # -- what may leave now ---------------------------------------------------------------------------------------
 
     def collect(self, now: Nanos) -> list[Request]:
         """Requests whose slots are granted: the orders in them are on their way from here on."""
@@ -288,7 +292,7 @@ class OrderDesk:
 
         self.router.read(build, endpoint=endpoint, owner=owner, priority=priority, now=now)
 
-    # -- what the exchange says -----------------------------------------------------------------------------------------
+    # -- what the exchange says -----------------------------------------------------------------------------------
 
     def on_answer(self, answer: Answer, now: Nanos) -> None:
         """An answer to any request that `collect` returned."""
@@ -451,7 +455,7 @@ class OrderDesk:
         if final is not None:
             self._apply(order, final, now)
 
-    # -- following up ---------------------------------------------------------------------------------------------------
+    # -- following up ---------------------------------------------------------------------------------------------
 
     def next_check(self) -> Nanos | None:
         """When `check` has something to do."""
@@ -471,9 +475,7 @@ class OrderDesk:
             if order.expires is not None and now >= order.expires and not order.cancel_requested:
                 order.reason = "expired"
                 self.cancel(order, now)
-            elif order.order_id and (
-                order.cancel_requested or self._behind.get(client_id, 0) > order.executed_lots
-            ):
+            elif order.order_id and (order.cancel_requested or self._behind.get(client_id, 0) > order.executed_lots):
                 self._read_order(order, now)
         self.resolution.check(now)
 
@@ -531,7 +533,7 @@ class OrderDesk:
             now=now,
         )
 
-    # -- states -----------------------------------------------------------------------------------------------------------
+    # -- states ---------------------------------------------------------------------------------------------------
 
     def _move(self, order: Order, state: OrderState, now: Nanos) -> None:
         order.move(state, now)

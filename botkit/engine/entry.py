@@ -25,7 +25,9 @@ def limit_refusal(order: Order) -> str | None:
 def _amount_refusal(pair: Pair, lots: int) -> str | None:
     rules = pair.rules
     if lots < rules.least_lots:
-        return f"amount {rules.amount_text(lots)} {pair.base} is below the minimum {rules.amount_text(rules.least_lots)}"
+        return (
+            f"amount {rules.amount_text(lots)} {pair.base} is below the minimum {rules.amount_text(rules.least_lots)}"
+        )
     if lots > rules.most_lots:
         return f"amount {rules.amount_text(lots)} {pair.base} is above the maximum {rules.amount_text(rules.most_lots)}"
     return None

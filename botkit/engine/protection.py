@@ -74,7 +74,7 @@ class Protector:
             ("take_profit_pct", take_profit_pct),
             ("trail_pct", trail_pct),
         ):
-            if value is not None and not 0 < value:
+            if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it is a percentage above 0, or None")
         key = (context.name, str(pair))
         before = self._watches.pop(key, None)

@@ -197,5 +197,3 @@ def _distance(quote: _Quote, row: tuple[Side, int, int]) -> tuple[int, int]:
     side, ticks, _ = row
     best = quote.wanted[side][0][0]
     return abs(ticks - best), 0 if side is Side.BUY else 1
-
-

@@ -126,7 +126,9 @@ def run(engine: Engine, columns: MarketColumns, start: int, stop: int) -> int:
     return row - start
 
 
-def _run_block(engine: Engine, market: PairMarket, block: Any, columns: MarketColumns, begin: int, end: int) -> int:
+def _run_block(
+    engine: Engine, market: PairMarket, block: Any, columns: TradeColumns | CandleColumns, begin: int, end: int
+) -> int:
     if market.last.price is None or engine.protector.is_watching:
         return _row_by_row(engine, block, begin, end if market.last.price is not None else begin + 1)
     if engine.risk.has_loss_limits:

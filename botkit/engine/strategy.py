@@ -1,7 +1,7 @@
 """The base class of every strategy: what its author may override, read and call.
 
-This surface is a promise. A strategy sees market data, its own orders, money and position, and nothing else: no keys, no
-sockets, no clock but ``self.now``. The same object runs in a backtest, on the emulator, on paper and live.
+This surface is a promise. A strategy sees market data, its own orders, money and position, and nothing else: no keys,
+no sockets, no clock but ``self.now``. The same object runs in a backtest, on the emulator, on paper and live.
 """
 
 from __future__ import annotations
@@ -213,9 +213,7 @@ class Strategy:
         ``condition`` says so; one whose condition is already met is refused, or sent as a plain order at once with
         ``on_met="market"``. ``expire_s``, counted from this call, drops or cancels what has not been executed by then.
         """
-        return self._context.limit(
-            "buy", pair, amount, price, post_only, stop_price, condition, on_met, expire_s, tag
-        )
+        return self._context.limit("buy", pair, amount, price, post_only, stop_price, condition, on_met, expire_s, tag)
 
     def sell(
         self,
@@ -235,9 +233,7 @@ class Strategy:
         The amount is rounded down and the price up. A stop order waits for ``<=`` its ``stop_price`` unless
         ``condition`` says otherwise; the rest is as in `buy`.
         """
-        return self._context.limit(
-            "sell", pair, amount, price, post_only, stop_price, condition, on_met, expire_s, tag
-        )
+        return self._context.limit("sell", pair, amount, price, post_only, stop_price, condition, on_met, expire_s, tag)
 
     def market_buy(
         self,
@@ -257,9 +253,7 @@ class Strategy:
         """
         return self._context.market_buy(pair, spend, amount, max_slippage_pct, tag)
 
-    def market_sell(
-        self, pair: Pair | str, *, amount: Number, max_slippage_pct: float = 1, tag: str = ""
-    ) -> Order:
+    def market_sell(self, pair: Pair | str, *, amount: Number, max_slippage_pct: float = 1, tag: str = "") -> Order:
         """Sell ``amount`` (base currency) at once. Refused when the visible book cannot take it within
         ``max_slippage_pct`` of the best bid; checked again just before it is sent."""
         return self._context.market_sell(pair, amount, max_slippage_pct, tag)

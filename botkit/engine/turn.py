@@ -164,7 +164,7 @@ class Engine:
             Connection: self._on_connection,
         }
 
-    # -- the turn -------------------------------------------------------------------------------------------------------
+    # -- the turn -------------------------------------------------------------------------------------------------
 
     def start(self, now: Nanos) -> list[Request]:
         """Run every strategy's ``on_start``, in the order of the configuration."""
@@ -245,12 +245,12 @@ class Engine:
 
     def take_in(self, event: Trade | Bar) -> None:
         """A row of a span the plain way: a trade, or a candle in the shape of its bar."""
-        if type(event) is Trade:
+        if isinstance(event, Trade):
             self._on_trade(event)
         else:
             self._on_candle(event)
 
-    # -- market events --------------------------------------------------------------------------------------------------
+    # -- market events --------------------------------------------------------------------------------------------
 
     def market(self, pair: Pair) -> PairMarket:
         """The pair's market, made on first use."""
@@ -348,7 +348,7 @@ class Engine:
         feed.builder.warm_start(self.history(pair, feed.resolution, 1))
         feed.builder.close_due(self.now)
 
-    # -- account events -------------------------------------------------------------------------------------------------
+    # -- account events -------------------------------------------------------------------------------------------
 
     def _on_balances(self, report: BalanceReport) -> None:
         quiet = not any(order.state in LIVE_STATES for order in self.desk.all_open())
@@ -373,7 +373,7 @@ class Engine:
     def _foreign(self, report: OrderReport) -> None:
         self.foreign_orders[report.order_id] = report
 
-    # -- orders ---------------------------------------------------------------------------------------------------------
+    # -- orders ---------------------------------------------------------------------------------------------------
 
     def next_client_id(self) -> int:
         """The next client id; 2147483647 is never given, since the exchange's own tools put it on every order."""
@@ -408,7 +408,9 @@ class Engine:
             context.refusals[order.reason] = context.refusals.get(order.reason, 0) + 1
             context.refused_this_turn += 1
             if context.refused_this_turn > REFUSALS_A_TURN_MAX and context.active:
-                self.stop_strategy(context, f"over {REFUSALS_A_TURN_MAX} orders were refused in one turn: {order.reason}")
+                self.stop_strategy(
+                    context, f"over {REFUSALS_A_TURN_MAX} orders were refused in one turn: {order.reason}"
+                )
         self.quoter.order_changed(order)
         if context.active:
             self.notify(context, "on_order", order)
@@ -424,7 +426,7 @@ class Engine:
         if context.active:
             self.notify(context, "on_fill", fill)
 
-    # -- losses ---------------------------------------------------------------------------------------------------------
+    # -- losses ---------------------------------------------------------------------------------------------------
 
     def _check_losses(self) -> None:
         breach = self.risk.breached(self.now)
@@ -445,7 +447,7 @@ class Engine:
         for order in self.desk.all_open():
             self.desk.cancel(order, self.now)
 
-    # -- strategies -----------------------------------------------------------------------------------------------------
+    # -- strategies -----------------------------------------------------------------------------------------------
 
     def overrides(self, context: Context, name: str) -> bool:
         """True when the strategy has a callback of its own under this name, or a plugin wraps it."""

@@ -92,7 +92,7 @@ class OrderBook(msgspec.Struct, frozen=True):
         """Halfway between best bid and best ask, or None while a side is empty."""
         if not self.bid_levels or not self.ask_levels:
             return None
-        return (self.bid_levels[0][0] + self.ask_levels[0][0]) / (2 * 10**self.pair.rules.price_decimals)
+        return (self.bid_levels[0][0] + self.ask_levels[0][0]) / (2 * int(10**self.pair.rules.price_decimals))
 
     @property
     def spread_bps(self) -> float | None:

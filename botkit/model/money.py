@@ -118,7 +118,7 @@ def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{what} is {value!r}, which is not a number to trade with")
-        scaled = value * 10**decimals
+        scaled = value * int(10**decimals)
         nearest = round(scaled)
         if abs(scaled - nearest) <= max(1e-6, 4 * math.ulp(scaled)):
             return nearest

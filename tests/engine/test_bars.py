@@ -310,6 +310,21 @@ def test_warm_start_takes_finer_history() -> None:
     assert (closed.open, closed.close, closed.volume) == (1.0, 3.0, 3.0)
 
 
+def test_a_builder_goes_on_after_bars_made_elsewhere() -> None:
+    b = builder(grace_ns=0)
+    assert not b.follows(bar(0))
+    candle(b, 0, 10, 10, 10, 10, 1)
+    assert b.follows(bar(1))
+    assert not b.follows(bar(2))
+    b.follow(bar(1, 20.0))
+    assert b.follows(bar(2))
+    b.on_trade(T0 + 2 * M, 30.0, 1.0)
+    assert not b.follows(bar(2))
+    assert b.on_trade(T0 + 3 * M, 31.0, 1.0) == [bar(2, 30.0)]
+    b.follow(bar(9, 20.0))
+    assert candle(b, 11, 5, 5, 5, 5, 1) == [flat(10, 20.0), bar(11, 5)]
+
+
 def test_a_builder_refuses_nonsense() -> None:
     with pytest.raises(ValueError, match="not a resolution"):
         builder("2m")

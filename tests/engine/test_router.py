@@ -69,6 +69,14 @@ def test_cancels_do_not_wait_behind_a_full_queue_of_creates() -> None:
     assert request == CancelOrder(id=2, pair=order(1).pair, order_id="709001", client_id=9001)
 
 
+def test_cancels_and_exits_are_not_paced() -> None:
+    router = a_router()
+    for client_id in range(1, 301):
+        router.cancel(resting(client_id), START)
+        router.create(order(1000 + client_id, reduces=True), START)
+    assert len(router.due(START).requests) == 600
+
+
 def test_strategies_take_turns() -> None:
     router = a_router(create_order=(6, 60))
     for client_id in range(1, 101):

@@ -140,7 +140,7 @@ class Transport:
         call = SimpleNamespace(connected=False)
         started = self.clock.now()
         try:
-            async with self._sessions[urgent].request(
+            async with self._sessions[0].request(
                 endpoint.method,
                 url,
                 headers=headers,
