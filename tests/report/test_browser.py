@@ -1,0 +1,59 @@
+"""The report in a real browser: the charts are drawn and nothing is refused. Skipped where there is no chromium."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from botkit.model.results import BacktestResult
+from botkit.report import render
+from tests.report.sample_result import bare_result, sample_result
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open the page")
+
+
+def opened(result: BacktestResult, folder: Path) -> tuple[str, str]:
+    """(the page's elements after its scripts ran, what its console said)."""
+    assert CHROMIUM is not None
+    page = folder / "report.html"
+    page.write_text(render(result), encoding="utf-8")
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=4000",
+        "--window-size=1200,900", "--dump-dom", page.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, "\n".join(console)
+
+
+def test_every_chart_is_drawn_and_the_console_stays_silent(tmp_path: Path) -> None:
+    dom, console = opened(sample_result(days=5, orders=100), tmp_path)
+    assert console == ""
+    assert 'data-charts="4"' in dom  # equity, strategies, two pairs
+    assert dom.count("<canvas") >= 4 * 4
+    assert re.search(r"buys</?[^>]*>|buys ", dom)
+    assert "tradingview.com" in dom
+
+
+def test_hostile_text_does_not_run(tmp_path: Path) -> None:
+    hostile = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    dom, console = opened(sample_result(days=1, orders=5, name=hostile), tmp_path)
+    assert "<title>owned" not in dom
+    assert console == ""
+
+
+def test_a_run_without_prices_draws_nothing_and_says_so(tmp_path: Path) -> None:
+    dom, console = opened(bare_result(), tmp_path)
+    assert console == ""
+    assert "There was no price to value anything at." in dom
+    assert 'data-charts="0"' in dom

@@ -1,0 +1,246 @@
+"""The report as a file: complete, inert, small, and loading nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import msgspec
+import pytest
+
+from botkit.model.extension import ReportSection
+from botkit.model.results import BacktestResult
+from botkit.report import render
+from botkit.report.chart_data import LocalTimes, ascending, charts, deltas, thin
+from botkit.report.html import embed
+from botkit.report.tables import fee_lines, reasons
+from botkit.report.wording import milliseconds, money, percent, span, zone_of
+from tests.report.sample_result import bare_result, sample_result
+
+HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
+
+
+class Page(HTMLParser):
+    """Elements with their attributes, and the text of each script."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self._inside = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif self._inside != "style":
+            self.text.append(data)
+
+    def has(self, tag: str, **attributes: str) -> bool:
+        return any(t == tag and attributes.items() <= a.items() for t, a in self.elements)
+
+
+@pytest.fixture(scope="module")
+def result() -> BacktestResult:
+    return sample_result(days=3, orders=120)
+
+
+@pytest.fixture(scope="module")
+def html(result: BacktestResult) -> str:
+    return render(result)
+
+
+def hostile_result() -> BacktestResult:
+    plain = sample_result(days=1, orders=20, name=HOSTILE)
+    return msgspec.structs.replace(
+        plain,
+        config_text=HOSTILE,
+        currency=HOSTILE,
+        timezone=HOSTILE,
+        assumptions=[HOSTILE],
+        dust=[HOSTILE],
+        versions={HOSTILE: HOSTILE},
+        warnings=[msgspec.structs.replace(plain.warnings[0], text=HOSTILE)],
+        data=msgspec.structs.replace(plain.data, path=HOSTILE, source=HOSTILE, kinds={HOSTILE: HOSTILE}),
+        strategies=[msgspec.structs.replace(r, name=HOSTILE, use=HOSTILE, stopped=HOSTILE, skips={HOSTILE: 1}) for r in plain.strategies],
+        strategy_equity={HOSTILE + str(i): c for i, c in enumerate(plain.strategy_equity.values())},
+        fills=[msgspec.structs.replace(f, tag=HOSTILE, strategy=HOSTILE, fee_currency=HOSTILE) for f in plain.fills],
+        orders=[msgspec.structs.replace(o, reason=HOSTILE, state=HOSTILE) for o in plain.orders],
+    )  # fmt: skip
+
+
+def test_the_page_shows_every_part_of_the_run(html: str) -> None:
+    titles = [
+        "Equity and drawdown", "Profit and loss by strategy", "Price and fills", "Strategies", "Why it did not trade",
+        "Three readings of the queue", "Fees", "Rate limits", "Fills", "Orders", "What this run assumes",
+        "Data and configuration",
+    ]  # fmt: skip
+    for title in titles:
+        assert f"<h2>{title}" in html, title
+    text = " ".join(Page(html).text)
+    for piece in ("create_order", "42 %", "spread of 2.1 bps is below the break-even of 40 bps", "12", "Synthetic data",
+                  "slippage is 0", "Our orders do not move the market.", "9f2c" * 16, "botkit 0.1.0"):  # fmt: skip
+        assert piece in text, piece
+
+
+def test_the_page_loads_nothing_from_anywhere(html: str) -> None:
+    page = Page(html)
+    for tag, attributes in page.elements:
+        for name in ("src", "srcset", "data", "poster", "background", "action", "formaction", "xlink:href"):
+            assert name not in attributes, (tag, attributes)
+        if tag in ("link", "image", "use"):
+            assert (attributes.get("href") or "").startswith("data:"), attributes
+        assert tag not in ("iframe", "object", "embed", "base", "form", "img"), tag
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    (policy,) = [
+        a["content"] for t, a in page.elements if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    assert "unsafe-inline" not in policy.partition("style-src")[0]
+
+
+def test_only_the_page_s_own_scripts_are_allowed_to_run(html: str) -> None:
+    page = Page(html)
+    data, *code = page.scripts
+    json.loads(data)
+    assert len(code) == 2
+    for script in code:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in html
+
+
+def test_a_hostile_name_is_inert_wherever_it_stands() -> None:
+    html = render(hostile_result())
+    page = Page(html)
+    assert [a.get("type") for t, a in page.elements if t == "script"] == ["application/json", None, None]
+    assert not page.has("img")
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert json.loads(page.scripts[0])["strategies"][0]["name"].startswith(HOSTILE)
+    assert html.count(HOSTILE) == 0
+
+
+def test_embedded_data_cannot_end_its_element_and_is_still_the_same() -> None:
+    data = {"name": "</script><!-- & \u2028"}
+    text = embed(data)
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == data
+    with pytest.raises(ValueError, match="JSON compliant"):
+        embed([float("nan")])
+
+
+def test_a_busy_run_stays_under_the_size_limit() -> None:
+    busy = sample_result(days=60, orders=3_000)
+    busy = msgspec.structs.replace(
+        busy,
+        fills=busy.fills * 12,
+        prices=busy.prices * 6,
+        strategy_equity={f"strategy {i}": c for i in range(10) for c in busy.strategy_equity.values()},
+    )
+    assert len(render(busy).encode()) < 1_500_000
+
+
+def test_the_synthetic_banner_stands_only_over_synthetic_data(html: str) -> None:
+    assert Page(html).has("div", **{"class": "synthetic"})
+    assert not Page(render(sample_result(days=1, orders=1, synthetic=False))).has("div", **{"class": "synthetic"})
+
+
+def test_grave_warnings_come_first_and_in_red(result: BacktestResult) -> None:
+    turned = msgspec.structs.replace(result, warnings=result.warnings[::-1])
+    classes = [a["class"] for t, a in Page(render(turned)).elements if t == "p" and "warning" in (a.get("class") or "")]
+    assert classes == ["warning grave", "warning"]
+
+
+def test_a_run_in_which_nothing_happened_still_has_a_report() -> None:
+    html = render(bare_result())
+    for sentence in ("No order was filled.", "No order was asked for.", "Nothing was skipped", "No order had to wait"):
+        assert sentence in html
+
+
+def test_plugins_sections_follow_as_they_are(result: BacktestResult) -> None:
+    html = render(result, [ReportSection("Heat <map>", "<table id='heat'></table>")])
+    assert "<h2>Heat &lt;map&gt;</h2>" in html
+    assert "<table id='heat'></table>" in html
+
+
+def test_the_charts_licence_is_honoured(html: str) -> None:
+    assert Page(html).has("a", href="https://www.tradingview.com/")
+    assert "TradingView Lightweight Charts" in html
+
+
+def test_marks_join_the_fills_of_a_candle(result: BacktestResult) -> None:
+    data: dict[str, Any] = charts(result, zone_of(result.timezone))
+    for chart in data["prices"]:
+        own = [f for f in result.fills if f.pair == chart["pair"]]
+        assert sum(mark[2] for mark in chart["marks"]) == len(own)
+        for row, _, _, _, average in chart["marks"]:
+            assert 0 <= row < len(chart["o"])
+            # the made-up fills take place at the prices of their minutes
+            assert chart["l"][row] * 0.99 <= average <= chart["h"][row] * 1.01
+
+
+def test_chart_times_are_local_and_ascending(result: BacktestResult) -> None:
+    data: dict[str, Any] = charts(result, zone_of("Asia/Taipei"))
+    assert data["equity"]["t"][0] == result.equity.times[0] // 10**6 + 8 * 3_600_000
+    assert all(step > 0 for step in data["equity"]["t"][1:])
+    assert LocalTimes(zone_of("Nowhere/Land")).ms(10**9) == 1_000
+
+
+def test_points_of_one_moment_become_the_last_of_them() -> None:
+    rows = ascending([1, 1, 2, 5, 4, 5, 6])
+    assert rows == [1, 2, 5, 6]
+    assert deltas([1, 2, 5, 6]) == [1, 1, 3, 1]
+
+
+def test_thinning_keeps_the_ends_and_the_extremes(result: BacktestResult) -> None:
+    curve = result.equity
+    few = thin(curve, 100)
+    assert len(few.times) <= 100
+    assert (few.times[0], few.times[-1]) == (curve.times[0], curve.times[-1])
+    assert (min(few.values), max(few.values)) == (min(curve.values), max(curve.values))
+
+
+def test_fees_add_up_by_pair_and_liquidity(result: BacktestResult) -> None:
+    lines = fee_lines(result.fills)
+    assert [(line.pair, line.liquidity) for line in lines] == [("btc_twd", "taker"), ("eth_twd", "maker")]
+    assert sum(line.fee for line in lines) == pytest.approx(result.summary["fees"])
+    assert lines[0].rate == pytest.approx(0.002, rel=1e-3)
+
+
+def test_reasons_are_sorted_by_how_often_and_refusals_are_not_counted_twice(result: BacktestResult) -> None:
+    found = reasons(result.strategies, result.orders)
+    assert [r.times for r in found] == sorted((r.times for r in found), reverse=True)
+    assert sum(r.times for r in found if r.kind == "refused") == 18
+    uncounted = [msgspec.structs.replace(row, refusals={}) for row in result.strategies]
+    refused = sum(o.state == "refused" for o in result.orders)
+    assert refused
+    assert sum(r.times for r in reasons(uncounted, result.orders) if r.kind == "refused") == refused
+
+
+def test_figures_are_spelled_for_people() -> None:
+    assert money(-1234567.891) == "−1,234,567.89"
+    assert money(0.00001234) == "0.00001234"
+    assert money(5.5, True) == "+5.5000"
+    assert money(None) == "–"
+    assert percent(0.12345, True) == "+12.35 %"
+    assert milliseconds(1_840) == "1.8 s"
+    assert span(31 * 86_400 * 10**9) == "31 days"
+    assert span(200 * 60 * 10**9) == "3 h 20 min"
