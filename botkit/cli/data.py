@@ -259,12 +259,12 @@ def check(
     sentences: list[str] = []
     streams, rows = 0, 0
     synthetic = False
+    notes: list[str] = []
+    options: dict[str, Any] = {"pair": pair, "resolution": resolution, "trades": trades}
+    if not path.is_dir():
+        options["doubled"] = "drop"  # so that all of them are counted, and not the first refused
     try:
-        source = _source(
-            path,
-            kind,
-            {"pair": pair, "resolution": resolution, "trades": trades, "doubled": None if path.is_dir() else "drop"},
-        )
+        source = _source(path, kind, options)
         synthetic = source.synthetic
         if isinstance(source, TapeSource):
             sentences += check_contents(source.tape)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
+from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from botkit.engine.bars import BarBuilder, BarSeries
@@ -54,7 +54,7 @@ class Context:
         #: why it was stopped before the end
         self.stopped_because = ""
         self.callbacks: dict[str, Callable[..., Any] | None] = {}
-        self.random = random.Random(f"{engine.seed}:{name}")
+        self.random = Random(f"{engine.seed}:{name}")
         self.state: dict[str, Any] = {}
         self.timer_rings: dict[str, int] = {}
         self.log: logging.LoggerAdapter[logging.Logger] = _StrategyLog(self)

@@ -7,9 +7,9 @@ no sockets, no clock but ``self.now``. The same object runs in a backtest, on th
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from botkit.model.clock import Nanos
@@ -117,7 +117,7 @@ class Strategy:
         return self._context.log
 
     @property
-    def random(self) -> random.Random:
+    def random(self) -> Random:
         """Random numbers, seeded by the run and this strategy's name, so that a run can be repeated."""
         return self._context.random
 

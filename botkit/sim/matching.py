@@ -306,12 +306,13 @@ class Matcher:
             elif self.meets(order, ticks) and lots:
                 before = order.remaining_lots
                 self.take(order, market, deed, [(self.slipped(order, ticks), lots)], -1)
-                lots -= before - order.remaining_lots
+                # what came from accounts of ours counts too: the pessimistic side of a trade that nobody can split
+                lots = max(lots - before + order.remaining_lots, 0)
                 if order.remaining_lots:
                     market.waiting.append(order)
             else:
                 market.waiting.append(order)
-        return max(lots, 0)
+        return lots
 
     def trigger(self, market: PairMarket, low: int, high: int, deed: Deed, arrived_by: Nanos | None = None) -> None:
         """Activate the stops (that arrived in time) whose condition was met between two prices."""
