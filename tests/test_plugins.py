@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
 
 from botkit.errors import PluginError
@@ -400,3 +401,21 @@ def test_a_hook_that_fails_is_blamed_on_its_plugin(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="block it") as caught:
         plugins.report_sections(None)
     assert str(caught.value).startswith(f"{file}:4: `botkit_report_sections` of the plugin `mine` failed")
+
+
+def test_only_callbacks_that_a_strategy_overrides_are_hook_implementations() -> None:
+    plugins = load()
+    strategy = Recorder("a", [])
+    plugins.register_strategy(strategy, "a")
+    callers = plugins.manager.get_hookcallers(strategy) or []
+    assert [caller.name for caller in callers] == ["on_bar"]
+
+
+def test_a_plugin_can_add_a_command(tmp_path: Path) -> None:
+    text = HEAD + (
+        "import click\n@hookimpl\ndef botkit_add_commands(group):\n    group.add_command(click.Command('mine'))\n"
+    )
+    write(tmp_path, "mine.py", text)
+    group = click.Group()
+    load(folders=[tmp_path]).add_commands(group)
+    assert list(group.commands) == ["mine"]
