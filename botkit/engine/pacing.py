@@ -26,23 +26,21 @@ PAUSED_SHARE = 10
 class Pace:
     """Spreads requests over a window: at limit/window, slower while the slots that are left must last longer."""
 
-    __slots__ = ("_earliest", "_tolerance", "interval")
+    __slots__ = ("_tolerance", "_virtual", "earliest", "interval")
 
     def __init__(self, requests: int, length: Nanos, burst: int) -> None:
         self.interval = length // requests
         # not (burst - 1) * interval: steps are a little longer while a burst goes on, and it should not end early
         self._tolerance = burst * self.interval - 1
-        # the time at which the requests that have left would all have left at an even pace (GCRA's arrival time)
-        self._earliest: Nanos = 0
+        # the time at which the next request would leave had all left at an even pace (GCRA's arrival time)
+        self._virtual: Nanos = 0
+        #: the earliest time of the next request
+        self.earliest: Nanos = 0
 
     @staticmethod
     def burst_of(requests: int) -> int:
         """How many of a window's requests may leave at once."""
         return max(LEAST_BURST, requests // BURST_DIVISOR)
-
-    def open_at(self) -> Nanos:
-        """The earliest time of the next request."""
-        return self._earliest - self._tolerance
 
     def sent(self, now: Nanos, free: int, next_release: Nanos) -> None:
         """A request leaves at ``now``; ``free`` slots remain, and the next comes free at ``next_release``.
@@ -53,8 +51,9 @@ class Pace:
         step = (next_release - now) // (free + 1)
         if step < self.interval:
             step = self.interval
-        earliest = self._earliest
-        self._earliest = (earliest if earliest > now else now) + step
+        virtual = self._virtual
+        self._virtual = virtual = (virtual if virtual > now else now) + step
+        self.earliest = virtual - self._tolerance
 
 
 class Pause:

@@ -47,6 +47,8 @@ from botkit.model.results import RouterUse
 READ_LATEST_NS = 60 * NS_PER_S
 #: alarms that nobody collected are kept up to here, newest last
 ALARMS_MAX = 256
+#: later than any time
+_NEVER: Nanos = 1 << 62
 
 
 class Priority(enum.IntEnum):
@@ -302,7 +304,7 @@ class Router:
         due = Due([], [], [])
         if self._dropped:
             due.dropped, self._dropped = self._dropped, due.dropped
-        if self._count:
+        if self._count and not (self._next_is_known and (self._next is None or self._next > now)):
             self._next_is_known = False
             self._drop_late(due, now)
             if self._cancels.count:
@@ -340,13 +342,17 @@ class Router:
         """
         self._now = now
         route, granted, kind, client_ids = self._flights.pop(request_id)
-        self._next_is_known = False
         if kind is _Kind.CANCEL:
             self._cancelling.difference_update(client_ids)
         if outcome is Outcome.OK or outcome is Outcome.REFUSED:
             for window in route.windows:
                 window.release(now)
-        elif outcome is Outcome.NOT_SENT:
+            # the slot comes free a window from now, so what is known to be due before that stays as it is
+            if self._next is None or self._next > now + route.least_hold:
+                self._next_is_known = False
+            return
+        self._next_is_known = False
+        if outcome is Outcome.NOT_SENT:
             for window in route.windows:
                 window.give_back()
         elif outcome is Outcome.RATE_LIMITED:
@@ -521,13 +527,13 @@ class Router:
                 self._cancelling.discard(cancels.pop().order.client_id)
                 continue
             owner, size = cancels.longest_batch(CANCEL_BATCH_MAX)
-            if self._batching and size >= CANCELS_FOR_A_BATCH and batch.open_at(now, True) == now:
+            if self._batching and size >= CANCELS_FOR_A_BATCH and batch.is_open(now, True):
                 self._send_cancel_batch(owner, requests, now)
             elif single.take(now, True):
                 item = cancels.pop()
                 self._count -= 1
                 requests.append(self._cancel_request(item.order, item.since, now))
-            elif self._batching and batch.open_at(now, True) == now:
+            elif self._batching and batch.is_open(now, True):
                 self._send_cancel_batch(owner, requests, now)
             else:
                 return
@@ -561,7 +567,7 @@ class Router:
     def _send_batches(self, requests: list[Request], now: Nanos) -> None:
         """Batches for the creates that no single request could take at ``now``."""
         creates, single, batch = self._creates, self._create_route, self._create_batch_route
-        while creates.count and batch.open_at(now, False) == now:
+        while creates.count and batch.is_open(now, False):
             owner, size = creates.longest_batch(BATCH_MAX)
             if not batch_is_worth_it(size, creates.count, single.open_at(now, False), single.interval, now):
                 return
@@ -619,27 +625,30 @@ class Router:
     def _soonest(self) -> Nanos | None:
         """`next_due` for what stands in the queues."""
         now = self._now
-        times = [self._deadlines.next()]
+        soonest = self._deadlines.next() or _NEVER
         if self._cancels.count:
-            times.append(self._cancel_route.open_at(now, True))
+            soonest = min(soonest, self._cancel_route.open_at(now, True) or _NEVER)
             if self._batching:
-                times.append(self._cancel_batch_route.open_at(now, True))
+                soonest = min(soonest, self._cancel_batch_route.open_at(now, True) or _NEVER)
         if self._reduces.count:
-            times.append(self._create_route.open_at(now, True))
-        if self._creates.count:
+            soonest = min(soonest, self._create_route.open_at(now, True) or _NEVER)
+        waiting = self._creates.count
+        if waiting:
             single_at = self._create_route.open_at(now, False)
-            times.append(single_at)
-            if self._batching:
+            if single_at is not None and single_at < soonest:
+                soonest = single_at
+            if self._batching and soonest > now:
                 at = self._create_batch_route.open_at(now, False)
-                if at is not None and (single_at is None or at < single_at):
-                    _, size = self._creates.longest_batch(BATCH_MAX)
-                    if batch_is_worth_it(size, self._creates.count, single_at, self._create_route.interval, at):
-                        times.append(at)
+                if at is not None and at < soonest:
+                    size = self._creates.longest_batch(BATCH_MAX)[1]
+                    if batch_is_worth_it(size, waiting, single_at, self._create_route.interval, at):
+                        soonest = at
         for _, route, urgent, lane in self._lanes:
             if lane.count:
-                times.append(route.open_at(now, urgent))
-        known = [time for time in times if time is not None]
-        return max(now, min(known)) if known else None
+                soonest = min(soonest, route.open_at(now, urgent) or _NEVER)
+        if soonest == _NEVER:
+            return None
+        return soonest if soonest > now else now
 
     def _alarm(self, route: Route, now: Nanos) -> None:
         limits = tuple(window.limit for window in route.windows)

@@ -41,7 +41,7 @@ def memory_slots(pool: str, window: WindowLimit, scopes: tuple[Scope, ...]) -> S
 class Route:
     """One counter of the exchange (a pool): its windows, in all of which a request takes a slot or in none."""
 
-    __slots__ = ("_random", "interval", "name", "pace", "pause", "paused", "refused", "reserve", "windows")
+    __slots__ = ("interval", "least_hold", "name", "pace", "pause", "paused", "refused", "reserve", "windows")
 
     def __init__(self, name: str, windows: Sequence[Slots], *, reserve: int, random: Random) -> None:
         assert windows, name
@@ -51,6 +51,8 @@ class Route:
         least = min(w.window.requests for w in windows)
         self.reserve = reserve if least > reserve else 0
         self.interval = tightest.length // tightest.requests
+        #: an answer read now brings no slot before this has passed
+        self.least_hold = min(w.hold for w in windows)
         self.pace: Pace | None = None
         if least >= LEAST_PACED:
             burst = min(Pace.burst_of(w.window.requests) for w in windows)
@@ -59,12 +61,21 @@ class Route:
         self.paused = False  # a pause has begun and its end has not been noticed
         self.refused = 0
 
+    def is_open(self, now: Nanos, urgent: bool) -> bool:
+        """Would `take` succeed?"""
+        if self.paused and not self._passes_pause(now, urgent):
+            return False
+        if not urgent and self.pace is not None and self.pace.earliest > now:
+            return False
+        kept = 0 if urgent else self.reserve
+        return all(window.free(now) > kept for window in self.windows)
+
     def take(self, now: Nanos, urgent: bool) -> bool:
         """Take a slot in every window if the request may leave at ``now``; False if it must wait."""
         pace = self.pace
         if self.paused and not self._passes_pause(now, urgent):
             return False
-        if not urgent and pace is not None and pace.open_at() > now:
+        if not urgent and pace is not None and pace.earliest > now:
             return False
         kept = 0 if urgent else self.reserve
         least = 1 << 60
@@ -86,8 +97,8 @@ class Route:
     def open_at(self, now: Nanos, urgent: bool) -> Nanos | None:
         """The earliest time from ``now`` at which `take` would succeed; None: an answer must come first."""
         at = now
-        if not urgent and self.pace is not None:
-            at = max(at, self.pace.open_at())
+        if not urgent and self.pace is not None and self.pace.earliest > at:
+            at = self.pace.earliest
         if self.paused:
             at = max(at, self.pause.open_at(urgent))
         needed = 1 if urgent else 1 + self.reserve
