@@ -9,6 +9,7 @@ nothing else does, and ``__post_init__`` may raise `FieldError` to blame one fie
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 import types
@@ -289,6 +290,7 @@ class Decoder:
             return self.problem(target.where, f"`{label}`: {error}")
 
 
+@functools.cache  # resolving annotations takes a millisecond a struct
 def field_types(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
     """Key of the file -> (attribute, annotation) of a struct's fields, in their order."""
     hints = typing.get_type_hints(kind, include_extras=True)
