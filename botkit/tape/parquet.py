@@ -136,7 +136,7 @@ class ContentHash:
 class ParquetSink:
     """Writes the rows of one stream to one file, a row group a call."""
 
-    def __init__(self, path: Path, first: MarketColumns, *, amount_decimals: int, level: int = 12) -> None:
+    def __init__(self, path: Path, first: MarketColumns, *, amount_decimals: int, compression_level: int) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -165,7 +165,7 @@ class ParquetSink:
             path,
             self._schema,
             compression="zstd",
-            compression_level=level,
+            compression_level=compression_level,
             use_dictionary=False,
             column_encoding=encodings,
             write_statistics=["received"],

@@ -1,0 +1,158 @@
+"""``botkit data``: import, info, check, spread and synthetic, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.cli.main import main
+
+BUNDLED = Path(__file__).parents[2] / "backtest_data"
+HEADER = "timestamp,open,high,low,close,volume\n"
+CANDLES = HEADER + "".join(f"{1735689600 + 60 * i},10,11,9,10,1\n" for i in range(5))
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = main(["data", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "candles.csv"
+    path.write_text(CANDLES)
+    return path
+
+
+def as_json(result: tuple[int, str, str]) -> Any:
+    assert result[2] == ""
+    return json.loads(result[1])
+
+
+def test_a_csv_file_becomes_a_tape_and_more_rows_are_added(run: Run, file: Path, tmp_path: Path) -> None:
+    code, out, _ = run("import", file, "--pair", "btc_usdt", "--out", "tape")
+    assert code == 0
+    assert "btc_usdt candles 1m: 5 rows into tape" in out
+    later = tmp_path / "later.csv"
+    later.write_text(HEADER + "".join(f"{1735689600 + 60 * i},10,11,9,10,1\n" for i in range(5, 9)))
+    assert run("import", later, "--pair", "btc_usdt", "--resolution", "1m", "--out", "tape")[0] == 0
+    described = as_json(run("info", "tape", "--json"))
+    assert described["streams"][0]["rows"] == 9
+    assert described["streams"][0]["gaps"] == 0
+    assert described["command"] == "botkit data import candles.csv --pair btc_usdt"
+    assert run("check", "tape")[0] == 0
+
+
+def test_rows_that_a_tape_has_already_are_refused_and_nothing_changes(run: Run, file: Path, tmp_path: Path) -> None:
+    run("import", file, "--pair", "btc_usdt", "--out", "tape")
+    before = {p: p.read_bytes() for p in (tmp_path / "tape").rglob("*") if p.is_file()}
+    code, _, err = run("import", file, "--pair", "btc_usdt", "--out", "tape")
+    assert code == 2
+    assert "already has btc_usdt candles" in err
+    assert {p: p.read_bytes() for p in (tmp_path / "tape").rglob("*") if p.is_file()} == before
+
+
+def test_mistakes_end_with_one_line_that_helps_and_no_tape(run: Run, file: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        (("import", file, "--out", "t"), "does not say its pair"),
+        (("import", file, "--pair", "btc_usd", "--out", "t"), "did you mean btc_usdt"),
+        (("import", file, "--pair", "btc_usdt", "--resolution", "5m", "--out", "t"), "rows lie 60 s apart"),
+        (("import", file, "--pair", "btc_usdt", "--kind", "tapes", "--out", "t"), "no plugin offers this format"),
+        (("import", tmp_path / "none.csv", "--pair", "btc_usdt", "--out", "t"), "does not exist"),
+        (("info", tmp_path / "none"), "does not exist"),
+        (("spread", file, "--pair", "btc_usdt"), "has no books of btc_usdt"),
+        (("spread", BUNDLED, "--size", "1_000"), "is not a plain decimal"),
+        (("synthetic", "--out", "t", "--start", "soon"), "is not a time"),
+    ):
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, ""), arguments
+        assert message in err
+        assert "Traceback" not in err
+    assert not (tmp_path / "t").exists()
+
+
+def test_check_lists_findings_and_exits_with_1(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "candles.csv"
+    lines = CANDLES.splitlines(keepends=True)
+    path.write_text("".join([*lines[:3], lines[2], *lines[4:]]))
+    code, out, _ = run("check", path, "--pair", "btc_usdt")
+    assert code == 1
+    assert "1 doubled candles, left out" in out
+    assert "candles are missing before it, 1 rows" in out
+    verdict = as_json(run("check", path, "--pair", "btc_usdt", "--json"))
+    assert verdict["good"] is False
+    assert len(verdict["findings"]) == 2
+    path.write_text(HEADER + "1735689600,10,9,11,10,1\n")
+    code, out, _ = run("check", path, "--pair", "btc_usdt", "--resolution", "1m")
+    assert code == 1
+    assert "candles.csv:2: the high lies below the low" in out
+
+
+def test_check_of_a_good_file_exits_with_0_and_notes_are_no_findings(run: Run, file: Path) -> None:
+    file.write_text(CANDLES.replace("11,9,10", "11,9.001,10"))
+    code, out, _ = run("check", file, "--pair", "btc_usdt")
+    assert code == 0
+    assert "good; 5 rows in 1 streams" in out
+    assert "note: 5 prices had more than the 2 decimals" in out
+
+
+def test_doubled_candles_are_left_out_on_request(run: Run, file: Path) -> None:
+    file.write_text(CANDLES + CANDLES.splitlines()[-1] + "\n")
+    assert "a second candle" in run("import", file, "--pair", "btc_usdt", "--out", "t")[2]
+    code, out, _ = run("import", file, "--pair", "btc_usdt", "--out", "t", "--drop-doubled")
+    assert code == 0
+    assert "note: 1 doubled candles, left out" in out
+
+
+def test_trades_are_told_from_candles_by_their_header(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "day.csv"
+    path.write_text("time,price,amount,side\n1735689600,10,1,buy\n1735689601,10,1,sell\n")
+    assert as_json(run("import", path, "--pair", "btc_twd", "--out", "t", "--json"))["imported"] == {
+        "btc_twd trades": 2
+    }
+
+
+def test_a_synthetic_tape_says_so_everywhere(run: Run) -> None:
+    code, out, err = run("synthetic", "--out", "market", "--seed", "5", "--days", "1", "--hours", "1")
+    assert (code, err) == (0, "")
+    assert "market: synthetic, seed 5" in out
+    again = as_json(run("synthetic", "--out", "market", "--seed", "5", "--days", "1", "--hours", "1", "--json"))
+    assert again["content_sha256"] in out
+    assert "synthetic: yes: an invented market" in run("info", "market")[1]
+    assert "synthetic: an invented market" in run("spread", "market", "--pair", "btc_usdt")[1]
+    assert "of a synthetic market" in run("check", "market")[1]
+    assert as_json(run("info", "market", "--json"))["synthetic"] is True
+    assert (
+        as_json(run("info", "market", "--json"))["command"]
+        == "botkit data synthetic --out market --seed 5 --days 1 --hours 1"
+    )
+
+
+def test_spread_says_what_slippage_should_be(run: Run) -> None:
+    code, out, _ = run("spread", BUNDLED, "--pair", "btc_usdt")
+    assert code == 0
+    assert 'slippage: "0.00015"' in out
+    described = as_json(run("spread", BUNDLED, "--pair", "eth_twd", "--size", "10000", "--json"))
+    (pair,) = described["pairs"]
+    assert pair["pair"] == "eth_twd"
+    assert pair["costs"][0]["value"] == 10000
+    assert float(pair["slippage"]) > 0.001
+
+
+def test_info_and_check_of_one_pair_alone(run: Run) -> None:
+    streams = as_json(run("info", BUNDLED, "--pair", "eth_twd", "--json"))["streams"]
+    assert {row["pair"] for row in streams} == {"eth_twd"}

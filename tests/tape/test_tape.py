@@ -1,0 +1,209 @@
+"""Tapes are written whole or not at all, and read back exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from botkit.errors import DataError
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
+from botkit.model.pairs import Pair
+from botkit.tape.parquet import COLUMNS, join, kind_of
+from botkit.tape.tape import Tape
+from botkit.tape.writer import TapeWriter
+
+DAY_S = 86_400
+S = 10**9
+
+
+def writer(root: Path, **given: object) -> TapeWriter:
+    return TapeWriter(root, **{"source": "a test", "recorded": "by hand", **given})  # type: ignore[arg-type]
+
+
+def write_all(root: Path, *parts: MarketColumns) -> None:
+    with writer(root) as tape:
+        for part in parts:
+            tape.write(part)
+
+
+def equal(a: MarketColumns, b: MarketColumns) -> bool:
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in COLUMNS[kind_of(a)])
+
+
+def test_rows_come_back_exactly_a_file_a_day(
+    tmp_path: Path,
+    pairs: Mapping[str, Pair],
+    make_trades: Callable[..., TradeColumns],
+    make_books: Callable[..., BookColumns],
+) -> None:
+    seconds = [*range(DAY_S - 50, DAY_S + 50), *range(2 * DAY_S - 5, 2 * DAY_S + 5)]
+    trades, books = make_trades(seconds), make_books(seconds, depth=4)
+    with writer(tmp_path) as tape:
+        for lo in range(0, len(trades), 17):
+            tape.write(trades.rows(lo, lo + 17))
+            tape.write(books.rows(lo, lo + 17))
+    opened = Tape.open(tmp_path, pairs)
+    assert equal(join(list(opened.read("btc_usdt", "trades"))), trades)
+    assert equal(join(list(opened.read("btc_usdt", "books", rows_max=7))), books)
+    names = sorted(p.name for p in (tmp_path / "bitopro" / "btc_usdt" / "trades").iterdir())
+    assert names == ["1970-01-01.parquet", "1970-01-02.parquet", "1970-01-03.parquet"]
+    info = opened.stream("btc_usdt", "trades")
+    assert info is not None
+    assert (info.rows, info.start, info.end) == (110, int(trades.received[0]), int(trades.received[-1]))
+    assert info.has_receive_times
+
+
+def test_candles_have_a_file_a_month_and_months_do_not_collide_with_minutes(
+    tmp_path: Path, pairs: Mapping[str, Pair], make_candles: Callable[..., CandleColumns]
+) -> None:
+    minutes = make_candles(list(range(1440 * 31 - 2, 1440 * 31 + 2)))
+    month = CandleColumns(pairs["btc_usdt"], "1M", *(getattr(minutes, n)[:1] for n in COLUMNS["candles"]))
+    with writer(tmp_path) as tape:
+        tape.write(minutes)
+        tape.write(month)
+    folder = tmp_path / "bitopro" / "btc_usdt"
+    assert sorted(p.name for p in folder.iterdir()) == ["candles-1m", "candles-1mo"]
+    assert sorted(p.name for p in (folder / "candles-1m").iterdir()) == ["1970-01.parquet", "1970-02.parquet"]
+    assert equal(join(list(Tape.open(tmp_path, pairs).read("btc_usdt", "candles", "1m"))), minutes)
+
+
+def test_a_range_is_half_open_and_cuts_inside_a_file(
+    tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
+) -> None:
+    trades = make_trades([1, 2, 2, 3, 4], lag_ms=0)
+    with writer(tmp_path) as tape:
+        tape.write(trades)
+    found = join(list(Tape.open(tmp_path, pairs).read("btc_usdt", "trades", start=2 * S, end=4 * S)))
+    assert equal(found, trades.rows(1, 4))
+
+
+def test_a_day_is_appended_to(
+    tmp_path: Path, pairs: Mapping[str, Pair], make_books: Callable[..., BookColumns]
+) -> None:
+    first, second = make_books([1, 2, 3], depth=2), make_books([4, 5], depth=5)
+    with writer(tmp_path) as tape:
+        tape.write(first)
+    with writer(tmp_path) as tape:
+        tape.write(second)
+    opened = Tape.open(tmp_path, pairs)
+    found = join(list(opened.read("btc_usdt", "books")))
+    assert equal(found, join([first, second]))
+    assert len(opened.manifest.files) == 1
+
+
+def test_the_content_hash_does_not_depend_on_how_the_rows_came(
+    tmp_path: Path, make_trades: Callable[..., TradeColumns]
+) -> None:
+    trades = make_trades(list(range(200)))
+    hashes = set()
+    for chunk in (200, 7, 50):
+        with writer(tmp_path / str(chunk)) as tape:
+            for lo in range(0, 200, chunk):
+                tape.write(trades.rows(lo, lo + chunk))
+        hashes.add(tape.close().content_sha256)
+    assert len(hashes) == 1
+    changed = msgspec.structs.replace(trades, ticks=trades.ticks + 1)
+    with writer(tmp_path / "changed") as tape:
+        tape.write(changed)
+    assert tape.close().content_sha256 not in hashes
+
+
+def test_an_error_leaves_nothing_of_a_new_tape(tmp_path: Path, make_trades: Callable[..., TradeColumns]) -> None:
+    root = tmp_path / "new"
+    with pytest.raises(DataError, match="older than the row before"):
+        write_all(root, make_trades([DAY_S - 1, DAY_S + 1]), make_trades([2 * DAY_S, DAY_S + 5]))
+    assert not root.exists()
+
+
+def test_an_error_leaves_an_old_tape_as_it_was(
+    tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
+) -> None:
+    trades = make_trades([1, 2, 3])
+    with writer(tmp_path) as tape:
+        tape.write(trades)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(DataError, match="already has btc_usdt trades"):
+        write_all(tmp_path, make_trades([4, DAY_S]), make_trades([2]))
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert equal(join(list(Tape.open(tmp_path, pairs).read("btc_usdt", "trades"))), trades)
+
+
+def test_invented_and_recorded_rows_are_never_mixed(tmp_path: Path, make_trades: Callable[..., TradeColumns]) -> None:
+    with writer(tmp_path, synthetic=True) as tape:
+        tape.write(make_trades([1]))
+    with pytest.raises(DataError, match="never mixes"):
+        writer(tmp_path)
+
+
+def test_amounts_may_be_stored_with_fewer_decimals_than_the_pair_has(
+    tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
+) -> None:
+    trades = make_trades([1, 2, 3])
+    with writer(tmp_path, amount_decimals={"btc_usdt": 4}) as tape:
+        tape.write(trades)
+    assert equal(join(list(Tape.open(tmp_path, pairs).read("btc_usdt", "trades"))), trades)
+
+
+def test_a_pair_that_became_coarser_than_the_tape_is_an_error(
+    tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
+) -> None:
+    with writer(tmp_path) as tape:
+        tape.write(make_trades([1, 2, 3]))
+    pair = pairs["btc_usdt"]
+    coarse = {"btc_usdt": pair.with_rules(msgspec.structs.replace(pair.rules, price_decimals=0))}
+    with pytest.raises(DataError, match="finer than btc_usdt allows"):
+        list(Tape.open(tmp_path, coarse).read("btc_usdt", "trades"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: p.unlink(), "is missing"),
+        (lambda p: p.write_bytes(b"no parquet at all"), "no readable Parquet file"),
+        (lambda p: p.write_bytes(p.read_bytes()[:-20]), "no readable Parquet file"),
+    ],
+)
+def test_a_damaged_file_is_named(
+    tmp_path: Path,
+    pairs: Mapping[str, Pair],
+    make_trades: Callable[..., TradeColumns],
+    damage: Callable[[Path], object],
+    message: str,
+) -> None:
+    with writer(tmp_path) as tape:
+        tape.write(make_trades([1, 2, 3]))
+    damage(next(tmp_path.rglob("*.parquet")))
+    with pytest.raises(DataError, match=message):
+        list(Tape.open(tmp_path, pairs).read("btc_usdt", "trades"))
+
+
+def test_what_a_tape_lacks_is_said_with_what_it_has(
+    tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns]
+) -> None:
+    with writer(tmp_path) as tape:
+        tape.write(make_trades([1]))
+    with pytest.raises(DataError, match="has no eth_twd books; it holds btc_usdt trades"):
+        list(Tape.open(tmp_path, pairs).read("eth_twd", "books"))
+    with pytest.raises(DataError, match="is no tape"):
+        Tape.open(tmp_path / "bitopro", pairs)
+    with pytest.raises(DataError, match="does not exist"):
+        Tape.open(tmp_path / "nowhere", pairs)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match="damaged"):
+        Tape.open(tmp_path, pairs)
+
+
+def test_missing_candles_become_gaps_of_the_stream(
+    tmp_path: Path, pairs: Mapping[str, Pair], make_candles: Callable[..., CandleColumns]
+) -> None:
+    with writer(tmp_path) as tape:
+        tape.write(make_candles([1, 2, 5]))
+        tape.write(make_candles([6, 9]))
+    info = Tape.open(tmp_path, pairs).stream("btc_usdt", "candles", "1m")
+    assert info is not None
+    assert info.gaps == ((3 * 60 * S, 5 * 60 * S), (7 * 60 * S, 9 * 60 * S))
+    assert not info.has_receive_times
