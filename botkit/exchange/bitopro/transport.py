@@ -162,7 +162,7 @@ class Transport:
             else:
                 failure = self._failure(what, endpoint, status, answer)
         # raised out here so that no aiohttp error, which holds the signed headers, hangs on as its context
-        raise failure from error if False else failure
+        raise failure
 
     def _headers(self, endpoint: Endpoint, body: bytes | None) -> dict[str, str]:
         headers = {} if body is None else {"Content-Type": "application/json"}
