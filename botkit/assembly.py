@@ -119,7 +119,7 @@ class Project:
             try:
                 values = check_parameters(registration.thing, strategy.params, self.pairs)
             except ParameterError as error:
-                raise self.loaded.error(f"{place}.params.{error.name}", error.message) from None
+                raise self.loaded.error(f"{place}.params.{error.name}", f"{error.name}: {error.message}") from None
             try:
                 instance = registration.thing()
             except Exception as error:
