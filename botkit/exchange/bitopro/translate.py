@@ -14,7 +14,7 @@ from botkit.exchange.bitopro.wire.frames import TickerFrame, UserTradeRow
 from botkit.exchange.bitopro.wire.market import CandleRow, LevelRow, TradeRow
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, Candle, OrderBook, OrderReport, Ticker, Trade, TradeReport
-from botkit.model.money import UNIT_DECIMALS, format_units
+from botkit.model.money import UNIT_DECIMALS, format_units, parse_scaled
 from botkit.model.orders import STATUS_STATES, Condition, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import NewOrder
@@ -61,17 +61,22 @@ def order_book(
 
 
 def _levels(rows: Iterable[LevelRow] | None, pair: Pair, depth: int, sign: int) -> tuple[tuple[int, int], ...]:
-    rules, levels, before = pair.rules, [], 0
-    for row in rows or ():
-        ticks = scaled(row.price, rules.price_decimals, "level price")
-        lots = scaled(row.amount, rules.amount_decimals, "level amount")
-        if ticks <= 0 or lots < 0:
-            raise WireError(f"a level of {row.amount} at {row.price}")
-        if before and (ticks - before) * sign <= 0:
-            raise WireError(f"levels out of order at {row.price}")
-        before = ticks
-        if lots:
-            levels.append((ticks, lots))
+    price_decimals, amount_decimals = pair.rules.price_decimals, pair.rules.amount_decimals
+    levels, before = [], 0
+    try:
+        for row in rows or ():
+            # parsed without the wrapper that turns an error into a WireError: a book has up to 200 numbers
+            ticks = parse_scaled(row.price, price_decimals, "level price")
+            lots = parse_scaled(row.amount, amount_decimals, "level amount")
+            if ticks <= 0 or lots < 0:
+                raise WireError(f"a level of {row.amount} at {row.price}")
+            if before and (ticks - before) * sign <= 0:
+                raise WireError(f"levels out of order at {row.price}")
+            before = ticks
+            if lots:
+                levels.append((ticks, lots))
+    except ValueError as error:
+        raise WireError(str(error)) from None
     return tuple(levels[:depth])
 
 
