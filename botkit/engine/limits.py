@@ -162,8 +162,8 @@ class SlotLog:
         self._in_flight -= 1
         until = now + self.hold
         cooling = self._cooling
-        assert not cooling or until >= cooling[-1], "time ran backwards"
-        cooling.append(until)
+        # a clock that was set back holds slots longer, never shorter
+        cooling.append(until if not cooling or until >= cooling[-1] else cooling[-1])
 
     def give_back(self) -> None:
         """Nothing was sent."""
@@ -203,10 +203,11 @@ class SlotLog:
 
     def next_release(self, now: Nanos) -> Nanos:
         """When the next slot comes free, as far as can be told."""
-        first = self._cooling[0] if self._cooling else now + self.hold
+        cooling = self._cooling
+        first = cooling[0] if cooling else now + self.hold
         if self._late and self._late[0][0] < first:
             first = self._late[0][0]
-        return max(first, now)
+        return first if first > now else now
 
     def releases(self, now: Nanos) -> tuple[Nanos, ...]:
         """When each slot that is not on its way comes free."""

@@ -108,8 +108,8 @@ _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
 class Router:
     """The queue and the windows of one bot: one account at one address.
 
-    Times are nanoseconds and never run backwards from call to call. The router reads orders and never writes them:
-    their states are the engine's. Equal calls give equal requests.
+    Times are nanoseconds of a clock that advances like a monotonic one: set forward, it would free slots early. The
+    router reads orders and never writes them: their states are the engine's. Equal calls give equal requests.
     """
 
     def __init__(

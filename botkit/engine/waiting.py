@@ -32,13 +32,17 @@ class Waiting:
 class WaitingOrder(Waiting):
     """An order that waits to be created or, ``is_cancel``, to be cancelled."""
 
-    __slots__ = ("is_cancel", "order")
+    __slots__ = ("order",)
 
     def __init__(self, key: int, order: Order, since: Nanos, *, is_cancel: bool, batchable: bool) -> None:
+        # written out, since one is made for every order that waits: the call of super() costs as much as all of this
+        self.key = key
+        self.owner = order.strategy
+        self.since = since
         # only a create grows stale: a cancel is worth sending for as long as its order may live
-        super().__init__(key, order.strategy, since, None if is_cancel else order.expires, batchable)
+        self.deadline = None if is_cancel else order.expires
+        self.batchable = batchable
         self.order = order
-        self.is_cancel = is_cancel
 
 
 class WaitingRead(Waiting):
@@ -115,10 +119,17 @@ class FairQueue(Generic[W]):
 
     def pop(self) -> W:
         """Take the next one out."""
-        owner, line = next(iter(self._lines.items()))
-        item = line.first().popitem(last=False)[1]
+        lines = self._lines
+        owner = next(iter(lines))
+        line = lines[owner]
+        single, batchable = line.single, line.batchable
+        part = line.first() if single else batchable
+        item = part.popitem(last=False)[1]
         self.count -= 1
-        self._end_turn(owner, line)
+        if not single and not batchable:
+            del lines[owner]
+        elif len(lines) > 1:
+            lines.move_to_end(owner)
         return item
 
     def longest_batch(self, most: int) -> tuple[str, int]:

@@ -34,6 +34,16 @@ def test_what_was_never_sent_gives_its_slot_back_at_once() -> None:
     assert log.free(T0) == 3
 
 
+def test_a_clock_that_was_set_back_frees_no_slot_early() -> None:
+    log = SlotLog(WINDOW)
+    log.take()
+    log.take()
+    log.release(T0 + NS_PER_S)
+    log.release(T0)
+    assert log.free(T0 + NS_PER_S + HOLD - 1) == 1
+    assert log.free(T0 + NS_PER_S + HOLD) == 3
+
+
 def test_an_unknown_outcome_holds_its_slot_until_it_can_no_longer_arrive_plus_one_window() -> None:
     log = SlotLog(WINDOW)
     log.take()
