@@ -26,7 +26,7 @@ from botkit.model.results import Curve, Drawdown
 
 #: (time, currency, units added): a fill is one for the base, one for the quote, and one for the fee
 Change: TypeAlias = tuple[Nanos, str, int]
-Prices: TypeAlias = Mapping[str, tuple[TimeArray, FloatArray]]
+Prices: TypeAlias = dict[str, tuple[TimeArray, FloatArray]]
 #: pairs to go through, and whether to divide by the price instead of multiplying
 Path: TypeAlias = tuple[tuple[str, bool], ...]
 

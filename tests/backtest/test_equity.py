@@ -78,6 +78,14 @@ def test_a_drawdown_remembers_when_it_was_recovered_even_slices_later() -> None:
     assert c.drawdown.recovered == START + 4 * NS_PER_S
 
 
+def test_a_drawdown_and_its_recovery_within_one_slice() -> None:
+    c = curve({"btc": COIN})
+    c.add_slice({"btc_usdt": column(*((i, p) for i, p in enumerate([90.0, 100.0, 95.0, 70.0, 99.0, 100.0, 101.0])))})
+    fall = c.drawdown
+    assert (fall.fraction, fall.peak_time, fall.trough_time) == (pytest.approx(0.3), START + 1, START + 3)
+    assert fall.recovered == START + 5
+
+
 def test_days_close_at_midnight_of_the_configured_zone() -> None:
     noon = parse_time("2025-03-01T12:00+08:00") - START
     c = curve({"btc": COIN})
