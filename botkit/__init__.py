@@ -26,6 +26,7 @@ What a strategy author needs is here; the rest of the map:
 `engine/` stands in the middle and never learns on which side it is.
 """
 
+from botkit.engine.array_indicator import ArrayIndicator
 from botkit.engine.bars import BarSeries
 from botkit.engine.indicators import (
     ATR,
@@ -35,7 +36,6 @@ from botkit.engine.indicators import (
     SMA,
     VWAP,
     WMA,
-    ArrayIndicator,
     Bollinger,
     RollingHigh,
     RollingLow,

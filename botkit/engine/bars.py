@@ -7,13 +7,13 @@ price can be carried on. Both classes are pure: time comes in as an argument.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from botkit.engine.columns import Column
 from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.events import Bar
 from botkit.model.pairs import Pair
@@ -28,7 +28,6 @@ TimeArray: TypeAlias = npt.NDArray[np.int64]
 _NONE: tuple[Bar, ...] = ()
 _INFINITY = float("inf")
 _FLUSH_AT = 4096  # pending bars: bounds the memory of bar objects, and is long enough to spread the cost of a flush
-_FIRST_CAPACITY = 256
 
 
 def can_build(resolution: str, source: str) -> bool:
@@ -42,88 +41,6 @@ def can_build(resolution: str, source: str) -> bool:
 
 
 # -- the series a strategy reads --------------------------------------------------------------------------------------
-
-
-class _Exporter:
-    """Lends a buffer's memory to numpy as read-only, and shows nobody the buffer.
-
-    A plain read-only view is no protection: its ``.base`` is the writable buffer, and a view of a buffer one owns can
-    be made writable again. numpy refuses both when the memory comes from a foreign object that says "read-only".
-    """
-
-    __slots__ = ("__array_interface__", "__weakref__")
-
-    def __init__(self, buffer: npt.NDArray[Any]) -> None:
-        interface = dict(buffer.__array_interface__)
-        interface["data"] = (interface["data"][0], True)
-        self.__array_interface__ = interface
-        # the buffer lives as long as any view: a view keeps this object, and this object's finalizer keeps the buffer
-        weakref.finalize(self, _let_go, buffer).atexit = False
-
-
-def _let_go(buffer: npt.NDArray[Any]) -> None:
-    """Does nothing: the finalizer's only purpose is the reference it held until now."""
-
-
-class _Column:
-    """One growing column. Memory beyond the rows is zero until a finished bar is written there."""
-
-    __slots__ = ("_buffer", "_start", "_stop", "_view", "_whole")
-
-    def __init__(self, dtype: Any) -> None:
-        self._start = self._stop = 0
-        self._adopt(np.zeros(_FIRST_CAPACITY, dtype))
-
-    def _adopt(self, buffer: npt.NDArray[Any]) -> None:
-        self._buffer = buffer
-        self._whole = np.asarray(_Exporter(buffer))
-        self._view: npt.NDArray[Any] | None = None
-
-    def _make_room(self, count: int, keep: int | None) -> None:
-        start, stop = self._start, self._stop
-        rows = stop - start
-        if keep is not None:
-            rows = max(0, min(rows, keep - count))
-        # never moved within the old memory: views that a strategy still holds keep what they show
-        grown: npt.NDArray[Any] = np.zeros(max(_FIRST_CAPACITY, 2 * (rows + count)), self._buffer.dtype)
-        grown[:rows] = self._buffer[stop - rows : stop]
-        self._adopt(grown)
-        self._start, self._stop = 0, rows
-
-    def push(self, value: Any, keep: int | None) -> None:
-        """Add one row; with ``keep`` only the last so many rows stay visible."""
-        if self._stop == len(self._buffer):
-            self._make_room(1, keep)
-        self._buffer[self._stop] = value
-        self._stop += 1
-        if keep is not None and self._stop - self._start > keep:
-            self._start += 1
-        self._view = None
-
-    def extend(self, values: npt.NDArray[Any], keep: int | None) -> None:
-        """Add rows; with ``keep`` only the last so many rows stay visible."""
-        count = len(values)
-        if self._stop + count > len(self._buffer):
-            self._make_room(count, keep)
-        self._buffer[self._stop : self._stop + count] = values
-        self._stop += count
-        if keep is not None:
-            self._start = max(self._start, self._stop - keep)
-        self._view = None
-
-    def __len__(self) -> int:
-        return self._stop - self._start
-
-    def last(self) -> Any:
-        """The latest row, or None."""
-        return self._buffer[self._stop - 1] if self._stop > self._start else None
-
-    def view(self) -> npt.NDArray[Any]:
-        """The visible rows, read-only."""
-        view = self._view
-        if view is None:
-            view = self._view = self._whole[self._start : self._stop]
-        return view
 
 
 class BarSeries:
@@ -148,10 +65,10 @@ class BarSeries:
         self.resolution = check_resolution(resolution)
         self.keep = keep
         self._pending: list[Bar] = []
-        self._time = _Column(np.int64)
-        self._open, self._high, self._low = _Column(np.float64), _Column(np.float64), _Column(np.float64)
-        self._close, self._volume = _Column(np.float64), _Column(np.float64)
-        self._empty = _Column(np.bool_)
+        self._time = Column(np.int64)
+        self._open, self._high, self._low = Column(np.float64), Column(np.float64), Column(np.float64)
+        self._close, self._volume = Column(np.float64), Column(np.float64)
+        self._empty = Column(np.bool_)
         self._columns = (
             self._time, self._open, self._high, self._low, self._close, self._volume, self._empty
         )  # fmt: skip

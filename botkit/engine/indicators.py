@@ -18,24 +18,26 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from itertools import accumulate
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[np.float64]
+from botkit.engine.rolling import Array, Blocks, from_the_back, rolling_extreme
+
 T = TypeVar("T")
 
 
-def _check_length(name: str, length: int, what: str = "length") -> int:
+def check_length(name: str, length: int, what: str = "length") -> int:
+    """The length itself, or ValueError that names the indicator."""
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise ValueError(f"{name} needs a whole {what} of at least 1, not {length!r}")
     return length
 
 
-def _columns(*arrays: npt.ArrayLike) -> list[Array]:
+def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
+    """The arrays as contiguous floats; ValueError unless they are 1-dimensional and equally long."""
     columns = [np.ascontiguousarray(array, np.float64) for array in arrays]
     for column, array in zip(columns, arrays, strict=True):
         if np.ndim(array) != 1 or len(column) != len(columns[0]):
@@ -57,54 +59,6 @@ class Indicator:
         return self.value is not None
 
 
-# -- sums over a rolling window ---------------------------------------------------------------------------------------
-# The values are cut into blocks of the window's length. A window is the end of one block and the beginning of the next,
-# so its sum is a suffix sum (made once a block, from the back) plus a prefix sum (one addition a value). What is summed
-# is the distance to a reference, the last value of the block before, which lies inside the window too: prices that
-# differ little then add up almost without rounding, and equal ones add up to zero. At the last place of a block the
-# window is the block itself, with its own last value as the reference.
-
-
-class _Blocks:
-    """An array cut into blocks: distances to the reference, for prefix and for suffix sums, and the references."""
-
-    __slots__ = ("count", "length", "prefix", "references", "suffix")
-
-    def __init__(self, values: Array, length: int) -> None:
-        rows = -(-len(values) // length)
-        padded = np.zeros(rows * length)
-        padded[: len(values)] = values
-        blocks = padded.reshape(rows, length)
-        last = blocks[:, -1].copy()
-        before = np.zeros(rows)
-        before[1:] = last[:-1]
-        self.count = len(values)
-        self.length = length
-        self.prefix = blocks - before[:, None]
-        self.suffix = blocks - last[:, None]
-        references = np.repeat(before, length).reshape(rows, length)
-        references[:, -1] = last
-        self.references: Array = references.reshape(-1)[: len(values)]
-
-    def join(self, prefix: Array, suffix: Array) -> Array:
-        """Prefix and suffix sums by block as sums by window; NaN for the first values, which complete no window."""
-        joined = prefix.copy()
-        joined[1:, :-1] += suffix[:-1, 1:]
-        joined[:, -1] = suffix[:, 0]
-        sums: Array = joined.reshape(-1)[: self.count]
-        sums[: self.length - 1] = np.nan
-        return sums
-
-    def sums(self, prefix: Array, suffix: Array) -> Array:
-        """Window sums of what stands in two arrays of blocks."""
-        return self.join(np.cumsum(prefix, axis=1), _from_the_back(suffix))
-
-
-def _from_the_back(blocks: Array) -> Array:
-    """Suffix sums of each row."""
-    return np.cumsum(blocks[:, ::-1], axis=1)[:, ::-1]
-
-
 class SMA(Indicator):
     """Simple moving average of the last ``length`` values."""
 
@@ -112,7 +66,7 @@ class SMA(Indicator):
     value: float | None
 
     def __init__(self, length: int) -> None:
-        self.length = _check_length("SMA", length)
+        self.length = check_length("SMA", length)
         self.value = None
         self._block = [0.0] * length
         self._suffix: list[float] | None = None  # sums of the block before; None while there is none
@@ -149,8 +103,8 @@ class SMA(Indicator):
 
     def over(self, values: npt.ArrayLike) -> Array:
         """The averages over an array."""
-        (array,) = _columns(values)
-        blocks = _Blocks(array, self.length)
+        (array,) = columns_of(values)
+        blocks = Blocks(array, self.length)
         return blocks.references + blocks.sums(blocks.prefix, blocks.suffix) / self.length
 
 
@@ -161,7 +115,7 @@ class WMA(Indicator):
     value: float | None
 
     def __init__(self, length: int) -> None:
-        self.length = _check_length("WMA", length)
+        self.length = check_length("WMA", length)
         self.value = None
         self._block = [0.0] * length
         self._suffix: list[float] | None = None  # weighted: 1 for the first value of the suffix, 2 for the next...
@@ -205,12 +159,12 @@ class WMA(Indicator):
 
     def over(self, values: npt.ArrayLike) -> Array:
         """The averages over an array."""
-        (array,) = _columns(values)
+        (array,) = columns_of(values)
         length = self.length
-        blocks = _Blocks(array, length)
+        blocks = Blocks(array, length)
         places = np.arange(1.0, length + 1.0)
         prefix = (length - places) * np.cumsum(blocks.prefix, axis=1) + np.cumsum(places * blocks.prefix, axis=1)
-        suffix = _from_the_back(_from_the_back(blocks.suffix))
+        suffix = from_the_back(from_the_back(blocks.suffix))
         return blocks.references + blocks.join(prefix, suffix) / (length * (length + 1) // 2)
 
 
@@ -221,7 +175,7 @@ class EMA(Indicator):
     value: float | None
 
     def __init__(self, length: int) -> None:
-        self.length = _check_length("EMA", length)
+        self.length = check_length("EMA", length)
         self.value = None
         self._weight = 2.0 / (length + 1.0)
         self._count = 0
@@ -247,7 +201,7 @@ class EMA(Indicator):
 
     def over(self, values: npt.ArrayLike) -> Array:
         """The averages over an array."""
-        return _replay(EMA(self.length), *_columns(values))
+        return _replay(EMA(self.length), *columns_of(values))
 
 
 def _replay(fresh: Any, *columns: Array) -> Array:
@@ -270,7 +224,7 @@ class RSI(Indicator):
     value: float | None
 
     def __init__(self, length: int = 14) -> None:
-        self.length = _check_length("RSI", length)
+        self.length = check_length("RSI", length)
         self.value = None
         self._count = 0  # changes seen, up to length
         self._gain = self._loss = 0.0  # sums until ready, averages from then on
@@ -302,7 +256,7 @@ class RSI(Indicator):
 
     def over(self, values: npt.ArrayLike) -> Array:
         """The index over an array."""
-        return _replay(RSI(self.length), *_columns(values))
+        return _replay(RSI(self.length), *columns_of(values))
 
 
 class MACDValue(NamedTuple, Generic[T]):
@@ -323,9 +277,9 @@ class MACD(Indicator):
     value: MACDValue[float] | None
 
     def __init__(self, fast: int = 12, slow: int = 26, signal: int = 9) -> None:
-        self.fast = _check_length("MACD", fast, "fast length")
-        self.slow = _check_length("MACD", slow, "slow length")
-        self.signal = _check_length("MACD", signal, "signal length")
+        self.fast = check_length("MACD", fast, "fast length")
+        self.slow = check_length("MACD", slow, "slow length")
+        self.signal = check_length("MACD", signal, "signal length")
         if fast >= slow:
             raise ValueError(f"MACD needs a fast length below its slow one, not {fast} and {slow}")
         self.value = None
@@ -346,7 +300,7 @@ class MACD(Indicator):
 
     def over(self, values: npt.ArrayLike) -> MACDValue[Array]:
         """Line, signal and histogram over an array, all three NaN until all are known."""
-        (array,) = _columns(values)
+        (array,) = columns_of(values)
         line = EMA(self.fast).over(array) - EMA(self.slow).over(array)
         signal = np.full(len(array), np.nan)
         signal[self.slow - 1 :] = EMA(self.signal).over(line[self.slow - 1 :])
@@ -385,7 +339,7 @@ class Bollinger(Indicator):
     value: Bands[float] | None
 
     def __init__(self, length: int = 20, width: float = 2.0) -> None:
-        self.length = _check_length("Bollinger", length)
+        self.length = check_length("Bollinger", length)
         if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 < width < math.inf:
             raise ValueError(f"Bollinger needs a width above 0 in standard deviations, not {width!r}")
         self.width = float(width)
@@ -435,9 +389,9 @@ class Bollinger(Indicator):
 
     def over(self, values: npt.ArrayLike) -> Bands[Array]:
         """The bands over an array."""
-        (array,) = _columns(values)
+        (array,) = columns_of(values)
         length = self.length
-        blocks = _Blocks(array, length)
+        blocks = Blocks(array, length)
         totals = blocks.sums(blocks.prefix, blocks.suffix)
         squares = blocks.sums(blocks.prefix * blocks.prefix, blocks.suffix * blocks.suffix)
         middle = blocks.references + totals / length
@@ -456,7 +410,7 @@ class ATR(Indicator):
     value: float | None
 
     def __init__(self, length: int = 14) -> None:
-        self.length = _check_length("ATR", length)
+        self.length = check_length("ATR", length)
         self.value = None
         self._count = 0
         self._mean = 0.0  # a sum until ready
@@ -481,7 +435,7 @@ class ATR(Indicator):
 
     def over(self, high: npt.ArrayLike, low: npt.ArrayLike, close: npt.ArrayLike) -> Array:
         """The averages over three arrays."""
-        return _replay(ATR(self.length), *_columns(high, low, close))
+        return _replay(ATR(self.length), *columns_of(high, low, close))
 
 
 # -- extremes ---------------------------------------------------------------------------------------------------------
@@ -494,7 +448,7 @@ class RollingHigh(Indicator):
     value: float | None
 
     def __init__(self, length: int) -> None:
-        self.length = _check_length("RollingHigh", length)
+        self.length = check_length("RollingHigh", length)
         self.value = None
         # (place, value), falling: a value behind a higher one may still become the highest once that has left
         self._candidates: deque[tuple[int, float]] = deque()
@@ -516,7 +470,7 @@ class RollingHigh(Indicator):
 
     def over(self, values: npt.ArrayLike) -> Array:
         """The highest values over an array."""
-        return _rolling_extreme(np.maximum, _columns(values)[0], self.length)
+        return rolling_extreme(np.maximum, columns_of(values)[0], self.length)
 
 
 class RollingLow(Indicator):
@@ -526,7 +480,7 @@ class RollingLow(Indicator):
     value: float | None
 
     def __init__(self, length: int) -> None:
-        self.length = _check_length("RollingLow", length)
+        self.length = check_length("RollingLow", length)
         self.value = None
         self._candidates: deque[tuple[int, float]] = deque()  # (place, value), rising
         self._count = 0
@@ -547,21 +501,7 @@ class RollingLow(Indicator):
 
     def over(self, values: npt.ArrayLike) -> Array:
         """The lowest values over an array."""
-        return _rolling_extreme(np.minimum, _columns(values)[0], self.length)
-
-
-def _rolling_extreme(extreme: np.ufunc, values: Array, length: int) -> Array:
-    """Extremes by window, from those of the end of one block and the beginning of the next."""
-    rows = -(-len(values) // length)
-    padded = np.zeros(rows * length)
-    padded[: len(values)] = values
-    blocks = padded.reshape(rows, length)
-    joined = extreme.accumulate(blocks, axis=1)
-    suffix = extreme.accumulate(blocks[:, ::-1], axis=1)[:, ::-1]
-    joined[1:, :-1] = extreme(joined[1:, :-1], suffix[:-1, 1:])
-    result: Array = joined.reshape(-1)[: len(values)]
-    result[: length - 1] = np.nan
-    return result
+        return rolling_extreme(np.minimum, columns_of(values)[0], self.length)
 
 
 # -- volume -----------------------------------------------------------------------------------------------------------
@@ -577,7 +517,7 @@ class VWAP(Indicator):
     value: float | None
 
     def __init__(self, length: int | None = None) -> None:
-        self.length = None if length is None else _check_length("VWAP", length)
+        self.length = None if length is None else check_length("VWAP", length)
         self.reset()
 
     def reset(self) -> None:
@@ -628,14 +568,14 @@ class VWAP(Indicator):
 
     def over(self, price: npt.ArrayLike, volume: npt.ArrayLike) -> Array:
         """The averages over two arrays."""
-        prices, volumes = _columns(price, volume)
+        prices, volumes = columns_of(price, volume)
         if not len(prices):
             return prices
         if self.length is None:
             references: Any = prices[0]
             values, amounts = np.cumsum((prices - references) * volumes), np.cumsum(volumes)
         else:
-            blocks = _Blocks(prices, self.length)
+            blocks = Blocks(prices, self.length)
             padded = np.zeros(blocks.prefix.size)
             padded[: len(volumes)] = volumes
             by_block = padded.reshape(blocks.prefix.shape)
@@ -644,81 +584,3 @@ class VWAP(Indicator):
             amounts = blocks.sums(by_block, by_block)
         traded = np.where(amounts == 0.0, 1.0, amounts)
         return np.where(amounts == 0.0, prices, references + values / traded)
-
-
-# -- functions from arrays to arrays ----------------------------------------------------------------------------------
-
-
-class ArrayIndicator(Indicator):
-    """Makes an indicator of any function from arrays to arrays, such as those of TA-Lib or pandas.
-
-        rsi = ArrayIndicator(talib.RSI, 100, timeperiod=14)
-        atr = ArrayIndicator(talib.ATR, 100, inputs=3, timeperiod=14)
-        median = ArrayIndicator(lambda close: pd.Series(close).rolling(15).median(), 15)
-
-    ``function`` gets ``inputs`` float arrays of the last ``window`` values, oldest first, and ``options``; the last
-    element of what it returns is the value (of each array where it returns a tuple; a single number will do). It is
-    called at every update, so it should be quick. A function that remembers more than a window, such as an
-    exponential average, gives what it gives for those ``window`` values: choose the window long enough.
-
-    ``over`` calls it for every window too, for equal results; where those do not matter, calling the function itself
-    on the whole array is quicker.
-    """
-
-    __slots__ = ("_buffers", "_count", "function", "inputs", "options", "window")
-    value: float | tuple[float, ...] | None
-
-    def __init__(self, function: Callable[..., Any], window: int, *, inputs: int = 1, **options: Any) -> None:
-        if not callable(function):
-            raise ValueError(f"ArrayIndicator needs a function from arrays to arrays, not {function!r}")
-        self.function = function
-        self.window = _check_length("ArrayIndicator", window, "window")
-        self.inputs = _check_length("ArrayIndicator", inputs, "number of inputs")
-        self.options = options
-        self.value = None
-        # twice the window, so that the last ones always stand in one piece, and moving them is rare
-        self._buffers = np.zeros((inputs, 2 * window))
-        self._count = 0
-
-    def update(self, *values: float) -> float | tuple[float, ...] | None:
-        """Take in the next value of each input; the function's last result, None while that is NaN."""
-        if len(values) != self.inputs:
-            raise ValueError(f"this indicator takes {self.inputs} values at a time, not {len(values)}")
-        buffers, window = self._buffers, self.window
-        if self._count == 2 * window:
-            buffers[:, : window - 1] = buffers[:, window + 1 :]
-            self._count = window - 1
-        buffers[:, self._count] = values
-        self._count += 1
-        if self._count >= window:
-            self.value = self._call(buffers[:, self._count - window : self._count])
-        return self.value
-
-    def _call(self, rows: npt.NDArray[np.float64]) -> float | tuple[float, ...] | None:
-        # copies: the function may write into what it gets, or keep it
-        result = self.function(*(row.copy() for row in rows), **self.options)
-        if isinstance(result, tuple):
-            values = tuple(_last(part) for part in result)
-            return None if any(math.isnan(value) for value in values) else values
-        value = _last(result)
-        return None if math.isnan(value) else value
-
-    def over(self, *arrays: npt.ArrayLike) -> Array | tuple[Array, ...]:
-        """The results over arrays, NaN until ready; a tuple of arrays where the function returns a tuple."""
-        if len(arrays) != self.inputs:
-            raise ValueError(f"this indicator takes {self.inputs} arrays, not {len(arrays)}")
-        columns = np.array(_columns(*arrays))
-        count = columns.shape[1]
-        results = [self._call(columns[:, stop - self.window : stop]) for stop in range(self.window, count + 1)]
-        width = next((len(result) for result in results if isinstance(result, tuple)), None)
-        blank: Any = math.nan if width is None else (math.nan,) * width
-        rows = [blank] * (count - len(results)) + [blank if result is None else result for result in results]
-        table = np.array(rows, np.float64)
-        return table if width is None else tuple(table[:, i].copy() for i in range(width))
-
-
-def _last(result: Any) -> float:
-    array = np.asarray(result, np.float64)
-    if array.size == 0:
-        raise ValueError("the function of an ArrayIndicator returned an empty array")
-    return float(array.reshape(-1)[-1])

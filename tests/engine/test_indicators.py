@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from botkit.engine.array_indicator import ArrayIndicator
 from botkit.engine.indicators import (
     ATR,
     EMA,
@@ -18,7 +19,6 @@ from botkit.engine.indicators import (
     SMA,
     VWAP,
     WMA,
-    ArrayIndicator,
     Bands,
     Bollinger,
     MACDValue,
