@@ -233,6 +233,10 @@ class OrderDesk:
         due = self.router.due(now)
         for order in due.expired:
             self._finish(order, OrderState.EXPIRED, now, "waited in the queue past its deadline")
+        for dropped in due.dropped:
+            handler = self._pending.pop(dropped.ticket, None)
+            if handler is not None:
+                handler(Answer(request_id=dropped.ticket, outcome=Outcome.NOT_SENT, text=dropped.reason), now)
         if not due.requests:
             return []
         leaving: list[Request] = []
@@ -284,13 +288,12 @@ class OrderDesk:
         now: Nanos,
         priority: Priority = Priority.PRIVATE_READ,
     ) -> None:
-        """Queue a read; ``on_answer`` gets its answer, whatever it is."""
+        """Queue a read; ``on_answer`` gets its answer, whatever it is: NOT_SENT where the queue had no room for it.
 
-        def build(request_id: int) -> Request:
-            self._pending[request_id] = on_answer
-            return make(request_id)
-
-        self.router.read(build, endpoint=endpoint, owner=owner, priority=priority, now=now)
+        Reads of the order protocol decide whether money is free and whether an order lives, so they are urgent.
+        """
+        ticket = self.router.read(make, endpoint=endpoint, owner=owner, priority=priority, now=now, urgent=True)
+        self._pending[ticket] = on_answer
 
     # -- what the exchange says -----------------------------------------------------------------------------------
 
