@@ -27,8 +27,8 @@ def _walk(rng: np.random.Generator, n: int, step_ticks: int) -> np.ndarray[tuple
     swing = (2 * np.abs(phase % 2 - 1) - 1) * step_ticks * 20
     # folded at the bounds instead of cut, so that it keeps moving
     low, high = 4_300_000, 17_200_000
-    # what bounces back at once: a pure random walk would give sma_cross a little under 39,000 fills in 1,000,000 candles
-    bounce = rng.normal(0.0, step_ticks / 2, n)
+    # what bounces back at once: a pure random walk gives sma_cross a little under 39,000 fills in 1,000,000 candles
+    bounce = rng.normal(0.0, step_ticks * 0.8, n)
     raw = 8_600_000 + np.cumsum(noise) + swing + bounce - low
     folded = np.abs((raw + (high - low)) % (2 * (high - low)) - (high - low)) + low
     ticks: np.ndarray[tuple[int, ...], np.dtype[np.int64]] = np.rint(folded).astype(np.int64)

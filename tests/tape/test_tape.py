@@ -8,13 +8,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from botkit.errors import DataError
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.pairs import Pair
 from botkit.tape.parquet import COLUMNS, join, kind_of
 from botkit.tape.tape import Tape
-from botkit.tape.writer import TapeWriter
+from botkit.tape.writer import GROUP_ROWS, TapeWriter
 
 DAY_S = 86_400
 S = 10**9
@@ -207,3 +209,19 @@ def test_missing_candles_become_gaps_of_the_stream(
     assert info is not None
     assert info.gaps == ((3 * 60 * S, 5 * 60 * S), (7 * 60 * S, 9 * 60 * S))
     assert not info.has_receive_times
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=40).map(sorted), st.integers(-1, 31), st.integers(-1, 32))
+def test_any_range_is_exact_across_row_groups(
+    tmp_path_factory: pytest.TempPathFactory, pairs: Mapping[str, Pair], seconds: list[int], start: int, end: int
+) -> None:
+    at = np.array(seconds, dtype=np.int64)
+    ones = np.ones(len(at), dtype=np.int64)
+    trades = TradeColumns(pairs["btc_usdt"], at, at, ones, ones, ones.astype(np.int8))
+    root = tmp_path_factory.mktemp("tape")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(GROUP_ROWS, "trades", 5)
+        write_all(root, trades)
+    found = list(Tape.open(root, pairs).read("btc_usdt", "trades", start=start, end=end, rows_max=3))
+    assert [int(t) for part in found for t in part.received] == [t for t in seconds if start <= t < end]
