@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.matching_reports import is_same_order
+from botkit.engine.executions import Executions
+from botkit.engine.matching_reports import is_same_order, is_too_old
 from botkit.engine.resolution import Resolution
 from botkit.engine.router import Priority, Router, Withdrawal
 from botkit.model.clock import NS_PER_S, Nanos
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
 
 #: how long a cancel's or a fill's push may be late before the order is read (order protocol)
 READ_AFTER: Nanos = 1 * NS_PER_S
+_PAST_DEADLINE = "waited in the queue past its deadline"
+
+#: states of an order that left this machine, and of which the exchange's id is not known yet
+_MAY_APPEAR = frozenset({OrderState.SENDING, OrderState.UNKNOWN, OrderState.REJECTED, OrderState.ABSENT})
 
 _QUEUED, _SENDING, _UNKNOWN = OrderState.QUEUED, OrderState.SENDING, OrderState.UNKNOWN
 
@@ -86,8 +91,8 @@ class OrderDesk:
         self._replacements: dict[int, tuple[Order, int]] = {}
         #: reports that overtook the answer which would have told whose they are
         self._parked_trades: dict[str, list[TradeReport]] = {}
-        #: executions seen, per order: stream ids, to drop repeats
-        self._seen_trades: dict[int, dict[str, tuple[int, int]]] = {}
+        #: executions seen, per order, to drop repeats
+        self._executions: dict[int, Executions] = {}
         #: a final status whose executions have not all arrived: client id -> report
         self._final_reports: dict[int, OrderReport] = {}
         #: executed according to a report, while the executions themselves have not arrived
@@ -142,8 +147,10 @@ class OrderDesk:
         order.cancel_requested = True
         self.decisions.cancel(order, now)
         if order.state is _QUEUED:
-            withdrawn = self.router.cancel(order, now)
-            assert withdrawn is Withdrawal.WITHDRAWN, (order, withdrawn)
+            if self.router.is_waiting(order):
+                withdrawn = self.router.cancel(order, now)
+                assert withdrawn is Withdrawal.WITHDRAWN, (order, withdrawn)
+            # else its slot was granted in this very turn, and `_may_leave` will not let it go
             self._finish(order, OrderState.CANCELLED, now, "cancelled before it was sent")
         elif order.order_id:
             self.router.cancel(order, now)
@@ -177,14 +184,23 @@ class OrderDesk:
         elif old.state in FINAL_STATES:
             refusal = f"the order to replace is {old.state.value}"
         else:
-            self._replacements[old.client_id] = (new, old.executed_lots)
-            self._open.setdefault(new.strategy, {})[new.client_id] = new
-            self.cancel(old, now)
+            self._replace_later(old, new, now)
             return new
         new.move(OrderState.REFUSED, now, refusal)
         self.decisions.state(new, now)
         self._on_order(new)
         return new
+
+    def _replace_later(self, old: Order, new: Order, now: Nanos) -> None:
+        # ``old`` may itself be a replacement that waits, or have one: the newest takes the place of either
+        rested = self.orders[self._waiting_replacements.get(old.client_id, old.client_id)]
+        waiting = self._replacements.pop(rested.client_id, None)
+        if waiting is not None:
+            self._open[new.strategy].pop(waiting[0].client_id, None)
+            self._end_unsent(waiting[0], OrderState.CANCELLED, now, "replaced before it was sent")
+        self._replacements[rested.client_id] = (new, rested.executed_lots)
+        self._open.setdefault(new.strategy, {})[new.client_id] = new
+        self.cancel(rested, now)
 
     def _send_replacement(self, old: Order, now: Nanos) -> None:
         new, executed_before = self._replacements.pop(old.client_id)
@@ -232,7 +248,7 @@ class OrderDesk:
         """Requests whose slots are granted: the orders in them are on their way from here on."""
         due = self.router.due(now)
         for order in due.expired:
-            self._finish(order, OrderState.EXPIRED, now, "waited in the queue past its deadline")
+            self._finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
         for dropped in due.dropped:
             handler = self._pending.pop(dropped.ticket, None)
             if handler is not None:
@@ -270,6 +286,8 @@ class OrderDesk:
         return request
 
     def _may_leave(self, order: Order, now: Nanos) -> bool:
+        if order.state is not _QUEUED:
+            return False
         refusal = self._last_gate(order)
         if refusal is not None:
             self._finish(order, OrderState.NOT_SENT, now, refusal)
@@ -328,7 +346,9 @@ class OrderDesk:
             answer = Answer(request_id=answer.request_id, outcome=Outcome.UNKNOWN, text="the answer does not fit")
         for order in orders:
             if order.state is not _SENDING:
-                continue  # a push was faster and has told what became of it
+                # a push was faster and has told what became of it
+                self.router.resolved(order.client_id, now)
+                continue
             if answer.outcome is Outcome.NOT_SENT:
                 self._finish(order, OrderState.NOT_SENT, now, answer.text or "no byte of it was sent")
             elif answer.outcome is Outcome.UNKNOWN:
@@ -374,9 +394,11 @@ class OrderDesk:
         if report.client_id is None:
             return None
         order = self.orders.get(report.client_id)
-        if order is None or order.order_id or order.state in (_QUEUED, OrderState.REFUSED):
+        if order is None or order.order_id or order.state not in _MAY_APPEAR:
             return None
-        return order if is_same_order(order, report) else None
+        if not is_same_order(order, report) or is_too_old(order, report):
+            return None  # somebody else's, or one of an earlier run, under the same label
+        return order
 
     def adopt(self, order: Order, report: OrderReport, now: Nanos) -> None:
         """The report shows that the order exists at the exchange."""
@@ -389,6 +411,9 @@ class OrderDesk:
             self._open.setdefault(order.strategy, {})[order.client_id] = order
             self.risk.order_opened(order)
             self.portfolio.relock(order)
+            self.decisions.note("late_order", now, f"{order.client_id} was taken for {order.state.value}, but lives")
+            # nobody counts on it any more: its strategy was told that it is dead, and may have placed another
+            order.cancel_requested = True
         if order.state not in (OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED):
             self._move(order, OrderState.UNTRIGGERED if report.status == -1 else OrderState.OPEN, now)
         self._adopted(order, now)
@@ -400,7 +425,7 @@ class OrderDesk:
         behind = report.executed_lots > order.executed_lots
         if behind:
             # Its executions come apart from it. If they have not come after a second they are read.
-            self._behind[order.client_id] = report.executed_lots
+            self._behind[order.client_id] = max(report.executed_lots, self._behind.get(order.client_id, 0))
             self._follow(order, now + READ_AFTER)
         if report.status in FINAL_STATUSES:
             if behind:
@@ -422,15 +447,21 @@ class OrderDesk:
         if order is None:
             if self._creates or self.resolution.is_busy:
                 self._parked_trades.setdefault(report.order_id, []).append(report)
+            else:
+                self._parked_trades.clear()  # nothing is on its way, so those that were kept were not ours either
             return
-        seen = self._seen_trades.setdefault(order.client_id, {})
-        if report.trade_id in seen:
+        if not self._executions_of(order).is_new(report, listed=False):
             return
-        seen[report.trade_id] = (report.price_ticks, report.lots)
         self._book(order, report, now)
         final = self._final_reports.get(order.client_id)
         if final is not None:
             self._apply(order, final, now)
+
+    def _executions_of(self, order: Order) -> Executions:
+        found = self._executions.get(order.client_id)
+        if found is None:
+            found = self._executions[order.client_id] = Executions()
+        return found
 
     def _book(self, order: Order, report: TradeReport, now: Nanos) -> None:
         if order.state in FINAL_STATES:
@@ -442,18 +473,11 @@ class OrderDesk:
         self._on_fill(fill)
 
     def on_listed_trades(self, order: Order, reports: tuple[TradeReport, ...], now: Nanos) -> None:
-        """All executions of an order as the exchange lists them: book those that the stream did not bring.
-
-        The stream's ids are not the listing's, so rows are matched by price and amount, one for one.
-        """
-        known = list(self._seen_trades.setdefault(order.client_id, {}).values())
+        """All executions of an order as the exchange lists them: book those that the stream did not bring."""
+        executions = self._executions_of(order)
         for report in sorted(reports, key=lambda r: r.time):
-            row = (report.price_ticks, report.lots)
-            if row in known:
-                known.remove(row)
-                continue
-            self._seen_trades[order.client_id][f"listed:{report.trade_id}"] = row
-            self._book(order, report, now)
+            if executions.is_new(report, listed=True):
+                self._book(order, report, now)
         final = self._final_reports.get(order.client_id)
         if final is not None:
             self._apply(order, final, now)
@@ -476,11 +500,19 @@ class OrderDesk:
             if order.state in FINAL_STATES:
                 continue
             if order.expires is not None and now >= order.expires and not order.cancel_requested:
-                order.reason = "expired"
-                self.cancel(order, now)
+                if order.state is _QUEUED:
+                    self._expire(order, now)
+                else:
+                    order.reason = "expired"
+                    self.cancel(order, now)
             elif order.order_id and (order.cancel_requested or self._behind.get(client_id, 0) > order.executed_lots):
                 self._read_order(order, now)
         self.resolution.check(now)
+
+    def _expire(self, order: Order, now: Nanos) -> None:
+        if self.router.is_waiting(order):
+            self.router.cancel(order, now)
+        self._finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
 
     def _follow(self, order: Order, due: Nanos) -> None:
         self._sequence += 1
@@ -529,7 +561,7 @@ class OrderDesk:
                 self._follow(order, at + READ_AFTER)
 
         self.read(
-            lambda i: ListTrades(id=i, pair=pair, order_id=order_id),
+            lambda i: ListTrades(id=i, pair=pair, order_id=order_id, limit=1000),
             on_trades,
             endpoint=ListTrades.endpoint,
             owner=order.strategy,

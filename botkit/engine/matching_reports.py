@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import OrderReport
 from botkit.model.orders import Order, OrderType
+
+#: a row created so long before an order was sent is not that order: clocks may differ by one second, and the
+#: exchange's stamps may be whole seconds
+CREATED_SLACK: Nanos = 2 * NS_PER_S
 
 
 def is_same_order(order: Order, report: OrderReport) -> bool:
@@ -17,3 +22,8 @@ def is_same_order(order: Order, report: OrderReport) -> bool:
     if order.type is OrderType.MARKET:
         return True
     return report.price_ticks == order.price_ticks and report.original_lots == order.amount_lots
+
+
+def is_too_old(order: Order, report: OrderReport) -> bool:
+    """True when the report's order was created before this one was sent. A report without a time is never too old."""
+    return 0 < report.created < order.sent - CREATED_SLACK
