@@ -10,6 +10,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from botkit.cli.screen import screen
+
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
@@ -44,7 +46,7 @@ def backtest(
     from botkit.assembly import backtest_into
     from botkit.report import print_summary
 
-    console = Console()
+    console = screen()
     with _progress(quiet=as_json) as progress:
         result, folder, summary = backtest_into(
             config,

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from botkit.cli.screen import screen
 from botkit.errors import DataError
 from botkit.model.clock import format_time, parse_time
 from botkit.model.extension import TapeFormat
@@ -190,27 +191,34 @@ def info(
         ]
         _print_json({**described, "streams": rows})
         return
-    console = Console()
+    console = screen()
     for name, value in described.items():
         if value not in ("", None, [], False):
             style = "bold yellow" if name == "synthetic" else None
             text = "yes: an invented market, not recorded data" if name == "synthetic" else _plain(value)
             console.print(f"{name}: {text}", style=style, highlight=False, markup=False, soft_wrap=True)
-    table = Table("stream", "rows", "from", "to", "receive times", "gaps", "doubled", "crossed", "longest silence")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("stream", "from (UTC)", "to (UTC)"):
+        table.add_column(title, no_wrap=True)
+    for title in ("rows", "gaps", "doubled", "crossed", "silence"):
+        table.add_column(title, no_wrap=True, justify="right")
     for report in reports:
         stream = report.info
         table.add_row(
             stream.label,
+            format_time(stream.start)[:16].replace("T", " "),
+            format_time(stream.end)[:16].replace("T", " "),
             f"{stream.rows:,}",
-            format_time(stream.start)[:19],
-            format_time(stream.end)[:19],
-            "yes" if stream.has_receive_times else "no",
-            f"{report.gaps}" + (f" ({report.missing_candles} candles)" if report.missing_candles else ""),
+            f"{report.gaps}" + (f" ({report.missing_candles})" if report.missing_candles else ""),
             str(report.doubled),
             str(report.crossed) if stream.kind == "books" else "",
             f"{report.longest_silence_s:,.1f} s",
         )
+    console.print()
     console.print(table)
+    unstamped = [report.info.label for report in reports if not report.info.has_receive_times]
+    if unstamped:
+        console.print(f"\nwithout receive times: {', '.join(unstamped)}", highlight=False, markup=False)
 
 
 def _plain(value: Any) -> str:
@@ -325,7 +333,7 @@ def spread(
         rows = [{**msgspec.to_builtins(report), "slippage": report.slippage} for report in reports]
         _print_json({"path": str(path), "synthetic": source.synthetic, "quantiles": [5, 25, 50, 75, 95], "pairs": rows})
         return
-    console = Console()
+    console = screen()
     if source.synthetic:
         console.print("synthetic: an invented market; measure your own recordings", style="bold yellow")
     for report in reports:

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
+from botkit.cli.screen import screen
 from botkit.model.extension import Exchange
 from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, WindowLimit
 
@@ -45,7 +45,7 @@ def limits(config: Path | None, exchange_name: str, strict: bool, choices: tuple
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(limits_as_data(table)), indent=2).decode())
         return
-    console = Console()
+    console = screen()
     console.print(limits_as_table(table))
     for line in legend(table):
         console.print(line, highlight=False)

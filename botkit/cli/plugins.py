@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from botkit.cli.screen import screen
+
 
 @click.command(name="plugins")
 @click.argument("config", required=False, type=click.Path(path_type=Path))
@@ -34,7 +36,6 @@ def plugins(config: Path | None, as_json: bool, hooks: bool) -> None:
 
 def print_plugins(rows: list[dict[str, Any]]) -> None:
     """A table of plugins."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -47,7 +48,7 @@ def print_plugins(rows: list[dict[str, Any]]) -> None:
         offers += [f"hook: {hook}" for hook in row["hooks"] if hook not in registering]
         table.add_row(row["name"], origin, "blocked" if row["blocked"] else "\n".join(offers) or "nothing", row["file"])
     # markup off: a file name may hold brackets
-    Console(markup=False, highlight=False, soft_wrap=False).print(table)
+    screen().print(table, markup=False, highlight=False)
 
 
 def print_hooks(rows: list[dict[str, Any]]) -> None:
