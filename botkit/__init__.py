@@ -45,6 +45,7 @@ from botkit.engine.parameters import param
 from botkit.engine.positions import Position
 from botkit.engine.strategy import Strategy
 from botkit.errors import BotkitError, ConfigError
+from botkit.hookspecs import Register
 from botkit.model.events import (
     Balance,
     Bar,
@@ -57,7 +58,7 @@ from botkit.model.events import (
     Timer,
     Trade,
 )
-from botkit.model.extension import hookimpl
+from botkit.model.extension import FeeRates, hookimpl
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 from botkit.version import __version__
@@ -80,6 +81,7 @@ __all__ = [
     "ConfigError",
     "Connection",
     "ConnectionState",
+    "FeeRates",
     "Fill",
     "Level",
     "Order",
@@ -89,6 +91,7 @@ __all__ = [
     "Pair",
     "PairRules",
     "Position",
+    "Register",
     "RollingHigh",
     "RollingLow",
     "Side",

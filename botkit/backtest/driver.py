@@ -18,7 +18,7 @@ from botkit.backtest.contiguous import GapFiller
 from botkit.backtest.merge import runs
 from botkit.engine import spans
 from botkit.engine.turn import Engine
-from botkit.errors import BotkitError
+from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.requests import Request
@@ -142,6 +142,8 @@ class Driver:
     def raise_failure(self) -> NoReturn:
         """Turn the first failure of a strategy into an error that ends the run."""
         failure = self.engine.failures[0]
+        if failure.is_config:
+            raise ConfigError(f"strategy {failure.strategy!r}: {failure.error.partition(': ')[2]}")
         raise StrategyRaised(
             f"strategy {failure.strategy!r} raised in {failure.callback} at {failure.where}: {failure.error}\n"
             f"{failure.text.rstrip()}"

@@ -59,7 +59,10 @@ class Strategy:
     # -- callbacks: override the ones you need --------------------------------------------------------------------
 
     def on_start(self) -> None:
-        """The bot starts: subscribe and set timers here. Market data has not begun yet."""
+        """The bot starts: subscribe and set timers here. Market data has not begun yet.
+
+        Raise `ConfigError` for parameters that make no sense together: the user sees its sentence alone.
+        """
 
     def on_trade(self, trade: Trade) -> None:
         """A public trade of a pair subscribed to with `subscribe_trades`."""

@@ -32,6 +32,7 @@ from botkit.engine.risk import RiskDesk
 from botkit.engine.router import Router
 from botkit.engine.strategy import Strategy, bind
 from botkit.engine.timers import TimerBook
+from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import (
     Balance,
@@ -69,6 +70,8 @@ class StrategyFailure(msgspec.Struct, frozen=True):
     error: str
     text: str
     time: Nanos
+    #: it refused its parameters (ConfigError in on_start): a user's mistake, for which a traceback explains nothing
+    is_config: bool = False
 
 
 class StrategySpec(msgspec.Struct, frozen=True):
@@ -510,6 +513,7 @@ class Engine:
             error=f"{type(error).__name__}: {error}",
             text="".join(traceback.format_exception(error)),
             time=self.now,
+            is_config=isinstance(error, ConfigError) and name == "on_start",
         )
         self.failures.append(failure)
         self.stop_strategy(context, f"{failure.error} in {name}")
