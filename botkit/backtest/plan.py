@@ -100,6 +100,8 @@ def make_plan(
         raise ConfigError("no strategy subscribed to any pair in on_start, so there is nothing to run on")
     first = max(_begin(info) for info in spans) if start is None else start
     last = min(info.end for info in spans) + 1 if end is None else end
+    if start is not None or end is not None:
+        _check_asked(spans, start, end)
     if first >= last:
         raise DataError(
             "the streams of this run have no time in common: "
@@ -112,6 +114,19 @@ def make_plan(
                 f"from {format_time(first)} to {format_time(last)}; change `from` and `to`, or the data"
             )
     return Plan(chosen, tuple(keys), first, last)
+
+
+def _check_asked(spans: Sequence[StreamInfo], start: Nanos | None, end: Nanos | None) -> None:
+    """The span that was asked for must meet the data."""
+    for info in spans:
+        if start is not None and start > info.end:
+            raise DataError(
+                f"the backtest begins at {format_time(start)}, but {info.label} ends {format_time(info.end)}"
+            )
+        if end is not None and end <= _begin(info):
+            raise DataError(
+                f"the backtest ends at {format_time(end)}, but {info.label} begins {format_time(_begin(info))}"
+            )
 
 
 def _begin(info: StreamInfo) -> Nanos:

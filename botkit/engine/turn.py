@@ -511,7 +511,7 @@ class Engine:
             callback=name,
             where=f"{frame.filename}:{frame.lineno}",
             error=f"{type(error).__name__}: {error}",
-            text="".join(traceback.format_exception(error)),
+            text=_told(own or list(frames), error),
             time=self.now,
             is_config=isinstance(error, ConfigError) and name == "on_start",
         )
@@ -533,3 +533,9 @@ class Engine:
         self.protector.drop(context)
         for order in self.desk.open_orders(context.name):
             self.desk.cancel(order, self.now)
+
+
+def _told(frames: list[traceback.FrameSummary], error: BaseException) -> str:
+    """A traceback of the strategy's own lines: the way to them through the engine helps nobody."""
+    lines = ["Traceback (most recent call last):\n", *traceback.StackSummary.from_list(frames).format()]
+    return "".join(lines + traceback.format_exception_only(error)).rstrip()
