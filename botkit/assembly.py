@@ -301,8 +301,8 @@ def make_engine(
 def _capital(strategy: Any) -> dict[str, int] | int | None:
     if isinstance(strategy.capital, dict):
         return {currency: int(amount * UNIT) for currency, amount in strategy.capital.items()}
-    percent = strategy.capital_percent
-    return None if percent is None else int(percent)
+    percent: int | None = strategy.capital_percent  # whole percents: the configuration refuses others
+    return percent
 
 
 def day_start(now: Nanos, zone: Any) -> Nanos:

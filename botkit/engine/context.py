@@ -17,7 +17,7 @@ from botkit.model.clock import NS_PER_S, format_time, to_datetime
 from botkit.model.events import Balance, Bar
 from botkit.model.extension import FeeRates
 from botkit.model.money import Number
-from botkit.model.orders import FINAL_STATES, RESTING_STATES, Condition, Order, OrderType, Side
+from botkit.model.orders import FINAL_STATES, RESTING_STATES, Condition, Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import check_resolution
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 #: a market order that waited longer than this is not worth sending
 MARKET_DEADLINE_S = 5
+_EXPIRE_MAX_S = 10**9  # thirty years; times must stay below 2^63 ns
 _DEPTHS = (1, 5, 10, 20, 30, 50)
 
 
@@ -216,7 +217,7 @@ class Context:
             ticks, lots = rules.ticks(price, up=up), rules.lots(amount)
             if stop_price is not None:
                 stop_ticks = rules.ticks(stop_price, up=up)
-            if expire_s is not None and not expire_s > 0:
+            if expire_s is not None and not 0 < expire_s <= _EXPIRE_MAX_S:
                 raise ValueError(f"expire_s is {expire_s}; it is a number of seconds above 0, or None")
         except (ValueError, TypeError) as error:
             refusal = str(error)
@@ -365,17 +366,19 @@ class Context:
                 lots = rules.lots(amount)
         except (ValueError, TypeError) as error:
             refusal = str(error)
+        # a stop order that has triggered is a limit order from then on
+        triggered = old.type is OrderType.STOP_LIMIT and old.state in (OrderState.OPEN, OrderState.PARTLY_FILLED)
         new = Order(
             client_id=engine.next_client_id(),
             strategy=self.name,
             pair=old.pair,
             side=old.side,
-            type=old.type,
+            type=OrderType.LIMIT if triggered else old.type,
             created=engine.now,
             price_ticks=max(ticks, 0),
             amount_lots=max(lots, 0),
-            stop_ticks=old.stop_ticks,
-            condition=old.condition,
+            stop_ticks=0 if triggered else old.stop_ticks,
+            condition=None if triggered else old.condition,
             post_only=old.post_only,
             expires=old.expires,
             tag=old.tag,
@@ -383,7 +386,7 @@ class Context:
         self.orders_count += 1
         if old.type is OrderType.MARKET:
             refusal = "a market order cannot be replaced"
-        refusal = refusal or limit_refusal(new) or engine.entry_refusal(self, new)
+        refusal = refusal or limit_refusal(new) or engine.entry_refusal(self, new, old)
         if refusal is not None:
             return engine.desk.place(new, refusal, engine.now)
         return engine.desk.replace(old, new, engine.now)

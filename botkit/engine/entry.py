@@ -96,6 +96,31 @@ def slippage_refusal(order: Order, market: PairMarket) -> str | None:
     return f"the visible book holds only {shown} within {order.max_slippage_pct:g} % of the best price"
 
 
+def expected_price(order: Order, market: PairMarket) -> float | None:
+    """The average price that a market order would get from the visible book, or None where no book is seen.
+
+    Of an order that the book cannot fill whole, the price of the part that it can.
+    """
+    buying = order.side is Side.BUY
+    levels = market.book.ask_levels if buying else market.book.bid_levels
+    if not market.book_seen or not levels:
+        return None
+    rules = order.pair.rules
+    units_left, lots_left = order.spend_units, order.amount_lots
+    lots = ticks_lots = 0
+    for ticks, shown in levels:
+        take = min(shown, rules.lots_for_value(ticks, units_left) if buying else lots_left)
+        lots += take
+        ticks_lots += ticks * take
+        units_left -= rules.value_units(ticks, take)
+        lots_left -= take
+        if take < shown:
+            break
+    if not lots:
+        return rules.price(levels[0][0])
+    return float(ticks_lots / (lots * 10**rules.price_decimals))
+
+
 def spend_for(pair: Pair, lots: int, market: PairMarket) -> int | str:
     """The spend, in units, that buys about ``lots``: from the visible asks, else at the last price. Or a refusal."""
     rules = pair.rules

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import Order, OrderType, Side
 from botkit.model.pairs import Pair
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
 
 #: how far through the book an exit may go
 EXIT_SLIPPAGE_PCT = 1.0
+#: a limit exit that has not sold everything by then is taken back, and the next one goes where the market is
+_LIMIT_EXIT_LASTS: Nanos = 5 * NS_PER_S
+#: how long after a refusal the next attempt is made
+_RETRY_AFTER: Nanos = 1 * NS_PER_S
 
 
 class _Watch:
     """One protected position."""
 
-    __slots__ = ("best", "context", "due", "order", "pair", "stop_loss", "take_profit", "trail")
+    __slots__ = ("best", "context", "due", "order", "pair", "retry_at", "stop_loss", "take_profit", "trail")
 
     def __init__(
         self,
@@ -46,6 +51,8 @@ class _Watch:
         #: which exit is due, while the position is being left
         self.due = ""
         self.order: Order | None = None
+        #: no attempt before this time
+        self.retry_at: Nanos = 0
 
 
 class Protector:
@@ -54,6 +61,8 @@ class Protector:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._watches: dict[tuple[str, str], _Watch] = {}
+        #: watches to look at again, since an order that locked their coins has ended
+        self._again: dict[int, _Watch] = {}
 
     @property
     def is_watching(self) -> bool:
@@ -86,6 +95,26 @@ class Protector:
             watch.best, watch.due, watch.order = before.best, before.due, before.order
         self._watches[key] = watch
         self._engine.market(pair)
+
+    @property
+    def has_work(self) -> bool:
+        """True while `settle` has something to do."""
+        return bool(self._again)
+
+    def order_changed(self, order: Order) -> None:
+        """An order has moved on: once final, it locks no coins any more."""
+        if self._watches and order.is_final and order.side is Side.SELL:
+            watch = self._watches.get((order.strategy, str(order.pair)))
+            if watch is not None and watch.due:
+                self._again[id(watch)] = watch
+
+    def settle(self) -> None:
+        """Go on leaving positions whose coins have come free."""
+        while self._again:
+            watch = self._again.pop(next(iter(self._again)))
+            price = self._engine.market(watch.pair).last.price
+            if price is not None and self._watches.get((watch.context.name, str(watch.pair))) is watch:
+                self._look(watch, price)
 
     def drop(self, context: Context) -> None:
         """Forget a strategy that was stopped."""
@@ -120,12 +149,14 @@ class Protector:
     def _leave(self, watch: _Watch) -> None:
         if watch.order is not None and watch.order.is_open:
             return
+        if self._engine.now < watch.retry_at:
+            return
         context, pair = watch.context, watch.pair
         locking = [order for order in context.open_orders(pair) if order.side is Side.SELL]
         if locking:
             for order in locking:
                 context.cancel(order)
-            return  # their coins are free once they are final; the next price looks again
+            return  # their coins are free once they are final: `order_changed`
         lots = context.position(pair).sellable_lots
         if not lots:
             return
@@ -134,6 +165,8 @@ class Protector:
             # No market orders while an order of the pair is unknown, nor into a book too thin for all of it: a limit
             # order as far through the book as the exit may go takes what is there.
             order = self._limit_exit(watch, lots)
+        if order.is_refused:
+            watch.retry_at = self._engine.now + _RETRY_AFTER
         watch.order = order
 
     def _limit_exit(self, watch: _Watch, lots: int) -> Order:
@@ -151,6 +184,7 @@ class Protector:
             created=engine.now,
             price_ticks=max(1, int(best * (1 - EXIT_SLIPPAGE_PCT / 100))),
             amount_lots=lots,
+            expires=engine.now + _LIMIT_EXIT_LASTS,
             tag=watch.due,
             reduces=True,
         )

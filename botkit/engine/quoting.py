@@ -10,7 +10,8 @@ orders at hand are held against it, level by level from the touch outwards:
 * while an order of the pair is of unknown outcome nothing is placed: it counts as resting;
 * an order that was refused, or cancelled by post-only, is not tried again before the strategy states a quote anew:
   the same order would meet the same book;
-* the pair's cap on open orders is given to the levels nearest to the touch.
+* the pair's cap on open orders is given to the levels nearest to the touch; what the cap or an unknown order kept from
+  being placed is tried again when an order of the pair moves on.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from botkit.engine.turn import Engine
 
 _Level = tuple[int, int]  # ticks, lots
+#: ends after which the same order is not tried again by itself; one proved absent is never re-submitted unasked
+_NOT_AGAIN = frozenset({OrderState.POST_ONLY_CANCELLED, OrderState.REJECTED, OrderState.NOT_SENT, OrderState.ABSENT})
 
 
 class _Quote:
@@ -54,6 +57,13 @@ class Quoter:
         self._quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
         self._dirty: dict[int, _Quote] = {}
+        #: quotes that lack an order for which there was no room, or that an order of unknown outcome forbids
+        self._short: dict[int, _Quote] = {}
+
+    @property
+    def has_work(self) -> bool:
+        """True while a quote is to be held against its orders."""
+        return bool(self._dirty)
 
     def want(
         self,
@@ -90,21 +100,31 @@ class Quoter:
 
     def order_changed(self, order: Order) -> None:
         """An order of a quote moved on."""
+        if self._short:
+            for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
+                self._mark(short)
         quote = self._owner.get(order.client_id)
         if quote is None:
             return
         if order.is_final:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
-            if order.state in (OrderState.POST_ONLY_CANCELLED, OrderState.REJECTED, OrderState.NOT_SENT):
+            if order.state in _NOT_AGAIN:
                 quote.given_up.add((order.side, order.price_ticks))
         self._mark(quote)
+
+    def filled(self, order: Order) -> None:
+        """An order of a quote was executed in part or whole: less rests than was wanted."""
+        quote = self._owner.get(order.client_id)
+        if quote is not None:
+            self._mark(quote)
 
     def drop(self, context: Context) -> None:
         """Forget the quotes of a strategy that was stopped; its orders are cancelled by the engine."""
         for key in [key for key in self._quotes if key[0] == context.name]:
             quote = self._quotes.pop(key)
             self._dirty.pop(id(quote), None)
+            self._short.pop(id(quote), None)
             for client_id in quote.orders:
                 self._owner.pop(client_id, None)
 
@@ -118,17 +138,26 @@ class Quoter:
     def _settle(self, quote: _Quote) -> None:
         engine = self._engine
         missing: list[tuple[Side, int, int]] = []
+        room = quote.pair.rules.open_orders_max - engine.risk.open_count(quote.pair)
+        wanted = _nearest(quote, room + len(quote.orders))
+        self._short.pop(id(quote), None)
         for side in (Side.BUY, Side.SELL):
             resting = [order for order in quote.orders.values() if order.side is side]
-            keep, places = _difference(quote, side, resting)
+            keep, places = _difference(quote, wanted[side], resting)
             for order in resting:
                 if order.client_id not in keep and not order.cancel_requested:
                     engine.desk.cancel(order, engine.now)
             if not any(order.cancel_requested for order in quote.orders.values() if order.side is side):
                 missing += [(side, ticks, lots) for ticks, lots in places if (side, ticks) not in quote.given_up]
-        if not missing or engine.desk.resolution.blocks_all(quote.pair):
+        if wanted is not quote.wanted:
+            self._short[id(quote)] = quote
+        if not missing:
             return
         room = quote.pair.rules.open_orders_max - engine.risk.open_count(quote.pair)
+        if len(missing) > room or engine.desk.resolution.blocks_all(quote.pair):
+            self._short[id(quote)] = quote  # until an order of the pair moves on
+            if engine.desk.resolution.blocks_all(quote.pair):
+                return
         # nearest to the touch first on both sides in turn, so that a small cap still quotes both
         missing.sort(key=lambda row: _distance(quote, row))
         for side, ticks, lots in missing[: max(0, room)]:
@@ -173,12 +202,24 @@ def _levels(context: Context, rules: PairRules, levels: Sequence[tuple[Number, N
     return sorted(result, reverse=side is Side.BUY)
 
 
-def _difference(quote: _Quote, side: Side, resting: list[Order]) -> tuple[set[int], list[_Level]]:
+def _nearest(quote: _Quote, most: int) -> dict[Side, list[_Level]]:
+    """The wanted levels that the cap has room for: those nearest to the touch, on both sides in turn."""
+    if len(quote.wanted[Side.BUY]) + len(quote.wanted[Side.SELL]) <= most:
+        return quote.wanted
+    rows = [(side, ticks, lots) for side, levels in quote.wanted.items() for ticks, lots in levels]
+    rows.sort(key=lambda row: _distance(quote, row))
+    nearest: dict[Side, list[_Level]] = {Side.BUY: [], Side.SELL: []}
+    for side, ticks, lots in rows[: max(0, most)]:
+        nearest[side].append((ticks, lots))
+    return nearest
+
+
+def _difference(quote: _Quote, wanted: list[_Level], resting: list[Order]) -> tuple[set[int], list[_Level]]:
     """(client ids that may stay, levels to place) of one side."""
     keep: set[int] = set()
     places: list[_Level] = []
     least = quote.pair.rules.least_lots
-    for ticks, lots in quote.wanted[side]:
+    for ticks, lots in wanted:
         slack = ticks * quote.tolerance_bps / 10_000
         have = 0
         for order in resting:

@@ -341,6 +341,10 @@ class RiskDesk:
         if self._halted.pop(level, None) is not None:
             self.portfolio.restart_day(level)
 
+    def halted(self, level: str | None) -> str | None:
+        """Why a strategy (None: the bot) is halted, if it is."""
+        return self._halted.get(level)
+
     @property
     def halts(self) -> dict[str | None, str]:
         """Halted levels and why."""

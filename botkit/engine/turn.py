@@ -23,7 +23,7 @@ from botkit.engine import spans
 from botkit.engine.context import Context
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.desk import OrderDesk
-from botkit.engine.entry import slippage_refusal
+from botkit.engine.entry import expected_price, slippage_refusal
 from botkit.engine.market import BarFeed, PairMarket
 from botkit.engine.portfolio import Portfolio
 from botkit.engine.protection import Protector
@@ -124,8 +124,8 @@ class Engine:
         self.now: Nanos = 0
         #: set by every call of a strategy that may change what is due; a span stops after the row that set it
         self.touched = False
-        #: why no new orders are taken, if so
-        self.halted: str | None = None
+        #: which coin the account lacks, while it has less than its strategies own together: creates halt
+        self.shortage: str | None = None
         self.failures: list[StrategyFailure] = []
         self.foreign_orders: dict[str, OrderReport] = {}
         #: told of every fill as it is booked, before the strategy hears of it
@@ -135,6 +135,7 @@ class Engine:
         self._markets: dict[str, PairMarket] = {}
         self._notices: deque[tuple[Context, Callable[..., Any], Any]] = deque()
         self._last_balances: dict[tuple[str, str], Balance] = {}
+        risk.expected_price = self._expected_price
         self.timers = TimerBook()
         self.desk = OrderDesk(
             portfolio=portfolio,
@@ -194,13 +195,9 @@ class Engine:
     def end_turn(self) -> list[Request]:
         """Deliver what the turn caused, then collect what may leave. Ends when nothing more is caused."""
         now = self.now
-        self._settle()
-        self.quoter.settle()
         leaving: list[Request] = []
         while True:
-            if self._notices:
-                self._settle()
-                self.quoter.settle()
+            self._work_off()
             due = self.router.next_due()
             if due is None or due > now:
                 break
@@ -209,6 +206,15 @@ class Engine:
         for context in self.contexts.values():
             context.refused_this_turn = 0
         return leaving
+
+    def _work_off(self) -> None:
+        while True:
+            if self._notices:
+                self._settle()
+            self.quoter.settle()
+            self.protector.settle()
+            if not self._notices and not self.quoter.has_work and not self.protector.has_work:
+                return
 
     def wake_at(self) -> Nanos | None:
         """When the engine wants a turn without an event. Exact: a driver need not poll."""
@@ -259,11 +265,14 @@ class Engine:
         """The pair's market, made on first use."""
         market = self._markets.get(pair)
         if market is None:
-            market = self._markets[pair] = PairMarket(pair, self.portfolio.prices[pair])
+            market = PairMarket(pair, self.portfolio.prices[pair])
+            # sorted, since what happens at one time happens by pair; a new dict, since a callback may ask for a pair
+            # while the markets are gone through
+            self._markets = dict(sorted([*self._markets.items(), (str(pair), market)]))
         return market
 
     def markets(self) -> list[PairMarket]:
-        """Every pair that somebody has looked at, in that order."""
+        """Every pair that somebody has looked at, by name."""
         return list(self._markets.values())
 
     def _mark(self, market: PairMarket, price: float) -> None:
@@ -276,7 +285,7 @@ class Engine:
     def _on_trade(self, trade: Trade) -> None:
         self._close_bars(self.now)
         market = self._markets.get(trade.pair) or self.market(trade.pair)
-        for feed in market.bar_feeds.values():
+        for feed in list(market.bar_feeds.values()) if market.bar_feeds else ():
             for bar in feed.builder.on_trade(trade.time, trade.price, trade.amount):
                 self.deliver_bar(feed, bar)
         self._mark(market, trade.price)
@@ -286,7 +295,7 @@ class Engine:
     def _on_candle(self, candle: Candle | Bar) -> None:
         market = self._markets.get(candle.pair) or self.market(candle.pair)
         self._mark(market, candle.close)
-        for feed in market.bar_feeds.values():
+        for feed in list(market.bar_feeds.values()):
             bars = feed.builder.on_candle(
                 candle.time, candle.open, candle.high, candle.low, candle.close, candle.volume, candle.resolution
             )
@@ -298,14 +307,14 @@ class Engine:
         for _, series, _ in feed.listeners:
             series.append(bar)
         for context, _, callback in list(feed.listeners):
-            if callback is not None:
+            if callback is not None and context.active:
                 self._call(context, callback, bar)
 
     def _close_bars(self, now: Nanos) -> None:
         for name, market in self._markets.items():
             if not market.bar_feeds or name in self.candle_pairs:
                 continue
-            for feed in market.bar_feeds.values():
+            for feed in list(market.bar_feeds.values()):
                 for bar in feed.builder.close_due(now):
                     self.deliver_bar(feed, bar)
 
@@ -355,9 +364,8 @@ class Engine:
 
     def _on_balances(self, report: BalanceReport) -> None:
         quiet = not any(order.state in LIVE_STATES for order in self.desk.all_open())
-        for found in self.portfolio.on_balances(report, self.now, quiet=quiet):
-            if found.shortage is not None:
-                self.decisions.note("shortage", self.now, str(found.shortage))
+        self.portfolio.on_balances(report, self.now, quiet=quiet)
+        self._watch_shortages()
         for context in self.contexts.values():
             if not context.active or not self.overrides(context, "on_balance"):
                 continue
@@ -367,6 +375,13 @@ class Engine:
                 if self._last_balances.get(key) != balance:
                     self._last_balances[key] = balance
                     self.notify(context, "on_balance", balance)
+
+    def _watch_shortages(self) -> None:
+        shortage = "; ".join(map(str, self.portfolio.shortages())) or None
+        if shortage != self.shortage:
+            self.shortage = shortage
+            self.touched = True
+            self.decisions.note("shortage", self.now, shortage or "over")
 
     def _on_connection(self, connection: Connection) -> None:
         for context in self.contexts.values():
@@ -384,24 +399,42 @@ class Engine:
         self._client_id = client_id + 1 if client_id < 2_147_483_646 else 1
         return client_id
 
-    def entry_refusal(self, context: Context, order: Order) -> str | None:
-        """What the bot as a whole says to a new order."""
+    @property
+    def halted(self) -> str | None:
+        """Why the bot takes no new orders, if so."""
+        return self.risk.halted(None)
+
+    def _closed(self, order: Order) -> str | None:
+        """Why nothing but a way out may leave, if so."""
+        if order.reduces:
+            return None
+        if self.shortage is not None:
+            return f"no new orders: {self.shortage}"
+        halted = self.risk.halted(None)
+        return None if halted is None else f"the bot is halted: {halted}"
+
+    def entry_refusal(self, context: Context, order: Order, replaced: Order | None = None) -> str | None:
+        """What the bot as a whole says to a new order; ``replaced`` is the one that makes room for it, if any."""
         if not context.active:
             return "the strategy is stopped"
-        if self.halted is not None and not order.reduces:
-            return f"the bot is halted: {self.halted}"
+        refusal = self._closed(order)
+        if refusal is not None or order.type is OrderType.MARKET:
+            return refusal
         pair = order.pair
         cap = pair.rules.open_orders_max
-        if order.type is not OrderType.MARKET and self.risk.open_count(pair) >= cap:
+        room = cap if replaced is None or replaced.is_final else cap + 1
+        if self.risk.open_count(pair) >= room:
             return f"{cap} orders of {pair} are open, which is all that the exchange allows"
         return None
 
     def _last_gate(self, order: Order) -> str | None:
-        if self.halted is not None and not order.reduces:
-            return f"the bot is halted: {self.halted}"
-        if order.type is OrderType.MARKET and order.created != self.now:
+        refusal = self._closed(order)
+        if refusal is None and order.type is OrderType.MARKET and order.created != self.now:
             return slippage_refusal(order, self._markets[order.pair])
-        return None
+        return refusal
+
+    def _expected_price(self, order: Order) -> float | None:
+        return expected_price(order, self.market(order.pair))
 
     def _order_changed(self, order: Order) -> None:
         context = self.contexts.get(order.strategy)
@@ -415,6 +448,7 @@ class Engine:
                     context, f"over {REFUSALS_A_TURN_MAX} orders were refused in one turn: {order.reason}"
                 )
         self.quoter.order_changed(order)
+        self.protector.order_changed(order)
         if context.active:
             self.notify(context, "on_order", order)
 
@@ -425,6 +459,7 @@ class Engine:
         context.fills_count += 1
         for observe in self.fill_observers:
             observe(fill)
+        self.quoter.filled(fill.order)
         self.protector.filled(fill)
         if context.active:
             self.notify(context, "on_fill", fill)
@@ -432,23 +467,31 @@ class Engine:
     # -- losses ---------------------------------------------------------------------------------------------------
 
     def _check_losses(self) -> None:
-        breach = self.risk.breached(self.now)
-        if breach is None:
-            return
-        self.decisions.note("loss_limit", self.now, str(breach))
-        if breach.level is None:
-            self.halt(str(breach))
-        else:
-            self.stop_strategy(self.contexts[breach.level], str(breach))
+        while (breach := self.risk.breached(self.now)) is not None:
+            self.decisions.note("loss_limit", self.now, str(breach))
+            if breach.level is None:
+                self.halt(str(breach))
+            else:
+                self.stop_strategy(self.contexts[breach.level], str(breach))
 
     def halt(self, reason: str) -> None:
-        """Take no new orders, and cancel those that are open."""
-        if self.halted is not None:
-            return
-        self.halted = reason
+        """Take no new orders, and cancel those that are open. Ways out stay open, and `resume` alone ends it."""
+        if self.risk.halted(None) is None:
+            self.risk.halt(None, reason)
         self.touched = True
         for order in self.desk.all_open():
-            self.desk.cancel(order, self.now)
+            if not order.reduces:
+                self.desk.cancel(order, self.now)
+
+    def resume(self, level: str | None, now: Nanos) -> None:
+        """Lift the halt of the bot (None) or of a strategy, whose day then counts from here.
+
+        A strategy that was stopped stays so: it missed what happened meanwhile, and begins anew at the next start.
+        """
+        if self.risk.halted(level) is not None:
+            self.now = now
+            self.risk.resume(level)
+            self.decisions.note("resume", now, "the bot" if level is None else level)
 
     # -- strategies -----------------------------------------------------------------------------------------------
 
