@@ -11,6 +11,7 @@ from botkit.sim.ledger import Deed
 from botkit.sim.market import PairMarket
 from botkit.sim.matching import ENDLESS, Matcher
 from botkit.sim.order import POST_ONLY_CANCELLED, VenueOrder
+from botkit.sim.streams import CandleStream
 
 CANDLE_ASSUMPTIONS = (
     "Candles: a market order fills whole at the open of the bar that contains its arrival if it was sent no later than"
@@ -23,17 +24,27 @@ CANDLE_ASSUMPTIONS = (
     " end on.",
 )
 
+#: a fill of more than one part in so many of its bar's volume is flagged
+LARGE = 10
+
 
 class CandleMatcher(Matcher):
-    """The same book-keeping, with bars for a market."""
+    """The same book-keeping, with bars for a market. ``large_fills`` counts fills at an open over a tenth of a bar."""
+
+    large_fills = 0
 
     def enter(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
         """Work an order at its open: now if that has been, else it waits for it."""
         if market.candles is None:
             super().enter(order, market, deed)
             return
-        market.waiting.append(order)
-        self.on_opens(market, deed)
+        candles = market.candles
+        candles.position(deed.time)
+        self._find_open(order, candles)
+        if 0 <= order.opens_at <= deed.time:
+            self._work_open(order, market, deed)
+        else:
+            market.waiting.append(order)
 
     def opens_at(self, market: PairMarket) -> Nanos | None:
         """When the next waiting order can be worked."""
@@ -42,14 +53,21 @@ class CandleMatcher(Matcher):
         earliest: Nanos | None = None
         for order in market.waiting:
             if order.opens_at < 0:
-                found = candles.first_open(order.sent, order.arrived)
-                if found is None:
+                self._find_open(order, candles)
+                if order.opens_at < 0:
                     continue
-                order.opens_at = max(order.arrived, int(candles.time[found - candles.first]))
-                order.open_ticks = int(candles.open[found - candles.first])
             if earliest is None or order.opens_at < earliest:
                 earliest = order.opens_at
         return earliest
+
+    @staticmethod
+    def _find_open(order: VenueOrder, candles: CandleStream) -> None:
+        found = candles.first_open(order.sent, order.arrived)
+        if found is not None:
+            index = found - candles.first
+            order.opens_at = max(order.arrived, int(candles.time[index]))
+            order.open_ticks = int(candles.open[index])
+            order.bar_lots = int(candles.lots[index])
 
     def on_opens(self, market: PairMarket, deed: Deed) -> None:
         """Work the orders whose open has come."""
@@ -59,16 +77,25 @@ class CandleMatcher(Matcher):
         due = [order for order in market.waiting if 0 <= order.opens_at <= deed.time]
         for order in due:
             market.waiting.remove(order)
-            self._work_open(order, market, order.open_ticks, deed)
+            self._work_open(order, market, deed)
 
-    def _work_open(self, order: VenueOrder, market: PairMarket, ticks: int, deed: Deed) -> None:
+    def _work_open(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+        ticks = order.open_ticks
         meets = self.meets(order, ticks)
         if order.new.post_only and order.type is OrderType.LIMIT:
             others = market.sells if order.is_buy else market.buys
             if meets or (others and self.meets(order, others[0].price_ticks)):
                 self.ledger.close(order, deed, POST_ONLY_CANCELLED)
                 return
-        self.take(order, market, deed, [(self.slipped(order, ticks), ENDLESS)] if meets else [], -1)
+        self.take(
+            order,
+            market,
+            deed,
+            [(self.slipped(order, ticks), ENDLESS)] if meets else [],
+            -1,
+        )
+        if meets and order.executed_lots * LARGE > order.bar_lots:
+            self.large_fills += 1
         if order.type is OrderType.MARKET:
             self.finish(order, deed)
         elif order.remaining_lots:
@@ -81,8 +108,7 @@ class CandleMatcher(Matcher):
         index = row - candles.first
         start, left = int(candles.time[index]), int(candles.lots[index])
         low, high = int(candles.low[index]), int(candles.high[index])
-        if not left:
-            return
+        assert left > 0, row  # the search passes empty bars over
         through = [order for order in market.buys if low < order.price_ticks and order.arrived <= start]
         through += [order for order in market.sells if high > order.price_ticks and order.arrived <= start]
         through.sort(key=lambda order: order.rank)
@@ -101,4 +127,5 @@ class CandleMatcher(Matcher):
         """On candles a triggered stop is worked like an order sent at the moment at which the trigger is known."""
         if market.candles is not None:
             order.sent = order.arrived = deed.time
+            order.opens_at = -1
         super().activate(order, market, deed)

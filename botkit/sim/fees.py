@@ -58,6 +58,8 @@ _BITO_SENTENCE = (
 class FixedFees:
     """The same rates throughout: ``{maker: "0.001", taker: "0.002", bito: false}``."""
 
+    counts_volume = False
+
     def __init__(self, options: Options, facts: ExchangeFacts | None = None) -> None:
         _refuse_unknown(options, ("maker", "taker", "bito"))
         maker, taker = _rate_e8(options, "maker"), _rate_e8(options, "taker")
@@ -97,7 +99,7 @@ class RankFees:
         self.pays_bito = _pays_bito(options)
         self._ranks = {row.rank: row for row in facts.fee_ranks}
         wanted = options.get("rank", 0)
-        self._auto = wanted == "auto"
+        self._auto = self.counts_volume = wanted == "auto"
         if not self._auto and (isinstance(wanted, bool) or wanted not in self._ranks):
             known = ", ".join(str(rank) for rank in sorted(self._ranks))
             raise ConfigError(f"fees.rank is {wanted!r}; use one of {known}, or auto")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from botkit.model.clock import NS_PER_MINUTE, Nanos
+from botkit.model.columns import CandleColumns
 from botkit.model.events import Candle
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import bucket_end, bucket_start
@@ -25,6 +26,14 @@ class CandleHistory:
         self._minutes: dict[Nanos, list[int]] = {}
         self._absorbed = 0
 
+    def preload(self, candles: CandleColumns) -> None:
+        """Take in finished one-minute candles from before the first trade; those without volume are left out."""
+        assert candles.resolution == "1m", candles.resolution
+        columns = (candles.time, candles.open, candles.high, candles.low, candles.close, candles.lots)
+        for minute, *row in zip(*(column.tolist() for column in columns), strict=True):
+            if row[4]:
+                self._merge(self._minutes, minute, row)
+
     def absorb(self, trades: TradeStream, upto: int) -> None:
         """Work in the rows before number ``upto`` that were not yet."""
         while self._absorbed < upto:
@@ -34,7 +43,11 @@ class CandleHistory:
             minutes = trades.time[cut] // NS_PER_MINUTE
             # stamps may run back a little within the order of receipt
             order = np.argsort(minutes, kind="stable")
-            ticks, lots, minutes = trades.ticks[cut][order], trades.lots[cut][order], minutes[order]
+            ticks, lots, minutes = (
+                trades.ticks[cut][order],
+                trades.lots[cut][order],
+                minutes[order],
+            )
             if not len(minutes):
                 continue
             starts = np.flatnonzero(np.diff(minutes, prepend=minutes[0] - 1))
@@ -64,16 +77,28 @@ class CandleHistory:
 
     def candles(self, resolution: str, start: Nanos, end: Nanos, now: Nanos) -> tuple[Candle, ...]:
         """Candles that have ended by ``now``, with ``start`` <= bucket start < ``end``, oldest first."""
+        rows = self.rows(resolution, start, end)
+        ended = [(bucket, row) for bucket, row in rows if bucket_end(bucket, resolution) <= now]
+        return tuple(_candle(self.pair, resolution, bucket, row) for bucket, row in ended)
+
+    def rows(self, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
+        """(bucket start, [open, high, low, close, lots]) of buckets from ``start`` to before ``end``, the running one
+        included, oldest first."""
         buckets: dict[Nanos, list[int]] = {}
-        for minute in sorted(self._minutes):
-            bucket = bucket_start(minute, resolution)
-            if start <= bucket < end and bucket_end(bucket, resolution) <= now:
+        for minute in sorted(minute for minute in self._minutes if minute >= start):
+            bucket = minute if resolution == "1m" else bucket_start(minute, resolution)
+            if start <= bucket < end:
                 self._merge(buckets, bucket, self._minutes[minute])
-        return tuple(_candle(self.pair, resolution, bucket, row) for bucket, row in buckets.items())
+        return list(buckets.items())
 
 
 def held_candles(
-    pair: Pair, stream: CandleStream, resolution: str, start: Nanos, end: Nanos, now: Nanos
+    pair: Pair,
+    stream: CandleStream,
+    resolution: str,
+    start: Nanos,
+    end: Nanos,
+    now: Nanos,
 ) -> tuple[Candle, ...]:
     """On candle tapes: what is still held of the recorded candles of that resolution, and has ended by ``now``."""
     if stream.resolution != resolution:
@@ -85,7 +110,16 @@ def held_candles(
             pair,
             resolution,
             int(stream.time[i]),
-            [int(a[i]) for a in (stream.open, stream.high, stream.low, stream.close, stream.lots)],
+            [
+                int(a[i])
+                for a in (
+                    stream.open,
+                    stream.high,
+                    stream.low,
+                    stream.close,
+                    stream.lots,
+                )
+            ],
         )
         for i in rows
     )
@@ -94,5 +128,12 @@ def held_candles(
 def _candle(pair: Pair, resolution: str, start: Nanos, row: list[int]) -> Candle:
     price = pair.rules.price
     return Candle(
-        pair, resolution, start, price(row[0]), price(row[1]), price(row[2]), price(row[3]), pair.rules.amount(row[4])
+        pair,
+        resolution,
+        start,
+        price(row[0]),
+        price(row[1]),
+        price(row[2]),
+        price(row[3]),
+        pair.rules.amount(row[4]),
     )

@@ -22,7 +22,7 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, CreateOrder, NewOrder, Outcome, Request
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.desk import Desk
-from botkit.sim.draws import keyed
+from botkit.sim.draws import keyed, mix
 from botkit.sim.history import CandleHistory
 from botkit.sim.ledger import Account, AccountNews, AccountSetup, Deed, Ledger
 from botkit.sim.market import PairMarket
@@ -33,7 +33,6 @@ from botkit.sim.publish import (
     BOOKS,
     TRADES,
     BookFeed,
-    Event,
     Outbox,
     Publication,
     book_event,
@@ -77,11 +76,14 @@ class Kernel:
         self._latency = latency
         self._queue = queue
         self._cadence: Nanos = book_cadence_ms * NS_PER_MS
-        self._seed = seed
         self._slippage_e8 = slippage_e8
         self._keep_candles = keep_candles
         self._ledger = Ledger(
-            accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, fee_currency=fee_currency
+            accounts,
+            self.pairs,
+            self._last_ticks,
+            volume_currency=volume_currency,
+            fee_currency=fee_currency,
         )
         self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
         self._markets: dict[str, PairMarket] = {}
@@ -90,10 +92,11 @@ class Kernel:
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
         self._limits = VenueLimits(limits)
-        self._arrivals: list[tuple[Nanos, int, Account, Request, Nanos]] = []
+        self._arrivals: list[tuple[Nanos, int, Account, Request, Nanos, int]] = []
         self._sent = 0
         self._rank = 0
         self._ids: set[int] = set()
+        self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Outbox()
         self._next: Nanos | None = None
         self._next_known = False
@@ -159,7 +162,10 @@ class Kernel:
         self._sent += 1
         if self._next_known and (self._next is None or arrives < self._next):
             self._next = arrives
-        heapq.heappush(self._arrivals, (arrives, self._sent, self._ledger.accounts[account], request, now))
+        heapq.heappush(
+            self._arrivals,
+            (arrives, self._sent, self._ledger.accounts[account], request, now, key),
+        )
 
     def next_at(self) -> Nanos | None:
         """The earliest time at which anything private or dynamic happens, None when nothing will.
@@ -271,26 +277,33 @@ class Kernel:
         now = deed.time
         if market.stops and market.prints:
             self._matcher.trigger_by_prints(market, deed)
-        bounds = market.bounds()
-        if market.candles is not None:
-            market.candles.watch(bounds, market.candles.position(now))
-        else:
-            if market.trades is not None:
-                market.trades.watch(bounds, market.trades.position(now) if trades_from is None else trades_from)
-            if market.books is not None:
-                market.books.watch(bounds.of_book(), market.books.position(now))
-        if market.is_quiet:
-            self._busy.pop(market.pair, None)
-        else:
-            self._busy[market.pair] = market
+        if not market.is_quiet or market.pair in self._busy:
+            self._search(market, now, trades_from)
         if market.changed:
             market.changed = False
             feed = self._feeds.get(market.pair)
             if feed is not None:
                 feed.note_change(now)
         if market.prints:
-            for trade in prints_of(market, market.pair, now):
-                self._outbox.put(TRADES, market.pair, Publication(now, None, trade))
+            prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
+            self._outbox.put(now, TRADES, market.pair, prints)
+
+    def _search(self, market: PairMarket, now: Nanos, trades_from: int | None) -> None:
+        bounds = market.bounds()
+        if market.candles is not None:
+            market.candles.watch(bounds, market.candles.position(now))
+        else:
+            if market.trades is not None:
+                market.trades.watch(
+                    bounds,
+                    market.trades.position(now) if trades_from is None else trades_from,
+                )
+            if market.books is not None:
+                market.books.watch(bounds.of_book(), market.books.position(now))
+        if market.is_quiet:
+            self._busy.pop(market.pair, None)
+        else:
+            self._busy[market.pair] = market
 
     def _books(self, now: Nanos) -> None:
         for name, feed in self._feeds.items():
@@ -298,16 +311,21 @@ class Kernel:
             if at is not None and at <= now:
                 book = feed.publish(now)
                 if book is not None:
-                    self._outbox.put(BOOKS, name, Publication(now, None, book))
+                    self._outbox.put(now, BOOKS, name, [Publication(now, None, book)])
 
     def _arrive(self, now: Nanos) -> None:
-        _, _, account, request, sent = heapq.heappop(self._arrivals)
+        _, _, account, request, sent, key = heapq.heappop(self._arrivals)
         deed = Deed(now)
-        news = deed.news[account] = AccountNews(key_of(request))
+        news = deed.news[account] = AccountNews(key)
         if self._limits.admit(request.endpoint, account.name, account.address, now):
             answer, touched = self._desk.handle(account, request, deed, sent)
         else:
-            answer = Answer(request_id=request.id, outcome=Outcome.RATE_LIMITED, status=429, text=TOO_MANY)
+            answer = Answer(
+                request_id=request.id,
+                outcome=Outcome.RATE_LIMITED,
+                status=429,
+                text=TOO_MANY,
+            )
             touched = ()
         news.answer = answer
         for market in touched:
@@ -316,18 +334,20 @@ class Kernel:
 
     def _tell(self, deed: Deed) -> None:
         """Send a deed's news off: answer, executions, one report an order, one balance report an account."""
-        put = self._outbox.put
         for account, news in deed.news.items():
-            at = max(deed.time + self._latency.answer_ns(news.key), account.known_at)
+            at = deed.time + self._latency.answer_ns(news.key)
+            if at < account.known_at:
+                at = account.known_at
             account.known_at = at
             name = account.name
-            events: list[Event] = [] if news.answer is None else [news.answer]
-            events += news.trades
-            events += [order.report() for order in news.orders.values()]
+            told = [] if news.answer is None else [Publication(at, name, news.answer)]
+            for row in news.trades:
+                told.append(Publication(at, name, row))
+            for order in news.orders.values():
+                told.append(Publication(at, name, order.report()))
             if news.currencies:
-                events.append(account.changed(news.currencies))
-            for event in events:
-                put(ACCOUNT_EVENTS, "", Publication(at, name, event))
+                told.append(Publication(at, name, account.changed(news.currencies)))
+            self._outbox.put(at, ACCOUNT_EVENTS, "", told)
 
     # -- what the desk needs --------------------------------------------------------------------------------------
 
@@ -337,7 +357,7 @@ class Kernel:
         key = account.key ^ new.client_id if new.client_id else self._rank
         attempt = 0
         while True:
-            number = 1_000_000_000 + keyed(self._seed + attempt, _ORDER_IDS, key) % 9_000_000_000
+            number = 1_000_000_000 + mix(key + attempt ^ self._id_seed) % 9_000_000_000
             if number not in self._ids:
                 break
             attempt += 1
@@ -351,6 +371,11 @@ class Kernel:
     def refused_429(self) -> int:
         """Requests refused because a window was full."""
         return self._limits.refused
+
+    @property
+    def large_fills(self) -> int:
+        """Fills at an open that took more than 10 % of their bar's volume."""
+        return self._matcher.large_fills
 
     @property
     def counters(self) -> dict[str, EndpointCount]:
@@ -374,6 +399,18 @@ class Kernel:
     def ledger(self, account: str) -> dict[str, tuple[int, int]]:
         """Currency -> (total, available) in units."""
         return self._ledger.accounts[account].balances().balances
+
+    def account(self, name: str) -> Account:
+        """An account's own books, to read. Raises KeyError."""
+        return self._ledger.accounts[name]
+
+    def transfer(self, account: str, currency: str, units: int) -> None:
+        """A deposit (or, negative, a withdrawal of what is available) at the present time."""
+        owner = self._ledger.accounts[account]
+        deed = Deed(self.now)
+        deed.news[owner] = AccountNews(self._rank)
+        self._ledger.transfer(owner, currency, units, deed)
+        self._tell(deed)
 
     def last_price(self, pair: Pair) -> int | None:
         """The last traded price in ticks, None before the first."""

@@ -14,11 +14,17 @@ from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, TradeReport
 from botkit.model.extension import FeeModel
 from botkit.model.money import UNIT, divide_half_up
-from botkit.model.orders import OrderType
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.draws import text_key
-from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_CANCELLED, PARTLY_FILLED, VenueOrder
+from botkit.sim.order import (
+    CANCELLED,
+    FILLED,
+    OPEN,
+    PARTLY_CANCELLED,
+    PARTLY_FILLED,
+    VenueOrder,
+)
 
 
 class AccountSetup(msgspec.Struct):
@@ -37,6 +43,7 @@ class Account:
 
     __slots__ = (
         "address",
+        "counts_volume",
         "fees",
         "key",
         "known_at",
@@ -54,6 +61,8 @@ class Account:
         self.key = text_key(name)
         self.address = setup.address
         self.fees = setup.fees
+        # a model that says so is spared the conversion of every fill
+        self.counts_volume: bool = getattr(setup.fees, "counts_volume", True)
         self.total: dict[str, int] = dict(setup.balances)
         self.locked: dict[str, int] = dict.fromkeys(setup.balances, 0)
         self.orders: dict[str, VenueOrder] = {}
@@ -74,7 +83,10 @@ class Account:
     def balances(self) -> BalanceReport:
         """Every currency."""
         locked = self.locked
-        return BalanceReport({c: (total, total - locked.get(c, 0)) for c, total in self.total.items()}, snapshot=True)
+        return BalanceReport(
+            {c: (total, total - locked.get(c, 0)) for c, total in self.total.items()},
+            snapshot=True,
+        )
 
 
 class AccountNews:
@@ -172,6 +184,14 @@ class Ledger:
         """Cancel what is left of an order."""
         self.close(order, deed, PARTLY_CANCELLED if order.executed_lots else CANCELLED)
 
+    def transfer(self, account: Account, currency: str, units: int, deed: Deed) -> None:
+        """Money comes from outside, or (negative) leaves; only what is available can leave."""
+        assert account.available(currency) + units >= 0, (account.name, currency, units)
+        account.total[currency] = account.total.get(currency, 0) + units
+        account.locked.setdefault(currency, 0)
+        self._begun[currency] = self._begun.get(currency, 0) + units
+        deed.news[account].currencies[currency] = None
+
     # -- fills ----------------------------------------------------------------------------------------------------
 
     def trade_id(self) -> str:
@@ -180,7 +200,15 @@ class Ledger:
         return str(self._trade_number)
 
     def fill(
-        self, order: VenueOrder, ticks: int, lots: int, deed: Deed, trade_id: str, *, is_maker: bool, meets_market: bool
+        self,
+        order: VenueOrder,
+        ticks: int,
+        lots: int,
+        deed: Deed,
+        trade_id: str,
+        *,
+        is_maker: bool,
+        meets_market: bool,
     ) -> None:
         """Book one side of an execution. The other side is the market, or an account whose side is booked likewise."""
         assert lots > 0, order
@@ -194,7 +222,7 @@ class Ledger:
         order.executed_units += value
         order.updated = deed.time
         if order.is_buy:
-            if order.type is OrderType.MARKET:
+            if order.is_market_buy:
                 order.spend_units -= value
                 lock = order.spend_units
             else:
@@ -248,14 +276,24 @@ class Ledger:
             order.status = PARTLY_FILLED
 
     def _charge(
-        self, account: Account, pair: Pair, got: str, got_units: int, value: int, now: Nanos, is_maker: bool
+        self,
+        account: Account,
+        pair: Pair,
+        got: str,
+        got_units: int,
+        value: int,
+        now: Nanos,
+        is_maker: bool,
     ) -> tuple[str, int]:
         """Take the fee; (currency, units). Volume counts after it, so that a fill never lowers its own rate."""
         model = account.fees
         rates = model.rates(now)
         currency, fee = got, -1
         if model.pays_bito and self._fee_currency:
-            bito = self._in_fee_currency(pair.quote, value * (rates.maker_bito_e8 if is_maker else rates.taker_bito_e8))
+            bito = self._in_fee_currency(
+                pair.quote,
+                value * (rates.maker_bito_e8 if is_maker else rates.taker_bito_e8),
+            )
             if bito is not None and account.available(self._fee_currency) >= bito:
                 currency, fee = self._fee_currency, bito
         if fee < 0:
@@ -263,9 +301,10 @@ class Ledger:
         if fee:
             account.total[currency] -= fee
             self.fees[currency] = self.fees.get(currency, 0) + fee
-        volume = self._in_volume_currency(pair.quote, value)
-        if volume is not None:
-            model.record(now, volume[0] // volume[1])
+        if account.counts_volume:
+            volume = self._in_volume_currency(pair.quote, value)
+            if volume is not None:
+                model.record(now, volume[0] // volume[1])
         return currency, fee
 
     def _in_volume_currency(self, currency: str, units: int) -> tuple[int, int] | None:
@@ -302,10 +341,19 @@ class Ledger:
             for currency, units in account.total.items():
                 held[currency] = held.get(currency, 0) + units
                 locked = account.locked.get(currency, 0)
-                assert locked == locks.get(currency, 0), (account.name, currency, locked, locks)
+                assert locked == locks.get(currency, 0), (
+                    account.name,
+                    currency,
+                    locked,
+                    locks,
+                )
                 assert 0 <= locked <= units, (account.name, currency, locked, units)
         for part in (self.market, self.fees):
             for currency, units in part.items():
                 held[currency] = held.get(currency, 0) + units
         for currency in held.keys() | self._begun.keys():
-            assert held.get(currency, 0) == self._begun.get(currency, 0), (currency, held, self._begun)
+            assert held.get(currency, 0) == self._begun.get(currency, 0), (
+                currency,
+                held,
+                self._begun,
+            )

@@ -11,7 +11,14 @@ from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, Trad
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.sim.order import VenueOrder
-from botkit.sim.streams import NEVER_DOWN, NEVER_UP, BookStream, Bounds, CandleStream, TradeStream
+from botkit.sim.streams import (
+    NEVER_DOWN,
+    NEVER_UP,
+    BookStream,
+    Bounds,
+    CandleStream,
+    TradeStream,
+)
 
 
 class Print(msgspec.Struct, frozen=True):
@@ -123,20 +130,23 @@ class PairMarket:
         if taken.row != row:
             assert self.books is not None
             # -1 (the row does not reach the price) is a change too: nobody knows what stood there meanwhile
-            if any(shown != taken.recorded for shown in self.books.shown(taken.row, row, ticks, bids=bids)):
+            if not self.books.stands(taken.row, row, (ticks, taken.recorded), bids=bids):
                 del self.taken[bids, ticks]
                 return lots
             taken.row = row
         return max(lots - taken.lots, 0)
 
-    def net_levels(self, row: int, *, bids: bool) -> list[tuple[int, int]]:
-        """One side of the snapshot in force, best first, less what our orders took; empty levels left out."""
+    def net_levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
+        """One side of the snapshot in force, best first, less what our orders took; empty levels left out.
+
+        With a ``depth`` at least so many levels, if there are.
+        """
         if row < 0:
             return []
         assert self.books is not None
-        levels = self.books.levels(row, bids=bids)
         if not self.taken:
-            return levels
+            return self.books.levels(row, bids=bids, depth=depth)
+        levels = self.books.levels(row, bids=bids, depth=None if depth is None else depth + len(self.taken))
         net = [(ticks, self.net_lots(row, ticks, lots, bids=bids)) for ticks, lots in levels]
         return [level for level in net if level[1]]
 
@@ -169,7 +179,11 @@ class PairMarket:
 
     def remove(self, order: VenueOrder) -> None:
         """Take an order out, wherever it stands."""
-        for place in (self.buys if order.is_buy else self.sells, self.stops, self.waiting):
+        for place in (
+            self.buys if order.is_buy else self.sells,
+            self.stops,
+            self.waiting,
+        ):
             if order in place:
                 place.remove(order)
                 self.changed = True

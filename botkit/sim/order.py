@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from botkit.sim.ledger import Account
 
 # the exchange's status codes (API documentation, order model)
-UNTRIGGERED, OPEN, PARTLY_FILLED, FILLED, PARTLY_CANCELLED, CANCELLED, POST_ONLY_CANCELLED = -1, 0, 1, 2, 3, 4, 6
+(
+    UNTRIGGERED,
+    OPEN,
+    PARTLY_FILLED,
+    FILLED,
+    PARTLY_CANCELLED,
+    CANCELLED,
+    POST_ONLY_CANCELLED,
+) = -1, 0, 1, 2, 3, 4, 6
 
 
 class VenueOrder:
@@ -27,11 +35,13 @@ class VenueOrder:
         "account",
         "ahead",
         "arrived",
+        "bar_lots",
         "book_row",
         "created",
         "executed_lots",
         "executed_units",
         "is_buy",
+        "is_market_buy",
         "is_placed",
         "lock_units",
         "new",
@@ -52,7 +62,14 @@ class VenueOrder:
     )
 
     def __init__(
-        self, account: Account, new: NewOrder, order_id: str, rank: int, sent: Nanos, arrived: Nanos, lock_units: int
+        self,
+        account: Account,
+        new: NewOrder,
+        order_id: str,
+        rank: int,
+        sent: Nanos,
+        arrived: Nanos,
+        lock_units: int,
     ) -> None:
         self.account = account
         self.new = new
@@ -64,6 +81,7 @@ class VenueOrder:
         self.pair = new.pair
         self.is_buy = new.side is Side.BUY
         self.type = new.type
+        self.is_market_buy = self.is_buy and new.type is OrderType.MARKET  # it spends an amount of quote
         self.price_ticks = new.price_ticks
         self.original_lots = new.amount_lots
         self.remaining_lots = new.amount_lots
@@ -78,11 +96,7 @@ class VenueOrder:
         self.is_placed = False
         self.opens_at: Nanos = -1  # candles: when it can be worked, and at which open
         self.open_ticks = 0
-
-    @property
-    def is_market_buy(self) -> bool:
-        """True for an order that spends an amount of quote currency."""
-        return self.is_buy and self.type is OrderType.MARKET
+        self.bar_lots = 0
 
     def report(self) -> OrderReport:
         """The order's row. Times are whole milliseconds, which is what the wire carries."""

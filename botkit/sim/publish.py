@@ -12,7 +12,13 @@ from typing import TypeAlias
 import msgspec
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
+from botkit.model.events import (
+    BalanceReport,
+    OrderBook,
+    OrderReport,
+    Trade,
+    TradeReport,
+)
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.market import PairMarket
@@ -37,13 +43,13 @@ class Outbox:
     """What is on its way to the bots."""
 
     def __init__(self) -> None:
-        self._due: list[tuple[Nanos, int, str, int, Publication]] = []
+        self._due: list[tuple[Nanos, int, str, int, list[Publication]]] = []
         self._count = 0
 
-    def put(self, kind: int, pair: str, publication: Publication) -> None:
-        """Send something off."""
+    def put(self, at: Nanos, kind: int, pair: str, publications: list[Publication]) -> None:
+        """Send off what becomes known at one moment, in its order."""
         self._count += 1
-        heapq.heappush(self._due, (publication.at, kind, pair, self._count, publication))
+        heapq.heappush(self._due, (at, kind, pair, self._count, publications))
 
     def next_at(self) -> Nanos | None:
         """When the next thing becomes known."""
@@ -52,9 +58,9 @@ class Outbox:
     def until(self, to: Nanos) -> list[Publication]:
         """Everything that is known by ``to``, in order."""
         due = self._due
-        result = []
+        result: list[Publication] = []
         while due and due[0][0] <= to:
-            result.append(heapq.heappop(due)[4])
+            result += heapq.heappop(due)[4]
         return result
 
 
@@ -62,7 +68,7 @@ def compose(market: PairMarket, row: int, depth: int, *, own: bool = True) -> tu
     """(bids, asks): the recorded levels less what our orders took, with our resting orders among them."""
     sides = []
     for bids in (True, False):
-        levels: Sequence[tuple[int, int]] = market.net_levels(row, bids=bids)
+        levels: Sequence[tuple[int, int]] = market.net_levels(row, bids=bids, depth=depth)
         orders = market.buys if bids else market.sells
         if own and orders:
             levels = _with_orders(levels, orders, bids=bids)

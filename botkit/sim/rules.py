@@ -26,21 +26,21 @@ def _bad_amount(new: NewOrder, pair: Pair) -> str | None:
     rules = pair.rules
     if new.type is OrderType.MARKET and new.side is Side.BUY:
         spend = new.spend_units
-        text = format_units(spend)
         if spend % 10 ** (UNIT_DECIMALS - rules.price_decimals):
-            return f"Invalid amount {text}, decimal limit is {rules.price_decimals}."
+            return f"Invalid amount {format_units(spend)}, decimal limit is {rules.price_decimals}."
         if spend <= 0 or spend < rules.least_spend_units:
-            return f"Invalid amount {text}, minimum is {format_units(rules.least_spend_units)}."  # assumed
+            least = format_units(rules.least_spend_units)
+            return f"Invalid amount {format_units(spend)}, minimum is {least}."  # assumed
         return None
     lots = new.amount_lots
+    if lots > 0 and rules.least_lots <= lots <= rules.most_lots and not lots % rules.amount_step:
+        return None
     text = rules.amount_text(lots)
     if lots % rules.amount_step:
         return f"Invalid amount {text}, decimal limit is {rules.display_decimals}."
     if lots <= 0 or lots < rules.least_lots:
         return f"Invalid amount {text}, minimum is {rules.amount_text(rules.least_lots)}."  # assumed
-    if lots > rules.most_lots:
-        return f"Invalid amount {text}, maximum is {rules.amount_text(rules.most_lots)}."  # assumed
-    return None
+    return f"Invalid amount {text}, maximum is {rules.amount_text(rules.most_lots)}."  # assumed
 
 
 def entry_refusal(new: NewOrder, pairs: Mapping[str, Pair], account: Account, queued: int = 0) -> str | None:

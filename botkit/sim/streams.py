@@ -233,7 +233,10 @@ class TradeStream(Stream[TradeColumns]):
         mask = self._low[start:stop] <= bounds.buy
         if bounds.sell != NEVER_UP:
             mask |= self._high[start:stop] >= bounds.sell
-        up, down = min(bounds.stop_up, bounds.take_sell), max(bounds.stop_down, bounds.take_buy)
+        up, down = (
+            min(bounds.stop_up, bounds.take_sell),
+            max(bounds.stop_down, bounds.take_buy),
+        )
         if up != NEVER_UP:
             mask |= self.ticks[start:stop] >= up
         if down != NEVER_DOWN:
@@ -244,7 +247,16 @@ class TradeStream(Stream[TradeColumns]):
 class BookStream(Stream[BookColumns]):
     """Book snapshots."""
 
-    arrays = ("received", "time", "bid_ticks", "bid_lots", "ask_ticks", "ask_lots", "best_bid", "best_ask")
+    arrays = (
+        "received",
+        "time",
+        "bid_ticks",
+        "bid_lots",
+        "ask_ticks",
+        "ask_lots",
+        "best_bid",
+        "best_ask",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -281,11 +293,23 @@ class BookStream(Stream[BookColumns]):
             mask |= self.best_bid[start:stop] >= bounds.sell
         return mask
 
-    def levels(self, row: int, *, bids: bool) -> list[tuple[int, int]]:
-        """(ticks, lots) of one side of a row, best first."""
+    def levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
+        """(ticks, lots) of one side of a row, best first, at most ``depth``."""
         index = row - self.first
         ticks, lots = (self.bid_ticks, self.bid_lots) if bids else (self.ask_ticks, self.ask_lots)
-        return [level for level in zip(ticks[index].tolist(), lots[index].tolist(), strict=True) if level[1]]
+        amounts: list[int] = lots[index, :depth].tolist()
+        levels = list(zip(ticks[index, :depth].tolist(), amounts, strict=True))
+        return levels if 0 not in amounts else [level for level in levels if level[1]]
+
+    def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
+        """True when every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
+        width = 4  # levels change soon, so a short look nearly always tells
+        while after < upto:
+            stop = min(after + width, upto)
+            if any(shown != level[1] for shown in self.shown(after, stop, level[0], bids=bids)):
+                return False
+            after, width = stop, width * 4
+        return True
 
     def shown(self, after: int, upto: int, ticks: int, *, bids: bool) -> list[int]:
         """What rows ``after`` < row <= ``upto`` show at a price: lots, or -1 where a row does not reach that far."""
@@ -303,7 +327,18 @@ class BookStream(Stream[BookColumns]):
 class CandleStream(Stream[CandleColumns]):
     """Finished candles of one resolution."""
 
-    arrays = ("received", "time", "end", "open", "high", "low", "close", "lots", "_low", "_high")
+    arrays = (
+        "received",
+        "time",
+        "end",
+        "open",
+        "high",
+        "low",
+        "close",
+        "lots",
+        "_low",
+        "_high",
+    )
 
     def __init__(self) -> None:
         super().__init__()

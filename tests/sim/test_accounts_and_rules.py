@@ -152,6 +152,17 @@ def test_bito_pays_fees_at_a_discount_until_it_runs_out() -> None:
     assert [set(b) for b in balances] == [{"btc", "usdt", "bito"}, {"btc", "usdt"}]
 
 
+def test_locked_bito_pays_no_fees() -> None:
+    prices = [trades([(0, price, L, 1)], pair) for pair, price in ((BITO, 4_00), (USDT, 32_00))]
+    fees = {"maker": "0.001", "taker": "0.002", "bito": True}
+    venue = Venue(BOOK, *prices, accounts={"ann": {"btc": 10**10, "bito": 1 * UNIT}}, fees=fees)
+    venue.to(1)
+    venue.order("sell", 99 * UNIT // 100, 9_00, pair=BITO)
+    venue.order("sell", 3 * L)
+    venue.to(2)
+    assert venue.kernel.trades("ann")[0].fee_currency == "usdt"
+
+
 def test_a_batch_is_all_or_nothing() -> None:
     for options, taken in (({}, 0), ({"batch_all_or_nothing": False}, 2)):
         venue = Venue(BOOK, **options)

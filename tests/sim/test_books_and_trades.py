@@ -37,6 +37,19 @@ def test_a_trade_by_a_taker_of_the_same_side_does_not_reach_the_queue() -> None:
     assert resting(101_00, 5 * L, [(2, 101_00, 50 * L, 1)], side="sell") == 5 * L
 
 
+@pytest.mark.parametrize(("side", "better", "at", "taker"), [("buy", 100_60, 100_50, 1), ("sell", 100_40, 100_50, -1)])
+def test_a_trade_beyond_one_order_leaves_another_at_its_price_to_the_right_taker(
+    side: str, better: int, at: int, taker: int
+) -> None:
+    venue = Venue(QUIET, trades([(2, at, 9 * L, taker), (3, at, 1 * L, -taker)]))
+    venue.to(1)
+    first, second = venue.order(side, 2 * L, better), venue.order(side, 2 * L, at)
+    venue.to(2.5)
+    assert [venue.filled(first), venue.filled(second)] == [2 * L, 0]
+    venue.to(4)
+    assert venue.filled(second) == 1 * L
+
+
 def test_a_trade_beyond_the_price_clears_the_queue_and_fills_with_its_amount_at_the_orders_price() -> None:
     venue = Venue(QUIET, trades([(2, 99_00, 2 * L, -1), (3, 100_00, 1 * L, -1)]))
     venue.to(1)
@@ -122,6 +135,14 @@ def test_one_trade_is_shared_by_price_then_time_across_accounts() -> None:
     assert [venue.filled(first, "bob"), venue.filled(second), venue.filled(late_but_lower)] == [3 * L, 3 * L, 1 * L]
 
 
+def test_sells_too_go_by_price_then_time() -> None:
+    venue = Venue(QUIET, trades([(5, 104_00, 5 * L, 1)]))
+    venue.to(1)
+    orders = [venue.order("sell", 2 * L, price) for price in (101_00, 100_50, 100_50)]
+    venue.to(9)
+    assert [venue.filled(cid) for cid in orders] == [1 * L, 2 * L, 2 * L]
+
+
 def test_the_optimistic_reading_puts_nothing_ahead_and_fills_whole() -> None:
     assert resting(100_00, 5 * L, [(2, 100_00, 1, -1)], queue=Optimistic()) == 5 * L
     assert resting(96_00, 5 * L, [(2, 96_00, 1, -1)], queue=Optimistic()) == 5 * L
@@ -204,6 +225,29 @@ def test_accounts_meet_each_other_before_and_at_the_recorded_price() -> None:
     assert venue.fills(taker, "bob") == [(100_50, 2 * L, False), (101_00, 10 * L, False), (101_00, 4 * L, False)]
     ids = [t.trade_id for t in venue.kernel.trades("ann")]
     assert ids == [t.trade_id for t in venue.kernel.trades("bob") if t.lots != 10 * L]
+
+
+def test_what_joined_a_level_after_an_order_stands_behind_it() -> None:
+    grown = [(101_00, 20 * L), *ASKS[1:]]
+    venue = Venue(
+        books([(0, BIDS, ASKS), (3, BIDS, grown)]), accounts={"ann": {"btc": 10**12}, "bob": {"usdt": 10**14}}
+    )
+    venue.to(1)
+    cid = venue.order("sell", 4 * L, 101_00)
+    venue.to(4)
+    taker = venue.order("buy", 15 * L, 101_00, account="bob")
+    venue.to(5)
+    assert venue.fills(cid) == [(101_00, 4 * L, True)]
+    assert [lots for _, lots, _ in venue.fills(taker, "bob")] == [10 * L, 4 * L, 1 * L]
+
+
+def test_an_order_does_not_queue_behind_what_was_taken() -> None:
+    venue = Venue(QUIET, trades([(5, 100_00, 9 * L, -1)]))
+    venue.to(1)
+    venue.order("sell", 7 * L)
+    cid = venue.order("buy", 8 * L, 100_00)
+    venue.to(9)
+    assert venue.filled(cid) == 6 * L
 
 
 def test_own_takings_work_off_the_queue_ahead_of_a_resting_order() -> None:

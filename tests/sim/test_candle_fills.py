@@ -81,6 +81,16 @@ def test_a_resting_order_needs_a_strict_trade_through_in_a_bar_after_its_arrival
     assert venue.filled(later) == 0
 
 
+def test_the_bar_of_the_arrival_does_not_fill_a_resting_order() -> None:
+    venue = Venue(BARS)
+    venue.to(10)
+    cid = venue.order("buy", 2 * L, 99_50)
+    venue.to(119)
+    assert venue.filled(cid) == 0
+    venue.to(120)
+    assert venue.filled(cid) == 2 * L
+
+
 def test_orders_share_at_most_the_bars_volume_by_time() -> None:
     venue = Venue(BARS)
     venue.to(130)
@@ -89,6 +99,14 @@ def test_orders_share_at_most_the_bars_volume_by_time() -> None:
     assert [venue.filled(first), venue.filled(second)] == [3 * L, 1 * L]
     venue.to(301)
     assert venue.filled(second) == 3 * L
+
+
+def test_time_not_side_says_who_comes_first_in_a_bar() -> None:
+    venue = Venue(BARS)
+    venue.to(130)
+    first, second = venue.order("sell", 3 * L, 103_50), venue.order("buy", 3 * L, 97_50)
+    venue.to(241)
+    assert [venue.filled(first), venue.filled(second)] == [3 * L, 1 * L]
 
 
 def test_nothing_fills_in_an_empty_bar() -> None:
@@ -110,6 +128,27 @@ def test_a_stop_is_triggered_by_a_bars_extreme_and_worked_from_its_end() -> None
     assert venue.report(cid).status == 0
     venue.to(180)
     assert venue.fills(cid) == [(101_50, 2 * L, False)]
+
+
+def test_the_bar_of_the_arrival_does_not_trigger_a_stop() -> None:
+    venue = Venue(BARS)
+    venue.to(70)
+    cid = venue.stop("sell", 2 * L, 90_00, 98_50, "<=")
+    venue.to(239)
+    assert venue.report(cid).status == -1
+    venue.to(240)
+    assert venue.fills(cid) == [(103_50, 2 * L, False)]
+
+
+def test_large_fills_of_a_bars_volume_are_counted() -> None:
+    venue = Venue(BARS)
+    venue.to(60)
+    venue.order("sell", 5 * L)
+    venue.to(61)
+    assert venue.kernel.large_fills == 0
+    venue.order("sell", 1 * L)  # filled in the bar of minute 3, which has four
+    venue.to(400)
+    assert venue.kernel.large_fills == 1
 
 
 def test_a_waiting_order_can_be_cancelled() -> None:
