@@ -87,13 +87,7 @@ class CandleMatcher(Matcher):
             if meets or (others and self.meets(order, others[0].price_ticks)):
                 self.ledger.close(order, deed, POST_ONLY_CANCELLED)
                 return
-        self.take(
-            order,
-            market,
-            deed,
-            [(self.slipped(order, ticks), ENDLESS)] if meets else [],
-            -1,
-        )
+        self.take(order, market, deed, [(self.slipped(order, ticks), ENDLESS)] if meets else [], -1)
         if meets and order.executed_lots * LARGE > order.bar_lots:
             self.large_fills += 1
         if order.type is OrderType.MARKET:

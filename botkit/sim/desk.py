@@ -34,15 +34,7 @@ from botkit.sim.history import held_candles
 from botkit.sim.ledger import Account, Deed, Ledger
 from botkit.sim.market import PairMarket
 from botkit.sim.order import VenueOrder
-from botkit.sim.rules import (
-    BAD_BODY,
-    BAD_TYPE,
-    BATCH_MAX,
-    UNKNOWN_ORDER,
-    balance_refusal,
-    entry_refusal,
-    lock_of,
-)
+from botkit.sim.rules import BAD_BODY, BAD_TYPE, BATCH_MAX, UNKNOWN_ORDER, balance_refusal, entry_refusal, lock_of
 
 if TYPE_CHECKING:
     from botkit.sim.kernel import Kernel
@@ -53,14 +45,7 @@ Handled: TypeAlias = tuple[Answer, tuple[PairMarket, ...]]
 class Desk:
     """Answers requests; the second part of each result names the markets in which orders changed."""
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        ledger: Ledger,
-        matcher: CandleMatcher,
-        *,
-        batch_all_or_nothing: bool,
-    ) -> None:
+    def __init__(self, kernel: Kernel, ledger: Ledger, matcher: CandleMatcher, *, batch_all_or_nothing: bool) -> None:
         self._kernel = kernel
         self._ledger = ledger
         self._matcher = matcher
@@ -123,11 +108,7 @@ class Desk:
                 refusal = entry_refusal(new, self._kernel.pairs, account, queued.get(new.pair, 0))
             if refusal is None:
                 currency, units = lock_of(new)
-                refusal = balance_refusal(
-                    currency,
-                    units,
-                    account.available(currency) - spent.get(currency, 0),
-                )
+                refusal = balance_refusal(currency, units, account.available(currency) - spent.get(currency, 0))
             if refusal is None:
                 accepted.append((new, units))
                 spent[currency] = spent.get(currency, 0) + units
@@ -203,14 +184,7 @@ class Desk:
     def _candles(self, request: GetCandles, now: Nanos) -> tuple[Candle, ...]:
         market = self._kernel.market(request.pair)
         if market.candles is not None:
-            return held_candles(
-                market.pair,
-                market.candles,
-                request.resolution,
-                request.start,
-                request.end,
-                now,
-            )
+            return held_candles(market.pair, market.candles, request.resolution, request.start, request.end, now)
         return self._kernel.candle_history(market.pair).candles(request.resolution, request.start, request.end, now)
 
 

@@ -43,11 +43,7 @@ class CandleHistory:
             minutes = trades.time[cut] // NS_PER_MINUTE
             # stamps may run back a little within the order of receipt
             order = np.argsort(minutes, kind="stable")
-            ticks, lots, minutes = (
-                trades.ticks[cut][order],
-                trades.lots[cut][order],
-                minutes[order],
-            )
+            ticks, lots, minutes = trades.ticks[cut][order], trades.lots[cut][order], minutes[order]
             if not len(minutes):
                 continue
             starts = np.flatnonzero(np.diff(minutes, prepend=minutes[0] - 1))
@@ -93,12 +89,7 @@ class CandleHistory:
 
 
 def held_candles(
-    pair: Pair,
-    stream: CandleStream,
-    resolution: str,
-    start: Nanos,
-    end: Nanos,
-    now: Nanos,
+    pair: Pair, stream: CandleStream, resolution: str, start: Nanos, end: Nanos, now: Nanos
 ) -> tuple[Candle, ...]:
     """On candle tapes: what is still held of the recorded candles of that resolution, and has ended by ``now``."""
     if stream.resolution != resolution:
@@ -110,16 +101,7 @@ def held_candles(
             pair,
             resolution,
             int(stream.time[i]),
-            [
-                int(a[i])
-                for a in (
-                    stream.open,
-                    stream.high,
-                    stream.low,
-                    stream.close,
-                    stream.lots,
-                )
-            ],
+            [int(a[i]) for a in (stream.open, stream.high, stream.low, stream.close, stream.lots)],
         )
         for i in rows
     )
@@ -128,12 +110,5 @@ def held_candles(
 def _candle(pair: Pair, resolution: str, start: Nanos, row: list[int]) -> Candle:
     price = pair.rules.price
     return Candle(
-        pair,
-        resolution,
-        start,
-        price(row[0]),
-        price(row[1]),
-        price(row[2]),
-        price(row[3]),
-        pair.rules.amount(row[4]),
+        pair, resolution, start, price(row[0]), price(row[1]), price(row[2]), price(row[3]), pair.rules.amount(row[4])
     )

@@ -79,11 +79,7 @@ class Kernel:
         self._slippage_e8 = slippage_e8
         self._keep_candles = keep_candles
         self._ledger = Ledger(
-            accounts,
-            self.pairs,
-            self._last_ticks,
-            volume_currency=volume_currency,
-            fee_currency=fee_currency,
+            accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, fee_currency=fee_currency
         )
         self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
         self._markets: dict[str, PairMarket] = {}
@@ -162,10 +158,7 @@ class Kernel:
         self._sent += 1
         if self._next_known and (self._next is None or arrives < self._next):
             self._next = arrives
-        heapq.heappush(
-            self._arrivals,
-            (arrives, self._sent, self._ledger.accounts[account], request, now, key),
-        )
+        heapq.heappush(self._arrivals, (arrives, self._sent, self._ledger.accounts[account], request, now, key))
 
     def next_at(self) -> Nanos | None:
         """The earliest time at which anything private or dynamic happens, None when nothing will.
@@ -294,10 +287,7 @@ class Kernel:
             market.candles.watch(bounds, market.candles.position(now))
         else:
             if market.trades is not None:
-                market.trades.watch(
-                    bounds,
-                    market.trades.position(now) if trades_from is None else trades_from,
-                )
+                market.trades.watch(bounds, market.trades.position(now) if trades_from is None else trades_from)
             if market.books is not None:
                 market.books.watch(bounds.of_book(), market.books.position(now))
         if market.is_quiet:
@@ -320,12 +310,7 @@ class Kernel:
         if self._limits.admit(request.endpoint, account.name, account.address, now):
             answer, touched = self._desk.handle(account, request, deed, sent)
         else:
-            answer = Answer(
-                request_id=request.id,
-                outcome=Outcome.RATE_LIMITED,
-                status=429,
-                text=TOO_MANY,
-            )
+            answer = Answer(request_id=request.id, outcome=Outcome.RATE_LIMITED, status=429, text=TOO_MANY)
             touched = ()
         news.answer = answer
         for market in touched:

@@ -17,14 +17,7 @@ from botkit.model.money import UNIT, divide_half_up
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.draws import text_key
-from botkit.sim.order import (
-    CANCELLED,
-    FILLED,
-    OPEN,
-    PARTLY_CANCELLED,
-    PARTLY_FILLED,
-    VenueOrder,
-)
+from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_CANCELLED, PARTLY_FILLED, VenueOrder
 
 
 class AccountSetup(msgspec.Struct):
@@ -83,10 +76,7 @@ class Account:
     def balances(self) -> BalanceReport:
         """Every currency."""
         locked = self.locked
-        return BalanceReport(
-            {c: (total, total - locked.get(c, 0)) for c, total in self.total.items()},
-            snapshot=True,
-        )
+        return BalanceReport({c: (total, total - locked.get(c, 0)) for c, total in self.total.items()}, snapshot=True)
 
 
 class AccountNews:
@@ -200,15 +190,7 @@ class Ledger:
         return str(self._trade_number)
 
     def fill(
-        self,
-        order: VenueOrder,
-        ticks: int,
-        lots: int,
-        deed: Deed,
-        trade_id: str,
-        *,
-        is_maker: bool,
-        meets_market: bool,
+        self, order: VenueOrder, ticks: int, lots: int, deed: Deed, trade_id: str, *, is_maker: bool, meets_market: bool
     ) -> None:
         """Book one side of an execution. The other side is the market, or an account whose side is booked likewise."""
         assert lots > 0, order
@@ -276,24 +258,14 @@ class Ledger:
             order.status = PARTLY_FILLED
 
     def _charge(
-        self,
-        account: Account,
-        pair: Pair,
-        got: str,
-        got_units: int,
-        value: int,
-        now: Nanos,
-        is_maker: bool,
+        self, account: Account, pair: Pair, got: str, got_units: int, value: int, now: Nanos, is_maker: bool
     ) -> tuple[str, int]:
         """Take the fee; (currency, units). Volume counts after it, so that a fill never lowers its own rate."""
         model = account.fees
         rates = model.rates(now)
         currency, fee = got, -1
         if model.pays_bito and self._fee_currency:
-            bito = self._in_fee_currency(
-                pair.quote,
-                value * (rates.maker_bito_e8 if is_maker else rates.taker_bito_e8),
-            )
+            bito = self._in_fee_currency(pair.quote, value * (rates.maker_bito_e8 if is_maker else rates.taker_bito_e8))
             if bito is not None and account.available(self._fee_currency) >= bito:
                 currency, fee = self._fee_currency, bito
         if fee < 0:
@@ -341,19 +313,10 @@ class Ledger:
             for currency, units in account.total.items():
                 held[currency] = held.get(currency, 0) + units
                 locked = account.locked.get(currency, 0)
-                assert locked == locks.get(currency, 0), (
-                    account.name,
-                    currency,
-                    locked,
-                    locks,
-                )
+                assert locked == locks.get(currency, 0), (account.name, currency, locked, locks)
                 assert 0 <= locked <= units, (account.name, currency, locked, units)
         for part in (self.market, self.fees):
             for currency, units in part.items():
                 held[currency] = held.get(currency, 0) + units
         for currency in held.keys() | self._begun.keys():
-            assert held.get(currency, 0) == self._begun.get(currency, 0), (
-                currency,
-                held,
-                self._begun,
-            )
+            assert held.get(currency, 0) == self._begun.get(currency, 0), (currency, held, self._begun)

@@ -11,14 +11,7 @@ from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, Trad
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.sim.order import VenueOrder
-from botkit.sim.streams import (
-    NEVER_DOWN,
-    NEVER_UP,
-    BookStream,
-    Bounds,
-    CandleStream,
-    TradeStream,
-)
+from botkit.sim.streams import NEVER_DOWN, NEVER_UP, BookStream, Bounds, CandleStream, TradeStream
 
 
 class Print(msgspec.Struct, frozen=True):
@@ -179,11 +172,7 @@ class PairMarket:
 
     def remove(self, order: VenueOrder) -> None:
         """Take an order out, wherever it stands."""
-        for place in (
-            self.buys if order.is_buy else self.sells,
-            self.stops,
-            self.waiting,
-        ):
+        for place in (self.buys if order.is_buy else self.sells, self.stops, self.waiting):
             if order in place:
                 place.remove(order)
                 self.changed = True

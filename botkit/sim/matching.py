@@ -115,14 +115,7 @@ class Matcher:
         order.book_row = row
         market.rest(order)
 
-    def take(
-        self,
-        order: VenueOrder,
-        market: PairMarket,
-        deed: Deed,
-        levels: list[tuple[int, int]],
-        row: int,
-    ) -> None:
+    def take(self, order: VenueOrder, market: PairMarket, deed: Deed, levels: list[tuple[int, int]], row: int) -> None:
         """Take from recorded levels (net, best first) and from our accounts' resting orders, by price, then time.
 
         At one price what is recorded ahead of a resting order goes before it, the rest of the level after it.
@@ -154,15 +147,7 @@ class Matcher:
             lots = min(available, self._wanted(order, level))
             if not lots:
                 return
-            self.ledger.fill(
-                order,
-                level,
-                lots,
-                deed,
-                self.ledger.trade_id(),
-                is_maker=False,
-                meets_market=True,
-            )
+            self.ledger.fill(order, level, lots, deed, self.ledger.trade_id(), is_maker=False, meets_market=True)
             if row >= 0:
                 market.take(row, level, left, lots, bids=not order.is_buy)
                 market.print(order.new.side, level, lots, deed.time)
@@ -179,14 +164,7 @@ class Matcher:
                 index += 1
                 left = levels[index][1] if index < len(levels) else 0
 
-    def _trade(
-        self,
-        taker: VenueOrder,
-        maker: VenueOrder,
-        market: PairMarket,
-        deed: Deed,
-        lots: int,
-    ) -> None:
+    def _trade(self, taker: VenueOrder, maker: VenueOrder, market: PairMarket, deed: Deed, lots: int) -> None:
         ledger = self.ledger
         trade_id = ledger.trade_id()
         ticks = maker.price_ticks
@@ -264,13 +242,7 @@ class Matcher:
         market.drop_finished()
 
     def _take_shown(
-        self,
-        market: PairMarket,
-        row: int,
-        levels: list[tuple[int, int]],
-        lots: int,
-        *,
-        bids: bool,
+        self, market: PairMarket, row: int, levels: list[tuple[int, int]], lots: int, *, bids: bool
     ) -> list[tuple[int, int]]:
         left = []
         for ticks, net in levels:
@@ -284,26 +256,14 @@ class Matcher:
 
     def _made(self, order: VenueOrder, lots: int, deed: Deed) -> None:
         ledger = self.ledger
-        ledger.fill(
-            order,
-            order.price_ticks,
-            lots,
-            deed,
-            ledger.trade_id(),
-            is_maker=True,
-            meets_market=True,
-        )
+        ledger.fill(order, order.price_ticks, lots, deed, ledger.trade_id(), is_maker=True, meets_market=True)
 
     def on_trade(self, market: PairMarket, row: int, deed: Deed) -> None:
         """A public trade: fills orders that wait for one, works queues off, fills through prices, triggers stops."""
         trades = market.trades
         assert trades is not None
         index = row - trades.first
-        ticks, lots, side = (
-            int(trades.ticks[index]),
-            int(trades.lots[index]),
-            int(trades.side[index]),
-        )
+        ticks, lots, side = (int(trades.ticks[index]), int(trades.lots[index]), int(trades.side[index]))
         if market.waiting:
             lots = self._take_trade(market, ticks, lots, deed)
         if market.buys and ticks <= market.buys[0].price_ticks:
@@ -315,14 +275,7 @@ class Matcher:
             self.trigger(market, ticks, ticks, deed)
 
     def _work(
-        self,
-        market: PairMarket,
-        orders: list[VenueOrder],
-        ticks: int,
-        lots: int,
-        deed: Deed,
-        *,
-        may_be_at: bool,
+        self, market: PairMarket, orders: list[VenueOrder], ticks: int, lots: int, deed: Deed, *, may_be_at: bool
     ) -> int:
         """Give a trade to resting orders by price, then time; what is left of it."""
         queue = self.queue
@@ -363,14 +316,7 @@ class Matcher:
                 market.waiting.append(order)
         return lots
 
-    def trigger(
-        self,
-        market: PairMarket,
-        low: int,
-        high: int,
-        deed: Deed,
-        arrived_by: Nanos | None = None,
-    ) -> None:
+    def trigger(self, market: PairMarket, low: int, high: int, deed: Deed, arrived_by: Nanos | None = None) -> None:
         """Activate the stops (that arrived in time) whose condition was met between two prices."""
         met = [
             order

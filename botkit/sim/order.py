@@ -13,15 +13,7 @@ if TYPE_CHECKING:
     from botkit.sim.ledger import Account
 
 # the exchange's status codes (API documentation, order model)
-(
-    UNTRIGGERED,
-    OPEN,
-    PARTLY_FILLED,
-    FILLED,
-    PARTLY_CANCELLED,
-    CANCELLED,
-    POST_ONLY_CANCELLED,
-) = -1, 0, 1, 2, 3, 4, 6
+UNTRIGGERED, OPEN, PARTLY_FILLED, FILLED, PARTLY_CANCELLED, CANCELLED, POST_ONLY_CANCELLED = -1, 0, 1, 2, 3, 4, 6
 
 
 class VenueOrder:
@@ -62,14 +54,7 @@ class VenueOrder:
     )
 
     def __init__(
-        self,
-        account: Account,
-        new: NewOrder,
-        order_id: str,
-        rank: int,
-        sent: Nanos,
-        arrived: Nanos,
-        lock_units: int,
+        self, account: Account, new: NewOrder, order_id: str, rank: int, sent: Nanos, arrived: Nanos, lock_units: int
     ) -> None:
         self.account = account
         self.new = new

@@ -4,41 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from botkit.model.extension import (
-    ExchangeFacts,
-    FeeModel,
-    LatencyModel,
-    Options,
-    QueueModel,
-    hookimpl,
-)
+from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, Options, QueueModel, hookimpl
 from botkit.sim.fees import FixedFees, RankFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
 from botkit.sim.latency import Constant, Lognormal
 
 
 @hookimpl
-def botkit_register_fee_models(
-    register: Callable[[str, Callable[[Options, ExchangeFacts], FeeModel]], None],
-) -> None:
+def botkit_register_fee_models(register: Callable[[str, Callable[[Options, ExchangeFacts], FeeModel]], None]) -> None:
     """``fixed`` and ``rank``."""
     register("fixed", FixedFees)
     register("rank", RankFees)
 
 
 @hookimpl
-def botkit_register_latency_models(
-    register: Callable[[str, Callable[[Options, int], LatencyModel]], None],
-) -> None:
+def botkit_register_latency_models(register: Callable[[str, Callable[[Options, int], LatencyModel]], None]) -> None:
     """``constant`` and ``lognormal``."""
     register("constant", Constant)
     register("lognormal", Lognormal)
 
 
 @hookimpl
-def botkit_register_fill_models(
-    register: Callable[[str, Callable[[Options], QueueModel]], None],
-) -> None:
+def botkit_register_fill_models(register: Callable[[str, Callable[[Options], QueueModel]], None]) -> None:
     """``queue``, ``optimistic`` and ``pessimistic``. They take no options."""
     register("queue", lambda options: Queue())
     register("optimistic", lambda options: Optimistic())

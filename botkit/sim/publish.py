@@ -12,13 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.events import (
-    BalanceReport,
-    OrderBook,
-    OrderReport,
-    Trade,
-    TradeReport,
-)
+from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.market import PairMarket

@@ -233,10 +233,7 @@ class TradeStream(Stream[TradeColumns]):
         mask = self._low[start:stop] <= bounds.buy
         if bounds.sell != NEVER_UP:
             mask |= self._high[start:stop] >= bounds.sell
-        up, down = (
-            min(bounds.stop_up, bounds.take_sell),
-            max(bounds.stop_down, bounds.take_buy),
-        )
+        up, down = (min(bounds.stop_up, bounds.take_sell), max(bounds.stop_down, bounds.take_buy))
         if up != NEVER_UP:
             mask |= self.ticks[start:stop] >= up
         if down != NEVER_DOWN:
@@ -247,16 +244,7 @@ class TradeStream(Stream[TradeColumns]):
 class BookStream(Stream[BookColumns]):
     """Book snapshots."""
 
-    arrays = (
-        "received",
-        "time",
-        "bid_ticks",
-        "bid_lots",
-        "ask_ticks",
-        "ask_lots",
-        "best_bid",
-        "best_ask",
-    )
+    arrays = ("received", "time", "bid_ticks", "bid_lots", "ask_ticks", "ask_lots", "best_bid", "best_ask")
 
     def __init__(self) -> None:
         super().__init__()
@@ -327,18 +315,7 @@ class BookStream(Stream[BookColumns]):
 class CandleStream(Stream[CandleColumns]):
     """Finished candles of one resolution."""
 
-    arrays = (
-        "received",
-        "time",
-        "end",
-        "open",
-        "high",
-        "low",
-        "close",
-        "lots",
-        "_low",
-        "_high",
-    )
+    arrays = ("received", "time", "end", "open", "high", "low", "close", "lots", "_low", "_high")
 
     def __init__(self) -> None:
         super().__init__()
