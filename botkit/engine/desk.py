@@ -8,7 +8,7 @@ order they arrive. What it must look up goes through the router like everything 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from botkit.engine.decisions import DecisionLog
@@ -21,6 +21,7 @@ from botkit.model.events import Fill, OrderReport, TradeReport
 from botkit.model.orders import (
     FINAL_STATES,
     FINAL_STATUSES,
+    LIVE_STATES,
     STATUS_STATES,
     TRANSITIONS,
     Order,
@@ -99,6 +100,8 @@ class OrderDesk:
         self._behind: dict[int, int] = {}
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
+        #: what somebody wants called at a time: (due, order of asking, function of the time)
+        self._later: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
         self._sequence = 0
         self.resolution = Resolution(self, latest_accept_ns=latest_accept_ns)
 
@@ -487,6 +490,8 @@ class OrderDesk:
     def next_check(self) -> Nanos | None:
         """When `check` has something to do."""
         first = self._follow_ups[0][0] if self._follow_ups else None
+        if self._later and (first is None or self._later[0][0] < first):
+            first = self._later[0][0]
         second = self.resolution.next_check()
         if first is None or (second is not None and second < first):
             return second
@@ -507,12 +512,62 @@ class OrderDesk:
                     self.cancel(order, now)
             elif order.order_id and (order.cancel_requested or self._behind.get(client_id, 0) > order.executed_lots):
                 self._read_order(order, now)
+        while self._later and self._later[0][0] <= now:
+            heapq.heappop(self._later)[2](now)
         self.resolution.check(now)
+
+    def later(self, due: Nanos, call: Callable[[Nanos], None]) -> None:
+        """Call a function at its time, with the time."""
+        self._sequence += 1
+        heapq.heappush(self._later, (due, self._sequence, call))
+
+    @property
+    def being_read(self) -> frozenset[int]:
+        """Client ids of the orders that are being read just now."""
+        return frozenset(self._reading)
 
     def _expire(self, order: Order, now: Nanos) -> None:
         if self.router.is_waiting(order):
             self.router.cancel(order, now)
         self._finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
+
+    def restore(self, order: Order, executed: Iterable[tuple[int, int]], now: Nanos) -> None:
+        """Take over an order of an earlier run with the (ticks, lots) of its booked executions.
+
+        One whose create was on its way is of unknown outcome now: it is looked up, and never sent again. The money of
+        live ones is locked anew; final ones are kept to recognise late arrivals.
+        """
+        self.orders[order.client_id] = order
+        self._executions_of(order).restore(executed)
+        if order.order_id:
+            self._by_order_id[order.order_id] = order
+        if order.state in FINAL_STATES:
+            return
+        assert order.state in LIVE_STATES, order
+        self._open.setdefault(order.strategy, {})[order.client_id] = order
+        self.risk.order_opened(order)
+        self.portfolio.relock(order)
+        if order.state is _SENDING:
+            self._move(order, _UNKNOWN, now)
+            order.reason = "the bot ended before the answer came"
+        if order.state is _UNKNOWN:
+            self.resolution.begin(order, now)
+        elif order.cancel_requested or order.expires is not None:
+            self._follow(order, max(now, order.expires or now) if not order.cancel_requested else now)
+
+    def look_at(self, order: Order, now: Nanos) -> None:
+        """Read an order, and its executions where it shows some that are not booked."""
+        if order.order_id and order.state not in FINAL_STATES:
+            self._read_order(order, now)
+
+    def forget_before(self, time: Nanos) -> int:
+        """Drop orders that were final before ``time``, so that a bot may run for months; how many went."""
+        old = [cid for cid, order in self.orders.items() if order.state in FINAL_STATES and order.updated < time]
+        for client_id in old:
+            order = self.orders.pop(client_id)
+            self._by_order_id.pop(order.order_id, None)
+            self._executions.pop(client_id, None)
+        return len(old)
 
     def _follow(self, order: Order, due: Nanos) -> None:
         self._sequence += 1

@@ -7,6 +7,8 @@ executed as the fuller source has, and that many are booked, whichever brings th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from botkit.model.events import TradeReport
 
 _Row = tuple[int, int]  # ticks, lots
@@ -35,3 +37,10 @@ class Executions:
             return False  # the other source brought it
         self._booked[row] = count
         return True
+
+    def restore(self, rows: Iterable[_Row]) -> None:
+        """Take executions of an earlier run for booked: both sources may tell of them again, none of them counts."""
+        for row in rows:
+            self._booked[row] = self._booked.get(row, 0) + 1
+            # the stream tells an execution once, so one that comes now is another; the listing lists them all again
+            self._counts[False, row] = self._booked[row]
