@@ -13,6 +13,7 @@ from botkit.model.pairs import Pair
 if TYPE_CHECKING:
     from botkit.engine.bars import BarBuilder, BarSeries
     from botkit.engine.context import Context
+    from botkit.engine.spans import SeriesSource
     from botkit.engine.valuation import LastPrice
 
 
@@ -70,13 +71,21 @@ class BookView:
 class BarFeed:
     """The bars of one pair and resolution, and the series that want them."""
 
-    __slots__ = ("builder", "listeners", "resolution")
+    __slots__ = ("builder", "listeners", "resolution", "source")
 
     def __init__(self, resolution: str, builder: BarBuilder) -> None:
         self.resolution = resolution
         self.builder = builder
+        #: in a quiet span: where the series takes its bars from when it is read
+        self.source: SeriesSource | None = None
         #: (strategy's context, its series, the method that hears of a bar)
         self.listeners: list[tuple[Context, BarSeries, Callable[..., Any] | None]] = []
+
+    def settle(self) -> None:
+        """The series take their bars one by one from here on."""
+        if self.source is not None:
+            self.source.end()
+            self.source = None
 
 
 class PairMarket:

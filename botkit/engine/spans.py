@@ -11,69 +11,138 @@ again, and a long quiet tape does not stand in memory as objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import repeat
+from collections.abc import Iterator
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
+from botkit.model.columns import CandleColumns, IntArray, MarketColumns, TradeColumns
 from botkit.model.events import Bar, Candle, Trade
 from botkit.model.orders import Side
 
 if TYPE_CHECKING:
+    from botkit.engine.bars import BarSeries
     from botkit.engine.market import BarFeed, PairMarket
     from botkit.engine.turn import Engine
 
 BLOCK_ROWS = 8_192
+#: up to so many bars are handed to a series one by one; numpy takes ten times as long for a single row
+_FEW_BARS = 8
 
 #: taker sides by column value + 1
 _SIDES = np.array([Side.SELL, None, Side.BUY], dtype=object)
 
 
-class _TradeBlock:
-    """Some rows of trades as objects."""
+class _Block:
+    """Some rows as objects. ``start`` is the row of the first; indices below count from there.
 
-    __slots__ = ("events", "prices", "received", "start")
+    ``done`` is how many of them a loop over `rows` has taken: the loop itself writes it, so that whoever is called
+    from within it (a series that is read) knows how far the run has come, and that the next loop goes on there.
+    """
+
+    __slots__ = ("_prices", "_rows", "done", "events", "prices", "received", "start")
+
+    def __init__(self, start: int, received: IntArray, prices: npt.NDArray[np.float64], events: list[Any]) -> None:
+        self.start = start
+        self.received: list[int] = received.tolist()
+        self.prices = prices
+        self.events = events
+        self._prices: list[float] = prices.tolist()
+        self.done = 0
+        self._rows = self._from(0)
+
+    def _from(self, begin: int) -> Iterator[tuple[int, int, float, Any]]:
+        count = len(self.events)
+        return zip(
+            range(begin + 1, count + 1),
+            islice(self.received, begin, None),
+            islice(self._prices, begin, None),
+            islice(self.events, begin, None),
+            strict=True,
+        )
+
+    def rows(self, begin: int, end: int) -> Iterator[tuple[int, int, float, Any]]:
+        """(index + 1, receive time, price, event) from ``begin`` to ``end``.
+
+        One iterator serves one loop after another: cutting lists anew for every order cost more than the orders.
+        """
+        if self.done != begin:
+            self._rows = self._from(begin)
+            self.done = begin
+        return self._rows if end == len(self.events) else islice(self._rows, end - begin)
+
+
+class _TradeBlock(_Block):
+    """Trades."""
+
+    __slots__ = ()
 
     def __init__(self, columns: TradeColumns, start: int, stop: int) -> None:
         rules = columns.pair.rules
-        self.start = start
-        self.received: list[int] = columns.received[start:stop].tolist()
-        self.prices = columns.ticks[start:stop] / 10**rules.price_decimals
+        prices = columns.ticks[start:stop] / 10**rules.price_decimals
         amounts = (columns.lots[start:stop] / 10**rules.amount_decimals).tolist()
         sides = _SIDES[columns.side[start:stop] + 1].tolist()
         times = columns.time[start:stop].tolist()
-        self.events = list(map(Trade, repeat(columns.pair), times, self.prices.tolist(), amounts, sides))
+        events = list(map(Trade, repeat(columns.pair), times, prices.tolist(), amounts, sides))
+        super().__init__(start, columns.received[start:stop], prices, events)
 
 
-class _CandleBlock:
-    """Some rows of candles as finished bars."""
+class _CandleBlock(_Block):
+    """Candles as finished bars, with the columns that a `BarSeries` keeps of them."""
 
-    __slots__ = ("events", "prices", "received", "start")
+    __slots__ = ("columns",)
 
     def __init__(self, columns: CandleColumns, start: int, stop: int) -> None:
         rules = columns.pair.rules
         scale = 10**rules.price_decimals
-        self.start = start
-        self.received: list[int] = columns.received[start:stop].tolist()
-        self.prices = columns.close[start:stop] / scale
         lots = columns.lots[start:stop]
-        empty = ((lots == 0) & (columns.high[start:stop] == columns.low[start:stop])).tolist()
-        self.events = list(
-            map(
-                Bar,
-                repeat(columns.pair),
-                columns.time[start:stop].tolist(),
-                (columns.open[start:stop] / scale).tolist(),
-                (columns.high[start:stop] / scale).tolist(),
-                (columns.low[start:stop] / scale).tolist(),
-                self.prices.tolist(),
-                (lots / 10**rules.amount_decimals).tolist(),
-                repeat(columns.resolution),
-                empty,
-            )
+        high, low = columns.high[start:stop], columns.low[start:stop]
+        close = columns.close[start:stop] / scale
+        #: time, open, high, low, close, volume, empty
+        self.columns: tuple[npt.NDArray[Any], ...] = (
+            columns.time[start:stop],
+            columns.open[start:stop] / scale,
+            high / scale,
+            low / scale,
+            close,
+            lots / 10**rules.amount_decimals,
+            (lots == 0) & (high == low),
         )
+        *figures, empty = [column.tolist() for column in self.columns]
+        events = list(map(Bar, repeat(columns.pair), *figures, repeat(columns.resolution), empty))
+        super().__init__(start, columns.received[start:stop], close, events)
+
+
+class SeriesSource:
+    """Brings a series up to where the loop over a block of candles has come, but only when somebody reads it.
+
+    A bar that no strategy reads from its series then costs nothing: whole blocks go in as columns.
+    """
+
+    __slots__ = ("block", "given", "series")
+
+    def __init__(self, series: BarSeries, block: _CandleBlock, begin: int) -> None:
+        self.series = series
+        self.block = block
+        self.given = begin
+        series.pull_from(self.pull)
+
+    def pull(self) -> None:
+        """Give the series the bars that have finished since the last time."""
+        given, done = self.given, self.block.done
+        if given == done:
+            return
+        self.given = done
+        if done - given < _FEW_BARS:
+            self.series.warm_start(self.block.events[given:done])
+        else:
+            self.series.extend(*(column[given:done] for column in self.block.columns))
+
+    def end(self) -> None:
+        """Give what is left, and let bars be appended one by one again."""
+        self.series.pull_from(None)
 
 
 class BlockCache:
@@ -149,27 +218,24 @@ def _run_block(
     return _row_by_row(engine, block, begin, end)
 
 
-def _skip(engine: Engine, market: PairMarket, block: Any, end: int, count: int) -> int:
+def _skip(engine: Engine, market: PairMarket, block: _Block, end: int, count: int) -> int:
     """Nobody hears of these rows: only the last of them counts."""
     engine.now = block.received[end - 1]
     market.last.price = float(block.prices[end - 1])
     return count
 
 
-def _trades(engine: Engine, market: PairMarket, block: Any, begin: int, end: int) -> int:
+def _trades(engine: Engine, market: PairMarket, block: _Block, begin: int, end: int) -> int:
     listeners = market.trade_listeners
     if not listeners:
         return _skip(engine, market, block, end, end - begin)
     last = market.last
-    count = 0
     if len(listeners) > 1:
         return _row_by_row(engine, block, begin, end)
     context, callback = listeners[0]
+    rows = block.rows(begin, end)
     try:
-        for now, trade in zip(block.received[begin:end], block.events[begin:end], strict=True):
-            engine.now = now
-            last.price = trade.price
-            count += 1
+        for block.done, engine.now, last.price, trade in rows:
             callback(trade)
             if engine.touched:
                 break
@@ -177,10 +243,10 @@ def _trades(engine: Engine, market: PairMarket, block: Any, begin: int, end: int
         raise
     except BaseException as error:
         engine.failed(context, callback, error)
-    return count
+    return block.done - begin
 
 
-def _bars(engine: Engine, market: PairMarket, feed: BarFeed, block: Any, begin: int, end: int) -> int:
+def _bars(engine: Engine, market: PairMarket, feed: BarFeed, block: _CandleBlock, begin: int, end: int) -> int:
     """Bars of the tape's own resolution: each row is a finished bar."""
     builder = feed.builder
     if not builder.follows(block.events[begin]):
@@ -189,15 +255,16 @@ def _bars(engine: Engine, market: PairMarket, feed: BarFeed, block: Any, begin: 
         return _row_by_row(engine, block, begin, end)
     context, series, callback = feed.listeners[0]
     assert callback is not None
-    append: Callable[[Bar], None] = series.append
+    source = feed.source
+    if source is None or source.block is not block:
+        feed.settle()
+        feed.source = SeriesSource(series, block, begin)
+    assert feed.source is not None
+    assert feed.source.series is series
     last = market.last
-    count = 0
+    rows = block.rows(begin, end)
     try:
-        for now, bar in zip(block.received[begin:end], block.events[begin:end], strict=True):
-            engine.now = now
-            last.price = bar.close
-            append(bar)
-            count += 1
+        for block.done, engine.now, last.price, bar in rows:
             callback(bar)
             if engine.touched:
                 break
@@ -205,8 +272,8 @@ def _bars(engine: Engine, market: PairMarket, feed: BarFeed, block: Any, begin: 
         raise
     except BaseException as error:
         engine.failed(context, callback, error)
-    builder.follow(block.events[begin + count - 1])
-    return count
+    builder.follow(block.events[block.done - 1])
+    return block.done - begin
 
 
 def _row_by_row(engine: Engine, block: Any, begin: int, end: int) -> int:

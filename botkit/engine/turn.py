@@ -130,6 +130,8 @@ class Engine:
         self.foreign_orders: dict[str, OrderReport] = {}
         #: told of every fill as it is booked, before the strategy hears of it
         self.fill_observers: list[Callable[[Fill], None]] = []
+        #: told of every change of an order's state, before the strategy hears of it
+        self.order_observers: list[Callable[[Order], None]] = []
         self.events = 0
         self._client_id = first_client_id
         self._markets: dict[str, PairMarket] = {}
@@ -179,6 +181,12 @@ class Engine:
                 self._call(context, callback)
             if context.active:
                 self.risk.start(context.name, now)
+        return self.end_turn()
+
+    def attend(self, now: Nanos) -> list[Request]:
+        """Look-ups alone, for the time before `start`: no timer rings, no bar ends, no day begins."""
+        self.now = now
+        self.desk.check(now)
         return self.end_turn()
 
     def turn(self, event: object | None, now: Nanos) -> list[Request]:
@@ -304,6 +312,7 @@ class Engine:
 
     def deliver_bar(self, feed: BarFeed, bar: Bar) -> None:
         """Put a finished bar into every series, then tell who wants to hear of it."""
+        feed.settle()
         for _, series, _ in feed.listeners:
             series.append(bar)
         for context, _, callback in list(feed.listeners):
@@ -437,6 +446,8 @@ class Engine:
         return expected_price(order, self.market(order.pair))
 
     def _order_changed(self, order: Order) -> None:
+        for observe in self.order_observers:
+            observe(order)
         context = self.contexts.get(order.strategy)
         if context is None:
             return
