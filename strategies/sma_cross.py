@@ -1,6 +1,8 @@
 """Follows a trend: in the market while the fast moving average is above the slow one."""
 
-from botkit import SMA, Bar, Pair, Strategy, hookimpl, param
+from __future__ import annotations
+
+from botkit import SMA, Bar, ConfigError, Pair, Register, Strategy, hookimpl, param
 
 
 class SmaCross(Strategy):
@@ -9,22 +11,24 @@ class SmaCross(Strategy):
     A moving average is the mean of the last closes. While prices rise, the mean of the last few lies above the mean of
     the last many. The strategy waits for the moment at which the two change places, so it never trades on the first
     bar for which both averages exist.
+
+    It earns in long trends. In a market that goes sideways the averages cross again and again, and every crossing
+    costs two fees.
     """
 
     pair: Pair
-    resolution: str = param("1m", doc="length of a bar")
-    fast: int = param(10, ge=1, doc="bars in the fast average")
-    slow: int = param(30, ge=2, doc="bars in the slow average")
-    share: float = param(1.0, gt=0, le=1, doc="share of the free quote balance a purchase spends")
+    resolution: str = param("1m", doc="length of a bar, such as 1m, 1h or 1d")
+    fast: int = param(10, ge=1, le=5_000, doc="bars in the fast average")
+    slow: int = param(30, ge=2, le=5_000, doc="bars in the slow average")
+    share: float = param(1.0, gt=0, le=1, doc="share of the free quote balance that a purchase spends")
 
     def on_start(self) -> None:
         if self.fast >= self.slow:
-            raise ValueError(f"fast ({self.fast}) must be smaller than slow ({self.slow})")
+            raise ConfigError(f"fast is {self.fast} and slow is {self.slow}; the fast average needs fewer bars")
         self._fast = SMA(self.fast)
         self._slow = SMA(self.slow)
-        self._above: bool | None = None  # was the fast average above the slow one at the bar before?
-        bars = self.subscribe_bars(self.pair, self.resolution, warm_up=self.slow)
-        for bar in bars:
+        self._side: int | None = None  # of the fast average at the bar before: +1 above the slow one, -1 below, 0 on it
+        for bar in self.subscribe_bars(self.pair, self.resolution, warm_up=self.slow):
             self._cross(bar.close)
 
     def _cross(self, close: float) -> int:
@@ -32,23 +36,36 @@ class SmaCross(Strategy):
         fast, slow = self._fast.update(close), self._slow.update(close)
         if fast is None or slow is None:
             return 0
-        before, self._above = self._above, fast > slow
-        if before is None or before == self._above:
+        before, self._side = self._side, (fast > slow) - (fast < slow)
+        if before is None or self._side == 0 or before == self._side:
             return 0
-        return 1 if self._above else -1
+        return self._side
 
     def on_bar(self, bar: Bar) -> None:
         cross = self._cross(bar.close)
-        if cross > 0:
-            free = self.balance(self.pair.quote).available
-            self.market_buy(self.pair, spend=free * self.share)
-        elif cross < 0:
-            if self.position(self.pair).sellable:
-                self.close(self.pair)
+        if cross == 0:
+            return
+        if self.open_orders(self.pair):
+            self.skip("crossed while an order was on its way")
+        elif cross > 0:
+            # After a touch without a crossing the fast average may leave upwards twice: one purchase is enough.
+            if self.position(self.pair).is_flat:
+                self._buy()
             else:
-                self.skip("crossed down without a position")
+                self.skip("crossed up while holding")
+        elif self.position(self.pair).sellable:
+            self.close(self.pair)
+        else:
+            self.skip("crossed down without anything to sell")
+
+    def _buy(self) -> None:
+        spend = self.balance(self.pair.quote).available * self.share
+        if spend < float(self.pair.rules.least_spend):
+            self.skip("too little money left to buy", available=spend)
+        else:
+            self.market_buy(self.pair, spend=spend)
 
 
 @hookimpl
-def botkit_register_strategies(register):  # type: ignore[no-untyped-def]
+def botkit_register_strategies(register: Register) -> None:
     register("sma_cross", SmaCross)

@@ -334,7 +334,7 @@ class Strategy:
         """End a timer."""
         self._context.cancel_timer(name)
 
-    def skip(self, reason: str, **values: Any) -> None:
+    def skip(self, reason: str, /, **values: Any) -> None:
         """Say why you do not trade now. Counted by reason, shown in the report and by ``botkit why``."""
         self._context.skip(reason, values)
 

@@ -1,0 +1,90 @@
+"""Quotes both sides of a market and earns the spread, leaning against the inventory it collects."""
+
+from __future__ import annotations
+
+from botkit import OrderBook, Pair, Register, Strategy, Timer, hookimpl, param
+
+
+class MarketMaker(Strategy):
+    """Keeps a bid below and an ask above the middle of the book.
+
+    When the bid is filled the strategy holds more coins than it wants, so it moves both quotes down: its ask becomes
+    the more attractive one, and the coins leave again. When it holds too few, it moves them up. Quotes are post-only:
+    they never take, so every fill pays the maker's fee.
+
+    A bid and an ask that are both filled earn `spread_bps` and pay the maker's fee twice. It loses when the market
+    runs one way: then only one side is filled, and `inventory` is what bounds the loss.
+    """
+
+    pair: Pair
+    amount: float = param(0.01, gt=0, doc="base currency of each quote")
+    spread_bps: float = param(20.0, gt=0, lt=10_000, doc="distance between bid and ask, in basis points of the middle")
+    skew_bps: float = param(10.0, ge=0, lt=10_000, doc="how far both quotes move when the inventory is full")
+    inventory: float = param(0.05, gt=0, doc="most base currency to hold away from the target, either way")
+    target: float | None = param(
+        None, ge=0, doc="base currency to hold when nothing leans; default: what it began with"
+    )
+    tolerance_bps: float = param(2.0, ge=0, doc="a quote this near to the wanted price is left where it is")
+    max_age_s: float = param(60.0, gt=0, doc="pull the quotes when the book is older than this")
+
+    def on_start(self) -> None:
+        self.subscribe_book(self.pair, depth=5)
+        self.set_timer("age", every_s=5)
+        began_with = self.state.setdefault("began_with", self.position(self.pair).amount)
+        self._target = float(began_with) if self.target is None else self.target
+        fees_bps = self.fees(self.pair).maker * 20_000
+        if self.spread_bps <= fees_bps:
+            self.log.warning("a spread of %g bp does not pay the two maker fees of %g bp", self.spread_bps, fees_bps)
+
+    def on_book(self, book: OrderBook) -> None:
+        # Our own quotes stand in the book. Without taking them out the middle would follow ourselves.
+        market = self.book(self.pair, own=False)
+        if market.mid is None:
+            self.quote(self.pair)
+            self.skip("one side of the book is empty")
+            return
+        held = self.position(self.pair).amount - self._target
+        lean = max(-1.0, min(1.0, held / self.inventory))
+        middle = market.mid * (1 - lean * self.skew_bps / 10_000)
+        half = middle * self.spread_bps / 20_000
+        self.quote(
+            self.pair,
+            bids=self._bids(middle - half, held),
+            asks=self._asks(middle + half, held),
+            tolerance_bps=self.tolerance_bps,
+        )
+
+    def _bids(self, price: float, held: float) -> list[tuple[float, float]]:
+        if held >= self.inventory:
+            self.skip("holding the most it may")
+            return []
+        # what its own bid has locked is there for the bid that replaces it
+        affordable = self.balance(self.pair.quote).total / price
+        amount = min(self.amount, affordable, self.inventory - held)
+        return self._level(price, amount, f"too little {self.pair.quote} to bid with")
+
+    def _asks(self, price: float, held: float) -> list[tuple[float, float]]:
+        if held <= -self.inventory:
+            self.skip("holding the least it may")
+            return []
+        amount = min(self.amount, self.balance(self.pair.base).total, self.inventory + held)
+        return self._level(price, amount, f"too little {self.pair.base} to offer")
+
+    def _level(self, price: float, amount: float, reason: str) -> list[tuple[float, float]]:
+        if amount < float(self.pair.rules.least_amount):
+            self.skip(reason)
+            return []
+        return [(price, amount)]
+
+    def on_timer(self, timer: Timer) -> None:
+        if self.open_orders(self.pair) and self.book(self.pair).age_s > self.max_age_s:
+            self.skip("the book is too old to quote on")
+            self.quote(self.pair)
+
+    def on_stop(self) -> None:
+        self.quote(self.pair)  # no quotes wanted: the engine cancels what rests
+
+
+@hookimpl
+def botkit_register_strategies(register: Register) -> None:
+    register("market_maker", MarketMaker)

@@ -1,0 +1,112 @@
+"""Keeps several coins at fixed shares of the whole, selling what has run ahead and buying what has fallen behind."""
+
+from __future__ import annotations
+
+from botkit import ConfigError, Order, Pair, Register, Strategy, Timer, hookimpl, param
+
+
+class Rebalance(Strategy):
+    """Trades coins back to their share of the whole when the schedule rings and one has drifted from its weight.
+
+    With `pairs: [btc_twd, eth_twd]` and `weights: [0.4, 0.4]` it wants 40 % of the value in bitcoin, 40 % in ether and
+    keeps the last 20 % as Taiwan dollars. When one share is more than `threshold` away from its weight (0.05 means
+    five percentage points), all of them are brought back: first the sales, then, once their money is there, the
+    purchases.
+
+    A small threshold trades often and pays many fees; a large one lets the portfolio drift.
+    """
+
+    pairs: list[Pair]
+    weights: list[float] = param(gt=0, le=1, doc="share of the whole for each pair's coin; what is left stays cash")
+    threshold: float = param(0.05, ge=0, lt=1, doc="trade when a share is further than this from its weight")
+    cron: str = param("0 9 * * *", doc="when to look: minute, hour, day, month, weekday")
+    resolution: str = param("1h", doc="bars to take prices from")
+    max_slippage_pct: float = param(1.0, gt=0, le=50, doc="refuse to trade further than this from the best price")
+
+    def on_start(self) -> None:
+        self._check_parameters()
+        self._quote = self.pairs[0].quote
+        self._selling = False
+        for pair in self.pairs:
+            self.subscribe_bars(pair, self.resolution)
+        try:
+            self.set_timer("look", cron=self.cron)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    def _check_parameters(self) -> None:
+        if not self.pairs:
+            raise ConfigError("pairs is empty; name the coins to hold, such as [btc_twd, eth_twd]")
+        if len(self.weights) != len(self.pairs):
+            raise ConfigError(f"there are {len(self.pairs)} pairs and {len(self.weights)} weights; give each pair one")
+        if sum(self.weights) > 1 + 1e-9:
+            raise ConfigError(f"the weights add up to {sum(self.weights):g}; they are shares of a whole, so at most 1")
+        if len(set(self.pairs)) < len(self.pairs):
+            raise ConfigError("a pair is named twice")
+        quotes = sorted({pair.quote for pair in self.pairs})
+        if len(quotes) > 1:
+            raise ConfigError(f"the pairs are quoted in {' and '.join(quotes)}; they must share one currency")
+
+    def _values(self) -> dict[Pair, float] | None:
+        """What each coin is worth, or None while a price is missing."""
+        values = {}
+        for pair in self.pairs:
+            price = self.last_price(pair)
+            if price is None:
+                self.skip(f"no price of {pair} yet")
+                return None
+            values[pair] = self.balance(pair.base).total * price
+        return values
+
+    def on_timer(self, timer: Timer) -> None:
+        if self._selling or self.open_orders():
+            self.skip("still busy with the last time")
+            return
+        values = self._values()
+        if values is None:
+            return
+        whole = sum(values.values()) + self.balance(self._quote).total
+        if whole <= 0:
+            self.skip("there is nothing to divide")
+            return
+        drift = max(abs(values[pair] / whole - weight) for pair, weight in zip(self.pairs, self.weights, strict=True))
+        if drift <= self.threshold:
+            self.skip("every share is near its weight", drift=drift)
+            return
+        self._selling = True
+        for pair, weight in zip(self.pairs, self.weights, strict=True):
+            excess = values[pair] - weight * whole
+            price = self.last_price(pair)
+            assert price is not None
+            amount = min(excess / price, self.balance(pair.base).available)
+            if amount >= float(pair.rules.least_amount):
+                self.market_sell(pair, amount=amount, max_slippage_pct=self.max_slippage_pct, tag="rebalance")
+        self._buy_when_sold()
+
+    def on_order(self, order: Order) -> None:
+        if order.is_final and not order.executed:
+            self.skip(f"an order came to nothing: {order.state.value}", pair=str(order.pair), reason=order.reason)
+            self.log.warning("%s %s: %s %s", order.side.value, order.pair, order.state.value, order.reason)
+        self._buy_when_sold()
+
+    def _buy_when_sold(self) -> None:
+        """Once no sale is on its way, spend on what lies below its weight."""
+        if not self._selling or self.open_orders():
+            return
+        self._selling = False
+        values = self._values()
+        if values is None:
+            return
+        free = self.balance(self._quote).available
+        whole = sum(values.values()) + free
+        for pair, weight in zip(self.pairs, self.weights, strict=True):
+            spend = min(weight * whole - values[pair], free)
+            if spend >= float(pair.rules.least_spend):
+                order = self.market_buy(pair, spend=spend, max_slippage_pct=self.max_slippage_pct, tag="rebalance")
+                if order.is_open:
+                    free -= order.spend
+
+
+@hookimpl
+def botkit_register_strategies(register: Register) -> None:
+    register("rebalance", Rebalance)

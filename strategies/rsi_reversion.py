@@ -1,0 +1,69 @@
+"""Buys what has fallen too fast, and sells it when it has recovered."""
+
+from __future__ import annotations
+
+from botkit import RSI, Bar, ConfigError, Fill, Pair, Register, Side, Strategy, hookimpl, param
+
+
+class RsiReversion(Strategy):
+    """Buys when the RSI comes back up through `buy_above`, sells when it reaches `sell_above`.
+
+    The relative strength index runs from 0 (every close below the one before) to 100 (every close above it). Below 30
+    a market counts as oversold. The strategy does not catch the falling knife: it waits until the RSI has been below
+    the line and is back above it. It holds at most one purchase at a time.
+
+    It earns in markets that swing. In a market that keeps falling every recovery is a small one and the next low is
+    lower, so a stop-loss stands behind each purchase. The engine watches it on every price, not only at the end of a
+    bar.
+    """
+
+    pair: Pair
+    resolution: str = param("5m", doc="length of a bar")
+    length: int = param(14, ge=2, le=1_000, doc="bars in the RSI")
+    buy_above: float = param(30.0, gt=0, lt=100, doc="buy when the RSI rises through this from below")
+    sell_above: float = param(60.0, gt=0, lt=100, doc="sell when the RSI is at least this")
+    spend: float = param(20_000.0, gt=0, doc="quote currency of a purchase, or what is left if that is less")
+    stop_loss_pct: float | None = param(3.0, gt=0, lt=100, doc="leave at this loss; null: never")
+
+    def on_start(self) -> None:
+        if self.sell_above <= self.buy_above:
+            raise ConfigError(
+                f"sell_above is {self.sell_above:g} and buy_above is {self.buy_above:g}; it would sell what it has "
+                "just bought, so sell_above must be the higher one"
+            )
+        self._rsi = RSI(self.length)
+        self._before: float | None = None
+        # Wilder's averages forget slowly: after four lengths the choice of the first bar hardly matters.
+        for bar in self.subscribe_bars(self.pair, self.resolution, warm_up=4 * self.length + 1):
+            self._before = self._rsi.update(bar.close)
+        if self.stop_loss_pct is not None:
+            self.protect(self.pair, stop_loss_pct=self.stop_loss_pct)
+
+    def on_bar(self, bar: Bar) -> None:
+        before, rsi = self._before, self._rsi.update(bar.close)
+        self._before = rsi
+        if before is None or rsi is None:
+            self.skip("not enough bars for the RSI yet")
+        elif self.open_orders(self.pair):
+            self.skip("an order is on its way")
+        elif self.position(self.pair).sellable:
+            if rsi >= self.sell_above:
+                self.close(self.pair, tag="recovered")
+        elif before < self.buy_above <= rsi:
+            self._buy()
+
+    def _buy(self) -> None:
+        spend = min(self.spend, self.balance(self.pair.quote).available)
+        if spend < float(self.pair.rules.least_spend):
+            self.skip("too little money left to buy", available=spend)
+        else:
+            self.market_buy(self.pair, spend=spend)
+
+    def on_fill(self, fill: Fill) -> None:
+        if fill.side is Side.SELL and fill.order.tag != "recovered":
+            self.skip("stopped out")  # counted, so that the report tells how often
+
+
+@hookimpl
+def botkit_register_strategies(register: Register) -> None:
+    register("rsi_reversion", RsiReversion)

@@ -1,0 +1,300 @@
+"""Trades around a triangle of pairs when the way round ends with more than it began."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from botkit import (
+    BookView,
+    ConfigError,
+    Fill,
+    Level,
+    Order,
+    OrderBook,
+    Pair,
+    Register,
+    Side,
+    Strategy,
+    Timer,
+    hookimpl,
+    param,
+)
+
+
+class Leg(NamedTuple):
+    """One trade of a loop: in ``pair``, from one currency into another."""
+
+    pair: Pair
+    side: Side
+
+    @property
+    def source(self) -> str:
+        """What it gives away."""
+        return self.pair.quote if self.side is Side.BUY else self.pair.base
+
+    @property
+    def target(self) -> str:
+        """What it gets."""
+        return self.pair.base if self.side is Side.BUY else self.pair.quote
+
+
+class Triangular(Strategy):
+    """Watches three pairs that form a triangle, such as btc_twd, btc_usdt and usdt_twd, in both directions.
+
+    Taiwan dollars buy bitcoin, the bitcoin buy tether, the tether buy Taiwan dollars; or the other way round. The three
+    prices should fit together. When one of them is out of line by more than three taker fees, one way round pays.
+
+    The first leg is a limit order at the worst price that still pays, and what it does not get at once is cancelled: a
+    missed chance costs nothing. The second and third leg are market orders for exactly what the leg before brought,
+    because by then something is held that nobody wanted to hold. When one of those does not fill, it *recovers*: it
+    sells what is left straight for the home currency, tries again every few seconds, and says so in the log and in the
+    report until it is rid of it. While it holds such coins it starts no new loop.
+
+    Prices move while orders are on their way, so not each loop ends as it was computed; `least_profit_bps` is the room
+    for that.
+    """
+
+    pairs: list[Pair]
+    home: str = param("twd", doc="currency in which every loop begins and ends")
+    spend: float = param(gt=0, doc="home currency of the largest loop; smaller ones are tried when the books are thin")
+    least_profit_bps: float = param(10.0, doc="profit to demand of a loop after all fees, in basis points of its spend")
+    depth: int = param(5, ge=1, doc="levels of the books to look at: 1, 5, 10, 20, 30 or 50")
+    max_age_s: float = param(30.0, gt=0, doc="do nothing when a book is older than this")
+    first_leg_s: float = param(3.0, gt=0, doc="cancel what the first leg has not got after this time")
+    max_slippage_pct: float = param(1.0, gt=0, le=50, doc="bound of the market orders, from the best price")
+    pause_s: float = param(5.0, ge=0, doc="rest after a loop, until the books show what it took")
+    retry_s: int = param(5, ge=1, doc="how often to try again to sell what a broken loop left")
+
+    def on_start(self) -> None:
+        self._loops = self._find_loops()
+        self._way_home = {leg.source: leg for loop in self._loops for leg in loop if leg.target == self.home}
+        self._loop: list[Leg] | None = None  # the one under way
+        self._step = 0
+        self._order: Order | None = None
+        self._quiet_until = 0
+        #: currency -> what loops have brought and not yet passed on; after a crash it is what must be sold
+        self.state.setdefault("held", {})
+        for pair in self.pairs:
+            self.subscribe_book(pair, depth=self.depth)
+        self.set_timer("retry", every_s=self.retry_s)
+
+    def _find_loops(self) -> list[list[Leg]]:
+        """The two ways round from home, or an error that says why there are none."""
+        if len(self.pairs) != 3 or len(set(self.pairs)) != 3:
+            raise ConfigError(f"a triangle has three different pairs, not {', '.join(self.pairs) or 'none'}")
+        found = []
+        for first in self.pairs:
+            loop: list[Leg] = []
+            currency, pair, left = self.home, first, [p for p in self.pairs if p != first]
+            while True:
+                if currency not in (pair.base, pair.quote):
+                    break
+                loop.append(Leg(pair, Side.BUY if currency == pair.quote else Side.SELL))
+                currency = loop[-1].target
+                if not left:
+                    break
+                pair = next((p for p in left if currency in (p.base, p.quote)), left[0])
+                left.remove(pair)
+            if len(loop) == 3 and currency == self.home:
+                found.append(loop)
+        if len(found) != 2:
+            raise ConfigError(
+                f"{', '.join(self.pairs)} lead no way round from {self.home}; a triangle is for example btc_twd, "
+                "btc_usdt and usdt_twd, and `home` one of its currencies"
+            )
+        return found
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def on_book(self, book: OrderBook) -> None:
+        if self._order is not None or self.now < self._quiet_until:
+            return
+        if self._stranded():
+            self.skip("still selling what a broken loop left")
+            return
+        books = {pair: self.book(pair) for pair in self.pairs}
+        if any(view.age_s > self.max_age_s or view.mid is None for view in books.values()):
+            self.skip("a book is missing or too old")
+            return
+        best: tuple[float, float, list[Leg]] | None = None
+        for loop in self._loops:
+            if self._best_rate(loop, books) < 1 + self.least_profit_bps / 10_000:
+                continue
+            spend = min(self.spend, self.balance(self.home).available)
+            for _ in range(5):  # a thin book may pay for a small loop and not for a large one
+                profit = self._profit(loop, books, spend)
+                if profit is not None and (best is None or profit > best[0]):
+                    best = (profit, spend, loop)
+                spend /= 2
+        if best is None:
+            self.skip("no way round pays")
+            return
+        self._begin(best[2], best[1], books)
+
+    def _best_rate(self, loop: list[Leg], books: dict[Pair, BookView]) -> float:
+        """What a very small loop makes of 1, after fees: most books are dismissed by this alone."""
+        rate = 1.0
+        for leg in loop:
+            view = books[leg.pair]
+            price = view.best_ask if leg.side is Side.BUY else view.best_bid
+            assert price is not None
+            rate *= (1 / price if leg.side is Side.BUY else price) * (1 - self.fees(leg.pair).taker)
+        return rate
+
+    def _profit(self, loop: list[Leg], books: dict[Pair, BookView], spend: float) -> float | None:
+        """What a loop earns in home currency after fees, or None when it does not earn enough or cannot be filled."""
+        amount = spend
+        for leg in loop:
+            given = amount
+            found = _convert(leg, _levels(leg, books), given)
+            if found is None or not self._is_allowed(leg, given, found[0]):
+                return None
+            amount = found[0] * (1 - self.fees(leg.pair).taker)
+        profit = amount - spend
+        return profit if profit > 0 and profit >= spend * self.least_profit_bps / 10_000 else None
+
+    def _is_allowed(self, leg: Leg, given: float, got: float) -> bool:
+        """True when the pair's rules allow an order of that size."""
+        rules = leg.pair.rules
+        if leg.side is Side.BUY:
+            return given >= float(rules.least_spend) and got >= float(rules.least_amount)
+        return given >= float(rules.least_amount)
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    def _begin(self, loop: list[Leg], spend: float, books: dict[Pair, BookView]) -> None:
+        leg = loop[0]
+        found = _convert(leg, _levels(leg, books), spend)
+        assert found is not None
+        got, worst = found
+        self._loop, self._step = loop, 0
+        if leg.side is Side.BUY:
+            self._order = self.buy(leg.pair, amount=got, price=worst, expire_s=self.first_leg_s, tag="leg 1")
+        else:
+            self._order = self.sell(leg.pair, amount=spend, price=worst, expire_s=self.first_leg_s, tag="leg 1")
+
+    @property
+    def _held(self) -> dict[str, float]:
+        held: dict[str, float] = self.state["held"]
+        return held
+
+    def on_fill(self, fill: Fill) -> None:
+        leg = Leg(fill.pair, fill.side)
+        gave, got = (fill.value, fill.amount) if fill.side is Side.BUY else (fill.amount, fill.value)
+        if fill.fee_currency == leg.target:
+            got -= fill.fee
+        for currency, change in ((leg.source, -gave), (leg.target, got)):
+            if currency != self.home:
+                self._held[currency] = max(0.0, self._held.get(currency, 0.0) + change)
+
+    def on_order(self, order: Order) -> None:
+        if self._order is None or order.client_id != self._order.client_id or not order.is_final:
+            return
+        self._order = None
+        if self._loop is None:  # an attempt to recover has ended; the timer looks again
+            self._pause()
+            return
+        if self._step == 0 and not order.executed:
+            self._end_loop(f"the first leg got nothing: {order.state.value}")
+            return
+        leg = self._loop[self._step]
+        if self._step > 0 and self._worth_selling(leg.source):
+            self.log.warning(
+                "leg %d (%s %s) left %.8g %s: %s %s; selling it for %s",
+                self._step + 1, leg.side.value, leg.pair, self._held[leg.source], leg.source, order.state.value,
+                order.reason, self.home,
+            )  # fmt: skip
+            self._end_loop(f"a loop broke at leg {self._step + 1}")
+            self._recover()
+        elif self._step == 2:
+            self._end_loop("")
+        elif not self._is_enough(self._loop[self._step + 1]):
+            self._end_loop(f"leg {self._step + 1} brought too little to go on with")
+        else:
+            self._step += 1
+            self._order = self._trade(self._loop[self._step], f"leg {self._step + 1}")
+
+    def _is_enough(self, leg: Leg) -> bool:
+        """True when what is held of the leg's source makes an order."""
+        rules = leg.pair.rules
+        return self._held.get(leg.source, 0.0) >= float(
+            rules.least_spend if leg.side is Side.BUY else rules.least_amount
+        )
+
+    def _trade(self, leg: Leg, tag: str) -> Order:
+        """A market order for all that is held of the leg's source; dust of earlier loops goes along."""
+        amount = min(self._held.get(leg.source, 0.0), self.balance(leg.source).available)
+        if leg.side is Side.BUY:
+            return self.market_buy(leg.pair, spend=amount, max_slippage_pct=self.max_slippage_pct, tag=tag)
+        return self.market_sell(leg.pair, amount=amount, max_slippage_pct=self.max_slippage_pct, tag=tag)
+
+    def _end_loop(self, reason: str) -> None:
+        self._loop = None
+        self._pause()
+        if reason:
+            self.skip(reason)
+
+    def _pause(self) -> None:
+        self._quiet_until = self.now + int(self.pause_s * 1_000_000_000)
+
+    # -- recovery -------------------------------------------------------------------------------------------------
+
+    def _worth_selling(self, currency: str) -> bool:
+        """True when more is held than dust: enough for an order straight for home."""
+        leg = self._way_home.get(currency)
+        return leg is not None and self._is_enough(leg)
+
+    def _stranded(self) -> list[str]:
+        return [currency for currency in self._held if self._worth_selling(currency)]
+
+    def on_timer(self, timer: Timer) -> None:
+        if self._order is None and self._loop is None:
+            self._recover()
+        elif self._order is not None and self.now - self._order.created > 60_000_000_000:
+            self.skip(f"an order has been {self._order.state.value} for over a minute")
+
+    def _recover(self) -> None:
+        """Sell what a loop left, straight for home. Says so each time, until it is sold."""
+        for currency in self._stranded():
+            if self._order is not None:
+                return
+            leg = self._way_home[currency]
+            self.log.warning("holding %.8g %s that no loop wants: %s %s", self._held[currency], currency,
+                             leg.side.value, leg.pair)  # fmt: skip
+            self.skip(f"recovering: selling left-over {currency}")
+            order = self._trade(leg, "recover")
+            if order.is_open:
+                self._order = order
+
+    def on_stop(self) -> None:
+        for currency in self._stranded():
+            self.log.error("stopped while holding %.8g %s that no loop wanted", self._held[currency], currency)
+            self.skip(f"stopped while holding left-over {currency}")
+
+
+def _levels(leg: Leg, books: dict[Pair, BookView]) -> tuple[Level, ...]:
+    """The side of the book that the leg takes from, best first."""
+    return books[leg.pair].asks if leg.side is Side.BUY else books[leg.pair].bids
+
+
+def _convert(leg: Leg, levels: tuple[Level, ...], given: float) -> tuple[float, float] | None:
+    """(what ``given`` of the source brings before fees, the worst price it touches), or None where the book ends."""
+    got, worst = 0.0, 0.0
+    for level in levels:
+        worst = level.price
+        if leg.side is Side.BUY:
+            if given <= level.price * level.amount:
+                return got + given / level.price, worst
+            got += level.amount
+            given -= level.price * level.amount
+        else:
+            if given <= level.amount:
+                return got + given * level.price, worst
+            got += level.amount * level.price
+            given -= level.amount
+    return None
+
+
+@hookimpl
+def botkit_register_strategies(register: Register) -> None:
+    register("triangular", Triangular)
