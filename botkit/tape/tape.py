@@ -1,27 +1,44 @@
 """A tape: a folder of recorded data, ``<exchange>/<pair>/<kind>/<date>.parquet`` and ``manifest.json``.
 
-Trades and books have a file a day, candles a file a month (1,440 rows do not pay for a file). Dates are UTC.
+Trades and books have a file a day, candles a file a month (1,440 rows do not pay for a file). Dates are UTC. What a
+recorder has not turned into Parquet yet stands in its journal (`botkit.tape.journal`) and is read from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from botkit.errors import DataError
 from botkit.model.clock import Nanos, format_time
 from botkit.model.columns import MarketColumns
 from botkit.model.pairs import Pair
-from botkit.tape.manifest import FileEntry, Kind, Manifest, StreamInfo, read_manifest
+from botkit.tape.journal import Journal, JournalKey, journal_files
+from botkit.tape.manifest import (
+    GAPS_KEPT,
+    MANIFEST_NAME,
+    FileEntry,
+    Kind,
+    Manifest,
+    StreamInfo,
+    content_hash,
+    read_manifest,
+)
 from botkit.tape.parquet import read_file
 
 
 class Tape:
     """Recorded streams of one exchange, read in bounded memory."""
 
-    def __init__(self, path: Path, pairs: Mapping[str, Pair], manifest: Manifest) -> None:
+    def __init__(
+        self, path: Path, pairs: Mapping[str, Pair], manifest: Manifest, journals: Sequence[Journal] = ()
+    ) -> None:
         self.path = path
         self.manifest = manifest
+        self._journals = journals
+        #: up to where each stream's rows stand in Parquet: a journal may hold them too, after a crash in between
+        self._written: dict[JournalKey, Nanos] = {(s.pair, s.kind): s.end for s in manifest.streams if not s.resolution}
+        self._all_streams = _with_journals(manifest.streams, [j.streams(self._written) for j in journals])
         self._pairs = pairs
         self._files: dict[tuple[str, Kind, str | None], list[FileEntry]] = {}
         for entry in sorted(manifest.files, key=lambda f: f.start):
@@ -31,17 +48,30 @@ class Tape:
     def open(cls, path: Path | str, pairs: Mapping[str, Pair]) -> Tape:
         """Open the folder; ``pairs`` says what its prices and amounts mean. Raises DataError."""
         root = Path(path)
-        return cls(root, pairs, read_manifest(root))
+        journals = [journal for file in journal_files(root) if (journal := Journal.open(file, pairs)) is not None]
+        if journals and not (root / MANIFEST_NAME).exists():  # a recording in its first day
+            heading = journals[0].heading
+            manifest = Manifest(
+                name=root.name,
+                exchange=heading.exchange,
+                source=heading.source,
+                recorded=heading.recorded,
+                synthetic=False,
+                content_sha256=content_hash(()),
+            )
+        else:
+            manifest = read_manifest(root)
+        return cls(root, pairs, manifest, journals)
 
     @property
     def streams(self) -> tuple[StreamInfo, ...]:
         """The streams of pairs that are known; `unknown_pairs` names the others."""
-        return tuple(s for s in self.manifest.streams if s.pair in self._pairs)
+        return tuple(s for s in self._all_streams if s.pair in self._pairs)
 
     @property
     def unknown_pairs(self) -> tuple[str, ...]:
         """Pairs on the tape that the exchange does not list."""
-        return tuple(sorted({s.pair for s in self.manifest.streams if s.pair not in self._pairs}))
+        return tuple(sorted({s.pair for s in self._all_streams if s.pair not in self._pairs}))
 
     def stream(self, pair: str, kind: Kind, resolution: str | None = None) -> StreamInfo | None:
         """One stream's description, or None where the tape has no such stream."""
@@ -64,24 +94,58 @@ class Tape:
             have = ", ".join(s.label for s in self.streams) or "nothing"
             wanted = " ".join(part for part in (pair, kind, resolution) if part)
             raise DataError(f"{self.path} has no {wanted}; it holds {have}")
-        known = self._pairs[pair]
         last: Nanos | None = None
+        for path, columns in self._chunks(pair, kind, resolution, start, end, rows_max):
+            first = int(columns.received[0])
+            if last is not None and first < last:
+                raise DataError(
+                    f"{path}: rows from {format_time(first)} come after rows of {format_time(last)}; "
+                    f"`botkit data check {self.path}` lists what is wrong"
+                )
+            last = int(columns.received[-1])
+            yield columns
+
+    def _chunks(
+        self, pair: str, kind: Kind, resolution: str | None, start: Nanos | None, end: Nanos | None, rows_max: int
+    ) -> Iterator[tuple[Path, MarketColumns]]:
+        known = self._pairs[pair]
         for entry in self._files.get((pair, kind, resolution), ()):
             if (start is not None and entry.end < start) or (end is not None and entry.start >= end):
                 continue
             path = self.path / entry.path
             for columns in read_file(path, known, kind, resolution, start=start, end=end, rows_max=rows_max):
-                first = int(columns.received[0])
-                if last is not None and first < last:
-                    raise DataError(
-                        f"{path}: rows from {format_time(first)} come after rows of {format_time(last)}; "
-                        f"`botkit data check {self.path}` lists what is wrong"
-                    )
-                last = int(columns.received[-1])
-                yield columns
+                yield path, columns
+        if kind == "candles":
+            return
+        for journal in self._journals:
+            for columns in journal.read(
+                only=(pair, kind), after=self._written, start=start, end=end, rows_max=rows_max
+            ):
+                yield journal.path, columns
 
     def read_entry(self, entry: FileEntry, rows_max: int = 65_536) -> Iterator[MarketColumns]:
         """All rows of one file of the manifest. Raises DataError."""
         yield from read_file(
             self.path / entry.path, self._pairs[entry.pair], entry.kind, entry.resolution, rows_max=rows_max
         )
+
+
+def _with_journals(written: Sequence[StreamInfo], journals: Sequence[Sequence[StreamInfo]]) -> tuple[StreamInfo, ...]:
+    """The streams of the manifest, and behind each what the journals go on with."""
+    streams = {info.key: info for info in written}
+    for info in (info for infos in journals for info in infos):
+        before = streams.get(info.key)
+        streams[info.key] = (
+            info
+            if before is None
+            else StreamInfo(
+                pair=info.pair,
+                kind=info.kind,
+                rows=before.rows + info.rows,
+                start=before.start,
+                end=info.end,
+                has_receive_times=before.has_receive_times,
+                gaps=(before.gaps + info.gaps)[:GAPS_KEPT],
+            )
+        )
+    return tuple(streams[key] for key in sorted(streams, key=lambda key: tuple(map(str, key))))

@@ -19,6 +19,7 @@ from botkit.errors import DataError
 from botkit.model.clock import NS_PER_DAY, Nanos, format_time
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, MarketColumns
 from botkit.model.pairs import Pair
+from botkit.model.resolutions import bucket_start
 from botkit.tape.buckets import candle_gaps, has_receive_times
 from botkit.tape.manifest import (
     GAPS_KEPT,
@@ -117,7 +118,10 @@ class _Stream:
 
     def __init__(self, known: StreamInfo | None) -> None:
         self.end: Nanos | None = known.end if known else None
-        self.last_time: Nanos | None = None
+        # the bucket of the last candle, so that a hole between two sessions of writing is noticed too
+        self.last_time: Nanos | None = (
+            bucket_start(known.end - 1, known.resolution) if known and known.resolution else None
+        )
         self.gaps = list(known.gaps) if known else []
         self.has_receive_times = known.has_receive_times if known else False
         self.file: _DayFile | None = None
@@ -249,7 +253,13 @@ class TapeWriter:
         kind, resolution = kind_of(columns), resolution_of(columns)
         parts = read_file(self.root / relative, pair, kind, resolution, rows_max=GROUP_ROWS[kind])
         file: _DayFile | None = None
-        for part in parts:
+        left = old.rows
+        for whole in parts:
+            # a crash between the file's new name and the manifest leaves rows behind these that nobody vouches for
+            part = whole if len(whole) <= left else whole.rows(0, left)
+            left -= len(part)
+            if not len(part):
+                break
             if file is None:
                 wide = part
                 if isinstance(part, BookColumns) and isinstance(columns, BookColumns) and columns.depth > part.depth:

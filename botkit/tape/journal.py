@@ -1,0 +1,311 @@
+"""The journal of a recording: rows as they arrive, append-only, until they become Parquet.
+
+Parquet is of no use to a process that may be killed: its footer comes last. So rows go to ``<tape>/journal/*.rows``
+first, a file a day, and reach the disk every second. A file is a line of JSON (`Heading`) and then records of length,
+CRC-32 and MessagePack; whatever stands behind the last whole record was cut short by a crash and is left out.
+
+A tape is read together with its journals, so a recording can be backtested while it is made, and after a kill -9.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import msgspec
+import numpy as np
+
+from botkit.errors import DataError
+from botkit.model.clock import Nanos
+from botkit.model.columns import BookColumns, IntArray, MarketColumns, TradeColumns
+from botkit.model.pairs import Pair
+from botkit.tape.manifest import GAPS_KEPT, Kind, StreamInfo
+
+FOLDER = "journal"
+ENDING = ".rows"
+FORMAT_VERSION = 1
+#: rows of one stream that are read before they are handed on
+CHUNK_ROWS = 4_096
+_PREFIX = struct.Struct("<II")
+#: a record is a book of fifty levels a side at most; a larger length is a torn prefix
+_RECORD_MAX = 64 * 1024
+_HEADING_MAX = 1 * 2**20
+
+#: (pair, kind): journals hold no candles
+JournalKey: TypeAlias = tuple[str, Kind]
+
+
+class Heading(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line. ``pairs`` gives each pair's (price decimals, amount decimals); records name it by position."""
+
+    botkit_journal: int = FORMAT_VERSION
+    exchange: str
+    source: str
+    recorded: str
+    started: Nanos
+    #: levels a side that a book's row can hold
+    depth: int
+    pairs: dict[str, tuple[int, int]]
+    notes: tuple[str, ...] = ()
+
+
+class TradeRecord(msgspec.Struct, frozen=True, array_like=True, tag="t", gc=False):
+    """A public trade; ``side`` as in `TradeColumns`."""
+
+    pair: int
+    received: Nanos
+    time: Nanos
+    ticks: int
+    lots: int
+    side: int
+
+
+class BookRecord(msgspec.Struct, frozen=True, array_like=True, tag="b", gc=False):
+    """A book: (ticks, lots) of each level, best first."""
+
+    pair: int
+    received: Nanos
+    time: Nanos
+    bids: tuple[tuple[int, int], ...]
+    asks: tuple[tuple[int, int], ...]
+
+
+class GapRecord(msgspec.Struct, frozen=True, array_like=True, tag="g", gc=False):
+    """Rows of a stream are missing between two times."""
+
+    pair: int
+    kind: Kind
+    start: Nanos
+    end: Nanos
+
+
+Record: TypeAlias = TradeRecord | BookRecord | GapRecord
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+
+
+def journal_files(root: Path) -> list[Path]:
+    """The journals of a tape, oldest first: their names begin with the time of their start."""
+    return sorted((root / FOLDER).glob(f"*{ENDING}"))
+
+
+class JournalWriter:
+    """Appends records to a new journal. `append` only remembers; `sync` brings everything so far to the disk.
+
+    `sync` may be called from another thread, since a slow disk must not keep the streams waiting.
+    """
+
+    def __init__(self, path: Path, heading: Heading) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._lock = threading.Lock()
+        self._waiting: list[bytes] = [msgspec.json.encode(heading) + b"\n"]
+        self._file = path.open("xb")
+        self.sync()
+        _sync_folder(path.parent)
+
+    def append(self, record: Record) -> None:
+        """Remember a record for the next `sync`."""
+        payload = _encoder.encode(record)
+        assert len(payload) <= _RECORD_MAX, "no book is that deep"
+        with self._lock:
+            self._waiting.append(_PREFIX.pack(len(payload), zlib.crc32(payload)) + payload)
+
+    def sync(self) -> None:
+        """Write what waits and wait for the disk. Raises OSError, after which nothing more may be appended."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._file.write(b"".join(waiting))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Sync and close."""
+        with self._file:
+            self.sync()
+
+
+def _sync_folder(folder: Path) -> None:
+    # a new file's name is on disk only once its folder is; Windows cannot open a folder, and does not need to
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class _Rows:
+    """Rows of one stream that wait to become a chunk."""
+
+    def __init__(self, pair: Pair, kind: Kind, depth: int) -> None:
+        self.pair, self.kind, self.depth = pair, kind, depth
+        self.trades: list[tuple[int, int, int, int, int]] = []
+        self.books: list[BookRecord] = []
+
+    def __len__(self) -> int:
+        return len(self.trades) or len(self.books)
+
+    def take(self) -> MarketColumns:
+        if self.kind == "trades":
+            rows = np.array(self.trades, dtype=np.int64)
+            self.trades = []
+            received, time, ticks, lots, side = (np.ascontiguousarray(column) for column in rows.T)
+            return TradeColumns(self.pair, received, time, ticks, lots, side.astype(np.int8))
+        books, self.books = self.books, []
+        times = np.array([(book.received, book.time) for book in books], dtype=np.int64)
+        sides = [self._side([b.bids for b in books]), self._side([b.asks for b in books])]
+        (bid_ticks, bid_lots), (ask_ticks, ask_lots) = sides
+        received, time = np.ascontiguousarray(times[:, 0]), np.ascontiguousarray(times[:, 1])
+        return BookColumns(self.pair, received, time, bid_ticks, bid_lots, ask_ticks, ask_lots)
+
+    def _side(self, levels: list[tuple[tuple[int, int], ...]]) -> tuple[IntArray, IntArray]:
+        both = np.zeros((len(levels), self.depth, 2), dtype=np.int64)
+        for row, of_row in enumerate(levels):
+            if of_row:
+                both[row, : len(of_row)] = of_row
+        return np.ascontiguousarray(both[:, :, 0]), np.ascontiguousarray(both[:, :, 1])
+
+
+class Journal:
+    """A journal that is read, up to its last whole record."""
+
+    def __init__(self, path: Path, heading: Heading, pairs: Mapping[str, Pair], first_record: int) -> None:
+        self.path = path
+        self.heading = heading
+        self._first_record = first_record
+        self._names = list(heading.pairs)
+        self._pairs = [pairs.get(name) for name in self._names]
+
+    @classmethod
+    def open(cls, path: Path, pairs: Mapping[str, Pair]) -> Journal | None:
+        """Read the heading; None where the recorder was killed before it had written that. Raises DataError."""
+        with _opened(path) as file:
+            line = file.readline(_HEADING_MAX)
+        if not line.endswith(b"\n"):
+            return None
+        try:
+            heading = msgspec.json.decode(line, type=Heading)
+        except msgspec.MsgspecError as error:
+            raise DataError(f"{path} is no journal of a recording: {error}") from None
+        if heading.botkit_journal > FORMAT_VERSION:
+            raise DataError(f"{path} is of version {heading.botkit_journal}; upgrade botkit")
+        for name, (price_decimals, amount_decimals) in heading.pairs.items():
+            pair = pairs.get(name)
+            if pair is None:
+                continue
+            known = (pair.rules.price_decimals, pair.rules.amount_decimals)
+            if known != (price_decimals, amount_decimals):
+                raise DataError(
+                    f"{path}: {name} was recorded with {price_decimals} decimals of price and {amount_decimals} of "
+                    f"amount, and the exchange's pair has {known[0]} and {known[1]} now"
+                )
+        return cls(path, heading, pairs, len(line))
+
+    def _records(self) -> Iterator[Record]:
+        with _opened(self.path) as file:
+            file.seek(self._first_record)
+            while len(prefix := file.read(_PREFIX.size)) == _PREFIX.size:
+                length, crc = _PREFIX.unpack(prefix)
+                if length > _RECORD_MAX:
+                    return
+                payload = file.read(length)
+                if len(payload) != length or zlib.crc32(payload) != crc:
+                    return
+                yield _decoder.decode(payload)
+
+    def read(
+        self,
+        *,
+        only: JournalKey | None = None,
+        after: Mapping[JournalKey, Nanos] | None = None,
+        start: Nanos | None = None,
+        end: Nanos | None = None,
+        rows_max: int = CHUNK_ROWS,
+    ) -> Iterator[MarketColumns]:
+        """Rows with ``start <= received < end`` in chunks; chunks of several streams (or of ``only``) alternate.
+
+        ``after`` says up to which time a stream's rows are elsewhere already: they are left out.
+        """
+        known = after or {}
+        waiting: dict[tuple[int, Kind], _Rows] = {}
+        for record in self._records():
+            if isinstance(record, GapRecord):
+                continue
+            pair = self._pairs[record.pair]
+            kind: Kind = "trades" if isinstance(record, TradeRecord) else "books"
+            if pair is None or (only is not None and only != (str(pair), kind)):
+                continue
+            received = record.received
+            if received <= known.get((str(pair), kind), -1) or (start is not None and received < start):
+                continue
+            if end is not None and received >= end:
+                if only is not None:
+                    break
+                continue
+            rows = waiting.get((record.pair, kind))
+            if rows is None:
+                rows = waiting[record.pair, kind] = _Rows(pair, kind, self.heading.depth)
+            if isinstance(record, TradeRecord):
+                rows.trades.append((received, record.time, record.ticks, record.lots, record.side))
+            else:
+                rows.books.append(record)
+            if len(rows) >= rows_max:
+                yield rows.take()
+        for rows in waiting.values():
+            if len(rows):
+                yield rows.take()
+
+    def gaps(self) -> list[tuple[JournalKey, Nanos, Nanos]]:
+        """The gaps that the recorder noted, in order."""
+        return [
+            ((self._names[record.pair], record.kind), record.start, record.end)
+            for record in self._records()
+            if isinstance(record, GapRecord)
+        ]
+
+    def streams(self, after: Mapping[JournalKey, Nanos] | None = None) -> list[StreamInfo]:
+        """What it holds, by one pass over it; without rows that are elsewhere already, as in `read`."""
+        known = after or {}
+        spans: dict[JournalKey, tuple[int, Nanos, Nanos]] = {}
+        gaps: dict[JournalKey, list[tuple[Nanos, Nanos]]] = {}
+        for record in self._records():
+            name = self._names[record.pair]
+            if isinstance(record, GapRecord):
+                if record.end > known.get((name, record.kind), -1):
+                    gaps.setdefault((name, record.kind), []).append((record.start, record.end))
+                continue
+            key: JournalKey = (name, "trades" if isinstance(record, TradeRecord) else "books")
+            if record.received <= known.get(key, -1):
+                continue
+            rows, start, _ = spans.get(key, (0, record.received, 0))
+            spans[key] = (rows + 1, start, record.received)
+        return [
+            StreamInfo(
+                pair=key[0],
+                kind=key[1],
+                rows=rows,
+                start=start,
+                end=end,
+                has_receive_times=True,
+                gaps=tuple(gaps.get(key, ())[:GAPS_KEPT]),
+            )
+            for key, (rows, start, end) in sorted(spans.items())
+        ]
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise DataError(f"{path} was just turned into Parquet by its recorder; run the command again") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None

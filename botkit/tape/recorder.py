@@ -1,0 +1,342 @@
+"""Records market events into a tape: events in, durable rows out. It has no clock and no connection.
+
+Events go into a journal (`botkit.tape.journal`) that the driver syncs every second, so a kill -9 costs at most that
+second. When a day ends its journal becomes Parquet; what a crash left behind does so at the next start. Rows of a
+stream never go back in time, and every span in which rows may be missing is noted as a gap:
+
+* books: from the last row before a break to the first one after it;
+* trades: only where the exchange's list of recent trades does not reach back to the last one known, and between two
+  runs of the recorder, since the first list of a run is history.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+from botkit.errors import DataError
+from botkit.model.clock import NS_PER_DAY, Nanos, format_time
+from botkit.model.columns import MarketColumns
+from botkit.model.events import Connection, ConnectionState, OrderBook, Trade
+from botkit.model.orders import Side
+from botkit.model.pairs import Pair
+from botkit.tape.journal import (
+    ENDING,
+    FOLDER,
+    BookRecord,
+    GapRecord,
+    Heading,
+    Journal,
+    JournalKey,
+    JournalWriter,
+    TradeRecord,
+    journal_files,
+)
+from botkit.tape.manifest import MANIFEST_NAME, Kind, read_manifest
+from botkit.tape.writer import TapeWriter
+
+LOCK_NAME = "recorder.lock"
+#: the recorder's own name of a stream -> the kind of rows it brings
+STREAM_KINDS: Mapping[str, Kind] = {"order_book": "books", "trades": "trades"}
+RECORDED = (
+    "botkit record: books as they were pushed, trades as they appeared in the pushed lists of recent trades; stamped "
+    "with this machine's time of arrival"
+)
+#: of zstd. A day is written once and read often, yet the recorder shares its machine with a bot
+_COMPRESSION_LEVEL = 9
+
+
+class Recorder:
+    """Records pairs into the tape at ``root``. One recorder a tape at a time: a second one is refused.
+
+    Use: `open` (turns what an earlier run left into Parquet), `take` for every event, `sync` every second,
+    `write_finished_days` now and then, `close`. Times are those of the driver's clock.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        pairs: Sequence[Pair],
+        *,
+        known: Mapping[str, Pair],
+        depth: int,
+        source: str,
+        exchange: str = "bitopro",
+        command: str = "",
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        """``known`` are all pairs of the exchange: an earlier run may have left rows of others than ``pairs``."""
+        assert pairs, "something must be recorded"
+        self.root = Path(root)
+        self._known = known
+        self._pairs = {str(pair): pair for pair in pairs}
+        self._numbers = {str(pair): number for number, pair in enumerate(pairs)}
+        self._depth = depth
+        self._source, self._exchange, self._command, self._notes = source, exchange, command, notes
+        self._lock: IO[bytes] | None = None
+        self._journal: JournalWriter | None = None
+        self._day = 0
+        self._last: Nanos = 0
+        #: last row of each stream, those of earlier runs included
+        self._ends: dict[JournalKey, Nanos] = {}
+        #: streams whose next row (of trades: next connection) ends a gap
+        self._broken: set[JournalKey] = set()
+        self._finished: list[Path] = []
+        self.rows: dict[JournalKey, int] = {}
+        self.gaps = 0
+
+    # -- the life of a recording ----------------------------------------------------------------------------------
+
+    def open(self, now: Nanos) -> list[str]:
+        """Lock the tape, write what an earlier run left behind, and begin; returns sentences on what was found.
+
+        Raises DataError for a tape that is being recorded already, that this recorder may not add to, or whose last
+        row lies ahead of ``now``.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.root / LOCK_NAME)
+        try:
+            told = finalise(self.root, self._known, command=self._command)
+            if (self.root / MANIFEST_NAME).exists():
+                manifest = read_manifest(self.root)
+                if manifest.synthetic or manifest.exchange != self._exchange:
+                    raise DataError(
+                        f"{self.root} is a {'synthetic' if manifest.synthetic else 'recorded'} tape of "
+                        f"{manifest.exchange}; record into another folder"
+                    )
+                self._ends = {(s.pair, s.kind): s.end for s in manifest.streams if s.kind != "candles"}
+            ahead = max((end for key, end in self._ends.items() if key[0] in self._pairs), default=0)
+            if ahead >= now:
+                raise DataError(
+                    f"{self.root} ends at {format_time(ahead)}, which is after this machine's clock "
+                    f"({format_time(now)}); set the clock, or record into another folder"
+                )
+        except BaseException:
+            self._unlock()
+            raise
+        self._broken = {key for key in self._ends if key[0] in self._pairs}
+        self._begin(now)
+        return told
+
+    def _begin(self, now: Nanos) -> None:
+        self._last = now
+        self._day = now // NS_PER_DAY
+        heading = Heading(
+            exchange=self._exchange,
+            source=self._source,
+            recorded=RECORDED,
+            started=now,
+            depth=self._depth,
+            pairs={name: (p.rules.price_decimals, p.rules.amount_decimals) for name, p in self._pairs.items()},
+            notes=self._notes,
+        )
+        self._journal = JournalWriter(self.root / FOLDER / f"{now:020d}{ENDING}", heading)
+
+    def sync(self) -> None:
+        """Bring every row so far to the disk. May be called from another thread. Raises DataError on a full disk."""
+        journal = self._journal
+        if journal is None:
+            return
+        try:
+            journal.sync()
+        except OSError as error:
+            raise DataError(
+                f"{journal.path} cannot be written: {error.strerror or error}; what was recorded before is safe"
+            ) from None
+
+    def write_finished_days(self) -> list[str]:
+        """Turn the journals of days that have ended into Parquet; may take seconds, so call it in another thread."""
+        finished, self._finished = self._finished, []
+        return [
+            sentence for path in finished for sentence in _write(self.root, path, self._known, command=self._command)
+        ]
+
+    @property
+    def has_finished_days(self) -> bool:
+        """True when `write_finished_days` has something to do."""
+        return bool(self._finished)
+
+    def close(self) -> list[str]:
+        """Write everything to Parquet and let go of the tape; returns sentences on what was found."""
+        journal, self._journal = self._journal, None
+        try:
+            if journal is not None:
+                journal.close()
+                self._finished.append(journal.path)
+            return self.write_finished_days()
+        finally:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()  # the operating system frees it with its file, as it does when the process dies
+
+    # -- events ---------------------------------------------------------------------------------------------------
+
+    def take(self, event: object, received: Nanos) -> None:
+        """Record an event that was received at ``received``; events of no use to a tape are passed over.
+
+        A clock that goes back is held at the last time: rows stay in order.
+        """
+        assert self._journal is not None, "the recorder is not open"
+        received = max(received, self._last)
+        self._last = received
+        if isinstance(event, Connection):
+            self._connection(event, received)
+            return
+        if not isinstance(event, (OrderBook, Trade)) or event.pair not in self._numbers:
+            return
+        if received // NS_PER_DAY != self._day:
+            self._rotate(received)
+        if isinstance(event, OrderBook):
+            self._book(event, received)
+        else:
+            self._trade(event, received)
+
+    def _rotate(self, now: Nanos) -> None:
+        journal = self._journal
+        assert journal is not None
+        journal.close()
+        self._finished.append(journal.path)
+        self._begin(now)
+
+    def _book(self, book: OrderBook, received: Nanos) -> None:
+        key: JournalKey = (str(book.pair), "books")
+        if key in self._broken:
+            self._note_gap(key, received)
+        depth = self._depth
+        self._append(
+            key,
+            BookRecord(self._numbers[book.pair], received, book.time, book.bid_levels[:depth], book.ask_levels[:depth]),
+        )
+
+    def _trade(self, trade: Trade, received: Nanos) -> None:
+        key: JournalKey = (str(trade.pair), "trades")
+        if key in self._broken:
+            self._note_gap(key, received)
+        rules = trade.pair.rules
+        side = 1 if trade.side is Side.BUY else -1 if trade.side is Side.SELL else 0
+        # the floats were made from these very integers by one division, so rounding gives them back
+        ticks = round(trade.price * 10**rules.price_decimals)
+        lots = round(trade.amount * 10**rules.amount_decimals)
+        self._append(key, TradeRecord(self._numbers[trade.pair], received, trade.time, ticks, lots, side))
+
+    def _append(self, key: JournalKey, record: BookRecord | TradeRecord) -> None:
+        assert self._journal is not None
+        self._journal.append(record)
+        self._ends[key] = record.received
+        self.rows[key] = self.rows.get(key, 0) + 1
+
+    def _connection(self, connection: Connection, received: Nanos) -> None:
+        kind = STREAM_KINDS.get(connection.stream)
+        if kind is None or connection.pair is None or connection.pair not in self._numbers:
+            return
+        key: JournalKey = (str(connection.pair), kind)
+        if kind == "trades":
+            if key in self._broken and connection.state is ConnectionState.CONNECTED:
+                self._note_gap(key, received)  # between two runs: from here on the lists are followed
+            elif connection.state is ConnectionState.RESYNCHRONISED and connection.detail.startswith("gap"):
+                self._note_gap(key, received)
+        elif connection.state in (ConnectionState.LOST, ConnectionState.STALE):
+            self._broken.add(key)
+
+    def _note_gap(self, key: JournalKey, received: Nanos) -> None:
+        self._broken.discard(key)
+        start = self._ends.get(key)
+        if start is None or start >= received:
+            return  # nothing was known of the stream before: it begins here
+        assert self._journal is not None
+        self._journal.append(GapRecord(self._numbers[key[0]], key[1], start, received))
+        self.gaps += 1
+
+
+# -- journals into Parquet --------------------------------------------------------------------------------------------
+
+
+def finalise(root: Path, pairs: Mapping[str, Pair], *, command: str = "") -> list[str]:
+    """Turn every journal of a tape into Parquet; returns sentences on what was found. No recorder may be running."""
+    return [sentence for path in journal_files(root) for sentence in _write(root, path, pairs, command=command)]
+
+
+def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -> list[str]:
+    """Write one journal's rows and remove it. Killed anywhere in between, it can be done again: no row is doubled."""
+    journal = Journal.open(path, pairs)
+    told = []
+    if journal is not None:
+        heading = journal.heading
+        unknown = sorted(set(heading.pairs) - set(pairs))
+        if unknown:
+            raise DataError(
+                f"{path} holds rows of {', '.join(unknown)}, which the exchange does not list; move the file away"
+            )
+        written: dict[JournalKey, Nanos] = {}
+        if (root / MANIFEST_NAME).exists():
+            written = {(s.pair, s.kind): s.end for s in read_manifest(root).streams if s.kind != "candles"}
+        chunks = journal.read(after=written)
+        first = next(chunks, None)
+        if first is not None:
+            rows = _write_chunks(root, journal, chain([first], chunks), written, command)
+            told.append(f"{rows:,} rows recorded from {format_time(heading.started)[:19]}Z on are in the tape")
+    path.unlink()
+    if not any(path.parent.iterdir()):
+        path.parent.rmdir()
+    return told
+
+
+def _write_chunks(
+    root: Path, journal: Journal, chunks: Iterable[MarketColumns], written: Mapping[JournalKey, Nanos], command: str
+) -> int:
+    heading, rows = journal.heading, 0
+    with TapeWriter(
+        root,
+        exchange=heading.exchange,
+        source=heading.source,
+        recorded=heading.recorded,
+        command=command,
+        notes=heading.notes,
+        compression_level=_COMPRESSION_LEVEL,
+    ) as writer:
+        for columns in chunks:
+            writer.write(columns)
+            rows += len(columns)
+        for (pair, kind), start, end in journal.gaps():
+            if end > written.get((pair, kind), -1):
+                writer.note_gap(pair, kind, start, end)
+    return rows
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Lock a file for the life of the process. Raises DataError where another process holds it."""
+    file = path.open("a+b")
+    try:
+        _lock_file(file)
+    except OSError:
+        file.seek(0)
+        holder = file.read(20).decode("ascii", "replace").strip()
+        file.close()
+        who = f" (process {holder})" if holder.isdigit() else ""
+        raise DataError(
+            f"{path.parent} is being recorded by another botkit record{who}; stop it, or choose another folder"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()).encode())
+    file.flush()
+    return file
+
+
+def _lock_file(file: IO[bytes]) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        windows: Any = msvcrt
+        # far behind the text, because there a locked byte cannot be read either
+        file.seek(1_000)
+        windows.locking(file.fileno(), windows.LK_NBLCK, 1)
+        return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
