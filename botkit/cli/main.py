@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
     "emulator": ("botkit.cli.emulator", "Serve the exchange on this machine."),
+    "record": ("botkit.cli.record", "Record the exchange's market data into a tape."),
+    "download": ("botkit.cli.download", "Download candles into a tape."),
     "data": ("botkit.cli.data", "Import, check and describe recorded data."),
     "config": ("botkit.cli.config", "Check, show and describe configurations."),
     "plugins": ("botkit.cli.plugins", "List plugins, what they offer, and all hooks."),

@@ -406,21 +406,23 @@ def connect(options: Options) -> BitoProAdapter:
     """An adapter from the ``exchange:`` section of a configuration, not yet open.
 
     Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (the addresses, an emulator's for example), and from
-    the program itself ``clock``, ``random``, ``pairs`` and ``resynchronise``. Raises ConfigError.
+    the program itself ``clock``, ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market data
+    alone, without an account). Raises ConfigError.
     """
-    account: Mapping[str, Any] = options.get("account") or {}
+    account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}
     missing = [name for name in ("email", "key", "secret") if not account.get(name)]
-    if missing:
+    if missing and not options.get("public"):
         raise ConfigError(f"account: {', '.join(missing)} missing; a live bot needs email, key and secret")
     try:
         client = BitoProClient(
-            str(account["email"]),
-            str(account["key"]),
-            str(account["secret"]),
+            str(account.get("email", "")),
+            str(account.get("key", "")),
+            str(account.get("secret", "")),
             rest_url=str(options.get("rest") or REST_BASE),
             ws_url=str(options.get("ws") or WS_BASE),
             clock=options.get("clock"),
             random=options.get("random"),
+            frame_tap=options.get("frame_tap"),
         )
     except ValueError as error:
         raise ConfigError(f"exchange: {error}") from None

@@ -27,7 +27,7 @@ import msgspec
 from botkit.errors import OutcomeUnknown, Refused, RequestError, TryAgain
 from botkit.exchange.bitopro.history import candle_ranges, collect_windows, stitch_candles
 from botkit.exchange.bitopro.sign import Credentials
-from botkit.exchange.bitopro.stream import Snapshot, Stream, StreamTimes, TradeKey, plain_trade_key
+from botkit.exchange.bitopro.stream import FrameTap, Snapshot, Stream, StreamTimes, TradeKey, plain_trade_key
 from botkit.exchange.bitopro.transport import SystemClock, Transport, check_url
 from botkit.exchange.bitopro.wire.account import (
     BalanceRow,
@@ -99,7 +99,9 @@ class BitoProClient:
         read_timeout_s: float = 10.0,
         write_timeout_s: float = 5.0,
         stream_times: StreamTimes | None = None,
+        frame_tap: FrameTap | None = None,
     ) -> None:
+        """``frame_tap`` is told of every frame of every stream, which is how raw frames are recorded."""
         if credentials is None and (key or secret):
             credentials = Credentials(email, key, secret)
         self.clock: Clock = clock or SystemClock()
@@ -110,6 +112,7 @@ class BitoProClient:
         self._read_timeout_s = read_timeout_s
         self._write_timeout_s = write_timeout_s
         self._stream_times = stream_times or StreamTimes()
+        self._frame_tap = frame_tap
 
     async def __aenter__(self) -> BitoProClient:
         self._transport.open()
@@ -518,6 +521,7 @@ class BitoProClient:
             times=self._stream_times,
             trade_key=trade_key,
             resynchronise=self._resynchronise if resynchronise else None,
+            frame_tap=self._frame_tap,
         )
 
     async def _resynchronise(self, stream_id: str, pairs: tuple[str, ...], since: Nanos) -> tuple[Snapshot, ...]:

@@ -36,6 +36,9 @@ from botkit.model.events import ConnectionState
 #: what two sightings of one trade have in common; the exchange's trades have no id
 TradeKey: TypeAlias = Callable[[str, TradeRow], Hashable]
 
+#: told of a frame's text and of when it was received
+FrameTap: TypeAlias = Callable[[str | bytes, Nanos], None]
+
 
 class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
     """How patient a stream is. ``healthy_after_s``: a connection that lasted so long forgets earlier failures."""
@@ -127,7 +130,9 @@ class Stream:
         times: StreamTimes | None = None,
         trade_key: TradeKey = plain_trade_key,
         resynchronise: Resynchronise | None = None,
+        frame_tap: FrameTap | None = None,
     ) -> None:
+        """``frame_tap`` is told of every frame as it came, before it is understood."""
         self._spec = STREAMS[stream_id]
         self._pairs = {pair.lower(): depth for pair, depth in (pairs or {}).items()}
         if self._spec.private and credentials is None:
@@ -144,6 +149,7 @@ class Stream:
         self._times = times or StreamTimes()
         self._trade_key = trade_key
         self._resynchronise = resynchronise
+        self._frame_tap = frame_tap
         self._aligners: dict[str, TradeListAligner[TradeRow]] = {}
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
@@ -282,6 +288,8 @@ class Stream:
         raise _LostError(f"the connection was closed, code {socket.close_code}")
 
     def _frame(self, data: str | bytes, now: Nanos) -> Received:
+        if self._frame_tap is not None:
+            self._frame_tap(data, now)
         try:
             frame = decode_frame(data)
             aligned = self._aligned(frame) if isinstance(frame, TradeFrame) else None
