@@ -1,0 +1,548 @@
+"""The order protocol, answered by hand: what is lost, late, early, doubled or out of order."""
+
+from __future__ import annotations
+
+import pytest
+
+from botkit.model.orders import Order, OrderState, Side
+from botkit.model.requests import (
+    CancelOrder,
+    CreateBatch,
+    CreateOrder,
+    GetOrder,
+    ListOrders,
+    ListTrades,
+    OrderAck,
+    Outcome,
+)
+from tests.engine_world import BTC, T0, UNIT, Bot, Listener, S, cancelled_ids, order_id_of, report_of
+
+ONE = 1.0  # a coin
+
+
+def bot(**more: object) -> Bot:
+    made = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), **more)  # type: ignore[arg-type]
+    made.trade(1_000)
+    return made
+
+
+def buy(bot: Bot, amount: float = ONE, price: int = 900, **more: object) -> Order:
+    """A limit buy that is on its way."""
+    order: Order = bot.s.buy(BTC, amount=amount, price=price, **more)
+    bot.end_turn()
+    return order
+
+
+def states(bot: Bot, order: Order) -> list[str]:
+    """The states of an order that its strategy heard of."""
+    return [state.value for heard, state in bot.s.of("order") if heard is order]
+
+
+# -- the plain way ----------------------------------------------------------------------------------------------------
+
+
+def test_an_order_goes_its_way_from_the_call_to_the_fill() -> None:
+    b = bot()
+    order = buy(b)
+    assert order.state is OrderState.SENDING
+    assert order.sent == b.now
+    b.accept(order)
+    assert order.state is OrderState.OPEN
+    b.execute(order, 4_000)
+    b.push(order, 1, 4_000)
+    b.execute(order, 6_000)
+    b.push(order, 2, 10_000)
+    assert states(b, order) == ["open", "partly_filled", "filled"]
+    assert b.s.position(BTC).amount == 101.0
+    assert b.s.balance("twd").locked == 0
+    assert b.s.balance("twd").available == 10**6 - 900
+    b.check()
+
+
+def test_money_is_locked_from_the_call_on() -> None:
+    b = bot()
+    b.s.buy(BTC, amount=1, price=900)
+    assert b.s.balance("twd").locked == 900
+
+
+def test_a_report_that_beats_the_answer_is_applied_once() -> None:
+    b = bot()
+    order = buy(b)
+    b.push(order, 0)
+    assert order.state is OrderState.OPEN
+    b.accept(order)
+    assert states(b, order) == ["open"]
+
+
+def test_an_execution_that_beats_the_answer_is_kept_until_the_order_is_known() -> None:
+    b = bot()
+    order = buy(b)
+    b.execute(order, 10_000)
+    assert order.executed_lots == 0
+    b.accept(order)
+    assert order.executed_lots == 10_000
+    b.push(order, 2, 10_000)
+    assert order.state is OrderState.FILLED
+    b.check()
+
+
+def test_executions_of_others_that_were_kept_do_not_pile_up() -> None:
+    b = bot()
+    order = buy(b)
+    stranger = Order(
+        client_id=77, strategy="x", pair=BTC, side=Side.BUY, type=order.type, created=0, price_ticks=5, amount_lots=9
+    )
+    b.execute(stranger, 9)
+    assert b.engine.desk._parked_trades
+    b.accept(order)
+    b.execute(stranger, 9)
+    assert not b.engine.desk._parked_trades
+
+
+def test_repeated_and_reordered_reports_change_nothing() -> None:
+    b = bot()
+    order = buy(b)
+    b.rest(order)
+    first = b.execution(order, 4_000)
+    second = b.execution(order, 6_000)
+    b.tell(second)
+    b.tell(first)
+    b.tell(first)
+    b.tell(second)
+    b.push(order, 2, 10_000)
+    b.push(order, 1, 4_000)
+    b.push(order, 0, 0)
+    assert order.state is OrderState.FILLED
+    assert order.executed_lots == 10_000
+    b.check()
+
+
+def test_a_final_report_waits_for_its_executions() -> None:
+    b = bot()
+    order = buy(b)
+    b.rest(order)
+    b.push(order, 2, 10_000)
+    assert order.state is OrderState.OPEN
+    b.execute(order, 10_000)
+    assert order.state is OrderState.FILLED
+
+
+def test_executions_that_do_not_come_are_read_after_a_second() -> None:
+    b = bot()
+    order = buy(b)
+    b.rest(order)
+    b.push(order, 2, 10_000)
+    assert not b.to(0.9)
+    b.to(1.1)
+    b.answer(b.last(GetOrder), body=(report_of(order, 2, 10_000),))
+    listed = b.last(ListTrades)
+    assert listed.order_id == order_id_of(order)
+    b.answer(listed, body=(b.execution(order, 10_000, trade_id="rest"),))
+    assert order.state is OrderState.FILLED
+    assert b.s.position(BTC).amount == 101.0
+
+
+def test_an_older_report_does_not_make_it_forget_what_it_waits_for() -> None:
+    b = bot()
+    order = buy(b)
+    b.rest(order)
+    b.push(order, 2, 10_000)
+    b.push(order, 1, 4_000)  # older, and late
+    b.execute(order, 4_000)
+    b.to(1.5)
+    assert b.all(GetOrder)
+
+
+def test_an_execution_that_was_listed_is_not_booked_again_from_the_stream() -> None:
+    b = bot()
+    order = buy(b)
+    b.rest(order)
+    b.push(order, 1, 5_000)
+    b.to(1.1)
+    b.answer(b.last(GetOrder), body=(report_of(order, 1, 5_000),))
+    b.answer(b.last(ListTrades), body=(b.execution(order, 5_000, trade_id="rest"),))
+    assert order.executed_lots == 5_000
+    b.execute(order, 5_000, trade_id="stream")  # the same one, late
+    assert order.executed_lots == 5_000
+    b.execute(order, 5_000, trade_id="stream2")  # another one of the same size
+    assert order.executed_lots == 10_000
+
+
+def test_a_late_execution_of_an_ended_order_is_booked() -> None:
+    b = bot()
+    order = buy(b)
+    b.rest(order)
+    b.push(order, 4, 0)
+    assert order.state is OrderState.CANCELLED
+    b.execute(order, 1_000)
+    assert order.executed_lots == 1_000
+    assert b.s.position(BTC).amount == pytest.approx(100.1)
+    b.check()
+
+
+# -- cancelling -------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_that_waits_is_withdrawn() -> None:
+    b = bot()
+    order = b.s.buy(BTC, amount=1, price=900)
+    b.s.cancel(order)
+    b.end_turn()
+    assert order.state is OrderState.CANCELLED
+    assert not b.all(CreateOrder)
+    assert states(b, order) == ["cancelled"]
+    assert b.s.balance("twd").locked == 0
+
+
+def test_the_cancel_of_an_order_on_its_way_leaves_when_it_is_known() -> None:
+    b = bot()
+    order = buy(b)
+    b.s.cancel(order)
+    assert not b.end_turn()
+    assert cancelled_ids(b.accept(order)) == [order.client_id]
+
+
+def test_a_doubled_cancel_is_sent_once() -> None:
+    b = bot()
+    order = b.rest(buy(b))
+    b.s.cancel(order)
+    b.s.cancel(order)
+    b.end_turn()
+    b.s.cancel(order)
+    b.end_turn()
+    assert len(b.all(CancelOrder)) == 1
+
+
+def test_neither_a_200_nor_a_not_found_ends_an_order_but_its_push_does() -> None:
+    for outcome, status in ((Outcome.OK, 200), (Outcome.REFUSED, 404)):
+        b = bot()
+        order = b.rest(buy(b))
+        b.s.cancel(order)
+        b.end_turn()
+        b.answer(b.last(CancelOrder), outcome, status=status)
+        assert order.state is OrderState.OPEN
+        assert b.s.balance("twd").locked == 900
+        b.push(order, 4, 0)
+        assert order.state is OrderState.CANCELLED
+        assert b.s.balance("twd").locked == 0
+
+
+def test_a_cancel_without_a_push_is_read_after_a_second_and_repeated_while_the_order_lives() -> None:
+    b = bot()
+    order = b.rest(buy(b))
+    b.s.cancel(order)
+    b.end_turn()
+    b.answer(b.last(CancelOrder))
+    assert not b.to(0.99)
+    b.to(1.0)
+    leaving = b.answer(b.last(GetOrder), body=(report_of(order, 0),))
+    assert cancelled_ids(leaving) == [order.client_id]
+    b.answer(b.last(CancelOrder), Outcome.UNKNOWN)
+    b.to(2.1)
+    b.answer(b.last(GetOrder), body=(report_of(order, 4),))
+    assert order.state is OrderState.CANCELLED
+
+
+def test_a_read_after_a_cancel_is_repeated_until_it_succeeds() -> None:
+    b = bot()
+    order = b.rest(buy(b))
+    b.s.cancel(order)
+    b.end_turn()
+    b.answer(b.last(CancelOrder))
+    b.to(1)
+    b.answer(b.last(GetOrder), Outcome.UNKNOWN)
+    b.to(2)
+    assert len(b.all(GetOrder)) == 2
+
+
+def test_a_fill_that_overtakes_the_cancel_counts() -> None:
+    b = bot()
+    order = b.rest(buy(b))
+    b.s.cancel(order)
+    b.end_turn()
+    b.execute(order, 10_000)
+    b.push(order, 2, 10_000)
+    assert order.state is OrderState.FILLED
+
+
+def test_cancel_all_cancels_the_callers_own_orders_alone() -> None:
+    b = Bot(Listener(), Listener())
+    b.trade(1_000)
+    first, second = b.strategies
+    mine, other = first.buy(BTC, amount=1, price=900), second.buy(BTC, amount=1, price=900)
+    b.end_turn()
+    request = b.create_of(mine)
+    assert request is not b.create_of(other)  # a batch never mixes strategies
+    b.rest(mine)
+    b.rest(other)
+    first.cancel_all()
+    b.end_turn()
+    assert cancelled_ids(b.requests) == [mine.client_id]
+    with pytest.raises(ValueError, match="belongs to strategy 's1'"):
+        first.cancel(other)
+
+
+# -- deadlines --------------------------------------------------------------------------------------------------------
+
+
+def test_what_expires_in_the_queue_ends_expired_and_was_never_sent() -> None:
+    b = bot(limits={"create_order": "3/1m"}, batching=False)
+    orders = [b.s.buy(BTC, amount=0.1, price=900, expire_s=5) for _ in range(8)]
+    b.end_turn()
+    sent = [order for order in orders if order.state is OrderState.SENDING]
+    assert 0 < len(sent) < 8
+    b.to(6)
+    waiting = [order for order in orders if order not in sent]
+    assert {order.state for order in waiting} == {OrderState.EXPIRED}
+    assert all("deadline" in order.reason for order in waiting)
+    assert len(b.all(CreateOrder)) == len(sent)
+    assert all(states(b, order) == ["expired"] for order in waiting)
+
+
+def test_an_order_that_outlives_expire_s_at_the_exchange_is_cancelled() -> None:
+    b = bot()
+    order = b.rest(buy(b, expire_s=5))
+    assert not cancelled_ids(b.to(4.9))
+    assert cancelled_ids(b.to(5)) == [order.client_id]
+    b.push(order, 4)
+    assert order.state is OrderState.CANCELLED
+    assert order.reason == "expired"
+
+
+def test_a_market_order_is_given_up_after_five_seconds_in_the_queue() -> None:
+    b = bot(limits={"create_order": "2/1m"}, batching=False)
+    orders = [b.s.market_buy(BTC, spend=1_000) for _ in range(6)]
+    b.end_turn()
+    b.to(5.1)
+    ended = [order for order in orders if order.state is OrderState.EXPIRED]
+    assert ended
+    assert all(order.updated == T0 + 5 * S for order in ended)
+
+
+# -- replacing --------------------------------------------------------------------------------------------------------
+
+
+def test_a_replacement_is_sent_once_the_old_order_is_final() -> None:
+    b = bot()
+    old = b.rest(buy(b))
+    new = b.s.replace(old, price=910)
+    b.end_turn()
+    assert new.state is OrderState.QUEUED
+    assert cancelled_ids(b.requests) == [old.client_id]
+    b.answer(b.last(CancelOrder))
+    assert new.state is OrderState.QUEUED
+    b.push(old, 4)
+    assert new.state is OrderState.SENDING
+    assert new.amount_lots == 10_000
+    assert new.price_ticks == 910
+
+
+def test_a_replacement_is_reduced_by_what_was_filled_meanwhile() -> None:
+    b = bot()
+    old = b.rest(buy(b))
+    new = b.s.replace(old, price=910)
+    b.end_turn()
+    b.execute(old, 4_000)
+    b.push(old, 3, 4_000)
+    assert new.amount_lots == 6_000
+    assert new.state is OrderState.SENDING
+
+
+@pytest.mark.parametrize(("filled", "status", "why"), [(9_995, 3, "below the minimum"), (10_000, 2, "was filled")])
+def test_a_replacement_that_is_not_needed_any_more_is_dropped(filled: int, status: int, why: str) -> None:
+    b = bot()
+    old = b.rest(buy(b))
+    new = b.s.replace(old, price=910)
+    b.end_turn()
+    b.execute(old, filled)
+    b.push(old, status, filled)
+    assert new.state is OrderState.CANCELLED
+    assert why in new.reason
+    assert not b.s.open_orders()
+
+
+def test_a_replaced_order_in_the_queue_gives_its_place_to_the_new_one() -> None:
+    b = bot()
+    old = b.s.buy(BTC, amount=1, price=900)
+    new = b.s.replace(old, price=910, amount=2)
+    b.end_turn()
+    assert old.state is OrderState.CANCELLED
+    assert new.state is OrderState.SENDING
+    assert [r.order.client_id for r in b.all(CreateOrder)] == [new.client_id]
+    assert b.s.balance("twd").locked == 1_820
+
+
+def test_a_replacement_that_is_refused_leaves_the_old_one_in_the_queue() -> None:
+    b = bot()
+    old = b.s.buy(BTC, amount=1, price=900)
+    new = b.s.replace(old, amount=10**5)
+    assert new.is_refused
+    assert "available" in new.reason
+    b.end_turn()
+    assert old.state is OrderState.SENDING
+    assert b.s.balance("twd").locked == 900
+
+
+def test_the_latest_of_several_replacements_counts() -> None:
+    b = bot()
+    old = b.rest(buy(b))
+    first = b.s.replace(old, price=910)
+    second = b.s.replace(old, price=920)
+    third = b.s.replace(second, price=930, amount=0.5)
+    b.end_turn()
+    assert [first.state, second.state] == [OrderState.CANCELLED, OrderState.CANCELLED]
+    assert b.s.open_orders() == [old, third]
+    b.push(old, 4)
+    assert third.state is OrderState.SENDING
+    assert third.amount_lots == 5_000
+    assert b.s.open_orders() == [third]
+
+
+def test_a_replacement_that_waits_can_be_cancelled() -> None:
+    b = bot()
+    old = b.rest(buy(b))
+    new = b.s.replace(old, price=910)
+    b.s.cancel(new)
+    b.end_turn()
+    assert new.state is OrderState.CANCELLED
+    b.push(old, 4)
+    assert len(b.all(CreateOrder)) == 1
+
+
+def test_a_final_order_cannot_be_replaced() -> None:
+    b = bot()
+    old = b.rest(buy(b))
+    b.push(old, 4)
+    new = b.s.replace(old, price=910)
+    assert new.is_refused
+    assert "cancelled" in new.reason
+
+
+def test_a_stop_order_that_has_triggered_is_replaced_by_a_limit_order() -> None:
+    b = bot()
+    stop = b.s.sell(BTC, amount=1, price=900, stop_price=950)
+    b.end_turn()
+    b.accept(stop)
+    assert stop.state is OrderState.UNTRIGGERED
+    b.push(stop, 0)
+    new = b.s.replace(stop, price=890)
+    assert new.type.value == "limit"
+    assert new.stop_ticks == 0
+
+
+# -- answers that tell less than one would like -----------------------------------------------------------------------
+
+
+def test_an_order_of_which_no_byte_was_sent_is_over() -> None:
+    b = bot()
+    order = buy(b)
+    b.answer(b.create_of(order), Outcome.NOT_SENT, text="t0 is too old")
+    assert order.state is OrderState.NOT_SENT
+    assert b.s.balance("twd").locked == 0
+
+
+def test_a_refusal_is_believed_once_a_look_up_finds_nothing() -> None:
+    b = bot()
+    order = buy(b)
+    b.answer(b.create_of(order), Outcome.REFUSED, status=422, text="no")
+    assert order.state is OrderState.SENDING
+    b.answer(b.last(ListOrders), body=())
+    assert order.state is OrderState.REJECTED
+    assert order.reason == "no"
+    assert b.s.balance("twd").locked == 0
+
+
+def test_a_refused_order_that_was_applied_all_the_same_is_adopted() -> None:
+    b = bot()
+    order = buy(b)
+    b.answer(b.create_of(order), Outcome.REFUSED, status=400)
+    b.answer(b.last(ListOrders), body=(report_of(order, 0),))
+    assert order.state is OrderState.OPEN
+    assert b.s.balance("twd").locked == 900
+
+
+def test_a_rejected_order_that_lives_is_counted_again_and_cancelled() -> None:
+    b = bot()
+    order = buy(b)
+    b.answer(b.create_of(order), Outcome.REFUSED, status=400)
+    b.answer(b.last(ListOrders), body=())
+    assert order.state is OrderState.REJECTED
+    leaving = b.push(order, 0)
+    assert order.state is OrderState.OPEN
+    assert b.s.balance("twd").locked == 900
+    assert cancelled_ids(leaving) == [order.client_id]
+    b.push(order, 4)
+    assert b.s.balance("twd").locked == 0
+    b.decisions.flush()
+    assert b'"late_order"' in b"".join(b.log)
+
+
+def test_an_answer_with_another_client_id_proves_nothing() -> None:
+    b = bot()
+    order = buy(b)
+    b.answer(b.create_of(order), body=OrderAck("X9", 9))
+    assert order.state is OrderState.UNKNOWN
+
+
+def test_a_report_of_somebody_elses_order_under_our_label_is_foreign() -> None:
+    b = bot()
+    order = buy(b)
+    b.push(order, 0, price_ticks=901, order_id="F1")
+    b.push(order, 0, created=order.sent - 60 * S, order_id="F2")
+    assert order.state is OrderState.SENDING
+    assert set(b.engine.foreign_orders) == {"F1", "F2"}
+
+
+def test_a_report_under_the_label_of_an_order_that_was_never_sent_is_foreign() -> None:
+    b = bot()
+    order = b.s.buy(BTC, amount=1, price=900)
+    b.s.cancel(order)
+    b.end_turn()
+    assert order.state is OrderState.CANCELLED
+    b.push(order, 0)
+    assert order.state is OrderState.CANCELLED
+    assert list(b.engine.foreign_orders) == [order_id_of(order)]
+
+
+def test_a_batch_of_unknown_outcome_is_resolved_order_by_order() -> None:
+    b = bot(limits={"create_order": "3/1m"})
+    orders = [b.s.buy(BTC, amount=0.1, price=900 + i) for i in range(7)]
+    b.end_turn()
+    b.to(30)
+    request = b.last(CreateBatch)
+    inside = [order for order in orders if order.client_id in [new.client_id for new in request.orders]]
+    assert len(inside) > 1
+    b.answer(request, Outcome.UNKNOWN)
+    assert {order.state for order in inside} == {OrderState.UNKNOWN}
+    b.to(31)
+    asked = b.all(ListOrders)
+    assert {r.client_id for r in asked} == {order.client_id for order in inside}
+    there = inside[0]
+    b.answer(next(r for r in asked if r.client_id == there.client_id), body=(report_of(there, 0),))
+    assert there.state is OrderState.OPEN
+    assert {order.state for order in inside[1:]} == {OrderState.UNKNOWN}
+
+
+def test_a_batch_answer_with_fewer_rows_than_orders_proves_nothing() -> None:
+    b = bot(limits={"create_order": "3/1m"})
+    for i in range(7):
+        b.s.buy(BTC, amount=0.1, price=900 + i)
+    b.end_turn()
+    b.to(30)
+    request = b.last(CreateBatch)
+    b.answer(request, body=(OrderAck("X1", request.orders[0].client_id),))
+    assert {o.state for o in b.s.open_orders() if o.sent and o.state is not OrderState.SENDING} == {OrderState.UNKNOWN}
+
+
+def test_a_market_buy_counts_its_remainder_in_quote() -> None:
+    b = bot()
+    order = b.s.market_buy(BTC, spend=1_000)
+    b.end_turn()
+    assert b.s.balance("twd").locked == 1_000
+    b.accept(order)
+    b.execute(order, 9_900, price=1_000)
+    b.push(order, 2, 9_900, price_ticks=0, original_lots=9_900)
+    assert order.state is OrderState.FILLED
+    assert b.portfolio.ledger.account["twd"] == RICH["twd"] - 990 * UNIT
+    assert b.s.balance("twd").locked == 0
+    b.check()

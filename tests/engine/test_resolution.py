@@ -1,0 +1,326 @@
+"""Orders of unknown outcome: looked up until found, or proved absent, and nothing sent twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from botkit.model.events import BalanceReport, OrderReport
+from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.requests import (
+    CreateOrder,
+    GetBalances,
+    GetOrder,
+    ListOpenOrders,
+    ListOrders,
+    ListTrades,
+    Outcome,
+    Request,
+)
+from tests.engine_world import BTC, ETH, T0, Bot, Listener, S, cancelled_ids, report_of
+
+READS = (ListOrders, ListOpenOrders, ListTrades, GetBalances, GetOrder)
+
+
+def unknown(amount: float = 1, price: int = 900, **more: Any) -> tuple[Bot, Order]:
+    """A bot with a buy whose answer was lost."""
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), **more)
+    b.trade(1_000)
+    order = b.s.buy(BTC, amount=amount, price=price)
+    b.end_turn()
+    b.answer(b.create_of(order), Outcome.UNKNOWN, text="timeout")
+    assert order.state is OrderState.UNKNOWN
+    return b, order
+
+
+class Exchange:
+    """Answers the look-ups of a bot from rows that a test sets."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+        self.orders: list[OrderReport] = []
+        self.open: list[OrderReport] = []
+        self.trades: list[Any] = []
+        self.balances: BalanceReport | None = None
+        self.lost: set[type[Any]] = set()
+        self.asked: list[Request] = []
+
+    def body(self, request: Request) -> Any:
+        if isinstance(request, ListOrders):
+            rows = [r for r in self.orders if request.client_id in (None, r.client_id)]
+            rows = [r for r in rows if request.end is None or r.created < request.end]
+            return tuple(sorted(rows, key=lambda r: -r.created)[: request.limit])
+        if isinstance(request, ListOpenOrders):
+            return tuple(self.open)
+        if isinstance(request, ListTrades):
+            return tuple(self.trades)
+        if isinstance(request, GetOrder):
+            return tuple(r for r in self.orders if r.order_id == request.order_id)
+        balances = {c: (u, u) for c, u in self.bot.portfolio.account.items()}
+        return self.balances or BalanceReport(balances, snapshot=True)
+
+    def serve(self, seconds: float) -> None:
+        """Answer every read up to so many seconds after T0."""
+        target = seconds
+        while True:
+            waiting = [r for r in self.bot.requests if isinstance(r, READS) and r not in self.asked]
+            if waiting:
+                request = waiting[0]
+                self.asked.append(request)
+                if type(request) in self.lost:
+                    self.bot.answer(request, Outcome.UNKNOWN)
+                else:
+                    self.bot.answer(request, body=self.body(request))
+                continue
+            wake = self.bot.engine.wake_at()
+            if wake is None or wake > T0 + round(target * S):
+                self.bot.to(target)
+                return
+            self.bot.to((wake - T0) / S)
+
+
+def kinds(requests: list[Request]) -> list[str]:
+    return [type(r).__name__ for r in requests]
+
+
+def test_it_is_looked_up_at_growing_distances() -> None:
+    b, _ = unknown(latest_accept_s=900)
+    times = []
+    for tenth in range(1, 1_000):
+        b.to(tenth / 10)
+        for request in b.all(ListOrders)[len(times) :]:
+            times.append(tenth / 10)
+            b.answer(request, body=())
+    assert times == [0.5, 1, 2, 4, 8, 15, 30, 60, 90]
+
+
+def test_it_is_found_and_adopted() -> None:
+    b, order = unknown()
+    e = Exchange(b)
+    e.orders = [report_of(order, 0)]
+    e.serve(1)
+    assert order.state is OrderState.OPEN
+    assert len(b.all(CreateOrder)) == 1
+
+
+def test_it_is_found_by_its_push() -> None:
+    b, order = unknown()
+    b.push(order, 0)
+    assert order.state is OrderState.OPEN
+    assert not b.engine.desk.resolution.is_busy
+
+
+def test_found_filled_its_executions_are_read() -> None:
+    b, order = unknown()
+    e = Exchange(b)
+    e.orders = [report_of(order, 2, 10_000)]
+    e.trades = [b.execution(order, 10_000)]
+    e.serve(3)
+    assert order.state is OrderState.FILLED
+    assert order.executed_lots == 10_000
+    b.check()
+
+
+def test_a_cancel_waits_until_it_is_found() -> None:
+    b, order = unknown()
+    b.s.cancel(order)
+    assert not b.end_turn()
+    assert cancelled_ids(b.push(order, 0)) == [order.client_id]
+
+
+def test_it_is_absent_only_after_the_bound_and_all_reads() -> None:
+    b, order = unknown(latest_accept_s=10)
+    e = Exchange(b)
+    e.serve(9.99)
+    assert order.state is OrderState.UNKNOWN
+    assert set(kinds(e.asked)) == {"ListOrders"}
+    e.asked.clear()
+    before = len(b.requests)
+    e.asked += b.requests[:before]
+    e.serve(10.5)
+    assert order.state is OrderState.ABSENT
+    assert kinds(b.requests[before:]) == ["ListOrders", "ListOrders", "ListOpenOrders", "GetBalances", "ListTrades"]
+    assert [r.client_id for r in b.requests[before : before + 2]] == [order.client_id, None]  # type: ignore[union-attr]
+    assert b.s.balance("twd").locked == 0
+    assert len(b.all(CreateOrder)) == 1
+
+
+@pytest.mark.parametrize("lost", [ListOrders, ListOpenOrders, ListTrades, GetBalances])
+def test_a_read_that_fails_proves_nothing(lost: type[Any]) -> None:
+    b, order = unknown()
+    e = Exchange(b)
+    e.lost = {lost}
+    e.serve(100)
+    assert order.state is OrderState.UNKNOWN
+    e.lost = set()
+    e.serve(200)
+    assert order.state is OrderState.ABSENT
+
+
+def test_an_order_that_shows_up_late_lives_again_and_is_cancelled() -> None:
+    b, order = unknown()
+    e = Exchange(b)
+    e.serve(5)
+    assert order.state is OrderState.ABSENT
+    leaving = b.push(order, 0)
+    assert order.state is OrderState.OPEN
+    assert b.s.balance("twd").locked == 900
+    assert cancelled_ids(leaving) == [order.client_id]
+    b.execute(order, 10_000)
+    b.push(order, 2, 10_000)
+    assert order.state is OrderState.FILLED
+    b.check()
+
+
+def test_a_row_without_client_id_that_fits_forbids_absent() -> None:
+    b, order = unknown()
+    e = Exchange(b)
+    e.orders = [report_of(order, 0, client_id=None, order_id="F1")]
+    e.serve(100)
+    assert order.state is OrderState.UNKNOWN
+
+
+def test_a_row_of_an_earlier_order_under_the_same_label_is_not_it() -> None:
+    b, order = unknown()
+    e = Exchange(b)
+    e.orders = [report_of(order, 2, 10_000, created=order.sent - 3 * S)]
+    e.serve(5)
+    assert order.state is OrderState.ABSENT
+
+
+def test_locked_money_that_nobody_explains_forbids_absent() -> None:
+    b, order = unknown()
+    e = Exchange(b)
+    total = b.portfolio.account["twd"]
+    e.balances = BalanceReport({"twd": (total, total - 900 * 10**8)}, snapshot=True)
+    e.serve(100)
+    assert order.state is OrderState.UNKNOWN
+    e.balances = None
+    e.serve(200)
+    assert order.state is OrderState.ABSENT
+
+
+def test_locks_of_our_own_and_of_foreign_orders_explain_the_balance() -> None:
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
+    b.trade(1_000)
+    mine = b.s.buy(BTC, amount=2, price=800)
+    b.end_turn()
+    b.rest(mine)
+    order = b.s.buy(BTC, amount=1, price=900)
+    b.end_turn()
+    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    e = Exchange(b)
+    foreign = report_of(mine, 0, order_id="F1", client_id=None, pair=ETH, price_ticks=100)
+    e.open = [report_of(mine, 0), foreign]
+    total = b.portfolio.account["twd"]
+    e.balances = BalanceReport({"twd": (total, total - (1_600 + 200) * 10**8)}, snapshot=True)
+    e.serve(5)
+    assert order.state is OrderState.ABSENT
+
+
+def test_a_manual_trade_is_explained_by_reading_its_order() -> None:
+    b, order = unknown()
+    e = Exchange(b)
+    manual = report_of(order, 2, 500, order_id="F1", client_id=2_147_483_647, price_ticks=1_000, original_lots=500)
+    e.trades = [b.execution(order, 500, price=1_000)]
+    e.trades = [type(e.trades[0])(**{**_fields(e.trades[0]), "order_id": "F1"})]
+    e.serve(60)
+    assert order.state is OrderState.UNKNOWN  # its order could not be read
+    e.orders = [manual]
+    e.serve(200)
+    assert order.state is OrderState.ABSENT
+
+
+def test_a_trade_whose_order_proves_to_be_ours_adopts_it() -> None:
+    b, order = unknown()
+    e = Exchange(b)
+    e.trades = [b.execution(order, 10_000)]
+    e.serve(2)
+    e.orders = []
+    assert order.state is OrderState.UNKNOWN
+    e.orders = [report_of(order, 2, 10_000)]
+    e.serve(40)
+    assert order.state is OrderState.FILLED
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+def test_a_full_listing_is_read_on() -> None:
+    b, order = unknown()
+    e = Exchange(b)
+    others = [
+        report_of(order, 4, order_id=f"F{i}", client_id=5_000 + i, created=order.sent + S + i * 10**6)
+        for i in range(2_500)
+    ]
+    e.orders = [*others, report_of(order, 0, client_id=None, order_id="it")]  # the oldest
+    e.serve(4)
+    assert order.state is OrderState.UNKNOWN
+    pages = [r for r in e.asked if isinstance(r, ListOrders) and r.client_id is None]
+    assert len(pages) >= 3
+    e.orders = others
+    e.serve(60)
+    assert order.state is OrderState.ABSENT
+
+
+def test_a_market_order_is_found_without_price_and_amount() -> None:
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
+    b.trade(1_000)
+    order = b.s.market_buy(BTC, spend=1_000)
+    b.end_turn()
+    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    e = Exchange(b)
+    e.orders = [report_of(order, 2, 10_000, price_ticks=0, original_lots=10_000)]
+    e.trades = [b.execution(order, 10_000, price=1_000)]
+    e.serve(3)
+    assert order.state is OrderState.FILLED
+    b.check()
+
+
+# -- the pair meanwhile -----------------------------------------------------------------------------------------------
+
+
+def test_its_pair_takes_no_orders_but_limit_sells_that_reduce() -> None:
+    b, order = unknown()
+    assert "unknown outcome" in b.s.buy(BTC, amount=1, price=800).reason
+    assert "unknown outcome" in b.s.market_sell(BTC, amount=1).reason
+    assert "unknown outcome" in b.s.market_buy(BTC, spend=1_000).reason
+    assert b.s.sell(BTC, amount=100, price=1_100).is_open
+    b.trade(1_000, pair=ETH)
+    assert b.s.buy(ETH, amount=1, price=900).is_open
+    b.end_turn()
+    b.push(order, 4)
+    assert b.s.buy(BTC, amount=1, price=800).is_open
+
+
+def test_sells_of_unknown_outcome_count_as_sold() -> None:
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
+    b.trade(1_000)
+    order = b.s.sell(BTC, amount=60, price=1_100)
+    b.end_turn()
+    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    assert b.s.sell(BTC, amount=50, price=1_100).is_refused
+    assert b.s.sell(BTC, amount=40, price=1_100).is_open
+
+
+def test_two_unknown_orders_of_a_pair_are_both_awaited() -> None:
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
+    b.trade(1_000)
+    first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy(BTC, amount=1, price=800)
+    b.end_turn()
+    for request in b.all(CreateOrder):
+        b.answer(request, Outcome.UNKNOWN)
+    b.push(first, 0)
+    assert b.s.buy(BTC, amount=1, price=700).is_refused
+    b.push(second, 0)
+    assert b.s.buy(BTC, amount=1, price=700).is_open
+
+
+def test_a_foreign_order_is_shown_and_left_alone() -> None:
+    b, order = unknown()
+    row = report_of(order, 0, client_id=9, order_id="F1", type=OrderType.LIMIT, side=Side.SELL)
+    b.tell(row)
+    assert b.engine.foreign_orders == {"F1": row}
+    assert not cancelled_ids(b.requests)

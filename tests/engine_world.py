@@ -1,0 +1,415 @@
+"""A whole bot for the engine's tests: real strategies, portfolio, risk, router and desk, and an exchange beside it.
+
+`Bot` is driven by hand: its requests are kept, and a test answers as the exchange would. `Sim` puts the simulated
+exchange behind it and carries time. Figures are round: a lot is 0.0001 BTC, a tick is 1 TWD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, tzinfo
+from typing import Any
+
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.portfolio import CapitalShare, Portfolio
+from botkit.engine.risk import RiskDesk
+from botkit.engine.risk_rules import BUILT_IN
+from botkit.engine.router import Router
+from botkit.engine.strategy import Strategy
+from botkit.engine.turn import Engine, StrategySpec
+from botkit.exchange.bitopro.limit_table import load_limit_table
+from botkit.model.clock import NS_PER_DAY, NS_PER_S
+from botkit.model.events import BalanceReport, Bar, OrderBook, OrderReport, Trade, TradeReport
+from botkit.model.extension import FeeRates
+from botkit.model.orders import Order, OrderType, Side
+from botkit.model.pairs import Pair, PairRules
+from botkit.model.requests import (
+    Answer,
+    AnswerBody,
+    CancelBatch,
+    CancelOrder,
+    CreateBatch,
+    CreateOrder,
+    NewOrder,
+    OrderAck,
+    Outcome,
+    Request,
+)
+from botkit.sim.fees import FixedFees
+from botkit.sim.fills import Queue
+from botkit.sim.kernel import AccountSetup, Kernel
+from botkit.sim.latency import Constant
+
+UNIT = 10**8
+S = NS_PER_S
+MINUTE = 60 * S
+T0 = 1_700_000_000 * S - 1_700_000_000 * S % NS_PER_DAY
+BTC_LOTS = 10_000  # lots of one coin
+
+RULES = PairRules(
+    price_decimals=0,
+    amount_decimals=4,
+    display_decimals=4,
+    least_lots=10,
+    most_lots=10**9,
+    least_spend_units=190 * UNIT,
+    open_orders_max=8,
+)
+BTC = Pair("btc_twd", RULES)
+ETH = Pair("eth_twd", RULES)
+PAIRS: dict[str, Pair] = {"btc_twd": BTC, "eth_twd": ETH}
+RICH = {"twd": 10**6 * UNIT, "btc": 100 * UNIT, "eth": 100 * UNIT}
+RATES = FeeRates(maker_e8=100_000, taker_e8=200_000, maker_bito_e8=80_000, taker_bito_e8=160_000, source="test")
+
+Deed = Callable[..., Any]
+
+
+class Listener(Strategy):
+    """Writes down what it hears, and does what the test tells it to do on hearing it."""
+
+    def __init__(self, *pairs: Pair, **deeds: Deed) -> None:
+        self.pairs = pairs or (BTC,)
+        #: callback name without ``on_`` -> what to do, called with the strategy and the event
+        self.deeds = deeds
+        self.heard: list[tuple[str, Any]] = []
+        self.series: list[Any] = []
+
+    def _hear(self, name: str, event: Any) -> None:
+        self.heard.append((name, event))
+        deed = self.deeds.get(name)
+        if deed is not None:
+            deed(self, event)
+
+    def of(self, name: str) -> list[Any]:
+        """What was heard under a name."""
+        return [event for heard, event in self.heard if heard == name]
+
+    def on_start(self) -> None:
+        deed = self.deeds.get("start")
+        if deed is not None:
+            deed(self)
+
+    def on_trade(self, trade: Trade) -> None:
+        self._hear("trade", trade)
+
+    def on_book(self, book: OrderBook) -> None:
+        self._hear("book", book)
+
+    def on_bar(self, bar: Bar) -> None:
+        self._hear("bar", bar)
+
+    def on_order(self, order: Order) -> None:
+        self._hear("order", (order, order.state))
+
+    def on_fill(self, fill: Any) -> None:
+        self._hear("fill", fill)
+
+    def on_balance(self, balance: Any) -> None:
+        self._hear("balance", balance)
+
+    def on_timer(self, timer: Any) -> None:
+        self._hear("timer", timer)
+
+    def on_connection(self, connection: Any) -> None:
+        self._hear("connection", connection)
+
+    def on_stop(self) -> None:
+        self._hear("stop", None)
+
+
+class Bot:
+    """An engine over parts that are all real, and its requests."""
+
+    def __init__(
+        self,
+        *strategies: Strategy,
+        balances: Mapping[str, int] | None = None,
+        capital: Sequence[dict[str, int] | int | None] | None = None,
+        risk: Mapping[str, Any] | None = None,
+        strategy_risk: Mapping[str, Mapping[str, Any]] | None = None,
+        limits: Mapping[str, int | str] | None = None,
+        latest_accept_s: int = 2,
+        pairs: Mapping[str, Pair] = PAIRS,
+        zone: tzinfo = UTC,
+        seed: int = 0,
+        history: Callable[[Pair, str, int], Sequence[Bar]] = lambda pair, resolution, count: (),
+        candle_pairs: Iterable[str] = (),
+        bar_grace_s: int = 0,
+        batching: bool = True,
+        log: list[bytes] | None = None,
+        start: bool = True,
+    ) -> None:
+        names = [f"s{i}" for i in range(len(strategies))]
+        shares = [
+            CapitalShare(strategy=name, pairs=tuple(pairs.values()), capital=None if capital is None else capital[i])
+            for i, name in enumerate(names)
+        ]
+        self.log: list[bytes] = [] if log is None else log
+        self.decisions = DecisionLog(self.log.append)
+        self.balances = dict(RICH if balances is None else balances)
+        self.portfolio = Portfolio(pairs=pairs, shares=shares, reserve={}, currency="twd")
+        self.risk = RiskDesk(
+            _rules(risk or {}),
+            {name: _rules(rules) for name, rules in (strategy_risk or {}).items()},
+            self.portfolio,
+            lambda now: now - now % NS_PER_DAY,
+        )
+        table = load_limit_table(overrides=dict(limits) if limits else None)
+        self.router = Router(table, latest_accept_ns=latest_accept_s * S, batching=batching, seed=seed)
+        self.engine = Engine(
+            pairs=pairs,
+            strategies=[StrategySpec(name, s, {}) for name, s in zip(names, strategies, strict=True)],
+            portfolio=self.portfolio,
+            risk=self.risk,
+            router=self.router,
+            fee_rates=lambda pair: RATES,
+            decisions=self.decisions,
+            zone=zone,
+            seed=seed,
+            first_client_id=1,
+            bar_grace_ns=bar_grace_s * S,
+            latest_accept_ns=latest_accept_s * S,
+            history=history,
+            candle_pairs=frozenset(candle_pairs),
+        )
+        self.strategies = strategies
+        self.requests: list[Request] = []
+        self.now = T0
+        self._ids = 0
+        self.portfolio.open(self.balances)
+        if start:
+            self.requests += self.engine.start(T0)
+
+    # -- time and events ------------------------------------------------------------------------------------------
+
+    @property
+    def s(self) -> Any:
+        """The first strategy."""
+        return self.strategies[0]
+
+    def to(self, seconds: float) -> list[Request]:
+        """Carry time to so many seconds after T0, with a turn whenever the engine wants one."""
+        target = T0 + round(seconds * S)
+        before = len(self.requests)
+        while (wake := self.engine.wake_at()) is not None and wake <= target:
+            self.now = max(self.now, wake)
+            self.requests += self.engine.turn(None, self.now)
+        self.now = max(self.now, target)
+        return self.requests[before:]
+
+    def tell(self, event: object) -> list[Request]:
+        """One event, at the present time; the requests that may leave."""
+        leaving = self.engine.turn(event, self.now)
+        self.requests += leaving
+        return leaving
+
+    def trade(self, price: int, lots: int = 100, pair: Pair = BTC, side: Side | None = Side.BUY) -> list[Request]:
+        """A public trade now."""
+        return self.tell(Trade(pair, self.now, pair.rules.price(price), pair.rules.amount(lots), side))
+
+    def book(self, bids: Sequence[tuple[int, int]], asks: Sequence[tuple[int, int]], pair: Pair = BTC) -> list[Request]:
+        """A book now, levels as (ticks, lots)."""
+        return self.tell(OrderBook(pair, self.now, tuple(bids), tuple(asks)))
+
+    def end_turn(self) -> list[Request]:
+        """What a strategy asked for outside of a callback, as if at the end of one."""
+        leaving = self.engine.end_turn()
+        self.requests += leaving
+        return leaving
+
+    # -- the exchange's part --------------------------------------------------------------------------------------
+
+    def last(self, kind: type[Any]) -> Any:
+        """The last request of a kind."""
+        return next(request for request in reversed(self.requests) if isinstance(request, kind))
+
+    def all(self, kind: type[Any]) -> list[Any]:
+        """All requests of a kind."""
+        return [request for request in self.requests if isinstance(request, kind)]
+
+    def create_of(self, order: Order) -> Request:
+        """The request that carried an order."""
+        return next(r for r in self.requests if order.client_id in [new.client_id for new in creates(r)])
+
+    def answer(
+        self,
+        request: Request,
+        outcome: Outcome = Outcome.OK,
+        body: AnswerBody = None,
+        status: int = 200,
+        text: str = "",
+    ) -> list[Request]:
+        """Answer a request now."""
+        return self.tell(Answer(request_id=request.id, outcome=outcome, body=body, status=status, text=text))
+
+    def accept(self, order: Order) -> list[Request]:
+        """The exchange takes a single create in."""
+        request = self.create_of(order)
+        return self.answer(request, body=OrderAck(order_id_of(order), order.client_id))
+
+    def push(self, order: Order, status: int, executed: int | None = None, **more: Any) -> list[Request]:
+        """The account's stream shows an order's row."""
+        return self.tell(report_of(order, status, order.executed_lots if executed is None else executed, **more))
+
+    def execute(self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0) -> Any:
+        """The account's stream shows an execution."""
+        return self.tell(self.execution(order, lots, price, trade_id, fee))
+
+    def execution(
+        self, order: Order, lots: int, price: int | None = None, trade_id: str = "", fee: int = 0
+    ) -> TradeReport:
+        """An execution of an order, with an id of its own unless one is given."""
+        self._ids += 1
+        buying = order.side is Side.BUY
+        return TradeReport(
+            pair=order.pair,
+            order_id=order_id_of(order),
+            trade_id=trade_id or f"T{self._ids}",
+            side=order.side,
+            price_ticks=price or order.price_ticks,
+            lots=lots,
+            fee_units=fee,
+            fee_currency=order.pair.base if buying else order.pair.quote,
+            is_maker=True,
+            time=self.now,
+        )
+
+    def listing(self, *rows: OrderReport | TradeReport) -> tuple[Any, ...]:
+        """The body of a listing."""
+        return tuple(rows)
+
+    def rest(self, order: Order) -> Order:
+        """Let the exchange accept an order and show it open."""
+        self.accept(order)
+        self.push(order, 0)
+        return order
+
+    def exact_balances(self) -> BalanceReport:
+        """Balances as our books have them, and with our live orders' locks."""
+        ledger = self.portfolio.ledger
+        return BalanceReport(
+            {c: (units, units - ledger.locked_units(c)) for c, units in ledger.account.items()}, snapshot=True
+        )
+
+    def check(self) -> None:
+        """The books add up."""
+        self.portfolio.check()
+
+
+class Sim(Bot):
+    """A bot and the simulated exchange, over books and trades or candles that the test loads."""
+
+    def __init__(
+        self, *strategies: Strategy, columns: Sequence[Any] = (), latency_ms: int = 10, book_depth: int = 5, **more: Any
+    ) -> None:
+        super().__init__(*strategies, start=False, **more)
+        self.kernel = Kernel(
+            pairs=PAIRS,
+            accounts={"bot": AccountSetup(dict(self.balances), FixedFees({"maker": "0.001", "taker": "0.002"}))},
+            queue=Queue(),
+            latency=Constant({"order_ms": latency_ms, "answer_ms": latency_ms}),
+            limits=load_limit_table(),
+            slippage_e8=0,
+        )
+        for chunk in columns:
+            self.kernel.load(chunk)
+        for pair in {chunk.pair for chunk in columns if chunk.kind == "books"}:
+            self.kernel.publish_books(pair, book_depth)
+        self._take(self.engine.start(T0))
+
+    def _take(self, leaving: Iterable[Request]) -> None:
+        for request in leaving:
+            self.requests.append(request)
+            self.kernel.submit("bot", request, self.now)
+
+    def to(self, seconds: float) -> list[Request]:
+        """Carry the exchange and the bot to so many seconds after T0."""
+        target = T0 + round(seconds * S)
+        before = len(self.requests)
+        while True:
+            due, wake = self.kernel.next_at(), self.engine.wake_at()
+            times = [at for at in (due, wake) if at is not None]
+            if not times or min(times) > target:
+                break
+            if due is not None and (wake is None or due <= wake):
+                for publication in self.kernel.advance(due):
+                    self.now = max(self.now, publication.at)
+                    self._take(self.engine.turn(publication.event, self.now))
+            else:
+                assert wake is not None
+                self.now = max(self.now, wake)
+                self._take(self.engine.turn(None, self.now))
+        self.now = max(self.now, target)
+        return self.requests[before:]
+
+    def tell(self, event: object) -> list[Request]:
+        """One event from elsewhere, at the present time."""
+        leaving = self.engine.turn(event, self.now)
+        self._take(leaving)
+        return leaving
+
+    def end_turn(self) -> list[Request]:
+        """What a strategy asked for outside of a callback."""
+        leaving = self.engine.end_turn()
+        self._take(leaving)
+        return leaving
+
+    def check(self) -> None:
+        """The bot's books and the exchange's agree to the unit."""
+        super().check()
+        self.kernel.check()
+        real = {currency: total for currency, (total, _) in self.kernel.ledger("bot").items()}
+        for currency, units in self.portfolio.account.items():
+            assert units == real.get(currency, 0), (currency, units, real)
+
+
+def _rules(given: Mapping[str, Any]) -> list[Any]:
+    return [BUILT_IN[name](value) for name, value in given.items()]
+
+
+def order_id_of(order: Order) -> str:
+    """The exchange's id of an order in these tests."""
+    return f"X{order.client_id}"
+
+
+def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> OrderReport:
+    """The exchange's row of an order."""
+    fields: dict[str, Any] = {
+        "pair": order.pair,
+        "order_id": order_id_of(order),
+        "client_id": order.client_id,
+        "side": order.side,
+        "type": order.type,
+        "status": status,
+        "price_ticks": order.price_ticks,
+        "original_lots": order.amount_lots,
+        "executed_lots": executed,
+        "executed_units": 0,
+        "created": order.sent,
+        "updated": order.sent,
+        **more,
+    }
+    return OrderReport(**fields)
+
+
+def creates(request: Request) -> Sequence[NewOrder]:
+    """The orders that a request creates."""
+    if isinstance(request, CreateOrder):
+        return (request.order,)
+    return request.orders if isinstance(request, CreateBatch) else ()
+
+
+def cancelled_ids(requests: Iterable[Request]) -> list[int]:
+    """The client ids that cancels name, in order of sending."""
+    ids: list[int] = []
+    for request in requests:
+        if isinstance(request, CancelOrder):
+            ids.append(request.client_id)
+        elif isinstance(request, CancelBatch):
+            ids += request.client_ids
+    return ids
+
+
+def is_market(order: Order) -> bool:
+    """True for a market order."""
+    return order.type is OrderType.MARKET
