@@ -422,6 +422,11 @@ class Engine:
         halted = self.risk.halted(None)
         return None if halted is None else f"the bot is halted: {halted}"
 
+    @property
+    def peek_client_id(self) -> int:
+        """The client id that the next order will get."""
+        return self._client_id
+
     def entry_refusal(self, context: Context, order: Order, replaced: Order | None = None) -> str | None:
         """What the bot as a whole says to a new order; ``replaced`` is the one that makes room for it, if any."""
         if not context.active:

@@ -1,0 +1,47 @@
+"""The time that a running bot lives by: it begins at the time of day and then advances like a monotonic clock.
+
+A time of day that is set an hour forward would free the router's slots early, and one set back would stop every timer.
+So the machine's time of day is read once, and after that only compared (`SteadyClock.drift_ns`). Where the system has a
+counter that goes on while the machine sleeps it is used: after ten minutes of sleep it is ten minutes later.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from botkit.model.clock import Nanos
+
+
+class DriverClock(Protocol):
+    """The bot's time. An emulator's clock is one: it may run faster than the machine's."""
+
+    #: seconds of this clock for each second of the machine
+    speed: float
+
+    def now(self) -> Nanos:
+        """Nanoseconds since the epoch, UTC. It never goes back."""
+        ...
+
+
+def counter_ns() -> int:
+    """A counter that every process of this machine shares, that nobody sets, and that starts at 0 with the system."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)
+
+
+class SteadyClock:
+    """The time of day as of the start, carried on by a counter that nobody sets."""
+
+    speed = 1.0
+
+    def __init__(self) -> None:
+        self._offset = time.time_ns() - counter_ns()
+
+    def now(self) -> Nanos:
+        """Nanoseconds since the epoch, UTC."""
+        return self._offset + counter_ns()
+
+    def drift_ns(self) -> Nanos:
+        """How far the machine's time of day has been moved away from this clock; above zero: set forward."""
+        return time.time_ns() - self.now()

@@ -1,0 +1,136 @@
+"""What of a turn goes into the journal: changed orders, fills, slots, the books and the strategies' state."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+from typing import Any
+
+from botkit.engine.turn import Engine
+from botkit.live.journal import ID_BLOCK, ID_MAX, Journal
+from botkit.model.clock import Nanos
+from botkit.model.events import Fill
+from botkit.model.orders import Order
+from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Request
+
+log = logging.getLogger("botkit.live")
+
+
+class Persistence:
+    """Watches one engine and writes what changed, in one transaction for all turns of a moment."""
+
+    def __init__(self, engine: Engine, journal: Journal, ids_until: int, random: Random) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._ids_until = ids_until
+        self._random = random
+        self._orders: dict[int, Order] = {}
+        self._fills: list[tuple[Fill, Nanos]] = []
+        self._answered: list[tuple[int, Nanos]] = []
+        self._written: dict[str, bytes] = {}
+        self._unwritable: set[str] = set()
+        #: told of a strategy whose state cannot be written
+        self.on_unwritable: Callable[[str, str], None] = lambda strategy, why: None
+        engine.order_observers.append(self._order_changed)
+        engine.fill_observers.append(self._filled)
+
+    def _order_changed(self, order: Order) -> None:
+        if order.sent:  # what never left this machine cannot be at the exchange
+            self._orders[order.client_id] = order
+
+    def _filled(self, fill: Fill) -> None:
+        self._fills.append((fill, self._engine.now))
+        self._orders[fill.order.client_id] = fill.order
+
+    def answered(self, request_id: int, now: Nanos) -> None:
+        """An answer came; its slot cools down from here."""
+        self._answered.append((request_id, now))
+
+    @property
+    def is_dirty(self) -> bool:
+        """Something changed that a crash must not take."""
+        return bool(self._orders or self._fills)
+
+    def commit(self, requests: Iterable[Request], now: Nanos) -> None:
+        """Write it all, before the requests are sent. Raises JournalError; then nothing of it is written, and all of
+        it is tried again with the next commit."""
+        orders = self._engine.desk.orders
+        sends = []
+        for request in requests:
+            ids = client_ids_of(request)
+            sends.append((request.id, request.endpoint, now, ids))
+            for client_id in ids:
+                order = orders.get(client_id)
+                if order is not None:
+                    self._orders[client_id] = order
+        self._reserve_ids()
+        states = list(self._states())
+        self._journal.commit(
+            orders=self._orders.values(), fills=self._fills, sends=sends, answered=self._answered, states=states
+        )
+        self._orders.clear()
+        self._fills.clear()
+        self._answered.clear()
+        self._written.update(states)
+
+    def _states(self) -> Iterable[tuple[str, bytes]]:
+        documents: list[tuple[str, Any]] = []
+        portfolio = self._engine.portfolio
+        if portfolio.account:
+            documents.append(("portfolio", portfolio.state()))
+        for name, context in self._engine.contexts.items():
+            documents.append((f"strategy:{name}", {"state": context.state, "timers": context.timer_rings}))
+        for key, document in documents:
+            try:
+                # of the standard library's: a strategy's state may hold anything, and int keys become text
+                text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+            except (TypeError, ValueError, RecursionError) as error:
+                if key not in self._unwritable:
+                    self._unwritable.add(key)
+                    self.on_unwritable(key.removeprefix("strategy:"), str(error))
+                continue
+            if self._written.get(key) != text:
+                yield key, text
+
+    def _reserve_ids(self) -> None:
+        at = self._engine.peek_client_id
+        left = self._ids_until - at
+        if not 0 < left <= ID_BLOCK or left < ID_BLOCK // 10:
+            _, self._ids_until = self._journal.lease_ids(self._random, after=at)
+
+
+def client_ids_of(request: Request) -> tuple[int, ...]:
+    """The client ids of the orders that a request is about."""
+    if isinstance(request, CreateOrder):
+        return (request.order.client_id,)
+    if isinstance(request, CreateBatch):
+        return tuple(order.client_id for order in request.orders)
+    if isinstance(request, CancelOrder):
+        return (request.client_id,)
+    return request.client_ids if isinstance(request, CancelBatch) else ()
+
+
+def without_locks(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The books with no order in them: at a restart every order that still lives locks its money anew.
+
+    An order that only waited when the bot ended was never sent, so nobody else would give its money back.
+    """
+    ledger = state["ledger"]
+    parts = {
+        name: {
+            currency: [available + locked, 0, 0, claims] for currency, (available, locked, _, claims) in funds.items()
+        }
+        for name, funds in ledger["parts"].items()
+    }
+    positions = {
+        name: {
+            pair: [amount, cost, realised, 0, unpriced] for pair, (amount, cost, realised, _, unpriced) in own.items()
+        }
+        for name, own in state["positions"].items()
+    }
+    return {**state, "ledger": {**ledger, "parts": parts, "locks": {}}, "positions": positions}
+
+
+__all__ = ["ID_MAX", "Persistence", "client_ids_of", "without_locks"]
