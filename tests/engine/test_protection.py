@@ -1,0 +1,168 @@
+"""Exits that the engine manages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.requests import Outcome
+from tests.engine_world import BTC, RICH, Bot, Listener, S, cancelled_ids
+
+POOR = {"twd": RICH["twd"]}
+
+
+def bot(**protection: Any) -> Bot:
+    """A bot that holds one coin bought at 1000, protected."""
+    b = Bot(Listener(), balances=POOR)
+    b.trade(1_000)
+    b.s.protect(BTC, **protection)
+    open_position(b)
+    return b
+
+
+def open_position(b: Bot, price: int = 1_000) -> None:
+    order = b.s.buy(BTC, amount=1, price=price)
+    b.end_turn()
+    b.rest(order)
+    b.execute(order, 10_000)
+    b.push(order, 2, 10_000)
+    assert b.s.position(BTC).amount == 1.0
+
+
+def exits(b: Bot) -> list[Order]:
+    return [order for order in b.engine.desk.orders.values() if order.side is Side.SELL and not order.is_refused]
+
+
+def sold(b: Bot, order: Order, price: int) -> None:
+    b.rest(order)
+    b.execute(order, order.amount_lots, price)
+    b.push(order, 2, order.amount_lots)
+
+
+@pytest.mark.parametrize(
+    ("protection", "prices", "tag"),
+    [
+        ({"stop_loss_pct": 5}, [951, 950], "stop_loss"),
+        ({"take_profit_pct": 10}, [1_099, 1_100], "take_profit"),
+        ({"trail_pct": 10}, [1_200, 1_081, 1_080], "trailing_stop"),
+        ({"stop_loss_pct": 5, "take_profit_pct": 10}, [960, 700], "stop_loss"),
+    ],
+)
+def test_the_position_is_left_when_an_exit_is_due(protection: Any, prices: list[int], tag: str) -> None:
+    b = bot(**protection)
+    for price in prices[:-1]:
+        b.trade(price)
+        assert not exits(b)
+    b.trade(prices[-1])
+    (order,) = exits(b)
+    assert order.type is OrderType.MARKET
+    assert order.amount_lots == 10_000
+    assert order.tag == tag
+    b.trade(prices[-1])
+    assert len(exits(b)) == 1
+
+
+def test_it_works_again_for_the_next_position() -> None:
+    b = bot(stop_loss_pct=5)
+    b.trade(940)
+    sold(b, exits(b)[0], 940)
+    b.trade(900)
+    assert b.s.position(BTC).is_flat
+    open_position(b, 900)
+    b.trade(860)
+    assert len(exits(b)) == 1
+    b.trade(855)
+    assert len(exits(b)) == 2
+
+
+def test_coins_locked_by_own_asks_are_freed_first_and_sold_at_once() -> None:
+    b = bot(stop_loss_pct=5)
+    ask = b.s.sell(BTC, amount=1, price=1_200)
+    b.end_turn()
+    b.rest(ask)
+    assert cancelled_ids(b.trade(940)) == [ask.client_id]
+    assert exits(b) == [ask]
+    b.push(ask, 4)  # no further price is needed
+    assert [order.tag for order in exits(b)] == ["", "stop_loss"]
+    assert exits(b)[1].state is OrderState.SENDING
+
+
+def test_an_exit_that_cannot_go_to_the_market_goes_as_a_limit_order_through_the_book() -> None:
+    b = bot(stop_loss_pct=5)
+    stuck = b.s.buy(BTC, amount=1, price=500)
+    b.end_turn()
+    b.answer(b.create_of(stuck), Outcome.UNKNOWN)
+    b.trade(940)
+    (order,) = exits(b)
+    assert order.type is OrderType.LIMIT
+    assert order.price_ticks == 930
+    assert order.reduces
+
+
+def test_a_book_too_thin_for_all_of_it_takes_what_there_is() -> None:
+    b = bot(stop_loss_pct=5)
+    b.book([(940, 100)], [(950, 100)])
+    b.trade(940)
+    (order,) = exits(b)
+    assert order.type is OrderType.LIMIT
+    assert order.price_ticks == 930
+
+
+def test_a_limit_exit_follows_a_market_that_falls_on() -> None:
+    b = bot(stop_loss_pct=5)
+    b.book([(940, 100)], [(950, 100)])
+    b.trade(940)
+    (first,) = exits(b)
+    b.rest(first)
+    b.book([(800, 100)], [(810, 100)])
+    b.trade(800)
+    assert len(exits(b)) == 1
+    b.to(5)
+    assert cancelled_ids(b.requests) == [first.client_id]
+    b.push(first, 4)
+    assert len(exits(b)) == 2
+    assert exits(b)[1].price_ticks == 792
+
+
+def test_a_refused_exit_is_tried_again_but_not_at_every_price() -> None:
+    b = bot(stop_loss_pct=5)
+    b.engine.desk.resolution._blocked[BTC] = 1
+    b.engine.desk.portfolio.lock = lambda order: "no"  # type: ignore[method-assign]
+    for _ in range(50):
+        b.trade(900)
+    assert sum(b.engine.contexts["s0"].refusals.values()) == 2
+    b.now += S
+    b.trade(900)
+    assert sum(b.engine.contexts["s0"].refusals.values()) == 4
+
+
+def test_protection_ends_when_it_is_told_to() -> None:
+    b = bot(stop_loss_pct=5)
+    b.s.protect(BTC)
+    b.trade(500)
+    assert not exits(b)
+    assert not b.engine.protector.is_watching
+
+
+def test_new_distances_keep_the_best_price_seen() -> None:
+    b = bot(trail_pct=50)
+    b.trade(1_500)
+    b.s.protect(BTC, trail_pct=10)
+    b.trade(1_350)
+    assert [order.tag for order in exits(b)] == ["trailing_stop"]
+
+
+def test_a_distance_that_is_none_is_refused() -> None:
+    b = Bot(Listener())
+    with pytest.raises(ValueError, match="above 0"):
+        b.s.protect(BTC, stop_loss_pct=0)
+
+
+def test_a_halted_bot_still_leaves_positions() -> None:
+    b = bot(stop_loss_pct=5)
+    b.engine.halt("test")
+    b.end_turn()
+    b.trade(900)
+    assert exits(b)[0].state is OrderState.SENDING
