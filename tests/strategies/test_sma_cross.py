@@ -1,0 +1,69 @@
+"""sma_cross: it trades the crossings of two averages, and nothing else."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from botkit import ConfigError
+from tests.strategy_world import World
+
+PARAMS = {"pair": "btc_usdt", "fast": 2, "slow": 4}
+
+
+def wave(*legs: tuple[int, float]) -> list[float]:
+    """Closes from 50000 in straight legs of (bars, change a bar)."""
+    closes = [50_000.0]
+    for bars, change in legs:
+        for _ in range(bars):
+            closes.append(closes[-1] + change)
+    return closes
+
+
+def test_buys_the_upward_crossing_and_sells_the_downward_one_at_the_next_open(world: World) -> None:
+    closes = wave((10, -100), (10, 100), (10, -100))
+    world.candles("btc_usdt", closes)
+    out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
+    fast, slow = pd.Series(closes).rolling(2).mean(), pd.Series(closes).rolling(4).mean()
+    up = [i for i in range(4, 31) if fast[i] > slow[i] and fast[i - 1] <= slow[i - 1]]
+    down = [i for i in range(4, 31) if fast[i] < slow[i] and fast[i - 1] >= slow[i - 1]]
+    assert [(deal.at, deal.side, deal.price) for deal in out.fills] == [
+        (up[0] + 1, "buy", closes[up[0]]),
+        (down[0] + 1, "sell", closes[down[0]]),
+    ]
+    assert out.position("btc_usdt") == 0
+
+
+def test_does_not_trade_on_the_first_bar_with_both_averages(world: World) -> None:
+    world.candles("btc_usdt", wave((30, 100)))  # above from the first valid bar on: there is no crossing
+    out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
+    assert not out.orders
+
+
+def test_a_flat_stretch_is_no_crossing(world: World) -> None:
+    # upwards, flat (both averages equal), upwards again: bought once
+    world.candles("btc_usdt", wave((10, -100), (8, 100), (8, 0), (8, 100)))
+    out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
+    assert [deal.side for deal in out.fills] == ["buy"]
+    assert out.skips == {"crossed up while holding": 1}
+
+
+def test_spends_the_share_it_was_given(world: World) -> None:
+    world.candles("btc_usdt", wave((10, -100), (10, 100)))
+    out = world.run("sma_cross", {**PARAMS, "share": 0.25}, balances={"usdt": 10_000})
+    assert [order.spend_units for order in out.orders] == [2_500 * 10**8]
+
+
+def test_says_why_when_it_has_no_money_or_nothing_to_sell(world: World) -> None:
+    world.candles("btc_usdt", wave((10, 100), (10, -100), (10, 100)))
+    out = world.run("sma_cross", PARAMS, balances={"usdt": 5})
+    assert out.skips == {"crossed down without anything to sell": 1, "too little money left to buy": 1}
+    assert not out.orders
+
+
+def test_averages_the_wrong_way_round_are_refused(world: World) -> None:
+    world.candles("btc_usdt", wave((5, 1)))
+    with pytest.raises(
+        ConfigError, match=r"^strategy 's': fast is 9 and slow is 4; the fast average needs fewer bars$"
+    ):
+        world.run("sma_cross", {**PARAMS, "fast": 9}, balances={"usdt": 10_000})
