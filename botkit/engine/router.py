@@ -333,6 +333,10 @@ class Router:
             self._next_is_known = True
         return self._next
 
+    def slots_changed(self) -> None:
+        """Windows that are shared with other processes have other slots than before: ask `next_due` again."""
+        self._next_is_known = False
+
     # -- what came of it --------------------------------------------------------------------------------------------
 
     def answered(self, request_id: int, now: Nanos, outcome: Outcome) -> None:

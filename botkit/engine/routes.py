@@ -136,7 +136,7 @@ def make_routes(table: LimitTable, random: Random, slots: SlotSource) -> dict[st
         if route is None:
             windows = [slots(limit.pool, w, scopes) for w, scopes in _merged(limit.windows)]
             least = min(w.requests for w in limit.windows)
-            route = Route(limit.pool, windows, reserve=_reserve(limit.method, endpoint, least), random=random)
+            route = Route(limit.pool, windows, reserve=reserve_of(limit.method, endpoint, least), random=random)
             pools[limit.pool] = route
         assert {w.window for w in route.windows} == {w for w, _ in _merged(limit.windows)}, (
             f"{endpoint} shares the counter {limit.pool} but has other windows"
@@ -158,8 +158,11 @@ def _merged(windows: Sequence[WindowLimit]) -> list[tuple[WindowLimit, tuple[Sco
     return list(merged.values())
 
 
-def _reserve(method: str, endpoint: str, least: int) -> int:
-    """Slots kept for urgent requests. Cancels need none: nothing else shares their windows."""
+def reserve_of(method: str, endpoint: str, least: int) -> int:
+    """Slots kept for urgent requests in a pool with this first endpoint, whose smallest window has ``least``.
+
+    Cancels need none: nothing else shares their windows.
+    """
     if endpoint == "create_order":
         return least // CREATE_RESERVE_DIVISOR
     if method == "GET" and least > 1:
