@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
-import numpy as np
-
 from botkit.backtest.contiguous import GapFiller
 from botkit.backtest.merge import runs
 from botkit.engine import spans
@@ -101,7 +99,10 @@ class Driver:
                 row += 1
             else:
                 earliest = due if wake is None or (due is not None and due < wake) else wake
-                end = stop if earliest is None else int(np.searchsorted(received[row:stop], earliest)) + row
+                if earliest is None or received[stop - 1] < earliest:
+                    end = stop
+                else:
+                    end = row + int(received[row:stop].searchsorted(earliest))
                 taken, requests = engine.span(columns, row, end)
                 row += taken
                 self._send(requests, engine.now)
@@ -113,7 +114,7 @@ class Driver:
             if publication.account is None or publication.account == self.account:
                 self._send(self.engine.turn(publication.event, publication.at), publication.at)
 
-    def _send(self, requests: Iterable[Request], now: Nanos) -> None:
+    def _send(self, requests: Sequence[Request], now: Nanos) -> None:
         for request in requests:
             self.kernel.submit(self.account, request, now)
 

@@ -12,6 +12,7 @@ from botkit.engine.turn import Engine
 from botkit.model.clock import Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Fill
+from botkit.model.orders import Side
 from botkit.model.pairs import Pair
 from botkit.model.results import FillRow
 
@@ -78,9 +79,11 @@ def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:
     """What fills did to the holdings, at the time at which the bot learned of them."""
     changes: list[Change] = []
     for now, fill in fills:
-        base = fill.pair.rules.base_units(fill.lots) * fill.side.sign
-        changes.append((now, fill.pair.base, base))
-        changes.append((now, fill.pair.quote, -fill.value_units * fill.side.sign))
+        pair = fill.pair
+        coins, money = pair.rules.base_units(fill.lots), fill.value_units
+        bought = fill.side is Side.BUY
+        changes.append((now, pair.base, coins if bought else -coins))
+        changes.append((now, pair.quote, -money if bought else money))
         if fill.fee_units:
             changes.append((now, fill.fee_currency, -fill.fee_units))
     return changes

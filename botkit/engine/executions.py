@@ -17,30 +17,31 @@ _Row = tuple[int, int]  # ticks, lots
 class Executions:
     """What is known of one order's executions."""
 
-    __slots__ = ("_booked", "_counts", "_ids")
+    __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._ids: set[tuple[bool, str]] = set()
-        self._counts: dict[tuple[bool, _Row], int] = {}
-        self._booked: dict[_Row, int] = {}
+        # Three things in one table, since nearly every order has one execution and a run has many orders:
+        # (listed, id) was seen; (listed, row) came so many times; (row) was booked so many times.
+        self._known: dict[tuple[bool, str] | tuple[bool, _Row] | _Row, int] = {}
 
     def is_new(self, report: TradeReport, *, listed: bool) -> bool:
         """Take a row of the stream, or of the listing; True when it must be booked."""
+        known = self._known
         name = (listed, report.trade_id)
-        if name in self._ids:
+        if name in known:
             return False
-        self._ids.add(name)
+        known[name] = 1
         row = (report.price_ticks, report.lots)
         key = (listed, row)
-        count = self._counts[key] = self._counts.get(key, 0) + 1
-        if count <= self._booked.get(row, 0):
+        count = known[key] = known.get(key, 0) + 1
+        if count <= known.get(row, 0):
             return False  # the other source brought it
-        self._booked[row] = count
+        known[row] = count
         return True
 
     def restore(self, rows: Iterable[_Row]) -> None:
         """Take executions of an earlier run for booked: both sources may tell of them again, none of them counts."""
         for row in rows:
-            self._booked[row] = self._booked.get(row, 0) + 1
+            booked = self._known[row] = self._known.get(row, 0) + 1
             # the stream tells an execution once, so one that comes now is another; the listing lists them all again
-            self._counts[False, row] = self._booked[row]
+            self._known[False, row] = booked

@@ -143,6 +143,8 @@ class Resolution:
 
     def next_check(self) -> Nanos | None:
         """When the next look-up is due."""
+        if not self._cases:
+            return None
         return min((case.due for case in self._cases.values() if not case.busy), default=None)
 
     def check(self, now: Nanos) -> None:

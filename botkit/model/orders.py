@@ -30,6 +30,8 @@ class Side(enum.Enum):
     BUY = "buy"
     SELL = "sell"
 
+    __hash__ = object.__hash__  # members are single; Enum's own hash is a Python call at every look-up
+
     @property
     def sign(self) -> int:
         """+1 for a buy, -1 for a sell."""
@@ -47,6 +49,8 @@ class OrderType(enum.Enum):
     LIMIT = "limit"
     MARKET = "market"
     STOP_LIMIT = "stop_limit"
+
+    __hash__ = object.__hash__
 
 
 class Condition(enum.Enum):
@@ -73,6 +77,8 @@ class OrderState(enum.Enum):
     FILLED = "filled"
     CANCELLED = "cancelled"
     POST_ONLY_CANCELLED = "post_only_cancelled"
+
+    __hash__ = object.__hash__
 
 
 _S = OrderState
