@@ -10,7 +10,6 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import tzinfo
-from difflib import get_close_matches
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -564,48 +563,3 @@ def backtest_into(
         sections = project.plugins.report_sections(result)
         write_outputs(run.path, result, report_html=render(result, sections), config_yaml=parts.config_text)
     return result, folder.absolute(), summary_json(result)
-
-
-# -- market data without a bot ----------------------------------------------------------------------------------------
-
-
-class MarketAccess:
-    """An exchange's market data: its facts, a connection without an account, its clock, and reads within the limits."""
-
-    def __init__(
-        self,
-        exchange: str = "bitopro",
-        *,
-        rest: str | None = None,
-        ws: str | None = None,
-        frame_tap: Callable[[str | bytes, Nanos], None] | None = None,
-    ) -> None:
-        # here and not above: a backtest needs neither aiohttp nor the parts of a live bot
-        from botkit.live.clock import SteadyClock
-        from botkit.live.paced_reads import PacedReads
-
-        plugin: Any = assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing
-        self.facts: ExchangeFacts = plugin.facts({})
-        self.clock = SteadyClock()
-        self.adapter: Any = plugin.connect(
-            {
-                "public": True,
-                "rest": rest,
-                "ws": ws,
-                "clock": self.clock,
-                "pairs": self.facts.pairs,
-                "frame_tap": frame_tap,
-            }
-        )
-        self.reads = PacedReads(self.adapter, self.facts.limits, self.clock)
-
-    def pair(self, name: str) -> Pair:
-        """A pair by its name in any case. Raises ConfigError with a suggestion."""
-        found = self.facts.pairs.get(name.strip().lower())
-        if found is None:
-            near = get_close_matches(name.strip().lower(), list(self.facts.pairs), 1)
-            raise ConfigError(
-                f"{name!r} is no pair of {self.facts.name}; "
-                + (f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(self.facts.pairs))}")
-            )
-        return found

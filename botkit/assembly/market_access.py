@@ -1,0 +1,54 @@
+"""Market data without a bot: what ``botkit record`` and ``botkit download`` are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+from botkit.assembly import assemble_plugins
+from botkit.errors import ConfigError
+from botkit.live.clock import SteadyClock
+from botkit.live.paced_reads import PacedReads
+from botkit.model.clock import Nanos
+from botkit.model.extension import ExchangeFacts
+from botkit.model.pairs import Pair
+
+
+class MarketAccess:
+    """An exchange's market data: its facts, a connection without an account, its clock, and reads within the limits."""
+
+    def __init__(
+        self,
+        exchange: str = "bitopro",
+        *,
+        rest: str | None = None,
+        ws: str | None = None,
+        frame_tap: Callable[[str | bytes, Nanos], None] | None = None,
+    ) -> None:
+        """``rest`` and ``ws`` are other addresses than the exchange's own. Raises ConfigError."""
+        plugin: Any = assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing
+        self.facts: ExchangeFacts = plugin.facts({})
+        self.clock = SteadyClock()
+        self.adapter: Any = plugin.connect(
+            {
+                "public": True,
+                "rest": rest,
+                "ws": ws,
+                "clock": self.clock,
+                "pairs": self.facts.pairs,
+                "frame_tap": frame_tap,
+            }
+        )
+        self.reads = PacedReads(self.adapter, self.facts.limits, self.clock)
+
+    def pair(self, name: str) -> Pair:
+        """A pair by its name in any case. Raises ConfigError with a suggestion."""
+        found = self.facts.pairs.get(name.strip().lower())
+        if found is None:
+            near = get_close_matches(name.strip().lower(), list(self.facts.pairs), 1)
+            raise ConfigError(
+                f"{name!r} is no pair of {self.facts.name}; "
+                + (f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(self.facts.pairs))}")
+            )
+        return found
