@@ -443,7 +443,7 @@ class Engine:
 
     def _last_gate(self, order: Order) -> str | None:
         refusal = self._closed(order)
-        if refusal is None and order.type is OrderType.MARKET and order.created != self.now:
+        if refusal is None and order.type is OrderType.MARKET:
             return slippage_refusal(order, self._markets[order.pair])
         return refusal
 

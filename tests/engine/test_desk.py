@@ -15,7 +15,7 @@ from botkit.model.requests import (
     OrderAck,
     Outcome,
 )
-from tests.engine_world import BTC, T0, UNIT, Bot, Listener, S, cancelled_ids, order_id_of, report_of
+from tests.engine_world import BTC, RICH, T0, UNIT, Bot, Listener, S, cancelled_ids, order_id_of, report_of
 
 ONE = 1.0  # a coin
 

@@ -1,0 +1,282 @@
+"""What an order is refused for before anything is sent, in the words that a strategy reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from botkit.engine.entry import expected_price
+from botkit.model.events import BalanceReport
+from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.pairs import Pair
+from botkit.model.requests import CreateOrder, Outcome
+from tests.engine_world import BTC, PAIRS, RICH, RULES, UNIT, Bot, Listener, S
+
+
+def bot(**more: Any) -> Bot:
+    b = Bot(Listener(), **more)
+    b.trade(1_000)
+    return b
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        ({"amount": "0.0009", "price": 900}, "amount 0.0009 btc is below the minimum 0.001"),
+        ({"amount": 10**6, "price": 900}, "amount 1000000 btc is above the maximum 100000"),
+        ({"amount": 1, "price": 0.4}, "price rounds to 0; the smallest is 1 twd"),
+        ({"amount": 1, "price": -5}, "the smallest is 1 twd"),
+        ({"amount": float("nan"), "price": 900}, "amount is nan"),
+        ({"amount": 1, "price": float("inf")}, "price is inf"),
+        ({"amount": "1_000", "price": 900}, "1_000"),
+        ({"amount": None, "price": 900}, "amount must be a number"),
+        ({"amount": 1, "price": 900, "expire_s": 0}, "expire_s is 0"),
+        ({"amount": 1, "price": 900, "expire_s": float("inf")}, "expire_s is inf"),
+        ({"amount": 2_000, "price": 900}, "needs 1800000 twd, 1000000 available"),
+        ({"amount": 1, "price": 1_100, "stop_price": 1_000}, "the stop condition >= 1000 is already met at 1000"),
+        ({"amount": 1, "price": 1_100, "stop_price": 1_050, "condition": "<="}, "stop condition <= 1050 is already"),
+        ({"amount": 1, "price": 1_100, "stop_price": 1_050, "post_only": True}, "a stop order cannot be post-only"),
+        ({"amount": 1, "price": 1_100, "stop_price": 0}, "stop_price must be above 0"),
+    ],
+)
+def test_a_buy_is_refused_with_a_reason(order: Any, why: str) -> None:
+    b = bot()
+    placed = b.s.buy(BTC, **order)
+    assert placed.is_refused
+    assert why in placed.reason
+    assert b.s.balance("twd").locked == 0
+    assert not b.end_turn()
+
+
+def test_amounts_and_prices_round_against_the_user() -> None:
+    b = bot()
+    buy, sell = b.s.buy(BTC, amount=1.00019, price=900.9), b.s.sell(BTC, amount=1.00019, price=1_100.1)
+    assert (buy.amount_lots, buy.price_ticks) == (10_001, 900)
+    assert (sell.amount_lots, sell.price_ticks) == (10_001, 1_101)
+    assert b.s.buy(BTC, amount=0.3 - 0.1, price=900).amount_lots == 2_000
+
+
+def test_coins_in_open_orders_are_not_there_twice() -> None:
+    b = bot()
+    b.s.sell(BTC, amount=60, price=1_100)
+    refused = b.s.sell(BTC, amount=60, price=1_100)
+    assert refused.reason == "needs 60 btc, 40 available (60 locked in 1 order)"
+
+
+def test_stop_orders_wait_on_the_side_that_is_usual_or_said() -> None:
+    b = bot()
+    sell = b.s.sell(BTC, amount=1, price=900, stop_price=950)
+    buy = b.s.buy(BTC, amount=1, price=1_100, stop_price=1_050)
+    dip = b.s.buy(BTC, amount=1, price=960, stop_price=950, condition="<=")
+    assert [order.type for order in (sell, buy, dip)] == [OrderType.STOP_LIMIT] * 3
+    assert [order.condition.value for order in (sell, buy, dip)] == ["<=", ">=", "<="]
+
+
+def test_a_stop_that_is_met_may_go_to_the_market() -> None:
+    b = bot()
+    sell = b.s.sell(BTC, amount=1, price=900, stop_price=1_000, on_met="market")
+    assert sell.type is OrderType.MARKET
+    assert sell.is_open
+    buy = b.s.buy(BTC, amount=1, price=1_100, stop_price=1_000, on_met="market")
+    assert buy.spend == 1_000.0
+
+
+def test_a_stop_without_a_last_price_is_refused() -> None:
+    b = Bot(Listener())
+    assert "no last price" in b.s.sell(BTC, amount=1, price=900, stop_price=950).reason
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        ({}, "give either spend"),
+        ({"spend": 1_000, "amount": 1}, "give either spend"),
+        ({"spend": 189}, "spend 189 twd is below the minimum 190"),
+        ({"amount": -1}, "below the minimum"),
+        ({"spend": "x"}, "x"),
+        ({"amount": 500}, "the visible book does not hold 500 btc"),
+        ({"spend": 30_000}, "the visible book holds only 20100 twd within 1 % of the best price"),
+    ],
+)
+def test_a_market_buy_is_refused_with_a_reason(order: Any, why: str) -> None:
+    b = bot()
+    b.book([(990, 100_000)], [(1_000, 100_000), (1_010, 100_000), (1_020, 100_000)])
+    placed = b.s.market_buy(BTC, **order)
+    assert placed.is_refused
+    assert why in placed.reason
+
+
+def test_slippage_counts_from_the_best_price_of_the_visible_book() -> None:
+    b = bot()
+    b.book([(1_000, 10_000), (991, 10_000), (980, 10_000)], [(1_010, 10_000)])
+    assert "holds only 2 btc within 1 %" in b.s.market_sell(BTC, amount="2.1").reason
+    assert b.s.market_sell(BTC, amount=2).is_open
+    assert b.s.market_sell(BTC, amount="2.1", max_slippage_pct=2).is_open
+    b.book([], [(1_010, 10_000)])
+    assert "shows no bids" in b.s.market_sell(BTC, amount=1).reason
+
+
+def test_slippage_is_checked_again_at_the_last_gate() -> None:
+    b = bot(limits={"create_order": "2/1m"}, batching=False)
+    b.book([(990, 10**6)], [(1_000, 10**6)])
+    orders = [b.s.market_buy(BTC, spend=1_000) for _ in range(3)]
+    b.end_turn()
+    waiting = [order for order in orders if order.state is OrderState.QUEUED]
+    assert waiting
+    for request in b.all(CreateOrder):
+        b.book([(990, 10**6)], [(1_000, 1), (1_100, 10**6)])
+        b.answer(request, Outcome.NOT_SENT)  # gives the slot back
+    assert {order.state for order in waiting} == {OrderState.NOT_SENT}
+    assert all("visible book" in order.reason for order in waiting)
+
+
+def test_close_sells_what_can_be_sold_or_says_that_there_is_nothing() -> None:
+    b = bot()
+    order = b.s.close(BTC)
+    assert (order.amount_lots, order.reduces) == (10**6, True)
+    again = b.s.close(BTC)
+    assert again.reason == "nothing of btc_twd can be sold now (position 100 btc)"
+
+
+def test_maintenance_refuses_everything() -> None:
+    pair = Pair("btc_twd", msgspec.structs.replace(RULES, maintenance=True))
+    b = Bot(Listener(pair), pairs={**PAIRS, "btc_twd": pair})
+    b.trade(1_000, pair=pair)
+    for order in (
+        b.s.buy(pair, amount=1, price=900),
+        b.s.market_buy(pair, spend=1_000),
+        b.s.market_sell(pair, amount=1),
+    ):
+        assert order.reason == "btc_twd is in maintenance"
+
+
+def test_the_exchanges_cap_on_open_orders_holds_for_all_strategies() -> None:
+    b = Bot(Listener(), Listener())
+    b.trade(1_000)
+    first, second = b.strategies
+    orders = [first.buy(BTC, amount="0.01", price=900) for _ in range(8)]
+    refused = second.buy(BTC, amount="0.01", price=900)
+    assert refused.reason == "8 orders of btc_twd are open, which is all that the exchange allows"
+    assert first.replace(orders[0], price=910).is_open  # it takes the place of one
+    assert second.market_buy(BTC, spend=1_000).is_open
+
+
+def test_a_pair_that_is_not_there_is_a_mistake() -> None:
+    b = bot()
+    with pytest.raises(ValueError, match="'doge_twd' is not a pair of this exchange; there are btc_twd, eth_twd"):
+        b.s.buy("doge_twd", amount=1, price=1)
+
+
+# -- the bot as a whole -----------------------------------------------------------------------------------------------
+
+
+def test_a_halted_bot_takes_no_orders_but_ways_out_and_resume_lifts_it() -> None:
+    b = bot()
+    rest = b.s.buy(BTC, amount=1, price=900)
+    b.end_turn()
+    b.rest(rest)
+    b.engine.halt("panic")
+    assert b.engine.halted == "panic"
+    assert b.risk.halts == {None: "panic"}
+    assert rest.cancel_requested
+    assert b.s.buy(BTC, amount=1, price=900).reason == "the bot is halted: panic"
+    assert b.s.close(BTC).is_open
+    b.engine.resume(None, b.now)
+    assert b.engine.halted is None
+    assert b.s.buy(BTC, amount=1, price=900).is_open
+
+
+def test_what_waits_when_the_bot_is_halted_never_leaves() -> None:
+    b = bot()
+    order = b.s.buy(BTC, amount=1, price=900)
+    b.risk.halt(None, "test")  # even where nobody cancelled it
+    assert not b.end_turn()
+    assert order.state is OrderState.NOT_SENT
+    assert order.reason == "the bot is halted: test"
+
+
+def test_a_shortage_halts_creates_until_it_is_over_and_names_the_coin() -> None:
+    b = Bot(Listener(), capital=[{"twd": RICH["twd"], "btc": RICH["btc"]}])
+    b.trade(1_000)
+    actual = {"twd": (RICH["twd"], RICH["twd"]), "btc": (60 * UNIT, 60 * UNIT)}
+    b.tell(BalanceReport(actual, snapshot=True))
+    refused = b.s.buy(BTC, amount=1, price=900)
+    assert refused.is_refused
+    assert "the account has 40 btc less than its strategies own" in refused.reason
+    assert "40 btc" in (b.engine.shortage or "")
+    way_out = b.s.close(BTC)
+    b.end_turn()
+    assert way_out.state is OrderState.SENDING
+    b.answer(b.create_of(way_out), Outcome.NOT_SENT)
+    b.to(10)
+    for second in (10, 13):
+        b.to(second)
+        b.tell(BalanceReport({"btc": (RICH["btc"], RICH["btc"])}))
+    assert b.engine.shortage is None
+    assert b.s.buy(BTC, amount=1, price=900).is_open
+    b.decisions.flush()
+    assert b"".join(b.log).count(b'"k":"shortage"') == 2
+
+
+# -- the price collar -------------------------------------------------------------------------------------------------
+
+
+def test_the_collar_holds_market_orders_against_the_visible_book() -> None:
+    b = bot(risk={"price_collar_pct": 5})
+    b.book([(900, 10**6)], [(1_100, 10**6)])
+    assert "expected price 1100 is 10.00 % above the last price 1000" in b.s.market_buy(BTC, spend=1_000).reason
+    assert "expected price 900 is 10.00 % below" in b.s.market_sell(BTC, amount=1).reason
+    b.book([(990, 10**6)], [(1_010, 10**6)])
+    assert b.s.market_buy(BTC, spend=1_000).is_open
+
+
+def test_the_expected_price_is_the_average_over_the_levels_taken() -> None:
+    b = bot()
+    market = b.engine.market(BTC)
+    spend = _order(b, Side.BUY, spend_units=2_050 * UNIT)
+    assert expected_price(spend, market) is None
+    b.book([(900, 10_000), (800, 10_000)], [(1_000, 10_000), (1_050, 10_000)])
+    assert expected_price(spend, market) == 1_025.0
+    assert expected_price(_order(b, Side.SELL, amount_lots=20_000), market) == 850.0
+    assert expected_price(_order(b, Side.SELL, amount_lots=90_000), market) == 850.0
+    assert expected_price(_order(b, Side.BUY, spend_units=1_000 * UNIT), market) == 1_000.0
+
+
+def _order(b: Bot, side: Side, **more: Any) -> Any:
+    return Order(client_id=1, strategy="s0", pair=BTC, side=side, type=OrderType.MARKET, created=b.now, **more)
+
+
+# -- how a refusal is told --------------------------------------------------------------------------------------------
+
+
+def test_a_refusal_is_told_after_the_callback_at_the_same_now() -> None:
+    told: list[tuple[str, int]] = []
+
+    def on_trade(s: Any, _: Any) -> None:
+        if not told:
+            order = s.buy(BTC, amount=0, price=1)
+            assert order.state is OrderState.REFUSED
+            told.append(("after the call", s.now))
+
+    def on_order(s: Any, event: Any) -> None:
+        told.append((event[1].value, s.now))
+
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC), trade=on_trade, order=on_order))
+    b.now += S
+    b.trade(1_000)
+    assert told == [("after the call", b.now), ("refused", b.now)]
+
+
+def test_over_a_hundred_refusals_in_a_turn_stop_the_strategy() -> None:
+    b = bot()
+    for _ in range(100):
+        b.s.buy(BTC, amount=0, price=1)
+    b.end_turn()
+    assert b.engine.contexts["s0"].active
+    for _ in range(101):
+        b.s.buy(BTC, amount=0, price=1)
+    assert not b.engine.contexts["s0"].active
+    assert "over 100 orders were refused in one turn" in b.engine.contexts["s0"].stopped_because
+    assert b.s.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
