@@ -19,7 +19,7 @@ from botkit.engine.strategy import Strategy
 from botkit.engine.turn import Engine, StrategySpec
 from botkit.exchange.bitopro.limit_table import load_limit_table
 from botkit.model.clock import NS_PER_DAY, NS_PER_S
-from botkit.model.events import BalanceReport, Bar, OrderBook, OrderReport, Trade, TradeReport
+from botkit.model.events import BalanceReport, Bar, OrderBook, OrderReport, Ticker, Trade, TradeReport
 from botkit.model.extension import FeeRates
 from botkit.model.orders import Order, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
@@ -94,6 +94,9 @@ class Listener(Strategy):
 
     def on_book(self, book: OrderBook) -> None:
         self._hear("book", book)
+
+    def on_ticker(self, ticker: Ticker) -> None:
+        self._hear("ticker", ticker)
 
     def on_bar(self, bar: Bar) -> None:
         self._hear("bar", bar)

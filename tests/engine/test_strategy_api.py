@@ -1,0 +1,95 @@
+"""The small things that a strategy reads and says."""
+
+from __future__ import annotations
+
+import logging
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.engine_world import BTC, RICH, T0, Bot, Listener, S
+
+
+def test_random_numbers_are_equal_in_equal_runs_and_apart_between_strategies() -> None:
+    def draw(seed: int) -> list[float]:
+        b = Bot(Listener(), Listener(), seed=seed)
+        return [s.random.random() for s in b.strategies]
+
+    assert draw(1) == draw(1)
+    assert draw(1) != draw(2)
+    assert len(set(draw(1))) == 2
+
+
+def test_skips_are_counted_by_reason_and_keep_the_last_values() -> None:
+    b = Bot(Listener())
+    b.s.skip("spread", bps=3)
+    b.s.skip("spread", bps=4)
+    b.s.skip("other")
+    context = b.engine.contexts["s0"]
+    assert context.skips == {"spread": 2, "other": 1}
+    assert context.last_skip["spread"] == {"bps": 4}
+
+
+def test_state_is_the_strategys_own() -> None:
+    b = Bot(Listener(), Listener())
+    b.s.state["n"] = 1
+    assert b.strategies[1].state == {}
+    assert b.engine.contexts["s0"].state == {"n": 1}
+
+
+def test_time_is_that_of_the_event_and_local_in_the_zone() -> None:
+    b = Bot(Listener(), zone=ZoneInfo("Asia/Taipei"))
+    b.now += 5 * S
+    b.trade(1_000)
+    assert b.s.now == T0 + 5 * S
+    assert (b.s.local_time.hour, b.s.local_time.second) == (8, 5)
+    assert b.s.name == "s0"
+
+
+def test_rules_fees_prices_and_money_are_read_by_pair_or_name() -> None:
+    b = Bot(Listener())
+    assert b.s.last_price("btc_twd") is None
+    b.trade(1_000)
+    assert b.s.last_price(BTC) == b.s.last_price("btc_twd") == 1_000.0
+    assert b.s.rules("btc_twd").least_lots == 10
+    assert b.s.fees("btc_twd").taker == 0.002
+    assert b.s.balance("TWD").available == RICH["twd"] / 10**8
+    assert b.s.balance("xyz").total == 0.0
+    assert b.s.position("btc_twd").amount == 100.0
+    with pytest.raises(ValueError, match="is not a pair"):
+        b.s.position("xyz_twd")
+
+
+def test_log_lines_name_the_strategy_and_the_bots_time(caplog: pytest.LogCaptureFixture) -> None:
+    b = Bot(Listener())
+    b.now += S
+    b.trade(1_000)
+    with caplog.at_level(logging.INFO, logger="botkit"):
+        b.s.log.info("hello %s", "there")
+    (record,) = caplog.records
+    assert record.name == "botkit.strategy.s0"
+    assert record.bot_time == T0 + S  # type: ignore[attr-defined]
+    assert "s0: hello there" in record.getMessage()
+
+
+def test_open_orders_are_ones_own_oldest_first_by_pair() -> None:
+    b = Bot(Listener(), Listener())
+    b.trade(1_000)
+    first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy("eth_twd", amount=1, price=900)
+    assert b.s.open_orders() == [first, second]
+    assert b.s.open_orders("eth_twd") == [second]
+    assert b.strategies[1].open_orders() == []
+
+
+def test_client_ids_count_up_and_never_reach_the_exchanges_own_label() -> None:
+    b = Bot(Listener())
+    b.engine._client_id = 2_147_483_645
+    assert [b.engine.next_client_id() for _ in range(3)] == [2_147_483_645, 2_147_483_646, 1]
+
+
+def test_tags_go_with_the_order() -> None:
+    b = Bot(Listener())
+    b.trade(1_000)
+    old = b.s.buy(BTC, amount=1, price=900, tag="dip")
+    assert b.s.replace(old, price=910).tag == "dip"
+    assert b.s.close(BTC).tag == "close"

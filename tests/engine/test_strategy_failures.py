@@ -1,0 +1,160 @@
+"""A strategy that fails is stopped, and nobody else."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from botkit.model.events import BalanceReport, Connection, ConnectionState, Ticker
+from botkit.model.orders import Order
+from tests.engine_world import BTC, RICH, T0, UNIT, Bot, Listener, cancelled_ids
+
+
+def boom(*_: Any) -> None:
+    raise ZeroDivisionError("boom")
+
+
+def start(s: Any) -> None:
+    s.subscribe_trades(BTC)
+    s.subscribe_book(BTC)
+    s.subscribe_ticker(BTC)
+    s.subscribe_bars(BTC, "1m")
+    s.set_timer(every_s=30)
+
+
+def rested(b: Bot, s: Any) -> Order:
+    order: Order = s.buy(BTC, amount=1, price=900)
+    b.end_turn()
+    b.rest(order)
+    return order
+
+
+def provoke(b: Bot, name: str, order: Order) -> None:
+    """Let something happen that a callback hears of."""
+    if name == "trade":
+        b.trade(1_000)
+    elif name == "book":
+        b.book([(990, 10)], [(1_010, 10)])
+    elif name == "ticker":
+        b.tell(Ticker(BTC, T0, 1.0, 1.0, 1.0, 1.0, 0.0, True))
+    elif name in ("bar", "timer"):
+        b.to(60)
+    elif name == "fill":
+        b.execute(order, 100)
+    elif name == "balance":
+        b.tell(BalanceReport({"twd": (RICH["twd"], RICH["twd"] - 900 * UNIT)}))
+    elif name == "connection":
+        b.tell(Connection(ConnectionState.LOST, "trades"))
+    elif name == "order":
+        b.s.buy(BTC, amount=0, price=1)
+        b.end_turn()
+
+
+CALLBACKS = ["trade", "book", "ticker", "bar", "timer", "order", "fill", "balance", "connection"]
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_one_that_raises_is_stopped_its_orders_are_cancelled_and_the_others_go_on(name: str) -> None:
+    b = Bot(Listener(start=start), Listener(start=start), capital=[50, 50])
+    b.trade(1_000)
+    bad, good = b.strategies
+    order, other = rested(b, bad), rested(b, good)
+    bad.deeds[name] = boom
+    before = len(good.heard)
+    provoke(b, name, order)
+    (failure,) = b.engine.failures
+    assert failure.strategy == "s0"
+    assert failure.callback == f"on_{name}"
+    assert failure.where.startswith(__file__)
+    assert failure.error == "ZeroDivisionError: boom"
+    assert "ZeroDivisionError: boom" in failure.text
+    assert cancelled_ids(b.requests) == [order.client_id]
+    assert not other.cancel_requested
+    if name not in ("order", "fill"):
+        assert [heard for heard, _ in good.heard[before:] if heard == name]
+    heard = len(bad.heard)
+    for again in CALLBACKS[:4]:
+        provoke(b, again, order)
+    b.to(300)
+    b.push(order, 4)
+    assert len(bad.heard) == heard
+    assert len(good.of("bar")) == 5
+    assert bad.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
+
+
+def test_one_that_raises_in_on_start_never_runs() -> None:
+    b = Bot(Listener(start=lambda s: (start(s), boom())), Listener(start=start))
+    b.trade(1_000)
+    assert b.engine.failures[0].callback == "on_start"
+    assert not b.s.heard
+    assert b.strategies[1].heard
+
+
+def test_one_that_raises_in_on_stop_does_not_keep_the_others_from_stopping() -> None:
+    b = Bot(Listener(stop=boom), Listener())
+    b.engine.stop(b.now)
+    assert b.engine.failures[0].callback == "on_stop"
+    assert b.strategies[1].of("stop") == [None]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), BaseException("base"), MemoryError()])
+def test_base_exceptions_stop_the_strategy_alone(error: BaseException) -> None:
+    def raises(*_: Any) -> None:
+        raise error
+
+    b = Bot(Listener(start=start, trade=raises), Listener(start=start))
+    b.trade(1_000)
+    assert not b.engine.contexts["s0"].active
+    assert b.strategies[1].of("trade")
+
+
+def test_sys_exit_ends_nothing_but_the_strategy() -> None:
+    b = Bot(Listener(start=start, trade=lambda *_: sys.exit(1)))
+    b.trade(1_000)
+    assert b.engine.failures[0].error == "SystemExit: 1"
+
+
+def test_ctrl_c_passes_through() -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    b = Bot(Listener(start=start, trade=interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        b.trade(1_000)
+    assert not b.engine.failures
+
+
+def test_an_error_in_the_bots_own_code_names_the_strategys_line() -> None:
+    b = Bot(Listener(start=start, trade=lambda s, _: s.position("nothing")))
+    b.trade(1_000)
+    assert b.engine.failures[0].where.startswith(__file__)
+    assert "is not a pair" in b.engine.failures[0].error
+
+
+def test_what_it_asked_for_before_it_raised_is_taken_back() -> None:
+    def trade(s: Any, _: Any) -> None:
+        s.buy(BTC, amount=1, price=900)
+        s.quote(BTC, bids=[(800, 1)])
+        s.protect(BTC, stop_loss_pct=1)
+        boom()
+
+    b = Bot(Listener(start=start, trade=trade))
+    assert not b.trade(1_000)
+    assert not b.engine.desk.all_open()
+    assert not b.engine.protector.is_watching
+    assert b.s.balance("twd").locked == 0
+
+
+def test_two_series_of_one_stopped_strategy_are_both_silent() -> None:
+    calls: list[int] = []
+
+    def bar(s: Any, _: Any) -> None:
+        calls.append(1)
+        boom()
+
+    b = Bot(Listener(start=lambda s: (s.subscribe_bars(BTC, "1m"), s.subscribe_bars(BTC, "1m")), bar=bar))
+    b.trade(1_000)
+    b.to(60)
+    assert calls == [1]
