@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from decimal import Decimal
+from math import ceil
 from typing import Literal
 
 from botkit import Bar, ConfigError, Fill, Pair, Register, Side, Strategy, hookimpl, param
@@ -89,13 +90,14 @@ class Grid(Strategy):
             )
 
     def _remedy(self, break_even: float) -> str:
-        if self.spacing == "arithmetic":
-            most = int((self.high - self.low) / (self.high * (1 - 1 / break_even)))
+        if self.spacing == "arithmetic":  # the top step is the smallest in percent
+            limit = (self.high - self.low) / (self.high * (1 - 1 / break_even))
         else:
-            most = int((Decimal(self.high) / Decimal(self.low)).ln() / Decimal(break_even).ln())
+            limit = float((Decimal(self.high) / Decimal(self.low)).ln() / Decimal(break_even).ln())
+        most = ceil(limit) - 1
         if most < 1:
             return "no grid between these prices can earn; widen the range"
-        return f"use fewer than {most} cells, or a wider range"
+        return f"use at most {most} cells, or a wider range"
 
     # -- cells ----------------------------------------------------------------------------------------------------
     # Each cell has coins to sell at its upper line (`held`) and an amount to buy at its lower line (`to_buy`), in base
@@ -192,12 +194,14 @@ class Grid(Strategy):
         """State the orders that shall rest: those nearest to the price, as many as cap and money allow."""
         least = float(self.pair.rules.least_amount)
         asks = [(Side.SELL, self._lines[c + 1], held) for c, held in enumerate(self._held) if held >= least]
-        # A bid at or above the price would take, and one at or above our own ask would trade with ourselves.
-        ceiling = min([price, *(line for _, line, _ in asks)])
+        # A new bid above the price would take, and one at our own ask would trade with ourselves. One that rests above
+        # the price is just being filled.
+        resting = {order.price for order in self.open_orders(self.pair) if order.side is Side.BUY}
+        lowest_ask = min((line for _, line, _ in asks), default=float("inf"))
         bids = [
             (Side.BUY, self._lines[c], to_buy)
             for c, to_buy in enumerate(self._to_buy)
-            if to_buy >= least and self._lines[c] < ceiling
+            if to_buy >= least and self._lines[c] < lowest_ask and (self._lines[c] < price or self._lines[c] in resting)
         ]
         nearest = sorted(asks + bids, key=lambda row: (abs(row[1] - price), row[1]))
         if len(nearest) > self._cap:

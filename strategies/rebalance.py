@@ -35,8 +35,6 @@ class Rebalance(Strategy):
             raise ConfigError(str(error)) from None
 
     def _check_parameters(self) -> None:
-        if not self.pairs:
-            raise ConfigError("pairs is empty; name the coins to hold, such as [btc_twd, eth_twd]")
         if len(self.weights) != len(self.pairs):
             raise ConfigError(f"there are {len(self.pairs)} pairs and {len(self.weights)} weights; give each pair one")
         if sum(self.weights) > 1 + 1e-9:
