@@ -85,6 +85,8 @@ class CurveSampler:
         if old is not None:
             low = old[:2] if old[1] <= new[1] else new[:2]
             high = old[2:] if old[3] >= new[3] else new[2:]
+            if low[0] == high[0] and low[1] != high[1]:  # of one moment: what came later goes a nanosecond after
+                low, high = ((low[0] + 1, low[1]), high) if old[3] >= new[3] else (low, (high[0] + 1, high[1]))
             new = (*low, *high)
         self._buckets[number] = new
 

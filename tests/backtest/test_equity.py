@@ -335,3 +335,16 @@ def test_utc_is_a_zone_too() -> None:
     c = EquityCurve(pairs=(BTC,), currency="usdt", zone=UTC, opening={"btc": COIN})
     c.add_slice({"btc_usdt": column((0, 1.0), (9 * NS_PER_HOUR, 2.0))})
     assert [t for t, _ in c.daily_closes()] == [parse_time("2025-03-01T00:00Z")]
+
+
+def test_the_curve_keeps_an_opening_and_the_fill_of_the_same_moment() -> None:
+    c = curve({"usdt": 5_000 * COIN, "btc": 3 * COIN, "eth": 2 * COIN}, pairs=(BTC, ETH))
+    c.add_slice(
+        {
+            "btc_usdt": (np.array([START - 1]), np.array([1.75])),
+            "eth_usdt": (np.array([START]), np.array([0.25])),
+        },
+        [(START, "btc", COIN // 100), (START, "usdt", -COIN)],
+    )
+    values = c.curve().values
+    assert (max(values), min(values)) == (pytest.approx(5005.75), pytest.approx(5004.7675))
