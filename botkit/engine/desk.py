@@ -245,6 +245,15 @@ class OrderDesk:
         """Every order that is not final, strategy by strategy."""
         return [order for orders in self._open.values() for order in orders.values()]
 
+    @property
+    def has_live(self) -> bool:
+        """True while an order is, or may be, at the exchange."""
+        for orders in self._open.values():
+            for order in orders.values():
+                if order.state in LIVE_STATES:
+                    return True
+        return False
+
     # -- what may leave now ---------------------------------------------------------------------------------------
 
     def collect(self, now: Nanos) -> list[Request]:

@@ -305,6 +305,11 @@ class Portfolio:
         """
         return self._balances.compare(report, now, quiet=quiet)
 
+    @property
+    def may_be_short(self) -> bool:
+        """False when `shortages` would surely be empty; asked at every report of balances."""
+        return min(self.ledger.unassigned.values(), default=0) < 0
+
     def shortages(self) -> list[Shortage]:
         """Every currency of which the account has less than its parts own together."""
         found = (self._balances.shortage(currency) for currency in self.ledger.unassigned)

@@ -62,7 +62,7 @@ class Protector:
         self._engine = engine
         self._watches: dict[tuple[str, str], _Watch] = {}
         #: watches to look at again, since an order that locked their coins has ended
-        self._again: dict[int, _Watch] = {}
+        self.again: dict[int, _Watch] = {}
 
     @property
     def is_watching(self) -> bool:
@@ -96,22 +96,17 @@ class Protector:
         self._watches[key] = watch
         self._engine.market(pair)
 
-    @property
-    def has_work(self) -> bool:
-        """True while `settle` has something to do."""
-        return bool(self._again)
-
     def order_changed(self, order: Order) -> None:
         """An order has moved on: once final, it locks no coins any more."""
         if self._watches and order.is_final and order.side is Side.SELL:
             watch = self._watches.get((order.strategy, str(order.pair)))
             if watch is not None and watch.due:
-                self._again[id(watch)] = watch
+                self.again[id(watch)] = watch
 
     def settle(self) -> None:
         """Go on leaving positions whose coins have come free."""
-        while self._again:
-            watch = self._again.pop(next(iter(self._again)))
+        while self.again:
+            watch = self.again.pop(next(iter(self.again)))
             price = self._engine.market(watch.pair).last.price
             if price is not None and self._watches.get((watch.context.name, str(watch.pair))) is watch:
                 self._look(watch, price)

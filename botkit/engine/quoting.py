@@ -56,14 +56,10 @@ class Quoter:
         self._engine = engine
         self._quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
-        self._dirty: dict[int, _Quote] = {}
+        #: quotes to be held against their orders at the end of the turn
+        self.dirty: dict[int, _Quote] = {}
         #: quotes that lack an order for which there was no room, or that an order of unknown outcome forbids
         self._short: dict[int, _Quote] = {}
-
-    @property
-    def has_work(self) -> bool:
-        """True while a quote is to be held against its orders."""
-        return bool(self._dirty)
 
     def want(
         self,
@@ -95,7 +91,7 @@ class Quoter:
         self._mark(quote)
 
     def _mark(self, quote: _Quote) -> None:
-        self._dirty[id(quote)] = quote
+        self.dirty[id(quote)] = quote
         self._engine.touched = True
 
     def order_changed(self, order: Order) -> None:
@@ -123,15 +119,15 @@ class Quoter:
         """Forget the quotes of a strategy that was stopped; its orders are cancelled by the engine."""
         for key in [key for key in self._quotes if key[0] == context.name]:
             quote = self._quotes.pop(key)
-            self._dirty.pop(id(quote), None)
+            self.dirty.pop(id(quote), None)
             self._short.pop(id(quote), None)
             for client_id in quote.orders:
                 self._owner.pop(client_id, None)
 
     def settle(self) -> None:
         """Hold the changed quotes against their orders, and send the difference."""
-        while self._dirty:
-            quote = self._dirty.pop(next(iter(self._dirty)))
+        while self.dirty:
+            quote = self.dirty.pop(next(iter(self.dirty)))
             if quote.context.active:
                 self._settle(quote)
 

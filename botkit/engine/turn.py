@@ -1,6 +1,6 @@
 """The engine: everything that must behave the same in a backtest, on the emulator and live, decided in one turn.
 
-    Engine.turn(event, now) -> list[Request]     strategies run, risk looks, the router says what may leave now
+    Engine.turn(event, now) -> Sequence[Request]     strategies run, risk looks, the router says what may leave now
     Engine.wake_at() -> int | None               when it wants a turn without an event (timers, bars, limits, look-ups)
 
 A driver only carries: events in, requests out, time forward. Events come in the one total order: by the time at which
@@ -48,7 +48,7 @@ from botkit.model.events import (
     TradeReport,
 )
 from botkit.model.extension import FeeRates
-from botkit.model.orders import LIVE_STATES, Order, OrderState, OrderType
+from botkit.model.orders import Order, OrderState, OrderType
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
@@ -133,6 +133,8 @@ class Engine:
         #: told of every change of an order's state, before the strategy hears of it
         self.order_observers: list[Callable[[Order], None]] = []
         self.events = 0
+        #: an order was refused in this turn
+        self._refused = False
         self._client_id = first_client_id
         self._markets: dict[str, PairMarket] = {}
         self._notices: deque[tuple[Context, Callable[..., Any], Any]] = deque()
@@ -205,14 +207,17 @@ class Engine:
         now = self.now
         leaving: list[Request] = []
         while True:
-            self._work_off()
+            if self._notices or self.quoter.dirty or self.protector.again:
+                self._work_off()
             due = self.router.next_due()
             if due is None or due > now:
                 break
             leaving += self.desk.collect(now)
         self.touched = False
-        for context in self.contexts.values():
-            context.refused_this_turn = 0
+        if self._refused:
+            self._refused = False
+            for context in self.contexts.values():
+                context.refused_this_turn = 0
         return leaving
 
     def _work_off(self) -> None:
@@ -221,7 +226,7 @@ class Engine:
                 self._settle()
             self.quoter.settle()
             self.protector.settle()
-            if not self._notices and not self.quoter.has_work and not self.protector.has_work:
+            if not self._notices and not self.quoter.dirty and not self.protector.again:
                 return
 
     def wake_at(self) -> Nanos | None:
@@ -240,7 +245,8 @@ class Engine:
             self.notify(context, "on_timer", timer)
 
     def stop(self, now: Nanos) -> list[Request]:
-        """Run every strategy's ``on_stop``."""
+        """Run every strategy's ``on_stop``. From then on it hears of its orders alone: market data would only bring
+        back the orders that it has just withdrawn."""
         self.now = now
         for context in list(self.contexts.values()):
             if context.active:
@@ -248,6 +254,8 @@ class Engine:
                 if callback is not None:
                     self._call(context, callback)
             self.timers.drop(context)
+            for market in self._markets.values():
+                market.drop(context)
         return self.end_turn()
 
     def span(self, columns: MarketColumns, start: int, stop: int) -> tuple[int, list[Request]]:
@@ -372,7 +380,7 @@ class Engine:
     # -- account events -------------------------------------------------------------------------------------------
 
     def _on_balances(self, report: BalanceReport) -> None:
-        quiet = not any(order.state in LIVE_STATES for order in self.desk.all_open())
+        quiet = not self.desk.has_live
         self.portfolio.on_balances(report, self.now, quiet=quiet)
         self._watch_shortages()
         for context in self.contexts.values():
@@ -386,6 +394,8 @@ class Engine:
                     self.notify(context, "on_balance", balance)
 
     def _watch_shortages(self) -> None:
+        if self.shortage is None and not self.portfolio.may_be_short:
+            return
         shortage = "; ".join(map(str, self.portfolio.shortages())) or None
         if shortage != self.shortage:
             self.shortage = shortage
@@ -459,6 +469,7 @@ class Engine:
         if order.state is OrderState.REFUSED:
             context.refusals[order.reason] = context.refusals.get(order.reason, 0) + 1
             context.refused_this_turn += 1
+            self._refused = True
             if context.refused_this_turn > REFUSALS_A_TURN_MAX and context.active:
                 self.stop_strategy(
                     context, f"over {REFUSALS_A_TURN_MAX} orders were refused in one turn: {order.reason}"
