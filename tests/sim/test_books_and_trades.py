@@ -136,11 +136,11 @@ def test_one_trade_is_shared_by_price_then_time_across_accounts() -> None:
 
 
 def test_sells_too_go_by_price_then_time() -> None:
-    venue = Venue(QUIET, trades([(5, 104_00, 5 * L, 1)]))
+    venue = Venue(QUIET, trades([(5, 104_00, 3 * L, 1)]))
     venue.to(1)
     orders = [venue.order("sell", 2 * L, price) for price in (101_00, 100_50, 100_50)]
     venue.to(9)
-    assert [venue.filled(cid) for cid in orders] == [1 * L, 2 * L, 2 * L]
+    assert [venue.filled(cid) for cid in orders] == [0, 2 * L, 1 * L]
 
 
 def test_the_optimistic_reading_puts_nothing_ahead_and_fills_whole() -> None:

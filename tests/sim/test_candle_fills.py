@@ -82,13 +82,13 @@ def test_a_resting_order_needs_a_strict_trade_through_in_a_bar_after_its_arrival
 
 
 def test_the_bar_of_the_arrival_does_not_fill_a_resting_order() -> None:
-    venue = Venue(BARS)
-    venue.to(10)
-    cid = venue.order("buy", 2 * L, 99_50)
-    venue.to(119)
-    assert venue.filled(cid) == 0
-    venue.to(120)
-    assert venue.filled(cid) == 2 * L
+    venue = Venue(BARS, latency={"order_ms": 100})
+    venue.to(60)
+    buy, sell = venue.order("buy", 2 * L, 99_00), venue.order("sell", 2 * L, 101_50)
+    venue.to(239)
+    assert [venue.filled(buy), venue.filled(sell)] == [0, 0]  # though minute 1 went from 98 to 102
+    venue.to(240)
+    assert [venue.filled(buy), venue.filled(sell)] == [2 * L, 2 * L]
 
 
 def test_orders_share_at_most_the_bars_volume_by_time() -> None:
