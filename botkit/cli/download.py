@@ -1,0 +1,249 @@
+"""``botkit download``: candles by REST into a tape, inside the exchange's limits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from botkit.errors import DataError
+from botkit.model.clock import NS_PER_DAY, Nanos, format_time, is_date_only, parse_time
+from botkit.model.events import Candle
+from botkit.model.pairs import Pair
+from botkit.model.requests import GetCandles, Request
+from botkit.model.resolutions import RESOLUTIONS, bucket_end, bucket_start, fixed_length
+
+if TYPE_CHECKING:
+    from botkit.assembly.market_access import MarketAccess
+    from botkit.model.columns import CandleColumns, IntArray
+
+#: candles asked for in one request: about 1 MB of reply
+_CANDLES_A_REQUEST = 8_000
+_MONTH: Nanos = 28 * NS_PER_DAY
+
+ShowShare = Callable[[float], None]
+
+
+class Downloaded(msgspec.Struct):
+    """What was got of one pair. ``missing`` counts the buckets in ``start`` to ``end`` that the exchange left out."""
+
+    pair: str
+    resolution: str
+    start: Nanos
+    end: Nanos
+    candles: int = 0
+    requests: int = 0
+    missing: int = 0
+
+
+@click.command()
+@click.argument("pairs", nargs=-1, required=True, metavar="PAIR...")
+@click.option("--resolution", type=click.Choice(RESOLUTIONS), default="1m", show_default=True, help="Of the candles.")
+@click.option("--from", "start", help="First day or moment (UTC).  [default: where the tape ends]")
+@click.option("--to", "end", help="End; a bare date is included (UTC).  [default: now]")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to make or to go on with.")
+@click.option("--rest", help="REST address of another exchange, such as an emulator.")
+@click.option("--exchange", default="bitopro", show_default=True, help="The exchange.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def download(
+    pairs: tuple[str, ...],
+    resolution: str,
+    start: str | None,
+    end: str | None,
+    out: Path,
+    rest: str | None,
+    exchange: str,
+    as_json: bool,
+) -> None:
+    """Download candles of PAIRs into the tape OUT. It needs no account.
+
+    It goes on where the tape ends, so it can be stopped at any time, and run every day. Buckets in which nothing was
+    traded are left out by the exchange; they are noted as gaps, and a backtest shows them as empty bars.
+    """
+    from botkit.assembly.market_access import MarketAccess
+
+    access = MarketAccess(exchange, rest=rest)
+    wanted = list(dict.fromkeys(access.pair(name) for part in pairs for name in part.split(",") if name.strip()))
+    now = access.clock.now()
+    until = min(_moment(end, "--to"), now) if end else now
+    given = _moment(start, "--from") if start else None
+    job = _Job(access, out, resolution, rest)
+    spans = [(pair, job.first(pair, given), until) for pair in wanted]
+    with _progress(quiet=as_json) as progress:
+        results = asyncio.run(job.run(spans, progress))
+    if as_json:
+        click.echo(json.dumps({"out": str(out), "streams": msgspec.to_builtins(results)}))
+        return
+    for result in results:
+        click.echo(_told(result, out))
+
+
+def _moment(text: str, option: str) -> Nanos:
+    try:
+        time = parse_time(text)
+    except ValueError as error:
+        raise DataError(f"{option}: {error}") from None
+    # a day as an end means the whole day
+    return time + NS_PER_DAY if option == "--to" and is_date_only(text) else time
+
+
+class _Job:
+    """Downloads into one tape."""
+
+    def __init__(self, access: MarketAccess, out: Path, resolution: str, rest: str | None) -> None:
+        self._access, self._out, self._resolution, self._rest = access, out, resolution, rest
+
+    def first(self, pair: Pair, given: Nanos | None) -> Nanos:
+        """The start of the first bucket to ask for: where the tape ends, or ``given``. Raises DataError."""
+        from botkit.tape.manifest import MANIFEST_NAME
+        from botkit.tape.tape import Tape
+
+        known = None
+        if (self._out / MANIFEST_NAME).exists():
+            known = Tape.open(self._out, self._access.facts.pairs).stream(pair, "candles", self._resolution)
+        if known is None:
+            if given is None:
+                raise DataError(f"{self._out} has no {pair} candles {self._resolution} yet; say where to begin: --from")
+            begin = bucket_start(given, self._resolution)
+            return begin if begin == given else bucket_end(begin, self._resolution)
+        held_from = bucket_start(known.start - 1, self._resolution)
+        if given is not None and given < held_from:
+            raise DataError(
+                f"{self._out} begins with {format_time(held_from)} for {known.label}; a tape only grows at its end: "
+                f"leave --from out to go on at {format_time(known.end)}, or choose another folder"
+            )
+        return known.end
+
+    async def run(
+        self, spans: Sequence[tuple[Pair, Nanos, Nanos]], progress: Callable[[str], ShowShare]
+    ) -> list[Downloaded]:
+        """Download every span, one pair after the other: they share one limit, and a tape has one writer."""
+        async with self._access.adapter:
+            return [
+                await self._pair(pair, start, end, progress(f"{pair} {self._resolution}")) for pair, start, end in spans
+            ]
+
+    async def _pair(self, pair: Pair, start: Nanos, end: Nanos, show: ShowShare) -> Downloaded:
+        result = Downloaded(str(pair), self._resolution, start, max(start, end))
+        last_end = start  # end of the last candle, or where it all begins
+        for lower, upper in _ranges(self._resolution, start, end):
+            candles = await self._ask(pair, lower, upper)
+            result.requests += 1
+            if candles:
+                # each reply is committed at once, so that an interruption loses none that came before
+                self._write(pair, candles)
+                result.candles += len(candles)
+                last_end = bucket_end(candles[-1].time, self._resolution)
+            show((upper - start) / (end - start))
+        # what is missing behind the last candle may still come
+        result.end = last_end
+        result.missing = _buckets(self._resolution, start, last_end) - result.candles
+        return result
+
+    async def _ask(self, pair: Pair, start: Nanos, end: Nanos) -> tuple[Candle, ...]:
+        def make(request_id: int) -> Request:
+            return GetCandles(id=request_id, pair=pair, resolution=self._resolution, start=start, end=end)
+
+        answer = await self._access.reads.ask(make, "trading_history")
+        assert isinstance(answer.body, tuple)
+        return answer.body  # type: ignore[return-value]  # the request's own kind of answer
+
+    def _write(self, pair: Pair, candles: Sequence[Candle]) -> None:
+        from botkit.tape.writer import TapeWriter
+
+        where = self._rest or f"{self._access.facts.name}'s REST API"
+        with TapeWriter(
+            self._out,
+            exchange=self._access.facts.name,
+            source=where,
+            recorded="botkit download: candles as the exchange made them, without those of buckets in which nothing "
+            "was traded; received at the end of their bucket",
+            command=shlex.join(["botkit", "download", pair, "--resolution", self._resolution]),
+            notes=(f"downloaded from {where} and not from {self._access.facts.name} itself",) if self._rest else (),
+        ) as writer:
+            writer.write(_columns(pair, self._resolution, candles))
+
+
+def _ranges(resolution: str, start: Nanos, end: Nanos) -> Iterator[tuple[Nanos, Nanos]]:
+    span = _CANDLES_A_REQUEST * (fixed_length(resolution) or _MONTH)
+    while start < end:
+        upper = min(start + span, end)
+        yield start, upper
+        start = upper
+
+
+def _buckets(resolution: str, start: Nanos, end: Nanos) -> int:
+    """Whole buckets between two times; ``start`` is the start of one."""
+    length = fixed_length(resolution)
+    if length is not None:
+        return max(0, (end - start) // length)
+    count = 0
+    while (start := bucket_end(start, resolution)) <= end:
+        count += 1
+    return count
+
+
+def _columns(pair: Pair, resolution: str, candles: Sequence[Candle]) -> CandleColumns:
+    import numpy as np
+
+    from botkit.model.columns import CandleColumns
+
+    rules = pair.rules
+
+    def steps(figures: Iterable[float], decimals: int) -> IntArray:
+        # the floats were made from these very integers by one division, so rounding gives them back
+        return np.array([round(figure * 10**decimals) for figure in figures], dtype=np.int64)
+
+    return CandleColumns(
+        pair,
+        resolution,
+        received=np.array([bucket_end(c.time, resolution) for c in candles], dtype=np.int64),
+        time=np.array([c.time for c in candles], dtype=np.int64),
+        open=steps((c.open for c in candles), rules.price_decimals),
+        high=steps((c.high for c in candles), rules.price_decimals),
+        low=steps((c.low for c in candles), rules.price_decimals),
+        close=steps((c.close for c in candles), rules.price_decimals),
+        lots=steps((c.volume for c in candles), rules.amount_decimals),
+    )
+
+
+def _told(result: Downloaded, out: Path) -> str:
+    label = f"{result.pair} candles {result.resolution}"
+    if not result.candles:
+        return f"{label}: nothing new since {format_time(result.start)[:16]}Z"
+    span = f"from {format_time(result.start)[:16]}Z to {format_time(result.end)[:16]}Z"
+    text = f"{label}: {result.candles:,} {span} in {out}"
+    if result.missing:
+        text += f"; the exchange left out {result.missing:,}, in which nothing was traded"
+    return text
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[str], ShowShare]]:
+    """A bar for each pair on standard error; none where that is no terminal."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda label: lambda share: None
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=console,
+    ) as bar:
+
+        def begin(label: str) -> ShowShare:
+            task: Any = bar.add_task(label, total=1.0)
+            return lambda share: bar.update(task, completed=share)
+
+        yield begin

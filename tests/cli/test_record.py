@@ -1,0 +1,226 @@
+"""``botkit record`` as a user types it, against a small exchange over real sockets; killed without warning, too."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.cli.main import main
+from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.tape.tape import Tape
+from tests.market_venue import MarketVenue
+
+Run = Callable[..., tuple[int, str, str]]
+SECOND = 10**9
+
+
+@pytest.fixture
+def venue() -> Iterator[MarketVenue]:
+    with MarketVenue() as served:
+        yield served
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = main([*map(str, arguments)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def numbers(tape: Path, pair: str = "btc_twd") -> list[int]:
+    """The numbers of the recorded trades, which the venue writes into their prices."""
+    chunks = Tape.open(tape, packaged_pairs()).read(pair, "trades")
+    scale = 10 ** packaged_pairs()[pair].rules.price_decimals
+    return [int(ticks) // scale - 1_000_000 for columns in chunks for ticks in columns.ticks]  # type: ignore[union-attr]
+
+
+def arguments(venue: MarketVenue, out: Path, *more: str) -> list[str]:
+    return ["record", "--pairs", "btc_twd", "--out", str(out), "--rest", venue.rest, "--ws", venue.ws, *more]
+
+
+def started(venue: MarketVenue, out: Path, *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "botkit", *arguments(venue, out, *more)],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def journal_bytes(out: Path) -> int:
+    return sum(path.stat().st_size for path in (out / "journal").glob("*.rows"))
+
+
+def test_what_is_recorded_is_a_tape_of_every_trade_in_order(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+    out = tmp_path / "tape"
+    code, printed, _ = run(*arguments(venue, out, "--pairs", "btc_twd,eth_twd", "--duration", "1.5s", "--json"))
+    assert code == 0
+    told = json.loads(printed)
+    assert set(told["rows"]) == {"btc_twd books", "btc_twd trades", "eth_twd books", "eth_twd trades"}
+    for pair in ("btc_twd", "eth_twd"):
+        found = numbers(out, pair)
+        assert len(found) == told["rows"][f"{pair} trades"] > 5
+        assert found == list(range(found[0], found[-1] + 1))
+    assert not (out / "journal").exists()
+    code, printed, err = run("data", "check", out)
+    assert code == 0, printed + err
+
+
+def test_a_kill_costs_less_than_a_second_and_the_next_start_goes_on(
+    run: Run, venue: MarketVenue, tmp_path: Path
+) -> None:
+    out = tmp_path / "tape"
+    process = started(venue, out)
+    wait_for(lambda: journal_bytes(out) > 3_000)
+    process.kill()
+    killed = time.time()
+    process.communicate()
+    # read at once, from the journal
+    before = numbers(out)
+    assert before == list(range(before[0], before[-1] + 1))
+    last_kept = next(at for at, number in venue.trades if number == before[-1])
+    assert killed - last_kept < 1.0
+    # and again after the next start has made Parquet of it
+    code, _, err = run(*arguments(venue, out, "--duration", "1s"))
+    assert code == 0
+    assert "found after an earlier run" in err
+    after = numbers(out)
+    assert after[: len(before)] == before
+    assert len(after) > len(before)
+    assert sorted(set(after)) == after
+    tape = Tape.open(out, packaged_pairs())
+    for kind in ("trades", "books"):
+        stream = tape.stream("btc_twd", kind)  # type: ignore[arg-type]
+        assert stream is not None
+        [(start, end)] = stream.gaps
+        assert start < killed * SECOND < end
+    assert run("data", "check", out)[0] == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM that a process can catch")
+def test_a_signal_ends_the_recording_in_good_order(venue: MarketVenue, tmp_path: Path) -> None:
+    out = tmp_path / "tape"
+    process = started(venue, out, "--raw")
+    wait_for(lambda: journal_bytes(out) > 3_000)
+    process.send_signal(signal.SIGTERM)
+    printed, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert "btc_twd: connected" in err
+    assert "look at it with `botkit data info" in printed
+    assert not (out / "journal").exists()
+    [raw] = (out / "raw").iterdir()
+    assert raw.name.endswith(".frames.jsonl.gz")
+
+
+def test_a_second_recorder_of_one_tape_is_refused(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+    out = tmp_path / "tape"
+    process = started(venue, out)
+    try:
+        wait_for(lambda: journal_bytes(out) > 0)
+        code, _, err = run(*arguments(venue, out, "--duration", "1s"))
+        assert code == 2
+        assert f"is being recorded by another botkit record (process {process.pid})" in err
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_break_is_a_gap_of_the_books_and_of_trades_that_the_list_does_not_reach(
+    run: Run, venue: MarketVenue, tmp_path: Path
+) -> None:
+    out = tmp_path / "tape"
+    venue.keep = 3  # half a second of backoff is ten trades
+    process = started(venue, out)
+    wait_for(lambda: journal_bytes(out) > 3_000)
+    venue.cut()
+    size = journal_bytes(out)
+    wait_for(lambda: journal_bytes(out) > size + 3_000)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert "lost, the connection was closed" in err
+    tape = Tape.open(out, packaged_pairs())
+    found = numbers(out)
+    holes = [(a, b) for a, b in itertools.pairwise(found) if b != a + 1]
+    assert len(holes) == 1
+    for kind in ("trades", "books"):
+        stream = tape.stream("btc_twd", kind)  # type: ignore[arg-type]
+        assert stream is not None
+        assert len(stream.gaps) == 1, kind
+
+
+def test_raw_frames_read_back_as_the_same_trades(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+    out, again = tmp_path / "tape", tmp_path / "again"
+    assert run(*arguments(venue, out, "--raw", "--duration", "1.5s"))[0] == 0
+    [raw] = (out / "raw").iterdir()
+    assert run("data", "import", raw, "--out", again)[0] == 0
+    assert numbers(again) == numbers(out)
+
+
+def test_a_recording_backtests_at_once(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+    out = tmp_path / "tape"
+    process = started(venue, out)
+    wait_for(lambda: journal_bytes(out) > 8_000)
+    process.kill()
+    process.communicate()
+    config = tmp_path / "bot.yaml"
+    strategies = Path(__file__).parents[2] / "strategies"
+    config.write_text(
+        f"""
+name: recorded
+exchange: bitopro
+plugins: [{strategies}]
+strategies:
+  - name: mm
+    use: market_maker
+    params: {{pair: btc_twd}}
+backtest:
+  data: {out}
+  balances: {{twd: "1000000", btc: "1"}}
+"""
+    )
+    code, printed, err = run("backtest", config, "--out", tmp_path / "result", "--json")
+    assert code == 0, err
+    assert json.loads(printed)["events"] > 10
+
+
+def test_mistakes_end_with_one_line_that_helps(run: Run, tmp_path: Path) -> None:
+    base = ("record", "--out", tmp_path / "t")
+    cases: list[tuple[tuple[Any, ...], str]] = [
+        ((*base, "--pairs", "btc_usd"), "did you mean btc_usdt?"),
+        ((*base, "--pairs", " , "), "names no pair"),
+        ((*base, "--pairs", "btc_twd", "--duration", "soon"), "is no length of time; write 90s"),
+        ((*base, "--pairs", "btc_twd", "--ws", "ws://example.com"), "is not encrypted"),
+        ((*base, "--pairs", "btc_twd", "--exchange", "binance"), "binance"),
+    ]
+    for given, message in cases:
+        code, out, err = run(*given)
+        assert (code, out) == (2, ""), given
+        assert message in err
+        assert "Traceback" not in err
+    assert not (tmp_path / "t").exists()
+
+
+def test_nothing_received_is_exit_code_1(run: Run, venue: MarketVenue, tmp_path: Path) -> None:
+    venue.muted = True
+    code, out, _ = run(*arguments(venue, tmp_path / "tape", "--duration", "0.6s"))
+    assert code == 1
+    assert "nothing yet" in out
