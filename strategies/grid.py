@@ -52,6 +52,7 @@ class Grid(Strategy):
         self._wanted = -1  # orders that should rest; -1: none were placed yet
         self._placed_at = -1  # between which lines the price was then
         self._patience = self._wait = _PATIENCE
+        self._stopping = False
         if self.state.get("lines") != self._lines or self.state.get("amount") != self.amount:
             # a first start, or another grid than before: what the cells hold is settled at the first price
             self.state.clear()
@@ -180,7 +181,7 @@ class Grid(Strategy):
             self._held[cell] = max(0.0, self._held[cell] - fill.amount)
             if self._held[cell] < float(self.pair.rules.least_amount):
                 self._to_buy[cell] = self.amount
-        if self.state["phase"] == "running":
+        if self.state["phase"] == "running" and not self._stopping:
             self._place_orders(fill.price)
 
     # -- orders ---------------------------------------------------------------------------------------------------
@@ -244,6 +245,7 @@ class Grid(Strategy):
         self.quote(self.pair, tag=_SELLS)
 
     def on_stop(self) -> None:
+        self._stopping = True  # what is filled until the cancels are final goes into the books, and nothing follows it
         self._withdraw()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from botkit import OrderBook, Pair, Register, Strategy, Timer, hookimpl, param
+from botkit import Fill, OrderBook, Pair, Register, Strategy, Timer, hookimpl, param
 
 
 class MarketMaker(Strategy):
@@ -31,12 +31,21 @@ class MarketMaker(Strategy):
         self.subscribe_book(self.pair, depth=5)
         self.set_timer("age", every_s=5)
         began_with = self.state.setdefault("began_with", self.position(self.pair).amount)
+        self._stopping = False
         self._target = float(began_with) if self.target is None else self.target
         fees_bps = self.fees(self.pair).maker * 20_000
         if self.spread_bps <= fees_bps:
             self.log.warning("a spread of %g bp does not pay the two maker fees of %g bp", self.spread_bps, fees_bps)
 
     def on_book(self, book: OrderBook) -> None:
+        self._requote()
+
+    def on_fill(self, fill: Fill) -> None:
+        # at once: until the next book the engine would put the same quote out again, as if nothing had been bought
+        if not self._stopping:
+            self._requote()
+
+    def _requote(self) -> None:
         # Our own quotes stand in the book. Without taking them out the middle would follow ourselves.
         market = self.book(self.pair, own=False)
         if market.mid is None:
@@ -55,26 +64,23 @@ class MarketMaker(Strategy):
         )
 
     def _bids(self, price: float, held: float) -> list[tuple[float, float]]:
-        if held >= self.inventory:
-            self.skip("holding the most it may")
-            return []
         # what its own bid has locked is there for the bid that replaces it
         affordable = self.balance(self.pair.quote).total / price
-        amount = min(self.amount, affordable, self.inventory - held)
-        return self._level(price, amount, f"too little {self.pair.quote} to bid with")
+        return self._level(price, "holding the most it may", self.inventory - held, "bid with", affordable)
 
     def _asks(self, price: float, held: float) -> list[tuple[float, float]]:
-        if held <= -self.inventory:
-            self.skip("holding the least it may")
-            return []
-        amount = min(self.amount, self.balance(self.pair.base).total, self.inventory + held)
-        return self._level(price, amount, f"too little {self.pair.base} to offer")
+        owned = self.balance(self.pair.base).total
+        return self._level(price, "holding the least it may", self.inventory + held, "offer", owned)
 
-    def _level(self, price: float, amount: float, reason: str) -> list[tuple[float, float]]:
-        if amount < float(self.pair.rules.least_amount):
-            self.skip(reason)
-            return []
-        return [(price, amount)]
+    def _level(self, price: float, full: str, room: float, use: str, owned: float) -> list[tuple[float, float]]:
+        least = float(self.pair.rules.least_amount)
+        if room < least:
+            self.skip(full)
+        elif owned < least:
+            self.skip(f"too little to {use}")
+        else:
+            return [(price, min(self.amount, room, owned))]
+        return []
 
     def on_timer(self, timer: Timer) -> None:
         if self.open_orders(self.pair) and self.book(self.pair).age_s > self.max_age_s:
@@ -82,6 +88,7 @@ class MarketMaker(Strategy):
             self.quote(self.pair)
 
     def on_stop(self) -> None:
+        self._stopping = True
         self.quote(self.pair)  # no quotes wanted: the engine cancels what rests
 
 
