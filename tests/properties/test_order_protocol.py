@@ -1,0 +1,197 @@
+"""The order protocol against an exchange that loses, delays, doubles and reorders.
+
+At every moment no order that lives at the exchange is final here, and no client id has two orders there. When the
+network has healed, the bot knows of every order, and its books are the exchange's to the unit. Mutants of the protocol
+are caught.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from botkit.engine.desk import OrderDesk
+from botkit.engine.executions import Executions
+from botkit.engine.resolution import Case, Resolution
+from botkit.model.orders import FINAL_STATES, OrderState, Side
+from botkit.model.requests import Answer, Outcome
+from tests.engine_world import BTC, RICH, T0, Bot, Listener, S
+from tests.model_exchange import ModelExchange
+
+ACCEPT_S = 6
+RUN_S = 40
+SEEDS = 60
+
+
+class Gambler(Listener):
+    """Asks for whatever comes to its mind, every half second."""
+
+    def on_start(self) -> None:
+        self.set_timer(every_s=0.5)
+        self.calm = False
+
+    def on_timer(self, timer: Any) -> None:
+        if self.calm:
+            self.cancel_all()
+            return
+        dice = self.random
+        mine = self.open_orders(BTC)
+        price = dice.randint(900, 1_100)
+        amount = dice.randint(10, 30_000) / 10_000
+        choice = dice.random()
+        if choice < 0.4:
+            dice.choice([self.buy, self.sell])(BTC, amount=amount, price=price, post_only=dice.random() < 0.3)
+        elif choice < 0.5:
+            self.market_buy(BTC, spend=dice.randint(200, 2_000))
+        elif choice < 0.6:
+            self.market_sell(BTC, amount=amount)
+        elif choice < 0.75 and mine:
+            self.cancel(dice.choice(mine))
+        elif choice < 0.85 and mine:
+            self.replace(dice.choice(mine), price=price)
+        elif choice < 0.95:
+            self.quote(BTC, bids=[(price - 60, amount)], asks=[(price + 60, amount)])
+        else:
+            self.buy(BTC, amount=amount, price=price, expire_s=3)
+
+
+class Violation(AssertionError):
+    """An invariant of the protocol is broken."""
+
+
+def play(seed: int, faults: float = 0.15, resends: bool = False) -> ModelExchange:
+    """One run; raises Violation where an invariant breaks."""
+    exchange = ModelExchange(seed, RICH, ACCEPT_S * S, faults)
+    exchange.resends = resends
+    b = Bot(Gambler(), seed=seed, latest_accept_s=ACCEPT_S, start=False)
+    exchange.send(b.engine.start(T0), T0)
+    b.trade(1_000)
+    run(b, exchange, T0 + RUN_S * S)
+    exchange.faults = 0.0
+    b.s.calm = True
+    run(b, exchange, T0 + (RUN_S + 90) * S)
+    b.engine.timers.drop(b.engine.contexts["s0"])
+    run(b, exchange, T0 + (RUN_S + 120) * S)
+    settled(b, exchange)
+    return exchange
+
+
+def run(b: Bot, exchange: ModelExchange, until: int) -> None:
+    while True:
+        times = [at for at in (exchange.next_at(), b.engine.wake_at()) if at is not None]
+        if not times or min(times) > until:
+            return
+        b.now = max(b.now, min(times))
+        events = exchange.pop(b.now)
+        for event in events:
+            exchange.send(b.engine.turn(event, b.now), b.now)
+        if not events:
+            exchange.send(b.engine.turn(None, b.now), b.now)
+        watch(b, exchange)
+
+
+def watch(b: Bot, exchange: ModelExchange) -> None:
+    for client_id, rows in exchange.by_client.items():
+        if len(rows) > 1:
+            raise Violation(f"{len(rows)} orders of client id {client_id}")  # I1
+        row, order = rows[0], b.engine.desk.orders[client_id]  # I2: every order of ours has a record
+        if row.is_open and order.is_final:
+            raise Violation(f"{order} is final while its order lives")  # I3
+        if order.executed_lots > row.executed_lots:
+            raise Violation(f"{order} has executed more than its order")
+
+
+def settled(b: Bot, exchange: ModelExchange) -> None:
+    if b.engine.failures:
+        raise AssertionError(b.engine.failures[0].text)
+    b.check()
+    if b.engine.desk.all_open():
+        raise Violation(f"still open: {b.engine.desk.all_open()}")
+    for client_id, (row,) in exchange.by_client.items():
+        order = b.engine.desk.orders[client_id]
+        if row.is_open or order.executed_lots != row.executed_lots or order.executed_units != row.executed_units:
+            raise Violation(f"{order} does not know of {row.report()}")
+    if dict(b.portfolio.account) != exchange.totals:
+        raise Violation(f"books {b.portfolio.account} are not the exchange's {exchange.totals}")
+    if any(part.funds[c].locked for part in b.portfolio.ledger.parts.values() for c in part.funds):
+        raise Violation("money is locked for no order")
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, 20))
+def test_no_order_is_lost_doubled_or_called_dead_while_it_lives(first: int) -> None:
+    injected: dict[str, int] = {}
+    executed = {Side.BUY: 0, Side.SELL: 0}
+    for seed in range(first, first + 20):
+        exchange = play(seed)
+        for name, count in exchange.injected.items():
+            injected[name] = injected.get(name, 0) + count
+        for row in exchange.rows.values():
+            executed[row.new.side] += row.executed_lots
+    # a run in which a fault hardly happened proves nothing about it
+    assert len(injected) == 9, injected
+    assert min(injected.values()) >= 10, injected
+    assert all(executed.values())
+
+
+def test_without_faults_all_goes_the_plain_way() -> None:
+    exchange = play(1, faults=0.0)
+    assert not exchange.injected
+    assert len(exchange.rows) > 20
+
+
+# -- mutants ----------------------------------------------------------------------------------------------------------
+
+
+def caught(seeds: int = 20, **options: Any) -> bool:
+    """True when a run of a mutant breaks an invariant, its own assertions included."""
+    for seed in range(seeds):
+        try:
+            play(seed, **options)
+        except AssertionError:
+            return True
+    return False
+
+
+def test_a_carrier_that_sends_again_what_was_not_answered_is_caught() -> None:
+    assert caught(resends=True)
+
+
+def test_absent_after_three_times_not_found_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def impatient(self: Resolution, case: Case, now: int) -> None:
+        case.busy = False
+        case.poll += 1
+        case.due = now + S
+        if case.poll >= 3:
+            self._close(case, OrderState.ABSENT, now, "not found three times")
+
+    monkeypatch.setattr(Resolution, "_later", impatient)
+    assert caught()
+
+
+def test_absent_before_the_bound_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Resolution, "_bound", lambda self, case: case.abort)
+    assert caught()
+
+
+def test_a_cancel_believed_on_its_answer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = OrderDesk.on_answer
+
+    def credulous(self: OrderDesk, answer: Answer, now: int) -> None:
+        orders = self._cancels.get(answer.request_id, ())
+        plain(self, answer, now)
+        for order in orders:
+            if order.state not in FINAL_STATES and answer.outcome in (Outcome.OK, Outcome.REFUSED):
+                self.finish(order, OrderState.CANCELLED, now)
+
+    monkeypatch.setattr(OrderDesk, "on_answer", credulous)
+    assert caught()
+
+
+def test_executions_told_apart_by_id_alone_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def naive(self: Executions, report: Any, *, listed: bool) -> bool:
+        key = (listed, report.trade_id)
+        return self._known.setdefault(key, len(self._known)) == len(self._known) - 1
+
+    monkeypatch.setattr(Executions, "is_new", naive)
+    assert caught()
