@@ -362,6 +362,10 @@ class Engine:
                 shown = OrderBook(book.pair, book.time, book.bid_levels[:depth], book.ask_levels[:depth])
             self._call(context, callback, shown)
 
+    def take_book(self, book: OrderBook) -> None:
+        """A book that was read because the stream was quiet, within the turn of its answer."""
+        self._on_book(book)
+
     def _on_ticker(self, ticker: Ticker) -> None:
         self._close_bars(self.now)
         market = self._markets.get(ticker.pair)

@@ -110,8 +110,12 @@ class BitoProAdapter:
         pairs: Mapping[str, Pair],
         *,
         resynchronise: Literal["engine", "rest"] = "engine",
+        speed: float = 1.0,
     ) -> None:
+        """``speed`` is how much faster than the machine's the client's clock runs: an order may not grow old sooner
+        in the machine's time than it would at the exchange."""
         self.client = client
+        self._speed = max(1.0, speed)
         self.pairs = pairs
         self._resynchronise = resynchronise == "rest"
         self._tasks: set[asyncio.Task[None]] = set()
@@ -363,7 +367,7 @@ class BitoProAdapter:
 
     def _t0_left_s(self, timestamp: Nanos) -> float:
         """How long a create may still wait for its connection. Raises NothingSent when it is too old already."""
-        left = timestamp + _T0_AGE_MAX - self.client.clock.now()
+        left = (timestamp - self.client.clock.now()) / self._speed + _T0_AGE_MAX
         if left <= 0:
             raise NothingSent("the order waited for more than a second after its grant and was not sent")
         return max(left, NS_PER_S // 100) / NS_PER_S
@@ -406,7 +410,7 @@ def connect(options: Options) -> BitoProAdapter:
     """An adapter from the ``exchange:`` section of a configuration, not yet open.
 
     Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (the addresses, an emulator's for example), and from
-    the program itself ``clock``, ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market data
+    the program itself ``clock`` and its ``speed``, ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market data
     alone, without an account). Raises ConfigError.
     """
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}
@@ -427,7 +431,12 @@ def connect(options: Options) -> BitoProAdapter:
     except ValueError as error:
         raise ConfigError(f"exchange: {error}") from None
     pairs = options.get("pairs") or packaged_pairs()
-    return BitoProAdapter(client, pairs, resynchronise=options.get("resynchronise") or "engine")
+    return BitoProAdapter(
+        client,
+        pairs,
+        resynchronise=options.get("resynchronise") or "engine",
+        speed=float(options.get("speed") or 1.0),
+    )
 
 
 __all__ = ["AdapterEvent", "BitoProAdapter", "Sink", "connect"]

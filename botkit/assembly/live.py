@@ -1,0 +1,302 @@
+"""The wiring of running bots: emulator, paper and live, from the same configuration as a backtest."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from botkit.assembly import Project, default_bar_grace_ns, make_engine
+from botkit.config.schema import FeesConfig
+from botkit.config.secrets import resolve_account
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.turn import Engine
+from botkit.engine.valuation import Valuation
+from botkit.errors import ConfigError
+from botkit.live.bot import OnStop
+from botkit.live.clock import DriverClock, SteadyClock
+from botkit.live.driver import Adapter
+from botkit.live.history import History
+from botkit.live.state_folder import StateFolder, account_label
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.money import UNIT
+from botkit.model.pairs import Pair
+
+Mode = Literal["emulator", "paper", "live"]
+
+#: how fast the emulator inside runs when nobody says otherwise: a newcomer sees a minute's bar each second
+SPEED_INSIDE = 60.0
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+#: what a bot with real money must be bounded by, and what each rule is for
+_NEEDED_RULES = {
+    "max_order_value": "{twd: 10000}",
+    "max_position": '{btc: "0.01"}',
+    "max_daily_loss": "{twd: 3000}",
+    "price_collar_pct": "5",
+}
+
+
+class LiveParts:
+    """The parts of a running bot (`botkit.live.bot.Parts`)."""
+
+    def __init__(
+        self,
+        project: Project,
+        mode: Mode,
+        *,
+        adapter: Adapter,
+        clock: DriverClock,
+        folder: StateFolder,
+        fees: FeesConfig,
+        latest_accept_s: float,
+        is_new_world: bool = False,
+    ) -> None:
+        config = project.config
+        self.project = project
+        self.name = config.name
+        self.mode: str = mode
+        self.currency = project.currency
+        self.adapter = adapter
+        self.clock = clock
+        self.folder = folder
+        self.is_new_world = is_new_world
+        self.random = Random()  # client ids begin anywhere; nothing that is compared hangs on it
+        self.on_stop: Mapping[str, OnStop] = {
+            strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
+        }
+        named = project.bot_pairs()
+        self.valuation_pairs = _valuation_pairs(project, named)
+        self.pairs: Mapping[str, Pair] = project.pairs
+        self._priced = {str(pair): pair for pair in [*named, *self.valuation_pairs]}
+        self._fees = project.fee_model(fees, "emulator.fees" if mode != "live" else "live")
+        # lateness in the exchange's time, but never less than in the machine's
+        self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
+
+    def engine(
+        self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
+    ) -> Engine:
+        """A new bot, not started."""
+        return make_engine(
+            self.project,
+            pairs=self._priced,
+            decisions=decisions,
+            seed=self.project.config.seed,
+            latest_accept_ns=self._latest_accept_ns,
+            fee_rates=lambda pair: self._fees.rates(now()),
+            history=history,
+            bar_grace_ns=default_bar_grace_ns(self.project),
+            first_client_id=first_client_id,
+        )
+
+
+def priced_pairs(project: Project) -> list[Pair]:
+    """The pairs that a bot trades, and those that it values things through."""
+    named = project.bot_pairs()
+    return [*named, *_valuation_pairs(project, named)]
+
+
+def _valuation_pairs(project: Project, named: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Pairs that no strategy trades, but that lead from a traded currency to the one everything is valued in."""
+    at_hand = Valuation({str(pair): pair for pair in named})
+    everything = Valuation(project.pairs)
+    found: dict[str, Pair] = {}
+    for currency in [c for pair in named for c in (pair.base, pair.quote)]:
+        if currency == project.currency or at_hand.find_path(currency, project.currency) is not None:
+            continue
+        path = everything.find_path(currency, project.currency)
+        for cell, _ in path.steps if path is not None else ():
+            found.setdefault(cell.pair, cell.pair)
+    return tuple(pair for pair in found.values() if pair not in named)
+
+
+@contextlib.asynccontextmanager
+async def live_parts(
+    project: Project,
+    mode: Mode,
+    *,
+    rest: str | None = None,
+    ws: str | None = None,
+    speed: float | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> AsyncIterator[LiveParts]:
+    """The parts of a bot in a mode; what was started for it (an emulator) ends with the block. Raises ConfigError."""
+    config = project.config
+    rest, ws = rest or config.exchange.rest, ws or config.exchange.ws
+    if mode == "emulator" and rest is None and ws is None:
+        async with _emulator_inside(project, speed) as parts:
+            yield parts
+        return
+    if mode == "emulator":
+        yield _elsewhere(project, rest, ws, speed or config.emulator.speed, environ)
+    elif mode == "paper":
+        from botkit.assembly.paper import paper_parts
+
+        async with paper_parts(project, rest, ws) as parts:
+            yield parts
+    else:
+        yield _real(project, rest, ws, environ)
+
+
+def connect(
+    project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
+) -> Adapter:
+    """A connection to the configuration's exchange, not yet open. ``more`` are further options of its plugin."""
+    exchange: Any = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
+    adapter: Adapter = exchange.thing.connect(
+        {
+            **project.config.exchange.options,
+            "account": {"email": account.email, "key": account.key, "secret": account.secret} if account else {},
+            "rest": rest,
+            "ws": ws,
+            "clock": clock,
+            "speed": clock.speed,
+            "random": Random(),
+            "pairs": project.pairs,
+            **more,
+        }
+    )
+    return adapter
+
+
+# -- the emulator -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def _emulator_inside(project: Project, speed: float | None) -> AsyncIterator[LiveParts]:
+    from botkit.emulator import Emulator
+    from botkit.emulator.options import DEFAULT_ACCOUNT, EmulatorOptions
+
+    config, section = project.config, project.config.emulator
+    if speed is None:
+        named = project.loaded.origins().get("emulator.speed", "default") != "default"
+        speed = section.speed if named else SPEED_INSIDE
+    options = EmulatorOptions(
+        balances=opening_balances(project),
+        market=None if section.market == "synthetic" else _market_path(project),
+        speed=speed,
+        seed=config.seed,
+        fees=project.fee_model(section.fees, "emulator.fees"),
+        latency=project.latency_model(section.latency, "emulator.latency", config.seed),
+        queue=project.queue_model(section.fills, "emulator.fills"),
+    )
+    async with Emulator(project.facts, options) as emulator:
+        clock: DriverClock = emulator.clock
+        adapter = connect(project, DEFAULT_ACCOUNT, emulator.rest, emulator.ws, clock)
+        yield LiveParts(
+            project,
+            "emulator",
+            adapter=adapter,
+            clock=clock,
+            folder=StateFolder.of(config.name, "emulator", "inside"),
+            fees=section.fees,
+            latest_accept_s=section.latest_accept_s,
+            is_new_world=True,
+        )
+
+
+def _market_path(project: Project) -> Path:
+    path = Path(project.config.emulator.market)
+    return path if path.is_absolute() else project.loaded.path.parent / path
+
+
+def opening_balances(project: Project) -> dict[str, int] | None:
+    """What the account at the emulator holds: what the configuration says, for the emulator or else for backtests."""
+    config = project.config
+    given = config.emulator.balances or config.backtest.balances
+    if given is not None:
+        return {currency: int(amount * UNIT) for currency, amount in given.items()}
+    total: dict[str, int] = {currency: int(amount * UNIT) for currency, amount in config.reserve.items()}
+    for strategy in config.strategies:
+        if isinstance(strategy.capital, dict):
+            for currency, amount in strategy.capital.items():
+                total[currency] = total.get(currency, 0) + int(amount * UNIT)
+    return total or None
+
+
+def _elsewhere(
+    project: Project, rest: str | None, ws: str | None, speed: float, environ: Mapping[str, str]
+) -> LiveParts:
+    for name, url in (("rest", rest), ("ws", ws)):
+        if url is None:
+            raise ConfigError(f"an emulator elsewhere needs both addresses; --{name} is missing")
+        if not _is_loopback(url):
+            raise ConfigError(f"--{name} {url}: mode emulator reaches this machine alone; use --mode live for others")
+    account = resolve_account(project.loaded, environ, section="emulator.account")
+    section = project.config.emulator
+    # a scaled emulator tells its time by its Date header and its control interface; its speed must be told here
+    clock: DriverClock = SteadyClock() if speed == 1.0 else _scaled(speed)
+    address = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
+    return LiveParts(
+        project,
+        "emulator",
+        adapter=connect(project, account, rest, ws, clock),
+        clock=clock,
+        folder=StateFolder.of(project.config.name, "emulator", address),
+        fees=section.fees,
+        latest_accept_s=section.latest_accept_s,
+    )
+
+
+def _scaled(speed: float) -> DriverClock:
+    from botkit.emulator.clock import EmulatorClock
+
+    return EmulatorClock(SteadyClock().now(), speed)
+
+
+def _is_loopback(url: str) -> bool:
+    return (urlsplit(url).hostname or "") in _LOOPBACK
+
+
+# -- real money -------------------------------------------------------------------------------------------------------
+
+
+def check_live(project: Project, rest: str | None, ws: str | None) -> None:
+    """Refuse real money where a bound is missing. Raises ConfigError naming everything that is."""
+    config, loaded = project.config, project.loaded
+    problems = []
+    if not config.live.confirm:
+        problems.append(f"{loaded.where('live')}: real orders need `live: {{confirm: true}}`")
+    for rule, example in _NEEDED_RULES.items():
+        everywhere = all(rule in strategy.risk for strategy in config.strategies)
+        if rule not in config.risk and not everywhere:
+            problems.append(f"{loaded.where('risk')}: real orders need `risk: {{{rule}: {example}}}`, your own figure")
+    for url in (rest, ws):
+        if url is not None and _is_loopback(url):
+            problems.append(f"{url} is on this machine; use --mode emulator for an emulator")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _real(project: Project, rest: str | None, ws: str | None, environ: Mapping[str, str]) -> LiveParts:
+    check_live(project, rest, ws)
+    account = resolve_account(project.loaded, environ)
+    clock = SteadyClock()
+    return LiveParts(
+        project,
+        "live",
+        adapter=connect(project, account, rest, ws, clock),
+        clock=clock,
+        folder=StateFolder.of(project.config.name, "live", account_label(account.email)),
+        fees=FeesConfig(),
+        latest_accept_s=project.config.live.latest_accept_s,
+    )
+
+
+def folder_of(project: Project, mode: Mode, *, rest: str | None = None, environ: Mapping[str, str]) -> StateFolder:
+    """The state folder of a configuration in a mode, for commands that talk to a running bot."""
+    config = project.config
+    rest = rest or config.exchange.rest
+    if mode == "emulator" and rest is None:
+        return StateFolder.of(config.name, "emulator", "inside")
+    if mode == "paper":
+        return StateFolder.of(config.name, "paper", "paper")
+    account = resolve_account(project.loaded, environ, section="emulator.account" if mode == "emulator" else "account")
+    if mode == "live":
+        return StateFolder.of(config.name, "live", account_label(account.email))
+    address = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
+    return StateFolder.of(config.name, "emulator", address)

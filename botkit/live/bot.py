@@ -1,0 +1,500 @@
+"""One running bot: started, kept, and stopped.
+
+lock the folder -> read the journal -> probe what the strategies subscribe to -> follow the account's streams
+-> compare the books with the exchange's -> read history -> on_start -> follow the market -> trade
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.reconcile import Reconciliation
+from botkit.engine.router import SentBefore
+from botkit.engine.turn import Engine, StrategyFailure
+from botkit.errors import BotkitError, ConfigError
+from botkit.live.clock import DriverClock
+from botkit.live.driver import Adapter, Driver
+from botkit.live.history import History
+from botkit.live.journal import Journal
+from botkit.live.persistence import Persistence, without_locks
+from botkit.live.settings import set_parameter
+from botkit.live.state_folder import Halt, StateFolder
+from botkit.live.watchdog import Blocked, Watchdog
+from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
+from botkit.model.events import BalanceReport, Connection, ConnectionState
+from botkit.model.money import format_units
+from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order, OrderState
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer, GetBalances, Outcome
+
+log = logging.getLogger("botkit.live")
+
+OnStop = Literal["keep", "cancel", "flatten"]
+
+#: streams of the account that must be connected before anything is compared
+_ACCOUNT_STREAMS = 4
+_CONNECT_S = 20.0
+_RECONCILE_S = 60.0
+#: final orders are remembered this long, to recognise what arrives late
+_REMEMBERED: Nanos = 2 * NS_PER_HOUR
+_WINDOWS: Nanos = 2 * NS_PER_HOUR
+_BOOK_DEPTH = 5
+
+
+class StartRefused(BotkitError):
+    """The bot cannot start as things stand. The message says why and what to do."""
+
+
+class Parts(Protocol):
+    """Who makes the parts of a running bot: `botkit.assembly` does."""
+
+    name: str
+    mode: str
+    currency: str
+    pairs: Mapping[str, Pair]
+    #: pairs whose prices value something, though no strategy trades them
+    valuation_pairs: tuple[Pair, ...]
+    clock: DriverClock
+    adapter: Adapter
+    folder: StateFolder
+    on_stop: Mapping[str, OnStop]
+    random: Random
+    #: a world of its own that ends with the bot (the emulator inside): an earlier journal says nothing about it
+    is_new_world: bool
+
+    def engine(
+        self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
+    ) -> Engine:
+        """A new bot, not started."""
+        ...
+
+
+class Notices:
+    """What the user is told, in order; whoever shows it subscribes."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[str, str], None]] = []
+
+    def tell(self, level: str, text: str) -> None:
+        """One sentence: level info, warning, error or breaker."""
+        number = {"info": logging.INFO, "warning": logging.WARNING}.get(level, logging.ERROR)
+        log.log(number, "%s", text)
+        for listener in self.listeners:
+            listener(level, text)
+
+
+class Bot:
+    """A bot from its lock to its summary. ``adopt`` and ``cancel_orphans``: what to do with orders of strategies that
+    are no longer in the configuration."""
+
+    def __init__(self, parts: Parts, *, orphans: Literal["refuse", "adopt", "cancel"] = "refuse") -> None:
+        self.parts = parts
+        self.notices = Notices()
+        self.orphans = orphans
+        self.engine: Engine
+        self.driver: Driver
+        self.journal: Journal
+        self.decisions: DecisionLog
+        self.began: Nanos = 0
+        self.started_at: Nanos = 0
+        self.reconciled_at: Nanos = 0
+        self.connections: dict[tuple[str, str], ConnectionState] = {}
+        self.watched_books: dict[Pair, int] = {}
+        self.watched_trades: set[Pair] = set()
+        self.watched_tickers: set[Pair] = set()
+        self.reconciliation: Reconciliation | None = None
+        self.opening_equity: int | None = None
+        #: answers by their outcome
+        self.outcomes: dict[Outcome, int] = {}
+        self._failures_told = 0
+        self._latched = False
+        self._connected = asyncio.Event()
+        self._watchdog: Watchdog | None = None
+        self._file: Any = None
+        self._loop = asyncio.get_running_loop()
+
+    # -- starting -------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Everything up to the first market event. Raises BotkitError; then nothing was traded."""
+        parts = self.parts
+        parts.folder.lock()
+        if parts.is_new_world:
+            for suffix in ("", "-wal", "-shm"):
+                (parts.folder.path / f"journal.sqlite{suffix}").unlink(missing_ok=True)
+            parts.folder.clear_halt()
+        self.journal = Journal.open(parts.folder.journal)
+        await parts.adapter.open()
+        self.began = now = parts.clock.now()
+        balances = await self._opening_balances()
+        wanted = self._probe(balances)
+        history = History()
+        first_id, ids_until = self.journal.lease_ids(parts.random)
+        self.decisions = DecisionLog(self._decisions_file().write)
+        self.engine = parts.engine(self.decisions, history, first_id, parts.clock.now)
+        persistence = Persistence(self.engine, self.journal, ids_until, parts.random)
+        persistence.on_unwritable = self._state_unwritable
+        self._watchdog = Watchdog(self._blocked)
+        self.driver = Driver(self.engine, parts.adapter, parts.clock, persistence, parts.folder, self._watchdog)
+        self.driver.observers.append(self._observe)
+        self.driver.after_turns.append(self._after_turns)
+        self._cool_down(now)
+        self._restore(now, balances)
+        parts.adapter.watch(self.driver.sink, account=True)
+        try:
+            await asyncio.wait_for(self._connected.wait(), _CONNECT_S)
+        except TimeoutError:
+            raise StartRefused(
+                f"the account's streams did not connect within {_CONNECT_S:.0f} s; check the address and the key"
+            ) from None
+        await self._reconcile_at_start(first=not self.engine.portfolio.account)
+        await history.read(wanted, self.driver.ask, self.driver.now())
+        for pair in self.engine.portfolio.prices:
+            price = history.last_price(self.parts.pairs[pair])
+            if price is not None:
+                self.engine.portfolio.mark(self.parts.pairs[pair], price)
+        self._latch_at_start()
+        self.started_at = self.driver.now()
+        self._watchdog.start()
+        self.driver.start()
+        self.follow_markets()
+        self._after_turns(self.started_at)
+
+    async def _opening_balances(self) -> BalanceReport:
+        for attempt in range(3):
+            answer: Answer = await self.parts.adapter.send(GetBalances(id=-1 - attempt))
+            if answer.outcome is Outcome.OK and isinstance(answer.body, BalanceReport):
+                return answer.body
+            if answer.outcome is Outcome.REFUSED:
+                break
+            await asyncio.sleep(1)
+        raise StartRefused(f"the account's balances cannot be read: {answer.text or answer.outcome.value}")
+
+    def _probe(self, balances: BalanceReport) -> dict[tuple[Pair, str], int]:
+        """Run ``on_start`` on a bot that is thrown away: its questions for history must be answered before the real
+        one asks them. Nothing it orders is sent."""
+        questions = History()
+        engine = self.parts.engine(DecisionLog(), questions, 1, self.parts.clock.now)
+        self._restore_books(engine, balances)
+        strategies = logging.getLogger("botkit.strategy")
+        was, strategies.disabled = strategies.disabled, True
+        try:
+            engine.start(self.parts.clock.now())
+        finally:
+            strategies.disabled = was
+        if engine.failures:
+            failure = engine.failures[0]
+            raise StartRefused(f"strategy {failure.strategy!r} cannot start: {_failure_text(failure)}")
+        wanted = dict(questions.wanted)
+        if not engine.markets() and engine.timers.next_due() is None:
+            self.notices.tell("warning", "no strategy subscribed to anything or set a timer in on_start")
+        # a price to value things by, from before the first trade
+        for pair in [*map(self._pair, engine.portfolio.prices)]:
+            wanted.setdefault((pair, "1m"), 1)
+        return {key: max(count, 1) for key, count in wanted.items()}
+
+    def _pair(self, name: str) -> Pair:
+        return self.parts.pairs[name]
+
+    def _restore_books(self, engine: Engine, balances: BalanceReport) -> None:
+        document = self.journal.meta("portfolio")
+        try:
+            if document is None:
+                engine.portfolio.open({currency: available for currency, (_, available) in balances.balances.items()})
+                # what stands in orders that are not ours belongs to no strategy
+                engine.portfolio.on_balances(balances, self.began, quiet=True)
+            else:
+                engine.portfolio.restore(without_locks(json.loads(document)))
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        for name, context in engine.contexts.items():
+            document = self.journal.meta(f"strategy:{name}")
+            if document is not None:
+                found = json.loads(document)
+                context.state.update(found["state"])
+                context.timer_rings.update(found["timers"])
+        for strategy, name, value in self.journal.parameters():
+            if strategy in engine.contexts:
+                with contextlib.suppress(ValueError):
+                    set_parameter(engine, strategy, name, value, tell=False)
+
+    def _restore(self, now: Nanos, balances: BalanceReport) -> None:
+        engine = self.engine
+        if self.journal.meta("portfolio") is None:
+            return  # opened when the account's own picture has been taken in whole
+        self._restore_books(engine, balances)
+        pairs = dict(self.parts.pairs)
+        orphans = []
+        for order in self.journal.orders(pairs, since=now - _REMEMBERED):
+            if order.strategy not in engine.contexts:
+                if order.state in LIVE_STATES:
+                    orphans.append(order)
+                continue
+            if order.state is OrderState.QUEUED:
+                continue
+            executed = [(fill.price_ticks, fill.lots) for fill in self.journal.fills(order.client_id)]
+            engine.desk.restore(order, executed, now)
+        self._orphans(orphans)
+
+    def _orphans(self, orphans: list[Order]) -> None:
+        if not orphans:
+            return
+        names = ", ".join(sorted({order.strategy for order in orphans}))
+        if self.orphans == "refuse":
+            raise StartRefused(
+                f"{len(orphans)} open orders belong to {names}, which the configuration has no more. Put the strategy "
+                "back, or start once with --cancel (end them) or --adopt (leave them standing, as foreign orders)"
+            )
+        self.notices.tell("warning", f"{len(orphans)} open orders of {names} are {self.orphans}ed")
+        self._orphan_orders = orphans if self.orphans == "cancel" else []
+
+    _orphan_orders: list[Order] = []  # noqa: RUF012  replaced, never changed
+
+    def _cool_down(self, now: Nanos) -> None:
+        """What earlier runs sent still counts in the exchange's windows. One read was made before the router was."""
+        if not self.parts.is_new_world:
+            self.engine.router.cool_down(self.journal.sends_since(now - _WINDOWS), now)
+        at_start = SentBefore(endpoint=GetBalances.endpoint, sent=self.began, answered=now)
+        self.engine.router.cool_down([at_start], now)
+
+    async def _reconcile_at_start(self, *, first: bool) -> None:
+        found: list[BalanceReport] = []
+
+        def on_balances(report: BalanceReport, now: Nanos) -> None:
+            found.append(report)
+            if first:
+                self._restore_books(self.engine, report)
+            else:
+                self._take_balances(report, now)
+
+        comparison = Reconciliation(self.engine, self.driver.now(), on_balances)
+        self.driver.wake()
+        waited = 0.0
+        while not comparison.is_done:
+            await asyncio.sleep(0.02)
+            waited += 0.02
+            if self.driver.fault is not None:
+                raise StartRefused(f"the bot met a fault of its own while comparing: {self.driver.fault!r}")
+            if waited > _RECONCILE_S:
+                why = comparison.failures[-1] if comparison.failures else "some orders could not be read"
+                raise StartRefused(f"the books could not be compared with the exchange's: {why}")
+        self.reconciled_at = self.driver.now()
+        self._explain(comparison)
+
+    def _take_balances(self, report: BalanceReport, now: Nanos) -> None:
+        engine = self.engine
+        quiet = not any(order.state in LIVE_STATES for order in engine.desk.all_open())
+        for found in engine.portfolio.on_balances(report, now, quiet=quiet):
+            if found.adopted_units:
+                self.notices.tell(
+                    "warning",
+                    f"{found.currency}: {format_units(found.adopted_units)} came or went by other hands than this "
+                    "bot's; it counts as unassigned",
+                )
+
+    def _explain(self, comparison: Reconciliation) -> None:
+        for difference in comparison.differences:
+            self.notices.tell("warning", difference.text)
+            self.journal.note("difference", difference.text, self.driver.now())
+        unknown = [o for o in self.engine.desk.all_open() if o.state is OrderState.UNKNOWN]
+        for order in unknown:
+            self.notices.tell("warning", f"{order!r} is of unknown outcome; {order.pair} waits for it")
+        if comparison.foreign:
+            rows = list(self.engine.foreign_orders.values())[:5]
+            shown = "; ".join(f"{r.order_id} {r.side.value} {r.pair}" for r in rows)
+            self.notices.tell(
+                "info", f"{comparison.foreign} open orders are not this bot's and will not be touched: {shown}"
+            )
+
+    def _latch_at_start(self) -> None:
+        halt = self.parts.folder.halt()
+        if halt is not None:
+            self.notices.tell(
+                "error",
+                f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it",
+            )
+            self._latched = True
+            self.engine.halt(halt.reason)
+
+    def look_at_latch(self) -> None:
+        """Another process may have set the latch, or lifted it."""
+        halt = self.parts.folder.halt()
+        if halt is not None and not self._latched:
+            self._latched = True
+            self.notices.tell("breaker", f"halted ({halt.kind}): {halt.reason}. Open orders are cancelled")
+            self.engine.halt(halt.reason)
+            self.driver.wake()
+        elif halt is None and self._latched:
+            self._latched = False
+            self.engine.resume(None, self.driver.now())
+            self.notices.tell("info", "the halt was lifted; the bot trades again")
+
+    # -- following ------------------------------------------------------------------------------------------------
+
+    def follow_markets(self) -> None:
+        """Open the streams of what the strategies subscribed to, and of the pairs that things are valued through."""
+        books: dict[Pair, int] = {}
+        trades: list[Pair] = []
+        tickers: list[Pair] = []
+        for market in self.engine.markets():
+            depth = market.book_depth or _BOOK_DEPTH
+            # a deeper book asked for later needs a stream of its own; the shallower one goes on and does no harm
+            if self.watched_books.get(market.pair, 0) < depth:
+                books[market.pair] = self.watched_books[market.pair] = depth
+            if market.pair not in self.watched_trades:
+                trades.append(market.pair)
+            if market.ticker_listeners and market.pair not in self.watched_tickers:
+                tickers.append(market.pair)
+        trades += [p for p in self.parts.valuation_pairs if p not in trades and p not in self.watched_trades]
+        if books or trades or tickers:
+            self.watched_trades.update(trades)
+            self.watched_tickers.update(tickers)
+            self.parts.adapter.watch(self.driver.sink, books=books, trades=trades, tickers=tickers, account=False)
+
+    def _observe(self, event: Any, now: Nanos) -> None:
+        if type(event) is Answer:
+            self.outcomes[event.outcome] = self.outcomes.get(event.outcome, 0) + 1
+        if type(event) is not Connection:
+            return
+        key = (event.stream, str(event.pair or ""))
+        before = self.connections.get(key)
+        self.connections[key] = event.state
+        if event.pair is None:
+            states = [state for (_, pair), state in self.connections.items() if not pair]
+            connected = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
+            if sum(state in connected for state in states) >= _ACCOUNT_STREAMS:
+                self._connected.set()
+            if before in (ConnectionState.LOST, ConnectionState.STALE) and event.state in connected:
+                self.compare()  # whatever the stream would have said meanwhile is read
+        if event.state is ConnectionState.LOST:
+            self.notices.tell("warning", f"the stream {event.stream} {event.pair or ''} was lost: {event.detail}")
+        elif before is ConnectionState.LOST and event.state is ConnectionState.CONNECTED:
+            self.notices.tell("info", f"the stream {event.stream} {event.pair or ''} is back")
+
+    def compare(self) -> None:
+        """Compare the books with the exchange's, unless that is being done."""
+        if not self.driver.started or (self.reconciliation is not None and not self.reconciliation.is_done):
+            return
+        self.reconciliation = Reconciliation(self.engine, self.driver.now(), self._take_balances)
+        self.driver.wake()
+
+    def _after_turns(self, now: Nanos) -> None:
+        engine = self.engine
+        for failure in engine.failures[self._failures_told :]:
+            self._failures_told += 1
+            self.notices.tell("error", f"strategy {failure.strategy!r} was stopped: {_failure_text(failure)}")
+        if engine.halted is not None and not self._latched:
+            self.halt("loss", engine.halted)
+        comparison = self.reconciliation
+        if comparison is not None and comparison.is_done and self.reconciled_at < comparison.began:
+            self.reconciled_at = now
+            for difference in comparison.differences:
+                self.notices.tell("warning", difference.text)
+                self.journal.note("difference", difference.text, now)
+
+    def halt(self, kind: str, reason: str) -> None:
+        """Set the durable latch, take no new orders, cancel what is open."""
+        now = self.driver.now()
+        self.parts.folder.set_halt(Halt(kind=kind, reason=reason, time=now))
+        self.notices.tell("breaker", f"halted: {reason}. Open orders are cancelled; `botkit resume` lifts it")
+        self.journal.note("halt", reason, now)
+        self._latched = True
+        self.engine.halt(reason)
+        self.driver.wake()
+
+    def _blocked(self, blocked: Blocked) -> None:
+        # comes from the watchdog's own thread
+        log.error("%s\n%s", blocked, blocked.stack.rstrip())
+        self._loop.call_soon_threadsafe(self.notices.tell, "error", str(blocked))
+
+    def _state_unwritable(self, strategy: str, why: str) -> None:
+        self.notices.tell("error", f"self.state of {strategy!r} cannot be kept for a restart: {why}")
+
+    def _decisions_file(self) -> Any:
+        folder = self.parts.folder.path / "runs" / str(self.journal.run)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / "decisions.jsonl").open("wb")
+        return self._file
+
+    # -- stopping -------------------------------------------------------------------------------------------------
+
+    async def stop(self, *, wait_s: float = 15.0) -> None:
+        """Stop the strategies, then do with their orders what the configuration says, and wait for their ends."""
+        driver, engine = self.driver, self.engine
+        if driver.fault is None and driver.started:
+            driver.dispatch(engine.stop(driver.now()), driver.now())
+            keep = {name for name, choice in self.parts.on_stop.items() if choice == "keep"}
+            for order in engine.desk.all_open():
+                if order.strategy not in keep or order.state is OrderState.QUEUED:
+                    engine.desk.cancel(order, driver.now())
+            driver.wake()
+            waited = 0.0
+            flatten = [name for name, choice in self.parts.on_stop.items() if choice == "flatten"]
+            flattened = not flatten
+            while waited < wait_s and driver.fault is None:
+                await asyncio.sleep(0.01)
+                waited += 0.01
+                left = [o for o in engine.desk.all_open() if o.strategy not in keep]
+                if not left and not flattened:
+                    flattened = True
+                    for name in flatten:
+                        self._flatten(name)
+                    driver.wake()
+                    await asyncio.sleep(0.02)
+                elif not left:
+                    break
+        await driver.close(grace_s=2.0 if driver.fault is None else 0.0)
+
+    def _flatten(self, strategy: str) -> None:
+        context = self.engine.contexts[strategy]
+        context.active = True  # the strategy is stopped; its last order is the engine's
+        for position in self.engine.portfolio.positions(strategy):
+            if position.sellable_lots:
+                order = context.close(position.pair, 1.0, "flatten")
+                if order.is_refused:
+                    self.notices.tell("warning", f"{position.pair} could not be sold at the end: {order.reason}")
+        context.active = False
+
+    async def close(self) -> None:
+        """Let go of everything. Safe to call whatever happened before."""
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        with contextlib.suppress(Exception):
+            await self.parts.adapter.close()
+        if hasattr(self, "decisions"):
+            self.decisions.flush()
+        if self._file is not None:
+            self._file.close()
+        if hasattr(self, "journal"):
+            self.journal.close()
+        self.parts.folder.unlock()
+
+    # -- figures --------------------------------------------------------------------------------------------------
+
+    def remaining(self) -> list[Order]:
+        """Our orders that may still stand at the exchange."""
+        return [order for order in self.engine.desk.all_open() if order.state not in FINAL_STATES]
+
+    @property
+    def uptime_s(self) -> float:
+        """Seconds of the bot's clock since it started."""
+        return (self.driver.now() - self.started_at) / NS_PER_S if self.started_at else 0.0
+
+
+def _failure_text(failure: StrategyFailure) -> str:
+    return f"{failure.error} in {failure.callback} at {failure.where}\n{failure.text.rstrip()}"
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How a run ended: "duration", "signal", "command", "fault"."""
+
+    why: str
