@@ -16,7 +16,8 @@ class MarketVenue:
     """Serves while the block lasts. What it has sent can be read at any time.
 
     ``candles`` maps the start of a bucket (seconds) to a close; ``refusals`` is a list of statuses that the next REST
-    requests get. Trades are numbered by their price, one every ``every_s``; a list holds the last ``keep`` of them.
+    requests get, 0 for an answer. Trades are numbered by their price, one every ``every_s``; a list holds the last
+    ``keep`` of them.
     """
 
     def __init__(self, *, every_s: float = 0.05, keep: int = 20, candles: dict[int, int] | None = None) -> None:
@@ -128,8 +129,9 @@ class MarketVenue:
     async def _history(self, request: web.Request) -> web.Response:
         query = dict(request.query)
         self.requests.append(query)
-        if self.refusals:
-            return web.json_response({"error": "asked to"}, status=self.refusals.pop(0))
+        status = self.refusals.pop(0) if self.refusals else 0
+        if status:
+            return web.json_response({"error": "asked to"}, status=status)
         rows = [
             {
                 "timestamp": start * 1000,

@@ -50,7 +50,7 @@ class PacedReads:
             if answer.outcome is Outcome.OK:
                 return answer
             if answer.outcome is Outcome.REFUSED:
-                raise Refused(f"{endpoint}: {answer.text}", status=answer.status, text=answer.text)
+                raise Refused(f"{endpoint}: {answer.status} {answer.text}", status=answer.status, text=answer.text)
             if left:
                 await self._sleep(pause_s)
                 pause_s *= 2
