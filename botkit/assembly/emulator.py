@@ -1,0 +1,41 @@
+"""Wires the emulator: the facts of BitoPro, and options from texts as a command line or a test has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from botkit.emulator.options import EmulatorOptions, check_options, parse_account, parse_balances
+from botkit.emulator.server import Emulator
+from botkit.emulator.switches import choose, help_lines
+from botkit.exchange.bitopro.facts import BitoPro
+from botkit.model.extension import ExchangeFacts
+
+__all__ = ["emulator_options", "help_lines", "make_emulator"]
+
+
+def make_emulator(options: EmulatorOptions | None = None, facts: ExchangeFacts | None = None) -> Emulator:
+    """BitoPro on this machine, not yet started: ``async with make_emulator() as emulator``. Raises ConfigError."""
+    options = options or EmulatorOptions()
+    check_options(options)
+    return Emulator(facts or BitoPro().facts({}), options)
+
+
+def emulator_options(
+    *,
+    accounts: Sequence[str] = (),
+    balance: str | None = None,
+    switches: Sequence[str] | Mapping[str, str] = (),
+    as_set: str | None = None,
+    **more: Any,
+) -> EmulatorOptions:
+    """Options from texts: ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1``, ``name=value``; ``more`` are other fields.
+
+    Raises ConfigError.
+    """
+    return EmulatorOptions(
+        accounts=tuple(parse_account(text) for text in accounts),
+        balances=None if balance is None else parse_balances(balance),
+        switches=choose(switches, as_set),
+        **more,
+    )

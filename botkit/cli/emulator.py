@@ -1,0 +1,93 @@
+"""``botkit emulator``: serve the exchange on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from botkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from botkit.emulator.server import Emulator
+
+
+@click.command(name="emulator")
+@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="0 (the default) takes a free one.")
+@click.option("--host", default="127.0.0.1", hidden=True)
+@click.option("--account", "accounts", metavar="EMAIL:KEY:SECRET", multiple=True, help="An account; may be repeated.")
+@click.option("--balance", metavar="twd=1000000,btc=1", help="What every account holds at the start.")
+@click.option("--market", default="synthetic", show_default=True, help="synthetic, or the folder of a recorded tape.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="How fast the exchange's time runs.")
+@click.option("--lockstep", is_flag=True, help="Hold the clock; time moves by POST /_emulator/step alone.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the market, ids and faults.")
+@click.option("--history-days", type=float, default=2.0, show_default=True, help="Candles before the start.")
+@click.option("--switch", "switches", metavar="NAME=VALUE", multiple=True, help="An open question; `help` lists them.")
+@click.option("--as", "as_set", metavar="documented|observed", help="Take every switch from this set.")
+@click.option("--fault", "faults", metavar="JSON", multiple=True, help='Such as {"kind":"lost_answer","share":0.01}.')
+def emulator(
+    port: int,
+    host: str,
+    accounts: tuple[str, ...],
+    balance: str | None,
+    market: str,
+    speed: float,
+    lockstep: bool,
+    seed: int,
+    history_days: float,
+    switches: tuple[str, ...],
+    as_set: str | None,
+    faults: tuple[str, ...],
+) -> None:
+    """Serve BitoPro's REST and WebSocket wire on this machine, with a market to trade on.
+
+    Prints one line of JSON when ready, and runs until interrupted. It binds to loopback alone.
+    """
+    from botkit.assembly.emulator import emulator_options, help_lines, make_emulator
+
+    if any(choice.strip() == "help" for choice in switches):
+        click.echo("\n".join(help_lines()))
+        return
+    if host not in ("127.0.0.1", "localhost"):
+        raise ConfigError(f"--host {host}: the emulator serves this machine alone; it binds to 127.0.0.1")
+    options = emulator_options(
+        accounts=accounts,
+        balance=balance,
+        market=None if market == "synthetic" else Path(market),
+        speed=speed,
+        lockstep=lockstep,
+        seed=seed,
+        port=port,
+        history_days=history_days,
+        switches=switches,
+        as_set=as_set,
+        faults=tuple(_fault(text) for text in faults),
+    )
+    made = make_emulator(options)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(made))
+
+
+def _fault(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError):
+        raise ConfigError(f'--fault {text[:60]}: write it as JSON, {{"kind": "lost_answer", "count": 1}}') from None
+
+
+async def _serve(made: Emulator) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGTERM"):
+        # Windows has no handlers in its event loop; an interrupt then ends the loop by itself
+        with contextlib.suppress(NotImplementedError, AttributeError, ValueError):
+            loop.add_signal_handler(getattr(signal, name), stop.set)
+    async with made:
+        ready = msgspec.json.encode({"ready": True, "rest": made.rest, "ws": made.ws})
+        click.echo(ready.decode())
+        await stop.wait()

@@ -1,0 +1,106 @@
+"""Who sent a request: the three headers, checked as they were received.
+
+The signature covers the text of the payload header, in whichever base64 alphabet; only then is it decoded. Key order,
+blanks, and an empty or missing identity are tolerated, since real clients send all of these (API 2.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from botkit.emulator.options import EmulatorAccount
+from botkit.emulator.replies import BAD_BODY, CONFLICT, UNAUTHORIZED, RefusedError
+from botkit.emulator.switches import Switches
+from botkit.exchange.bitopro.sign import (
+    HEADER_KEY,
+    HEADER_PAYLOAD,
+    HEADER_SIGNATURE,
+    Credentials,
+    decode_payload,
+)
+from botkit.exchange.bitopro.wire.bodies import decode_nonce_payload
+from botkit.exchange.bitopro.wire.codec import WireError
+from botkit.model.clock import NS_PER_MS, Nanos
+
+#: signatures of POSTs remembered by the strict switch, which refuses a repetition
+_REMEMBERED = 10_000
+
+
+class Gate:
+    """Knows the accounts' keys and what the switches demand."""
+
+    def __init__(self, accounts: Mapping[str, EmulatorAccount], switches: Switches) -> None:
+        self._keys = {
+            account.key: (email, Credentials(email, account.key, account.secret)) for email, account in accounts.items()
+        }
+        self._skew_ms = switches.number("skew_window_s") * 1000
+        self._must_match = switches.on("payload_must_match_body")
+        self._increasing = switches["nonce"] == "increasing"
+        self._registered = switches["identity"] == "registered"
+        self._last: dict[str, int] = {}
+        self._seen: dict[str, None] = {}
+
+    def admit(
+        self, headers: Mapping[str, str], body: bytes | None, now: Nanos, machine_now: Nanos | None = None
+    ) -> str:
+        """The account's email. ``body`` is None for GET, DELETE and WebSocket upgrades. Raises RefusedError.
+
+        ``machine_now`` is given where the exchange's time runs faster than the machine's: a client that knows nothing
+        of it is on the machine's.
+        """
+        email, signature, text = self._verified(headers)
+        if body is None:
+            self._check_nonce(email, headers[HEADER_KEY], text, now, machine_now)
+        elif self._must_match and text != body and not _equal_json(text, body):
+            raise RefusedError(BAD_BODY)
+        elif self._increasing:
+            if signature in self._seen:
+                raise RefusedError(CONFLICT, 409)
+            self._seen[signature] = None
+            if len(self._seen) > _REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+        return email
+
+    def _verified(self, headers: Mapping[str, str]) -> tuple[str, str, bytes]:
+        key, payload, signature = headers.get(HEADER_KEY), headers.get(HEADER_PAYLOAD), headers.get(HEADER_SIGNATURE)
+        known = self._keys.get(key) if key else None
+        if known is None or not payload or not signature:
+            raise RefusedError(UNAUTHORIZED, 401)
+        email, credentials = known
+        try:
+            if not credentials.verify(payload, signature):
+                raise RefusedError(UNAUTHORIZED, 401)
+            return email, signature, decode_payload(payload)
+        except (WireError, UnicodeError, TypeError):
+            # a header with bytes that are no text; compare_digest takes ASCII alone
+            raise RefusedError(UNAUTHORIZED, 401) from None
+
+    def _check_nonce(self, email: str, key: str, text: bytes, now: Nanos, machine_now: Nanos | None) -> None:
+        try:
+            payload = decode_nonce_payload(text)
+        except WireError:
+            raise RefusedError(BAD_BODY) from None
+        if self._registered and payload.identity != email:
+            raise RefusedError(UNAUTHORIZED, 401)
+        self.check_time(payload.nonce, now, machine_now)
+        if self._increasing:
+            if payload.nonce <= self._last.get(key, 0):
+                raise RefusedError(CONFLICT, 409)
+            self._last[key] = payload.nonce
+
+    def check_time(self, stamp_ms: int, now: Nanos, machine_now: Nanos | None = None) -> None:
+        """Refuse a nonce or body timestamp too far from the clock (Q4). Raises RefusedError."""
+        clocks = (now,) if machine_now is None else (now, machine_now)
+        if all(abs(clock // NS_PER_MS - stamp_ms) > self._skew_ms for clock in clocks):
+            raise RefusedError(CONFLICT, 409)
+
+
+def _equal_json(one: bytes, other: bytes) -> bool:
+    try:
+        first: Any = msgspec.json.decode(one)
+        return bool(first == msgspec.json.decode(other))
+    except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
+        return False

@@ -1,0 +1,49 @@
+"""The emulator's time: the machine's own, run faster by a factor, or held and moved by hand (lockstep)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from botkit.model.clock import Nanos
+
+
+class EmulatorClock:
+    """Starts at ``start`` and runs ``speed`` times as fast as the machine, unless it is held.
+
+    ``monotonic`` is the machine's steady counter: setting the machine's time of day does not move the exchange's.
+    """
+
+    def __init__(
+        self, start: Nanos, speed: float = 1.0, *, held: bool = False, monotonic: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        assert speed > 0, speed
+        self.speed = speed
+        self.held = held
+        self._from = start
+        self._monotonic = monotonic
+        self._since = monotonic()
+
+    def now(self) -> Nanos:
+        """The time at the exchange, in nanoseconds since the epoch. It never goes back."""
+        if self.held:
+            return self._from
+        passed = self._monotonic() - self._since
+        return self._from + (passed if self.speed == 1.0 else int(passed * self.speed))
+
+    def move(self, to: Nanos) -> None:
+        """Carry a held clock forward to ``to``."""
+        assert self.held, "only a held clock is moved by hand"
+        self._from = max(self._from, to)
+
+    def hold(self) -> None:
+        """Stop."""
+        self._from = self.now()
+        self.held = True
+
+    def resume(self, speed: float | None = None) -> None:
+        """Run again from where it stands."""
+        self._from = self.now()
+        self._since = self._monotonic()
+        self.speed = self.speed if speed is None else speed
+        self.held = False

@@ -1,0 +1,138 @@
+"""Faults: what goes wrong, by seed or on command, for a request, an endpoint or a time.
+
+A fault names a kind, where it strikes, and how often: ``count`` times, with the chance ``share``, until ``for_s``
+seconds of the exchange's time have passed. Draws are keyed by seed, fault and request number, so a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from botkit.errors import ConfigError
+from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, STREAMS
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.sim.draws import keyed
+
+#: kind -> what it does. ``value`` is said where the kind has one.
+REQUEST_KINDS: Final[dict[str, str]] = {
+    "delay_request": "arrives `value` ms late, plus up to `jitter` ms",
+    "delay_answer": "is answered `value` ms late, plus up to `jitter` ms",
+    "lost_request": "never arrives; the connection stays open without an answer",
+    "lost_answer": "is done, but never answered",
+    "late_arrival": "the connection is reset at once and the deed is done `value` ms later",
+    "error_before": "is answered with the status `value` (default 503), and nothing is done",
+    "error_after": "is done, and answered with the status `value` (default 502) all the same",
+    "storm_429": "is answered 429, and nothing is done",
+    "garbage": "is done, and answered 200 with a page of HTML",
+    "truncated": "is done, and half of the answer's JSON is sent",
+    "slow_body": "is done, and the answer drips out over `value` ms (default 5000)",
+    "reset": "the connection is reset before anything is done",
+    "reset_after": "is done, and the connection is reset in place of an answer",
+}
+STREAM_KINDS: Final[dict[str, str]] = {
+    "ws_silence": "nothing is sent any more on the sockets it strikes, pings included",
+    "ws_close": "the socket is closed with the code `value` (default 1001)",
+    "ws_abort": "the connection is cut without a close frame",
+    "ws_drop": "the frame is not sent",
+    "ws_duplicate": "the frame is sent twice",
+    "ws_reorder": "the frame is sent after the next one",
+    "ws_garbage": "the frame is cut in half",
+}
+GLOBAL_KINDS: Final[dict[str, str]] = {
+    "clock_skew": "the exchange's Date and its judgement of nonces are `value` ms ahead",
+    "maintenance": "the pair `where` is suspended",
+}
+KINDS: Final = REQUEST_KINDS | STREAM_KINDS | GLOBAL_KINDS
+
+
+class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One fault. ``where`` is an endpoint's or stream's id (``*`` for all), or the pair of a maintenance."""
+
+    kind: str
+    where: str = "*"
+    count: int | None = None
+    share: float = 1.0
+    for_s: float | None = None
+    skip: int = 0
+    value: float | None = None
+    jitter: float = 0.0
+    id: int = 0
+    until: Nanos | None = None
+    seen: int = 0
+    fired: int = 0
+
+
+class Faults:
+    """The faults in force."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._count = 0
+        self.rules: list[Fault] = []
+        self.fired: dict[str, int] = {}
+
+    def add(self, spec: Mapping[str, Any], now: Nanos) -> Fault:
+        """Put a fault in force. Raises ConfigError."""
+        try:
+            fault = msgspec.convert(dict(spec), Fault)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"fault: {error}") from None
+        if fault.kind not in KINDS:
+            near = difflib.get_close_matches(fault.kind, KINDS, n=1)
+            raise ConfigError(
+                f"fault: there is no kind {fault.kind!r}; "
+                + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(KINDS)}")
+            )
+        places = STREAMS if fault.kind in STREAM_KINDS else ENDPOINTS
+        if fault.kind not in GLOBAL_KINDS and fault.where != "*" and fault.where not in places:
+            raise ConfigError(f"fault: {fault.kind} strikes {fault.where!r}, which is none of {', '.join(places)}")
+        if not 0 <= fault.share <= 1:
+            raise ConfigError(f"fault: share is {fault.share}; it is a chance from 0 to 1")
+        self._count += 1
+        fault.id, fault.seen, fault.fired = self._count, 0, 0
+        fault.until = None if fault.for_s is None else now + int(fault.for_s * NS_PER_S)
+        self.rules.append(fault)
+        return fault
+
+    def remove(self, fault_id: int | None = None) -> list[Fault]:
+        """Lift one fault, or all; those that were lifted."""
+        gone = [fault for fault in self.rules if fault_id is None or fault.id == fault_id]
+        self.rules = [fault for fault in self.rules if fault not in gone]
+        return gone
+
+    def strike(self, place: str, kinds: Mapping[str, str], now: Nanos) -> list[Fault]:
+        """The faults that strike this request or frame."""
+        struck = []
+        for fault in self.rules:
+            if fault.kind not in kinds or fault.where not in ("*", place):
+                continue
+            if fault.until is not None and now >= fault.until:
+                continue
+            fault.seen += 1
+            if fault.seen <= fault.skip or (fault.count is not None and fault.fired >= fault.count):
+                continue
+            if fault.share < 1 and self._draw(fault, fault.seen) >= fault.share:
+                continue
+            fault.fired += 1
+            self.fired[fault.kind] = self.fired.get(fault.kind, 0) + 1
+            struck.append(fault)
+        return struck
+
+    def _draw(self, fault: Fault, number: int) -> float:
+        return keyed(self._seed, 1000 + fault.id, number) / 2**64
+
+    def wait_ms(self, fault: Fault) -> float:
+        """How long a delay lasts: its value and a part of its jitter."""
+        return (fault.value or 0.0) + fault.jitter * self._draw(fault, -fault.seen)
+
+    def skew_ms(self, now: Nanos) -> int:
+        """How far the exchange's clock is ahead of itself."""
+        return sum(
+            int(fault.value or 0)
+            for fault in self.rules
+            if fault.kind == "clock_skew" and (fault.until is None or now < fault.until)
+        )

@@ -1,0 +1,333 @@
+"""Who listens to which stream, and the frames that each gets.
+
+A frame is made once for all who get the same one. Books differ by their number of levels; everything else does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from botkit.emulator.rows import balance_row, level_rows, uuid_of
+from botkit.emulator.venue import Delivery, Venue
+from botkit.exchange.bitopro.wire.account import OrderRow
+from botkit.exchange.bitopro.wire.codec import encode
+from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, STREAMS, StreamPath
+from botkit.exchange.bitopro.wire.frames import (
+    ActiveOrdersFrame,
+    BalanceFrame,
+    Frame,
+    HistoryOrdersFrame,
+    OrderBookFrame,
+    TickerFrame,
+    TradeFrame,
+    UserTradeFrame,
+    taiwan_datetime,
+)
+from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
+from botkit.model.orders import FINAL_STATUSES
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer
+from botkit.sim.publish import TRADES, Levels
+
+_EVENT = 14  # kind of draw
+_LIMIT_DEFAULT = 5
+_HISTORY_ROWS = 100
+
+
+class Outlet(Protocol):
+    """A socket, or whatever takes frames."""
+
+    def push(self, frame: bytes) -> None:
+        """Send a frame, later and in order."""
+        ...
+
+
+class Subscriber:
+    """One socket on one stream. ``pairs`` maps a public stream's pairs to the levels wanted; ``account`` is for private
+    ones."""
+
+    __slots__ = ("account", "outlet", "pairs", "shown", "stream")
+
+    def __init__(self, stream: StreamPath, outlet: Outlet, pairs: dict[str, int], account: str | None) -> None:
+        self.stream = stream
+        self.outlet = outlet
+        self.pairs = pairs
+        self.account = account
+        self.shown: dict[str, tuple[Levels, Levels]] = {}  # the book last sent, rounded
+
+
+class Told(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was delivered, for lockstep: an answer (``request`` is its number) or a frame (``event_id``)."""
+
+    at: Nanos
+    kind: str
+    stream: str = ""
+    event: str = ""
+    event_id: str = ""
+    pair: str = ""
+    account: str = ""
+    request: int = 0
+    status: int = 0
+
+
+def parse_pairs(venue: Venue, path_part: str, query_pairs: str | None) -> dict[str, int] | None:
+    """The pairs of a public stream's URL with their levels; None where the exchange would not upgrade.
+
+    An unknown pair spoils a path, but is left out of ``?pairs=`` without a word; a wrong number of levels is 5.
+    """
+    in_query = not path_part and bool(query_pairs)
+    wanted: dict[str, int] = {}
+    for part in (query_pairs or "" if in_query else path_part).split(","):
+        name, _, levels = part.strip().partition(":")
+        name = name.lower()
+        if name not in venue.pairs:
+            if in_query:
+                continue
+            return None
+        known = levels.isascii() and levels.isdigit() and len(levels) < 4 and int(levels) in BOOK_LIMITS
+        wanted[name] = int(levels) if known else _LIMIT_DEFAULT
+    return wanted or None
+
+
+class Hub:
+    """Turns deliveries into frames. ``on_frame`` is told of each, for lockstep."""
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+        self._public: dict[tuple[str, str], list[Subscriber]] = {}
+        self._private: dict[tuple[str, str], list[Subscriber]] = {}
+        self._events = 0
+        self._at: Nanos = 0  # of the frame made last
+        self._ticker_at: dict[str, Nanos] = {}
+        self._active_final = venue.switches.on("active_final")
+        self._last_is_range = venue.switches["ticker_range"] == "last"
+        self._repeat = venue.switches.on("repeat_books")
+        self.on_frame: Callable[[Told], None] | None = None
+        self.frames = 0
+        self.sockets = 0
+
+    # -- listeners ------------------------------------------------------------------------------------------------
+
+    def listens(self) -> bool:
+        """True when anybody listens to public streams."""
+        return bool(self._public)
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Let a socket in, and push at once what the exchange pushes first."""
+        self.sockets += 1
+        stream = subscriber.stream.id
+        now = self._venue.now
+        if subscriber.account is not None:
+            self._private.setdefault((stream, subscriber.account), []).append(subscriber)
+            self._snapshot(subscriber, subscriber.account, now)
+            return
+        for name in subscriber.pairs:
+            self._public.setdefault((stream, name), []).append(subscriber)
+            pair = self._venue.pairs[name]
+            if stream == "order_book":
+                self._venue.kernel.publish_books(pair, subscriber.pairs[name])
+                book = self._venue.book(pair, subscriber.pairs[name])
+                if book.bid_levels or book.ask_levels:
+                    self._send_book(subscriber, pair, book, now, first=True)
+            elif stream == "trades":
+                self._send([subscriber], self._trade_frame(pair, now), pair)
+            else:
+                self._send([subscriber], self._ticker_frame(pair, now), pair)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """A socket is gone."""
+        self.sockets -= 1
+        for table in (self._public, self._private):
+            for key in [key for key, found in table.items() if subscriber in found]:
+                table[key].remove(subscriber)
+                if not table[key]:
+                    del table[key]
+
+    def _snapshot(self, subscriber: Subscriber, account: str, now: Nanos) -> None:
+        rows = self._venue.rows[account]
+        stream = subscriber.stream.id
+        if stream == "active_orders":
+            reports = [order.report() for order in rows.account.open.values()]
+            self._send([subscriber], self._orders_frame(ActiveOrdersFrame, account, reports, now))
+        elif stream == "order_history":
+            closed = [
+                order.report()
+                for order in rows.account.orders.values()
+                if order.status in FINAL_STATUSES and now - order.updated <= NS_PER_DAY
+            ]
+            self._send([subscriber], self._orders_frame(HistoryOrdersFrame, account, closed, now))
+        elif stream == "account_balance":
+            self._send([subscriber], self._balance_frame(rows.account.balances(), now))
+
+    # -- deliveries -----------------------------------------------------------------------------------------------
+
+    def deliver(self, deliveries: Iterable[Delivery]) -> None:
+        """Send what became known to those who listen, in its order; answers are handed to whoever waits for them."""
+        deliveries = list(deliveries)
+        # the list of trades is sent whole, so of many in one go only the last is worth a frame
+        last_trade = {d.pair: index for index, d in enumerate(deliveries) if d.kind == TRADES}
+        for index, delivery in enumerate(deliveries):
+            item = delivery.item
+            if isinstance(item, Answer):
+                self._venue.answer(delivery)
+            elif delivery.account is not None:
+                self._account_event(delivery.account, item, delivery.at)
+            elif isinstance(item, OrderBook):
+                for subscriber in self._public.get(("order_book", delivery.pair), ()):
+                    self._send_book(subscriber, item.pair, item, delivery.at)
+            elif isinstance(item, Pair) and last_trade[delivery.pair] == index:
+                self._traded(item, delivery.at)
+
+    def _account_event(self, account: str, item: object, at: Nanos) -> None:
+        private = self._private
+        if not private:
+            return
+        if isinstance(item, TradeReport):
+            listeners = private.get(("user_trades", account))
+            if listeners:
+                row = self._venue.rows[account].user_trade(item)
+                self._send(listeners, UserTradeFrame(**self._envelope(at), data=row), account=account)
+        elif isinstance(item, OrderReport):
+            is_final = item.status in FINAL_STATUSES
+            active = private.get(("active_orders", account))
+            if active and (self._active_final or not is_final):
+                self._send(active, self._orders_frame(ActiveOrdersFrame, account, [item], at), account=account)
+            history = private.get(("order_history", account))
+            if history and is_final:
+                self._send(history, self._orders_frame(HistoryOrdersFrame, account, [item], at), account=account)
+        elif isinstance(item, BalanceReport):
+            listeners = private.get(("account_balance", account))
+            if listeners:
+                self._send(listeners, self._balance_frame(item, at), account=account)
+
+    def _traded(self, pair: Pair, at: Nanos) -> None:
+        listeners = self._public.get(("trades", pair))
+        if listeners:
+            self._send(listeners, self._trade_frame(pair, at), pair)
+        listeners = self._public.get(("ticker", pair))
+        if listeners and at - self._ticker_at.get(pair, 0) >= NS_PER_S:
+            self._ticker_at[pair] = at
+            self._send(listeners, self._ticker_frame(pair, at), pair)
+
+    # -- frames ---------------------------------------------------------------------------------------------------
+
+    def _envelope(self, at: Nanos) -> dict[str, Any]:
+        self._events += 1
+        self._at = at
+        stamp = at // NS_PER_MS
+        return {
+            "timestamp": stamp,
+            "datetime": taiwan_datetime(stamp),
+            "event_id": uuid_of(_EVENT, self._events, self._venue.options.seed),
+        }
+
+    def _send(self, listeners: list[Subscriber], frame: Frame, pair: str = "", account: str = "") -> None:
+        data = encode(frame)
+        self.frames += len(listeners)
+        for subscriber in listeners:
+            subscriber.outlet.push(data)
+        if self.on_frame is not None:
+            stream = listeners[0].stream
+            self.on_frame(
+                Told(
+                    at=self._at,
+                    kind="frame",
+                    stream=stream.id,
+                    event=stream.event,
+                    event_id=frame.event_id,
+                    pair=str(pair),
+                    account=account,
+                )
+            )
+
+    def _send_book(
+        self, subscriber: Subscriber, pair: Pair, book: OrderBook, at: Nanos, *, first: bool = False
+    ) -> None:
+        limit = subscriber.pairs[pair]
+        bids, asks = book.bid_levels[:limit], book.ask_levels[:limit]
+        rules = pair.rules
+        unit = int(10 ** max(rules.amount_decimals - rules.display_decimals, 0))
+        rounded = (_rounded(bids, unit), _rounded(asks, unit))
+        before = subscriber.shown.get(pair)
+        if before == rounded and not self._repeat:
+            return
+        subscriber.shown[pair] = rounded
+        shown = None if first or before is None else rules.display_decimals
+        frame = OrderBookFrame(
+            **self._envelope(at),
+            pair=pair.upper(),
+            limit=limit,
+            scale=0,
+            bids=level_rows(bids, pair, shown=shown),
+            asks=level_rows(asks, pair, shown=shown),
+        )
+        self._send([subscriber], frame, pair)
+
+    def _trade_frame(self, pair: Pair, at: Nanos) -> TradeFrame:
+        return TradeFrame(**self._envelope(at), pair=pair.upper(), data=self._venue.recent_trades(pair))
+
+    def _ticker_frame(self, pair: Pair, at: Nanos) -> TickerFrame:
+        row = self._venue.ticker(pair)
+        last = row.last_price.rstrip("0").rstrip(".")
+        usdt = self._venue.last_price("usdt_twd") or 1.0
+        quote = {"twd": 1.0, "usdt": usdt}.get(pair.quote) or self._venue.last_price(f"{pair.quote}_twd") or 1.0
+        price_twd, volume = float(row.last_price) * quote, float(row.volume_24hr)
+        narrow = self._last_is_range
+        return TickerFrame(
+            **self._envelope(at),
+            pair=pair.upper(),
+            last_price=last,
+            last_price_usd=f"{price_twd / usdt:.4f}",
+            last_price_twd=f"{price_twd:.4f}",
+            is_buyer=row.is_buyer,
+            price_change_24hr=row.price_change_24hr,
+            volume_24hr=f"{volume:.4f}",
+            volume_24hr_usd=f"{volume * price_twd / usdt:.4f}",
+            volume_24hr_twd=f"{volume * price_twd:.4f}",
+            high_24hr=last if narrow else row.high_24hr.rstrip("0").rstrip("."),
+            low_24hr=last if narrow else row.low_24hr.rstrip("0").rstrip("."),
+        )
+
+    def _orders_frame(
+        self,
+        kind: type[ActiveOrdersFrame] | type[HistoryOrdersFrame],
+        account: str,
+        reports: list[OrderReport],
+        at: Nanos,
+    ) -> ActiveOrdersFrame | HistoryOrdersFrame:
+        rows = self._venue.rows[account]
+        by_pair: dict[str, list[OrderRow]] = {}
+        for report in reversed(reports):
+            of_pair = by_pair.setdefault(str(report.pair), [])
+            if len(of_pair) < _HISTORY_ROWS or kind is ActiveOrdersFrame:
+                of_pair.append(rows.order(report, stream=True))
+        return kind(**self._envelope(at), data={pair: tuple(found) for pair, found in by_pair.items()})
+
+    def _balance_frame(self, report: BalanceReport, at: Nanos) -> BalanceFrame:
+        data = {c.upper(): balance_row(c.upper(), total, free) for c, (total, free) in report.balances.items()}
+        return BalanceFrame(**self._envelope(at), data=data)
+
+
+def _rounded(levels: Levels, unit: int) -> Levels:
+    if unit == 1:
+        return levels
+    half = unit // 2
+    return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels])
+
+
+def stream_of(path: str) -> tuple[StreamPath, str] | None:
+    """The stream of a path below the WebSocket base, and what follows it; None for a path of no stream."""
+    path = path.rstrip("/")
+    for stream in STREAMS.values():
+        if stream.private:
+            if path == stream.path:
+                return stream, ""
+        elif path == stream.path:
+            return stream, ""
+        elif path.startswith(stream.path + "/"):
+            return stream, path[len(stream.path) + 1 :]
+    return None

@@ -1,0 +1,119 @@
+"""What an emulator is made from: accounts, balances, market, speed, switches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from botkit.emulator.switches import Switches, choose
+from botkit.errors import ConfigError
+from botkit.model.extension import FeeModel, LatencyModel, QueueModel
+from botkit.model.money import to_units
+
+#: what an account holds when nobody says otherwise, in coins by currency
+DEFAULT_BALANCES: Mapping[str, str] = {"twd": "1000000", "usdt": "30000", "btc": "1", "eth": "10", "bito": "10000"}
+
+#: faster than this, a second of the machine is more of the market than it can make
+SPEED_MAX = 10_000
+HISTORY_DAYS_MAX = 400
+
+_CURRENCY = re.compile(r"[a-z0-9]{2,10}\Z", re.ASCII)
+
+
+class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An account: its email, key and secret, and what it holds (units of 1e-8 by lowercase currency)."""
+
+    email: str
+    key: str
+    secret: str
+    balances: Mapping[str, int] = {}
+
+    def __repr__(self) -> str:
+        # no secret in any output, not even a made-up one: a user may have typed a real one
+        return f"EmulatorAccount({self.email!r})"
+
+
+#: the account of an emulator that was started without one
+DEFAULT_ACCOUNT = EmulatorAccount(email="emulator@botkit.local", key="emulator-key", secret="emulator-secret")
+
+
+class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How an emulator behaves.
+
+    ``market`` is None for the synthetic one, or the folder of a recorded tape. ``lockstep`` stops the clock: time then
+    moves by ``/_emulator/step`` alone. ``start`` (ns) is the first moment; by default the machine's time, or the
+    tape's beginning in lockstep. ``history_days`` of candles come before the synthetic market's first trade.
+    ``fees``, ``latency`` and ``queue`` are models of the simulated exchange; None takes rank 0, none, and the default
+    reading.
+    """
+
+    accounts: tuple[EmulatorAccount, ...] = ()
+    balances: Mapping[str, int] | None = None
+    market: Path | None = None
+    speed: float = 1.0
+    lockstep: bool = False
+    start: int | None = None
+    seed: int = 0
+    port: int = 0
+    history_days: float = 2.0
+    switches: Switches = msgspec.field(default_factory=choose)
+    faults: tuple[Mapping[str, Any], ...] = ()
+    fees: FeeModel | None = None
+    latency: LatencyModel | None = None
+    queue: QueueModel | None = None
+
+    def all_accounts(self) -> tuple[EmulatorAccount, ...]:
+        """The accounts with their balances filled in."""
+        shared = self.balances if self.balances is not None else default_balances()
+        accounts = self.accounts or (DEFAULT_ACCOUNT,)
+        return tuple(
+            msgspec.structs.replace(account, balances=dict(account.balances or shared)) for account in accounts
+        )
+
+
+def default_balances() -> dict[str, int]:
+    """`DEFAULT_BALANCES` in units."""
+    return {currency: to_units(amount) for currency, amount in DEFAULT_BALANCES.items()}
+
+
+def parse_account(text: str) -> EmulatorAccount:
+    """``EMAIL:KEY:SECRET``. Raises ConfigError, which never shows the text, since a secret may be in it."""
+    parts = text.split(":")
+    if len(parts) != 3 or not all(part and part.isprintable() and part == part.strip() for part in parts):
+        raise ConfigError("--account: write it as EMAIL:KEY:SECRET, three parts without blanks (what was given is not)")
+    return EmulatorAccount(email=parts[0], key=parts[1], secret=parts[2])
+
+
+def parse_balances(text: str) -> dict[str, int]:
+    """``twd=1000000,btc=1`` in units of 1e-8. Raises ConfigError."""
+    balances = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        currency, equals, amount = part.partition("=")
+        currency = currency.strip().lower()
+        if not equals or not _CURRENCY.match(currency):
+            raise ConfigError(f"--balance {part}: write it as twd=1000000,btc=1")
+        try:
+            units = to_units(amount.strip(), currency)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"--balance {part}: {error}") from None
+        if units < 0:
+            raise ConfigError(f"--balance {part}: a balance is not negative")
+        balances[currency] = units
+    return balances
+
+
+def check_options(options: EmulatorOptions) -> None:
+    """Refuse what contradicts itself. Raises ConfigError."""
+    if not 0 < options.speed <= SPEED_MAX:
+        raise ConfigError(f"--speed {options.speed:g}: a factor above 0 and at most {SPEED_MAX}")
+    if not 0 <= options.history_days <= HISTORY_DAYS_MAX:
+        raise ConfigError(f"--history-days {options.history_days:g}: from 0 to {HISTORY_DAYS_MAX}")
+    accounts = options.all_accounts()
+    if len({account.email for account in accounts}) < len(accounts):
+        raise ConfigError("--account: two accounts share an email")
+    if len({account.key for account in accounts}) < len(accounts):
+        raise ConfigError("--account: two accounts share a key")

@@ -1,0 +1,46 @@
+"""Paths of the wire to endpoints of the table, with the tolerances that real clients need (API 2.2)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeAlias
+
+from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, Endpoint
+
+_SLASHES = re.compile("/{2,}")
+#: never pairs, whatever method asks
+RESERVED: Final = frozenset({"all", "open", "batch", "trades", "history"})
+
+Route: TypeAlias = tuple[Endpoint, dict[str, str]]
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path) + r"\Z")
+
+
+#: fixed paths before those with names in them, so that a reserved word never counts as a pair
+_TABLE: Final[dict[str, list[tuple[re.Pattern[str], Endpoint]]]] = {}
+for _endpoint in sorted(ENDPOINTS.values(), key=lambda e: e.path.count("{")):
+    _TABLE.setdefault(_endpoint.method, []).append((_pattern(_endpoint.path), _endpoint))
+
+_CREATE: Final = ENDPOINTS["create_order"]
+
+
+def find_route(method: str, path: str) -> Route | None:
+    """The endpoint of a path below ``/v3`` and the names in it, or None: 404. Doubled and trailing slashes pass."""
+    if "//" in path:
+        path = _SLASHES.sub("/", path)
+    if path.endswith("/") and len(path) > 1:
+        path = path[:-1]
+    if method == "POST" and path.startswith("/orders/"):  # the one that is sent in great numbers
+        name = path[8:]
+        if name not in RESERVED and "/" not in name:
+            return _CREATE, {"pair": name}
+    for pattern, endpoint in _TABLE.get(method, ()):
+        match = pattern.match(path)
+        if match is not None:
+            names = match.groupdict()
+            if names.get("pair", "").lower() in RESERVED:
+                return None
+            return endpoint, names
+    return None

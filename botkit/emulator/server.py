@@ -1,0 +1,475 @@
+"""The emulator's shell: sockets, HTTP and time around `Venue`, which has none of them.
+
+    async with Emulator(facts) as emulator:
+        BitoProClient(..., rest_url=emulator.rest, ws_url=emulator.ws)
+
+While the clock runs, the exchange is carried along with it. While it is held (lockstep) the exchange stands still, and
+private requests wait for `step`, which carries it to the next moment at which anything is delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from email.utils import formatdate
+from types import TracebackType
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from botkit.emulator.auth import Gate
+from botkit.emulator.clock import EmulatorClock
+from botkit.emulator.faults import REQUEST_KINDS, Fault, Faults
+from botkit.emulator.hub import Hub, Subscriber, Told, parse_pairs, stream_of
+from botkit.emulator.options import EmulatorOptions
+from botkit.emulator.private import PrivateDesk
+from botkit.emulator.public import PUBLIC, Query
+from botkit.emulator.replies import BAD_BODY, NOT_FOUND, TOO_MANY, RefusedError, Reply, refusal
+from botkit.emulator.routes import Route, find_route
+from botkit.emulator.rows import uuid_of
+from botkit.emulator.sockets import Socket
+from botkit.emulator.sources import MarketSource, SyntheticSource, TapeMarket
+from botkit.emulator.venue import ADDRESS, Venue
+from botkit.emulator.wallet import Wallet
+from botkit.errors import ConfigError
+from botkit.exchange.bitopro.wire.bodies import decode_withdraw
+from botkit.exchange.bitopro.wire.codec import WireError
+from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.extension import ExchangeFacts
+from botkit.model.requests import Answer
+
+log = logging.getLogger("botkit.emulator")
+
+HOST = "127.0.0.1"
+_REQUEST_IDS = 15
+_NAP_S = 0.02  # the longest sleep between two looks at the market
+_WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdraw_by_id", "create_withdraw"}
+
+
+class Emulator:
+    """BitoPro on this machine. ``facts`` are the exchange's pairs, limits and fees."""
+
+    def __init__(self, facts: ExchangeFacts, options: EmulatorOptions | None = None) -> None:
+        self.options = options = options or EmulatorOptions()
+        machine_now = time.time_ns()
+        source, start = _source(facts, options, machine_now)
+        self.venue = Venue(facts, options, source, start)
+        self.clock = EmulatorClock(start, options.speed, held=options.lockstep)
+        self.faults = Faults(options.seed)
+        for spec in options.faults:
+            self.add_fault(spec)
+        self.gate = Gate(self.venue.accounts, options.switches)
+        self.hub = Hub(self.venue)
+        self.wallet = Wallet(self.venue)
+        self.private = PrivateDesk(self.venue)
+        self.rest = self.ws = ""
+        self.port = 0
+        #: REST requests that were taken up, in order; lockstep counts by it
+        self.received = 0
+        self._arrived = asyncio.Condition()
+        self._told: list[Told] = []
+        self._sockets: set[Socket] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._runner: web.ServerRunner | None = None
+        self._date = (0, "")
+        self._stopping = asyncio.Event()
+        self._stepping = asyncio.Lock()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Emulator:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Bind to loopback and let time run. Raises ConfigError when the port is taken."""
+        server = web.Server(self._handle, access_log=None)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.2)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, HOST, self.options.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ConfigError(f"port {self.options.port} on {HOST} cannot be used: {error.strerror or error}") from None
+        self.port = int(self._runner.addresses[0][1])
+        self.rest, self.ws = f"http://{HOST}:{self.port}/v3", f"ws://{HOST}:{self.port}/ws"
+        self.hub.on_frame = self._note
+        self._spawn(self._pump())
+
+    async def stop(self) -> None:
+        """Cut every connection and stop."""
+        self._stopping.set()
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for socket in list(self._sockets):
+            socket.abort()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    async def _pump(self) -> None:
+        """Carry the exchange along with the clock."""
+        while True:
+            try:
+                if not self.clock.held:
+                    self.advance()
+            except Exception:
+                log.exception("the market stopped")
+                raise
+            await asyncio.sleep(self._nap_s())
+
+    def _nap_s(self) -> float:
+        if self.clock.held:
+            return _NAP_S
+        at = self.venue.next_at()
+        left = NS_PER_S if at is None else at - self.clock.now()
+        return min(_NAP_S, max(left / self.clock.speed / NS_PER_S, 0.001))
+
+    def advance(self, to: Nanos | None = None) -> None:
+        """Carry the exchange to a moment (default: now) and send what became known."""
+        deliveries = self.venue.advance(self.clock.now() if to is None else to)
+        if deliveries:
+            self.hub.deliver(deliveries)
+
+    def _note(self, told: Told) -> None:
+        if self.clock.held:
+            self._told.append(told)
+
+    async def step(
+        self, until: Nanos, *, requests: int | None = None, whole: bool = False, patience_s: float = 10.0
+    ) -> tuple[Nanos, list[Told]]:
+        """Lockstep: carry time to the first moment up to ``until`` at which anything is delivered, and deliver it.
+
+        ``requests`` waits first until so many REST requests have been received since the start. ``whole`` goes on to
+        ``until``. Returns (the time it is then, what was delivered, in order) once all frames are written. Raises
+        ConfigError when the clock runs, and TimeoutError when the requests do not arrive.
+        """
+        if not self.clock.held:
+            raise ConfigError("step needs a held clock: start in lockstep, or POST /_emulator/hold")
+        async with self._stepping:
+            if requests is not None:
+                async with self._arrived:
+                    await asyncio.wait_for(
+                        self._arrived.wait_for(lambda: self.received >= requests), timeout=patience_s
+                    )
+            while True:
+                at = self.venue.next_at()
+                here = until if at is None else max(min(at, until), self.clock.now())
+                self.clock.move(here)
+                self.advance(here)
+                if (self._told and not whole) or here >= until:
+                    break
+            told, self._told = self._told, []
+            for socket in list(self._sockets):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(socket.idle.wait(), timeout=patience_s)
+        return self.clock.now(), told
+
+    # -- faults ---------------------------------------------------------------------------------------------------
+
+    def add_fault(self, spec: Mapping[str, object]) -> Fault:
+        """Put a fault in force (`botkit.emulator.faults` lists the kinds). Raises ConfigError."""
+        fault = self.faults.add(spec, self.venue.now)
+        if fault.kind == "maintenance":
+            pair = self.venue.pairs.get(fault.where.lower())
+            if pair is None:
+                self.faults.remove(fault.id)
+                raise ConfigError(f"fault: maintenance of {fault.where!r}, which is no pair")
+            self.venue.set_maintenance(pair, on=True)
+        return fault
+
+    def remove_faults(self, fault_id: int | None = None) -> int:
+        """Lift one fault or all; how many there were."""
+        gone = self.faults.remove(fault_id)
+        for fault in gone:
+            if fault.kind == "maintenance":
+                self.venue.set_maintenance(self.venue.pairs[fault.where.lower()], on=False)
+        return len(gone)
+
+    async def _wait_ms(self, ms: float) -> None:
+        speed = 1.0 if self.clock.held else self.clock.speed
+        await asyncio.sleep(ms / 1000 / speed)
+
+    # -- HTTP -----------------------------------------------------------------------------------------------------
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path
+        try:
+            if path.startswith("/v3/"):
+                return await self._rest(request, path[3:])
+            if path.startswith("/ws/"):
+                return await self._stream(request, path[3:])
+            if path.startswith("/_emulator"):
+                from botkit.emulator.control import control  # it needs this module's class
+
+                return await control(self, request)
+        except web.HTTPException as error:
+            return self._respond(refusal(error.status, error.reason))
+        return self._respond(NOT_FOUND)
+
+    async def _rest(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        route = find_route(request.method, path)
+        if route is None:
+            return self._respond(NOT_FOUND)
+        body = await request.read() if request.can_read_body else b""
+        if self.faults.rules:
+            struck = self.faults.strike(route[0].id, REQUEST_KINDS, self.venue.now)
+            if struck:
+                return await self._faulty(request, route, body, {fault.kind: fault for fault in struck})
+        return self._respond(await self._work(request, route, body))
+
+    def _respond(self, reply: Reply) -> web.Response:
+        response = web.Response(body=reply.body, status=reply.status, content_type="application/json")
+        headers = response.headers
+        headers["Date"] = self._http_date()
+        headers["X-Request-Id"] = uuid_of(_REQUEST_IDS, self.received)
+        headers["X-Response-Time"] = "1ms"
+        headers["Access-Control-Allow-Origin"] = "*"
+        headers["Vary"] = "Origin"
+        return response
+
+    def _now(self) -> Nanos:
+        return self.clock.now()
+
+    def _http_date(self) -> str:
+        now = self.clock.now() + self.faults.skew_ms(self.venue.now) * NS_PER_MS
+        second = now // NS_PER_S
+        if second != self._date[0]:
+            self._date = (second, formatdate(second, usegmt=True))
+        return self._date[1]
+
+    async def _work(self, request: web.BaseRequest, route: Route, body: bytes) -> Reply:
+        """Do what a request asks."""
+        if not self.clock.held:
+            self.advance()
+        found = self._begin(request, route, body)
+        if self.clock.held:
+            if isinstance(found, Reply):
+                self._told.append(Told(at=self.venue.now, kind="answer", request=self.received, status=found.status))
+            async with self._arrived:
+                self._arrived.notify_all()
+        return found if isinstance(found, Reply) else await found
+
+    def _begin(self, request: web.BaseRequest, route: Route, body: bytes) -> Reply | asyncio.Future[Reply]:
+        """Count, check and take up a request; its reply, or the promise of one where the exchange takes its time."""
+        endpoint, names = route
+        now = self.clock.now()
+        self.received += 1
+        account, refused = "", None
+        if endpoint.private:
+            skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
+            machine = time.time_ns() if self.clock.speed != 1.0 else None
+            try:
+                signed = body if endpoint.method in ("POST", "PUT") else None
+                account = self.gate.admit(request.headers, signed, skewed, machine)
+            except RefusedError as error:
+                refused = error
+        if not self.venue.limits.admit(endpoint.id, account, ADDRESS, now):
+            return refusal(429, TOO_MANY)
+        try:
+            if refused is not None:
+                raise refused
+            if not endpoint.private:
+                return PUBLIC[endpoint.id](self.venue, names, request.query)
+            return self._private(endpoint.id, account, names, request.query, body, now)
+        except RefusedError as error:
+            return self._refusal(error)
+        except WireError:
+            return self._refusal(RefusedError(BAD_BODY))
+
+    def _refusal(self, error: RefusedError) -> Reply:
+        status = error.status
+        if status == 422 and (error.text == BAD_BODY or error.text.startswith("Wrong parameter")):
+            status = self.options.switches.number("bad_request")
+        return refusal(status, error.text)
+
+    def _private(
+        self, endpoint: str, account: str, names: Mapping[str, str], query: Query, body: bytes, now: Nanos
+    ) -> Reply | asyncio.Future[Reply]:
+        if endpoint in _WALLET:
+            return self._wallet(endpoint, account, names, query, body)
+        machine = time.time_ns() if self.clock.speed != 1.0 else None
+        skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
+        make, word = self.private.work(
+            endpoint, account, names, query, body, now, lambda stamp: self.gate.check_time(stamp, skewed, machine)
+        )
+        answered: list[Reply] = []
+        promise: list[asyncio.Future[Reply]] = []
+        number = self.received
+
+        def on_answer(answer: Answer, at: Nanos) -> None:
+            reply = word(answer)
+            if self.clock.held:
+                self._told.append(Told(at=at, kind="answer", account=account, request=number, status=reply.status))
+            if promise:
+                if not promise[0].done():
+                    promise[0].set_result(reply)
+            else:
+                answered.append(reply)
+
+        self.venue.submit(account, make, now, on_answer)
+        if not self.clock.held:
+            self.advance(now)
+        if answered:
+            return answered[0]
+        promise.append(asyncio.get_running_loop().create_future())
+        return promise[0]
+
+    def _wallet(self, endpoint: str, account: str, names: Mapping[str, str], query: Query, body: bytes) -> Reply:
+        if endpoint == "create_withdraw":
+            reply = self.wallet.withdraw(account, names, decode_withdraw(body))
+            if not self.clock.held:
+                self.advance(self.venue.now)
+            return reply
+        if endpoint in ("withdraw_by_serial", "withdraw_by_id"):
+            return self.wallet.one(account, names)
+        return self.wallet.history(account, names, query, deposits=endpoint == "deposit_history")
+
+    async def _faulty(
+        self, request: web.BaseRequest, route: Route, body: bytes, struck: dict[str, Fault]
+    ) -> web.StreamResponse:
+        """A request that faults strike: on its way, before the deed, after it, on the way back."""
+        faults = self.faults
+        if "delay_request" in struck:
+            await self._wait_ms(faults.wait_ms(struck["delay_request"]))
+        if "lost_request" in struck:
+            return await self._hang(request)
+        if "reset" in struck:
+            return self._cut(request)
+        if "storm_429" in struck:
+            return self._respond(refusal(429, TOO_MANY))
+        if "error_before" in struck:
+            return self._respond(refusal(int(struck["error_before"].value or 503), "Service Unavailable"))
+        if "late_arrival" in struck:
+            wait_ms = faults.wait_ms(struck["late_arrival"])
+
+            async def later() -> None:
+                await self._wait_ms(wait_ms)
+                await self._work(request, route, body)
+
+            self._spawn(later())
+            return self._cut(request)
+        reply = await self._work(request, route, body)
+        if "delay_answer" in struck:
+            await self._wait_ms(faults.wait_ms(struck["delay_answer"]))
+        if "lost_answer" in struck:
+            return await self._hang(request)
+        if "reset_after" in struck:
+            return self._cut(request)
+        if "error_after" in struck:
+            return self._respond(refusal(int(struck["error_after"].value or 502), "Bad Gateway"))
+        if "garbage" in struck:
+            return web.Response(body=b"<html><body>502 Bad Gateway</body></html>", content_type="text/html")
+        if "truncated" in struck:
+            return self._respond(Reply(reply.status, reply.body[: len(reply.body) // 2]))
+        if "slow_body" in struck:
+            return await self._drip(request, reply, struck["slow_body"].value or 5000.0)
+        return self._respond(reply)
+
+    async def _hang(self, request: web.BaseRequest) -> web.Response:
+        """Answer nothing until the client gives up."""
+        while request.transport is not None and not request.transport.is_closing() and not self._stopping.is_set():
+            await asyncio.sleep(0.02)
+        return self._cut(request)
+
+    def _cut(self, request: web.BaseRequest) -> web.Response:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=503)
+
+    async def _drip(self, request: web.BaseRequest, reply: Reply, over_ms: float) -> web.StreamResponse:
+        response = web.StreamResponse(status=reply.status, headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            for index in range(len(reply.body)):
+                await response.write(reply.body[index : index + 1])
+                await self._wait_ms(over_ms / max(len(reply.body), 1))
+            await response.write_eof()
+        return response
+
+    # -- WebSocket ------------------------------------------------------------------------------------------------
+
+    async def _stream(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        found = stream_of(unquote(path))
+        response = web.WebSocketResponse(autoping=False, max_msg_size=64 * 1024)
+        if found is None or not response.can_prepare(request).ok:
+            return web.Response(status=200)  # as seen on the wire: 200 and no upgrade
+        stream, rest = found
+        account: str | None = None
+        pairs: dict[str, int] = {}
+        if stream.private:
+            machine = time.time_ns() if self.clock.speed != 1.0 else None
+            now = self.clock.now() + self.faults.skew_ms(self.venue.now) * NS_PER_MS
+            try:
+                account = self.gate.admit(request.headers, None, now, machine)
+            except RefusedError as error:
+                return self._respond(error.reply)
+        else:
+            wanted = parse_pairs(self.venue, rest, request.query.get("pairs"))
+            if wanted is None:
+                return web.Response(status=200)
+            pairs = wanted
+        await response.prepare(request)
+        keepalive = self.options.switches["keepalive"]
+        socket = Socket(response, request, stream.id, self.faults, self._now, keepalive)
+        subscriber = Subscriber(stream, socket, pairs, account)
+        if not self.clock.held:
+            self.advance()
+        self.hub.add(subscriber)
+        self._sockets.add(socket)
+        try:
+            await socket.run()
+        finally:
+            self._sockets.discard(socket)
+            self.hub.remove(subscriber)
+        return response
+
+    @property
+    def sockets(self) -> int:
+        """Open WebSockets."""
+        return len(self._sockets)
+
+    def cut_sockets(self) -> int:
+        """Cut every WebSocket without a close frame; how many there were."""
+        count = len(self._sockets)
+        for socket in list(self._sockets):
+            socket.abort()
+        return count
+
+
+def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) -> tuple[MarketSource, Nanos]:
+    """The market, and the moment at which the emulator starts."""
+    if options.market is not None:
+        tape = TapeMarket(options.market, facts.pairs)
+        if options.lockstep:
+            return tape, options.start if options.start is not None else tape.start - 1
+        start = options.start if options.start is not None else machine_now
+        # by whole minutes, so that the tape's candles stay where they are within the hour's minutes
+        tape.shift_ns = (start - tape.start) // NS_PER_MINUTE * NS_PER_MINUTE
+        tape.known_until = tape.start + tape.shift_ns
+        return tape, start
+    start = options.start if options.start is not None else machine_now
+    if options.lockstep and options.start is None:
+        start = machine_now // NS_PER_MINUTE * NS_PER_MINUTE
+    missing = [name for name in ("btc_usdt", "btc_twd", "usdt_twd", "eth_twd") if name not in facts.pairs]
+    if missing:
+        raise ConfigError(f"the synthetic market needs the pair {missing[0]}, which the exchange does not list")
+    source = SyntheticSource(facts.pairs, seed=options.seed, start=start, history_days=options.history_days)
+    return source, start

@@ -1,0 +1,143 @@
+"""One WebSocket of a client: a bounded queue of frames, the exchange's pings, and the faults that strike it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+from aiohttp import WSMsgType, web
+
+from botkit.emulator.faults import STREAM_KINDS, Faults
+from botkit.model.clock import Nanos
+
+#: frames that may wait for a client who does not read; then the connection is cut, as any exchange would
+QUEUE_MAX = 20_000
+#: seconds between pings, seconds without a pong after which the socket is cut (Q18)
+KEEPALIVE = {"documented": (20.0, 5.0), "observed": (1.0, 60.0)}
+
+
+class Socket:
+    """Sends what is pushed, in order, until the client is gone."""
+
+    def __init__(
+        self, response: web.WebSocketResponse, request: web.BaseRequest, stream_id: str, faults: Faults,
+        now: Callable[[], Nanos], keepalive: str,
+    ) -> None:  # fmt: skip
+        self._ws = response
+        self._request = request
+        self._stream_id = stream_id
+        self._faults = faults
+        self._now = now
+        self._ping_s, self._patience_s = KEEPALIVE[keepalive]
+        self._abrupt = keepalive == "observed"
+        self._queue: deque[bytes] = deque()
+        self._held_back: bytes | None = None
+        self._ready = asyncio.Event()
+        self._silent = False
+        self._pong_at = 0.0
+        self._close_code: int | None = None
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def push(self, frame: bytes) -> None:
+        """Queue a frame."""
+        if self._silent:
+            return
+        if self._faults.rules:
+            for part in self._struck(frame):
+                self._queue.append(part)
+        else:
+            self._queue.append(frame)
+        if len(self._queue) > QUEUE_MAX:
+            self.abort()
+        self.idle.clear()
+        self._ready.set()
+
+    def _struck(self, frame: bytes) -> list[bytes]:
+        frames = [frame]
+        for fault in self._faults.strike(self._stream_id, STREAM_KINDS, self._now()):
+            match fault.kind:
+                case "ws_silence":
+                    self._silent = True
+                    return []
+                case "ws_close":
+                    self._close_code = int(fault.value or 1001)
+                    return []
+                case "ws_abort":
+                    self.abort()
+                    return []
+                case "ws_drop":
+                    return []
+                case "ws_duplicate":
+                    frames = frames * 2
+                case "ws_garbage":
+                    frames = [part[: len(part) // 2] for part in frames]
+                case "ws_reorder":
+                    self._held_back = frame
+                    return []
+        if self._held_back is not None:
+            frames.append(self._held_back)
+            self._held_back = None
+        return frames
+
+    def abort(self) -> None:
+        """Cut the connection without a close frame."""
+        self._queue.clear()
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
+    async def run(self) -> None:
+        """Serve the socket until the client is gone."""
+        writer, pinger = asyncio.create_task(self._write()), asyncio.create_task(self._ping())
+        try:
+            async for message in self._ws:
+                if message.type is WSMsgType.PING and not self._silent:
+                    await self._ws.pong(message.data)
+                elif message.type is WSMsgType.PONG:
+                    self._pong_at = asyncio.get_running_loop().time()
+                # what a client says is ignored: the URL is the subscription
+        except (TimeoutError, ConnectionError):
+            pass
+        finally:
+            for task in (writer, pinger):
+                task.cancel()
+            await asyncio.gather(writer, pinger, return_exceptions=True)
+            self._queue.clear()
+            self.idle.set()
+
+    async def _write(self) -> None:
+        queue, ws = self._queue, self._ws
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            while True:
+                while queue:
+                    await ws.send_frame(queue.popleft(), WSMsgType.TEXT)
+                if self._close_code is not None:
+                    await ws.close(code=self._close_code)
+                    return
+                self._ready.clear()
+                self.idle.set()
+                await self._ready.wait()
+
+    async def _ping(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._pong_at = loop.time()
+        asked_at: float | None = None
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            while True:
+                await asyncio.sleep(self._ping_s if asked_at is None or self._abrupt else self._patience_s)
+                if asked_at is not None and self._pong_at < asked_at:
+                    if loop.time() - self._pong_at >= self._patience_s:
+                        if not self._abrupt:
+                            await self._ws.close()
+                        self.abort()
+                        return
+                    if not self._abrupt:
+                        continue
+                elif asked_at is not None and not self._abrupt:
+                    await asyncio.sleep(self._ping_s - self._patience_s)
+                if not self._silent:
+                    asked_at = loop.time()
+                    await self._ws.ping()

@@ -1,0 +1,126 @@
+"""Where the emulator's market comes from: the endless synthetic one, or a recorded tape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+
+from botkit.emulator.companions import Companions
+from botkit.errors import ConfigError
+from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, Nanos
+from botkit.model.columns import CandleColumns, MarketColumns
+from botkit.model.pairs import Pair
+from botkit.tape.synthetic import PAIRS, SyntheticMarket
+
+if TYPE_CHECKING:
+    from botkit.tape.feed import Feed, Slice
+
+_ROWS_MAX = 200_000
+_Columns = TypeVar("_Columns", bound=MarketColumns)
+
+
+class MarketSource(Protocol):
+    """Rows in order of receive time, a chunk at a time."""
+
+    #: what it is, for the state
+    name: str
+    #: True once there is nothing more to come
+    ended: bool
+    #: every row received before this moment was handed out
+    known_until: Nanos
+
+    def history(self) -> list[CandleColumns]:
+        """One-minute candles from before the first row."""
+        ...
+
+    def chunk(self, until: Nanos) -> list[MarketColumns]:
+        """The next rows, so that all rows received before ``until`` are known; some may be received later."""
+        ...
+
+
+class SyntheticSource:
+    """The synthetic market with ``history_days`` of candles before ``start``. Equal for equal seed and start."""
+
+    def __init__(self, pairs: Mapping[str, Pair], *, seed: int, start: Nanos, history_days: float) -> None:
+        self.name = f"synthetic, seed {seed}"
+        self.ended = False
+        minutes = max(1, int(history_days * 1440))
+        begin = start // NS_PER_MINUTE * NS_PER_MINUTE - minutes * NS_PER_MINUTE
+        self._market = SyntheticMarket(pairs, seed=seed, start=begin)
+        self._minutes = minutes
+        self._companions = Companions({name: pair for name, pair in pairs.items() if name not in PAIRS})
+        self.known_until: Nanos = begin
+
+    def history(self) -> list[CandleColumns]:
+        """Candles up to the minute before the start."""
+        found: list[CandleColumns] = []
+        for day in self._market.history(self._minutes):
+            found += day
+            found += [part for part in self._companions.rows(list(day)) if isinstance(part, CandleColumns)]
+        self.known_until = self._market.time
+        return found
+
+    def chunk(self, until: Nanos) -> list[MarketColumns]:
+        """Books and trades of all pairs."""
+        rows = self._market.advance(until + NS_PER_S)
+        # a row may be received later than the last generated second, but none before it is missing
+        self.known_until = self._market.time
+        return rows + self._companions.rows(rows)
+
+
+class TapeMarket:
+    """A recorded tape with books or trades; ``shift_ns`` is added to all of its times."""
+
+    def __init__(self, path: Path, pairs: Mapping[str, Pair]) -> None:
+        # reading tapes loads pyarrow, which a synthetic market does without
+        from botkit.tape.feed import Feed, TapeSource
+
+        if not path.exists():
+            raise ConfigError(f"--market {path}: there is no such tape; give the folder of one, or synthetic")
+        source = TapeSource(path, pairs)
+        self._feed: Feed = Feed([source])
+        streams = [info for info in self._feed.streams if info.kind in ("books", "trades")]
+        if not streams:
+            raise ConfigError(f"--market {path}: it holds no books and no trades; candles alone are for backtests")
+        self.name = f"tape {source.name}"
+        self.ended = False
+        self.start = min(info.start for info in streams)
+        self.end = max(info.end for info in streams)
+        self._keys = [info.key for info in streams]
+        self._candles = [info for info in self._feed.streams if info.kind == "candles" and info.resolution == "1m"]
+        self._slices: Iterator[Slice] | None = None
+        self.shift_ns: Nanos = 0
+        self.known_until: Nanos = self.start
+
+    def history(self) -> list[CandleColumns]:
+        """The tape's own one-minute candles from before its first row."""
+        found: list[CandleColumns] = []
+        for info in self._candles:
+            for piece in self._feed.slices([info.key], info.start, self.start // NS_PER_MINUTE * NS_PER_MINUTE + 1):
+                found += [part for part in piece.columns if isinstance(part, CandleColumns)]
+        return [_shifted(part, self.shift_ns) for part in found]
+
+    def chunk(self, until: Nanos) -> list[MarketColumns]:
+        """The next slices of the tape."""
+        if self._slices is None:
+            self._slices = self._feed.slices(self._keys, self.start, self.end + 1, rows_max=_ROWS_MAX)
+            self.known_until = self.start + self.shift_ns
+        found: list[MarketColumns] = []
+        while self.known_until <= until and not self.ended:
+            piece = next(self._slices, None)
+            if piece is None:
+                self.ended = True
+                break
+            self.known_until = piece.end + self.shift_ns
+            found += [_shifted(part, self.shift_ns) for part in piece.columns]
+        return found
+
+
+def _shifted(columns: _Columns, by: Nanos) -> _Columns:
+    """The rows at other times, received and stamped."""
+    if not by:
+        return columns
+    return msgspec.structs.replace(columns, received=columns.received + by, time=columns.time + by)

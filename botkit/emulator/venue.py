@@ -1,0 +1,332 @@
+"""The exchange behind the wire, without I/O: the simulated exchange, its market, and what it tells whom and when.
+
+Time is handed in. `submit` gives it a private request; `advance` carries time and returns `Delivery` objects in the
+documented total order: by time, then answers and account events, books, trades; then by pair.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from botkit.emulator.options import EmulatorOptions
+from botkit.emulator.rows import AccountRows, at_least, fixed
+from botkit.emulator.sources import MarketSource
+from botkit.exchange.bitopro.wire.market import TickerRow, TradeRow
+from botkit.model.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S, Nanos
+from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
+from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
+from botkit.model.extension import ExchangeFacts
+from botkit.model.orders import Side
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer, Request
+from botkit.sim.fees import RankFees
+from botkit.sim.fills import Queue
+from botkit.sim.kernel import AccountSetup, Kernel
+from botkit.sim.latency import Constant
+from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES
+from botkit.sim.venue_limits import VenueLimits
+
+#: where every request comes from: the emulator binds to loopback alone
+ADDRESS = "127.0.0.1"
+#: how far ahead of the clock the market is generated
+_AHEAD: Nanos = 4 * NS_PER_S
+_NEVER: Nanos = 1 << 62
+
+OnAnswer: TypeAlias = Callable[[Answer, Nanos], None]
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """Something that becomes known at ``at``: to an account, or (``account`` None) to everybody.
+
+    For public trades ``item`` is the pair alone: the frame repeats the whole list. For an answer it is the answer.
+    """
+
+    at: Nanos
+    kind: int
+    pair: str
+    account: str | None
+    item: Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Pair
+
+
+class _Tape:
+    """Recorded trades of one pair on their way to the public list."""
+
+    __slots__ = ("_rows", "next_at", "pair")
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self._rows: deque[tuple[Nanos, int, int, int, int]] = deque()
+        self.next_at: Nanos | None = None
+
+    def add(self, columns: TradeColumns) -> None:
+        self._rows.extend(
+            zip(
+                columns.received.tolist(),
+                columns.time.tolist(),
+                columns.ticks.tolist(),
+                columns.lots.tolist(),
+                columns.side.tolist(),
+                strict=True,
+            )
+        )
+        self.next_at = self._rows[0][0] if self._rows else None
+
+    def take(self, to: Nanos) -> list[tuple[Nanos, int, int, int, int]]:
+        rows, taken = self._rows, []
+        while rows and rows[0][0] <= to:
+            taken.append(rows.popleft())
+        self.next_at = rows[0][0] if rows else None
+        return taken
+
+
+class Venue:
+    """See the module. ``facts`` are the exchange's pairs, limits and fees."""
+
+    def __init__(self, facts: ExchangeFacts, options: EmulatorOptions, source: MarketSource, start: Nanos) -> None:
+        self.facts = facts
+        self.options = options
+        self.switches = switches = options.switches
+        coarse = switches["amount_step"] == "amount"
+        self.pairs: dict[str, Pair] = {
+            name: pair.with_rules(pair.rules.in_display_steps()) if coarse else pair
+            for name, pair in facts.pairs.items()
+        }
+        self.currencies = sorted({c for pair in self.pairs.values() for c in (pair.base, pair.quote)})
+        self.accounts = {account.email: account for account in options.all_accounts()}
+        assert len(self.accounts) == len(options.all_accounts()), "two accounts with one email"
+        self.kernel = Kernel(
+            pairs=self.pairs,
+            accounts={
+                email: AccountSetup(
+                    balances=dict.fromkeys(self.currencies, 0) | dict(account.balances),
+                    fees=options.fees or RankFees({"rank": 0}, facts),
+                    address=ADDRESS,
+                )
+                for email, account in self.accounts.items()
+            },
+            queue=options.queue or Queue(),
+            latency=options.latency or Constant({}),
+            limits=None,  # counted below, since requests that never reach the kernel count too
+            book_cadence_ms=switches.number("book_cadence_ms"),
+            seed=options.seed,
+            batch_all_or_nothing=switches["batch"] == "all_or_nothing",
+            keep_candles=True,
+            volume_currency=facts.volume_currency,
+            fee_currency=facts.fee_currency,
+        )
+        self.limits = VenueLimits(facts.limits if switches.on("rate_limits") else None)
+        self.rows = {
+            email: AccountRows(
+                self.kernel.account(email),
+                whole_seconds=switches.on("whole_seconds"),
+                fee_scaled=switches.on("user_trade_fee_scaled"),
+            )
+            for email in self.accounts
+        }
+        self._trades_max = switches.number("trades_rows")
+        self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
+        self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
+        self._tape_next: Nanos = _NEVER  # the earliest of them
+        self._answers: dict[int, OnAnswer] = {}
+        self._request_id = 0
+        self._tickers: dict[str, tuple[Nanos, TickerRow]] = {}
+        self.started = start
+        self.kernel.advance(start)
+        self._source = source
+        for candles in source.history():
+            self.kernel.candle_history(self.pairs[candles.pair]).preload(candles)
+            self._note_last(candles)
+        self._load(start)
+
+    @property
+    def now(self) -> Nanos:
+        """How far time was carried."""
+        return self.kernel.now
+
+    @property
+    def market_name(self) -> str:
+        """What the market is."""
+        return self._source.name
+
+    @property
+    def market_ended(self) -> bool:
+        """True when a tape has no more rows: books stand still from then on."""
+        return self._source.ended
+
+    # -- the market -----------------------------------------------------------------------------------------------
+
+    def _note_last(self, candles: CandleColumns) -> None:
+        """The public list begins with the last prices of the history, so that it is not empty at the start."""
+        pair = self.pairs[candles.pair]
+        for minute, close, lots in list(
+            zip(candles.time.tolist(), candles.close.tolist(), candles.lots.tolist(), strict=True)
+        )[-5:]:
+            if lots and minute + NS_PER_MINUTE <= self.started:
+                self._lists[pair].appendleft(_trade_row(pair, minute + NS_PER_MINUTE - NS_PER_S, close, lots, 1))
+
+    def _load(self, now: Nanos) -> None:
+        while self._source.known_until < now + _AHEAD and not self._source.ended:
+            before = self._source.known_until
+            for columns in self._source.chunk(now + 2 * _AHEAD):
+                self._take(columns)
+            assert self._source.ended or self._source.known_until > before
+
+    def _take(self, columns: MarketColumns) -> None:
+        if columns.pair not in self.pairs or not len(columns):
+            return
+        self.kernel.load(columns)
+        if isinstance(columns, TradeColumns):
+            tape = self._tapes[columns.pair]
+            tape.add(columns)
+            assert tape.next_at is not None
+            self._tape_next = min(self._tape_next, tape.next_at)
+
+    # -- what a shell calls ---------------------------------------------------------------------------------------
+
+    def submit(self, account: str, make: Callable[[int], Request], now: Nanos, on_answer: OnAnswer) -> None:
+        """Give the exchange a request of an account, made from its number. Its answer comes out of `advance`."""
+        self._request_id += 1
+        self._answers[self._request_id] = on_answer
+        self.kernel.submit(account, make(self._request_id), now)
+
+    def answer(self, delivery: Delivery) -> None:
+        """Hand an answer to whoever waits for it."""
+        assert isinstance(delivery.item, Answer)
+        on_answer = self._answers.pop(delivery.item.request_id, None)
+        if on_answer is not None:
+            on_answer(delivery.item, delivery.at)
+
+    def next_at(self) -> Nanos | None:
+        """The earliest time at which anything may become known; it may prove to be nothing."""
+        known = self.kernel.next_at()
+        at = self._tape_next if known is None else min(known, self._tape_next)
+        return None if at == _NEVER else at
+
+    def advance(self, to: Nanos) -> list[Delivery]:
+        """Carry time to ``to``; what became known by then, in order."""
+        self._load(to)
+        found: list[tuple[Nanos, int, str, int, Delivery, TradeRow | None]] = []
+        count = 0
+        for publication in self.kernel.advance(to):
+            event, at = publication.event, publication.at
+            count += 1
+            if isinstance(event, Trade):
+                row = _print_row(event, at)
+                found.append((at, TRADES, event.pair, count, Delivery(at, TRADES, event.pair, None, event.pair), row))
+            elif isinstance(event, OrderBook):
+                found.append((at, BOOKS, event.pair, count, Delivery(at, BOOKS, event.pair, None, event), None))
+            else:
+                told = Delivery(at, ACCOUNT_EVENTS, "", publication.account, event)
+                found.append((at, ACCOUNT_EVENTS, "", count, told, None))
+        due = list(self._tapes.items()) if self._tape_next <= to else []
+        for name, tape in due:
+            if tape.next_at is not None and tape.next_at <= to:
+                for received, time, ticks, lots, side in tape.take(to):
+                    count += 1
+                    row = _trade_row(tape.pair, time, ticks, lots, side)
+                    told = Delivery(received, TRADES, name, None, tape.pair)
+                    found.append((received, TRADES, name, count, told, row))
+        if due:
+            self._tape_next = min((tape.next_at for _, tape in due if tape.next_at is not None), default=_NEVER)
+        if len(found) > 1:
+            found.sort(key=_order)
+        for delivery in found:
+            if delivery[5] is not None:
+                self._lists[delivery[2]].appendleft(delivery[5])
+        return [delivery[4] for delivery in found]
+
+    # -- reads ----------------------------------------------------------------------------------------------------
+
+    def recent_trades(self, pair: Pair) -> tuple[TradeRow, ...]:
+        """The public list, newest first, as the streams spell it."""
+        return tuple(self._lists[pair])
+
+    def book(self, pair: Pair, depth: int) -> OrderBook:
+        """The exact book."""
+        return self.kernel.book(pair, depth)
+
+    def candles(self, pair: Pair, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
+        """(bucket, [open, high, low, close, lots]), the running one included."""
+        return self.kernel.candle_history(pair).rows(resolution, start, end)
+
+    def ticker(self, pair: Pair) -> TickerRow:
+        """24-hour figures, at most a second old."""
+        kept = self._tickers.get(pair)
+        if kept is not None and self.now - kept[0] < NS_PER_S:
+            return kept[1]
+        rows = self.candles(pair, "1m", self.now - NS_PER_DAY, self.now + NS_PER_MINUTE)
+        last = self.kernel.last_price(pair) or (rows[-1][1][3] if rows else 0)
+        first = rows[0][1][0] if rows else last
+        high = max([last, *(row[1] for _, row in rows)])
+        low = min([last, *(row[2] for _, row in rows)])
+        change = (last - first) * 10_000 // first if first else 0
+        price_decimals = pair.rules.price_decimals
+        trades = self._lists[pair]
+        row = TickerRow(
+            pair=str(pair),
+            last_price=_eight(last, price_decimals),
+            is_buyer=trades[0].is_buyer if trades else False,
+            price_change_24hr=f"{'-' if change < 0 else ''}{fixed(abs(change), 2)}" if change else "0",
+            volume_24hr=_eight(sum(row[4] for _, row in rows), pair.rules.amount_decimals),
+            high_24hr=_eight(high, price_decimals),
+            low_24hr=_eight(low, price_decimals),
+        )
+        self._tickers[pair] = (self.now, row)
+        return row
+
+    def last_price(self, name: str) -> float | None:
+        """The last price of a pair in its quote currency, or None."""
+        pair = self.pairs.get(name)
+        if pair is None:
+            return None
+        ticks = self.kernel.last_price(pair)
+        if ticks is None:
+            rows = self.candles(pair, "1d", self.now - 2 * NS_PER_DAY, self.now + NS_PER_DAY)
+            ticks = rows[-1][1][3] if rows else None
+        return None if ticks is None else pair.rules.price(ticks)
+
+    def set_maintenance(self, pair: Pair, *, on: bool) -> None:
+        """Suspend trading of a pair, or let it go on."""
+        changed = pair.with_rules(msgspec.structs.replace(pair.rules, maintenance=on))
+        self.pairs[pair] = changed
+        self.kernel.pairs[pair] = changed
+
+    def figures(self) -> Mapping[str, object]:
+        """Totals for the state: orders and executions by account."""
+        return {
+            email: {
+                "orders": len(rows.account.orders),
+                "open": len(rows.account.open),
+                "trades": len(rows.account.trades),
+            }
+            for email, rows in self.rows.items()
+        }
+
+
+def _order(row: tuple[Nanos, int, str, int, Delivery, TradeRow | None]) -> tuple[Nanos, int, str, int]:
+    return row[:4]
+
+
+def _print_row(trade: Trade, at: Nanos) -> TradeRow:
+    rules = trade.pair.rules
+    ticks, lots = rules.ticks(trade.price, up=False), round(trade.amount * 10**rules.amount_decimals)
+    return _trade_row(trade.pair, at, ticks, lots, 1 if trade.side is Side.BUY else -1)
+
+
+def _trade_row(pair: Pair, time: Nanos, ticks: int, lots: int, side: int) -> TradeRow:
+    rules = pair.rules
+    return TradeRow(
+        timestamp=time // NS_PER_S,
+        price=rules.price_text(ticks),
+        amount=at_least(lots, rules.amount_decimals, rules.display_decimals),
+        is_buyer=side >= 0,
+    )
+
+
+def _eight(value: int, decimals: int) -> str:
+    """With eight fixed decimals, as tickers and trades are in REST."""
+    return fixed(value * int(10 ** (8 - decimals)), 8)
