@@ -1,0 +1,200 @@
+"""Quiet spans equal row-by-row turns: the same decisions to the byte, and the same things heard.
+
+Random tapes of trades or candles, strategies that act at random, loss limits, protected positions, several listeners
+and resolutions, timers, subscriptions in the middle of the run; once with the driver's spans and once a turn a row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from botkit.backtest.driver import Driver
+from botkit.engine import spans
+from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
+from botkit.model.pairs import Pair
+from botkit.sim.fees import FixedFees
+from botkit.sim.fills import Queue
+from botkit.sim.kernel import AccountSetup, Kernel
+from botkit.sim.latency import Constant
+from botkit.tape.feed import Slice
+from tests.engine_world import BTC, ETH, MINUTE, PAIRS, T0, UNIT, Bot, Listener, S
+
+WORLDS = 60
+ROWS = 400
+
+
+class Actor(Listener):
+    """Does something at random at some of what it hears, and keeps a digest of all of it."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        super().__init__(*plan["pairs"])
+        self.plan = plan
+
+    def on_start(self) -> None:
+        plan = self.plan
+        for pair in self.pairs:
+            if plan["trades"]:
+                self.subscribe_trades(pair)
+            for resolution in plan["resolutions"]:
+                self.series.append(self.subscribe_bars(pair, resolution))
+            if plan["protect"]:
+                self.protect(pair, **plan["protect"])
+        if plan["every_s"]:
+            self.set_timer(every_s=plan["every_s"])
+
+    def _hear(self, name: str, event: Any) -> None:
+        figure = getattr(event, "price", None) or getattr(event, "close", None)
+        self.heard.append((name, (self.now, figure, self.last_price(self.pairs[0]))))
+        if name in ("trade", "bar", "timer", "fill") and self.random.random() < self.plan["acts"]:
+            self.act()
+
+    def act(self) -> None:
+        dice = self.random
+        pair = dice.choice(self.pairs)
+        price = round(self.last_price(pair) or 1_000)
+        choice = dice.randrange(12)
+        if choice == 0:
+            self.market_buy(pair, spend=dice.randint(200, 20_000))
+        elif choice == 1:
+            self.close(pair)
+        elif choice in (2, 3):
+            self.buy(pair, amount=dice.randint(10, 2_000) / 1_000, price=price - dice.randint(-2, 5))
+        elif choice in (4, 5):
+            self.sell(pair, amount=dice.randint(10, 2_000) / 1_000, price=price + dice.randint(-2, 5))
+        elif choice == 6:
+            self.cancel_all()
+        elif choice == 7:
+            self.quote(pair, bids=[(price - 3, 1)], asks=[(price + 3, 1)])
+        elif choice == 8:
+            self.set_timer("again", every_s=dice.choice([7, 60, 95]))
+        elif choice == 9:
+            self.protect(pair, stop_loss_pct=dice.choice([None, 1, 3]), trail_pct=dice.choice([None, 2]))
+        elif choice == 10:
+            orders = self.open_orders()
+            if orders:
+                self.replace(dice.choice(orders), price=price)
+        elif len(self.series) < 6 and self.plan["late"]:
+            self.series.append(self.subscribe_bars(pair, dice.choice(["1m", "5m"])))
+
+
+class RowByRow(Driver):
+    """The plain driver: one turn a row."""
+
+    def _rows(self, columns: MarketColumns, row: int, stop: int) -> None:
+        engine = self.engine
+        assert isinstance(columns, TradeColumns | CandleColumns)
+        while row < stop:
+            at = int(columns.received[row])
+            due, wake = self.kernel.next_at(), engine.wake_at()
+            if due is not None and due <= at and (wake is None or due <= wake):
+                self._publish(due)
+            elif wake is not None and wake < at:
+                self._send(engine.turn(None, wake), wake)
+            else:
+                self._send(engine.turn(spans.event_at(engine.blocks, columns, row), at), at)
+                row += 1
+
+
+def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
+    """A random walk, with runs of equal times, pauses, and now and then a jump."""
+    rows = random.randint(1, ROWS)
+    price, prices, lots = 1_000, [], []
+    for _ in range(rows):
+        price = max(50, price + random.choice([-40, *[0] * 20, *range(-3, 4), *range(-3, 4), 40]))
+        prices.append(price)
+        lots.append(random.choice([0 if kind == "candles" else 1, 50, 5_000]))
+    ticks = np.array(prices, dtype=np.int64)
+    amounts = np.array(lots, dtype=np.int64)
+    if kind == "candles":
+        present = np.array([i for i in range(rows) if i == 0 or random.random() > 0.05], dtype=np.int64)
+        ticks, amounts = ticks[: len(present)], amounts[: len(present)]
+        time = T0 + present * MINUTE
+        wide = np.where(amounts > 0, 2, 0)
+        return CandleColumns(pair, "1m", time + MINUTE, time, ticks, ticks + wide, ticks - wide, ticks, amounts)
+    steps = [
+        random.choice([0, 0, 1, 5 * 10**8, S, 20 * S, 200 * S if random.random() < 0.1 else S]) for _ in range(rows)
+    ]
+    received = T0 + S + np.cumsum(np.array(steps, dtype=np.int64))
+    side = np.array([random.choice([-1, 0, 1]) for _ in range(rows)], dtype=np.int8)
+    return TradeColumns(pair, received, received - received % S, ticks, amounts, side)
+
+
+def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
+    """One run of the world of a seed; everything by which two runs could differ."""
+    random = Random(seed)
+    kind = random.choice(["trades", "candles"])
+    pairs = random.choice([(BTC,), (BTC,), (BTC, ETH)])
+    plans = [
+        {
+            "pairs": pairs,
+            "trades": kind == "trades" and random.random() < 0.7,
+            "resolutions": random.choice([(), ("1m",), ("1m",), ("5m",), ("1m", "5m")]),
+            "protect": random.choice([None, None, {"stop_loss_pct": 2}, {"trail_pct": 3, "take_profit_pct": 4}]),
+            "every_s": random.choice([0, 0, 30, 61]),
+            "acts": random.choice([0, 0.02, 0.2]),
+            "late": random.random() < 0.3,
+        }
+        for _ in range(random.choice([1, 1, 2, 3]))
+    ]
+    limit = random.choice([None, None, 30, 300])
+    columns = [tape(random, pair, kind) for pair in pairs]
+    balances = {"twd": 10**5 * UNIT, "btc": 5 * UNIT, "eth": 5 * UNIT}
+    b = Bot(
+        *(Actor(plan) for plan in plans),
+        balances=balances,
+        risk={"max_daily_loss": {"twd": limit}} if limit else None,
+        strategy_risk={"s0": {"max_daily_loss": {"twd": limit // 2}}} if limit else None,
+        candle_pairs=pairs if kind == "candles" else (),
+        bar_grace_s=0 if kind == "candles" else 2,
+        seed=seed,
+        start=False,
+    )
+    kernel = Kernel(
+        pairs=PAIRS,
+        accounts={"bot": AccountSetup(dict(balances), FixedFees({"maker": "0.001", "taker": "0.002"}))},
+        queue=Queue(),
+        latency=Constant({"order_ms": 40, "answer_ms": 30}),
+        limits=None,
+    )
+    end = max(int(c.received[-1]) for c in columns) + 1
+    opening = b.engine.start(T0)
+    driver(b.engine, kernel, "bot").run([Slice(T0, end, columns)], opening, T0, lambda piece, rows: None)
+    b.check()
+    kernel.check()
+    b.decisions.flush()
+    heard = [s.heard for s in b.strategies]
+    series = [[list(one) for one in s.series] for s in b.strategies]
+    last = {pair: b.portfolio.last_price(pair) for pair in pairs}
+    return b.decisions.sha256(), heard, series, last, b.engine.events, b"".join(b.log), b.risk.halts
+
+
+@pytest.mark.parametrize("first", range(0, WORLDS, 20))
+def test_spans_and_turns_decide_alike(first: int) -> None:
+    kinds: Counter[bytes] = Counter()
+    for seed in range(first, first + 20):
+        fast, plain = play(seed, Driver), play(seed, RowByRow)
+        for ours, theirs in zip(fast[5].splitlines(), plain[5].splitlines(), strict=False):
+            assert ours == theirs, seed
+        assert fast == plain, seed
+        for line in fast[5].splitlines():
+            kinds[line.split(b'"k":"')[1].split(b'"')[0]] += 1
+    for kind in (b"intent", b"fill", b"cancel", b"loss_limit"):
+        assert kinds[kind], kinds  # a world in which nothing happens proves nothing
+
+
+def test_a_span_that_overlooks_an_act_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deaf(engine: Any, block: Any, begin: int, end: int) -> int:
+        count = 0
+        for now, event in zip(block.received[begin:end], block.events[begin:end], strict=True):
+            engine.now = now
+            engine.take_in(event)
+            count += 1
+        return count
+
+    monkeypatch.setattr(spans, "_row_by_row", deaf)
+    assert any(play(seed, Driver) != play(seed, RowByRow) for seed in range(20))
