@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Protocol
@@ -161,10 +163,23 @@ class _Run:
 
         began = time.perf_counter()
         slices = self.parts.feed.slices(plan.keys, plan.start, plan.end, rows_max=SLICE_ROWS)
-        self.driver.run(slices, self.opening, plan.start, done)
+        with _collecting_seldom():
+            self.driver.run(slices, self.opening, plan.start, done)
         self.wall_s = time.perf_counter() - began
         self.kernel.check()
         self.engine.portfolio.check()
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """A run keeps most of the objects that it makes and drops hardly a cycle: at Python's usual thresholds a tenth of
+    its time goes into looking for garbage that is not there."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:
