@@ -59,7 +59,7 @@ class Triangular(Strategy):
     spend: float = param(gt=0, doc="home currency of the largest loop; smaller ones are tried when the books are thin")
     least_profit_bps: float = param(10.0, doc="profit to demand of a loop after all fees, in basis points of its spend")
     depth: int = param(5, ge=1, doc="levels of the books to look at: 1, 5, 10, 20, 30 or 50")
-    max_age_s: float = param(30.0, gt=0, doc="do nothing when a book is older than this")
+    max_age_s: float = param(60.0, gt=0, doc="do nothing when a book is older than this")
     first_leg_s: float = param(3.0, gt=0, doc="cancel what the first leg has not got after this time")
     max_slippage_pct: float = param(1.0, gt=0, le=50, doc="bound of the market orders, from the best price")
     pause_s: float = param(5.0, ge=0, doc="rest after a loop, until the books show what it took")

@@ -376,12 +376,15 @@ class EquityCurve:
     @property
     def opening(self) -> float | None:
         """Worth of the opening balances at the first prices, or None before there were any."""
+        if self._opening is None and self.start is not None and set(self._opening_units) == {self._currency}:
+            # nothing but cash from the first row to the last: no price was looked at, and none was needed
+            return self._opening_units[self._currency] / UNIT
         return self._opening
 
     @property
     def final(self) -> float | None:
         """Equity at the last row or change."""
-        return self._opening if self._final is None else self._final
+        return self.opening if self._final is None else self._final
 
     @property
     def drawdown(self) -> Drawdown:

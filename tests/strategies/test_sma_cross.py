@@ -67,3 +67,10 @@ def test_averages_the_wrong_way_round_are_refused(world: World) -> None:
         ConfigError, match=r"^strategy 's': fast is 9 and slow is 4; the fast average needs fewer bars$"
     ):
         world.run("sma_cross", {**PARAMS, "fast": 9}, balances={"usdt": 10_000})
+
+
+def test_a_run_that_never_trades_ends_with_what_it_began_with(world: World) -> None:
+    world.candles("btc_usdt", wave((30, 100)))
+    out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
+    assert out.result.summary["final_equity"] == 10_000
+    assert out.result.summary["pnl"] == 0

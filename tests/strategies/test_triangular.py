@@ -1,0 +1,194 @@
+"""triangular: goes round when it pays, in either direction, and says so when a leg leaves something behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from botkit import ConfigError
+from tests.strategy_world import Levels, Outcome, World
+
+PARAMS = {"pairs": ["btc_twd", "btc_usdt", "usdt_twd"], "spend": 100_000, "least_profit_bps": 10}
+MONEY = {"twd": 1_000_000}
+# 80,000 USDT x 31.25 TWD: bitcoin is worth 2,500,000 TWD
+FAIR = {"btc_twd": 2_500_000.0, "btc_usdt": 80_000.0, "usdt_twd": 31.25}
+SIZE = {"btc_twd": 1.0, "btc_usdt": 1.0, "usdt_twd": 50_000.0}
+Books = dict[str, list[tuple[float, Levels, Levels]]]
+
+
+def books(seconds: int = 60) -> Books:
+    """Books that fit together, one a second, 2 bp wide."""
+    return {
+        pair: [
+            (float(t), [(price * 0.9999, SIZE[pair])], [(price * 1.0001, SIZE[pair])]) for t in range(seconds)
+        ]
+        for pair, price in FAIR.items()
+    }  # fmt: skip
+
+
+def move(market: Books, pair: str, since: int, until: int, factor: float, size: float | None = None) -> Books:
+    """The same books with one pair's prices moved for some seconds."""
+    price, amount = FAIR[pair] * factor, SIZE[pair] if size is None else size
+    market[pair][since:until] = [
+        (float(t), [(price * 0.9999, amount)], [(price * 1.0001, amount)]) for t in range(since, until)
+    ]
+    return market
+
+
+def run(world: World, market: Books, balances: dict[str, float] | None = None, **params: object) -> Outcome:
+    end = max(rows[-1][0] for rows in market.values()) + 1
+    prices = {**FAIR, **{pair: rows[0][2][0][0] for pair, rows in market.items() if pair not in FAIR}}
+    edges = {pair: [(0.0, price, 0.0001, 1), (end, price, 0.0001, 1)] for pair, price in prices.items()}
+    world.tape(market, edges)
+    return world.run("triangular", {**PARAMS, **params}, balances=balances or MONEY)
+
+
+def legs(out: Outcome) -> list[tuple[str, str, str]]:
+    return [(str(o.pair), o.side, o.tag) for o in out.orders]
+
+
+def test_books_that_fit_together_are_left_alone(world: World) -> None:
+    out = run(world, books())
+    assert not out.orders
+    assert out.skips["no way round pays"] > 0
+
+
+def test_a_gap_smaller_than_three_fees_is_left_alone(world: World) -> None:
+    out = run(world, move(books(), "btc_twd", 10, 20, 1.005))
+    assert not out.orders
+
+
+def test_cheap_bitcoin_in_twd_is_bought_and_sold_through_usdt(world: World) -> None:
+    out = run(world, move(books(), "btc_twd", 10, 12, 0.98))
+    assert legs(out) == [
+        ("btc_twd", "buy", "leg 1"),
+        ("btc_usdt", "sell", "leg 2"),
+        ("usdt_twd", "sell", "leg 3"),
+    ]
+    assert all(order.state == "filled" for order in out.orders)
+    got = 100_000 / (2_500_000 * 0.98) * 80_000 * 31.25 * 0.998**3
+    assert out.result.summary["pnl"] == pytest.approx(got - 100_000, rel=0.05)
+    assert out.result.summary["pnl"] > 0
+
+
+def test_dear_bitcoin_in_twd_is_sold_after_it_was_bought_through_usdt(world: World) -> None:
+    out = run(world, move(books(), "btc_twd", 10, 12, 1.02))
+    assert legs(out) == [
+        ("usdt_twd", "buy", "leg 1"),
+        ("btc_usdt", "buy", "leg 2"),
+        ("btc_twd", "sell", "leg 3"),
+    ]
+    assert out.result.summary["pnl"] > 0
+
+
+def test_loops_may_begin_in_another_currency(world: World) -> None:
+    out = run(world, move(books(), "btc_twd", 10, 12, 0.98), {"usdt": 10_000}, home="usdt", spend=3_000)
+    assert legs(out) == [
+        ("usdt_twd", "sell", "leg 1"),
+        ("btc_twd", "buy", "leg 2"),
+        ("btc_usdt", "sell", "leg 3"),
+    ]
+    assert out.result.summary["pnl"] > 0
+
+
+def test_a_thin_book_gets_a_smaller_loop(world: World) -> None:
+    out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # worth some 37,000 TWD
+    first = out.orders[0]
+    assert first.amount_lots * first.price_ticks / 10**8 == pytest.approx(25_000, rel=0.001)
+    assert out.result.summary["pnl"] > 0
+
+
+def test_a_first_leg_that_gets_nothing_costs_nothing(world: World) -> None:
+    market = move(books(), "btc_twd", 10, 11, 0.98)
+    # the chance is gone 50 ms later, while the order is on its way
+    market["btc_twd"].insert(11, (10.05, [(2_499_750.0, 1.0)], [(2_500_250.0, 1.0)]))
+    out = run(world, market)
+    assert [order.state for order in out.orders] == ["cancelled"]
+    assert out.result.summary["pnl"] == 0
+    assert out.skips["the first leg got nothing: cancelled"] == 1
+
+
+def test_a_partly_filled_first_leg_goes_on_with_what_it_got(world: World) -> None:
+    market = move(books(), "btc_twd", 10, 11, 0.98)
+    market["btc_twd"].insert(11, (10.05, [(2_449_000.0, 1.0)], [(2_450_245.0, 0.01)]))
+    market["btc_twd"][12:] = [(t, b, a) for t, b, a in books()["btc_twd"] if t > 10]
+    out = run(world, market)
+    first, second, third = out.orders
+    assert (first.state, first.executed_lots) == ("cancelled", 1_000_000)
+    assert second.executed_lots == 998_000  # 0.01 BTC less the fee
+    assert third.state == "filled"
+    assert out.position("btc_twd") + out.position("btc_usdt") == pytest.approx(0, abs=1e-8)
+
+
+def test_a_second_leg_that_does_not_fill_is_undone_and_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    # While the first leg is on its way, the bids of btc_usdt all but vanish for ten seconds.
+    market = move(books(), "btc_twd", 10, 12, 0.98)
+    market["btc_usdt"][11:21] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 21)]
+    out = run(world, market)
+    assert [tag for _, _, tag in legs(out)][:2] == ["leg 1", "leg 2"]
+    assert out.orders[1].state == "refused"
+    assert out.orders[2].tag == "recover"
+    assert (out.orders[2].pair, out.orders[2].side, out.orders[2].state) == ("btc_twd", "sell", "filled")
+    assert out.skips["a loop broke at leg 2"] == 1
+    assert out.skips["recovering: selling left-over btc"] == 1
+    assert "leg 2 (sell btc_usdt) left 0.04" in caplog.text
+    assert out.position("btc_twd") == pytest.approx(0, abs=1e-8)
+
+
+def test_tries_to_recover_until_it_succeeds_and_begins_no_loop_meanwhile(world: World) -> None:
+    market = move(books(), "btc_twd", 10, 40, 0.98)
+    market["btc_usdt"][11:30] = [(t - 0.9, [(79_992.0, 0.0001)], [(80_008.0, 1.0)]) for t in range(11, 30)]
+    # nor can it be sold straight for TWD before second 30
+    thin: list[tuple[float, Levels, Levels]] = [
+        (t - 0.8, [(2_449_755.0, 0.0001)], [(2_450_245.0, 1.0)]) for t in range(11, 30)
+    ]
+    market["btc_twd"][11:30] = thin
+    out = run(world, market)
+    tags = [tag for _, _, tag in legs(out)]
+    assert tags[:2] == ["leg 1", "leg 2"]
+    recovering = [order for order in out.orders if order.tag == "recover"]
+    assert len(recovering) > 2
+    assert not any(order.state == "filled" for order in recovering[:-1])
+    assert recovering[-1].state == "filled"
+    between = out.orders[2 : out.orders.index(recovering[-1])]
+    assert {order.tag for order in between} == {"recover"}
+    assert out.skips["still selling what a broken loop left"] > 0
+
+
+def test_says_so_when_it_ends_with_coins_that_no_loop_wanted(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    market = move(books(20), "btc_twd", 10, 20, 0.98)
+    for pair, price in (("btc_usdt", 80_000.0), ("btc_twd", 2_450_000.0)):
+        market[pair][11:] = [(t - 0.9, [(price * 0.9999, 0.0001)], [(price * 1.0001, 1.0)]) for t in range(11, 20)]
+    out = run(world, market)
+    assert out.skips["stopped while holding left-over btc"] == 1
+    assert "that no loop wanted" in caplog.text
+
+
+def test_coins_of_its_own_are_not_touched(world: World) -> None:
+    market = move(books(), "btc_twd", 10, 12, 0.98)
+    out = run(world, market, {"twd": 1_000_000, "btc": 0.5, "usdt": 5_000})
+    assert out.orders[1].amount_lots == pytest.approx(out.orders[0].executed_lots * 0.998, abs=1)
+    assert "recovering: selling left-over btc" not in out.skips
+
+
+def test_an_old_book_is_not_traded_on(world: World) -> None:
+    market = move(books(), "btc_twd", 30, 60, 0.98)
+    market["usdt_twd"] = market["usdt_twd"][:5]
+    out = run(world, market, max_age_s=20)
+    assert not out.orders
+    assert out.skips["a book is missing or too old"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"pairs": ["btc_twd", "btc_usdt"]}, "a triangle has three different pairs"),
+        ({"pairs": ["btc_twd", "btc_usdt", "btc_usdt"]}, "a triangle has three different pairs"),
+        ({"pairs": ["btc_twd", "eth_twd", "usdt_twd"]}, "no way round from twd"),
+        ({"home": "eth"}, "no way round from eth"),
+    ],
+)
+def test_what_makes_no_triangle_is_refused(world: World, change: dict[str, object], words: str) -> None:
+    market = books(5)
+    market["eth_twd"] = [(0.0, [(100_000.0, 1.0)], [(100_100.0, 1.0)])]
+    with pytest.raises(ConfigError, match=words):
+        run(world, market, **change)
