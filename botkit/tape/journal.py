@@ -107,6 +107,7 @@ class JournalWriter:
         self.path = path
         self._lock = threading.Lock()
         self._waiting: list[bytes] = [msgspec.json.encode(heading) + b"\n"]
+        self._failed = False
         self._file = path.open("xb")
         self.sync()
         _sync_folder(path.parent)
@@ -119,18 +120,33 @@ class JournalWriter:
             self._waiting.append(_PREFIX.pack(len(payload), zlib.crc32(payload)) + payload)
 
     def sync(self) -> None:
-        """Write what waits and wait for the disk. Raises OSError, after which nothing more may be appended."""
+        """Write what waits and wait for the disk. Raises OSError, after which nothing more is written.
+
+        A record that was written in part would hide all that came behind it.
+        """
         with self._lock:
             waiting, self._waiting = self._waiting, []
-        if waiting:
+        if not waiting or self._failed:
+            return
+        try:
             self._file.write(b"".join(waiting))
             self._file.flush()
             os.fsync(self._file.fileno())
+        except OSError:
+            self._failed = True
+            raise
 
     def close(self) -> None:
         """Sync and close."""
-        with self._file:
+        try:
             self.sync()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close without writing what waits."""
+        with suppress(OSError):  # a full disk fails once more over the bytes that the file object still holds
+            self._file.close()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -90,6 +90,13 @@ class RawFrames:
             file.close()
         self._path.with_name(self._path.name + _PART).replace(self._path)
 
+    def abandon(self) -> None:
+        """Let go of the file as it is; the next start mends it."""
+        file, self._file = self._file, None
+        if file is not None and self._under is not None:
+            self._under.close()
+            file.fileobj = None  # type: ignore[assignment]  # so that it does not try to write its end
+
     def close(self) -> None:
         """Write what waits and give the file its name."""
         self.sync()

@@ -170,6 +170,13 @@ class Recorder:
         finally:
             self._unlock()
 
+    def abandon(self) -> None:
+        """Let go of the tape as it is; what was synced is found at the next start."""
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.abandon()
+        self._unlock()
+
     def _unlock(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:

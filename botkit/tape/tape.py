@@ -113,7 +113,10 @@ class Tape:
             if (start is not None and entry.end < start) or (end is not None and entry.start >= end):
                 continue
             path = self.path / entry.path
-            for columns in read_file(path, known, kind, resolution, start=start, end=end, rows_max=rows_max):
+            # rows behind the entry's end are of a recorder that was killed before the manifest knew of them: its
+            # journal still holds them
+            until = entry.end + 1 if end is None else min(end, entry.end + 1)
+            for columns in read_file(path, known, kind, resolution, start=start, end=until, rows_max=rows_max):
                 yield path, columns
         if kind == "candles":
             return
