@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from botkit.assembly import backtest_into
+from botkit.backtest.driver import StrategyRaised
 from botkit.model.events import BalanceReport, Connection, ConnectionState, Ticker
 from botkit.model.orders import Order
 from tests.engine_world import BTC, RICH, T0, UNIT, Bot, Listener, cancelled_ids
@@ -158,3 +161,54 @@ def test_two_series_of_one_stopped_strategy_are_both_silent() -> None:
     b.trade(1_000)
     b.to(60)
     assert calls == [1]
+
+
+# -- in a backtest ----------------------------------------------------------------------------------------------------
+
+CANDLES = "timestamp,open,high,low,close,volume\n" + "".join(
+    f"{(1_640_995_200 + 60 * i) * 1000},50000,50010,49990,50000,1\n" for i in range(20)
+)
+CONFIG = """
+name: failing
+exchange: bitopro
+plugins: [./strategies]
+strategies:
+  - {name: bad, use: bad}
+backtest:
+  data: [{path: candles.csv, pair: btc_usdt, kind: candles, resolution: 1m}]
+  balances: {usdt: "1000"}
+  fees: {maker: "0.001", taker: "0.002"}
+  slippage: "0"
+"""
+STRATEGY = """
+from botkit import Pair, Strategy, hookimpl
+
+class Bad(Strategy):
+    pair: Pair = "btc_usdt"
+
+    def on_start(self):
+        self.subscribe_bars(self.pair, "1m")
+
+    def on_bar(self, bar):
+        if bar.time >= 1640995500 * 10**9:
+            raise KeyError("what")  # line 12
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("bad", Bad)
+"""
+
+
+def test_a_backtest_ends_with_the_error_and_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "bad_one.py").write_text(STRATEGY)
+    (tmp_path / "candles.csv").write_text(CANDLES)
+    (tmp_path / "failing.yaml").write_text(CONFIG)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(StrategyRaised, match=r"'bad' raised in on_bar at .*bad_one\.py:12: KeyError: 'what'"):
+        backtest_into(tmp_path / "failing.yaml", out=tmp_path / "out" / "failing")
+    left = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and "out" in path.parts]
+    assert not left
+    assert not (tmp_path / "out" / "failing").exists()
+    assert set(before) <= set(tmp_path.iterdir())
