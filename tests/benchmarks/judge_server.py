@@ -1,0 +1,94 @@
+"""A server that only writes down when requests arrive; a process of its own, and it imports no botkit.
+
+    python tests/benchmarks/judge_server.py --out arrivals.json [--least-ms 1] [--most-ms 80] [--seed 1]
+
+Prints its port, then answers until SIGTERM. Each request is stamped after an injected way in and answered after an
+injected way out. ``arrivals.json``: a list of [counter, nanoseconds, orders].
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def counter_of(method: str, path: str) -> str:
+    """The counter at the exchange that a request counts into."""
+    if method == "POST":
+        return "create_batch" if path == "/orders/batch" else "create_order"
+    if method == "DELETE":
+        return "cancel_order"
+    if method == "PUT":
+        return "cancel_batch"
+    if path == "/orders/open":
+        return "open_orders"
+    return "private" if path == "/accounts/balance" else "public"
+
+
+class Judge:
+    """Keeps arrivals."""
+
+    def __init__(self, least_s: float, most_s: float, seed: int) -> None:
+        self.arrivals: list[tuple[str, int, int]] = []
+        self._random = random.Random(seed)
+        self._least_s, self._most_s = least_s, most_s
+
+    def way(self) -> float:
+        """One way of the network."""
+        return self._random.uniform(self._least_s, self._most_s)
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """HTTP/1.1 with keep-alive, as much of it as an honest client needs."""
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                first, *headers = head.decode("latin-1").split("\r\n")
+                method, path, _ = first.split(" ")
+                size = next((int(h[15:]) for h in headers if h.lower().startswith("content-length:")), 0)
+                body = await reader.readexactly(size)
+                counter = counter_of(method, path)
+                orders = len(json.loads(body)) if counter == "create_batch" else int(counter == "create_order")
+                await asyncio.sleep(self.way())
+                self.arrivals.append((counter, time.monotonic_ns(), orders))
+                await asyncio.sleep(self.way())
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\n\r\n{}")
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client went away, killed perhaps
+        finally:
+            writer.close()
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Until SIGTERM."""
+    judge = Judge(options.least_ms / 1000, options.most_ms / 1000, options.seed)
+    server = await asyncio.start_server(judge.connected, "127.0.0.1", 0, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_signal_handler(signal.SIGINT, ended.set)
+    await ended.wait()
+    # what is on its way in at the end arrives after all that matters here
+    options.out.write_text(json.dumps(judge.arrivals))
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--least-ms", type=float, default=1.0)
+    parser.add_argument("--most-ms", type=float, default=80.0)
+    parser.add_argument("--seed", type=int, default=1)
+    asyncio.run(serve(parser.parse_args()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
