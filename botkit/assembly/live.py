@@ -22,7 +22,7 @@ from botkit.live.bot import OnStop
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
 from botkit.live.history import History
-from botkit.live.state_folder import StateFolder, account_label
+from botkit.live.state_folder import StateFolder, account_label, state_root
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
@@ -54,6 +54,7 @@ class LiveParts:
         folder: StateFolder,
         fees: FeesConfig,
         latest_accept_s: float,
+        address: tuple[str | None, str | None] = (None, None),
         is_new_world: bool = False,
     ) -> None:
         config = project.config
@@ -65,6 +66,7 @@ class LiveParts:
         self.clock = clock
         self.folder = folder
         self.is_new_world = is_new_world
+        self.address = address
         self.random = Random()  # client ids begin anywhere; nothing that is compared hangs on it
         self.on_stop: Mapping[str, OnStop] = {
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
@@ -195,6 +197,7 @@ async def _emulator_inside(project: Project, speed: float | None) -> AsyncIterat
             folder=StateFolder.of(config.name, "emulator", "inside"),
             fees=section.fees,
             latest_accept_s=section.latest_accept_s,
+            address=(emulator.rest, emulator.ws),
             is_new_world=True,
         )
 
@@ -239,6 +242,7 @@ def _elsewhere(
         folder=StateFolder.of(project.config.name, "emulator", address),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
+        address=(rest, ws),
     )
 
 
@@ -284,19 +288,46 @@ def _real(project: Project, rest: str | None, ws: str | None, environ: Mapping[s
         folder=StateFolder.of(project.config.name, "live", account_label(account.email)),
         fees=FeesConfig(),
         latest_accept_s=project.config.live.latest_accept_s,
+        address=(rest, ws),
     )
 
 
-def folder_of(project: Project, mode: Mode, *, rest: str | None = None, environ: Mapping[str, str]) -> StateFolder:
-    """The state folder of a configuration in a mode, for commands that talk to a running bot."""
-    config = project.config
-    rest = rest or config.exchange.rest
-    if mode == "emulator" and rest is None:
-        return StateFolder.of(config.name, "emulator", "inside")
-    if mode == "paper":
-        return StateFolder.of(config.name, "paper", "paper")
-    account = resolve_account(project.loaded, environ, section="emulator.account" if mode == "emulator" else "account")
+# -- other processes --------------------------------------------------------------------------------------------------
+
+
+def find_folder(project: Project, mode: str | None) -> StateFolder:
+    """The state folder of a configuration's bot: of the one that runs, else of the only one there is.
+
+    Raises ConfigError where there is none, or where ``mode`` must say which.
+    """
+    root = state_root() / project.config.name
+    found = [StateFolder(path.parent) for path in sorted(root.glob(f"{mode or '*'}/*/journal.sqlite"))]
+    if not found:
+        raise ConfigError(f"{project.config.name} has never run{f' in mode {mode}' if mode else ''}; try `botkit run`")
+    running = [folder for folder in found if folder.holder() is not None]
+    chosen = running or found
+    if len(chosen) > 1:
+        modes = ", ".join(sorted({folder.path.parent.name for folder in chosen}))
+        raise ConfigError(f"{project.config.name} has run as {modes}; say which with --mode")
+    return chosen[0]
+
+
+def account_adapter(
+    project: Project,
+    mode: str,
+    *,
+    rest: str | None = None,
+    ws: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Adapter:
+    """A connection of its own to the account of a bot, for `botkit panic` and `botkit account`."""
+    rest, ws = rest or project.config.exchange.rest, ws or project.config.exchange.ws
     if mode == "live":
-        return StateFolder.of(config.name, "live", account_label(account.email))
-    address = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
-    return StateFolder.of(config.name, "emulator", address)
+        account: Any = resolve_account(project.loaded, environ)
+    elif project.config.emulator.account is not None:
+        account = resolve_account(project.loaded, environ, section="emulator.account")
+    else:
+        from botkit.emulator.options import DEFAULT_ACCOUNT
+
+        account = DEFAULT_ACCOUNT
+    return connect(project, account, rest, ws, SteadyClock())

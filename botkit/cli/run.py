@@ -111,10 +111,7 @@ async def _run(
     orphans: Any,
     as_json: bool,
 ) -> int:
-    from botkit.assembly.live import live_parts
-    from botkit.live.bot import Bot
-    from botkit.live.keeper import Keeper
-    from botkit.live.summary import summary_lines, summary_of
+    from botkit.assembly.operations import Bot, Keeper, live_parts, summary_lines, summary_of
 
     def say(text: str) -> None:
         if not as_json:

@@ -25,6 +25,7 @@ from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter, Driver
 from botkit.live.history import History
 from botkit.live.journal import Journal
+from botkit.live.journal_rows import JournalError
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.settings import set_parameter
 from botkit.live.state_folder import Halt, StateFolder
@@ -68,6 +69,8 @@ class Parts(Protocol):
     folder: StateFolder
     on_stop: Mapping[str, OnStop]
     random: Random
+    #: REST and WebSocket addresses, for a second process that must reach the same exchange
+    address: tuple[str | None, str | None]
     #: a world of its own that ends with the bot (the emulator inside): an earlier journal says nothing about it
     is_new_world: bool
 
@@ -117,6 +120,7 @@ class Bot:
         self.outcomes: dict[Outcome, int] = {}
         self._failures_told = 0
         self._latched = False
+        self._halts: dict[str, str] = {}
         self._connected = asyncio.Event()
         self._watchdog: Watchdog | None = None
         self._file: Any = None
@@ -324,6 +328,19 @@ class Bot:
             )
             self._latched = True
             self.engine.halt(halt.reason)
+        for strategy, reason in json.loads(self.journal.meta("halts") or "{}").items():
+            if strategy in self.engine.contexts:
+                self.notices.tell("warning", f"{strategy} is halted: {reason}; `botkit resume` lets it trade")
+                self.engine.risk.halt(strategy, reason)
+                self._halts[strategy] = reason
+
+    def _keep_halts(self) -> None:
+        """Halts of strategies (a loss, or by hand) outlive the process, as the bot's own does."""
+        halts = {level: reason for level, reason in self.engine.risk.halts.items() if level is not None}
+        if halts != self._halts:
+            self._halts = halts
+            with contextlib.suppress(JournalError):
+                self.journal.put_meta({"halts": json.dumps(halts)})
 
     def look_at_latch(self) -> None:
         """Another process may have set the latch, or lifted it."""
@@ -394,6 +411,8 @@ class Bot:
             self.notices.tell("error", f"strategy {failure.strategy!r} was stopped: {_failure_text(failure)}")
         if engine.halted is not None and not self._latched:
             self.halt("loss", engine.halted)
+        if self._halts or engine.risk.halts:
+            self._keep_halts()
         comparison = self.reconciliation
         if comparison is not None and comparison.is_done and self.reconciled_at < comparison.began:
             self.reconciled_at = now

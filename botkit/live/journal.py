@@ -50,6 +50,8 @@ CREATE TABLE sends (
   PRIMARY KEY (run, id)) WITHOUT ROWID;
 CREATE TABLE equity (time INTEGER PRIMARY KEY, currency TEXT, units TEXT);
 CREATE TABLE parameters (id INTEGER PRIMARY KEY, time INTEGER, strategy TEXT, name TEXT, value TEXT);
+CREATE TABLE reasons (time INTEGER, strategy TEXT, kind TEXT, reason TEXT, count INTEGER);
+CREATE INDEX reasons_time ON reasons (time);
 CREATE TABLE notes (id INTEGER PRIMARY KEY, time INTEGER, kind TEXT, text TEXT);
 """
 # Amounts and money are text: SQLite's integers end at 2^63, and 1e16 lots times a price does not.
@@ -205,6 +207,11 @@ class Journal:
             "INSERT INTO parameters (time, strategy, name, value) VALUES (?,?,?,?)", (now, strategy, name, document)
         )
 
+    def reasons(self, now: Nanos, rows: Iterable[tuple[str, str, str, int]]) -> None:
+        """Add (strategy, kind, reason, count) of why nothing was traded since the last time."""
+        for row in rows:
+            self._execute("INSERT INTO reasons VALUES (?,?,?,?,?)", (now, *row))
+
     def equity(self, now: Nanos, currency: str, units: int) -> None:
         """Keep a sample of the equity."""
         self._execute("INSERT OR REPLACE INTO equity VALUES (?,?,?)", (now, currency, str(units)))
@@ -285,6 +292,15 @@ class Journal:
         """(strategy, name, value) of every parameter set while running, in order."""
         rows = self._db.execute("SELECT strategy, name, value FROM parameters ORDER BY id")
         return [(strategy, name, msgspec.json.decode(value)) for strategy, name, value in rows]
+
+    def reasons_since(self, since: Nanos) -> list[tuple[str, str, str, int]]:
+        """(strategy, kind, reason, count) since a time, the most frequent first."""
+        rows = self._db.execute(
+            "SELECT strategy, kind, reason, SUM(count) FROM reasons WHERE time >= ? GROUP BY strategy, kind, reason "
+            "ORDER BY strategy, SUM(count) DESC",
+            (since,),
+        )
+        return list(rows)
 
     def notes(self, since: Nanos = 0) -> list[tuple[Nanos, str, str]]:
         """(time, kind, text) of what was noted."""

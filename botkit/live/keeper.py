@@ -44,6 +44,7 @@ class Keeper:
         self._dropped_told = 0
         self._breaker: Breaker | None = None
         self._latest: list[str] = []
+        self._reasons_kept: dict[tuple[str, str, str], int] = {}
 
     def request_stop(self, why: str) -> None:
         """Stop in order."""
@@ -62,7 +63,6 @@ class Keeper:
         self._breaker = Breaker(engine, lambda reason: bot.halt("breaker", reason), speed=driver.clock.speed)
         driver.observers.append(self._breaker.observe)
         engine.fill_observers.append(self._filled)
-        self._restore_pauses()
         until = None if duration_s is None else time.monotonic() + duration_s
         status_at = line_at = 0.0
         line_at = time.monotonic() + _LINE_S
@@ -99,6 +99,8 @@ class Keeper:
 
     async def stop(self) -> None:
         """Stop the bot in order; a second request to leave ends the waiting."""
+        with contextlib.suppress(JournalError):
+            self._keep_reasons(self.bot.driver.now())
         stopping = asyncio.ensure_future(self.bot.stop())
         leaving = asyncio.ensure_future(self._left.wait())
         await asyncio.wait([stopping, leaving], return_when=asyncio.FIRST_COMPLETED)
@@ -139,15 +141,28 @@ class Keeper:
         portfolio = bot.engine.portfolio
         if now - self._equity_at >= EQUITY_EVERY:
             equity = portfolio.equity_units(None, portfolio.currency)
+            self._equity_at = now
             if equity is not None:
-                self._equity_at = now
                 bot.journal.equity(now, portfolio.currency, equity)
+            self._keep_reasons(now)
         if bot.opening_equity is None:
             bot.opening_equity = portfolio.equity_units(None, portfolio.currency)
         if now - self._pruned_at >= NS_PER_HOUR:
             self._pruned_at = now
             bot.journal.prune(now)
             bot.engine.desk.forget_before(now - _REMEMBERED)
+
+    def _keep_reasons(self, now: Nanos) -> None:
+        """Write down why strategies did not trade since the last time, for `botkit why`."""
+        rows = []
+        for name, context in self.bot.engine.contexts.items():
+            for kind, counts in (("skipped", context.skips), ("refused", context.refusals)):
+                for reason, count in counts.items():
+                    before = self._reasons_kept.get((name, kind, reason), 0)
+                    if count > before:
+                        rows.append((name, kind, reason, count - before))
+                        self._reasons_kept[name, kind, reason] = count
+        self.bot.journal.reasons(now, rows)
 
     # -- commands -------------------------------------------------------------------------------------------------
 
@@ -170,7 +185,6 @@ class Keeper:
         if command in ("pause", "resume"):
             strategy = str(document["strategy"])
             (settings.pause if command == "pause" else settings.resume)(bot.engine, strategy)
-            bot.journal.put_meta({f"paused:{strategy}": int(command == "pause")})
             bot.journal.note(command, strategy, now)
             bot.driver.wake()
             return f"{strategy} is {'paused; its open orders are cancelled' if command == 'pause' else 'trading again'}"
@@ -182,12 +196,6 @@ class Keeper:
             bot.driver.wake()
             return f"{strategy}.{name} is {value}"
         raise ValueError(f"{command!r} is no command of this bot")
-
-    def _restore_pauses(self) -> None:
-        for strategy in self.bot.engine.contexts:
-            if self.bot.journal.meta(f"paused:{strategy}"):
-                settings.pause(self.bot.engine, strategy)
-                self.bot.notices.tell("warning", f"{strategy} is paused; `botkit resume` lets it trade")
 
     # -- telling --------------------------------------------------------------------------------------------------
 
@@ -226,6 +234,7 @@ class Keeper:
             if u.held
         ]
         status["reconciled"] = bot.reconciled_at
+        status["address"] = list(bot.parts.address)
         status["journal_fault"] = bot.driver.journal_fault
         bot.parts.folder.write_status(status)
 

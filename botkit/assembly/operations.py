@@ -1,0 +1,31 @@
+"""What the command line does with running bots, gathered from `botkit.live` and the wiring beside it."""
+
+from __future__ import annotations
+
+from botkit.assembly import Project
+from botkit.assembly.live import account_adapter, find_folder, live_parts
+from botkit.live.account import account_lines, read_account
+from botkit.live.bot import Bot
+from botkit.live.commands import ask
+from botkit.live.journal import Journal
+from botkit.live.journal_rows import JournalError
+from botkit.live.keeper import Keeper
+from botkit.live.panic import panic
+from botkit.live.summary import summary_lines, summary_of
+
+__all__ = [
+    "Bot",
+    "Journal",
+    "JournalError",
+    "Keeper",
+    "Project",
+    "account_adapter",
+    "account_lines",
+    "ask",
+    "find_folder",
+    "live_parts",
+    "panic",
+    "read_account",
+    "summary_lines",
+    "summary_of",
+]

@@ -1,0 +1,185 @@
+"""Commands for a bot that runs, from another terminal: stop, panic, pause, resume, set, account."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from botkit.errors import ConfigError
+
+_MODE = click.option(
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which, where the bot has run in several modes."
+)
+_CONFIG = click.argument("config", type=click.Path(path_type=Path))
+
+
+def _folder(config: Path, mode: str | None) -> tuple[Any, Any]:
+    from botkit.assembly import Project
+    from botkit.assembly.operations import find_folder
+
+    project = Project.load(config)
+    return project, find_folder(project, mode)
+
+
+@click.command()
+@_CONFIG
+@_MODE
+def stop(config: Path, mode: str | None) -> None:
+    """Stop the running bot of CONFIG in order, as Ctrl-C would."""
+    from botkit.assembly.operations import ask
+
+    _, folder = _folder(config, mode)
+    click.echo(ask(folder, "stop"))
+
+
+@click.command()
+@_CONFIG
+@click.argument("strategy")
+@_MODE
+def pause(config: Path, strategy: str, mode: str | None) -> None:
+    """Let STRATEGY place no new orders, and cancel its open ones. A restart does not lift it."""
+    from botkit.assembly.operations import ask
+
+    _, folder = _folder(config, mode)
+    click.echo(ask(folder, "pause", strategy=strategy))
+
+
+@click.command()
+@_CONFIG
+@click.argument("strategy", required=False)
+@_MODE
+def resume(config: Path, strategy: str | None, mode: str | None) -> None:
+    """Lift the halt of the bot (a panic, a loss, the breaker), or of STRATEGY."""
+    from botkit.assembly.operations import Journal, ask
+
+    _, folder = _folder(config, mode)
+    if strategy is None:
+        halt = folder.halt()
+        if halt is None:
+            click.echo("the bot is not halted")
+            return
+        folder.clear_halt()
+        click.echo(f"lifted ({halt.kind}): {halt.reason}")
+    elif folder.holder() is not None:
+        click.echo(ask(folder, "resume", strategy=strategy))
+    else:
+        folder.lock()
+        try:
+            journal = Journal.open(folder.journal)
+            halts = json.loads(journal.meta("halts") or "{}")
+            was = halts.pop(strategy, None)
+            journal.put_meta({"halts": json.dumps(halts)})
+            journal.close()
+        finally:
+            folder.unlock()
+        click.echo(f"lifted: {was}" if was else f"{strategy} is not halted")
+
+
+@click.command("set")
+@_CONFIG
+@click.argument("assignment", metavar="STRATEGY.NAME=VALUE")
+@_MODE
+def set_(config: Path, assignment: str, mode: str | None) -> None:
+    """Change a parameter that its strategy declares live, such as sma.fast=12. It outlives a restart."""
+    from botkit.assembly.operations import ask
+
+    target, equals, text = assignment.partition("=")
+    strategy, dot, name = target.partition(".")
+    if not (equals and dot and strategy and name):
+        raise ConfigError(f"{assignment!r}: write STRATEGY.NAME=VALUE, such as sma.fast=12")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if not isinstance(value, (str, int, float, bool, list, type(None))):
+        raise ConfigError(f"{assignment!r}: the value is neither a number, text nor a list")
+    _, folder = _folder(config, mode)
+    click.echo(ask(folder, "set", strategy=strategy, name=name, value=value))
+
+
+@click.command()
+@_CONFIG
+@_MODE
+@click.option("--own", is_flag=True, help="Cancel this bot's own orders alone; spare those of others.")
+@click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
+def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
+    """Hold back every new order of the bot, durably, and cancel everything on its account.
+
+    Works while the bot runs, hangs or is dead. Orders that are not this bot's are named first, and hit too unless --own
+    spares them. `botkit resume` lifts the halt.
+    """
+    from botkit.assembly import Project
+    from botkit.assembly.operations import Journal, JournalError, account_adapter, find_folder
+    from botkit.assembly.operations import panic as run_panic
+
+    project = Project.load(config)
+    folder = find_folder(project, mode)
+    mode = folder.path.parent.name
+    if mode == "paper":
+        raise ConfigError("a paper account lives inside its bot; use `botkit stop`")
+    status = folder.read_status() or {}
+    address = status.get("address") or [None, None]
+    ids: list[str] = []
+    try:
+        journal = Journal.open(folder.journal, read_only=True)
+        ids = [row["order_id"] for row in journal.order_rows() if row["order_id"]]
+        journal.close()
+    except JournalError as error:
+        click.echo(f"problem: {error}", err=True)
+
+    async def main() -> Any:
+        adapter: Any = account_adapter(project, mode, rest=rest or address[0], ws=address[1])
+        await adapter.open()
+        try:
+            return await run_panic(
+                adapter, folder, ids, own_only=own, now=adapter.client.clock.now(), say=lambda text: click.echo(text)
+            )
+        finally:
+            await adapter.close()
+
+    result = asyncio.run(main())
+    if result.left:
+        click.echo("STILL OPEN:\n  " + "\n  ".join(result.left), err=True)
+        return 1
+    if result.left is None:
+        click.echo("the exchange could not be read; look at its own page for open orders", err=True)
+        return 1
+    click.echo(f"{result.cancelled} orders cancelled, none left")
+    return 0
+
+
+@click.command()
+@_CONFIG
+@_MODE
+@click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
+    """Prove, read-only, that the account's key works: balances, open orders, and a guess at the fee rank."""
+    from botkit.assembly import Project
+    from botkit.assembly.operations import account_adapter, account_lines, read_account
+
+    project = Project.load(config)
+
+    async def main() -> Any:
+        adapter: Any = account_adapter(project, mode or ("emulator" if rest else "live"), rest=rest)
+        await adapter.open()
+        try:
+            return await read_account(adapter, project.facts)
+        finally:
+            await adapter.close()
+
+    found = asyncio.run(main())
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        for line in account_lines(found):
+            click.echo(line)
+    return 0 if found["works"] else 1
+
+
+set = set_

@@ -1,0 +1,85 @@
+"""``botkit status`` and ``botkit why``: how a bot is, and why it did not trade."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import click
+
+from botkit.errors import ConfigError
+
+_SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_MODE = click.option(
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which, where the bot has run in several modes."
+)
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@_MODE
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status(config: Path, mode: str | None, as_json: bool) -> int:
+    """How the bot of CONFIG is: orders, money, streams, limits. Exit code 3 when it does not run."""
+    from botkit.assembly import Project
+    from botkit.assembly.operations import find_folder, summary_lines
+
+    project = Project.load(config)
+    folder = find_folder(project, mode)
+    holder = folder.holder()
+    found = folder.read_status() or {}
+    halt = folder.halt()
+    found.update(running=holder is not None, pid=holder, folder=str(folder.path), mode=folder.path.parent.name)
+    found["halt"] = None if halt is None else {"kind": halt.kind, "reason": halt.reason}
+    if as_json:
+        click.echo(json.dumps(found))
+        return 0 if holder is not None else 3
+    click.echo(f"{'running, process ' + str(holder) if holder is not None else 'not running'}; mode {found['mode']}")
+    if halt is not None:
+        click.echo(f"HALTED ({halt.kind}): {halt.reason}; `botkit resume` lifts it")
+    if "strategies" in found:
+        for line in summary_lines(found):
+            click.echo(line)
+        for row in found.get("limits", ()):
+            click.echo(f"  limit {row['pool']} ({row['scope']}): {row['held']} of {row['limit']} in {row['per_s']} s")
+        broken = {name: state for name, state in found.get("streams", {}).items() if state in ("lost", "stale")}
+        for name, state in broken.items():
+            click.echo(f"  stream {name}: {state}")
+    return 0 if holder is not None else 3
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@_MODE
+@click.option("--since", default="1d", show_default=True, metavar="DURATION", help="Such as 30m, 1h or 7d.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
+    """Why the bot of CONFIG did not trade: what each strategy skipped, and what was refused, by how often."""
+    from botkit.assembly import Project
+    from botkit.assembly.operations import Journal, find_folder
+
+    match = _SINCE.match(since)
+    if match is None:
+        raise ConfigError(f"--since {since}: write a duration such as 30m, 1h or 7d")
+    folder = find_folder(Project.load(config), mode)
+    status_time = (folder.read_status() or {}).get("time", 0)
+    journal = Journal.open(folder.journal, read_only=True)
+    try:
+        # counted back from the bot's own clock, which on an emulator is not the machine's
+        rows = journal.reasons_since(status_time - int(match[1]) * _SECONDS[match[2]] * 10**9)
+        notes = journal.notes(status_time - int(match[1]) * _SECONDS[match[2]] * 10**9)
+    finally:
+        journal.close()
+    if as_json:
+        click.echo(json.dumps({"reasons": rows, "notes": notes}))
+        return
+    if not rows and not notes:
+        click.echo(f"nothing was skipped or refused in the last {since}")
+    for strategy in dict.fromkeys(row[0] for row in rows):
+        own = [row for row in rows if row[0] == strategy]
+        told = ", ".join(f"{count} {reason}" for _, _, reason, count in own)
+        click.echo(f"{strategy}: {sum(row[3] for row in own)} times nothing: {told}")
+    for _, kind, text in notes:
+        click.echo(f"{kind}: {text}")

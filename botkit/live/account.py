@@ -1,0 +1,59 @@
+"""Read-only proof that an account's key works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botkit.live.driver import Adapter
+from botkit.live.panic import text_of
+from botkit.model.events import BalanceReport, OrderReport
+from botkit.model.extension import ExchangeFacts
+from botkit.model.money import format_units
+from botkit.model.requests import GetBalances, ListOpenOrders, Outcome
+
+#: what the exchange's interface does not tell about a key
+CANNOT_TELL = (
+    "The API cannot tell what a key may do. Make it without the right to withdraw, and tie it to your IP address."
+)
+
+
+async def read_account(adapter: Adapter, facts: ExchangeFacts) -> dict[str, Any]:
+    """Balances, open orders and a guessed fee rank, as plain data; ``works`` says whether the key was accepted."""
+    balances = await adapter.send(GetBalances(id=-1))
+    if balances.outcome is not Outcome.OK or not isinstance(balances.body, BalanceReport):
+        return {"works": False, "why": balances.text or balances.outcome.value}
+    orders = await adapter.send(ListOpenOrders(id=-2))
+    held = balances.body.balances
+    fee_coins = held.get(facts.fee_currency, (0, 0))[0]
+    by_coins = [r for r in facts.fee_ranks if not r.needs_both and r.bito_held * 10**8 <= fee_coins]
+    rank = max(by_coins, key=lambda r: r.rank, default=None)
+    return {
+        "works": True,
+        "balances": {
+            currency: {"total": format_units(total), "available": format_units(available)}
+            for currency, (total, available) in held.items()
+            if total
+        },
+        "open_orders": [text_of(row) for row in orders.body if isinstance(row, OrderReport)]
+        if isinstance(orders.body, tuple)
+        else None,
+        "fee_rank": None if rank is None else rank.rank,
+        "fee_rank_from": f"{facts.fee_currency} held alone; 30-day volume may make it higher",
+        "skew_ms": getattr(getattr(adapter, "client", None), "clock_skew_ms", None),
+        "cannot_tell": CANNOT_TELL,
+    }
+
+
+def account_lines(found: dict[str, Any]) -> list[str]:
+    """The same for people."""
+    if not found["works"]:
+        return [f"the key does not work: {found['why']}"]
+    lines = ["the key works"]
+    lines += [f"  {c}: {row['total']} ({row['available']} available)" for c, row in found["balances"].items()]
+    orders = found["open_orders"]
+    lines.append(f"  {'?' if orders is None else len(orders)} open orders")
+    lines += [f"    {text}" for text in (orders or [])[:20]]
+    lines.append(f"  fee rank {found['fee_rank']} or higher, guessed from {found['fee_rank_from']}")
+    if found["skew_ms"] is not None:
+        lines.append(f"  this machine's clock is {found['skew_ms']:+d} ms off the exchange's (to a second)")
+    return [*lines, found["cannot_tell"]]

@@ -1,0 +1,94 @@
+"""Ending all orders of an account from a second process, whatever the bot itself is doing.
+
+The latch comes first and is on disk before anything is sent: a bot that hangs, wakes up and goes on finds it before its
+next order. Then everything is cancelled and looked for again until nothing is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from botkit.engine.routes import CANCEL_BATCH_MAX
+from botkit.live.driver import Adapter
+from botkit.live.state_folder import Halt, StateFolder
+from botkit.model.clock import Nanos
+from botkit.model.events import OrderReport
+from botkit.model.requests import CancelAll, CancelBatch, ListOpenOrders, Outcome, Request
+
+_TRIES = 5
+_PAUSE_S = 1.0
+
+
+class PanicResult(msgspec.Struct, kw_only=True):
+    """What became of it. ``left`` are the orders that still stood at the last look, None where it failed."""
+
+    cancelled: int = 0
+    foreign: int = 0
+    left: tuple[str, ...] | None = None
+    problems: list[str] = msgspec.field(default_factory=list)
+
+
+def text_of(row: OrderReport) -> str:
+    """An order of the exchange in a line."""
+    rules = row.pair.rules
+    return (
+        f"{row.order_id} {row.side.value} {rules.amount_text(row.original_lots)} {row.pair} "
+        f"at {rules.price_text(row.price_ticks)}"
+    )
+
+
+async def panic(
+    adapter: Adapter,
+    folder: StateFolder | None,
+    own_ids: Iterable[str],
+    *,
+    own_only: bool,
+    now: Nanos,
+    say: Callable[[str], None],
+    pause_s: float = _PAUSE_S,
+) -> PanicResult:
+    """Set the latch, then cancel every order of the account, or with ``own_only`` those with ``own_ids`` alone."""
+    if folder is not None:
+        folder.set_halt(Halt(kind="panic", reason="botkit panic", time=now))
+        say("new orders are held back until `botkit resume`")
+    result, own = PanicResult(), frozenset(own_ids)
+    number = 0
+
+    async def send(make: Callable[[int], Request]) -> object:
+        nonlocal number
+        number -= 1
+        answer = await adapter.send(make(number), urgent=True)
+        if answer.outcome is Outcome.OK:
+            return answer.body
+        result.problems.append(answer.text or answer.outcome.value)
+        say(f"problem: {result.problems[-1]}")
+        return None
+
+    for attempt in range(_TRIES):
+        rows = await send(lambda i: ListOpenOrders(id=i))
+        listed = [row for row in rows if isinstance(row, OrderReport)] if isinstance(rows, tuple) else None
+        wanted = listed
+        if listed is not None:
+            foreign = [row for row in listed if row.order_id not in own]
+            if attempt == 0:
+                result.foreign = len(foreign)
+                result.cancelled = len(listed) - (len(foreign) if own_only else 0)
+                for row in foreign:
+                    say(f"{'spared' if own_only else 'hit too'}, not this bot's: {text_of(row)}")
+            wanted = [row for row in listed if row.order_id in own] if own_only else listed
+            result.left = tuple(text_of(row) for row in wanted)
+            if not wanted:
+                return result
+        if own_only:
+            for start in range(0, len(wanted or ()), CANCEL_BATCH_MAX):
+                part = tuple((row.pair, row.order_id) for row in (wanted or [])[start : start + CANCEL_BATCH_MAX])
+                await send(lambda i, part=part: CancelBatch(id=i, orders=part))  # type: ignore[misc]
+        else:
+            # even where the listing failed: what cannot be seen can still be cancelled
+            await send(lambda i: CancelAll(id=i))
+        if attempt < _TRIES - 1:
+            await asyncio.sleep(pause_s)
+    return result
