@@ -1,0 +1,75 @@
+"""Backtests of strategies that a test writes down: what the backtest tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from botkit.assembly import BacktestParts, Project
+from botkit.backtest.session import run_backtest
+from botkit.model.results import BacktestResult
+
+ROOT = Path(__file__).resolve().parents[1]
+#: real market data beside the checkout; tests skip where it is missing
+SHARED = ROOT.parent / "shared" / "data"
+
+BACKTEST = """
+  fees: {maker: "0.001", taker: "0.002"}
+  slippage: "0.0002"
+  latency: {order_ms: 100, answer_ms: 100}
+"""
+
+
+def write_strategy(folder: Path, body: str, name: str = "scripted") -> Path:
+    """A plugin folder with one strategy: ``body`` is the text of class ``Scripted``, from its parameters on."""
+    plugins = folder / "plugins"
+    plugins.mkdir(parents=True, exist_ok=True)
+    lines = "\n".join(f"    {line}" if line else "" for line in body.strip("\n").splitlines())
+    text = (
+        "import json\nfrom pathlib import Path\n"
+        "from botkit import EMA, SMA, Bar, Order, Pair, Side, Strategy, Trade, hookimpl\n\n\n"
+        f"class Scripted(Strategy):\n{lines}\n\n\n"
+        f'@hookimpl\ndef botkit_register_strategies(register):\n    register("{name}", Scripted)\n'
+    )
+    (plugins / f"{name}.py").write_text(text, encoding="utf-8")
+    return plugins
+
+
+def write_config(
+    folder: Path,
+    data: str,
+    *,
+    plugins: Path,
+    use: str = "scripted",
+    params: str = "{pair: btc_usdt}",
+    balances: str = '{usdt: "1000000", btc: "10"}',
+    backtest: str = BACKTEST,
+    more: str = "",
+) -> Path:
+    """A configuration of one strategy. ``data`` is the YAML of ``backtest.data``."""
+    path = folder / "bot.yaml"
+    path.write_text(
+        f"name: test\nexchange: bitopro\nplugins: [{plugins}]\n{more}"
+        f"strategies:\n  - {{name: s, use: {use}, params: {params}}}\n"
+        f"backtest:\n  data: {data}\n  balances: {balances}\n{backtest}",
+        encoding="utf-8",
+    )
+    return path
+
+
+def run(config: Path, *, overrides: Sequence[str] = (), decisions: Path | None = None) -> BacktestResult:
+    """The result of a configuration, in the chosen reading alone."""
+    parts = BacktestParts(Project.load(config, overrides=overrides))
+    return run_backtest(parts, decisions_to=decisions, readings=False)
+
+
+def write_candles(path: Path, closes: Sequence[float], *, start_ms: int = 1_704_067_200_000) -> Path:
+    """One-minute candles with these closes; each opens at the close before and reaches one unit further both ways."""
+    rows = ["timestamp,open,high,low,close,volume"]
+    before = closes[0]
+    for i, close in enumerate(closes):
+        high, low = max(before, close) + 1, min(before, close) - 1
+        rows.append(f"{start_ms + 60_000 * i},{before:.2f},{high:.2f},{low:.2f},{close:.2f},1000")
+        before = close
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
