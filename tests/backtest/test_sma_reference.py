@@ -37,8 +37,7 @@ def test_sma_cross_trades_and_earns_what_twenty_lines_of_pandas_say(tmp_path: Pa
         use="sma_cross",
         params="{pair: btc_usdt, resolution: 1m, fast: 10, slow: 30, share: 1.0}",
         balances='{usdt: "1000000"}',
-        backtest='  fees: {maker: "0.002", taker: "0.002"}\n  slippage: "0"\n'
-        "  latency: {order_ms: 0, answer_ms: 0}\n",
+        backtest='  fees: {maker: "0.002", taker: "0.002"}\n  slippage: "0"\n  latency: {order_ms: 0, answer_ms: 0}\n',
     )
     result = run(config)
     assert fills > 1_000
