@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 #: how long a cancel's or a fill's push may be late before the order is read (order protocol)
 READ_AFTER: Nanos = 1 * NS_PER_S
+#: the n-th read comes n times that after the one before, up to so many times
+_READ_LATEST = 30
 _PAST_DEADLINE = "waited in the queue past its deadline"
 
 #: states of an order that left this machine, and of which the exchange's id is not known yet
@@ -100,6 +102,8 @@ class OrderDesk:
         self._behind: dict[int, int] = {}
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
+        #: how often an order was read in vain: client id -> count
+        self._reads: dict[int, int] = {}
         #: what somebody wants called at a time: (due, order of asking, function of the time)
         self._later: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
         self._sequence = 0
@@ -123,7 +127,7 @@ class OrderDesk:
         blocked = self.resolution.blocks(order)
         if blocked is not None:
             return blocked
-        refusal = self.risk.review(order)
+        refusal = self.risk.review(order, now)
         if refusal is None:
             refusal = self.portfolio.lock(order)
         if refusal is None:
@@ -300,7 +304,8 @@ class OrderDesk:
     def _may_leave(self, order: Order, now: Nanos) -> bool:
         if order.state is not _QUEUED:
             return False
-        refusal = self._last_gate(order)
+        # what waited while another order of the pair became unknown must not join it there
+        refusal = self.resolution.blocks(order) or self._last_gate(order)
         if refusal is not None:
             self._finish(order, OrderState.NOT_SENT, now, refusal)
             return False
@@ -435,14 +440,16 @@ class OrderDesk:
         if order.state in FINAL_STATES:
             return
         behind = report.executed_lots > order.executed_lots
-        if behind:
+        if behind and report.executed_lots > self._behind.get(order.client_id, 0):
             # Its executions come apart from it. If they have not come after a second they are read.
-            self._behind[order.client_id] = max(report.executed_lots, self._behind.get(order.client_id, 0))
+            self._behind[order.client_id] = report.executed_lots
             self._follow(order, now + READ_AFTER)
         if report.status in FINAL_STATUSES:
             if behind:
                 self._final_reports[order.client_id] = report
-            elif report.executed_lots == order.executed_lots:
+            else:
+                if report.executed_lots < order.executed_lots:  # final is final; but somebody has miscounted
+                    self.decisions.note("mismatch", now, f"{order.client_id} final with {report.executed_lots}")
                 self._finish(order, STATUS_STATES[report.status], now)
             return
         state = STATUS_STATES[report.status]
@@ -605,7 +612,7 @@ class OrderDesk:
                     self.router.cancel(order, at)  # still alive after its cancel: ask again
                     return
                 return
-            self._follow(order, at + READ_AFTER)
+            self._read_again(order, at)
 
         self.read(
             lambda i: GetOrder(id=i, pair=pair, order_id=order_id),
@@ -615,6 +622,11 @@ class OrderDesk:
             now=now,
         )
 
+    def _read_again(self, order: Order, now: Nanos) -> None:
+        """Look once more, after a second and then ever later: what a listing does not show costs no more than that."""
+        count = self._reads[order.client_id] = self._reads.get(order.client_id, 0) + 1
+        self._follow(order, now + READ_AFTER * min(count, _READ_LATEST))
+
     def _read_trades(self, order: Order, now: Nanos) -> None:
         pair, order_id = order.pair, order.order_id
 
@@ -622,7 +634,7 @@ class OrderDesk:
             if answer.outcome is Outcome.OK and isinstance(answer.body, tuple):
                 self.on_listed_trades(order, answer.body, at)  # type: ignore[arg-type]
             if order.state not in FINAL_STATES:
-                self._follow(order, at + READ_AFTER)
+                self._read_again(order, at)
 
         self.read(
             lambda i: ListTrades(id=i, pair=pair, order_id=order_id, limit=1000),
@@ -650,6 +662,7 @@ class OrderDesk:
         self._open[order.strategy].pop(order.client_id, None)
         self._final_reports.pop(order.client_id, None)
         self._behind.pop(order.client_id, None)
+        self._reads.pop(order.client_id, None)
         self.decisions.state(order, now)
         self._on_order(order)
         if order.client_id in self._replacements:

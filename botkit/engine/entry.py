@@ -56,6 +56,8 @@ def market_refusal(order: Order, market: PairMarket) -> str | None:
     rules, pair = order.pair.rules, order.pair
     if rules.maintenance:
         return f"{pair} is in maintenance"
+    if order.max_slippage_pct is not None and not 0 <= order.max_slippage_pct <= 100:
+        return f"max_slippage_pct is {order.max_slippage_pct}; it is a percentage from 0 to 100"
     if order.side is Side.BUY:
         if order.spend_units < rules.least_spend_units:
             return (

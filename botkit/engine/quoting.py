@@ -105,7 +105,8 @@ class Quoter:
         if order.is_final:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
-            if order.state in _NOT_AGAIN:
+            # an order that another of unknown outcome kept from leaving is tried again when that one is known
+            if order.state in _NOT_AGAIN and not self._engine.desk.resolution.blocks_all(order.pair):
                 quote.given_up.add((order.side, order.price_ticks))
         self._mark(quote)
 

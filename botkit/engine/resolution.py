@@ -128,7 +128,7 @@ class Resolution:
             unknown_sells = sum(
                 c.order.remaining_lots
                 for c in self._cases.values()
-                if c.order.pair == order.pair and not c.rejected and c.order.side is Side.SELL
+                if c.order.pair == order.pair and c.order.strategy == order.strategy and c.order.side is Side.SELL
             )
             held = self._desk.portfolio.position(order.strategy, order.pair).lots
             if order.amount_lots + unknown_sells <= held:

@@ -256,6 +256,9 @@ class Engine:
             self.timers.drop(context)
             for market in self._markets.values():
                 market.drop(context)
+        self._work_off()
+        for context in self.contexts.values():
+            self.quoter.drop(context)  # what fills from now on is not filled up
         return self.end_turn()
 
     def span(self, columns: MarketColumns, start: int, stop: int) -> tuple[int, list[Request]]:

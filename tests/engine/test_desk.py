@@ -74,6 +74,16 @@ def test_a_report_that_beats_the_answer_is_applied_once() -> None:
     assert states(b, order) == ["open"]
 
 
+def test_a_slot_is_not_held_for_an_order_that_a_push_has_shown() -> None:
+    b = bot()
+    order = buy(b)
+    b.push(order, 0)
+    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    assert order.state is OrderState.OPEN
+    b.to(60.5)
+    assert {use.held for use in b.router.usage(b.now) if use.pool == "create_order"} == {0}
+
+
 def test_an_execution_that_beats_the_answer_is_kept_until_the_order_is_known() -> None:
     b = bot()
     order = buy(b)
@@ -546,3 +556,38 @@ def test_a_market_buy_counts_its_remainder_in_quote() -> None:
     assert b.portfolio.ledger.account["twd"] == RICH["twd"] - 990 * UNIT
     assert b.s.balance("twd").locked == 0
     b.check()
+
+
+def test_a_final_row_with_less_than_was_booked_is_final_all_the_same() -> None:
+    b = bot()
+    order = b.rest(buy(b))
+    b.execute(order, 4_000)
+    b.push(order, 3, 3_999)
+    assert order.state is OrderState.CANCELLED
+    b.decisions.flush()
+    assert b'"mismatch"' in b"".join(b.log)
+
+
+def test_executions_that_no_listing_shows_are_looked_for_ever_more_rarely() -> None:
+    b = bot()
+    order = b.rest(buy(b))
+    b.push(order, 2, 10_000)
+    times = []
+    for tenth in range(600):
+        b.to(tenth / 10)
+        for request in b.all(GetOrder)[len(times) :]:
+            times.append(tenth / 10)
+            b.answer(request, body=(report_of(order, 2, 10_000),))
+            b.answer(b.last(ListTrades), body=())
+    assert times[:4] == [1, 2, 4, 7]
+    assert len(times) < 13
+
+
+def test_a_replacement_that_waited_long_counts_as_an_order_of_the_moment_at_which_it_leaves() -> None:
+    b = bot(risk={"max_orders_per_second": 2})
+    old = b.rest(buy(b))
+    new = b.s.replace(old, price=910)
+    b.end_turn()
+    b.to(10)
+    b.push(old, 4)
+    assert new.state is OrderState.SENDING

@@ -95,6 +95,8 @@ def test_a_stop_without_a_last_price_is_refused() -> None:
         ({"spend": 1_000, "amount": 1}, "give either spend"),
         ({"spend": 189}, "spend 189 twd is below the minimum 190"),
         ({"amount": -1}, "below the minimum"),
+        ({"spend": 1_000, "max_slippage_pct": float("nan")}, "max_slippage_pct is nan; it is a percentage"),
+        ({"spend": 1_000, "max_slippage_pct": 101}, "max_slippage_pct is 101"),
         ({"spend": "x"}, "x"),
         ({"amount": 500}, "the visible book does not hold 500 btc"),
         ({"spend": 30_000}, "the visible book holds only 20100 twd within 1 % of the best price"),

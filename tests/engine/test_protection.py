@@ -166,3 +166,13 @@ def test_a_halted_bot_still_leaves_positions() -> None:
     b.end_turn()
     b.trade(900)
     assert exits(b)[0].state is OrderState.SENDING
+
+
+def test_a_halt_leaves_the_exits_that_are_under_way() -> None:
+    b = bot(stop_loss_pct=5)
+    b.trade(900)
+    (order,) = exits(b)
+    b.accept(order)
+    b.engine.halt("test")
+    assert not cancelled_ids(b.end_turn())
+    assert not order.cancel_requested

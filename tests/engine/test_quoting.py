@@ -255,3 +255,32 @@ def test_several_statements_in_a_turn_are_one() -> None:
     b.s.quote(BTC, bids=[(980, 1)])
     b.end_turn()
     assert [r.order.price_ticks for r in b.all(CreateOrder)] == [980]
+
+
+def test_what_fills_after_the_stop_is_not_filled_up() -> None:
+    b = bot()
+    (order,) = quote(b, bids=[(990, 1)])
+    b.requests += b.engine.stop(b.now)
+    b.execute(order, 10_000)
+    b.push(order, 2, 10_000)
+    assert len(b.all(CreateOrder)) == 1
+
+
+def test_levels_that_waited_while_an_order_became_unknown_are_placed_afterwards() -> None:
+    b = bot(limits={"create_order": "3/1m"}, batching=False)
+    b.s.quote(BTC, bids=[(990 - i, 1) for i in range(5)])
+    b.end_turn()
+    first = b.s.open_orders()[0]
+    assert any(order.state is OrderState.QUEUED for order in b.s.open_orders())
+    b.answer(b.create_of(first), Outcome.UNKNOWN)
+    for order in b.s.open_orders():
+        if order.state is OrderState.SENDING:
+            b.rest(order)
+    b.to(70)
+    assert all(order.state is not OrderState.QUEUED for order in b.s.open_orders())
+    b.push(first, 0)
+    b.to(300)
+    settle(b)
+    b.to(600)
+    settle(b)
+    assert len(levels(b)) == 5

@@ -305,6 +305,22 @@ def test_sells_of_unknown_outcome_count_as_sold() -> None:
     assert b.s.sell(BTC, amount=40, price=1_100).is_open
 
 
+def test_sells_of_unknown_outcome_count_as_sold_where_several_share_the_coins() -> None:
+    b = Bot(Listener(), Listener())
+    b.trade(1_000)
+    first, second = b.strategies
+    more = second.buy(BTC, amount=50, price=1_000)
+    b.end_turn()
+    b.rest(more)
+    b.execute(more, 500_000)
+    b.push(more, 2, 500_000)
+    order = first.sell(BTC, amount=60, price=1_100)  # of its hundred
+    b.end_turn()
+    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    assert first.sell(BTC, amount=50, price=1_100).is_refused
+    assert second.sell(BTC, amount=50, price=1_100).is_open
+
+
 def test_two_unknown_orders_of_a_pair_are_both_awaited() -> None:
     b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)))
     b.trade(1_000)
@@ -324,3 +340,22 @@ def test_a_foreign_order_is_shown_and_left_alone() -> None:
     b.tell(row)
     assert b.engine.foreign_orders == {"F1": row}
     assert not cancelled_ids(b.requests)
+
+
+def test_what_waits_for_a_slot_does_not_leave_while_the_pair_is_unknown() -> None:
+    b = Bot(Listener(start=lambda s: s.subscribe_trades(BTC)), limits={"create_order": "3/1m"}, batching=False)
+    b.trade(1_000)
+    orders = [b.s.buy(BTC, amount=1, price=900 + i) for i in range(4)]
+    way_out = b.s.sell(BTC, amount=1, price=1_100)
+    b.end_turn()
+    sent = [order for order in orders if order.state is OrderState.SENDING]
+    waiting = [order for order in orders if order.state is OrderState.QUEUED]
+    assert sent
+    assert waiting
+    b.answer(b.create_of(sent[0]), Outcome.UNKNOWN)
+    for order in sent[1:]:
+        b.accept(order)
+    b.to(120)
+    assert {order.state for order in waiting} == {OrderState.NOT_SENT}
+    assert "unknown outcome" in waiting[0].reason
+    assert way_out.state is OrderState.SENDING
