@@ -1,0 +1,163 @@
+"""The log file: one JSON object a line, rotated by size, without secrets, and never in the bot's way.
+
+Records are formatted where they are made and written by a thread of their own, so a slow disk does not hold up an
+order. When the queue is full or the disk refuses, records are dropped and counted: a bot does not die of its log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import queue
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from botkit.errors import ConfigError
+from botkit.model.clock import NS_PER_MS, format_time
+
+BYTES_MAX = 10_000_000
+FILES_KEPT = 5
+_QUEUE_MAX = 10_000
+_TEXT_MAX = 20_000
+HIDDEN = "[hidden]"
+#: shorter ones would hide half of every sentence, and are no secrets
+_SECRET_LENGTH_MIN = 6
+
+
+class Redactor:
+    """Takes secrets out of text: the second line of defence, since nothing should have put them there."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        # the longest first, so that no part of one is left when another is part of it
+        self._secrets = sorted({s for s in secrets if len(s) >= _SECRET_LENGTH_MIN}, key=len, reverse=True)
+
+    def __repr__(self) -> str:
+        return f"<Redactor of {len(self._secrets)}>"
+
+    def clean(self, text: str) -> str:
+        """The text, each secret in it replaced."""
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, HIDDEN)
+        return text
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON: time (UTC), level, logger, message, and for errors file, line and traceback."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its newline."""
+        row: dict[str, Any] = {
+            "time": format_time(int(record.created * 1000) * NS_PER_MS),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage()[:_TEXT_MAX],
+        }
+        strategy = getattr(record, "strategy", None)
+        if strategy is not None:
+            row["strategy"] = str(strategy)
+        if record.exc_info and record.exc_info[0] is not None:
+            # without local variables: a frame may hold a key
+            row["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-_TEXT_MAX:]
+        if record.levelno >= logging.WARNING:
+            row["at"] = f"{record.filename}:{record.lineno}"
+        # cleaned as text and not after encoding, where an escape could stand in the middle of a secret
+        return json.dumps({key: self._redactor.clean(value) for key, value in row.items()}, ensure_ascii=False)
+
+
+class _Queue(logging.handlers.QueueHandler):
+    """Hands formatted records on without ever waiting."""
+
+    def __init__(self, waiting: queue.Queue[Any]) -> None:
+        super().__init__(waiting)
+        self.dropped = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        # the text is made now: an order that the record speaks of may have changed when the thread comes to it
+        line = self.format(record)
+        return logging.makeLogRecord({"msg": line, "levelno": record.levelno, "name": record.name})
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+        self.dropped += 1
+
+
+class _File(logging.handlers.RotatingFileHandler):
+    """Writes lines as they come."""
+
+    dropped = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        # a full disk: the terminal is not the place for a traceback a record
+        self.dropped += 1
+
+
+class LogFile:
+    """The log of a process: `open` it, and `close` it at the end, which writes what waits. A context manager."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        level: str = "info",
+        secrets: Iterable[str] = (),
+        bytes_max: int = BYTES_MAX,
+        files_kept: int = FILES_KEPT,
+        logger: str = "botkit",
+    ) -> None:
+        """``level`` is debug, info, warning or error. Raises ConfigError where the file cannot be written."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = _File(path, maxBytes=bytes_max, backupCount=files_kept, encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise ConfigError(f"log: {path} cannot be written: {error.strerror or error}") from None
+        self._file.setFormatter(logging.Formatter("%(message)s"))
+        self._handler = _Queue(queue.Queue(_QUEUE_MAX))
+        self._handler.setFormatter(JsonLines(Redactor(secrets)))
+        self._handler.setLevel(level.upper())
+        self._listener = logging.handlers.QueueListener(self._handler.queue, self._file)
+        self._logger = logging.getLogger(logger)
+        self._level = level.upper()
+        self._was = logging.NOTSET
+
+    @property
+    def dropped(self) -> int:
+        """Records that were lost: to a full queue, or a disk that refused."""
+        return self._handler.dropped + self._file.dropped
+
+    def open(self) -> None:
+        """Begin to write."""
+        self._was = self._logger.level
+        if self._logger.getEffectiveLevel() > logging.getLevelName(self._level):
+            self._logger.setLevel(self._level)
+        self._logger.addHandler(self._handler)
+        self._listener.start()
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file."""
+        self._logger.removeHandler(self._handler)
+        self._logger.setLevel(self._was)
+        self._listener.stop()
+        self._file.close()
+
+    def __enter__(self) -> LogFile:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

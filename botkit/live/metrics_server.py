@@ -1,0 +1,207 @@
+"""Figures of a running bot for Prometheus, on this machine alone: ``--metrics-port``, with the extra ``metrics``.
+
+It listens on 127.0.0.1 and answers only requests that were meant for there: a web page that points a name of its own at
+this address (DNS rebinding) gets nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from botkit.errors import ConfigError
+from botkit.live.picture import Picture
+
+log = logging.getLogger("botkit.metrics")
+
+HOST = "127.0.0.1"
+_HOSTS = frozenset(("127.0.0.1", "localhost"))
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One figure: a name without the ``botkit_`` in front, what it counts, and its labels."""
+
+    name: str
+    about: str
+    value: float
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """As plugins see it: ``botkit_fills_total{strategy="sma"}``."""
+        inside = ",".join(f'{name}="{value}"' for name, value in self.labels)
+        return f"botkit_{self.name}" + (f"{{{inside}}}" if inside else "")
+
+
+def samples_of(picture: Picture) -> list[Sample]:
+    """The figures of a picture. Names that end in ``_total`` only grow."""
+    currency = (("currency", picture.currency),)
+    found = [
+        Sample("up", "1 while the bot runs", 1),
+        Sample("uptime_seconds", "seconds since the bot started", picture.uptime_s),
+        Sample("halted", "1 while no new orders are sent", float(picture.halted is not None)),
+        Sample("faulty", "1 while the journal cannot be written, or after a fault", float(bool(picture.faults))),
+        Sample("events_total", "events that came in", picture.events),
+        Sample("turns_total", "turns of the engine", picture.turns),
+        Sample("open_orders", "orders that are not final", len(picture.orders)),
+        Sample("unknown_orders", "orders of unknown outcome", picture.unknown_orders),
+        Sample("foreign_orders", "open orders that are not this bot's", picture.foreign_orders),
+        Sample("waiting_requests", "requests that wait for the rate limits", picture.waiting),
+        Sample("rate_limited_total", "requests that the exchange answered with 429", picture.rate_limited),
+        Sample("streams_connected", "streams that are connected", picture.connected_streams),
+        Sample("streams_lost", "streams without connection", len(picture.lost_streams)),
+    ]
+    if picture.equity is not None:
+        found.append(Sample("equity", "worth of what the strategies own", picture.equity, currency))
+    if picture.profit is not None:
+        found.append(Sample("profit", "change of equity since the start", picture.profit, currency))
+    found += _rows(picture)
+    return found
+
+
+def _rows(picture: Picture) -> Iterator[Sample]:
+    label: tuple[tuple[str, str], ...]
+    for strategy in picture.strategies:
+        label = (("strategy", strategy.name),)
+        yield Sample("strategy_running", "1 while the strategy trades", float(strategy.state == "running"), label)
+        yield Sample("orders_total", "orders that a strategy asked for", strategy.orders, label)
+        yield Sample("fills_total", "fills of a strategy", strategy.fills, label)
+        yield Sample("skips_total", "times a strategy said why it does not trade", strategy.skips, label)
+        yield Sample("refusals_total", "orders refused by the rules or by risk", strategy.refusals, label)
+    for position in picture.positions:
+        label = (("pair", position.pair), ("strategy", position.strategy))
+        yield Sample("position", "what a strategy holds, in base currency", position.amount, label)
+    for price in picture.prices:
+        label = (("pair", price.pair),)
+        if price.last is not None:
+            yield Sample("price", "last price", price.last, label)
+        if price.spread_bps is not None:
+            yield Sample("spread_bps", "spread of the book in basis points", price.spread_bps, label)
+        if price.age_s is not None:
+            yield Sample("book_age_seconds", "seconds since the last book", price.age_s, label)
+    for limit in picture.limits:
+        label = (("pool", limit.pool), ("scope", limit.scope), ("window_seconds", str(limit.per_s)))
+        yield Sample("limit_held", "slots of a rate limit that are held", limit.held, label)
+        yield Sample("limit", "slots of a rate limit", limit.limit, label)
+
+
+class _Collector:
+    """Hands samples to prometheus_client, which spells them."""
+
+    def __init__(self, collect: Callable[[], tuple[list[Sample], Mapping[str, float]]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterable[Any]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        samples, added = self._collect()
+        families: dict[str, Any] = {}
+        for sample in samples:
+            family = families.get(sample.name)
+            if family is None:
+                kind = CounterMetricFamily if sample.name.endswith("_total") else GaugeMetricFamily
+                names = [name for name, _ in sample.labels]
+                family = families[sample.name] = kind(f"botkit_{sample.name}", sample.about, labels=names)
+            family.add_metric([value for _, value in sample.labels], sample.value)
+        for name, value in added.items():
+            families.setdefault(name, GaugeMetricFamily(name, "added by a plugin")).add_metric([], value)
+        return families.values()
+
+
+class MetricsServer:
+    """Serves ``/metrics`` on loopback while the block lasts. ``port`` 0 takes a free one, which `port` then tells.
+
+    ``look`` gives the picture, ``added`` what plugins add to the figures (names -> values). A plugin that fails is
+    logged and left out.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Picture | None],
+        *,
+        port: int,
+        added: Callable[[dict[str, float]], Mapping[str, float]] = lambda figures: {},
+    ) -> None:
+        try:
+            from prometheus_client import CollectorRegistry
+        except ImportError:
+            raise ConfigError(
+                "--metrics-port needs prometheus_client; install it with: pip install 'botkit[metrics]'"
+            ) from None
+        self.port = port
+        self._look = look
+        self._added = added
+        # a registry of its own: the default one tells of the process what nobody asked for
+        self._registry = CollectorRegistry(auto_describe=False)
+        collector: Any = _Collector(self._figures)
+        self._registry.register(collector)
+        self._runner: Any = None
+        self._plugin_failed = False
+
+    def _figures(self) -> tuple[list[Sample], Mapping[str, float]]:
+        picture = self._look()
+        if picture is None:
+            return [Sample("up", "1 while the bot runs", 0)], {}
+        samples = samples_of(picture)
+        try:
+            added = {
+                name: float(value)
+                for name, value in self._added({s.key: s.value for s in samples}).items()
+                if _is_name(name)
+            }
+        except Exception:
+            if not self._plugin_failed:
+                log.exception("a plugin's botkit_metrics failed; its figures are left out")
+            self._plugin_failed = True
+            added = {}
+        return samples, added
+
+    async def __aenter__(self) -> MetricsServer:
+        from aiohttp import web
+
+        app = web.Application(middlewares=[_for_this_machine])
+        app.router.add_get("/metrics", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, HOST, self.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ConfigError(
+                f"--metrics-port {self.port}: {error.strerror or error}; choose another port, or 0 for any that is free"
+            ) from None
+        self.port = int(self._runner.addresses[0][1])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    async def _serve(self, request: Any) -> Any:
+        from aiohttp import web
+        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+        await asyncio.sleep(0)  # after what the loop had waiting: a scrape is never urgent
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _is_name(name: str) -> bool:
+    return name.isascii() and name.replace("_", "a").replace(":", "a").isalnum() and not name[0].isdigit()
+
+
+async def _for_this_machine(request: Any, handler: Callable[[Any], Any]) -> Any:
+    from aiohttp import web
+
+    host = request.headers.get("Host", "").rsplit(":", 1)[0]
+    if host not in _HOSTS or "Origin" in request.headers:
+        raise web.HTTPForbidden(text="these figures are for this machine alone\n")
+    return await handler(request)
+
+
+_for_this_machine.__middleware_version__ = 1  # type: ignore[attr-defined]  # what aiohttp's decorator sets

@@ -1,0 +1,238 @@
+"""Telling the user something outside the terminal: every notifier has a thread and an `Outbox` of its own.
+
+`Telling.tell` never waits: it may be called from the trading loop. A notifier that fails is tried again, breaker
+messages for longer than others; one that hangs holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from botkit.live.logs import Redactor
+from botkit.live.outbox import LEVELS, Level, Message, Outbox, Policy
+from botkit.model.clock import NS_PER_S, Clock, Nanos
+from botkit.model.extension import Notifier, Options
+
+log = logging.getLogger("botkit.notify")
+
+_QUEUE_MAX = 1_000
+#: pauses before a failed message is tried again
+_RETRIES_S: dict[Level, tuple[float, ...]] = {
+    "info": (2.0,),
+    "warning": (2.0,),
+    "error": (2.0, 10.0),
+    "breaker": (2.0, 10.0, 30.0, 60.0, 120.0),
+}
+#: how long the end of the bot waits for the last messages
+_CLOSE_S = 10.0
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """A notifier under the name that the configuration gives it, and how much it is told."""
+
+    name: str
+    notifier: Notifier
+    policy: Policy
+
+
+class _Worker:
+    """One notifier's thread."""
+
+    def __init__(self, channel: Channel, outbox: Outbox, clock: Clock, redactor: Redactor) -> None:
+        self._channel = channel
+        self._outbox = outbox
+        self._clock = clock
+        self._redactor = redactor
+        self._waiting: queue.Queue[tuple[Level, str, Nanos] | None] = queue.Queue(_QUEUE_MAX)
+        self._ending = threading.Event()
+        self.dropped = 0
+        self.failed = 0
+        self.sent = 0
+        self._thread = threading.Thread(target=self._run, name=f"notify {channel.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def tell(self, level: Level, text: str, now: Nanos) -> None:
+        try:
+            self._waiting.put_nowait((level, text, now))
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self, wait_s: float) -> None:
+        self._ending.set()
+        self.tell_end()
+        self._thread.join(wait_s)
+
+    def tell_end(self) -> None:
+        try:
+            self._waiting.put_nowait(None)
+        except queue.Full:
+            self.dropped += 1  # the thread looks at the event as well
+
+    def _run(self) -> None:
+        outbox = self._outbox
+        while True:
+            at = outbox.wake_at()
+            wait_s = 1.0 if at is None else min(1.0, max(0.0, (at - self._clock.now()) / NS_PER_S))
+            try:
+                item = self._waiting.get(timeout=wait_s)
+                while item is not None:
+                    outbox.tell(*item)
+                    item = self._waiting.get_nowait()
+            except queue.Empty:
+                pass
+            ending = self._ending.is_set() and self._waiting.empty()
+            for message in outbox.take(self._clock.now(), all_of_it=ending):
+                self._send(message)
+            if ending:
+                return
+
+    def _send(self, message: Message) -> None:
+        clean = self._redactor.clean
+        pauses = _RETRIES_S[message.level]
+        for attempt in range(len(pauses) + 1):
+            try:
+                self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
+            except Exception as error:  # whatever a plugin raises, the bot goes on and the other notifiers too
+                # the kind alone: the text of a library's error may hold the address with its token
+                log.warning("the notifier %s failed: %s", self._channel.name, type(error).__name__)
+                if attempt < len(pauses) and not self._ending.wait(pauses[attempt]):
+                    continue
+                if attempt < len(pauses) and message.level == "breaker" and attempt == 0:
+                    continue  # the bot ends: one more try at once
+                self.failed += 1
+                return
+            self.sent += 1
+            return
+
+
+class Telling:
+    """All notifiers of a bot. `start` it, `tell` it, `close` it."""
+
+    def __init__(
+        self,
+        channels: Sequence[Channel],
+        *,
+        name: str,
+        clock: Clock,
+        day_start: Callable[[Nanos], Nanos],
+        redactor: Redactor | None = None,
+    ) -> None:
+        """``clock`` is the machine's, since people live by that even where the bot's runs faster."""
+        self._clock = clock
+        self._day_start = day_start
+        self._day = day_start(clock.now())
+        clean = redactor or Redactor()
+        self._workers = [
+            _Worker(channel, Outbox(channel.policy, name=name, day_start=day_start), clock, clean)
+            for channel in channels
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self._workers)
+
+    def start(self) -> None:
+        """Begin to send."""
+        for worker in self._workers:
+            worker.start()
+
+    def tell(self, level: str, text: str) -> None:
+        """Tell every notifier that listens to this level. Never waits, never raises."""
+        known: Level = level if level in LEVELS else "warning"
+        now = self._clock.now()
+        for worker in self._workers:
+            worker.tell(known, text, now)
+
+    def tell_of_the_day(self, summary: Callable[[], str]) -> None:
+        """Call it now and then: when a day has ended its summary is told."""
+        day = self._day_start(self._clock.now())
+        if day != self._day:
+            self._day = day
+            self.tell("info", summary())
+
+    def close(self, wait_s: float = _CLOSE_S) -> None:
+        """Send what waits, and wait for it, but not for ever."""
+        end = time.monotonic() + wait_s
+        for worker in self._workers:
+            worker.close(max(0.1, end - time.monotonic()))
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """Messages sent, failed, and dropped because they came too fast."""
+        return {
+            "sent": sum(w.sent for w in self._workers),
+            "failed": sum(w.failed for w in self._workers),
+            "dropped": sum(w.dropped for w in self._workers),
+        }
+
+
+# -- the notifiers that ship with botkit ------------------------------------------------------------------------------
+
+
+class Bell:
+    """Rings the terminal's bell and prints the message on standard error."""
+
+    def notify(self, level: Level, title: str, text: str) -> None:
+        """Ring for warnings and worse."""
+        ring = "" if level == "info" else "\a"
+        sys.stderr.write(f"{ring}{title}: {text}\n")
+        sys.stderr.flush()
+
+
+class AppriseNotifier:
+    """Telegram, Discord, Slack, mail and a hundred others through Apprise (``pip install 'botkit[notify]'``)."""
+
+    def __init__(self, options: Options) -> None:
+        """Options: ``url``, or a list under ``urls``. Raises ValueError with a sentence that shows no address."""
+        given: Any = options.get("urls", options.get("url"))
+        urls = [given] if isinstance(given, str) else list(given or ())
+        unknown = sorted(set(options) - {"url", "urls"})
+        if unknown:
+            raise ValueError(f"apprise knows no {unknown[0]!r}; it takes url, or urls")
+        if not urls:
+            raise ValueError("apprise needs an address; write such as {use: apprise, url: '${NOTIFY_URL}'}")
+        try:
+            import apprise
+        except ImportError:
+            raise ValueError("apprise is not installed; install it with: pip install 'botkit[notify]'") from None
+        self._types: dict[Level, Any] = {
+            "info": apprise.NotifyType.INFO,
+            "warning": apprise.NotifyType.WARNING,
+            "error": apprise.NotifyType.FAILURE,
+            "breaker": apprise.NotifyType.FAILURE,
+        }
+        self._apprise: Any = apprise.Apprise()
+        for number, url in enumerate(urls, 1):
+            if not isinstance(url, str) or not self._apprise.add(url):
+                # the address is a secret: it is counted and not quoted
+                raise ValueError(f"Apprise does not understand address {number} of {len(urls)}; see its documentation")
+
+    def __repr__(self) -> str:
+        return "<AppriseNotifier, hidden>"
+
+    def notify(self, level: Level, title: str, text: str) -> None:
+        """Send one message. Raises RuntimeError when a service did not take it."""
+        if not self._apprise.notify(body=text, title=title, notify_type=self._types[level]):
+            raise RuntimeError("a service did not take the message")
+
+
+def policy_of(level: Level, options: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:
+    """How much a notifier is told, and the options that are its own. Raises ValueError with a sentence."""
+    rest = dict(options)
+    digest_s, daily_cap = rest.pop("digest_s", Policy().digest_s), rest.pop("daily_cap", Policy().daily_cap)
+    try:
+        digest, cap = float(digest_s), int(daily_cap)
+    except (TypeError, ValueError):
+        raise ValueError(f"digest_s: {digest_s!r} and daily_cap: {daily_cap!r} must be numbers") from None
+    if not 0 <= digest <= 86_400 or not 1 <= cap <= 10_000:
+        raise ValueError("digest_s is 0 to 86400 seconds, and daily_cap 1 to 10000 messages")
+    return Policy(level=level, digest_s=digest, daily_cap=cap), rest

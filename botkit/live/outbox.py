@@ -1,0 +1,126 @@
+"""What one notifier is told, and when: least level, digest, daily cap. Without clock, thread or network.
+
+* below its least level nothing is told;
+* info and warnings wait a little and go out together, so that fifty fills are one message and not fifty;
+* errors go at once; breaker messages go at once and are never held back;
+* over the daily cap everything but breaker messages is counted instead, and the count is told when the next day begins.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from botkit.model.clock import NS_PER_S, Nanos
+
+Level: TypeAlias = Literal["info", "warning", "error", "breaker"]
+LEVELS: tuple[Level, ...] = ("info", "warning", "error", "breaker")
+
+#: lines of a digest that are spelt out
+LINES_MAX = 30
+_LINE_MAX = 400
+_TEXT_MAX = 3_000
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one notifier is told. ``daily_cap`` counts messages, digests as one."""
+
+    level: Level = "info"
+    digest_s: float = 30.0
+    daily_cap: int = 100
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message to send."""
+
+    level: Level
+    title: str
+    text: str
+
+
+class Outbox:
+    """The messages of one notifier. ``day_start`` gives the beginning of the day that a time lies in."""
+
+    def __init__(self, policy: Policy, *, name: str, day_start: Callable[[Nanos], Nanos]) -> None:
+        self._policy = policy
+        self._name = name
+        self._day_start = day_start
+        self._least = LEVELS.index(policy.level)
+        self._digest_ns: Nanos = round(policy.digest_s * NS_PER_S)
+        self._ready: deque[Message] = deque()
+        self._lines: dict[str, int] = {}  # line -> how often; in the order of their first coming
+        self._more = 0
+        self._worst = 0
+        self._due: Nanos | None = None
+        self._day: Nanos | None = None
+        self._sent_today = 0
+        self._held_back = 0
+
+    def tell(self, level: Level, text: str, now: Nanos) -> None:
+        """Something happened at ``now``."""
+        rank = LEVELS.index(level)
+        if rank < self._least:
+            return
+        self._new_day(now)
+        if level == "breaker":
+            self._ready.append(self._message(level, text))
+        elif level == "error":
+            self._spend(self._message(level, text))
+        else:
+            self._collect(rank, text, now)
+
+    def _collect(self, rank: int, text: str, now: Nanos) -> None:
+        line = text if len(text) <= _LINE_MAX else text[: _LINE_MAX - 3] + "..."
+        if line in self._lines:
+            self._lines[line] += 1
+        elif len(self._lines) < LINES_MAX:
+            self._lines[line] = 1
+        else:
+            self._more += 1
+        self._worst = max(self._worst, rank)
+        if self._due is None:
+            self._due = now + self._digest_ns
+
+    def take(self, now: Nanos, *, all_of_it: bool = False) -> list[Message]:
+        """The messages to send now, urgent ones first. ``all_of_it``: what still waits too, since the bot ends."""
+        self._new_day(now)
+        if self._lines and self._due is not None and (all_of_it or self._due <= now):
+            lines = [line if count == 1 else f"{line} ({count} times)" for line, count in self._lines.items()]
+            if self._more:
+                lines.append(f"and {self._more} more")
+            self._spend(self._message(LEVELS[self._worst], "\n".join(lines)))
+            self._lines.clear()
+            self._more, self._worst, self._due = 0, 0, None
+        messages = sorted(self._ready, key=lambda message: message.level != "breaker")
+        self._ready.clear()
+        return messages
+
+    def wake_at(self) -> Nanos | None:
+        """When `take` has something; None while nothing waits, 0 for at once."""
+        return 0 if self._ready else self._due
+
+    def _spend(self, message: Message) -> None:
+        if self._sent_today >= self._policy.daily_cap:
+            self._held_back += 1
+            return
+        self._sent_today += 1
+        if self._sent_today == self._policy.daily_cap:
+            last = f"\n(the {self._policy.daily_cap}. message of today: from here on only the breaker is told of)"
+            message = Message(message.level, message.title, message.text + last)
+        self._ready.append(message)
+
+    def _new_day(self, now: Nanos) -> None:
+        day = self._day_start(now)
+        if day == self._day:
+            return
+        self._day, self._sent_today = day, 0
+        held, self._held_back = self._held_back, 0
+        if held:
+            self._collect(LEVELS.index("warning"), f"{held} messages of the day before were held back", now)
+
+    def _message(self, level: Level, text: str) -> Message:
+        title = {"info": "", "warning": "warning", "error": "error", "breaker": "HALTED"}[level]
+        return Message(level, f"{self._name}: {title}" if title else self._name, text[:_TEXT_MAX])

@@ -1,0 +1,28 @@
+"""Registers the built-in notifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from botkit.model.extension import Notifier, Options, hookimpl
+
+
+@hookimpl
+def botkit_register_notifiers(register: Callable[[str, Callable[[Options], Notifier]], None]) -> None:
+    """``bell`` rings the terminal; ``apprise`` reaches telephones and chats."""
+    register("bell", _bell)
+    register("apprise", _apprise)
+
+
+def _bell(options: Options) -> Notifier:
+    from botkit.live.notify import Bell
+
+    if options:
+        raise ValueError(f"bell takes no options, not {next(iter(options))!r}")
+    return Bell()
+
+
+def _apprise(options: Options) -> Notifier:
+    from botkit.live.notify import AppriseNotifier
+
+    return AppriseNotifier(options)
