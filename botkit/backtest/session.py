@@ -17,6 +17,7 @@ from botkit.backtest.recorder import Recorder
 from botkit.engine.bars import BarBuilder
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.turn import Engine
+from botkit.errors import DataError
 from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.columns import CandleColumns, MarketColumns
 from botkit.model.events import Bar
@@ -112,9 +113,13 @@ class _Run:
         engine = parts.engine(self.decisions, self._history, self.kernel)
         sources = guessed_sources(engine, parts.strategy_pairs())
         resolutions: Mapping[str, Sequence[str]] = {}
+        try:
+            self._plan(sources, resolutions)
+        except DataError:
+            # a callback for trades need not mean that it will ask for them: see what it does on candles
+            sources = dict.fromkeys(sources, "candles")
         for _ in range(4):
             plan = self._plan(sources, resolutions)
-            parts.check(plan)
             engine.candle_pairs = plan.candle_pairs
             self._history_end = plan.start
             engine.portfolio.open(parts.balances)
@@ -130,6 +135,7 @@ class _Run:
             self.decisions.reset()
             self.kernel = parts.kernel(reading)
             engine = parts.engine(self.decisions, self._history, self.kernel)
+        parts.check(plan)
         for market in engine.markets():
             if plan.sources.get(market.pair) == "market" and (market.pair, "books", None) in plan.keys:
                 self.kernel.publish_books(market.pair, market.book_depth or _BOOK_DEPTH)
