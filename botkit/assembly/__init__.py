@@ -30,6 +30,7 @@ from botkit.engine.router import Router
 from botkit.engine.turn import Engine, StrategySpec
 from botkit.errors import ConfigError, PluginError
 from botkit.exchange.bitopro import plugin as bitopro_plugin
+from botkit.live import plugin as live_plugin
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
 from botkit.model.columns import MarketColumns
 from botkit.model.events import Bar
@@ -53,6 +54,7 @@ BUILT_IN: tuple[tuple[str, Any], ...] = (
     ("botkit.sim", sim_plugin),
     ("botkit.tape", tape_plugin),
     ("botkit.bitopro", bitopro_plugin),
+    ("botkit.live", live_plugin),
 )
 
 ACCOUNT = "main"

@@ -15,8 +15,6 @@ from typing import Any
 
 import click
 
-from botkit.errors import ConfigError
-
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?\Z", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
@@ -52,6 +50,8 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
 @click.option("--adopt", "orphans", flag_value="adopt", help="Leave orders of strategies that were removed standing.")
 @click.option("--cancel", "orphans", flag_value="cancel", help="Cancel orders of strategies that were removed.")
+@click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve Prometheus metrics on 127.0.0.1.")
+@click.option("--plain", is_flag=True, help="Print plain lines, in a terminal too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
 def run(
     config: Path,
@@ -62,6 +62,8 @@ def run(
     duration: float | None,
     overrides: tuple[str, ...],
     orphans: str | None,
+    metrics_port: int | None,
+    plain: bool,
     as_json: bool,
 ) -> int:
     """Run the bot of CONFIG until it is stopped.
@@ -72,7 +74,7 @@ def run(
     from botkit.assembly import Project
 
     project = Project.load(config, overrides=overrides)
-    _log_to(project.config.log.file, project.config.log.level)
+    _quieten_log(project.config.log.level)
 
     async def main() -> int:
         return await _run(
@@ -83,6 +85,8 @@ def run(
             speed=speed,
             duration=duration,
             orphans=orphans or "refuse",
+            metrics_port=metrics_port,
+            plain=plain,
             as_json=as_json,
         )
 
@@ -109,27 +113,42 @@ async def _run(
     speed: float | None,
     duration: float | None,
     orphans: Any,
+    metrics_port: int | None,
+    plain: bool,
     as_json: bool,
 ) -> int:
     from botkit.assembly.operations import Bot, Keeper, live_parts, summary_lines, summary_of
+    from botkit.assembly.telling import Told
 
     def say(text: str) -> None:
         if not as_json:
             click.echo(text)
 
-    async with live_parts(project, mode, rest=rest, ws=ws, speed=speed) as parts:
+    console = None
+    if not as_json and not plain and sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console()
+    told = Told(project, mode, metrics_port=metrics_port, console=console)
+    async with live_parts(project, mode, rest=rest, ws=ws, speed=speed) as parts, told:
         bot = Bot(parts, orphans=orphans)
         keeper = Keeper(bot)
-        bot.notices.listeners.append(
-            lambda level, text: click.echo(f"{level}: {text}", err=True) if level != "info" or not as_json else None
-        )
+        told.follow(bot, keeper)
+        if told.metrics is not None:
+            say(f"metrics at http://127.0.0.1:{told.metrics.port}/metrics")
+        if console is None:
+            bot.notices.listeners.append(
+                lambda level, text: click.echo(f"{level}: {text}", err=True) if level != "info" or not as_json else None
+            )
         fault = False
         try:
             signals = _Signals(keeper)
             signals.install()
             await bot.start()
             say(_opening(parts, bot))
-            keeper.on_line = say
+            told.started(bot)
+            if console is None:
+                keeper.on_line = say
             why = await keeper.run(duration)
             fault = bot.driver.fault is not None
             if why != "left":
@@ -175,22 +194,13 @@ class _Signals:
             self._keeper.leave_now()
 
 
-def _log_to(path: Path | None, level: str) -> None:
-    """The log file where one is named; without one, warnings of botkit's own are told as notices."""
+def _quieten_log(level: str) -> None:
+    """Keep records off the terminal: what matters is told as notices, and a log file takes the rest."""
     logger = logging.getLogger("botkit")
     logger.setLevel(level.upper())
     logger.propagate = False
     if not any(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
         logger.addHandler(logging.NullHandler())
-    if path is not None:
-        from logging.handlers import RotatingFileHandler
-
-        try:
-            handler = RotatingFileHandler(path, maxBytes=10_000_000, backupCount=5, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"log: {path} cannot be written: {error}") from None
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-        logger.addHandler(handler)
 
 
 if __name__ == "__main__":

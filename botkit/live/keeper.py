@@ -36,6 +36,8 @@ class Keeper:
         self.bot = bot
         #: shown to the user as it happens: fills, and a line on how things stand
         self.on_line: Callable[[str], None] = lambda text: None
+        #: told of every fill in a sentence
+        self.fill_listeners: list[Callable[[str], None]] = []
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
         self._why = ""
@@ -209,6 +211,8 @@ class Keeper:
         )
         self._latest = [*self._latest[-(_LATEST_FILLS - 1) :], text]
         self.on_line(text)
+        for listener in self.fill_listeners:
+            listener(text)
 
     def _line(self) -> str:
         summary = summary_of(self.bot)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, tzinfo
@@ -22,10 +23,13 @@ from rich.text import Text
 from botkit.live.picture import Picture
 from botkit.model.clock import Nanos, to_datetime
 
+log = logging.getLogger("botkit.view")
+
 _DRAW_EVERY_S = 0.5
 _LINE_EVERY_S = 60.0
 _EVENTS_KEPT = 8
 _ORDERS_SHOWN = 12
+_LIMITS_SHOWN = 5
 _STYLES = {"info": "", "warning": "yellow", "error": "red", "breaker": "bold white on red"}
 
 
@@ -50,7 +54,7 @@ class TerminalView:
 
     async def __aenter__(self) -> TerminalView:
         if self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
         self._task = asyncio.create_task(self._draw(), name="terminal view")
         return self
@@ -77,13 +81,20 @@ class TerminalView:
         every_s = _DRAW_EVERY_S if self._live is not None else self._line_every_s
         while True:
             await asyncio.sleep(every_s)
-            picture = self._look()
-            if picture is None:
-                continue
-            if self._live is not None:
-                self._live.update(screen_of(picture, list(self._events), self._zone), refresh=True)
-            else:
-                self._console.print(line_of(picture, self._zone), markup=False, highlight=False, soft_wrap=True)
+            try:
+                self._show()
+            except Exception:  # a bot must not end because its picture could not be drawn
+                log.exception("the view ended")
+                return
+
+    def _show(self) -> None:
+        picture = self._look()
+        if picture is None:
+            return
+        if self._live is not None:
+            self._live.update(screen_of(picture, list(self._events), self._zone), refresh=True)
+        else:
+            self._console.print(line_of(picture, self._zone), markup=False, highlight=False, soft_wrap=True)
 
 
 def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
@@ -163,8 +174,10 @@ def _prices(picture: Picture) -> Table:
 
 
 def _strategies(picture: Picture) -> Table:
-    table = _table("strategy", "state", "orders", "fills", "skipped", "refused", "mostly", left=2)
-    table.columns[-1].justify = "left"
+    table = _table("strategy", "state", "orders", "fills", "skipped", "refused", left=2)
+    table.expand = True
+    # takes the width that is left, so that a long reason squeezes no figure
+    table.add_column("mostly", ratio=1, no_wrap=True, overflow="ellipsis")
     for row in picture.strategies:
         table.add_row(
             row.name,
@@ -173,7 +186,7 @@ def _strategies(picture: Picture) -> Table:
             f"{row.fills:,}",
             f"{row.skips:,}",
             f"{row.refusals:,}",
-            Text(row.why_not, overflow="ellipsis"),
+            Text(row.why_not),
         )
     return table
 
@@ -214,7 +227,8 @@ def _limits(picture: Picture) -> Table | None:
     if not picture.limits:
         return None
     table = _table("rate limit", "per", "held", "of", "in s", "peak %", left=2)
-    for row in picture.limits:
+    fullest = sorted(picture.limits, key=lambda row: (-row.held / row.limit, -row.peak_percent))
+    for row in fullest[:_LIMITS_SHOWN]:
         full = row.held >= row.limit
         table.add_row(
             row.pool,
