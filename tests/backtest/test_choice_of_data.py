@@ -1,0 +1,95 @@
+"""A strategy is asked what it wants before the data is judged: a callback alone says nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from botkit import ConfigError
+from tests.strategy_world import Outcome, World, run_config
+
+PLUGIN = """
+    from botkit import Pair, Strategy, hookimpl
+
+    class Chooser(Strategy):
+        pair: Pair
+        on_trades: bool
+
+        def on_start(self):
+            if self.on_trades:
+                self.subscribe_trades(self.pair)
+            else:
+                self.subscribe_bars(self.pair, "1m")
+
+        def on_trade(self, trade):
+            self.skip("trade")
+
+        def on_bar(self, bar):
+            self.skip("bar")
+
+    class Reader(Strategy):
+        pair: Pair
+
+        def on_start(self):
+            self.subscribe_bars(self.pair, "1m")
+            self.subscribe_book(self.pair)
+
+        def on_bar(self, bar):
+            self.skip("bar")
+
+    @hookimpl
+    def botkit_register_strategies(register):
+        register("chooser", Chooser)
+        register("reader", Reader)
+"""
+
+
+def run(world: World, use: str, params: dict[str, Any], *, slippage: str | None = "0") -> Outcome:
+    plugin = world.folder / "plugins" / "chooser.py"
+    plugin.parent.mkdir()
+    plugin.write_text(dedent(PLUGIN))
+    config = world.config(use, {"pair": "btc_usdt", **params}, balances={"usdt": 1_000})
+    config["plugins"] = [str(plugin.parent)]
+    if slippage is None:
+        del config["backtest"]["slippage"]
+    path = world.folder / "bot.yaml"
+    path.write_text(json.dumps(config))
+    return run_config(path, world.folder)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def books_and_trades(world: World) -> None:
+    world.tape(
+        {"btc_usdt": [(t, [(49_999.0, 1.0)], [(50_001.0, 1.0)]) for t in range(0, 300, 10)]},
+        {"btc_usdt": [(t, 50_000.0, 0.01, 1) for t in range(0, 300, 10)]},
+    )
+
+
+def test_a_strategy_with_a_trade_callback_that_asks_for_bars_runs_on_candles(world: World) -> None:
+    world.candles("btc_usdt", [50_000.0] * 5)
+    assert run(world, "chooser", {"on_trades": False}).skips == {"bar": 5}
+
+
+def test_one_that_asks_for_trades_where_there_are_only_candles_is_told_so(world: World) -> None:
+    world.candles("btc_usdt", [50_000.0] * 5)
+    with pytest.raises(Exception, match="listens to trades or books of btc_usdt, and the data holds only"):
+        run(world, "chooser", {"on_trades": True})
+
+
+def test_slippage_is_not_asked_for_where_books_are_read_without_a_callback(world: World) -> None:
+    books_and_trades(world)
+    assert run(world, "reader", {}, slippage=None).skips["bar"] >= 4
+
+
+def test_slippage_is_asked_for_on_candles(world: World) -> None:
+    world.candles("btc_usdt", [50_000.0] * 5)
+    with pytest.raises(ConfigError, match="`slippage` must be given"):
+        run(world, "chooser", {"on_trades": False}, slippage=None)
