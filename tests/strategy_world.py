@@ -129,11 +129,19 @@ class World:
             **sections,
         }
 
-    def run(self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any) -> Outcome:
-        """Run a strategy on the data."""
+    def run(
+        self,
+        use: str,
+        params: Mapping[str, Any],
+        *,
+        balances: Mapping[str, float],
+        start: str | None = None,
+        **sections: Any,
+    ) -> Outcome:
+        """Run a strategy on the data; what lies before ``start`` (Taipei's time) serves as its warm-up."""
         path = self.folder / "bot.yaml"
         path.write_text(json.dumps(self.config(use, params, balances=balances, **sections)))  # JSON is YAML too
-        return run_config(path, self.folder)
+        return run_config(path, self.folder, start=start)
 
 
 def run_config(

@@ -85,6 +85,7 @@ def test_one_that_asks_for_trades_where_there_are_only_candles_is_told_so(world:
 
 
 def test_slippage_is_not_asked_for_where_books_are_read_without_a_callback(world: World) -> None:
+    world.candles("btc_usdt", [50_000.0] * 5)  # what one would guess that a strategy without such a callback wants
     books_and_trades(world)
     assert run(world, "reader", {}, slippage=None).skips["bar"] >= 4
 

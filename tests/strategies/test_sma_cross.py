@@ -74,3 +74,10 @@ def test_a_run_that_never_trades_ends_with_what_it_began_with(world: World) -> N
     out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
     assert out.result.summary["final_equity"] == 10_000
     assert out.result.summary["pnl"] == 0
+
+
+def test_bars_from_before_the_start_fill_the_averages(world: World) -> None:
+    world.candles("btc_usdt", wave((20, -100), (20, 100)))
+    cold = world.run("sma_cross", {**PARAMS, "slow": 8}, balances={"usdt": 10_000})
+    warm = world.run("sma_cross", {**PARAMS, "slow": 8}, balances={"usdt": 10_000}, start="2025-03-03T08:21")
+    assert [deal.at for deal in cold.fills] == [deal.at for deal in warm.fills] == [24]
