@@ -20,6 +20,7 @@ from botkit.exchange.bitopro.sign import (
     HEADER_SIGNATURE,
     Credentials,
     decode_payload,
+    encode_payload,
 )
 from botkit.exchange.bitopro.wire.bodies import decode_nonce_payload
 from botkit.exchange.bitopro.wire.codec import WireError
@@ -51,10 +52,10 @@ class Gate:
         ``machine_now`` is given where the exchange's time runs faster than the machine's: a client that knows nothing
         of it is on the machine's.
         """
-        email, signature, text = self._verified(headers)
+        email, payload, signature = self._verified(headers)
         if body is None:
-            self._check_nonce(email, headers[HEADER_KEY], text, now, machine_now)
-        elif self._must_match and text != body and not _equal_json(text, body):
+            self._check_nonce(email, headers[HEADER_KEY], _decoded(payload), now, machine_now)
+        elif self._must_match and payload != encode_payload(body) and not _equal_json(_decoded(payload), body):
             raise RefusedError(BAD_BODY)
         elif self._increasing:
             if signature in self._seen:
@@ -64,7 +65,7 @@ class Gate:
                 del self._seen[next(iter(self._seen))]
         return email
 
-    def _verified(self, headers: Mapping[str, str]) -> tuple[str, str, bytes]:
+    def _verified(self, headers: Mapping[str, str]) -> tuple[str, str, str]:
         key, payload, signature = headers.get(HEADER_KEY), headers.get(HEADER_PAYLOAD), headers.get(HEADER_SIGNATURE)
         known = self._keys.get(key) if key else None
         if known is None or not payload or not signature:
@@ -73,9 +74,9 @@ class Gate:
         try:
             if not credentials.verify(payload, signature):
                 raise RefusedError(UNAUTHORIZED, 401)
-            return email, signature, decode_payload(payload)
-        except (WireError, UnicodeError, TypeError):
-            # a header with bytes that are no text; compare_digest takes ASCII alone
+            return email, payload, signature
+        except UnicodeError:
+            # a header may hold bytes that are no text
             raise RefusedError(UNAUTHORIZED, 401) from None
 
     def _check_nonce(self, email: str, key: str, text: bytes, now: Nanos, machine_now: Nanos | None) -> None:
@@ -96,6 +97,13 @@ class Gate:
         clocks = (now,) if machine_now is None else (now, machine_now)
         if all(abs(clock // NS_PER_MS - stamp_ms) > self._skew_ms for clock in clocks):
             raise RefusedError(CONFLICT, 409)
+
+
+def _decoded(payload: str) -> bytes:
+    try:
+        return decode_payload(payload)
+    except WireError:
+        raise RefusedError(BAD_BODY) from None
 
 
 def _equal_json(one: bytes, other: bytes) -> bool:

@@ -5,7 +5,7 @@ A frame is made once for all who get the same one. Books differ by their number 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -31,7 +31,7 @@ from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeRepo
 from botkit.model.orders import FINAL_STATUSES
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
-from botkit.sim.publish import TRADES, Levels
+from botkit.sim.publish import ACCOUNT_EVENTS, TRADES, Levels
 
 _EVENT = 14  # kind of draw
 _LIMIT_DEFAULT = 5
@@ -165,9 +165,13 @@ class Hub:
 
     # -- deliveries -----------------------------------------------------------------------------------------------
 
-    def deliver(self, deliveries: Iterable[Delivery]) -> None:
+    def deliver(self, deliveries: list[Delivery]) -> None:
         """Send what became known to those who listen, in its order; answers are handed to whoever waits for them."""
-        deliveries = list(deliveries)
+        if not self.sockets:
+            for delivery in deliveries:
+                if delivery.kind == ACCOUNT_EVENTS and isinstance(delivery.item, Answer):
+                    self._venue.answer(delivery)
+            return
         # the list of trades is sent whole, so of many in one go only the last is worth a frame
         last_trade = {d.pair: index for index, d in enumerate(deliveries) if d.kind == TRADES}
         for index, delivery in enumerate(deliveries):

@@ -29,7 +29,6 @@ from botkit.emulator.private import PrivateDesk
 from botkit.emulator.public import PUBLIC, Query
 from botkit.emulator.replies import BAD_BODY, NOT_FOUND, TOO_MANY, RefusedError, Reply, refusal
 from botkit.emulator.routes import Route, find_route
-from botkit.emulator.rows import uuid_of
 from botkit.emulator.sockets import Socket
 from botkit.emulator.sources import MarketSource, SyntheticSource, TapeMarket
 from botkit.emulator.venue import ADDRESS, Venue
@@ -44,7 +43,6 @@ from botkit.model.requests import Answer
 log = logging.getLogger("botkit.emulator")
 
 HOST = "127.0.0.1"
-_REQUEST_IDS = 15
 _NAP_S = 0.02  # the longest sleep between two looks at the market
 _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdraw_by_id", "create_withdraw"}
 
@@ -75,6 +73,12 @@ class Emulator:
         self._tasks: set[asyncio.Task[None]] = set()
         self._runner: web.ServerRunner | None = None
         self._date = (0, "")
+        self._headers = {
+            "Access-Control-Allow-Origin": "*",
+            "Content-Type": "application/json",
+            "Vary": "Origin",
+            "X-Response-Time": "1ms",
+        }
         self._stopping = asyncio.Event()
         self._stepping = asyncio.Lock()
 
@@ -236,20 +240,18 @@ class Emulator:
         return self._respond(await self._work(request, route, body))
 
     def _respond(self, reply: Reply) -> web.Response:
-        response = web.Response(body=reply.body, status=reply.status, content_type="application/json")
-        headers = response.headers
+        headers = self._headers
         headers["Date"] = self._http_date()
-        headers["X-Request-Id"] = uuid_of(_REQUEST_IDS, self.received)
-        headers["X-Response-Time"] = "1ms"
-        headers["Access-Control-Allow-Origin"] = "*"
-        headers["Vary"] = "Origin"
-        return response
+        headers["X-Request-Id"] = f"{self.received:08x}-0000-4000-8000-{self.port:012x}"
+        return web.Response(body=reply.body, status=reply.status, headers=headers)
 
     def _now(self) -> Nanos:
         return self.clock.now()
 
     def _http_date(self) -> str:
-        now = self.clock.now() + self.faults.skew_ms(self.venue.now) * NS_PER_MS
+        now = self.clock.now()
+        if self.faults.rules:
+            now += self.faults.skew_ms(now) * NS_PER_MS
         second = now // NS_PER_S
         if second != self._date[0]:
             self._date = (second, formatdate(second, usegmt=True))
@@ -257,8 +259,8 @@ class Emulator:
 
     async def _work(self, request: web.BaseRequest, route: Route, body: bytes) -> Reply:
         """Do what a request asks."""
-        if not self.clock.held:
-            self.advance()
+        if not self.clock.held and not route[0].private:
+            self.advance()  # a private request carries the exchange to its own arrival
         found = self._begin(request, route, body)
         if self.clock.held:
             if isinstance(found, Reply):
@@ -304,6 +306,8 @@ class Emulator:
         self, endpoint: str, account: str, names: Mapping[str, str], query: Query, body: bytes, now: Nanos
     ) -> Reply | asyncio.Future[Reply]:
         if endpoint in _WALLET:
+            if not self.clock.held:
+                self.advance(now)
             return self._wallet(endpoint, account, names, query, body)
         machine = time.time_ns() if self.clock.speed != 1.0 else None
         skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now

@@ -208,7 +208,8 @@ class Venue:
 
     def advance(self, to: Nanos) -> list[Delivery]:
         """Carry time to ``to``; what became known by then, in order."""
-        self._load(to)
+        if self._source.known_until < to + _AHEAD:
+            self._load(to)
         found: list[tuple[Nanos, int, str, int, Delivery, TradeRow | None]] = []
         count = 0
         for publication in self.kernel.advance(to):

@@ -1,0 +1,189 @@
+"""How much the emulator takes and gives: signed creates accepted into its book, and WebSocket frames sent, a second.
+
+    python tests/benchmarks/emulator_throughput.py [--seconds 5]
+
+The emulator runs in a process of its own, on one core; the load comes from this one. Creates are signed beforehand,
+so that the figure is the emulator's. Every answer is counted, and the emulator's own books must agree at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from botkit.assembly.emulator import emulator_options, make_emulator
+from botkit.emulator import DEFAULT_ACCOUNT
+from botkit.exchange.bitopro.facts import BitoPro
+from botkit.exchange.bitopro.sign import Credentials, signed_headers
+
+CONNECTIONS = 16
+GOAL_CREATES, GOAL_FRAMES = 3_000, 50_000
+
+
+async def serve() -> None:
+    """The emulator, without rate limits and with room for a million open orders."""
+    facts = BitoPro().facts({})
+    roomy = {
+        name: pair.with_rules(msgspec.structs.replace(pair.rules, open_orders_max=1_000_000))
+        for name, pair in facts.pairs.items()
+    }
+    options = emulator_options(balance="twd=1000000000000,btc=1000", switches=["rate_limits=off"], history_days=0.1)
+    async with make_emulator(options, msgspec.structs.replace(facts, pairs=roomy)) as emulator:
+        print(json.dumps({"rest": emulator.rest, "ws": emulator.ws, "port": emulator.port}), flush=True)
+        await asyncio.Event().wait()
+
+
+def signed_creates(count: int) -> list[bytes]:
+    """Whole HTTP requests: limit buys far below the market, each of them its own."""
+    credentials = Credentials(DEFAULT_ACCOUNT.email, DEFAULT_ACCOUNT.key, DEFAULT_ACCOUNT.secret)
+    now_ms = time.time_ns() // 1_000_000
+    made = []
+    for number in range(1, count + 1):
+        body = json.dumps(
+            {"action": "BUY", "type": "LIMIT", "price": str(1_000_000 + number % 5000), "amount": "0.0001",
+             "timestamp": now_ms, "clientId": number}
+        ).encode()  # fmt: skip
+        head = "".join(f"{name}: {value}\r\n" for name, value in signed_headers(credentials, body).items())
+        made.append(
+            f"POST /v3/orders/btc_twd HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n{head}\r\n".encode()
+            + body
+        )
+    return made
+
+
+async def one_connection(port: int, requests: list[bytes], until: float) -> int:
+    """Send one request after the other until time is up; how many were answered 200."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    accepted = 0
+    while requests and time.perf_counter() < until:
+        writer.write(requests.pop())
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        await reader.readexactly(length)
+        accepted += head.startswith(b"HTTP/1.1 200")
+    writer.close()
+    return accepted
+
+
+def orders_in_book(port: int) -> int:
+    """What the emulator itself counts."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_emulator/counters") as answer:
+        counters = json.load(answer)
+    return int(counters["endpoints"]["create_order"]["arrivals"])
+
+
+async def creates(port: int, seconds: float) -> None:
+    """Signed creates a second."""
+    requests = signed_creates(int(seconds * 9_000))
+    began = time.perf_counter()
+    until = began + seconds
+    counts = await asyncio.gather(*(one_connection(port, requests, until) for _ in range(CONNECTIONS)))
+    rate = sum(counts) / (time.perf_counter() - began)
+    assert orders_in_book(port) >= sum(counts) > 0
+    print(f"signed creates accepted into the book: {rate:>9,.0f} a second (goal {GOAL_CREATES:,})")
+
+
+async def drain(url: str, seconds: float) -> int:
+    """Read frames until time is up."""
+    count = 0
+    async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0) as socket:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            try:
+                message = await asyncio.wait_for(socket.receive(), 0.5)
+            except TimeoutError:
+                continue
+            if message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR):
+                break
+            count += 1
+    return count
+
+
+async def frames(seconds: float, sockets: int = 8) -> None:
+    """Frames a second out of `Socket` and into connections that this process's kernel takes.
+
+    The emulator is asked for trades that happen as fast as it can tell of them; readers are raw, in another process.
+    """
+    from botkit.emulator.venue import Delivery
+    from botkit.sim.publish import TRADES
+
+    async with make_emulator(emulator_options(history_days=0.05)) as emulator:
+        emulator.clock.hold()
+        reader = subprocess.Popen(
+            [sys.executable, __file__, "--read", str(emulator.port), str(sockets)], stdout=subprocess.PIPE
+        )
+        while emulator.sockets < sockets:
+            await asyncio.sleep(0.01)
+        pair = emulator.venue.pairs["btc_usdt"]
+        told = Delivery(emulator.venue.now, TRADES, pair, None, pair)
+        before, began = emulator.hub.frames, time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            for _ in range(50):
+                emulator.hub.deliver([told])
+            for socket in list(emulator._sockets):
+                await socket.idle.wait()
+        passed = time.perf_counter() - began
+        sent = emulator.hub.frames - before
+        reader.kill()
+        reader.wait()
+    print(f"WebSocket frames sent to {sockets} sockets:     {sent / passed:>9,.0f} a second (goal {GOAL_FRAMES:,})")
+
+
+def read_only(port: int, sockets: int) -> None:
+    """The other end of `frames`: upgrade by hand and throw away what comes."""
+    import selectors
+    import socket
+
+    selector = selectors.DefaultSelector()
+    for _ in range(sockets):
+        client = socket.create_connection(("127.0.0.1", port))
+        client.sendall(
+            b"GET /ws/v1/pub/trades/BTC_USDT HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        selector.register(client, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            assert isinstance(key.fileobj, socket.socket)
+            if not key.fileobj.recv(1 << 20):
+                return
+
+
+def main() -> None:
+    """Both figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--serve", action="store_true")
+    parser.add_argument("--read", nargs=2, type=int)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        asyncio.run(serve())
+        return
+    if arguments.read:
+        read_only(*arguments.read)
+        return
+    server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        port = json.loads(server.stdout.readline())["port"]
+        asyncio.run(creates(port, arguments.seconds))
+    finally:
+        server.kill()
+        server.wait()
+    asyncio.run(frames(arguments.seconds))
+
+
+if __name__ == "__main__":
+    main()

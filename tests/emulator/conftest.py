@@ -1,0 +1,33 @@
+"""Emulators for these tests, in the test's own event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import pytest_asyncio
+
+from botkit.assembly.emulator import emulator_options, make_emulator
+from botkit.emulator import Emulator
+
+Starter = Callable[..., Any]
+
+
+@pytest_asyncio.fixture
+async def start() -> AsyncIterator[Starter]:
+    """``emulator = await start(switches=[...])``: started, and stopped after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def starter(**options: Any) -> Emulator:
+            options.setdefault("history_days", 0.05)
+            return await stack.enter_async_context(make_emulator(emulator_options(**options)))
+
+        yield starter
+
+
+@pytest_asyncio.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as opened:
+        yield opened
