@@ -210,6 +210,8 @@ class AppriseNotifier:
             "error": apprise.NotifyType.FAILURE,
             "breaker": apprise.NotifyType.FAILURE,
         }
+        # its own log quotes addresses that it does not understand, tokens and all
+        logging.getLogger("apprise").disabled = True
         self._apprise: Any = apprise.Apprise()
         for number, url in enumerate(urls, 1):
             if not isinstance(url, str) or not self._apprise.add(url):

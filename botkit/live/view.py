@@ -99,7 +99,7 @@ class TerminalView:
 
 def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
     """How things stand, in one line."""
-    prices = ", ".join(f"{row.pair} {row.last:g}" for row in picture.prices if row.last is not None)
+    prices = ", ".join(f"{row.pair} {row.last:,.8g}" for row in picture.prices if row.last is not None)
     parts = [
         _clock(picture.time, zone),
         prices,

@@ -1,0 +1,126 @@
+"""The log file: a JSON object a line, rotated, without secrets, and never in the way."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from logging.handlers import QueueHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.errors import ConfigError
+from botkit.live.logs import HIDDEN, LogFile, Redactor
+
+SECRET = "canary-5f1d0c"
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    found = logging.getLogger("botkit.test_logs")
+    found.propagate = False
+    yield found
+    found.handlers.clear()
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def opened(path: Path, **given: Any) -> LogFile:
+    return LogFile(path, logger="botkit.test_logs", **given)
+
+
+def test_a_record_is_one_line_of_json_with_its_place_and_traceback(tmp_path: Path, logger: logging.Logger) -> None:
+    path = tmp_path / "logs" / "bot.jsonl"
+    with opened(path):
+        logger.debug("not logged at this level")
+        logger.info("two lines\nand %s", "an ü")
+        logger.getChild("inner").info("with a strategy", extra={"strategy": "sma"})
+        try:
+            raise ValueError("broken")
+        except ValueError:
+            logger.exception("it failed")
+    first, second, third = rows(path)
+    assert first["message"] == "two lines\nand an ü"
+    assert first["level"] == "info"
+    assert first["time"].endswith("Z")
+    assert "at" not in first
+    assert (second["logger"], second["strategy"]) == ("botkit.test_logs.inner", "sma")
+    assert third["level"] == "error"
+    assert third["at"].startswith("test_logs.py:")
+    assert "ValueError: broken" in third["traceback"]
+
+
+def test_a_secret_reaches_the_file_in_no_part_of_a_record(tmp_path: Path, logger: logging.Logger) -> None:
+    path = tmp_path / "bot.jsonl"
+    quoted = 'with "quotes" \\ and ü'
+    with opened(path, secrets=[SECRET, quoted, "no"]):
+        logger.warning("the key is %s", SECRET)
+        logger.warning("and %s", quoted)
+        try:
+            raise RuntimeError(f"https://example.org/{SECRET}/send")
+        except RuntimeError:
+            logger.exception("failed")
+        logger.error("to", extra={"strategy": SECRET})
+    text = path.read_text(encoding="utf-8")
+    assert SECRET not in text
+    assert "quotes" not in text
+    assert text.count(HIDDEN) == 4
+    assert '"message": "to"' in text  # what is too short to be a secret is left alone
+
+
+def test_a_secret_within_another_leaves_nothing_of_the_longer_one() -> None:
+    redactor = Redactor(["abcdef", "abcdefgh"])
+    assert redactor.clean("x abcdefgh y abcdef") == f"x {HIDDEN} y {HIDDEN}"
+    assert "abcdef" not in repr(redactor)
+
+
+def test_files_are_rotated_by_size_and_the_oldest_go(tmp_path: Path, logger: logging.Logger) -> None:
+    path = tmp_path / "bot.jsonl"
+    with opened(path, bytes_max=2_000, files_kept=2):
+        for i in range(100):
+            logger.info("record %d %s", i, "x" * 50)
+    files = sorted(p.name for p in tmp_path.iterdir())
+    assert files == ["bot.jsonl", "bot.jsonl.1", "bot.jsonl.2"]
+    assert all(p.stat().st_size <= 2_000 for p in tmp_path.iterdir())
+    assert rows(path)[-1]["message"].startswith("record 99 ")
+
+
+def test_a_disk_that_refuses_costs_records_and_nothing_else(
+    tmp_path: Path, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = opened(tmp_path / "bot.jsonl")
+
+    def full(_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with log:
+        stream: Any = log._file.stream
+        log._file.stream = type(
+            "Full",
+            (),
+            {"write": full, "flush": stream.flush, "close": stream.close, "seek": stream.seek, "tell": stream.tell},
+        )()
+        for i in range(10):
+            logger.info("record %d", i)
+    stream.close()
+    assert log.dropped == 10
+    assert capsys.readouterr().err == ""
+
+
+def test_the_level_is_put_back_at_the_end(tmp_path: Path, logger: logging.Logger) -> None:
+    logger.setLevel(logging.ERROR)
+    with opened(tmp_path / "bot.jsonl", level="debug"):
+        logger.debug("now it is heard")
+    assert logger.level == logging.ERROR
+    assert not any(isinstance(handler, QueueHandler) for handler in logger.handlers)
+    assert len(rows(tmp_path / "bot.jsonl")) == 1
+
+
+def test_a_file_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"log: .* cannot be written"):
+        LogFile(tmp_path / "file" / "bot.jsonl")

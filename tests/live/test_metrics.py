@@ -1,0 +1,104 @@
+"""Figures for Prometheus: on this machine alone, complete, and spelt as Prometheus reads them."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import aiohttp
+import pytest
+
+from botkit.errors import ConfigError
+from botkit.live.metrics_server import MetricsServer, samples_of
+from tests.live.pictures import PICTURE, picture
+
+parser = pytest.importorskip("prometheus_client.parser")
+
+
+async def fetched(server: MetricsServer, path: str = "/metrics", **headers: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{server.port}{path}"
+        async with session.get(url, headers=headers) as response:
+            return response.status, await response.text()
+
+
+def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parser.text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_every_figure_arrives_with_its_labels() -> None:
+    async with MetricsServer(lambda: PICTURE, port=0) as server:
+        status, text = await fetched(server)
+    assert status == 200
+    found = read(text)
+    assert found["botkit_up", frozenset()] == 1
+    assert found["botkit_profit", frozenset({("currency", "twd")})] == -432.1
+    assert found["botkit_fills_total", frozenset({("strategy", "mm")})] == 3
+    assert found["botkit_position", frozenset({("pair", "btc_twd"), ("strategy", "mm")})] == 0.5
+    limit = frozenset({("pool", "create_order"), ("scope", "ip"), ("window_seconds", "60")})
+    assert found["botkit_limit_held", limit] == 30
+    assert found["botkit_limit", limit] == 1_200
+    assert len(found) == len(samples_of(PICTURE))
+    assert "# TYPE botkit_orders_total counter" in text
+    assert "# TYPE botkit_open_orders gauge" in text
+
+
+async def test_plugins_add_figures_and_a_broken_one_takes_none_away() -> None:
+    def added(figures: dict[str, float]) -> dict[str, float]:
+        return {"mine_double": 2 * figures['botkit_fills_total{strategy="mm"}'], "no name": 1, "9": 1}
+
+    async with MetricsServer(lambda: PICTURE, port=0, added=added) as server:
+        text = (await fetched(server))[1]
+        assert read(text)["mine_double", frozenset()] == 6
+        assert "no name" not in text
+
+    def broken(figures: dict[str, float]) -> dict[str, float]:
+        raise RuntimeError("a bug")
+
+    async with MetricsServer(lambda: PICTURE, port=0, added=broken) as server:
+        for _ in range(2):
+            assert read((await fetched(server))[1])["botkit_up", frozenset()] == 1
+
+
+async def test_before_the_bot_runs_it_is_not_up() -> None:
+    async with MetricsServer(lambda: None, port=0) as server:
+        assert read((await fetched(server))[1]) == {("botkit_up", frozenset()): 0}
+
+
+async def test_only_this_machine_is_answered() -> None:
+    async with MetricsServer(lambda: PICTURE, port=0) as server:
+        assert (await fetched(server, Host="localhost:1"))[0] == 200
+        for headers in (
+            {"Host": "evil.example"},
+            {"Host": "127.0.0.1.evil.example"},
+            {"Origin": "http://evil.example"},
+        ):
+            status, text = await fetched(server, **headers)
+            assert status == 403, headers
+            assert "botkit_" not in text
+        assert (await fetched(server, "/"))[0] == 404
+        own: Any = server._runner
+        assert [address[0] for address in own.addresses] == ["127.0.0.1"]
+
+
+async def test_a_port_that_is_taken_is_said() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = MetricsServer(lambda: PICTURE, port=taken.getsockname()[1])
+        with pytest.raises(ConfigError, match="choose another port, or 0 for any that is free"):
+            await server.__aenter__()
+
+
+async def test_names_with_quotes_and_newlines_are_spelt_so_that_they_can_be_read() -> None:
+    odd = 'mm "two"\n\\'
+    rows = tuple(
+        type(row)(**{**{f: getattr(row, f) for f in row.__struct_fields__}, "name": odd}) for row in PICTURE.strategies
+    )
+    async with MetricsServer(lambda: picture(strategies=rows), port=0) as server:
+        found = read((await fetched(server))[1])
+    assert found["botkit_orders_total", frozenset({("strategy", odd)})] == 12

@@ -1,0 +1,292 @@
+"""What notifiers are told, how much of it, and what happens when they fail."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botkit.assembly import Project
+from botkit.assembly.telling import Told
+from botkit.errors import ConfigError
+from botkit.live import notify
+from botkit.live.logs import HIDDEN, Redactor
+from botkit.live.notify import AppriseNotifier, Channel, Telling, policy_of
+from botkit.live.outbox import LEVELS, LINES_MAX, Level, Outbox, Policy
+from botkit.model.clock import NS_PER_DAY, NS_PER_S
+
+S = NS_PER_S
+DAY = NS_PER_DAY
+NOW = 20_000 * DAY + 10 * 3_600 * S
+
+
+def midnight(now: int) -> int:
+    return now // DAY * DAY
+
+
+def outbox(**given: Any) -> Outbox:
+    return Outbox(Policy(**given), name="bot", day_start=midnight)
+
+
+# -- the outbox -------------------------------------------------------------------------------------------------------
+
+
+def test_fills_go_out_together_after_a_while_and_errors_at_once() -> None:
+    box = outbox(digest_s=30)
+    box.tell("info", "bought 1", NOW)
+    assert box.take(NOW) == []
+    assert box.wake_at() == NOW + 30 * S
+    box.tell("warning", "slow", NOW + 10 * S)
+    box.tell("error", "broken", NOW + 11 * S)
+    assert [(m.level, m.title, m.text) for m in box.take(NOW + 11 * S)] == [("error", "bot: error", "broken")]
+    box.tell("info", "bought 1", NOW + 20 * S)
+    assert box.take(NOW + 29 * S) == []
+    [digest] = box.take(NOW + 30 * S)
+    assert (digest.level, digest.title) == ("warning", "bot: warning")
+    assert digest.text == "bought 1 (2 times)\nslow"
+    assert box.wake_at() is None
+
+
+def test_what_lies_below_the_least_level_is_not_told() -> None:
+    box = outbox(level="error", digest_s=0)
+    for level in LEVELS:
+        box.tell(level, level, NOW)
+    assert [m.text for m in box.take(NOW)] == ["breaker", "error"]
+
+
+def test_over_the_daily_cap_only_the_breaker_is_told_until_the_next_day() -> None:
+    box = outbox(daily_cap=2, digest_s=0)
+    sent = []
+    for i in range(5):
+        box.tell("error", f"error {i}", NOW + i)
+        sent += box.take(NOW + i)
+    assert [m.text.split("\n")[0] for m in sent] == ["error 0", "error 1"]
+    assert "the 2. message of today" in sent[1].text
+    box.tell("breaker", "halted", NOW + 10)
+    assert [m.text for m in box.take(NOW + 10)] == ["halted"]
+    assert [m.text for m in box.take(NOW + DAY)] == ["3 messages of the day before were held back"]
+    box.tell("error", "another day", NOW + DAY)
+    assert box.take(NOW + DAY)[0].text.startswith("another day")
+
+
+def test_a_flood_becomes_one_message_of_bounded_size() -> None:
+    box = outbox(digest_s=30)
+    for i in range(10_000):
+        box.tell("info", f"{i} " + "x" * 10_000, NOW)
+    [message] = box.take(NOW + 30 * S)
+    assert len(message.text) <= 3_000
+    assert box.take(NOW + 60 * S) == []
+
+
+def test_what_waits_goes_out_at_the_end() -> None:
+    box = outbox(digest_s=3_600)
+    for i in range(LINES_MAX + 5):
+        box.tell("info", f"fill {i}", NOW)
+    [message] = box.take(NOW, all_of_it=True)
+    assert message.text.endswith(f"fill {LINES_MAX - 1}\nand 5 more")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    events=st.lists(st.tuples(st.sampled_from(LEVELS), st.integers(0, 8 * 3_600)), max_size=60),
+    least=st.sampled_from(LEVELS),
+    cap=st.integers(1, 5),
+)
+def test_breaker_messages_always_pass_and_others_never_exceed_the_cap(
+    events: list[tuple[Level, int]], least: Level, cap: int
+) -> None:
+    box = outbox(level=least, daily_cap=cap, digest_s=60)
+    now, sent = NOW, []
+    for number, (level, pause_s) in enumerate(events):
+        now += pause_s * S
+        box.tell(level, f"{level} {number}", now)
+        sent += [(message, midnight(now)) for message in box.take(now)]
+    sent += [(message, midnight(now)) for message in box.take(now, all_of_it=True)]
+    breakers = [f"{level} {n}" for n, (level, _) in enumerate(events) if level == "breaker"]
+    assert [m.text for m, _ in sent if m.level == "breaker"] == breakers
+    others = [day for message, day in sent if message.level != "breaker"]
+    assert all(others.count(day) <= cap for day in others)
+    assert all(LEVELS.index(m.level) >= LEVELS.index(least) or "held back" in m.text for m, _ in sent)
+
+
+# -- the threads ------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    def now(self) -> int:
+        return time.time_ns()
+
+
+class Collected:
+    """Remembers messages; fails the first ``failures`` times; hangs until ``gate`` is set where there is one."""
+
+    def __init__(self, failures: int = 0, gate: threading.Event | None = None) -> None:
+        self.messages: list[tuple[str, str, str]] = []
+        self.failures = failures
+        self.gate = gate
+
+    def notify(self, level: str, title: str, text: str) -> None:
+        if self.gate is not None:
+            self.gate.wait(20)
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("https://example.org/token")
+        self.messages.append((level, title, text))
+
+
+def telling(*notifiers: Collected, redactor: Redactor | None = None, **policy: Any) -> Telling:
+    channels = [Channel(f"n{i}", notifier, Policy(**{"digest_s": 0, **policy})) for i, notifier in enumerate(notifiers)]
+    found = Telling(channels, name="bot", clock=Clock(), day_start=midnight, redactor=redactor)
+    found.start()
+    return found
+
+
+def until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def test_a_notifier_that_hangs_holds_up_neither_the_bot_nor_the_others() -> None:
+    gate = threading.Event()
+    stuck, free = Collected(gate=gate), Collected()
+    told = telling(stuck, free)
+    began = time.monotonic()
+    for i in range(3_000):
+        told.tell("error", f"error {i}")
+    assert time.monotonic() - began < 1.0
+    until(lambda: free.messages)
+    assert told.figures["dropped"] >= 1  # the queue of the stuck one is bounded
+    gate.set()
+    told.close()
+    assert stuck.messages
+
+
+def test_failures_are_tried_again_and_the_log_shows_no_address(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(notify, "_RETRIES_S", dict.fromkeys(LEVELS, (0.0, 0.0)))
+    flaky, dead = Collected(failures=2), Collected(failures=99)
+    told = telling(flaky, dead)
+    with caplog.at_level("WARNING", logger="botkit.notify"):
+        told.tell("error", "broken")
+        until(lambda: flaky.messages and told.figures["failed"] == 1)
+    told.close()
+    assert flaky.messages == [("error", "bot: error", "broken")]
+    assert "ConnectionError" in caplog.text
+    assert "token" not in caplog.text
+
+
+def test_the_last_messages_leave_before_the_end_and_without_secrets() -> None:
+    collected = Collected()
+    told = telling(collected, redactor=Redactor(["canary-77"]), digest_s=3_600)
+    told.tell("info", "the key is canary-77")
+    told.tell("nonsense", "an unknown level is a warning")
+    told.close()
+    [(level, _, text)] = collected.messages
+    assert level == "warning"
+    assert text == f"the key is {HIDDEN}\nan unknown level is a warning"
+
+
+def test_the_day_is_summed_up_once_it_has_ended() -> None:
+    class Moved:
+        time = NOW
+
+        def now(self) -> int:
+            return self.time
+
+    clock, collected = Moved(), Collected()
+    told = Telling([Channel("n", collected, Policy(digest_s=0))], name="bot", clock=clock, day_start=midnight)
+    told.start()
+    told.tell_of_the_day(lambda: "too early")
+    clock.time += DAY
+    told.tell_of_the_day(lambda: "3 fills")
+    told.tell_of_the_day(lambda: "too late")
+    told.close()
+    assert [text for _, _, text in collected.messages] == ["3 fills"]
+
+
+# -- options and configuration ----------------------------------------------------------------------------------------
+
+
+def test_options_of_the_policy_are_taken_out_of_the_notifiers_own() -> None:
+    policy, rest = policy_of("error", {"digest_s": 5, "daily_cap": "7", "url": "x"})
+    assert policy == Policy(level="error", digest_s=5.0, daily_cap=7)
+    assert rest == {"url": "x"}
+    with pytest.raises(ValueError, match="must be numbers"):
+        policy_of("info", {"digest_s": "often"})
+    with pytest.raises(ValueError, match="daily_cap 1 to 10000"):
+        policy_of("info", {"daily_cap": 0})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a module that Apprise imports
+def test_apprise_never_shows_an_address(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("apprise")
+    for options, message in (
+        ({}, "needs an address"),
+        ({"url": "nothing-like-a-url canary-99"}, "does not understand address 1 of 1"),
+        ({"uri": "json://localhost"}, "knows no 'uri'"),
+    ):
+        with pytest.raises(ValueError, match=message) as caught:
+            AppriseNotifier(options)
+        assert "canary-99" not in str(caught.value)
+    notifier = AppriseNotifier({"url": "json://127.0.0.1:9/canary-99"})
+    assert "canary" not in repr(notifier)
+    with pytest.raises(RuntimeError, match="did not take the message"):
+        notifier.notify("error", "title", "text")
+    assert "canary" not in caplog.text
+
+
+STRATEGY = """
+from botkit import Strategy, Pair, hookimpl
+class Idle(Strategy):
+    pair: Pair
+class Sink:
+    def __init__(self, options): self.options = options
+    def notify(self, level, title, text): SENT.append((level, title, text))
+SENT = []
+@hookimpl
+def botkit_register_strategies(register): register("idle", Idle)
+@hookimpl
+def botkit_register_notifiers(register): register("sink", Sink)
+"""
+
+
+def project(tmp_path: Path, notify_section: str) -> Project:
+    (tmp_path / "plugins").mkdir(exist_ok=True)
+    (tmp_path / "plugins" / "mine.py").write_text(STRATEGY)
+    path = tmp_path / "bot.yaml"
+    path.write_text(
+        "name: mine\nplugins: [plugins]\nstrategies:\n  - {use: idle, params: {pair: btc_twd}}\n"
+        f"log: {{file: {tmp_path / 'bot.jsonl'}}}\nnotify:\n{notify_section}\n"
+    )
+    return Project.load(path)
+
+
+async def test_a_configuration_makes_notifiers_with_secrets_filled_in_and_hidden(tmp_path: Path) -> None:
+    found = project(tmp_path, "  - {use: sink, level: warning, digest_s: 0, url: 'mem://${TOKEN}'}")
+    told = Told(found, "emulator", environ={"TOKEN": "canary-1234"})
+    async with told:
+        told.telling.tell("info", "below the level")
+        told.telling.tell("error", "send to mem://canary-1234")
+    sent = found.plugins.notifiers["sink"].thing.__init__.__globals__["SENT"]
+    assert sent == [("error", "mine (emulator): error", f"send to {HIDDEN}")]
+
+
+def test_a_notifier_that_cannot_be_made_is_an_error_with_its_place(tmp_path: Path) -> None:
+    for section, message in (
+        ("  - {use: telegram}", "telegram"),
+        ("  - {use: bell, loud: true}", "bell takes no options, not 'loud'"),
+        ("  - {use: sink, digest_s: -1}", "digest_s is 0 to 86400 seconds"),
+        ("  - {use: sink, url: '${MISSING}'}", "MISSING"),
+    ):
+        with pytest.raises(ConfigError, match=r"bot\.yaml") as caught:
+            Told(project(tmp_path, section), "emulator", environ={})
+        assert message in str(caught.value)

@@ -1,0 +1,124 @@
+"""The terminal while a bot runs: a screen, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from datetime import timedelta, timezone
+from typing import Any
+
+from rich.console import Console
+
+from botkit.live.picture import picture_of
+from botkit.live.view import TerminalView, line_of, screen_of
+from tests.live.pictures import PICTURE, picture
+from tests.live.world import World, far_buy, settled
+
+TAIPEI = timezone(timedelta(hours=8))
+
+
+def drawn(given: Any, events: list[tuple[str, str]] | None = None, width: int = 100) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(screen_of(given, events or [], TAIPEI))
+    return console.export_text()
+
+
+def test_the_screen_shows_prices_positions_orders_profit_limits_and_events() -> None:
+    text = drawn(PICTURE, [("info", "bought 0.01"), ("warning", "slow [red]link")])
+    for expected in (
+        "demo  paper  2025-01-01 10:53:20  up 1 h 02  1,234,567.50 twd  -432.10",
+        "3,000,001",
+        "0.3",
+        "running",
+        "391 spread < 40 [bold]bps",  # what a strategy says is text and no markup
+        "+5,000.50",
+        "-12.00",
+        "2999000",
+        "1 min",
+        "create_order",
+        "1,200",
+        "bought 0.01",
+        "warning: slow [red]link",
+    ):
+        assert expected in text, expected
+    assert "halted" not in text
+
+
+def test_what_is_wrong_stands_at_the_top() -> None:
+    lines = drawn(
+        picture(halted="a loss", faults=("the disk is full",), lost_streams=("order_book btc_twd",))
+    ).splitlines()
+    assert lines[1].startswith("the disk is full")
+    assert lines[2].startswith("halted: a loss; `botkit resume` lifts it")
+    assert lines[3].startswith("no connection: order_book btc_twd")
+
+
+def test_a_hundred_orders_do_not_fill_the_screen_and_a_narrow_terminal_is_no_error() -> None:
+    many = PICTURE.orders * 100
+    text = drawn(picture(orders=many))
+    assert "and 88 more" in text
+    assert len(text.splitlines()) < 40
+    assert drawn(picture(orders=many), width=20)
+
+
+def test_a_line_says_how_things_stand() -> None:
+    line = "2025-01-01 10:53:20  btc_twd 3,000,001  1 open orders  3 fills  profit -432.10 twd"
+    assert line_of(PICTURE, TAIPEI) == line
+    assert line_of(picture(halted="a loss"), TAIPEI).endswith("halted: a loss")
+
+
+async def test_without_a_terminal_events_and_now_and_then_a_line_are_printed() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=False, width=80)
+    async with TerminalView(lambda: PICTURE, console=console, zone=TAIPEI, line_every_s=0.01) as view:
+        view.tell("info", "bought [0.01] btc")
+        view.tell("error", "it broke")
+        async with asyncio.timeout(5):
+            while "profit" not in out.getvalue():
+                await asyncio.sleep(0.005)
+    lines = out.getvalue().splitlines()
+    assert lines[:2] == ["bought [0.01] btc", "error: it broke"]
+    assert "\x1b" not in out.getvalue()
+
+
+async def test_a_picture_that_cannot_be_taken_ends_the_view_and_not_the_bot() -> None:
+    def broken() -> Any:
+        raise RuntimeError("a bug in the picture")
+
+    console = Console(file=io.StringIO(), force_terminal=False)
+    async with TerminalView(broken, console=console, line_every_s=0.0) as view:
+        await asyncio.sleep(0.02)
+        view.tell("info", "still told")
+
+
+async def test_in_a_terminal_the_screen_is_drawn_until_the_end() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100, height=40)
+    async with TerminalView(lambda: PICTURE, console=console, zone=TAIPEI) as view:
+        view.tell("info", "bought 0.01")
+        async with asyncio.timeout(5):
+            while "demo" not in out.getvalue():
+                await asyncio.sleep(0.01)
+    assert "bought 0.01" in out.getvalue()
+    assert out.getvalue().endswith("\x1b[?25h")  # the cursor is back
+
+
+async def test_the_picture_of_a_running_bot(world: World) -> None:
+    bot = await world.start()
+    try:
+        order = far_buy(bot)
+        await settled(order)
+        taken = picture_of(bot)
+        assert (taken.name, taken.mode, taken.currency) == ("world", "emulator", "usdt")
+        assert [row.name for row in taken.strategies] == ["p"]
+        [row] = taken.orders
+        assert (row.strategy, row.pair, row.side, row.amount, row.state) == ("p", "btc_usdt", "buy", "0.01", "open")
+        [price] = taken.prices
+        assert price.last is not None
+        assert taken.equity is not None
+        assert any(limit.pool == "create_order" and limit.held for limit in taken.limits)
+        assert taken.lost_streams == ()
+        assert drawn(taken)
+    finally:
+        await bot.stop()
+        await bot.close()
