@@ -1,0 +1,171 @@
+"""The journal keeps what was committed, whole, and says what is wrong with a file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botkit.live.journal import ID_BLOCK, ID_MAX, Journal
+from botkit.live.journal_rows import JournalError, order_of, order_row
+from botkit.live.persistence import without_locks
+from botkit.model.events import Fill
+from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
+from botkit.model.pairs import Pair
+from tests.sim.venue import BTC, PAIRS
+
+BIG = 10**16
+
+
+def order(**fields: object) -> Order:
+    given: dict[str, object] = {
+        "client_id": 7, "strategy": "s", "pair": BTC, "side": Side.BUY, "type": OrderType.LIMIT, "created": 5,
+        "price_ticks": 100, "amount_lots": 10,
+    }  # fmt: skip
+    made = Order(**{**given, **fields})  # type: ignore[arg-type]
+    made.sent = 6
+    return made
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> Order:
+    made = order(
+        client_id=draw(st.integers(1, ID_MAX)),
+        side=draw(st.sampled_from(Side)),
+        type=draw(st.sampled_from(OrderType)),
+        price_ticks=draw(st.integers(0, 10**12)),
+        amount_lots=draw(st.integers(0, BIG * 1000)),
+        spend_units=draw(st.integers(0, BIG * 1000)),
+        stop_ticks=draw(st.integers(0, 10**12)),
+        condition=draw(st.sampled_from([None, *Condition])),
+        post_only=draw(st.booleans()),
+        expires=draw(st.none() | st.integers(0, 2**62)),
+        max_slippage_pct=draw(st.none() | st.floats(0, 100)),
+        tag=draw(st.text(max_size=20).filter(lambda t: "\x00" not in t and t.isprintable())),
+        reduces=draw(st.booleans()),
+    )
+    made.state = draw(st.sampled_from(OrderState))
+    made.order_id = draw(st.sampled_from(["", "123", "SL-9"]))
+    made.executed_lots = draw(st.integers(0, BIG * 1000))
+    made.executed_units = draw(st.integers(0, BIG * 1000))
+    made.cancel_requested = draw(st.booleans())
+    made.updated = draw(st.integers(0, 2**62))
+    return made
+
+
+@given(st.lists(orders(), max_size=8, unique_by=lambda o: o.client_id))
+@settings(deadline=None, max_examples=30)
+def test_every_order_comes_back_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, rows: list[Order]) -> None:
+    path = tmp_path_factory.mktemp("j") / "journal.sqlite"
+    journal = Journal.open(path)
+    journal.commit(orders=rows)
+    journal.close()
+    again = Journal.open(path)
+    found = {o.client_id: order_row(o) for o in again.orders(PAIRS, since=0)}  # type: ignore[arg-type]
+    assert found == {o.client_id: order_row(o) for o in rows}
+    again.close()
+
+
+def test_a_commit_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "j.sqlite")
+    bad = order(client_id=8)
+    bad.reason = object()  # type: ignore[assignment]
+    with pytest.raises(JournalError):
+        journal.commit(orders=[order(), bad])
+    assert journal.order_rows() == []
+    journal.commit(orders=[order()])
+    assert len(journal.order_rows()) == 1
+    journal.close()
+
+
+def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "j.sqlite")
+    journal._db.execute("PRAGMA query_only=1")  # what a full or read-only disk looks like from here
+    with pytest.raises(JournalError, match="cannot be written"):
+        journal.commit(orders=[order()])
+    journal.close()
+
+
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(JournalError, match="Move it away"):
+        Journal.open(path)
+
+
+def test_another_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    Journal.open(path).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(JournalError, match="schema 99"):
+        Journal.open(path)
+
+
+def test_ids_are_leased_in_blocks_and_never_again(tmp_path: Path) -> None:
+    path = tmp_path / "j.sqlite"
+    seen = []
+    for _ in range(3):
+        journal = Journal.open(path)
+        first, until = journal.lease_ids(Random(1))
+        seen.append(first)
+        assert until - first == ID_BLOCK
+        journal.close()
+    assert seen == [seen[0], seen[0] + ID_BLOCK, seen[0] + 2 * ID_BLOCK]
+
+
+def test_ids_never_reach_the_one_that_the_exchanges_tools_use(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "j.sqlite")
+    assert journal.lease_ids(Random(1), after=ID_MAX - 10)[0] == 1
+    journal.close()
+
+
+def test_fills_of_an_order_come_back_in_order(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "j.sqlite")
+    made = order(amount_lots=BIG)
+    fills = []
+    for executed in (9, 10, 100):
+        fills.append(
+            Fill(
+                order=made, pair=BTC, side=Side.BUY, time=1, price_ticks=5, lots=1, value_units=1, fee_units=0,
+                fee_currency="btc", is_maker=True, executed_lots=executed,
+            )
+        )  # fmt: skip
+    journal.commit(fills=[(fill, 3) for fill in reversed(fills)])
+    assert [row.executed_lots for row in journal.fills(7)] == [9, 10, 100]
+    journal.close()
+
+
+def test_books_are_restored_without_any_order_in_them() -> None:
+    state = {
+        "ledger": {"parts": {"(pool)": {"usdt": [70, 30, 1, 0]}}, "unassigned": {}, "locks": {"5": 30}},
+        "positions": {"s": {"btc_usdt": [10, 100, 0, 4, 0]}},
+        "day": None,
+    }
+    clean = without_locks(state)
+    assert clean["ledger"]["parts"]["(pool)"]["usdt"] == [100, 0, 0, 0]
+    assert clean["ledger"]["locks"] == {}
+    assert clean["positions"]["s"]["btc_usdt"] == [10, 100, 0, 0, 0]
+    assert state["ledger"]["locks"] == {"5": 30}
+
+
+def test_an_order_of_a_pair_that_is_gone_is_named() -> None:
+    row = dict(zip(("client_id", "pair"), (7, "gone_usdt"), strict=True))
+    with pytest.raises(JournalError, match="gone_usdt"):
+        order_of(row, {"btc_usdt": Pair("btc_usdt", BTC.rules)})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes")
+def test_the_state_folder_is_private(tmp_path: Path) -> None:
+    from botkit.live.state_folder import StateFolder
+
+    folder = StateFolder(tmp_path / "state")
+    folder.lock()
+    assert (tmp_path / "state").stat().st_mode & 0o077 == 0
+    folder.unlock()

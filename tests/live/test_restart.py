@@ -1,0 +1,196 @@
+"""Crashes and restarts against the emulator over real sockets: no order is lost, doubled or orphaned."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from botkit.live.bot import StartRefused
+from botkit.live.journal import Journal
+from botkit.live.state_folder import AlreadyRunning
+from botkit.model.orders import OrderState
+from botkit.model.requests import Answer, CreateOrder, Outcome
+from tests.live.world import World, far_buy, puppet, settled, told, until
+
+
+async def test_an_open_order_is_known_again_after_a_crash(world: World) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    assert order.state is OrderState.OPEN
+    await world.crash(bot)
+
+    again = await world.start()
+    [found] = puppet(again).open_orders()
+    assert (found.client_id, found.order_id, found.state) == (order.client_id, order.order_id, OrderState.OPEN)
+    locked = puppet(again).balance("usdt").exact.locked
+    assert locked == found.exact.price * found.exact.amount
+    puppet(again).cancel(found)
+    again.driver.wake()
+    await until(lambda: found.is_final)
+    assert not world.exchange_orders(open_only=True)
+    again.engine.portfolio.check()
+
+
+async def test_what_was_filled_while_the_bot_was_down_is_booked_once(world: World) -> None:
+    bot = await world.start()
+    strategy = puppet(bot)
+    rules = strategy.rules("btc_usdt")
+    await until(lambda: strategy.book("btc_usdt").best_ask)
+    # just below the best ask: first in the queue, and taken by the synthetic market within minutes of its time
+    order = strategy.buy("btc_usdt", amount=0.01, price=strategy.book("btc_usdt").best_ask - 0.5)
+    bot.driver.wake()
+    await settled(order)
+    await world.crash(bot)
+    venue = world.emulator.venue
+
+    def is_filled() -> bool:
+        return any(row.status == 2 for row in venue.kernel.orders("emulator@botkit.local"))
+
+    await until(is_filled, 30)
+    again = await world.start()
+    position = puppet(again).position("btc_usdt")
+    bought = sum(fill.lots for fill in again.journal.fills())
+    assert bought == rules.lots(0.01)
+    total = world.emulator.venue.kernel.ledger("emulator@botkit.local")["btc"][0]
+    assert again.engine.portfolio.account["btc"] == total
+    assert position.amount == pytest.approx(1.01, abs=1e-4)
+    assert "was" in told(again)
+    again.engine.portfolio.check()
+
+
+class LosingAnswers:
+    """Between the bot and its adapter: the create goes out, and the bot dies before the answer."""
+
+    def __init__(self, adapter: Any) -> None:
+        self._adapter = adapter
+        self.sent = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    async def send(self, request: Any, *, urgent: bool = False) -> Answer:
+        answer: Answer = await self._adapter.send(request, urgent=urgent)
+        if isinstance(request, CreateOrder):
+            self.sent.set()
+            await asyncio.Event().wait()
+        return answer
+
+
+async def test_a_crash_between_the_deed_and_its_answer_neither_loses_nor_doubles_the_order(world: World) -> None:
+    wrapped: list[LosingAnswers] = []
+
+    def wrap(adapter: Any) -> Any:
+        wrapped.append(LosingAnswers(adapter))
+        return wrapped[0]
+
+    bot = await world.start(wrap=wrap)
+    order = far_buy(bot)
+    await asyncio.wait_for(wrapped[0].sent.wait(), 5)
+    await world.crash(bot)
+    journal = Journal.open(world.folder / "state" / "journal.sqlite", read_only=True)
+    assert [row["state"] for row in journal.order_rows()] in (["sending"], ["open"])
+    journal.close()
+
+    again = await world.start()
+    [found] = puppet(again).open_orders()
+    assert found.client_id == order.client_id
+    await settled(found)
+    assert found.state is OrderState.OPEN
+    assert len(world.exchange_orders()) == 1
+
+
+class NeverSending(LosingAnswers):
+    async def send(self, request: Any, *, urgent: bool = False) -> Answer:
+        if isinstance(request, CreateOrder):
+            self.sent.set()
+            await asyncio.Event().wait()
+        answer: Answer = await self._adapter.send(request, urgent=urgent)
+        return answer
+
+
+async def test_a_crash_between_the_journal_and_the_socket_ends_as_absent_and_frees_the_money(world: World) -> None:
+    wrapped: list[NeverSending] = []
+
+    def wrap(adapter: Any) -> Any:
+        wrapped.append(NeverSending(adapter))
+        return wrapped[0]
+
+    bot = await world.start(wrap=wrap)
+    far_buy(bot)
+    await asyncio.wait_for(wrapped[0].sent.wait(), 5)
+    await world.crash(bot)
+
+    again = await world.start()
+    assert "unknown outcome" in told(again)
+    [found] = puppet(again).open_orders()
+    assert puppet(again).buy("btc_usdt", amount=0.01, price=1000).is_refused, "its pair waits for it"
+    await until(lambda: found.is_final)
+    assert found.state is OrderState.ABSENT
+    assert puppet(again).balance("usdt").locked == 0
+    assert not world.exchange_orders()
+
+
+async def test_after_a_lost_answer_the_push_tells_that_the_order_lives(world: World) -> None:
+    bot = await world.start()
+    world.emulator.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1})
+    order = far_buy(bot)
+    await until(lambda: order.state is OrderState.OPEN, 20)
+    assert len(world.exchange_orders()) == 1
+
+
+async def test_a_lost_request_ends_as_absent_and_blocks_its_pair_until_then(world: World) -> None:
+    bot = await world.start()
+    world.emulator.add_fault({"kind": "reset", "where": "create_order", "count": 1})
+    order = far_buy(bot)
+    await until(lambda: order.is_final or order.state is OrderState.UNKNOWN)
+    assert far_buy(bot).is_refused or order.is_final
+    await until(lambda: order.is_final, 20)
+    assert order.state in (OrderState.ABSENT, OrderState.NOT_SENT)
+    assert not world.exchange_orders()
+    assert not far_buy(bot).is_refused
+
+
+async def test_a_second_instance_is_refused_with_the_holders_process(world: World) -> None:
+    await world.start()
+    with pytest.raises(AlreadyRunning, match=r"as process \d+"):
+        await world.start()
+
+
+async def test_orders_of_a_strategy_that_left_block_the_start(world: World) -> None:
+    bot = await world.start()
+    await settled(far_buy(bot))
+    await world.crash(bot)
+    world.config.write_text(world.config.read_text().replace("name: p,", "name: q,"))
+    with pytest.raises(StartRefused, match="--cancel"):
+        await world.start()
+
+
+async def test_slots_of_the_run_before_still_count(world: World) -> None:
+    bot = await world.start()
+    await settled(far_buy(bot))
+    await world.crash(bot)
+    again = await world.start()
+    held = {use.pool: use.held for use in again.engine.router.usage(again.driver.now())}
+    assert held["create_order"] >= 1
+
+
+async def test_client_ids_are_never_given_twice(world: World) -> None:
+    ids = []
+    for _ in range(3):
+        bot = await world.start()
+        order = far_buy(bot)
+        await settled(order)
+        ids.append(order.client_id)
+        await world.crash(bot)
+    assert len(set(ids)) == 3
+    assert ids == sorted(ids)
+
+
+async def test_warm_up_bars_are_there_at_the_start(world: World) -> None:
+    bot = await world.start()
+    series = puppet(bot).series
+    assert len(series) == 5
+    assert Outcome.OK in bot.outcomes

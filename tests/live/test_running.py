@@ -1,0 +1,305 @@
+"""A running bot: commands, halts, the breaker, the watchdog, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from botkit.live import commands
+from botkit.live.breaker import REJECTIONS_MAX, Breaker
+from botkit.live.driver import Driver
+from botkit.live.keeper import Keeper
+from botkit.live.panic import panic
+from botkit.live.state_folder import Halt, StateFolder
+from botkit.live.watchdog import Blocked, Watchdog
+from botkit.model.events import BalanceReport, OrderBook, Trade
+from botkit.model.orders import OrderState
+from tests.live.world import World, far_buy, puppet, settled, told, until
+
+
+async def asked(world: World, command: str, **arguments: Any) -> str:
+    folder = StateFolder(world.folder / "state")
+    return await asyncio.to_thread(commands.ask, folder, command, timeout_s=5.0, **arguments)
+
+
+async def test_stop_cancels_what_is_open_and_waits_for_its_end(world: World) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    await bot.stop()
+    assert order.state is OrderState.CANCELLED
+    assert not world.exchange_orders(open_only=True)
+    assert bot.remaining() == []
+
+
+async def test_on_stop_keep_leaves_orders_standing(world: World) -> None:
+    world.config.write_text(world.config.read_text() + "live: {on_stop: keep}\n")
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    await bot.stop()
+    assert order.state is OrderState.OPEN
+    assert len(world.exchange_orders(open_only=True)) == 1
+
+
+async def test_on_stop_flatten_sells_the_position(world: World) -> None:
+    world.config.write_text(world.config.read_text() + "live: {on_stop: flatten}\n")
+    bot = await world.start()
+    await until(lambda: puppet(bot).book("btc_usdt").best_bid)
+    await bot.stop()
+    assert puppet(bot).position("btc_usdt").is_flat
+
+
+async def test_commands_from_another_process(world: World) -> None:
+    bot = await world.start()
+    keeper = Keeper(bot)
+    running = asyncio.create_task(keeper.run(None))
+    try:
+        order = far_buy(bot)
+        await settled(order)
+        assert "paused" in await asked(world, "pause", strategy="p")
+        await until(lambda: order.is_final)
+        assert far_buy(bot).reason == "p is halted: paused by hand"
+        assert "again" in await asked(world, "resume", strategy="p")
+        assert not far_buy(bot).is_refused
+        assert "0.02" in await asked(world, "set", strategy="p", name="size", value=0.02)
+        assert puppet(bot).size == 0.02
+        await until(lambda: ("params", {"size": 0.02}) in puppet(bot).heard)
+        with pytest.raises(commands.CommandFailed, match="only size can"):
+            await asked(world, "set", strategy="p", name="fixed", value=2)
+        assert await asked(world, "stop") == "stopping"
+        assert await asyncio.wait_for(running, 5) == "command"
+    finally:
+        running.cancel()
+    status = bot.parts.folder.read_status()
+    assert status is not None
+    assert status["name"] == "world"
+
+
+async def test_a_parameter_that_was_set_outlives_a_restart(world: World) -> None:
+    bot = await world.start()
+    bot.journal.parameter("p", "size", 0.5, bot.driver.now())
+    await world.crash(bot)
+    assert puppet(await world.start()).size == 0.5
+
+
+async def test_a_halt_cancels_is_durable_and_only_resume_lifts_it(world: World) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    bot.halt("loss", "the day's loss reached its limit")
+    await until(lambda: order.is_final)
+    assert far_buy(bot).is_refused
+    await world.crash(bot)
+
+    again = await world.start()
+    assert "the day's loss" in told(again)
+    assert far_buy(again).is_refused
+    again.parts.folder.clear_halt()
+    again.look_at_latch()
+    assert not far_buy(again).is_refused
+
+
+async def test_the_latch_is_the_last_gate_before_the_socket(world: World) -> None:
+    bot = await world.start()
+    order = puppet(bot).buy("btc_usdt", amount=0.01, price=1000)
+    assert not order.is_refused
+    # set by another process between the decision and the sending
+    bot.parts.folder.set_halt(Halt(kind="panic", reason="by another process", time=0))
+    bot.driver.wake()
+    await until(lambda: order.is_final)
+    assert order.state is OrderState.NOT_SENT
+    assert "by another process" in order.reason
+    assert not world.exchange_orders()
+
+
+async def test_panic_ends_every_order_and_names_foreign_ones(world: World) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    said: list[str] = []
+    parts = world.parts()
+    await parts.adapter.open()
+    try:
+        spared = await panic(parts.adapter, parts.folder, [], own_only=True, now=1, say=said.append, pause_s=0.01)
+        assert spared.foreign == 1
+        assert len(world.exchange_orders(open_only=True)) == 1
+        assert any("spared" in text and order.order_id in text for text in said)
+        done = await panic(parts.adapter, parts.folder, [], own_only=False, now=1, say=said.append, pause_s=0.01)
+    finally:
+        await parts.adapter.close()
+    assert done.left == ()
+    assert not world.exchange_orders(open_only=True)
+    assert parts.folder.is_halted()
+
+
+async def test_without_a_journal_nothing_new_is_sent_and_cancels_go_on(world: World) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    bot.journal._db.execute("PRAGMA query_only=1")
+    held = far_buy(bot)
+    await until(lambda: held.is_final)
+    assert held.state is OrderState.NOT_SENT
+    assert "cannot be written" in held.reason
+    puppet(bot).cancel(order)
+    bot.driver.wake()
+    await until(lambda: order.is_final)
+    assert not world.exchange_orders(open_only=True)
+    bot.journal._db.execute("PRAGMA query_only=0")
+    later = far_buy(bot)
+    await settled(later)
+    assert later.state is OrderState.OPEN
+
+
+async def test_the_journal_row_is_on_disk_before_the_request_leaves(world: World) -> None:
+    seen: list[list[str]] = []
+    path = world.folder / "state" / "journal.sqlite"
+
+    class Looking:
+        def __init__(self, adapter: Any) -> None:
+            self._adapter = adapter
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._adapter, name)
+
+        async def send(self, request: Any, *, urgent: bool = False) -> Any:
+            if request.endpoint == "create_order":
+                db = sqlite3.connect(path)
+                row = "SELECT state FROM orders WHERE client_id = ?"
+                seen.append([state for (state,) in db.execute(row, (request.order.client_id,))])
+                db.close()
+            return await self._adapter.send(request, urgent=urgent)
+
+    bot = await world.start(wrap=Looking)
+    await settled(far_buy(bot))
+    assert seen == [["sending"]]
+
+
+async def test_foreign_orders_are_shown_and_never_touched(world: World) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    await world.crash(bot)
+    for name in ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"):
+        (world.folder / "state" / name).unlink(missing_ok=True)
+    again = await world.start()
+    assert "not this bot's" in told(again)
+    assert order.order_id in told(again)
+    await again.stop()
+    assert len(world.exchange_orders(open_only=True)) == 1
+    again.engine.portfolio.check()
+
+
+async def test_balances_that_others_change_count_as_unassigned(world: World) -> None:
+    bot = await world.start()
+    world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
+    world.emulator.advance(world.emulator.venue.now)
+    bot.compare()
+    await until(lambda: bot.engine.portfolio.unassigned.get("usdt") == 500 * 10**8)
+    assert puppet(bot).balance("usdt").total == 100_000
+
+
+async def test_a_lost_stream_is_told_of_and_compared_after(world: World) -> None:
+    bot = await world.start()
+    await until(lambda: len(bot.connections) >= 6)
+    order = far_buy(bot)
+    await settled(order)
+    world.emulator.cut_sockets()
+    await until(lambda: "was lost" in told(bot))
+    await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
+    assert order.state is OrderState.OPEN
+
+
+# -- parts on their own -----------------------------------------------------------------------------------------------
+
+
+def test_the_watchdog_names_plugin_file_and_line(tmp_path: Any) -> None:
+    plugin = tmp_path / "sleepy.py"
+    plugin.write_text("import time\ndef on_book():\n    time.sleep(0.4)\n")
+    space: dict[str, Any] = {}
+    exec(compile(plugin.read_text(), str(plugin), "exec"), space)
+    reports: list[Blocked] = []
+    heard = threading.Event()
+
+    def report(blocked: Blocked) -> None:
+        reports.append(blocked)
+        heard.set()
+
+    watchdog = Watchdog(report, limit_s=0.05)
+    watchdog.start()
+    watchdog.enter()
+    space["on_book"]()
+    watchdog.leave()
+    assert heard.wait(2)
+    watchdog.stop()
+    assert len(reports) == 1
+    assert reports[0].plugin == "sleepy"
+    assert reports[0].where.startswith(f"{plugin}:3")
+
+
+def test_the_watchdog_is_quiet_about_quick_turns() -> None:
+    reports: list[Blocked] = []
+    watchdog = Watchdog(reports.append, limit_s=0.2)
+    watchdog.start()
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        watchdog.enter()
+        watchdog.leave()
+    watchdog.stop()
+    assert reports == []
+
+
+async def test_rejections_in_a_row_trip_the_breaker(world: World) -> None:
+    bot = await world.start()
+    reasons: list[str] = []
+    breaker = Breaker(bot.engine, reasons.append)
+    order = puppet(bot).buy("btc_usdt", amount=0.01, price=1000)
+    order.state = OrderState.REJECTED
+    for _ in range(REJECTIONS_MAX):
+        breaker._order_changed(order)
+    assert len(reasons) == 1
+    breaker.skew(6_000)
+    assert "6,000 ms ahead" in reasons[1]
+
+
+async def test_a_quiet_book_is_read_and_the_second_different_reading_trips_the_breaker(world: World) -> None:
+    bot = await world.start()
+    reasons: list[str] = []
+    breaker = Breaker(bot.engine, reasons.append)
+    strategy = puppet(bot)
+    pair = strategy.pair
+    # the breaker is shown one book, and no frame after it, while the market goes on
+    breaker.observe(OrderBook(pair, 1, ((1, 1),), ((2, 1),)), bot.driver.now())
+    breaker._quiet_ns = 1
+
+    async def read() -> None:
+        assert breaker.look({pair: 5}, bot.driver.now()) == [pair]
+        bot.driver.wake()
+        await until(lambda: not breaker._asking)
+
+    await read()
+    assert reasons == []
+    while not reasons:
+        await asyncio.sleep(0.1)
+        await read()
+    assert "moves on" in reasons[0]
+
+
+async def test_events_of_one_moment_are_taken_in_the_documented_order(world: World) -> None:
+    bot = await world.start()
+    driver: Driver = bot.driver
+    seen: list[str] = []
+    pair = puppet(bot).pair
+    driver.observers.append(lambda event, now: seen.append(type(event).__name__))
+    driver._events.clear()
+    driver.sink(Trade(pair, 1, 1.0, 1.0))
+    driver.sink(OrderBook(pair, 1, ((1, 1),), ((2, 1),)))
+    driver.sink(BalanceReport({}))
+    driver._turns()
+    assert seen[:3] == ["BalanceReport", "OrderBook", "Trade"]

@@ -1,0 +1,147 @@
+"""A bot and an emulator in one process: started, crashed and started again by tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from botkit.assembly import Project
+from botkit.assembly.live import LiveParts, connect
+from botkit.config.schema import FeesConfig
+from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
+from botkit.live.bot import Bot
+from botkit.live.state_folder import StateFolder
+from botkit.model.orders import Order, OrderState
+
+UNIT = 10**8
+STRATEGY = """
+from botkit import Strategy, Pair, hookimpl, param
+
+class Puppet(Strategy):
+    pair: Pair
+    size: float = param(0.01, gt=0, live=True)
+    fixed: int = 1
+
+    def on_start(self):
+        self.heard = []
+        self.series = self.subscribe_bars(self.pair, "1m", warm_up=5)
+        self.subscribe_book(self.pair, depth=5)
+
+    def on_order(self, order):
+        self.heard.append((order.client_id, order.state.value))
+
+    def on_params(self, changed):
+        self.heard.append(("params", changed))
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("puppet", Puppet)
+"""
+CONFIG = """
+name: world
+plugins: [plugins]
+strategies:
+  - {name: p, use: puppet, params: {pair: btc_usdt}}
+emulator:
+  balances: {usdt: 100000, btc: 1}
+"""
+
+
+class World:
+    """An emulator, and the bots that meet it one after the other."""
+
+    def __init__(self, folder: Path, emulator: Emulator, config: Path, speed: float) -> None:
+        self.folder = folder
+        self.emulator = emulator
+        self.config = config
+        self.speed = speed
+        self.bots: list[Bot] = []
+
+    def parts(self, *, is_new_world: bool = False, wrap: Callable[[Any], Any] = lambda adapter: adapter) -> LiveParts:
+        project = Project.load(self.config)
+        clock = self.emulator.clock
+        adapter = connect(project, DEFAULT_ACCOUNT, self.emulator.rest, self.emulator.ws, clock)
+        return LiveParts(
+            project,
+            "emulator",
+            adapter=wrap(adapter),
+            clock=clock,
+            folder=StateFolder(self.folder / "state"),
+            fees=FeesConfig(),
+            latest_accept_s=2,
+            is_new_world=is_new_world,
+        )
+
+    async def start(self, **options: Any) -> Bot:
+        orphans = options.pop("orphans", "refuse")
+        bot = Bot(self.parts(**options), orphans=orphans)
+        self.bots.append(bot)
+        bot.told = []  # type: ignore[attr-defined]
+        bot.notices.listeners.append(lambda level, text: bot.told.append((level, text)))  # type: ignore[attr-defined]
+        try:
+            await bot.start()
+        except BaseException:
+            await bot.close()
+            raise
+        await until(lambda: puppet(bot).last_price("btc_usdt") is not None)
+        return bot
+
+    async def crash(self, bot: Bot) -> None:
+        """The process dies: nothing is said, nothing is written any more."""
+        bot.driver.fault = RuntimeError("crashed by the test")
+        await bot.driver.close()
+        await bot.close()
+
+    def exchange_orders(self, *, open_only: bool = False) -> list[Any]:
+        reports = self.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)
+        return [row for row in reports if not open_only or row.status in (-1, 0, 1)]
+
+
+def puppet(bot: Bot) -> Any:
+    return bot.engine.contexts["p"].strategy
+
+
+def told(bot: Bot) -> str:
+    return "\n".join(text for _, text in bot.told)  # type: ignore[attr-defined]
+
+
+def far_buy(bot: Bot, amount: float = 0.01) -> Order:
+    """A buy that rests, half-way below the market."""
+    order: Order = puppet(bot).buy("btc_usdt", amount=amount, price=round(puppet(bot).last_price("btc_usdt") / 2))
+    bot.driver.wake()
+    return order
+
+
+async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+    """Wait for something that comes by itself."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def settled(order: Order) -> None:
+    await until(lambda: order.state not in (OrderState.QUEUED, OrderState.SENDING, OrderState.UNKNOWN))
+
+
+@contextlib.asynccontextmanager
+async def make_world(folder: Path, *, speed: float = 20.0, config: str = CONFIG) -> AsyncIterator[World]:
+    plugins = folder / "plugins"
+    plugins.mkdir()
+    (plugins / "puppet.py").write_text(STRATEGY)
+    path = folder / "world.yaml"
+    path.write_text(config)
+    facts = Project.load(path).facts
+    balances = {"usdt": 100_000 * UNIT, "btc": 1 * UNIT}
+    options = EmulatorOptions(balances=balances, speed=speed, seed=3, history_days=0.02)
+    async with Emulator(facts, options) as emulator:
+        world = World(folder, emulator, path, speed)
+        try:
+            yield world
+        finally:
+            for bot in world.bots:
+                if hasattr(bot, "driver"):
+                    await bot.driver.close()
+                await bot.close()
