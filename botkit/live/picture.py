@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.money import format_units
 from botkit.model.orders import OrderState
 from botkit.model.requests import Outcome
 
@@ -187,7 +188,7 @@ def _orders(bot: Bot, now: Nanos) -> tuple[OrderRow, ...]:
                 strategy=order.strategy,
                 pair=str(order.pair),
                 side=order.side.value,
-                amount=f"{order.spend_units / _UNIT:g} {order.pair.quote}"
+                amount=f"{format_units(order.spend_units)} {order.pair.quote}"
                 if spends
                 else rules.amount_text(order.amount_lots),
                 price=rules.price_text(order.price_ticks) if order.price_ticks else "market",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from botkit.model.money import format_units
 from botkit.model.orders import OrderState
 from botkit.model.requests import Outcome
 
@@ -16,9 +17,12 @@ _UNIT = 10**8
 
 def order_text(order: Order) -> str:
     """An order in a line for people."""
-    what = f"{order.spend:g} {order.pair.quote} of" if order.spend_units else f"{order.amount:g}"
-    at = f" at {order.price:g}" if order.price_ticks else ""
-    return f"{order.side.value} {what} {order.pair}{at}, {order.state.value}, executed {order.executed:g}"
+    rules = order.pair.rules
+    spends = f"{format_units(order.spend_units)} {order.pair.quote} of"
+    what = spends if order.spend_units else rules.amount_text(order.amount_lots)
+    at = f" at {rules.price_text(order.price_ticks)}" if order.price_ticks else ""
+    executed = rules.amount_text(order.executed_lots)
+    return f"{order.side.value} {what} {order.pair}{at}, {order.state.value}, executed {executed}"
 
 
 def summary_of(bot: Bot, why: str = "") -> dict[str, Any]:
@@ -83,7 +87,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         told = "; ".join(f"{count} {reason}" for reason, count in reasons)
         lines.append(f"  {name}: {row['orders']} orders, {row['fills']} fills" + (f" ({told})" if told else ""))
     held = {name: amount for name, amount in summary["positions"].items() if amount}
-    lines += [f"  holds {amount:g} ({name})" for name, amount in held.items()]
+    lines += [f"  holds {amount:,.8g} ({name})" for name, amount in held.items()]
     lines += [f"  still open: {text}" for text in summary["open"]]
     if summary["halted"]:
         lines.append(f"  halted: {summary['halted']}")

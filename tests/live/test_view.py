@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from botkit.live.picture import picture_of
+from botkit.live.summary import order_text
 from botkit.live.view import TerminalView, line_of, screen_of
 from tests.live.pictures import PICTURE, picture
 from tests.live.world import World, far_buy, settled
@@ -113,6 +114,8 @@ async def test_the_picture_of_a_running_bot(world: World) -> None:
         assert [row.name for row in taken.strategies] == ["p"]
         [row] = taken.orders
         assert (row.strategy, row.pair, row.side, row.amount, row.state) == ("p", "btc_usdt", "buy", "0.01", "open")
+        # in full digits: a price of three million is not 3e+06
+        assert order_text(order) == f"buy 0.01 btc_usdt at {row.price}, open, executed 0"
         [price] = taken.prices
         assert price.last is not None
         assert taken.equity is not None
