@@ -2,7 +2,7 @@
 
 Between two moments at which anything can happen to the bot or to one of its orders nothing but the strategy's own
 arithmetic goes on. The driver finds the end of such a span; here its rows reach the callbacks without dispatch, router
-or portfolio in between. The result equals a turn for each row (tests/backtest/test_driver.py): the loop ends with the
+or portfolio in between. The result equals a turn for each row (tests/properties/test_spans.py): the loop ends with the
 row in which a callback acts, and before the row in which a loss limit would break.
 
 Rows become objects a block at a time, so that a strategy that acts often does not convert the same rows again and

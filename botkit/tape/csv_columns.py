@@ -177,7 +177,7 @@ def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
     import pyarrow as pa
 
     try:
-        whole = text.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        whole = np.from_dlpack(text.cast(pa.int64()))  # to_numpy would import pandas
         size = abs(int(whole[0]))
         fraction = False
     except pa.ArrowInvalid:
@@ -189,6 +189,6 @@ def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
         row = int(np.argmax(np.abs(whole)))
         raise DataError(f"{path}:{line + row}: time {text[row].as_py()!r} does not fit the times before it")
     if not fraction:
-        return (whole * unit).astype(np.int64)  # type: ignore[no-any-return]
+        return (whole * unit).astype(np.int64)
     # whole holds millionths of the unit
-    return (whole * (unit // 10**6) if unit >= 10**6 else whole // (10**6 // unit)).astype(np.int64)  # type: ignore[no-any-return]
+    return (whole * (unit // 10**6) if unit >= 10**6 else whole // (10**6 // unit)).astype(np.int64)

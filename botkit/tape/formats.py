@@ -273,4 +273,4 @@ def _sides(path: Path, line: int, text: Mapping[str, Any], rows: int) -> SideArr
             raise DataError(f"{path}:{line + row}: side {value!r} is neither buy nor sell")
         codes.append(-code if name == "maker" else code)
     table = np.array(codes, dtype=np.int8)
-    return table[encoded.indices.to_numpy(zero_copy_only=False)]  # type: ignore[no-any-return]
+    return table[np.from_dlpack(encoded.indices)]  # type: ignore[no-any-return]
