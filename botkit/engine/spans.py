@@ -198,6 +198,8 @@ def run(engine: Engine, columns: MarketColumns, start: int, stop: int) -> int:
 def _run_block(
     engine: Engine, market: PairMarket, block: Any, columns: TradeColumns | CandleColumns, begin: int, end: int
 ) -> int:
+    if isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in market.bar_feeds.values()):
+        end = begin + 1  # the first trade decides when its bar ends, and the driver must learn of that
     if market.last.price is None or engine.protector.is_watching:
         return _row_by_row(engine, block, begin, end if market.last.price is not None else begin + 1)
     if engine.risk.has_loss_limits:

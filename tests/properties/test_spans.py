@@ -193,6 +193,10 @@ def test_spans_and_turns_decide_alike(first: int) -> None:
         assert kinds[kind], kinds  # a world in which nothing happens proves nothing
 
 
+def test_a_bar_whose_first_trade_lies_in_a_span_ends_by_its_timer() -> None:
+    assert play(619, Driver) == play(619, RowByRow)
+
+
 def caught() -> bool:
     """True when a mutant of the spans decides otherwise in some world, or trips an assertion of its own."""
     for seed in range(WORLDS):
