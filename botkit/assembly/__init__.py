@@ -470,6 +470,11 @@ class BacktestParts:
             )
         return total
 
+    @property
+    def first_client_id(self) -> int:
+        """In a backtest the base of client ids derives from the seed, so that draws keyed by them do too."""
+        return 1 + self.seed % 1_000_000 * 1_000
+
     def strategy_pairs(self) -> Mapping[str, Sequence[Pair]]:
         """The pairs among each strategy's parameters."""
         return {spec.name: pairs_of(spec) for spec in self.project.specs()}
@@ -498,8 +503,7 @@ class BacktestParts:
             fee_rates=lambda pair: self._fees.rates(engine.now),
             history=history,
             bar_grace_ns=default_bar_grace_ns(self.project),
-            # in a backtest the base of client ids derives from the seed, so that draws keyed by them do too
-            first_client_id=1 + self.seed % 1_000_000 * 1_000,
+            first_client_id=self.first_client_id,
         )
         return engine
 

@@ -1,0 +1,235 @@
+"""A bot and an emulator whose clock it holds: the decisions of a backtest, over real HTTP and WebSocket.
+
+The driver asks the emulator to carry time to the next moment at which anything is delivered, reads exactly those
+answers and frames, and runs the turns in the order and at the times that the emulator tells. Nothing depends on how
+fast a socket is, so the decisions equal those of a backtest over the same tape line by line (tests/parity).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from botkit.engine.turn import Engine
+from botkit.errors import BotkitError
+from botkit.exchange.bitopro import translate
+from botkit.exchange.bitopro.adapter import BitoProAdapter
+from botkit.exchange.bitopro.stream import NewTrades, Received
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer, Request
+
+_PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
+#: how long a frame or an answer that the emulator has told of may take to arrive, in the machine's time
+_PATIENCE_S = 20.0
+#: how long after the end answers are still awaited, as in a backtest
+DRAIN: Nanos = 10 * NS_PER_S
+
+
+class HeldClock:
+    """The bot's clock in lockstep: it stands where the emulator's stands."""
+
+    speed = 1.0
+
+    def __init__(self, start: Nanos) -> None:
+        self.time = start
+
+    def now(self) -> Nanos:
+        """Nanoseconds since the epoch, UTC."""
+        return self.time
+
+
+class LockstepError(BotkitError):
+    """The emulator told of something that did not arrive, or is not in lockstep."""
+
+
+class _Told(msgspec.Struct):
+    """One thing that the emulator delivered."""
+
+    at: Nanos
+    kind: str
+    stream: str = ""
+    event_id: str = ""
+    request: int = 0
+
+
+class _Step(msgspec.Struct):
+    now: Nanos
+    received: int
+    delivered: list[_Told]
+
+
+class Lockstep:
+    """One engine over one emulator. ``control`` is the emulator's address up to ``/_emulator``."""
+
+    def __init__(self, engine: Engine, adapter: BitoProAdapter, control: str, clock: HeldClock) -> None:
+        self.engine = engine
+        self.adapter = adapter
+        self.clock = clock
+        self.frames = 0
+        self.answers = 0
+        self._control = control
+        self._session: aiohttp.ClientSession | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._frames: dict[str, list[Any]] = {}
+        self._arrived = asyncio.Condition()
+        self._requests: dict[int, asyncio.Task[Answer]] = {}  # by their number at the emulator
+        self._received = 0
+        self._connected = 0
+        self._told: deque[_Told] = deque()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect to the control interface and the exchange."""
+        self._session = aiohttp.ClientSession(trust_env=False)
+        await self.adapter.open()
+
+    async def close(self) -> None:
+        """End everything."""
+        for task in [*self._tasks, *self._requests.values()]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._requests.values(), return_exceptions=True)
+        await self.adapter.close()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _post(self, verb: str, **body: Any) -> bytes:
+        assert self._session is not None
+        url = f"{self._control}/_emulator/{verb}"
+        async with self._session.post(url, data=msgspec.json.encode(body)) as response:
+            content = await response.read()
+            if response.status != 200:
+                raise LockstepError(f"{verb}: {content.decode(errors='replace').strip()}")
+            return content
+
+    async def _step(self, until: Nanos, *, whole: bool = False) -> _Step:
+        found = msgspec.json.decode(
+            await self._post("step", until=until, requests=self._received, whole=whole), type=_Step
+        )
+        self.clock.time = found.now
+        return found
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    async def run(self, start: Nanos, end: Nanos, books: Mapping[str, int] | None = None) -> None:
+        """Start the bot at ``start``, carry it to ``end`` and stop it, as a backtest over that span does.
+
+        ``books`` are the depths by pair; default: what the strategies subscribed to, five levels elsewhere.
+        """
+        await self._step(start - 1, whole=True)
+        self.clock.time = start
+        opening = self.engine.start(start)
+        depths = books
+        if depths is None:
+            depths = {market.pair: market.book_depth or 5 for market in self.engine.markets()}
+        await self._listen(depths)
+        # what the streams began with is from before the start
+        await self._send(opening)
+        await self._carry(end)
+        now = max(end, self.engine.now)
+        await self._send(self.engine.stop(now))
+        await self._carry(now + DRAIN)
+
+    async def _carry(self, until: Nanos) -> None:
+        engine = self.engine
+        while True:
+            while self._told:
+                await self._take(self._told.popleft())
+            wake = engine.wake_at()
+            target = until if wake is None or wake > until else max(wake, self.clock.time)
+            step = await self._step(target)
+            if step.delivered:
+                self._told.extend(step.delivered)
+                continue
+            wake = engine.wake_at()
+            if wake is not None and wake <= step.now and wake <= until:
+                await self._send(engine.turn(None, max(wake, engine.now)))
+            elif step.now >= until:
+                return
+
+    async def _take(self, told: _Told) -> None:
+        now = told.at
+        if told.kind == "answer":
+            task = self._requests.pop(told.request, None)
+            if task is None:
+                raise LockstepError(f"the emulator answered request {told.request}, which this bot did not make")
+            self.answers += 1
+            await self._send(self.engine.turn(await asyncio.wait_for(task, _PATIENCE_S), now))
+            return
+        for event in await self._frame(told):
+            await self._send(self.engine.turn(event, now))
+
+    async def _frame(self, told: _Told) -> list[Any]:
+        async with self._arrived:
+            try:
+                await asyncio.wait_for(
+                    self._arrived.wait_for(lambda: told.event_id in self._frames), timeout=_PATIENCE_S
+                )
+            except TimeoutError:
+                raise LockstepError(f"a frame of {told.stream} was told of and did not arrive") from None
+        self.frames += 1
+        return self._frames.pop(told.event_id)
+
+    async def _send(self, requests: Sequence[Request]) -> None:
+        """Send one after the other: the exchange takes them in the order in which the bot made them."""
+        for request in requests:
+            task = asyncio.ensure_future(self.adapter.send(request))
+            self._received += 1
+            self._requests[self._received] = task
+            # a step that goes nowhere comes back when the request has been received
+            step = msgspec.json.decode(
+                await self._post("step", until=self.clock.time, requests=self._received), type=_Step
+            )
+            self._told.extend(step.delivered)
+
+    # -- streams --------------------------------------------------------------------------------------------------
+
+    async def _listen(self, books: Mapping[str, int]) -> None:
+        pairs = [self.adapter.pairs[name] for name in books]
+        wanted: list[tuple[str, dict[str, int | None]]] = [(stream_id, {}) for stream_id in _PRIVATE_STREAMS]
+        wanted += [
+            ("order_book", {str(pair): books[pair] for pair in pairs}),
+            ("trades", {str(p): None for p in pairs}),
+        ]
+        for stream_id, of in wanted:
+            self._tasks.append(asyncio.ensure_future(self._follow(stream_id, of, pairs)))
+        async with self._arrived:
+            await asyncio.wait_for(self._arrived.wait_for(lambda: self._connected == len(wanted)), timeout=_PATIENCE_S)
+        # what each stream sends first was told of too; read it all before time moves
+        step = await self._step(self.clock.time)
+        for told in step.delivered:
+            await self._frame(told)
+
+    async def _follow(self, stream_id: str, of: dict[str, int | None], pairs: Sequence[Pair]) -> None:
+        stream = self.adapter.client.stream(
+            stream_id,
+            of,
+            trade_key=lambda pair, row: translate.rounded_trade_key(row, self.adapter.pairs[pair]),
+            resynchronise=False,
+        )
+        async with stream:
+            async for received in stream:
+                event_id = _event_id(received)
+                if event_id is None:
+                    async with self._arrived:
+                        self._connected += 1
+                        self._arrived.notify_all()
+                    continue
+                events = list(self.adapter.events(stream_id, received, pairs))
+                async with self._arrived:
+                    self._frames[event_id] = events
+                    self._arrived.notify_all()
+
+
+def _event_id(received: Received) -> str | None:
+    item: Any = received.item
+    if isinstance(item, NewTrades):
+        return item.frame.event_id
+    found: str | None = getattr(item, "event_id", None)
+    return found
