@@ -2,9 +2,9 @@
 
 The first bot starts it (`botkit.live.broker_link`), and it ends by itself when nobody has shared for a while. Bots
 speak to it over a Unix socket in a folder that only the user may open; on Windows over a loopback port, with a token
-from a file in such a folder. Every message that changes something is in a log before it is answered, so that a broker that is
-killed is replaced by one that knows what it knew. After a restart of the machine, or with a log that cannot be read,
-every window first runs full once.
+from a file in such a folder. Every message that changes something is in a log before it is answered, so that a broker
+that is killed is replaced by one that knows what it knew. After a restart of the machine, or with a log that cannot be
+read, every window first runs full once.
 
 A message is four bytes of length, then msgpack.
 """

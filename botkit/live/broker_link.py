@@ -49,7 +49,8 @@ class BrokerLink:
             try:
                 if self._writer is None:
                     await self._connect()
-                return await asyncio.wait_for(self._exchange(message), ANSWER_S)
+                async with asyncio.timeout(ANSWER_S):
+                    return await self._exchange(message)
             except (OSError, EOFError, TimeoutError, msgspec.MsgspecError) as error:
                 self._drop()
                 raise LedgerUnreachable(f"{type(error).__name__}: {error}" if str(error) else "no answer") from None

@@ -70,8 +70,8 @@ class RedisLink:
         arguments = [_encode(message), self._fresh_id, "" if now_us is None else str(now_us)]
         try:
             # one at a time: messages of one process must arrive in their order
-            async with self._lock:
-                answer = await asyncio.wait_for(self._script(keys=[self._prefix], args=arguments), 2 * ANSWER_S)
+            async with self._lock, asyncio.timeout(2 * ANSWER_S):
+                answer = await self._script(keys=[self._prefix], args=arguments)
             return _decode(answer)
         except (self._error, OSError, TimeoutError, msgspec.MsgspecError) as error:
             raise LedgerUnreachable(f"{type(error).__name__}: {error}" if str(error) else "no answer") from None

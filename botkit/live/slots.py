@@ -367,10 +367,13 @@ class SharedLimits:
         request_timeout_ns: Nanos = 10 * NS_PER_S,
         on_change: Callable[[], None] = lambda: None,
         on_notice: Callable[[str, bool], None] = lambda text, good: None,
+        steady: DriverClock | None = None,
     ) -> None:
         """``holder`` is unique in the ledger. ``request_timeout_ns``: the longest wait for an answer.
 
-        The clock must run as fast as the machine's: windows that are scaled cannot be shared.
+        ``steady`` counts leases; without it a counter of the machine does, which nobody sets.
+
+        ``clock`` must run as fast as the machine's: windows that are scaled cannot be shared.
         """
         assert clock.speed == 1, f"a clock at {clock.speed}x cannot share windows with other processes"
         self.on_change = on_change
@@ -380,7 +383,7 @@ class SharedLimits:
         self._identity = identity
         self._name = holder
         self._clock = clock
-        self._steady = SteadyClock()
+        self._steady: DriverClock = steady or SteadyClock()
         self._latest_ns = {False: latest_accept_ns + request_timeout_ns, True: read_latest_ns + request_timeout_ns}
         self._pools: dict[str, _Pool] = {}
         self._remembered: dict[tuple[str, int], Nanos] = {}  # (pool, key) -> latest arrival of what is late
@@ -390,7 +393,6 @@ class SharedLimits:
         self._ledger = ""  # the id of the ledger that was joined last
         self._number = 0
         self._unanswered: Sync | None = None
-        self._unanswered_built_at: Nanos = 0
         self._heard_at: Nanos = -(1 << 62)  # when the last message that was answered was sent
         self._sent_at: Nanos = 0
         self._ledger_time: tuple[int, Nanos] | None = None  # (its time in us, our time when that message was sent)
@@ -510,8 +512,10 @@ class SharedLimits:
             at = now if self._unanswered is not None else self._next_sync(now)
             if at > now:
                 self._wake.clear()
+                # not wait_for, which in Python 3.11 loses a cancellation that comes together with the event
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), (at - now) / NS_PER_S)
+                    async with asyncio.timeout((at - now) / NS_PER_S):
+                        await self._wake.wait()
                 continue
             try:
                 await self._sync()

@@ -1,0 +1,237 @@
+"""Several processes with the real router and shared limits, a ledger, and a venue, all on virtual time.
+
+The event loop's clock jumps to whatever is due next, so that minutes pass in moments and every run is repeatable. The
+way to the ledger loses messages and answers; processes die; the ledger is killed and comes back from its snapshot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any
+
+from botkit.engine.router import Router
+from botkit.live.ledger import Leave, Ledger, Message, Reply
+from botkit.live.slots import Identity, LedgerUnreachable, SharedLimits
+from botkit.model.clock import NS_PER_MS, NS_PER_S, NS_PER_US
+from botkit.model.limits import LimitTable
+from botkit.model.requests import Outcome, Request
+from tests.router_world import order, resting
+
+LATEST_ACCEPT_NS = 2 * NS_PER_S
+TIMEOUT_NS = NS_PER_S
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time goes only where something is due. No sockets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.virtual_s = 1000.0
+        # finer than the nanosecond in which the clocks count: who waits for one of those must see it pass
+        self._clock_resolution = 1e-10
+        selector = self._selector  # type: ignore[attr-defined]
+        look = selector.select
+
+        def select(timeout: float | None = None) -> Any:
+            if timeout:
+                self.virtual_s += timeout
+            assert timeout is not None, "nothing is due any more: the world waits for ever"
+            return look(0)
+
+        selector.select = select
+
+    def time(self) -> float:
+        return self.virtual_s
+
+
+class LoopClock:
+    """The loop's time as a driver's clock."""
+
+    speed = 1.0
+
+    def __init__(self, loop: VirtualLoop, offset_ns: int = 0) -> None:
+        self._loop, self._offset_ns = loop, offset_ns
+
+    def now(self) -> int:
+        return self._offset_ns + round(self._loop.virtual_s * NS_PER_S)
+
+
+def run_virtually(main: Callable[[VirtualLoop], Coroutine[Any, Any, None]]) -> None:
+    """Run ``main`` on virtual time."""
+    loop = VirtualLoop()
+    try:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(main(loop))
+        leftover = asyncio.all_tasks(loop)
+        for task in leftover:
+            task.cancel()
+        if leftover:
+            loop.run_until_complete(asyncio.gather(*leftover, return_exceptions=True))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+class Server:
+    """The ledger's process."""
+
+    def __init__(self, clock: LoopClock) -> None:
+        self.clock = clock
+        self.ledger = Ledger("first")
+        self.is_up = True
+
+    def apply(self, message: Message) -> Reply:
+        now = self.clock.now()
+        for name in self.ledger.silent(now):
+            self.ledger.apply(Leave(name), now)
+        return self.ledger.apply(message, now)
+
+    def kill(self) -> None:
+        self.is_up = False
+
+    def come_back(self) -> None:
+        """From what it had written down."""
+        now = self.clock.now()
+        self.ledger = Ledger.restored(self.ledger.snapshot(now // NS_PER_US * NS_PER_US))
+        self.ledger.keep_alive(now)
+        self.is_up = True
+
+
+class LossyLink:
+    """The way to the ledger."""
+
+    name = "the ledger"
+
+    def __init__(self, server: Server, random: Random, lost: float) -> None:
+        self._server, self._random, self._lost = server, random, lost
+        self.is_cut = False
+
+    async def call(self, message: Message) -> Reply:
+        await asyncio.sleep(self._random.uniform(0.0001, 0.004))
+        if self.is_cut or not self._server.is_up or self._random.random() < self._lost:
+            await asyncio.sleep(0.05)
+            raise LedgerUnreachable("the message was lost")
+        reply = self._server.apply(message)
+        await asyncio.sleep(self._random.uniform(0.0001, 0.004))
+        if self._random.random() < self._lost:
+            await asyncio.sleep(0.05)
+            raise LedgerUnreachable("the answer was lost")
+        return reply
+
+    async def close(self) -> None:
+        pass
+
+
+class Process:
+    """A bot: a router, its shared windows, and requests on their way."""
+
+    def __init__(
+        self,
+        name: str,
+        table: LimitTable,
+        server: Server,
+        loop: VirtualLoop,
+        arrivals: dict[str, list[int]],
+        *,
+        seed: int,
+        lost: float = 0.0,
+        unknown: float = 0.0,
+        account: str = "one",
+    ) -> None:
+        self.name = name
+        self.link = LossyLink(server, Random(f"{seed} {name} link"), lost)
+        self.notices: list[tuple[str, bool]] = []
+        self.sent: list[tuple[int, str]] = []
+        self._random = Random(f"{seed} {name}")
+        self._unknown = unknown
+        self._loop = loop
+        # the bot's clock need not show the same time as the one that counts leases
+        self._clock = LoopClock(loop, offset_ns=10**18)
+        self._arrivals = arrivals
+        self._venue = LoopClock(loop)
+        self._wake: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.is_alive = True
+        self._next_id = 0
+        self.shared = SharedLimits(
+            table,
+            self.link,
+            identity=Identity(venue="v", account=account),
+            holder=name,
+            clock=self._clock,
+            latest_accept_ns=LATEST_ACCEPT_NS,
+            read_latest_ns=LATEST_ACCEPT_NS,
+            request_timeout_ns=TIMEOUT_NS,
+            on_change=self._slots_changed,
+            on_notice=lambda text, good: self.notices.append((text, good)),
+            steady=LoopClock(loop),
+        )
+        self.router = Router(
+            table,
+            latest_accept_ns=LATEST_ACCEPT_NS,
+            read_latest_ns=LATEST_ACCEPT_NS,
+            batching=False,
+            slots=self.shared.slots,
+        )
+
+    def create(self, count: int = 1, *, reduces: bool = False) -> None:
+        for _ in range(count):
+            self._next_id += 1
+            self.router.create(order(self._next_id, self.name, reduces=reduces), self._clock.now())
+        self.pump()
+
+    def cancel(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._next_id += 1
+            self.router.cancel(resting(self._next_id, self.name), self._clock.now())
+        self.pump()
+
+    def die(self) -> None:
+        """kill -9: what is on its way arrives all the same."""
+        self.is_alive = False
+        if self._wake is not None:
+            self._wake.cancel()
+        assert self.shared._task is not None
+        self.shared._task.cancel()
+
+    def _slots_changed(self) -> None:
+        self.router.slots_changed()
+        self.pump()
+
+    def pump(self) -> None:
+        if not self.is_alive:
+            return
+        now = self._clock.now()
+        while (due := self.router.next_due()) is not None and due <= now:
+            for request in self.router.due(now).requests:
+                self.sent.append((self._venue.now(), request.endpoint))
+                task = self._loop.create_task(self._carry(request))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if due is not None:
+            self._wake = self._loop.call_later((due - now) / NS_PER_S, self.pump)
+
+    async def _carry(self, request: Request) -> None:
+        arrived = self._arrivals.setdefault(request.endpoint, [])
+        if self._random.random() < self._unknown:
+            await asyncio.sleep(TIMEOUT_NS / NS_PER_S)
+            if self.is_alive:
+                self.router.answered(request.id, self._clock.now(), Outcome.UNKNOWN)
+                self.pump()
+            if self._random.random() < 0.7:
+                await asyncio.sleep(self._random.uniform(0, LATEST_ACCEPT_NS / NS_PER_S))
+                arrived.append(self._venue.now())
+            return
+        await asyncio.sleep(self._random.randint(1, 80) * NS_PER_MS / NS_PER_S)
+        if not self.is_alive and self._random.random() < 0.5:
+            await asyncio.sleep(self._random.uniform(0, LATEST_ACCEPT_NS / NS_PER_S))
+        arrived.append(self._venue.now())
+        await asyncio.sleep(self._random.randint(1, 80) * NS_PER_MS / NS_PER_S)
+        if self.is_alive:
+            self.router.answered(request.id, self._clock.now(), Outcome.OK)
+            self.pump()

@@ -1,0 +1,240 @@
+"""Processes that share windows never exceed them together, whatever dies or is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botkit.live.ledger import DEAD_AFTER_US, Ledger
+from botkit.live.slots import LEASE_NS
+from botkit.model.clock import NS_PER_S
+from tests.live.shared_world import LoopClock, Process, Server, VirtualLoop, run_virtually
+from tests.router_world import exceeded, table
+
+SMALL = table(create_order=(20, 2), cancel_order=(90, 3), private=(6, 1), open_orders=(2, 1))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    lost=st.sampled_from([0.0, 0.05, 0.3]),
+    unknown=st.sampled_from([0.0, 0.1, 0.5]),
+    deeds=st.lists(
+        st.tuples(
+            st.integers(50, 4000),
+            st.sampled_from(["die", "join", "kill ledger", "back", "cut", "mend", "cancels", "creates", "lose ledger"]),
+        ),
+        max_size=10,
+    ),
+)
+def test_no_window_is_exceeded_by_all_together(
+    seed: int, lost: float, unknown: float, deeds: list[tuple[int, str]]
+) -> None:
+    arrivals: dict[str, list[int]] = {}
+    random = Random(seed)
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        processes: list[Process] = []
+
+        async def join() -> None:
+            name = f"p{len(processes)}"
+            one = Process(name, SMALL, server, loop, arrivals, seed=seed, lost=lost, unknown=unknown)
+            processes.append(one)
+            one.create(60)
+            one.cancel(5)
+            await one.shared.start(patience_s=60)
+
+        starting = [asyncio.create_task(join()) for _ in range(2)]
+        for wait_ms, deed in deeds:
+            await asyncio.sleep(wait_ms / 1000)
+            alive = [one for one in processes if one.is_alive and one.shared._task is not None]
+            one = random.choice(alive) if alive else None
+            if deed == "join" and len(processes) < 4:
+                starting.append(asyncio.create_task(join()))
+            elif deed == "kill ledger":
+                server.kill()
+            elif deed == "back" and not server.is_up:
+                server.come_back()
+            elif deed == "lose ledger" and all(p.is_alive for p in processes):
+                # all it knew is gone; the processes that share live on and say so
+                server.ledger = Ledger(f"after {loop.virtual_s}")
+                server.ledger.block(server.clock.now())
+            elif one is not None:
+                if deed == "die":
+                    one.die()
+                elif deed == "cut":
+                    one.link.is_cut = True
+                elif deed == "mend":
+                    one.link.is_cut = False
+                elif deed == "cancels":
+                    one.cancel(30)
+                elif deed == "creates":
+                    one.create(30, reduces=random.random() < 0.3)
+        if not server.is_up:
+            server.come_back()
+        await asyncio.sleep(8)
+        for task in starting:
+            task.cancel()
+
+    run_virtually(main)
+    assert exceeded(arrivals, SMALL) == []
+
+
+def used_percent(arrivals: list[int], windows: int, limit: int, length: int) -> float:
+    return 100 * sum(time < min(arrivals) + windows * length for time in arrivals) / (windows * limit)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_together_they_use_nearly_all_of_the_limit_and_share_it_evenly(count: int) -> None:
+    limits = table(create_order=(300, 15))
+    arrivals: dict[str, list[int]] = {}
+    sent: list[int] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        processes = [Process(f"p{n}", limits, server, loop, arrivals, seed=n) for n in range(count)]
+        for one in processes:
+            one.create(1000)
+            await one.shared.start()
+        await asyncio.sleep(31)
+        sent.extend(len(one.sent) for one in processes)
+
+    run_virtually(main)
+    assert exceeded(arrivals, limits) == []
+    assert used_percent(arrivals["create_order"], 2, 300, 15 * NS_PER_S) >= 97
+    assert max(sent) < 1.3 * min(sent)
+
+
+def test_a_light_process_does_not_wait_behind_a_greedy_one() -> None:
+    limits = table(create_order=(300, 15))
+    arrivals: dict[str, list[int]] = {}
+    waits: list[float] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        greedy, light = (Process(name, limits, server, loop, arrivals, seed=1) for name in ("greedy", "light"))
+        await greedy.shared.start()
+        await light.shared.start()
+        greedy.create(3000)
+        for _ in range(30):
+            await asyncio.sleep(0.9)
+            asked, before = light._venue.now(), len(light.sent)
+            light.create()
+            while len(light.sent) == before:
+                await asyncio.sleep(0.005)
+            waits.append((light.sent[-1][0] - asked) / NS_PER_S)
+
+    run_virtually(main)
+    assert sorted(waits)[28] < 0.25  # the 95th percentile
+
+
+def test_a_dead_process_s_slots_are_held_as_unknown_and_come_free_by_themselves() -> None:
+    limits = table(create_order=(20, 2))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        first, second = (Process(name, limits, server, loop, arrivals, seed=1) for name in ("first", "second"))
+        await first.shared.start()
+        await second.shared.start()
+        first.create(100)
+        await asyncio.sleep(1.05)
+        first.die()
+        second.create(500)
+        await asyncio.sleep(DEAD_AFTER_US / 1e6 + 12)
+        (create,) = [u for u in await second.shared.usage() if "create_order" in u.key and "ip=" in u.key]
+        assert create.holders == 1
+        late = [at for at, _ in second.sent if at > (loop.virtual_s - 4) * NS_PER_S]
+        assert len(late) >= 36  # both windows of the last four seconds, whole
+
+    run_virtually(main)
+    assert exceeded(arrivals, limits) == []
+
+
+def test_without_the_ledger_only_cancels_go_on_and_the_user_is_told() -> None:
+    limits = table(create_order=(300, 15), cancel_order=(900, 60))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        bot = Process("bot", limits, server, loop, arrivals, seed=1)
+        await bot.shared.start()
+        await asyncio.sleep(1)
+        server.kill()
+        await asyncio.sleep(LEASE_NS / NS_PER_S + 2.5)
+        assert not bot.shared.is_reachable
+        ((text, good),) = bot.notices
+        assert not good
+        assert "out of reach" in text
+        assert "cancels" in text
+        bot.create(3)
+        bot.cancel(4)
+        await asyncio.sleep(0.5)
+        assert [endpoint for _, endpoint in bot.sent] == ["cancel_order"] * 4
+        bot.cancel(40)  # more than the reserve
+        await asyncio.sleep(0.5)
+        assert len(bot.sent) == 20
+        server.come_back()
+        await asyncio.sleep(1.5)
+        assert len(bot.sent) == 47
+        assert bot.notices[-1][1]
+
+    run_virtually(main)
+
+
+def test_a_lone_cancel_and_a_lone_order_leave_at_once() -> None:
+    limits = table()
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        bot = Process("bot", limits, server, loop, arrivals, seed=1)
+        await bot.shared.start()
+        await asyncio.sleep(0.1)
+        bot.create()
+        bot.cancel()
+        assert [endpoint for _, endpoint in bot.sent] == ["create_order", "cancel_order"]
+
+    run_virtually(main)
+
+
+def test_an_orderly_end_gives_everything_back() -> None:
+    limits = table(create_order=(300, 15))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        bot = Process("bot", limits, server, loop, arrivals, seed=1)
+        await bot.shared.start()
+        await asyncio.sleep(0.5)
+        await bot.shared.stop()
+        assert server.ledger.is_idle(server.clock.now())
+
+    run_virtually(main)
+
+
+def test_accounts_share_the_address_but_not_each_other_s_windows() -> None:
+    limits = table(create_order=(20, 2), cancel_order=(90, 3))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        bots = [Process(name, limits, server, loop, arrivals, seed=1, account=name) for name in ("a", "b")]
+        for bot in bots:
+            await bot.shared.start()
+            bot.create(100)
+        await asyncio.sleep(6)
+        usage = {u.key: u for u in await bots[0].shared.usage()}
+        address = usage["v|ip=shared|create_order|20/2s"]
+        accounts = [usage[f"v|account={name}|create_order|20/2s"] for name in ("a", "b")]
+        assert address.held == sum(account.held for account in accounts)
+        assert address.held >= 18
+        assert all(account.held >= 6 for account in accounts)
+
+    run_virtually(main)
+    assert exceeded(arrivals, limits) == []
