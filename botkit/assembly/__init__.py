@@ -110,6 +110,12 @@ class Project:
         project.bot_rules()
         return project
 
+    def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
+        """Use the exchange's pairs as it lists them now, in the configuration's amount steps. Raises ConfigError where
+        a strategy's pair is gone."""
+        self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
+        self.specs()
+
     # -- strategies -----------------------------------------------------------------------------------------------
 
     def specs(self) -> list[StrategySpec]:

@@ -17,7 +17,7 @@ from botkit.config.secrets import resolve_account
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.turn import Engine
 from botkit.engine.valuation import Valuation
-from botkit.errors import ConfigError
+from botkit.errors import ConfigError, RequestError
 from botkit.live.bot import OnStop
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
@@ -134,13 +134,16 @@ async def live_parts(
             yield parts
         return
     if mode == "emulator":
-        yield _elsewhere(project, rest, ws, speed or config.emulator.speed, environ)
+        yield await _elsewhere(project, rest, ws, speed, environ)
     elif mode == "paper":
         from botkit.assembly.paper import paper_parts
 
+        await refresh_pairs(project, rest, ws)
         async with paper_parts(project, rest, ws) as parts:
             yield parts
     else:
+        check_live(project, rest, ws)
+        await refresh_pairs(project, rest, ws)
         yield _real(project, rest, ws, environ)
 
 
@@ -163,6 +166,19 @@ def connect(
         }
     )
     return adapter
+
+
+async def refresh_pairs(project: Project, rest: str | None, ws: str | None) -> None:
+    """Take the pairs' rules from the exchange itself; those that ship with botkit may be old. Raises ConfigError."""
+    adapter: Any = connect(project, None, rest, ws, SteadyClock(), public=True)
+    await adapter.open()
+    try:
+        fresh: Mapping[str, Pair] = await adapter.client.pairs()
+    except RequestError as error:
+        raise ConfigError(f"the pairs of {project.facts.name} cannot be read: {error}") from None
+    finally:
+        await adapter.close()
+    project.take_pairs(fresh)
 
 
 # -- the emulator -----------------------------------------------------------------------------------------------------
@@ -221,18 +237,18 @@ def opening_balances(project: Project) -> dict[str, int] | None:
     return total or None
 
 
-def _elsewhere(
-    project: Project, rest: str | None, ws: str | None, speed: float, environ: Mapping[str, str]
+async def _elsewhere(
+    project: Project, rest: str | None, ws: str | None, speed: float | None, environ: Mapping[str, str]
 ) -> LiveParts:
     for name, url in (("rest", rest), ("ws", ws)):
         if url is None:
             raise ConfigError(f"an emulator elsewhere needs both addresses; --{name} is missing")
         if not _is_loopback(url):
             raise ConfigError(f"--{name} {url}: mode emulator reaches this machine alone; use --mode live for others")
+    assert rest is not None
     account = resolve_account(project.loaded, environ, section="emulator.account")
     section = project.config.emulator
-    # a scaled emulator tells its time by its Date header and its control interface; its speed must be told here
-    clock: DriverClock = SteadyClock() if speed == 1.0 else _scaled(speed)
+    clock = await _clock_of(rest, speed)
     address = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
     return LiveParts(
         project,
@@ -246,10 +262,21 @@ def _elsewhere(
     )
 
 
-def _scaled(speed: float) -> DriverClock:
+async def _clock_of(rest: str, speed: float | None) -> DriverClock:
+    """The clock of an emulator elsewhere: it is asked, since all of its time may run faster than the machine's."""
+    import aiohttp
+
     from botkit.emulator.clock import EmulatorClock
 
-    return EmulatorClock(SteadyClock().now(), speed)
+    url = urlsplit(rest)
+    try:
+        async with aiohttp.ClientSession(trust_env=False) as session:
+            asked = f"{url.scheme}://{url.netloc}/_emulator/time"
+            async with session.get(asked, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=5)) as response:
+                found = await response.json()
+        return EmulatorClock(int(found["now"]), float(speed or found["speed"]))
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"no emulator answers at {rest}: {error or type(error).__name__}") from None
 
 
 def _is_loopback(url: str) -> bool:
@@ -277,7 +304,6 @@ def check_live(project: Project, rest: str | None, ws: str | None) -> None:
 
 
 def _real(project: Project, rest: str | None, ws: str | None, environ: Mapping[str, str]) -> LiveParts:
-    check_live(project, rest, ws)
     account = resolve_account(project.loaded, environ)
     clock = SteadyClock()
     return LiveParts(

@@ -31,11 +31,11 @@ from botkit.live.settings import set_parameter
 from botkit.live.state_folder import Halt, StateFolder
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
-from botkit.model.events import BalanceReport, Connection, ConnectionState
+from botkit.model.events import BalanceReport, Connection, ConnectionState, OrderReport
 from botkit.model.money import format_units
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order, OrderState
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, GetBalances, Outcome
+from botkit.model.requests import Answer, CancelOrder, GetBalances, ListOpenOrders, Outcome
 
 log = logging.getLogger("botkit.live")
 
@@ -119,6 +119,7 @@ class Bot:
         #: answers by their outcome
         self.outcomes: dict[Outcome, int] = {}
         self._failures_told = 0
+        self._orphan_orders: list[Order] = []
         self._latched = False
         self._halts: dict[str, str] = {}
         self._connected = asyncio.Event()
@@ -160,6 +161,7 @@ class Bot:
             raise StartRefused(
                 f"the account's streams did not connect within {_CONNECT_S:.0f} s; check the address and the key"
             ) from None
+        await self._end_orphans()
         await self._reconcile_at_start(first=not self.engine.portfolio.account)
         await history.read(wanted, self.driver.ask, self.driver.now())
         for pair in self.engine.portfolio.prices:
@@ -246,7 +248,7 @@ class Bot:
             if order.state is OrderState.QUEUED:
                 continue
             executed = [(fill.price_ticks, fill.lots) for fill in self.journal.fills(order.client_id)]
-            engine.desk.restore(order, executed, now)
+            engine.restore(order, executed, now)
         self._orphans(orphans)
 
     def _orphans(self, orphans: list[Order]) -> None:
@@ -258,10 +260,33 @@ class Bot:
                 f"{len(orphans)} open orders belong to {names}, which the configuration has no more. Put the strategy "
                 "back, or start once with --cancel (end them) or --adopt (leave them standing, as foreign orders)"
             )
-        self.notices.tell("warning", f"{len(orphans)} open orders of {names} are {self.orphans}ed")
-        self._orphan_orders = orphans if self.orphans == "cancel" else []
+        self._orphan_orders = orphans
 
-    _orphan_orders: list[Order] = []  # noqa: RUF012  replaced, never changed
+    async def _end_orphans(self) -> None:
+        """Do with the orders of strategies that are gone what the user said, once."""
+        orphans, self._orphan_orders = self._orphan_orders, []
+        if not orphans:
+            return
+        ids = {order.client_id for order in orphans}
+        known = {order.order_id for order in orphans if order.order_id}
+        if self.orphans == "cancel":
+            listed = await self.driver.ask(lambda i: ListOpenOrders(id=i), ListOpenOrders.endpoint)
+            rows = listed.body if listed.outcome is Outcome.OK and isinstance(listed.body, tuple) else None
+            if rows is None:
+                raise StartRefused(f"the open orders cannot be read: {listed.text}")
+            for row in rows:
+                if isinstance(row, OrderReport) and (row.order_id in known or row.client_id in ids):
+                    sent = self.driver.now()
+                    answer = await self.parts.adapter.send(
+                        CancelOrder(id=-100, pair=row.pair, order_id=row.order_id), urgent=True
+                    )
+                    if answer.outcome is not Outcome.OK:
+                        raise StartRefused(f"order {row.order_id} could not be cancelled: {answer.text}")
+                    done = SentBefore(endpoint=CancelOrder.endpoint, sent=sent, answered=self.driver.now())
+                    self.engine.router.cool_down([done], self.driver.now())
+        what = "cancelled" if self.orphans == "cancel" else "left standing as foreign orders"
+        self.journal.let_go(ids, what)
+        self.notices.tell("warning", f"{len(orphans)} orders of strategies that are gone were {what}")
 
     def _cool_down(self, now: Nanos) -> None:
         """What earlier runs sent still counts in the exchange's windows. One read was made before the router was."""

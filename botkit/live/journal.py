@@ -23,7 +23,7 @@ from botkit.model.events import Fill
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
-SCHEMA = 1
+SCHEMA = 2
 #: client ids are reserved on disk in blocks of so many; a crash skips what is left of a block
 ID_BLOCK = 1_000
 #: the exchange's own tools put this client id on every order, so it is never given
@@ -37,7 +37,8 @@ CREATE TABLE orders (
   client_id INTEGER PRIMARY KEY, strategy TEXT, pair TEXT, side TEXT, type TEXT, price_ticks INTEGER, amount_lots TEXT,
   spend_units TEXT, stop_ticks INTEGER, condition TEXT, post_only INTEGER, expires INTEGER, max_slippage_pct REAL,
   tag TEXT, reduces INTEGER, created INTEGER, sent INTEGER, updated INTEGER, state TEXT, reason TEXT, order_id TEXT,
-  executed_lots TEXT, executed_units TEXT, fee_units TEXT, cancel_requested INTEGER, final INTEGER);
+  executed_lots TEXT, executed_units TEXT, fee_units TEXT, cancel_requested INTEGER, final INTEGER,
+  is_quote INTEGER DEFAULT 0);
 CREATE INDEX open_orders ON orders (final) WHERE final = 0;
 CREATE INDEX orders_updated ON orders (updated);
 CREATE TABLE fills (
@@ -133,6 +134,10 @@ class Journal:
                     if statement.strip():
                         db.execute(statement)
                 db.execute(f"PRAGMA user_version={SCHEMA}")
+        elif version == 1 and not read_only:
+            with self._transaction():
+                db.execute("ALTER TABLE orders ADD COLUMN is_quote INTEGER DEFAULT 0")
+                db.execute(f"PRAGMA user_version={SCHEMA}")
         elif version != SCHEMA:
             raise JournalError(
                 f"the journal {self.path} has schema {version}, and this botkit reads {SCHEMA}; "
@@ -199,6 +204,13 @@ class Journal:
     def note(self, kind: str, text: str, now: Nanos) -> None:
         """Keep something that the user may ask for later: a halt, a difference, a fault."""
         self._execute("INSERT INTO notes (time, kind, text) VALUES (?,?,?)", (now, kind, text))
+
+    def let_go(self, client_ids: Iterable[int], reason: str) -> None:
+        """Orders of a strategy that is gone end here: nobody in this bot follows them any more."""
+        for client_id in client_ids:
+            self._execute(
+                "UPDATE orders SET state = 'absent', final = 1, reason = ? WHERE client_id = ?", (reason, client_id)
+            )
 
     def parameter(self, strategy: str, name: str, value: Any, now: Nanos) -> None:
         """Keep a parameter that was set while running."""

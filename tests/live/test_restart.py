@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from botkit.live.bot import StartRefused
+from botkit.live.bot import Bot, StartRefused
 from botkit.live.journal import Journal
 from botkit.live.state_folder import AlreadyRunning
 from botkit.model.orders import OrderState
@@ -194,3 +194,23 @@ async def test_warm_up_bars_are_there_at_the_start(world: World) -> None:
     series = puppet(bot).series
     assert len(series) == 5
     assert Outcome.OK in bot.outcomes
+
+
+@pytest.mark.parametrize(("choice", "left"), [("cancel", 0), ("adopt", 1)])
+async def test_orders_of_a_strategy_that_left_are_cancelled_or_adopted_once(
+    world: World, choice: str, left: int
+) -> None:
+    bot = await world.start()
+    await settled(far_buy(bot))
+    await world.crash(bot)
+    text = world.config.read_text()
+    world.config.write_text(text.replace("name: p,", "name: q,"))
+    second = Bot(world.parts(), orphans=choice)  # type: ignore[arg-type]
+    world.bots.append(second)
+    await second.start()
+    await until(lambda: len(world.exchange_orders(open_only=True)) == left)
+    await world.crash(second)
+    third = Bot(world.parts())
+    world.bots.append(third)
+    await third.start()
+    third.engine.portfolio.check()
