@@ -11,7 +11,7 @@ from botkit.emulator.switches import choose, help_lines
 from botkit.exchange.bitopro.facts import BitoPro
 from botkit.model.extension import ExchangeFacts
 
-__all__ = ["emulator_options", "help_lines", "make_emulator"]
+__all__ = ["Emulator", "emulator_options", "help_lines", "make_emulator"]
 
 
 def make_emulator(options: EmulatorOptions | None = None, facts: ExchangeFacts | None = None) -> Emulator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,11 @@ import msgspec
 from botkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from botkit.emulator.server import Emulator
+    from botkit.assembly.emulator import Emulator
 
 
 @click.command(name="emulator")
-@click.option("--port", type=click.IntRange(0, 65_535), default=0, help="0 (the default) takes a free one.")
+@click.option("--port", type=int, default=0, help="0 (the default) takes a free one.")
 @click.option("--host", default="127.0.0.1", hidden=True)
 @click.option("--account", "accounts", metavar="EMAIL:KEY:SECRET", multiple=True, help="An account; may be repeated.")
 @click.option("--balance", metavar="twd=1000000,btc=1", help="What every account holds at the start.")
@@ -55,6 +56,8 @@ def emulator(
         return
     if host not in ("127.0.0.1", "localhost"):
         raise ConfigError(f"--host {host}: the emulator serves this machine alone; it binds to 127.0.0.1")
+    if not 0 <= port <= 65_535:
+        raise ConfigError(f"--port {port}: from 0 to 65535; 0 takes a free one")
     options = emulator_options(
         accounts=accounts,
         balance=balance,
@@ -88,6 +91,9 @@ async def _serve(made: Emulator) -> None:
         with contextlib.suppress(NotImplementedError, AttributeError, ValueError):
             loop.add_signal_handler(getattr(signal, name), stop.set)
     async with made:
+        # what was made so far lives as long as the process: the collector need not walk it again and again
+        gc.collect()
+        gc.freeze()
         ready = msgspec.json.encode({"ready": True, "rest": made.rest, "ws": made.ws})
         click.echo(ready.decode())
         await stop.wait()

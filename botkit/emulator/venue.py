@@ -15,6 +15,7 @@ import msgspec
 from botkit.emulator.options import EmulatorOptions
 from botkit.emulator.rows import AccountRows, at_least, fixed
 from botkit.emulator.sources import MarketSource
+from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.market import TickerRow, TradeRow
 from botkit.model.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S, Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
@@ -96,6 +97,10 @@ class Venue:
             for name, pair in facts.pairs.items()
         }
         self.currencies = sorted({c for pair in self.pairs.values() for c in (pair.base, pair.quote)})
+        for account in options.all_accounts():
+            unknown = sorted(set(account.balances) - set(self.currencies))
+            if unknown:
+                raise ConfigError(f"--balance {unknown[0]}: the exchange lists no such currency")
         self.accounts = {account.email: account for account in options.all_accounts()}
         assert len(self.accounts) == len(options.all_accounts()), "two accounts with one email"
         self.kernel = Kernel(

@@ -9,6 +9,7 @@ import pytest
 
 from tests.emulator.raw import Raw
 
+BUY = {"action": "BUY", "type": "LIMIT", "price": "5"}
 ANN, BOB = "ann@x.y:ann-key:ann-secret", "bob@x.y:bob-key:bob-secret"
 
 
@@ -56,13 +57,13 @@ async def test_orders_of_two_accounts_meet_each_other(start, session) -> None:  
         ({"action": "BUY", "type": "LIMIT", "price": "1_0", "amount": "1"}, "Invalid price 1_0."),
         ({"action": "BUY", "type": "LIMIT", "price": "\u0661", "amount": "1"}, "Invalid price \u0661."),
         ({"action": "BUY", "type": "LIMIT", "price": "0", "amount": "1"}, "Invalid price 0."),
-        ({"action": "BUY", "type": "LIMIT", "price": "5", "amount": ""}, "Wrong parameter: amount"),
-        ({"action": "BUY", "type": "LIMIT", "price": "5", "amount": "0.00001"}, "Invalid amount 0.00001, minimum is 0.0001."),
+        ({**BUY, "amount": ""}, "Wrong parameter: amount"),
+        ({**BUY, "amount": "0.00001"}, "Invalid amount 0.00001, minimum is 0.0001."),
         ({"action": "BUY", "type": "MARKET", "amount": "1"}, "Invalid amount 1, minimum is 190."),
-        ({"action": "BUY", "type": "LIMIT", "price": "5", "amount": "1", "timeInForce": "IOC"}, "Wrong parameter: timeInForce"),
-        ({"action": "BUY", "type": "LIMIT", "price": "5", "amount": "1", "clientId": 2**31}, "Wrong parameter: clientId"),
-        ({"action": "BUY", "type": "LIMIT", "price": "5", "amount": "1", "clientId": "x"}, "Invalid body"),
-        ({"action": "BUY", "type": "STOP_LIMIT", "price": "5", "amount": "1", "stopPrice": "4"}, "Wrong parameter: condition"),
+        ({**BUY, "amount": "1", "timeInForce": "IOC"}, "Wrong parameter: timeInForce"),
+        ({**BUY, "amount": "1", "clientId": 2**31}, "Wrong parameter: clientId"),
+        ({**BUY, "amount": "1", "clientId": "x"}, "Invalid body"),
+        ({**BUY, "type": "STOP_LIMIT", "amount": "1", "stopPrice": "4"}, "Wrong parameter: condition"),
         ({"action": "BUY", "type": "MARKET", "amount": "1000", "percentage": 5}, "Wrong parameter: percentage"),
     ],
 )  # fmt: skip

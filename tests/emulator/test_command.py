@@ -1,0 +1,144 @@
+"""``botkit emulator``: one line of JSON when ready, one line of error and exit code 2 for a mistake."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from botkit.cli.main import main
+from botkit.emulator.switches import SWITCHES, choose, help_lines
+from botkit.errors import ConfigError
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str]]:
+    code = main(["emulator", *arguments])
+    return code, capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--account", "a@b.c:only-a-key"], "EMAIL:KEY:SECRET"),
+        (["--account", "a:b:c", "--account", "a:d:e"], "share an email"),
+        (["--account", "a:b:c", "--account", "d:b:e"], "share a key"),
+        (["--switch", "keepalife=observed"], "did you mean keepalive?"),
+        (["--switch", "keepalive"], "name=value"),
+        (["--switch", "keepalive=never"], "documented or observed"),
+        (["--switch", "book_cadence_ms=0"], "from 10 to 60000"),
+        (["--as", "imagined"], "documented and observed"),
+        (["--market", "no/such/tape"], "no such tape"),
+        (["--balance", "twd:5"], "twd=1000000"),
+        (["--balance", "twd=-5"], "not negative"),
+        (["--balance", "xyz=5"], "no such currency"),
+        (["--speed", "0"], "above 0"),
+        (["--speed", "nan"], "above 0"),
+        (["--history-days", "1e9"], "from 0 to 400"),
+        (["--port", "70000"], "65535"),
+        (["--host", "0.0.0.0"], "this machine alone"),
+        (["--fault", "{"], "write it as JSON"),
+        (["--fault", '{"kind":"resett"}'], "did you mean reset?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(capsys, arguments, named) -> None:  # type: ignore[no-untyped-def]
+    code, lines = run(capsys, *arguments)
+    assert code == 2
+    assert len(lines) == 1
+    assert named in lines[0]
+
+
+def test_an_account_in_the_wrong_form_is_not_shown(capsys) -> None:  # type: ignore[no-untyped-def]
+    _, lines = run(capsys, "--account", "me@x.y:key:canary-secret:more")
+    assert "canary" not in lines[0]
+
+
+def test_a_port_in_use_is_one_line(capsys) -> None:  # type: ignore[no-untyped-def]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, lines = run(capsys, "--port", str(taken.getsockname()[1]), "--history-days", "0.01")
+    assert code == 2
+    assert len(lines) == 1
+    assert "cannot be used" in lines[0]
+
+
+def test_a_tape_of_candles_alone_is_refused(capsys, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    rows = "timestamp,open,high,low,close,volume\n" + "".join(
+        f"{1_700_000_040 + 60 * i},100,101,99,100,1\n" for i in range(5)
+    )
+    source = tmp_path / "c.csv"
+    source.write_text(rows)
+    tape = tmp_path / "tape"
+    assert main(["data", "import", str(source), "--pair", "btc_twd", "--out", str(tape)]) == 0
+    capsys.readouterr()
+    code, lines = run(capsys, "--market", str(tape))
+    assert code == 2
+    assert "candles alone" in lines[0]
+
+
+def test_switch_help_lists_every_switch() -> None:
+    text = "\n".join(help_lines())
+    assert all(name in text for name in SWITCHES)
+
+
+def test_the_two_sets_differ_where_the_wire_does() -> None:
+    documented, observed = choose(as_set="documented"), choose(as_set="observed")
+    assert (documented["keepalive"], observed["keepalive"]) == ("documented", "observed")
+    assert (documented.number("book_cadence_ms"), observed.number("book_cadence_ms")) == (1000, 200)
+    assert choose(["book_cadence_ms=50"], "observed").number("book_cadence_ms") == 50
+    with pytest.raises(ConfigError):
+        choose({"no": "such"})
+    for switch in SWITCHES.values():
+        for value in (switch.default, switch.documented, switch.observed):
+            assert choose({switch.name: value})[switch.name] == value
+
+
+def test_the_command_serves_until_it_is_interrupted() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "botkit",
+        "emulator",
+        "--history-days",
+        "0.01",
+        "--account",
+        "a@b.c:k:canary-secret",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["ready"] is True
+        assert ready["ws"].replace("ws://", "http://").removesuffix("/ws") == ready["rest"].removesuffix("/v3")
+        with urllib.request.urlopen(ready["rest"] + "/tickers/btc_twd") as answer:
+            assert json.load(answer)["data"]["pair"] == "btc_twd"
+        with urllib.request.urlopen(ready["rest"].removesuffix("/v3") + "/_emulator/state") as answer:
+            assert b"canary" not in answer.read()
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=20)
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_help_names_every_option() -> None:
+    from botkit.cli.emulator import emulator
+
+    text = CliRunner().invoke(emulator, ["--help"]).output
+    for option in (
+        "--port",
+        "--account",
+        "--balance",
+        "--market",
+        "--speed",
+        "--seed",
+        "--switch",
+        "--as",
+        "--lockstep",
+    ):
+        assert option in text

@@ -1,0 +1,165 @@
+"""Each fault strikes where, as often and as long as it was told, and does what its name says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import aiohttp
+import pytest
+
+from botkit.emulator.faults import KINDS, Faults
+from botkit.errors import ConfigError
+from tests.emulator.raw import Raw, headers
+
+MAIN = "emulator@botkit.local"
+
+
+async def orders(raw: Raw) -> int:
+    return int((await raw.books())["accounts"][MAIN]["orders"])
+
+
+async def create(raw: Raw, within_s: float = 5.0) -> Any:
+    return await asyncio.wait_for(raw.create(action="BUY", type="LIMIT", price="1000000", amount="0.001"), within_s)
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "deeds"),
+    [
+        ({"kind": "lost_request"}, TimeoutError, 0),
+        ({"kind": "lost_answer"}, TimeoutError, 1),
+        ({"kind": "reset"}, aiohttp.ClientError, 0),
+        ({"kind": "reset_after"}, aiohttp.ClientError, 1),
+        ({"kind": "late_arrival", "value": 200}, aiohttp.ClientError, 1),
+        ({"kind": "error_before"}, 503, 0),
+        ({"kind": "error_before", "value": 408}, 408, 0),
+        ({"kind": "error_after", "value": 500}, 500, 1),
+        ({"kind": "storm_429"}, 429, 0),
+        ({"kind": "garbage"}, json.JSONDecodeError, 1),
+        ({"kind": "truncated"}, json.JSONDecodeError, 1),
+        ({"kind": "delay_answer", "value": 100, "jitter": 50}, 200, 1),
+        ({"kind": "delay_request", "value": 100}, 200, 1),
+        ({"kind": "slow_body", "value": 50}, 200, 1),
+    ],
+)
+async def test_a_request_that_a_fault_strikes(start, session, fault, outcome, deeds) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start()
+    raw = Raw(emulator.rest, session)
+    await raw.fault(**fault, where="create_order", count=1)
+    began = time.monotonic()
+    if isinstance(outcome, int):
+        status, _ = await create(raw)
+        assert status == outcome
+    else:
+        with pytest.raises(outcome):
+            await create(raw, 0.4)
+    if fault["kind"].startswith("delay"):
+        assert time.monotonic() - began >= 0.1
+    if fault["kind"] == "late_arrival":
+        assert await orders(raw) == 0
+        await asyncio.sleep(0.4)
+    assert await orders(raw) == deeds
+    status, _ = await create(raw)  # it was said to strike once
+    assert status == 200
+    assert emulator.faults.fired == {fault["kind"]: 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"kind": "ws_drop"}, ["snapshot", "second"]),
+        ({"kind": "ws_duplicate"}, ["snapshot", "first", "first", "second"]),
+        ({"kind": "ws_reorder"}, ["snapshot", "second", "first"]),
+        ({"kind": "ws_garbage"}, ["snapshot", "broken", "second"]),
+        ({"kind": "ws_silence"}, ["snapshot"]),
+        ({"kind": "ws_close", "value": 1012}, ["snapshot", 1012]),
+        ({"kind": "ws_abort"}, ["snapshot", 1006]),
+    ],
+)
+async def test_a_frame_that_a_fault_strikes(start, session, fault, expected) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start()
+    raw = Raw(emulator.rest, session)
+    found: list[Any] = []
+    async with session.ws_connect(raw.ws + "/v1/pub/auth/orders", headers=raw.nonce()) as socket:
+        await socket.receive()
+        found.append("snapshot")
+        await raw.fault(**fault, where="active_orders", count=1)
+        ids = {}
+        for name in ("first", "second"):
+            _, made = await create(raw)
+            ids[str(made["orderId"])] = name
+        while True:
+            try:
+                message = await asyncio.wait_for(socket.receive(), 0.3)
+            except TimeoutError:
+                break
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                found.append(message.data if message.type is aiohttp.WSMsgType.CLOSE else socket.close_code)
+                break
+            try:
+                found.append(ids[json.loads(message.data)["data"]["btc_twd"][0]["id"]])
+            except json.JSONDecodeError:
+                found.append("broken")
+    assert found == expected
+
+
+async def test_maintenance_suspends_one_pair_until_it_is_lifted(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start()
+    raw = Raw(emulator.rest, session)
+    await raw.fault(kind="maintenance", where="btc_twd")
+    status, reply = await create(raw)
+    assert (status, reply) == (422, {"error": "Trading pair btc_twd is under maintenance."})
+    _, pairs = await raw.get("/provisioning/trading-pairs")
+    assert {row["pair"] for row in pairs["data"] if row["maintain"]} == {"btc_twd"}
+    async with session.delete(raw.control + "/faults") as answer:
+        assert json.loads(await answer.read()) == {"removed": 1}
+    assert (await create(raw))[0] == 200
+
+
+async def test_a_skewed_clock_shows_in_the_date_and_refuses_nonces(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start()
+    raw = Raw(emulator.rest, session)
+    await raw.fault(kind="clock_skew", value=-7_200_000)
+    assert (await raw.get("/accounts/balance", private=True))[0] == 409
+    assert (await create(raw))[0] == 409
+    text = json.dumps({"nonce": raw.now_ms() - 7_200_000}).encode()
+    assert (await raw.call("GET", "/accounts/balance", headers=headers(text)))[0] == 200
+
+
+def test_draws_depend_on_the_seed_and_the_number_alone() -> None:
+    def run(seed: int) -> list[bool]:
+        faults = Faults(seed)
+        faults.add({"kind": "reset", "share": 0.3}, 0)
+        faults.add({"kind": "garbage", "share": 0.5, "where": "trades"}, 0)
+        return [any(f.kind == "reset" for f in faults.strike("create_order", KINDS, 0)) for _ in range(2000)]
+
+    assert run(1) == run(1) != run(2)
+    assert 480 < sum(run(1)) < 720
+
+
+def test_a_fault_skips_counts_and_ends() -> None:
+    faults = Faults(0)
+    fault = faults.add({"kind": "reset", "skip": 2, "count": 2, "for_s": 10}, 5)
+    struck = [bool(faults.strike("trades", KINDS, 0)) for _ in range(6)]
+    assert struck == [False, False, True, True, False, False]
+    fault.count = None
+    assert faults.strike("trades", KINDS, 5 + 10**10 - 1)
+    assert not faults.strike("trades", KINDS, 5 + 10**10)
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ({"kind": "lost_anser"}, "lost_answer"),
+        ({"kind": "reset", "where": "nowhere"}, "nowhere"),
+        ({"kind": "ws_drop", "where": "create_order"}, "create_order"),
+        ({"kind": "reset", "share": 2}, "share"),
+        ({"kind": "reset", "often": 2}, "often"),
+        ({}, "kind"),
+    ],
+)
+def test_a_fault_that_means_nothing_is_refused(spec: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        Faults(0).add(spec, 0)

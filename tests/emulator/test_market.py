@@ -1,0 +1,125 @@
+"""The emulator's market: all pairs with two sides, nothing free between them, history, speed, recorded tapes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from botkit.emulator.companions import MODELS
+from botkit.emulator.sources import SyntheticSource
+from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.model.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
+from botkit.model.columns import BookColumns, TradeColumns
+from botkit.tape.writer import TapeWriter
+from tests.emulator.raw import Raw
+
+START = 1_790_300_040 * NS_PER_S
+
+
+def source(seed: int = 1) -> SyntheticSource:
+    return SyntheticSource(packaged_pairs(), seed=seed, start=START, history_days=0.02)
+
+
+def test_every_pair_has_a_market_with_two_sides_in_order() -> None:
+    market = source()
+    candles = market.history()
+    rows = market.chunk(START + 120 * NS_PER_S)
+    assert {part.pair for part in candles} == set(packaged_pairs())
+    books = [part for part in rows if isinstance(part, BookColumns)]
+    assert {part.pair for part in books} == set(packaged_pairs())
+    for part in books:
+        there = part.bid_lots > 0
+        assert there[:, 0].all(), part.pair
+        assert (part.ask_lots[:, 0] > 0).all(), part.pair
+        assert (part.bid_ticks[:, 0] < part.ask_ticks[:, 0]).all(), part.pair
+        assert (np.diff(part.bid_ticks, axis=1)[there[:, 1:]] < 0).all(), part.pair
+        assert (np.diff(part.ask_ticks, axis=1)[part.ask_lots[:, 1:] > 0] > 0).all(), part.pair
+
+
+def test_no_free_lunch_lies_between_a_companion_and_its_model() -> None:
+    market = source()
+    market.history()
+    rows = market.chunk(START + 600 * NS_PER_S)
+    mids = {
+        str(part.pair): float(part.bid_ticks[-1, 0] + part.ask_ticks[-1, 0]) / 2 / 10**part.pair.rules.price_decimals
+        for part in rows
+        if isinstance(part, BookColumns)
+    }
+    for name, model in MODELS.items():
+        through = mids[model.pair] * model.factor / (mids[model.by] if model.by else 1)
+        assert mids[name] == pytest.approx(through, rel=0.02 if mids[name] < 0.01 else 0.004), name
+
+
+def test_companions_are_equal_for_equal_seeds() -> None:
+    def rows(seed: int) -> list[bytes]:
+        market = source(seed)
+        market.history()
+        return [part.ticks.tobytes() for part in market.chunk(START + 60 * NS_PER_S) if isinstance(part, TradeColumns)]
+
+    assert rows(1) == rows(1) != rows(2)
+
+
+async def test_time_runs_at_the_speed_that_was_asked_for(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(speed=300.0)
+    raw = Raw(emulator.rest, session)
+    before = emulator.clock.now()
+    _, first = await raw.get("/trades/btc_usdt")
+    await asyncio.sleep(0.5)
+    _, later = await raw.get("/trades/btc_usdt")
+    passed = emulator.clock.now() - before
+    assert passed > 140 * NS_PER_S
+    assert later["data"][0]["timestamp"] - first["data"][0]["timestamp"] > 60
+    # a client on the machine's own clock still gets in
+    assert (await raw.get("/accounts/balance", private=True))[0] == 200
+
+
+async def test_candles_of_the_past_go_over_into_running_ones(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(speed=600.0, history_days=0.2)
+    raw = Raw(emulator.rest, session)
+    await asyncio.sleep(0.5)
+    now_s = emulator.clock.now() // NS_PER_S
+    query = {"resolution": "1m", "from": str(now_s - 3600), "to": str(now_s)}
+    _, found = await raw.get("/trading-history/btc_usdt", **query)
+    stamps = [row["timestamp"] // 60_000 for row in found["data"]]
+    assert len(stamps) >= 58
+    assert stamps[-1] == now_s // 60 or stamps[-1] == now_s // 60 - 1
+    closes = [float(row["close"]) for row in found["data"]]
+    assert max(abs(b / a - 1) for a, b in itertools.pairwise(closes)) < 0.02  # no jump at the seam
+    for name, value in (("resolution", "2m"), ("from", "x"), ("to", "-1")):
+        status, reply = await raw.get("/trading-history/btc_usdt", **(query | {name: value}))
+        assert (status, reply) == (422, {"error": f"Wrong parameter: {name}"})
+
+
+def small_tape(folder: Path) -> Path:
+    market = source(5)
+    market.history()
+    with TapeWriter(folder, source="test", recorded="generated", synthetic=True) as writer:
+        for part in market.chunk(START + 30 * NS_PER_S):
+            if part.pair == "btc_usdt":
+                writer.write(part)
+    return folder
+
+
+async def test_a_recorded_tape_is_shifted_to_now_and_then_stands_still(start, session, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(market=small_tape(tmp_path / "tape"), speed=60.0)
+    raw = Raw(emulator.rest, session)
+    while not emulator.venue.market_ended or emulator.venue.next_at() is not None:
+        await asyncio.sleep(0.02)
+    _, trades = await raw.get("/trades/btc_usdt")
+    assert abs(trades["data"][0]["timestamp"] - emulator.venue.started // NS_PER_S) < 120
+    _, book = await raw.get("/order-book/btc_usdt")
+    assert len(book["bids"]) == 5
+    _, empty = await raw.get("/order-book/btc_twd")
+    assert empty == {"bids": [], "asks": []}
+    status, reply = await raw.create("btc_usdt", action="BUY", type="MARKET", amount="100")
+    assert status == 200, reply
+
+
+async def test_in_lockstep_a_tape_keeps_its_own_time(start, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(market=small_tape(tmp_path / "tape"), lockstep=True)
+    assert START <= emulator.clock.now() < START + NS_PER_MINUTE
+    assert emulator.clock.now() < START + NS_PER_DAY
