@@ -10,6 +10,8 @@ orders at hand are held against it, level by level from the touch outwards:
 * while an order of the pair is of unknown outcome nothing is placed: it counts as resting;
 * an order that was refused, or cancelled by post-only, is not tried again before the strategy states a quote anew:
   the same order would meet the same book;
+* orders of an earlier run that still rest are the quote's again once it is stated: without them a restart would place
+  everything a second time;
 * the pair's cap on open orders is given to the levels nearest to the touch; what the cap or an unknown order kept from
   being placed is tried again when an order of the pair moves on.
 """
@@ -56,10 +58,17 @@ class Quoter:
         self._engine = engine
         self._quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
+        #: orders of an earlier run, until the quote they stand for is stated
+        self._left: dict[tuple[str, str, str], list[Order]] = {}
         #: quotes to be held against their orders at the end of the turn
         self.dirty: dict[int, _Quote] = {}
         #: quotes that lack an order for which there was no room, or that an order of unknown outcome forbids
         self._short: dict[int, _Quote] = {}
+
+    def restore(self, order: Order) -> None:
+        """Take over a live order that an earlier run placed for a quote."""
+        assert order.is_quote, order
+        self._left.setdefault((order.strategy, str(order.pair), order.tag), []).append(order)
 
     def want(
         self,
@@ -84,6 +93,10 @@ class Quoter:
         quote = self._quotes.get(key)
         if quote is None:
             quote = self._quotes[key] = _Quote(context, pair, tag)
+            for order in self._left.pop(key, ()):
+                if not order.is_final:
+                    quote.orders[order.client_id] = order
+                    self._owner[order.client_id] = quote
         quote.post_only = post_only
         quote.tolerance_bps = tolerance_bps
         quote.wanted = wanted
@@ -175,6 +188,7 @@ class Quoter:
             amount_lots=lots,
             post_only=quote.post_only,
             tag=quote.tag,
+            is_quote=True,
         )
         context.orders_count += 1
         placed = engine.desk.place(order, engine.entry_refusal(context, order), engine.now)

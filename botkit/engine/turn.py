@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -160,14 +160,14 @@ class Engine:
             context = Context(self, spec.name, spec.strategy)
             bind(spec.strategy, context, spec.parameters)
             self.contexts[spec.name] = context
-        self._handlers: dict[type, Callable[[Any], None]] = {
+        self._handlers: dict[type, Callable[[Any, Nanos], None]] = {
             Trade: self._on_trade,
             OrderBook: self._on_book,
             Ticker: self._on_ticker,
             Candle: self._on_candle,
-            Answer: lambda event: self.desk.on_answer(event, self.now),
-            OrderReport: lambda event: self.desk.on_order_report(event, self.now),
-            TradeReport: lambda event: self.desk.on_trade_report(event, self.now),
+            Answer: self.desk.on_answer,
+            OrderReport: self.desk.on_order_report,
+            TradeReport: self.desk.on_trade_report,
             BalanceReport: self._on_balances,
             Connection: self._on_connection,
         }
@@ -185,6 +185,12 @@ class Engine:
                 self.risk.start(context.name, now)
         return self.end_turn()
 
+    def restore(self, order: Order, executed: Iterable[tuple[int, int]], now: Nanos) -> None:
+        """Take over an order of an earlier run with the (ticks, lots) of its booked executions, before `start`."""
+        self.desk.restore(order, executed, now)
+        if order.is_quote and not order.is_final:
+            self.quoter.restore(order)
+
     def attend(self, now: Nanos) -> list[Request]:
         """Look-ups alone, for the time before `start`: no timer rings, no bar ends, no day begins."""
         self.now = now
@@ -199,7 +205,7 @@ class Engine:
             self._wake(now)
         else:
             self.events += 1
-            self._handlers[type(event)](event)
+            self._handlers[type(event)](event, now)
         return self.end_turn()
 
     def end_turn(self) -> list[Request]:
@@ -274,9 +280,9 @@ class Engine:
     def take_in(self, event: Trade | Bar) -> None:
         """A row of a span the plain way: a trade, or a candle in the shape of its bar."""
         if isinstance(event, Trade):
-            self._on_trade(event)
+            self._on_trade(event, self.now)
         else:
-            self._on_candle(event)
+            self._on_candle(event, self.now)
 
     # -- market events --------------------------------------------------------------------------------------------
 
@@ -301,8 +307,8 @@ class Engine:
         if self.protector.is_watching:
             self.protector.on_price(market)
 
-    def _on_trade(self, trade: Trade) -> None:
-        self._close_bars(self.now)
+    def _on_trade(self, trade: Trade, now: Nanos) -> None:
+        self._close_bars(now)
         market = self._markets.get(trade.pair) or self.market(trade.pair)
         for feed in list(market.bar_feeds.values()) if market.bar_feeds else ():
             for bar in feed.builder.on_trade(trade.time, trade.price, trade.amount):
@@ -311,7 +317,7 @@ class Engine:
         for context, callback in market.trade_listeners:
             self._call(context, callback, trade)
 
-    def _on_candle(self, candle: Candle | Bar) -> None:
+    def _on_candle(self, candle: Candle | Bar, now: Nanos) -> None:
         market = self._markets.get(candle.pair) or self.market(candle.pair)
         self._mark(market, candle.close)
         for feed in list(market.bar_feeds.values()):
@@ -350,13 +356,13 @@ class Engine:
                     earliest = due
         return earliest
 
-    def _on_book(self, book: OrderBook) -> None:
-        self._close_bars(self.now)
+    def _on_book(self, book: OrderBook, now: Nanos) -> None:
+        self._close_bars(now)
         market = self._markets.get(book.pair)
         if market is None:
             return
         market.book = book
-        market.book_seen = self.now
+        market.book_seen = now
         for context, callback, depth in market.book_listeners:
             if callback is None:
                 continue
@@ -367,10 +373,10 @@ class Engine:
 
     def take_book(self, book: OrderBook) -> None:
         """A book that was read because the stream was quiet, within the turn of its answer."""
-        self._on_book(book)
+        self._on_book(book, self.now)
 
-    def _on_ticker(self, ticker: Ticker) -> None:
-        self._close_bars(self.now)
+    def _on_ticker(self, ticker: Ticker, now: Nanos) -> None:
+        self._close_bars(now)
         market = self._markets.get(ticker.pair)
         if market is None:
             return
@@ -386,9 +392,9 @@ class Engine:
 
     # -- account events -------------------------------------------------------------------------------------------
 
-    def _on_balances(self, report: BalanceReport) -> None:
+    def _on_balances(self, report: BalanceReport, now: Nanos) -> None:
         quiet = not self.desk.has_live
-        self.portfolio.on_balances(report, self.now, quiet=quiet)
+        self.portfolio.on_balances(report, now, quiet=quiet)
         self._watch_shortages()
         for context in self.contexts.values():
             if not context.active or not self.overrides(context, "on_balance"):
@@ -409,7 +415,7 @@ class Engine:
             self.touched = True
             self.decisions.note("shortage", self.now, shortage or "over")
 
-    def _on_connection(self, connection: Connection) -> None:
+    def _on_connection(self, connection: Connection, now: Nanos) -> None:
         for context in self.contexts.values():
             if context.active:
                 self.notify(context, "on_connection", connection)

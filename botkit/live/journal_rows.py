@@ -38,6 +38,7 @@ ORDER_FIELDS = (
     "fee_units",
     "cancel_requested",
     "final",
+    "is_quote",
 )
 
 
@@ -74,6 +75,7 @@ def order_row(order: Order) -> tuple[Any, ...]:
         str(order.fee_units),
         int(order.cancel_requested),
         int(order.state in FINAL_STATES),
+        int(order.is_quote),
     )
 
 
@@ -99,6 +101,7 @@ def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
         max_slippage_pct=row["max_slippage_pct"],
         tag=row["tag"],
         reduces=bool(row["reduces"]),
+        is_quote=bool(row["is_quote"]),
     )
     order.sent, order.updated = row["sent"], row["updated"]
     order.state, order.reason, order.order_id = OrderState(row["state"]), row["reason"], row["order_id"]

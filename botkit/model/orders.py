@@ -142,6 +142,7 @@ class Order:
         "executed_units",
         "expires",
         "fee_units",
+        "is_quote",
         "max_slippage_pct",
         "order_id",
         "pair",
@@ -179,6 +180,7 @@ class Order:
         max_slippage_pct: float | None = None,
         tag: str = "",
         reduces: bool = False,
+        is_quote: bool = False,
     ) -> None:
         self.client_id = client_id
         self.order_id: str = ""
@@ -196,6 +198,8 @@ class Order:
         self.max_slippage_pct = max_slippage_pct
         self.tag = tag
         self.reduces = reduces
+        #: it stands for a level of a `quote`; after a restart the quote of its pair and tag owns it again
+        self.is_quote = is_quote
         self.created = created
         self.sent: Nanos = 0
         self.updated = created

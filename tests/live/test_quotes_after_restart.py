@@ -1,0 +1,92 @@
+"""Orders that an earlier run placed for a quote are the quote's again: a restart doubles nothing that rests."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from botkit.live.bot import Bot
+from botkit.live.journal import Journal
+from botkit.model.orders import OrderState
+from tests.live.world import World, puppet, until
+
+
+def state(bot: Bot, bids: Any, tag: str = "") -> None:
+    puppet(bot).quote("btc_usdt", bids=bids, asks=[], tag=tag)
+    bot.driver.wake()
+
+
+def resting(world: World) -> list[tuple[int, int]]:
+    return sorted((row.price_ticks, row.client_id) for row in world.exchange_orders(open_only=True))
+
+
+async def quoted(world: World, bids: Any) -> Bot:
+    bot = await world.start()
+    state(bot, bids)
+    await until(lambda: [o.state for o in puppet(bot).open_orders()] == [OrderState.OPEN] * len(bids))
+    return bot
+
+
+async def test_an_equal_quote_after_a_crash_keeps_the_orders_that_rest(world: World) -> None:
+    bids = [(20_000, 0.01), (19_000, 0.02)]
+    bot = await quoted(world, bids)
+    before = resting(world)
+    await world.crash(bot)
+
+    again = await world.start()
+    state(again, bids)
+    await again.driver.wait(20)
+    assert resting(world) == before
+    assert len(world.exchange_orders()) == 2  # none was placed, and none cancelled
+
+
+async def test_another_quote_after_a_crash_replaces_the_orders_that_rest(world: World) -> None:
+    bot = await quoted(world, [(20_000, 0.01), (19_000, 0.02)])
+    await world.crash(bot)
+
+    again = await world.start()
+    state(again, [(19_000, 0.02), (18_000, 0.03)])
+    rules = puppet(again).rules("btc_usdt")
+    wanted = [rules.ticks(18_000, up=False), rules.ticks(19_000, up=False)]
+    await until(lambda: [ticks for ticks, _ in resting(world)] == wanted)
+    assert len(world.exchange_orders()) == 3
+
+
+async def test_an_order_that_was_no_quote_is_left_alone_by_a_quote_of_its_tag(world: World) -> None:
+    bot = await world.start()
+    own = puppet(bot).buy("btc_usdt", amount=0.01, price=15_000, post_only=True)
+    bot.driver.wake()
+    await until(lambda: own.state is OrderState.OPEN)
+    await world.crash(bot)
+
+    again = await world.start()
+    state(again, [(20_000, 0.01)])
+    await until(lambda: len(resting(world)) == 2)
+    assert own.client_id in [client_id for _, client_id in resting(world)]
+
+
+async def test_a_quote_with_an_order_of_unknown_outcome_places_nothing_beside_it(world: World) -> None:
+    world.emulator.add_fault({"kind": "lost_answer", "where": "create_order", "count": 1})
+    bot = await world.start()
+    state(bot, [(20_000, 0.01)])
+    await until(lambda: world.exchange_orders())
+    await world.crash(bot)
+
+    again = await world.start()
+    state(again, [(20_000, 0.01)])
+    await until(lambda: [o.state for o in puppet(again).open_orders()] == [OrderState.OPEN])
+    await again.driver.wait(20)
+    assert len(world.exchange_orders()) == 1
+
+
+def test_a_journal_of_the_first_schema_is_taken_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    Journal.open(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE orders DROP COLUMN is_quote")
+        db.execute("PRAGMA user_version=1")
+    db.close()
+    journal = Journal.open(path)
+    assert journal.order_rows() == []
+    journal.close()
