@@ -43,6 +43,8 @@ from botkit.model.requests import Answer
 log = logging.getLogger("botkit.emulator")
 
 HOST = "127.0.0.1"
+#: bytes of one header: the payload of a PUT holds its whole body, and a thousand orders may be cancelled at once
+_HEADER_MAX = 128 * 1024
 _NAP_S = 0.02  # the longest sleep between two looks at the market
 _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdraw_by_id", "create_withdraw"}
 
@@ -95,7 +97,12 @@ class Emulator:
 
     async def start(self) -> None:
         """Bind to loopback and let time run. Raises ConfigError when the port is taken."""
-        server = web.Server(self._handle, access_log=None)
+        server = web.Server(
+            self._handle,
+            access_log=None,
+            max_line_size=_HEADER_MAX,
+            max_field_size=_HEADER_MAX,
+        )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.2)
         await self._runner.setup()
         try:
