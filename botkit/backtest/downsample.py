@@ -113,7 +113,9 @@ class CurveSampler:
             for time, value in two:
                 points[time] = value
             previous = number
-        points[max(self._last[0], next(reversed(points)))] = self._last[1]  # the curve ends where the run did
+        # the curve ends where the run did, beside an extreme of the same moment and not in its place
+        end, (last, final) = next(reversed(points)), self._last
+        points[end + 1 if last <= end and points[end] != final else max(last, end)] = final
         return Curve(list(points), list(points.values()))
 
 

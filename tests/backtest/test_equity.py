@@ -284,6 +284,12 @@ def test_long_slices_with_few_changes_take_the_short_way_to_the_same_figures(mon
 # -- samplers ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_curve_that_ends_in_the_moment_of_its_lowest_value_shows_both() -> None:
+    sampler = CurveSampler()
+    sampler.add(np.array([START] * 3, dtype=np.int64), np.array([5.0, 3.0, 4.0]))
+    assert sampler.curve().values == [5.0, 3.0, 4.0]
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 10**13), st.floats(-1e6, 1e6)), min_size=1, max_size=300), st.integers(2, 30))
 def test_a_sampled_curve_is_short_ascending_and_keeps_the_extremes(rows: list[tuple[int, float]], most: int) -> None:
@@ -297,7 +303,7 @@ def test_a_sampled_curve_is_short_ascending_and_keeps_the_extremes(rows: list[tu
     assert len(got.times) <= 2 * most + 2
     assert all(a < b for a, b in pairwise(got.times))
     assert got.values[-1] == values[-1]
-    assert 0 <= got.times[-1] - times[-1] <= 1
+    assert 0 <= got.times[-1] - times[-1] <= 2
     if len(set(times.tolist())) == len(times):
         assert (min(got.values), max(got.values)) == (values.min(), values.max())
 
@@ -348,3 +354,11 @@ def test_the_curve_keeps_an_opening_and_the_fill_of_the_same_moment() -> None:
     )
     values = c.curve().values
     assert (max(values), min(values)) == (pytest.approx(5005.75), pytest.approx(5004.7675))
+
+
+def test_the_curve_keeps_an_extreme_of_its_last_moment() -> None:
+    sampler = CurveSampler()
+    sampler.add(np.array([START, START + 5, START + 5, START + 5]), np.array([10.0, 12.0, 4.0, 7.0]))
+    curve_of_three = sampler.curve()
+    assert (max(curve_of_three.values), min(curve_of_three.values), curve_of_three.values[-1]) == (12.0, 4.0, 7.0)
+    assert curve_of_three.times == sorted(set(curve_of_three.times))
