@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -85,8 +86,9 @@ class MarketVenue:
             self.trades.append((time.time(), number))
             for socket in list(self._sockets):
                 if not self.muted and not socket.closed:
-                    for frame in self._frames(socket):
-                        await socket.send_str(json.dumps(frame))
+                    with contextlib.suppress(ConnectionError):  # a client that was killed
+                        for frame in self._frames(socket):
+                            await socket.send_str(json.dumps(frame))
             await asyncio.sleep(self.every_s)
 
     def _frames(self, socket: Any) -> list[dict[str, Any]]:
