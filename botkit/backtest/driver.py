@@ -105,14 +105,18 @@ class Driver:
                     end = row + int(received[row:stop].searchsorted(earliest))
                 taken, requests = engine.span(columns, row, end)
                 row += taken
-                self._send(requests, engine.now)
+                if requests:
+                    self._send(requests, engine.now)
             if engine.failures:
                 self.raise_failure()
 
     def _publish(self, due: Nanos) -> None:
+        turn = self.engine.turn
         for publication in self.kernel.advance(due):
             if publication.account is None or publication.account == self.account:
-                self._send(self.engine.turn(publication.event, publication.at), publication.at)
+                requests = turn(publication.event, publication.at)
+                if requests:
+                    self._send(requests, publication.at)
 
     def _send(self, requests: Sequence[Request], now: Nanos) -> None:
         for request in requests:

@@ -378,7 +378,8 @@ class BarBuilder:
     def follow(self, bar: Bar) -> None:
         """Bars up to and including this one, without gaps, were made elsewhere: go on after it."""
         self._close = bar.close
-        self._open_bucket(bucket_end(bar.time, self.resolution))
+        length_ns = self._length_ns
+        self._open_bucket(bucket_end(bar.time, self.resolution) if length_ns is None else bar.time + length_ns)
 
     # -- the timer ------------------------------------------------------------------------------------------------
 

@@ -42,10 +42,11 @@ class DecisionLog:
         self._sink = sink
         self._hash = hashlib.sha256()
         self._lines: list[str] = []
+        self._add = self._lines.append
         self.count = 0
 
-    def _add(self, line: str) -> None:
-        self._lines.append(line)
+    def _bound(self) -> None:
+        # asked with intents and requests alone: every other line follows one of them
         if len(self._lines) >= _BLOCK_LINES:
             self.flush()
 
@@ -74,6 +75,7 @@ class DecisionLog:
 
     def intent(self, order: Order, now: Nanos) -> None:
         """A strategy asked for an order."""
+        self._bound()
         tail = ""
         if order.stop_ticks:
             assert order.condition is not None
@@ -96,6 +98,7 @@ class DecisionLog:
 
     def request(self, request: Request, now: Nanos) -> None:
         """A request left the turn."""
+        self._bound()
         if type(request) is CreateOrder:
             orders = str(request.order.client_id)
         elif type(request) is CreateBatch:

@@ -353,6 +353,10 @@ class OrderDesk:
 
     def _on_create_answer(self, orders: tuple[Order, ...], answer: Answer, now: Nanos) -> None:
         if answer.outcome is Outcome.OK:
+            body = answer.body
+            if len(orders) == 1 and isinstance(body, OrderAck) and _fits(body, orders[0]):
+                self._acknowledge(orders[0], body.order_id, now)
+                return
             acks = answer.body if isinstance(answer.body, tuple) else (answer.body,)
             if len(acks) == len(orders) and all(_fits(a, o) for a, o in zip(acks, orders, strict=True)):
                 for ack, order in zip(acks, orders, strict=True):

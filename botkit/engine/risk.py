@@ -168,6 +168,11 @@ class RiskDesk:
         self._rules_of = {name: rules for name, rules in self._rules if name is not None}
         self._bot = _View(self, None, portfolio)
         self._views = {name: _View(self, name, portfolio) for name in portfolio.strategies}
+        if len(self._views) == 1:
+            # what the only strategy has open is what the bot has open: counted once
+            (only,) = self._views.values()
+            only.counts = self._bot.counts
+        self._counts = {name: tuple({view.counts, self._bot.counts}) for name, view in self._views.items()}
         self._pending: dict[int, int] = {}  # client id -> lots still to be filled
         self._halted: dict[str | None, str] = {}
         self._limits: list[LossLimit] = []
@@ -218,8 +223,8 @@ class RiskDesk:
         else:
             lots = order.amount_lots - order.executed_lots
         self._pending[order.client_id] = lots
-        self._views[order.strategy].counts.opened(order, lots)
-        self._bot.counts.opened(order, lots)
+        for counts in self._counts[order.strategy]:
+            counts.opened(order, lots)
 
     def order_filled(self, order: Order, lots: int) -> None:
         """So many lots of an order were executed. Nothing to do for one that is closed."""
@@ -228,15 +233,15 @@ class RiskDesk:
             return
         taken = min(left, lots)
         self._pending[order.client_id] = left - taken
-        for counts in (self._views[order.strategy].counts, self._bot.counts):
+        for counts in self._counts[order.strategy]:
             (counts.buys if order.side is Side.BUY else counts.sells)[order.pair] -= taken
 
     def order_closed(self, order: Order) -> None:
         """An order is final. Closing twice does nothing."""
         lots = self._pending.pop(order.client_id, None)
         if lots is not None:
-            self._views[order.strategy].counts.closed(order, lots)
-            self._bot.counts.closed(order, lots)
+            for counts in self._counts[order.strategy]:
+                counts.closed(order, lots)
 
     def view(self, level: str | None) -> _View:
         """What rules see of a strategy, or of the bot (None)."""

@@ -179,7 +179,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
         return SimpleNamespace(**prices, volume=_decimal(self.volume, rules.amount_decimals))
 
 
-class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
+class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The exchange's own row of one of the account's orders, from a stream or from a listing.
 
     ``status`` is the exchange's code (`botkit.model.orders.STATUS_STATES`). ``original_lots`` of a market buy means
@@ -203,7 +203,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     updated: Nanos = 0
 
 
-class TradeReport(msgspec.Struct, frozen=True, kw_only=True):
+class TradeReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One execution of one of the account's orders. ``fee_currency`` is derived from the side, never from feeSymbol.
 
     ``trade_id`` identifies it within its source only: the stream's matchID is not the listing's tradeId.

@@ -17,7 +17,7 @@ from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair
 
 
-class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
+class NewOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One order to create. A market buy has ``spend_units`` of quote in place of ``amount_lots``."""
 
     client_id: int
@@ -32,7 +32,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     post_only: bool = False
 
 
-class CreateOrder(msgspec.Struct, frozen=True, kw_only=True):
+class CreateOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """POST /orders/{pair}. ``timestamp`` is t0: the time of the grant, which goes into the body."""
 
     endpoint: ClassVar[str] = "create_order"
@@ -50,7 +50,7 @@ class CreateBatch(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: Nanos
 
 
-class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
+class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """DELETE /orders/{pair}/{orderId}. ``client_id`` is for the bot's own books; the wire has only the order id."""
 
     endpoint: ClassVar[str] = "cancel_order"
@@ -173,7 +173,7 @@ class Outcome(enum.Enum):
     __hash__ = object.__hash__  # as in `botkit.model.orders`: a look-up without a Python call
 
 
-class OrderAck(msgspec.Struct, frozen=True):
+class OrderAck(msgspec.Struct, frozen=True, gc=False):
     """The exchange took an order in. ``client_id`` is the echo, None where the exchange gave none."""
 
     order_id: str
@@ -200,7 +200,7 @@ AnswerBody: TypeAlias = (
 )
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a request ended, at the ``now`` of the turn that it comes in. ``text`` is the exchange's own sentence.
 
     For listings ``body`` is a tuple of reports, for a create an `OrderAck`, for a batch a tuple of them in the order

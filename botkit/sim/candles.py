@@ -64,10 +64,8 @@ class CandleMatcher(Matcher):
     def _find_open(order: VenueOrder, candles: CandleStream) -> None:
         found = candles.first_open(order.sent, order.arrived)
         if found is not None:
-            index = found - candles.first
-            order.opens_at = max(order.arrived, int(candles.time[index]))
-            order.open_ticks = int(candles.open[index])
-            order.bar_lots = int(candles.lots[index])
+            start, order.open_ticks, order.bar_lots = candles.bar_at(found)
+            order.opens_at = order.arrived if order.arrived > start else start
 
     def on_opens(self, market: PairMarket, deed: Deed) -> None:
         """Work the orders whose open has come."""

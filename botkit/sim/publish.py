@@ -25,7 +25,7 @@ Levels: TypeAlias = tuple[tuple[int, int], ...]
 ACCOUNT_EVENTS, BOOKS, TRADES = 0, 2, 3
 
 
-class Publication(msgspec.Struct, frozen=True):
+class Publication(msgspec.Struct, frozen=True, gc=False):
     """An event and the time at which it becomes known: to one account, or to everybody (``account`` None)."""
 
     at: Nanos
