@@ -1,0 +1,58 @@
+"""Recording and downloading from botkit's own emulator: the whole wire, and a backtest of what came of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from botkit.cli.main import main
+from botkit.model.clock import format_time
+
+MINUTE = 60 * 10**9
+
+
+@pytest.fixture(scope="module")
+def addresses() -> Iterator[dict[str, str]]:
+    process = subprocess.Popen([sys.executable, "-m", "botkit", "emulator"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_a_recording_of_the_emulator_is_a_good_tape(
+    addresses: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "tape"
+    where = ["--rest", addresses["rest"], "--ws", addresses["ws"]]
+    code = main(["record", "--pairs", "btc_twd,btc_usdt", "--out", str(out), "--duration", "6s", "--json", *where])
+    told = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert told["rows"]["btc_twd books"] >= 2
+    assert main(["data", "check", str(out)]) == 0
+    described = capsys.readouterr().out
+    assert "good" in described
+
+
+def test_candles_of_the_emulator_are_downloaded_and_gone_on_with(
+    addresses: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+
+    out, now = tmp_path / "tape", time.time_ns()
+    begin, middle = (format_time(now // MINUTE * MINUTE - hours * 60 * MINUTE) for hours in (20, 10))
+    common = ["btc_twd", "--out", str(out), "--rest", addresses["rest"], "--json"]
+    assert main(["download", *common, "--from", begin, "--to", middle]) == 0
+    first = json.loads(capsys.readouterr().out)["streams"][0]
+    assert 590 <= first["candles"] + first["missing"] <= 600
+    assert main(["download", *common]) == 0
+    second = json.loads(capsys.readouterr().out)["streams"][0]
+    assert second["start"] == first["end"]
+    assert second["candles"] > 500
