@@ -42,10 +42,26 @@ class Recorder:
                     traded=traded,
                 )
         self.samplers = {pair: CandleSampler(pair) for pair in traded}
+        #: units that each strategy's position in a pair began with: its opening coins
+        self._opening_units = {
+            (name, str(position.pair)): position.amount_units
+            for name in engine.contexts
+            for position in engine.portfolio.positions(name)
+            if position.amount_units
+        }
+        self._first_prices: dict[str, float] = {}
         engine.fill_observers.append(self._filled)
 
     def _filled(self, fill: Fill) -> None:
         self._new.append((self._engine.now, fill))
+
+    def opening_positions(self) -> dict[tuple[str, str], tuple[int, float]]:
+        """By (strategy, pair): base units held at the start, and the pair's first price, which is what they cost."""
+        return {
+            key: (units, self._first_prices[key[1]])
+            for key, units in self._opening_units.items()
+            if key[1] in self._first_prices
+        }
 
     def slice_done(self, delivered: Sequence[MarketColumns]) -> None:
         """A slice has run: value everything that happened in it."""
@@ -64,6 +80,9 @@ class Recorder:
                 prices[columns.pair] = (columns.received, values)
                 if sampler is not None:
                     sampler.add(columns.time, values, columns.open / scale, columns.high / scale, columns.low / scale)
+        for pair, (_, values) in prices.items():
+            if len(values):
+                self._first_prices.setdefault(str(pair), float(values[0]))
         fills, self._new = self._new, []
         self.curve.add_slice(prices, _changes(fills))
         self.fills += fill_rows([fill for _, fill in fills], self.curve)

@@ -268,7 +268,7 @@ def _result(run: _Run) -> BacktestResult:
     use = engine.router.statistics()
     use.refused_by_exchange = run.kernel.refused_429
     refused = sum(order.state is OrderState.REFUSED for order in orders)
-    trips = round_trips(recorder.fills)
+    trips = round_trips(recorder.fills, recorder.opening_positions())
     rows = _strategy_rows(run, trips)
     summary = summarise(
         strategies=[parts.strategy_uses[name] for name in engine.contexts],
@@ -333,7 +333,7 @@ def _strategy_rows(run: _Run, trips: RoundTrips) -> list[StrategyRow]:
                 for position in engine.portfolio.positions(name)
             ],
         )
-        own = trips if len(engine.contexts) == 1 else round_trips(fills)
+        own = trips if len(engine.contexts) == 1 else round_trips(fills, recorder.opening_positions())
         complete_strategy(row, recorder.curve_of(name), fills, own)
         rows.append(row)
     return rows

@@ -1,0 +1,161 @@
+"""Every figure of a summary against a calculation that knows only the candles and the list of fills."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from botkit.model.results import FillRow
+from tests.backtest_world import run, write_candles, write_config, write_strategy
+
+MINUTE = 60 * 10**9
+START_MS = 1_704_067_200_000
+OPENING = {"usdt": 10_000.0, "btc": 0.5}
+BACKTEST = '  fees: {maker: "0.001", taker: "0.002"}\n  slippage: "0.0005"\n  latency: {order_ms: 0, answer_ms: 0}\n'
+SELLS_AND_BUYS = """
+pair: Pair
+
+def on_start(self):
+    self._count = 0
+    self.subscribe_bars(self.pair, "1m")
+
+def on_bar(self, bar):
+    self._count += 1
+    step = self._count % 400
+    if step == 20:
+        self.market_sell(self.pair, amount=0.4)
+    elif step == 90:
+        self.close(self.pair)
+    elif step == 200:
+        self.market_buy(self.pair, spend=6_000)
+    elif step == 210:
+        self.buy(self.pair, amount=0.05, price=bar.close * 0.998, expire_s=1800)
+    elif step == 260:
+        self.market_sell(self.pair, amount=0.05)
+"""
+
+
+def walk(rows: int) -> list[float]:
+    draw, price, closes = random.Random(5), 20_000.0, []
+    for _ in range(rows):
+        price = round(price * math.exp(draw.gauss(0, 0.0008)), 2)
+        closes.append(price)
+    return closes
+
+
+def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float]]:
+    """(time, worth of everything) at every close and after the fills of every moment."""
+    held, at, points = dict(OPENING), 0, []
+    for i, close in enumerate(closes):
+        time = START_MS * 10**6 + (i + 1) * MINUTE
+        points.append((time, held["usdt"] + held["btc"] * close))
+        before = at
+        while at < len(fills) and fills[at].time < time + MINUTE:
+            fill, sign = fills[at], 1 if fills[at].side == "buy" else -1
+            held["btc"] += sign * fill.lots / 1e8
+            held["usdt"] -= sign * fill.value_units / 1e8
+            held[fill.fee_currency] -= fill.fee_units / 1e8
+            at += 1
+        if at > before:
+            points.append((fills[at - 1].time, held["usdt"] + held["btc"] * close))
+    assert at == len(fills)
+    return points
+
+
+def gains(first: float, fills: list[FillRow]) -> list[float]:
+    """What each selling order earned against the average cost; the opening coins cost the first price."""
+    coins, cost = OPENING["btc"], OPENING["btc"] * first
+    earned: dict[int, float] = defaultdict(float)
+    for fill in fills:
+        if fill.side == "buy":
+            coins += (fill.lots - fill.fee_units) / 1e8
+            cost += fill.value_units / 1e8
+        else:
+            share = fill.lots / 1e8 / coins
+            earned[fill.client_id] += (fill.value_units - fill.fee_units) / 1e8 - cost * share
+            coins, cost = coins * (1 - share), cost * (1 - share)
+    return list(earned.values())
+
+
+def test_every_figure_of_a_run_is_what_its_definition_says(tmp_path: Path) -> None:
+    closes = walk(4_000)
+    data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
+    plugins = write_strategy(tmp_path, SELLS_AND_BUYS)
+    result = run(
+        write_config(
+            tmp_path,
+            f"[{{path: {data}, kind: candles, resolution: 1m, pair: btc_usdt}}]",
+            plugins=plugins,
+            balances='{usdt: "10000", btc: "0.5"}',
+            backtest=BACKTEST,
+            more="timezone: UTC\n",
+        )
+    )
+    figures, fills = result.summary, sorted(result.fills, key=lambda fill: fill.time)
+    assert len(fills) > 30
+    assert {fill.is_maker for fill in fills} == {True, False}
+    points = equities(closes, fills)
+    values = [value for _, value in points]
+    opening = OPENING["usdt"] + OPENING["btc"] * closes[0]
+
+    def close_to(value: float) -> object:
+        return pytest.approx(value, rel=1e-9, abs=1e-9)
+
+    assert figures["opening_equity"] == close_to(opening)
+    assert figures["final_equity"] == close_to(values[-1])
+    assert figures["pnl"] == close_to(values[-1] - opening)
+    assert figures["return"] == close_to(values[-1] / opening - 1)
+    peak, fall = opening, 0.0
+    for value in values:
+        peak = max(peak, value)
+        fall = max(fall, 1 - value / peak)
+    assert figures["max_drawdown"] == close_to(fall)
+
+    days: dict[object, float] = {}  # a row at midnight belongs to the day that begins
+    for time, value in points:
+        days[datetime.fromtimestamp(time // 10**9, UTC).date()] = value
+    returns = [b / a - 1 for a, b in pairwise([opening, *days.values()])]
+    mean = sum(returns) / len(returns)
+    deviation = math.sqrt(sum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
+    downside = math.sqrt(sum(min(r, 0) ** 2 for r in returns) / len(returns))
+    assert figures["days"] == len(returns) == 3
+    assert figures["sharpe"] == close_to(mean / deviation * math.sqrt(365))
+    assert figures["sortino"] == close_to(mean / downside * math.sqrt(365))
+
+    quote_fees = [f.fee_units / 1e8 * (1 if f.side == "sell" else closes_at(closes, f)) for f in fills]
+    assert figures["fees"] == close_to(sum(quote_fees))
+    assert figures["turnover"] == close_to(sum(fill.value_units / 1e8 for fill in fills))
+    assert figures["buy_and_hold_return"] == close_to(closes[-1] / closes[0] - 1)
+
+    earned = gains(closes[0], fills)
+    assert figures["round_trips"] == len(earned)
+    assert figures["win_rate"] == close_to(sum(g > 0 for g in earned) / len(earned))
+    assert figures["profit_factor"] == close_to(sum(g for g in earned if g > 0) / -sum(g for g in earned if g < 0))
+    (row,) = result.strategies
+    assert row.realised == close_to(sum(earned))
+    (position,) = row.positions
+    assert position.realised == pytest.approx(row.realised, abs=1e-5)
+    assert position.unrealised == pytest.approx(row.unrealised, abs=1e-5)
+
+    exposed, since, coins = 0, START_MS * 10**6 + MINUTE, OPENING["btc"]
+    begin, end = since, START_MS * 10**6 + len(closes) * MINUTE
+    for fill in fills:
+        least = coins >= 0.0001
+        if least:
+            exposed += fill.time - since
+        since = fill.time
+        coins += (fill.lots if fill.side == "buy" else -fill.lots) / 1e8
+        coins -= fill.fee_units / 1e8 if fill.fee_currency == "btc" else 0
+    exposed += end - since if coins >= 0.0001 else 0
+    assert figures["exposure"] == pytest.approx(exposed / (end - begin), rel=1e-6)
+
+
+def closes_at(closes: list[float], fill: FillRow) -> float:
+    """The last close before or at a fill: what a fee in coins is valued at."""
+    return closes[max(0, (fill.time - START_MS * 10**6) // MINUTE - 1)]
