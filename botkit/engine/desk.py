@@ -633,8 +633,10 @@ class OrderDesk:
 
     def _read_trades(self, order: Order, now: Nanos) -> None:
         pair, order_id = order.pair, order.order_id
+        self._reading.add(order.client_id)
 
         def on_trades(answer: Answer, at: Nanos) -> None:
+            self._reading.discard(order.client_id)
             if answer.outcome is Outcome.OK and isinstance(answer.body, tuple):
                 self.on_listed_trades(order, answer.body, at)  # type: ignore[arg-type]
             if order.state not in FINAL_STATES:

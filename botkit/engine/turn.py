@@ -192,10 +192,16 @@ class Engine:
             self.quoter.restore(order)
 
     def attend(self, now: Nanos) -> list[Request]:
-        """Look-ups alone, for the time before `start`: no timer rings, no bar ends, no day begins."""
+        """Look-ups alone, for the time before `start`: no timer rings, no bar ends, no day begins.
+
+        What strategies must hear of (a fill while the bot was down) waits until their ``on_start`` has run.
+        """
         self.now = now
         self.desk.check(now)
-        return self.end_turn()
+        leaving: list[Request] = []
+        while (due := self.router.next_due()) is not None and due <= now:
+            leaving += self.desk.collect(now)
+        return leaving
 
     def turn(self, event: object | None, now: Nanos) -> list[Request]:
         """Take one event in, or none to do what is due at ``now``; returns the requests that may leave now."""

@@ -58,6 +58,9 @@ async def test_what_was_filled_while_the_bot_was_down_is_booked_once(world: Worl
     assert again.engine.portfolio.account["btc"] == total
     assert position.amount == pytest.approx(1.01, abs=1e-4)
     assert "was" in told(again)
+    assert again.engine.failures == [], "nothing is told before on_start"
+    assert (order.client_id, "filled") in puppet(again).heard
+    assert not again.engine.portfolio.unassigned.get("btc")
     again.engine.portfolio.check()
 
 
