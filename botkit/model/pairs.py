@@ -10,6 +10,9 @@ import msgspec
 
 from botkit.model.money import UNIT_DECIMALS, Number, divide_up, format_scaled, parse_decimal, steps_of
 
+#: more decimals than any currency has
+_DECIMALS_MAX = 18
+
 
 class PairRules(msgspec.Struct, frozen=True, kw_only=True):
     """What the exchange demands of orders of one pair, from ``GET /provisioning/trading-pairs``.
@@ -37,6 +40,10 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         """Read one row of trading-pairs; the figures are strings there. Raises ValueError or KeyError on a bad row."""
         amount_decimals = int(row["basePrecision"])
         display_decimals = int(row["amountPrecision"])
+        for decimals in (amount_decimals, display_decimals, int(row["quotePrecision"])):
+            # powers of ten are made from these: a precision of a million digits would take the machine's memory
+            if not 0 <= decimals <= _DECIMALS_MAX:
+                raise ValueError(f"a precision of {str(decimals)[:20]} decimals; 0 to {_DECIMALS_MAX} make sense")
         step = 10 ** max(0, amount_decimals - display_decimals) if amount_step == "amount" else 1
 
         def lots(key: str) -> int:
@@ -195,5 +202,8 @@ def pairs_from_wire(
     pairs = {}
     for row in rows:
         name = str(row["pair"]).lower()
+        base, _, quote = name.partition("_")
+        if not base or not quote:
+            raise ValueError(f"{name[:40]!r} is no name of a pair such as btc_twd")
         pairs[name] = Pair(name, PairRules.from_wire(row, amount_step=amount_step))
     return pairs

@@ -1,0 +1,39 @@
+"""Rows of trading-pairs as the exchange might send them one day: nonsense is a ValueError, never a crash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from botkit.model.pairs import pairs_from_wire
+
+ROW: dict[str, Any] = {
+    "pair": "btc_twd",
+    "basePrecision": "8",
+    "quotePrecision": "0",
+    "amountPrecision": "4",
+    "minLimitBaseAmount": "0.0001",
+    "maxLimitBaseAmount": "100000000",
+    "minMarketBuyQuoteAmount": "190",
+    "orderOpenLimit": "200",
+    "maintain": False,
+}
+
+
+def test_a_row_becomes_a_pair() -> None:
+    pair = pairs_from_wire([ROW | {"pair": "BTC_TWD"}])["btc_twd"]
+    assert (pair.base, pair.quote, pair.rules.least_lots) == ("btc", "twd", 10_000)
+
+
+@pytest.mark.parametrize("name", ["", "btc", "_twd", "btc_", "9" * 400])
+def test_a_name_without_two_currencies_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no name of a pair"):
+        pairs_from_wire([ROW | {"pair": name}])
+
+
+@pytest.mark.parametrize("field", ["basePrecision", "quotePrecision", "amountPrecision"])
+@pytest.mark.parametrize("value", ["-1", "19", "9" * 400])
+def test_a_precision_beyond_reason_is_refused(field: str, value: str) -> None:
+    with pytest.raises(ValueError, match="decimals"):
+        pairs_from_wire([ROW | {field: value}])
