@@ -42,11 +42,14 @@ STREAM_KINDS: Final[dict[str, str]] = {
     "ws_reorder": "the frame is sent after the next one",
     "ws_garbage": "the frame is cut in half",
 }
+HANDSHAKE_KINDS: Final[dict[str, str]] = {
+    "ws_refuse": "the upgrade is answered with the status `value` (default 503)",
+}
 GLOBAL_KINDS: Final[dict[str, str]] = {
     "clock_skew": "the exchange's Date and its judgement of nonces are `value` ms ahead",
     "maintenance": "the pair `where` is suspended",
 }
-KINDS: Final = REQUEST_KINDS | STREAM_KINDS | GLOBAL_KINDS
+KINDS: Final = REQUEST_KINDS | STREAM_KINDS | HANDSHAKE_KINDS | GLOBAL_KINDS
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -87,7 +90,7 @@ class Faults:
                 f"fault: there is no kind {fault.kind!r}; "
                 + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(KINDS)}")
             )
-        places = STREAMS if fault.kind in STREAM_KINDS else ENDPOINTS
+        places = STREAMS if fault.kind in STREAM_KINDS | HANDSHAKE_KINDS else ENDPOINTS
         if fault.kind not in GLOBAL_KINDS and fault.where != "*" and fault.where not in places:
             raise ConfigError(f"fault: {fault.kind} strikes {fault.where!r}, which is none of {', '.join(places)}")
         if not 0 <= fault.share <= 1:

@@ -275,7 +275,7 @@ class Hub:
         return TradeFrame(**self._envelope(at), pair=pair.upper(), data=self._venue.recent_trades(pair))
 
     def _ticker_frame(self, pair: Pair, at: Nanos) -> TickerFrame:
-        row = self._venue.ticker(pair)
+        row = self._venue.ticker(pair, fresh=True)
         last = row.last_price.rstrip("0").rstrip(".")
         usdt = self._venue.last_price("usdt_twd") or 1.0
         quote = {"twd": 1.0, "usdt": usdt}.get(pair.quote) or self._venue.last_price(f"{pair.quote}_twd") or 1.0

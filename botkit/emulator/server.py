@@ -22,7 +22,7 @@ from aiohttp import web
 
 from botkit.emulator.auth import Gate
 from botkit.emulator.clock import EmulatorClock
-from botkit.emulator.faults import REQUEST_KINDS, Fault, Faults
+from botkit.emulator.faults import HANDSHAKE_KINDS, REQUEST_KINDS, Fault, Faults
 from botkit.emulator.hub import Hub, Subscriber, Told, parse_pairs, stream_of
 from botkit.emulator.options import EmulatorOptions
 from botkit.emulator.private import PrivateDesk
@@ -423,6 +423,9 @@ class Emulator:
         if found is None or not response.can_prepare(request).ok:
             return web.Response(status=200)  # as seen on the wire: 200 and no upgrade
         stream, rest = found
+        if self.faults.rules:
+            for fault in self.faults.strike(stream.id, HANDSHAKE_KINDS, self.venue.now):
+                return self._respond(refusal(int(fault.value or 503), "Service Unavailable"))
         account: str | None = None
         pairs: dict[str, int] = {}
         if stream.private:

@@ -259,10 +259,10 @@ class Venue:
         """(bucket, [open, high, low, close, lots]), the running one included."""
         return self.kernel.candle_history(pair).rows(resolution, start, end)
 
-    def ticker(self, pair: Pair) -> TickerRow:
-        """24-hour figures, at most a second old."""
+    def ticker(self, pair: Pair, *, fresh: bool = False) -> TickerRow:
+        """24-hour figures, at most a second old unless ``fresh``."""
         kept = self._tickers.get(pair)
-        if kept is not None and self.now - kept[0] < NS_PER_S:
+        if not fresh and kept is not None and self.now - kept[0] < NS_PER_S:
             return kept[1]
         rows = self.candles(pair, "1m", self.now - NS_PER_DAY, self.now + NS_PER_MINUTE)
         last = self.kernel.last_price(pair) or (rows[-1][1][3] if rows else 0)

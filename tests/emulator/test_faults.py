@@ -105,6 +105,17 @@ async def test_a_frame_that_a_fault_strikes(start, session, fault, expected) -> 
     assert found == expected
 
 
+async def test_an_upgrade_that_is_refused(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start()
+    raw = Raw(emulator.rest, session)
+    await raw.fault(kind="ws_refuse", where="trades", count=1, value=502)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await session.ws_connect(raw.ws + "/v1/pub/trades/BTC_TWD")
+    assert caught.value.status == 502
+    async with session.ws_connect(raw.ws + "/v1/pub/trades/BTC_TWD") as socket:
+        assert (await socket.receive()).type is aiohttp.WSMsgType.TEXT
+
+
 async def test_maintenance_suspends_one_pair_until_it_is_lifted(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
