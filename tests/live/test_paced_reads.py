@@ -34,9 +34,9 @@ class Exchange:
         self._clock, self._outcomes, self._random = clock, outcomes, Random(seed)
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        self._clock.time += self._random.randrange(0, 300_000_000)
+        self._clock.time += self._random.randrange(0, 60_000_000)
         self.arrivals.append(self._clock.time)
-        self._clock.time += self._random.randrange(0, 300_000_000)
+        self._clock.time += self._random.randrange(0, 60_000_000)
         outcome = self._outcomes.pop(0) if self._outcomes else Outcome.OK
         return Answer(request_id=request.id, outcome=outcome, status=200, text="as scripted", body=())
 

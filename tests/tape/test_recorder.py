@@ -125,6 +125,23 @@ def test_whatever_a_crash_leaves_of_the_last_bytes_the_rows_before_are_whole(
     assert len(found) - 1 >= 60 - cut // 30 - 1
 
 
+def test_a_record_that_is_damaged_ends_the_journal_there(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    pair = pairs["btc_usdt"]
+    recorder = make(tmp_path, pairs)
+    recorder.open(NOW)
+    for i in range(20):
+        recorder.take(trade(pair, NOW, i), NOW + i)
+    recorder.sync()
+    recorder.abandon()
+    [file] = journal_files(tmp_path)
+    content = bytearray(file.read_bytes())
+    # a digit of the last amount: whole in its shape, and only its sum tells
+    place = content.rindex((1_000 + 19).to_bytes(2, "big"))
+    content[place + 1] ^= 1
+    file.write_bytes(content)
+    assert ticks(tmp_path, pairs) == list(range(19))
+
+
 @pytest.mark.parametrize("moment", ["before the manifest", "before the journal is removed"])
 def test_a_kill_while_parquet_is_written_doubles_no_row(
     tmp_path: Path, pairs: Mapping[str, Pair], monkeypatch: pytest.MonkeyPatch, moment: str
