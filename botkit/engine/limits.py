@@ -146,7 +146,8 @@ class SlotLog:
 
     def held(self, now: Nanos) -> int:
         """Slots taken at ``now``."""
-        return self._limit - self.free(now)
+        free = self.free(now)  # first: time may have given a part of the limit back
+        return self._limit - free
 
     def take(self) -> None:
         """Take a slot."""

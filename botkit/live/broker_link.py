@@ -21,6 +21,9 @@ START_S = 10.0
 #: CREATE_NEW_PROCESS_GROUP and DETACHED_PROCESS, which `subprocess` names on Windows alone
 _APART_ON_WINDOWS = 0x200 | 0x8
 
+#: brokers that this process started. They outlive it and their links, so that nobody waits for their end
+_started: list[subprocess.Popen[bytes]] = []
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Reply).decode
 
@@ -41,7 +44,7 @@ class BrokerLink:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._lock = asyncio.Lock()
-        self._started: subprocess.Popen[bytes] | None = None
+        self._starting: subprocess.Popen[bytes] | None = None
 
     async def call(self, message: Message) -> Reply:
         """Send a message and read its answer."""
@@ -88,7 +91,7 @@ class BrokerLink:
             except (OSError, msgspec.MsgspecError):
                 if asyncio.get_running_loop().time() > deadline:
                     raise
-                if self._started is None or self._started.poll() is not None:
+                if self._starting is None or self._starting.poll() is not None:
                     self._start()
             await asyncio.sleep(0.05)
 
@@ -108,7 +111,7 @@ class BrokerLink:
         if self._place.by_port:
             command.append("--port")
         # it outlives the bot that started it, and must not get that bot's Ctrl-C
-        self._started = subprocess.Popen(
+        self._starting = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -116,6 +119,7 @@ class BrokerLink:
             start_new_session=sys.platform != "win32",
             creationflags=_APART_ON_WINDOWS if sys.platform == "win32" else 0,
         )
+        _started.append(self._starting)
 
     def _drop(self) -> None:
         if self._writer is not None:

@@ -136,7 +136,7 @@ end
 
 local function next_release(w)
   local first = redis.call('ZRANGE', w.slots, 0, 0, 'WITHSCORES')
-  return first[2] and max(now, tonumber(first[2])) or now + w.hold
+  return first[2] and min(max(now, tonumber(first[2])), now + w.hold) or now + w.hold
 end
 
 local function pace(w, left)

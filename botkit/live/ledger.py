@@ -349,6 +349,7 @@ class Ledger:
                 if known is not None:
                     log.shorten(known, now + in_us * NS_PER_US)
             if report.lower:
+                log.free(now)  # what time has given back of an earlier lowering comes first
                 log.lower(now)
 
     def _grant(self, name: str, holder: _Holder, pool: int, wanted: int, now: Nanos, *, is_urgent: bool) -> int:

@@ -85,6 +85,8 @@ class Trial:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from botkit.model.limits import LimitTable
 from botkit.model.requests import Outcome, Request
 from tests.router_world import order, resting
 
-LATEST_ACCEPT_NS = 2 * NS_PER_S
+#: longer than a process must be silent to be dead, so that what it had on its way arrives after that as well
+LATEST_ACCEPT_NS = 8 * NS_PER_S
 TIMEOUT_NS = NS_PER_S
 
 
@@ -223,13 +224,13 @@ class Process:
             if self.is_alive:
                 self.router.answered(request.id, self._clock.now(), Outcome.UNKNOWN)
                 self.pump()
-            if self._random.random() < 0.7:
-                await asyncio.sleep(self._random.uniform(0, LATEST_ACCEPT_NS / NS_PER_S))
+            if self._random.random() < 0.8:
+                await asyncio.sleep(self._random.uniform(0.2, 1) * LATEST_ACCEPT_NS / NS_PER_S)
                 arrived.append(self._venue.now())
             return
         await asyncio.sleep(self._random.randint(1, 80) * NS_PER_MS / NS_PER_S)
-        if not self.is_alive and self._random.random() < 0.5:
-            await asyncio.sleep(self._random.uniform(0, LATEST_ACCEPT_NS / NS_PER_S))
+        if not self.is_alive and self._random.random() < 0.8:
+            await asyncio.sleep(self._random.uniform(0.5, 1) * LATEST_ACCEPT_NS / NS_PER_S)
         arrived.append(self._venue.now())
         await asyncio.sleep(self._random.randint(1, 80) * NS_PER_MS / NS_PER_S)
         if self.is_alive:
