@@ -191,12 +191,15 @@ class Bot:
         questions = History()
         engine = self.parts.engine(DecisionLog(), questions, 1, self.parts.clock.now)
         self._restore_books(engine, balances)
-        strategies = logging.getLogger("botkit.strategy")
-        was, strategies.disabled = strategies.disabled, True
+        # each strategy's own logger: disabling their parent would not silence them
+        loggers = [context.log.logger for context in engine.contexts.values()]
+        for logger in loggers:
+            logger.disabled = True
         try:
             engine.start(self.parts.clock.now())
         finally:
-            strategies.disabled = was
+            for logger in loggers:
+                logger.disabled = False
         if engine.failures:
             failure = engine.failures[0]
             raise StartRefused(f"strategy {failure.strategy!r} cannot start: {_failure_text(failure)}")

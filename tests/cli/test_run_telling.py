@@ -1,0 +1,104 @@
+"""``botkit run`` tells its user: a JSON log, notifiers and metrics, and no secret in any of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+CANARY = "canary-3f9a77c1"
+PLUGIN = """
+from botkit import Strategy, Pair, hookimpl
+import pathlib, os
+
+class Talker(Strategy):
+    pair: Pair
+    def on_start(self):
+        self.log.info("hello from the strategy " + os.environ["CANARY"])
+        self.subscribe_trades(self.pair)
+        self.bought = False
+    def on_trade(self, trade):
+        if not self.bought:
+            self.bought = True
+            self.market_buy(self.pair, spend=1000)
+        else:
+            self.skip("has enough")
+
+class ToFile:
+    def __init__(self, options):
+        self.path = pathlib.Path(options["path"])
+    def notify(self, level, title, text):
+        with self.path.open("a") as file:
+            file.write(f"{level} | {title} | {text}\\n")
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("talker", Talker)
+
+@hookimpl
+def botkit_register_notifiers(register):
+    register("to_file", ToFile)
+
+@hookimpl
+def botkit_metrics(snapshot):
+    return {"talker_up": snapshot["botkit_up"]}
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the test ends the bot by SIGINT")
+def test_a_run_is_told_of_in_every_way_and_no_secret_is(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "talker.py").write_text(PLUGIN)
+    config = tmp_path / "bot.yaml"
+    config.write_text(
+        """
+name: talker
+plugins: [plugins]
+strategies:
+  - {name: t, use: talker, params: {pair: btc_usdt}}
+emulator:
+  balances: {usdt: 100000, btc: 1}
+  account: {email: a@example.org, key: KEY, secret: '${CANARY}'}
+log: {file: bot.jsonl}
+notify:
+  - {use: to_file, path: told.txt, digest_s: 0, token: '${CANARY}'}
+""".replace("told.txt", str(tmp_path / "told.txt")).replace("KEY", CANARY + "-key")
+    )
+    environ = {**os.environ, "CANARY": CANARY, "BOTKIT_STATE": str(tmp_path / "state")}
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "botkit", "run", str(config), "--metrics-port", "0", "--duration", "60s"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path,
+    )  # fmt: skip
+    printed = ""
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            printed += line
+            if "bought" in line:
+                break
+        address = re.search(r"http://127\.0\.0\.1:\d+/metrics", printed)
+        assert address is not None, printed
+        with urllib.request.urlopen(address[0]) as response:
+            metrics = response.read().decode()
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert 'botkit_fills_total{strategy="t"} 1.0' in metrics
+    assert "talker_up 1.0" in metrics
+    told = (tmp_path / "told.txt").read_text()
+    assert re.search(r"info \| talker \(emulator\) \| .* t: bought", told)
+    log = (tmp_path / "bot.jsonl").read_text()
+    [said] = [row for row in map(json.loads, log.splitlines()) if "hello" in row["message"]]
+    assert said["message"].endswith("t: hello from the strategy [hidden]")
+    assert (said["strategy"], said["level"]) == ("t", "info")
+    for text in (printed, rest, errors, metrics, told, log):
+        assert CANARY not in text

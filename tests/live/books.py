@@ -1,0 +1,47 @@
+"""The exchange's books and the bot's, held together in one moment."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+from botkit.emulator import DEFAULT_ACCOUNT, Emulator
+from botkit.live.bot import Bot
+from botkit.model.orders import FINAL_STATES
+
+_OPEN = (-1, 0, 1)
+
+
+def exchange_rows(emulator: Emulator) -> list[Any]:
+    """Every order that the exchange has taken in."""
+    return list(emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email))
+
+
+def differences(bot: Bot, emulator: Emulator) -> list[str]:
+    """What is broken at this moment, in sentences that begin with its kind: lost, doubled, orphaned or money."""
+    rows = exchange_rows(emulator)
+    engine = bot.engine
+    known = {row["client_id"]: row for row in bot.journal.order_rows()}
+    found = [f"lost: {row.client_id} is in no row" for row in rows if row.client_id not in known]
+    counts = collections.Counter(row.client_id for row in rows)
+    found += [f"doubled: {client_id} {count} times" for client_id, count in counts.items() if count > 1]
+    there = {row.client_id for row in rows if row.status in _OPEN}
+    here = {order.client_id for order in engine.desk.all_open()}
+    found += [f"orphaned: {client_id} is open at the exchange alone" for client_id in sorted(there - here)]
+    found += [f"orphaned: {client_id} is open in the books alone" for client_id in sorted(here - there)]
+    for row in rows:
+        order = engine.desk.orders.get(row.client_id)
+        journaled = int(known[row.client_id]["executed_lots"]) if row.client_id in known else 0
+        executed = order.executed_lots if order is not None else journaled
+        if executed != row.executed_lots:
+            found.append(f"money: {row.client_id} executed {row.executed_lots} there and {executed} here")
+    for currency, (total, _) in emulator.venue.kernel.ledger(DEFAULT_ACCOUNT.email).items():
+        if engine.portfolio.account.get(currency, 0) != total:
+            found.append(f"money: {currency} {total} there and {engine.portfolio.account.get(currency)} here")
+    try:
+        engine.portfolio.check()
+    except AssertionError as error:
+        found.append(f"money: {error}")
+    final = {state.value for state in FINAL_STATES}
+    found += [f"orphaned: the row of {i} is final" for i in sorted(there) if known.get(i, {}).get("state") in final]
+    return found
