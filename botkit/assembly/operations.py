@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from botkit.assembly import Project
+from botkit.assembly.guard import start_guard
 from botkit.assembly.live import account_adapter, find_folder, live_parts
 from botkit.live.account import account_lines, read_account
 from botkit.live.bot import Bot
@@ -26,6 +27,7 @@ __all__ = [
     "live_parts",
     "panic",
     "read_account",
+    "start_guard",
     "summary_lines",
     "summary_of",
 ]

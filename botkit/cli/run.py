@@ -117,7 +117,7 @@ async def _run(
     plain: bool,
     as_json: bool,
 ) -> int:
-    from botkit.assembly.operations import Bot, Keeper, live_parts, summary_lines, summary_of
+    from botkit.assembly.operations import Bot, Keeper, live_parts, start_guard, summary_lines, summary_of
     from botkit.assembly.telling import Told
 
     def say(text: str) -> None:
@@ -141,11 +141,14 @@ async def _run(
                 lambda level, text: click.echo(f"{level}: {text}", err=True) if level != "info" or not as_json else None
             )
         fault = False
+        guard = None
         try:
             signals = _Signals(keeper)
             signals.install()
             await bot.start()
             say(_opening(parts, bot))
+            if project.config.live.guard_s is not None and not parts.is_new_world:
+                guard = start_guard(project.loaded.path, parts.folder, project.config.live.guard_s, parts.address)
             told.started(bot)
             if console is None:
                 keeper.on_line = say
@@ -157,6 +160,9 @@ async def _run(
             summary = summary_of(bot, why)
         finally:
             await bot.close()
+            if guard is not None and not fault:
+                guard.terminate()
+                guard.wait()
     if as_json:
         click.echo(json.dumps(summary))
     else:
