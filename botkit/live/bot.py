@@ -119,6 +119,7 @@ class Bot:
         #: answers by their outcome
         self.outcomes: dict[Outcome, int] = {}
         self._failures_told = 0
+        self._in_doubt: set[int] = set()
         self._orphan_orders: list[Order] = []
         self._latched = False
         self._halts: dict[str, str] = {}
@@ -339,13 +340,23 @@ class Bot:
             self.journal.note("difference", difference.text, self.driver.now())
         unknown = [o for o in self.engine.desk.all_open() if o.state is OrderState.UNKNOWN]
         for order in unknown:
-            self.notices.tell("warning", f"{order!r} is of unknown outcome; {order.pair} waits for it")
+            self._order_changed(order)
+        self.engine.order_observers.append(self._order_changed)
         if comparison.foreign:
             rows = list(self.engine.foreign_orders.values())[:5]
             shown = "; ".join(f"{r.order_id} {r.side.value} {r.pair}" for r in rows)
             self.notices.tell(
                 "info", f"{comparison.foreign} open orders are not this bot's and will not be touched: {shown}"
             )
+
+    def _order_changed(self, order: Order) -> None:
+        """Tell of orders whose outcome is not known, and of how that ended."""
+        if order.state is OrderState.UNKNOWN:
+            self._in_doubt.add(order.client_id)
+            self.notices.tell("warning", f"{order!r} is of unknown outcome; {order.pair} waits for it")
+        elif order.client_id in self._in_doubt:
+            self._in_doubt.discard(order.client_id)
+            self.notices.tell("info", f"{order!r}: its outcome is known now")
 
     def _latch_at_start(self) -> None:
         halt = self.parts.folder.halt()

@@ -33,13 +33,13 @@ from botkit.assembly.emulator import make_emulator
 from botkit.assembly.live import live_parts
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.live.bot import Bot
-from botkit.model.orders import FINAL_STATES, OrderState
+from botkit.model.orders import OrderState
 from tests.benchmarks.killed_bot import ANSWER_DELAY_S, INSIDE
+from tests.live.books import differences, exchange_rows
 
 OUTSIDE = ("starting", "stopping", "any time")
 #: a third of the kills between the journal row and the answer
 BETWEEN = INSIDE[1:3]
-_OPEN = (-1, 0, 1)
 _UNIT = 10**8
 _PATIENCE_S = 30.0
 
@@ -136,10 +136,6 @@ class KillWorld:
         #: how long a restarted bot is given to explain everything
         self.patience_s = _PATIENCE_S
 
-    def exchange_orders(self) -> list[Any]:
-        """Every order that the exchange has taken in."""
-        return list(self.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email))
-
     # -- a bot's life and death -----------------------------------------------------------------------------------
 
     async def kill(self, phase: str, random: Random) -> None:
@@ -199,7 +195,7 @@ class KillWorld:
                 findings.in_doubt[phase] += len(doubtful)
                 findings.restarts_s.append(time.monotonic() - began)
                 await self._explained(bot)
-                findings.broken += [f"{text} (after {phase!r})" for text in self.differences(bot)]
+                findings.broken += [f"{text} (after {phase!r})" for text in differences(bot, self.emulator)]
             finally:
                 if hasattr(bot, "driver"):
                     bot.driver.fault = bot.driver.fault or RuntimeError("dropped")
@@ -212,41 +208,12 @@ class KillWorld:
         while time.monotonic() < until:
             await asyncio.sleep(0.1)
             busy = [o for o in bot.engine.desk.all_open() if o.state in (OrderState.UNKNOWN, OrderState.SENDING)]
-            if not busy and not self.differences(bot):
+            if not busy and not differences(bot, self.emulator):
                 return
-
-    def differences(self, bot: Bot) -> list[str]:
-        """What is broken at this moment, in sentences that begin with its kind."""
-        rows = self.exchange_orders()
-        engine = bot.engine
-        known = {row["client_id"]: row for row in bot.journal.order_rows()}
-        found = [f"lost: {row.client_id} is in no row" for row in rows if row.client_id not in known]
-        counts = collections.Counter(row.client_id for row in rows)
-        found += [f"doubled: {client_id} {count} times" for client_id, count in counts.items() if count > 1]
-        there = {row.client_id for row in rows if row.status in _OPEN}
-        here = {order.client_id for order in engine.desk.all_open()}
-        found += [f"orphaned: {client_id} is open at the exchange alone" for client_id in sorted(there - here)]
-        found += [f"orphaned: {client_id} is open in the books alone" for client_id in sorted(here - there)]
-        for row in rows:
-            order = engine.desk.orders.get(row.client_id)
-            journaled = int(known[row.client_id]["executed_lots"]) if row.client_id in known else 0
-            executed = order.executed_lots if order is not None else journaled
-            if executed != row.executed_lots:
-                found.append(f"money: {row.client_id} executed {row.executed_lots} there and {executed} here")
-        for currency, (total, _) in self.emulator.venue.kernel.ledger(DEFAULT_ACCOUNT.email).items():
-            if engine.portfolio.account.get(currency, 0) != total:
-                found.append(f"money: {currency} {total} there and {engine.portfolio.account.get(currency)} here")
-        try:
-            engine.portfolio.check()
-        except AssertionError as error:
-            found.append(f"money: {error}")
-        final = {state.value for state in FINAL_STATES}
-        found += [f"orphaned: the row of {i} is final" for i in sorted(there) if known.get(i, {}).get("state") in final]
-        return found
 
     def close(self) -> None:
         """The totals of the whole run."""
-        rows = self.exchange_orders()
+        rows = exchange_rows(self.emulator)
         self.findings.orders = len(rows)
         self.findings.executed = sum(bool(row.executed_lots) for row in rows)
         refused = self.emulator.venue.limits.refused

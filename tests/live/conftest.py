@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from botkit.exchange.bitopro import sign
 from tests.live.world import World, make_world
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    # a process's nonces never go back, but each world begins at the time of day and runs faster than it
+    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path) as found:
         yield found

@@ -13,6 +13,7 @@ from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder, NewOrder
 from tests.benchmarks.kill_runs import BETWEEN, INSIDE, OUTSIDE, kill_world, plan, run_kills
+from tests.live.books import exchange_rows
 from tests.live.world import World, puppet, until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL on Windows")
@@ -64,6 +65,6 @@ async def test_the_judge_sees_an_order_that_no_journal_knows(tmp_path: Path) -> 
             amount_lots=10**6,
         )
         venue.kernel.submit(DEFAULT_ACCOUNT.email, CreateOrder(id=1, order=order, timestamp=venue.now), venue.now)
-        await until(world.exchange_orders)
+        await until(lambda: exchange_rows(world.emulator))
         await world.judge("an order by another hand")
         assert {text.split(":")[0] for text in world.findings.broken} == {"lost", "orphaned"}
