@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from botkit.engine.router import Priority, Router
+from botkit.engine.routes import SlotSource, memory_slots
 from botkit.errors import Refused, TryAgain
 from botkit.model.clock import NS_PER_S, Clock
 from botkit.model.limits import LimitTable
@@ -30,13 +31,28 @@ class Sender(Protocol):
 class PacedReads:
     """Asks one read after the other, each when its slot is free."""
 
-    def __init__(self, sender: Sender, limits: LimitTable, clock: Clock, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        limits: LimitTable,
+        clock: Clock,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        slots: SlotSource = memory_slots,
+    ) -> None:
+        """``slots`` may be shared with other processes (`botkit.live.slots`); then tell `slots_changed`."""
         self._sender = sender
         self._clock = clock
         self._sleep = sleep
         # reads alone pass here, so how late an order may still be acted on is of no matter
-        self._router = Router(limits, latest_accept_ns=0)
+        self._router = Router(limits, latest_accept_ns=0, slots=slots)
         self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    def slots_changed(self) -> None:
+        """Slots that are shared with other processes have come."""
+        self._router.slots_changed()
+        self._changed.set()
 
     async def ask(self, make: Callable[[int], Request], endpoint: str, *, tries: int = TRIES) -> Answer:
         """The answer to ``make(request_id)``; a read that failed for the moment is tried again.
@@ -70,8 +86,11 @@ class PacedReads:
                 [request] = due.requests
                 break
             at = router.next_due()
-            assert at is not None, "a read that waits is due at some time"
-            await self._sleep(max(0, at - clock.now()) / NS_PER_S)
+            if at is None:  # only shared slots can help
+                self._changed.clear()
+                await self._changed.wait()
+            else:
+                await self._sleep(max(0, at - clock.now()) / NS_PER_S)
         outcome = Outcome.UNKNOWN
         try:
             answer = await self._sender.send(request)
