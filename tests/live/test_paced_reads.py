@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 import pytest
 
+from botkit.engine.limits import SlotLog
 from botkit.errors import Refused, TryAgain
 from botkit.exchange.bitopro.limit_table import load_limit_table
 from botkit.live.paced_reads import PacedReads
@@ -80,3 +82,30 @@ async def test_a_refusal_is_not_asked_again() -> None:
     with pytest.raises(Refused, match="as scripted"):
         await reads.ask(make, "trading_history")
     assert len(exchange.arrivals) == 1
+
+
+async def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
+    held_elsewhere = True
+
+    class Shared(SlotLog):
+        def free(self, now: int) -> int:
+            return 0 if held_elsewhere else super().free(now)
+
+        def open_at(self, now: int, needed: int) -> int | None:
+            return None if held_elsewhere else super().open_at(now, needed)
+
+    clock = Clock()
+    exchange = Exchange(clock, [])
+    reads = PacedReads(
+        exchange,
+        load_limit_table(),
+        clock,
+        sleep=clock.sleep,
+        slots=lambda pool, window, scopes: Shared(window, scopes),
+    )
+    asking = asyncio.create_task(reads.ask(make, "trading_history"))
+    await asyncio.sleep(0.01)
+    assert not asking.done()
+    held_elsewhere = False
+    reads.slots_changed()
+    assert (await asyncio.wait_for(asking, 5)).outcome is Outcome.OK
