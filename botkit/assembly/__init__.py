@@ -14,6 +14,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from botkit.backtest.outputs import DECISIONS, RunFolder, summary_json, write_outputs
 from botkit.backtest.plan import Plan
@@ -412,6 +413,14 @@ def _format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
     return next((name for length, name in fitting if length == longest), path.suffix)
 
 
+def asked_moment(option: str, text: str, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
+    """A time given on the command line. Raises ConfigError naming the option."""
+    try:
+        return moment(text, zone, end=end)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
 class BacktestParts:
     """The parts of a backtest of one configuration (`botkit.backtest.session.Parts`)."""
 
@@ -429,6 +438,8 @@ class BacktestParts:
         config = project.config
         section = config.backtest
         if data is not None:
+            if not data.exists():
+                raise ConfigError(f"--data {data}: there is no such file or folder; check the path")
             sources: Sequence[DataSource] = (DataSource(path=data),)
         else:
             sources = section.data
@@ -444,8 +455,8 @@ class BacktestParts:
         named = [str(pair) for pair in project.bot_pairs()]
         self.pairs: Mapping[str, Pair] = {name: project.pairs[name] for name in dict.fromkeys(named + at_hand)}
         given_start, given_end = section.span(config.zone)
-        self.start = given_start if start is None else moment(start, config.zone)
-        self.end = given_end if end is None else moment(end, config.zone, end=True)
+        self.start = given_start if start is None else asked_moment("--from", start, config.zone)
+        self.end = given_end if end is None else asked_moment("--to", end, config.zone, end=True)
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise ConfigError(f"the end of the backtest, {end or section.to}, does not lie after its start")
         self.balances: Mapping[str, int] = self._balances()

@@ -53,9 +53,14 @@ class RunFolder:
             )
 
     def __enter__(self) -> RunFolder:
-        self.out.parent.mkdir(parents=True, exist_ok=True)
-        # beside the target, since only within one file system does a rename happen at once
-        self.path = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
+        try:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            # beside the target, since only within one file system does a rename happen at once
+            self.path = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
+        except OSError as error:
+            raise ConfigError(
+                f"--out {self.out} cannot be made: {error.strerror or error}; choose another folder"
+            ) from None
         if os.name == "posix":  # mkdtemp makes a private folder; a run is as readable as the user's other files
             umask = os.umask(0)
             os.umask(umask)

@@ -114,3 +114,25 @@ def test_a_backtest_imports_neither_pandas_nor_a_web_client(config: Path, tmp_pa
         "heavy = {'pandas', 'aiohttp'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--from", "yesterday"], "--from: 'yesterday' is not a time"),
+        (["--to", "2024-13-01"], "--to: '2024-13-01' is not a time"),
+        (["--data", "/nowhere/at/all"], "there is no such file or folder"),
+        (["--out", "FILE/below"], "cannot be made"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    given = [option.replace("FILE", str(tmp_path / "file")) for option in options]
+    assert main(["backtest", str(config), "--out", str(tmp_path / "out"), *given]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert says in printed.err
+    assert options[0] in printed.err
+    assert "Traceback" not in printed.err
