@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+
 import numpy as np
 
 from botkit.model.clock import NS_PER_MINUTE, Nanos
@@ -24,6 +26,7 @@ class CandleHistory:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self._minutes: dict[Nanos, list[int]] = {}
+        self._order: list[Nanos] = []  # the minutes, sorted: a year of them is not to be sorted at each read
         self._absorbed = 0
 
     def preload(self, candles: CandleColumns) -> None:
@@ -32,7 +35,7 @@ class CandleHistory:
         columns = (candles.time, candles.open, candles.high, candles.low, candles.close, candles.lots)
         for minute, *row in zip(*(column.tolist() for column in columns), strict=True):
             if row[4]:
-                self._merge(self._minutes, minute, row)
+                self._add(minute, row)
 
     def absorb(self, trades: TradeStream, upto: int) -> None:
         """Work in the rows before number ``upto`` that were not yet."""
@@ -58,7 +61,12 @@ class CandleHistory:
                 strict=True,
             )
             for minute, *row in columns:
-                self._merge(self._minutes, minute, row)
+                self._add(minute, row)
+
+    def _add(self, minute: Nanos, row: list[int]) -> None:
+        if minute not in self._minutes:
+            insort(self._order, minute)
+        self._merge(self._minutes, minute, row)
 
     @staticmethod
     def _merge(into: dict[Nanos, list[int]], start: Nanos, row: list[int]) -> None:
@@ -81,9 +89,12 @@ class CandleHistory:
         """(bucket start, [open, high, low, close, lots]) of buckets from ``start`` to before ``end``, the running one
         included, oldest first."""
         buckets: dict[Nanos, list[int]] = {}
-        for minute in sorted(minute for minute in self._minutes if minute >= start):
+        for index in range(bisect_left(self._order, start), len(self._order)):
+            minute = self._order[index]
             bucket = minute if resolution == "1m" else bucket_start(minute, resolution)
-            if start <= bucket < end:
+            if bucket >= end:
+                break
+            if bucket >= start:
                 self._merge(buckets, bucket, self._minutes[minute])
         return list(buckets.items())
 
