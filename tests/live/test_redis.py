@@ -199,7 +199,7 @@ async def test_a_server_that_was_restarted_opens_no_window_before_it_has_run_ful
         await link.call(Join("a2", first.ledger, spec))
         reply = await link.call(Sync("a2", 1, (Report(pool=0, wanted=1),)))
         assert reply.granted == ()
-        assert 1_000_000 < reply.blocked_us <= 2_002_000
+        assert 2_000_000 < reply.blocked_us <= 3_002_000  # the longest window of all
     await link.close()
 
 
