@@ -1,4 +1,4 @@
-"""Candles for reads: made from what was preloaded and from passed trades, the running one included where it is wanted."""
+"""Candles for reads: from what was preloaded and from passed trades, the running one where it is wanted."""
 
 from __future__ import annotations
 
