@@ -332,12 +332,16 @@ class ConnectionState(enum.Enum):
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """A stream was connected, lost, or brought up to date again. ``pair`` is None for the account's streams."""
+    """A stream was connected, lost, or brought up to date again. ``pair`` is None for the account's streams.
+
+    ``gap``: rows of this stream from before this moment may be missing for good.
+    """
 
     state: ConnectionState
     stream: str
     pair: Pair | None = None
     detail: str = ""
+    gap: bool = False
 
 
 MarketEvent: TypeAlias = Trade | OrderBook | Ticker | Candle

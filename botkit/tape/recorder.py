@@ -246,7 +246,7 @@ class Recorder:
         if kind == "trades":
             if key in self._broken and connection.state is ConnectionState.CONNECTED:
                 self._note_gap(key, received)  # between two runs: from here on the lists are followed
-            elif connection.state is ConnectionState.RESYNCHRONISED and connection.detail.startswith("gap"):
+            elif connection.gap:
                 self._note_gap(key, received)
         elif connection.state in (ConnectionState.LOST, ConnectionState.STALE):
             self._broken.add(key)

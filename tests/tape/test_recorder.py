@@ -47,8 +47,8 @@ def book(pair: Pair, time: int, number: int, levels: int = 5) -> OrderBook:
     return OrderBook(pair, time, bids, asks)
 
 
-def change(pair: Pair, stream: str, state: ConnectionState, detail: str = "") -> Connection:
-    return Connection(state, stream, pair, detail)
+def change(pair: Pair, stream: str, state: ConnectionState) -> Connection:
+    return Connection(state, stream, pair)
 
 
 def ticks(root: Path, pairs: Mapping[str, Pair], name: str = "btc_usdt") -> list[int]:
@@ -212,7 +212,7 @@ def test_a_lost_connection_is_a_gap_of_books_and_not_of_trades(tmp_path: Path, p
     recorder.take(trade(pair, NOW, 1), NOW + 6 * S)
     recorder.take(book(pair, NOW, 2), NOW + 7 * S)
     # the exchange's list did not reach back
-    recorder.take(change(pair, "trades", ConnectionState.RESYNCHRONISED, "gap: trades may be missing"), NOW + 9 * S)
+    recorder.take(Connection(ConnectionState.RESYNCHRONISED, "trades", pair, "told", gap=True), NOW + 9 * S)
     recorder.take(trade(pair, NOW, 2), NOW + 9 * S)
     recorder.sync()
     for _ in ("journal", "parquet"):

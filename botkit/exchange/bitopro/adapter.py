@@ -213,7 +213,11 @@ class BitoProAdapter:
                 if pair := self._pair(item.frame.pair):
                     if item.gap:
                         yield Connection(
-                            ConnectionState.RESYNCHRONISED, stream_id, pair, "gap: trades before these may be missing"
+                            ConnectionState.RESYNCHRONISED,
+                            stream_id,
+                            pair,
+                            "gap: trades before these may be missing",
+                            gap=True,
                         )
                     for row in item.new:
                         yield translate.trade(row, pair)
@@ -410,8 +414,8 @@ def connect(options: Options) -> BitoProAdapter:
     """An adapter from the ``exchange:`` section of a configuration, not yet open.
 
     Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (the addresses, an emulator's for example), and from
-    the program itself ``clock`` and its ``speed``, ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and ``public`` (market data
-    alone, without an account). Raises ConfigError.
+    the program itself ``clock`` and its ``speed``, ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and
+    ``public`` (market data alone, without an account). Raises ConfigError.
     """
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}
     missing = [name for name in ("email", "key", "secret") if not account.get(name)]
