@@ -28,6 +28,7 @@ from botkit.engine.parameters import ParameterError, check_parameters
 from botkit.engine.portfolio import CapitalShare, Portfolio
 from botkit.engine.risk import RiskDesk
 from botkit.engine.router import Router
+from botkit.engine.routes import SlotSource, memory_slots
 from botkit.engine.turn import Engine, StrategySpec
 from botkit.errors import ConfigError, PluginError
 from botkit.exchange.bitopro import plugin as bitopro_plugin
@@ -36,6 +37,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_dat
 from botkit.model.columns import MarketColumns
 from botkit.model.events import Bar
 from botkit.model.extension import ExchangeFacts, FeeModel, FeeRates, LatencyModel, QueueModel, RiskRule, TapeFormat
+from botkit.model.limits import NEEDED_ENDPOINTS
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult, Caution
@@ -230,6 +232,11 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
         facts: ExchangeFacts = exchange.facts(options)
     except ConfigError as error:
         raise loaded.error("limits" if "limits" in options else "exchange", str(error)) from None
+    missing = [name for name in NEEDED_ENDPOINTS if name not in facts.limits.endpoints]
+    if missing:  # an exchange of a plugin: say it before the router misses one
+        raise loaded.error(
+            "exchange", f"the exchange `{config.exchange.name}` gives no rate limit for {', '.join(missing)}"
+        )
     pairs = {name: _stepped(pair, config.amount_step_of(name)) for name, pair in facts.pairs.items()}
     return ExchangeFacts(
         name=facts.name,
@@ -258,6 +265,7 @@ def make_engine(
     bar_grace_ns: Nanos,
     candle_pairs: frozenset[str] = frozenset(),
     first_client_id: int = 1,
+    slots: SlotSource = memory_slots,
 ) -> Engine:
     """The bot, not started. ``pairs`` are those with prices; the same wiring serves every driver."""
     config = project.config
@@ -283,6 +291,7 @@ def make_engine(
         latest_accept_ns=latest_accept_ns,
         batching=config.limits.batching,
         seed=seed,
+        slots=slots,
     )
     plugins = project.plugins
     plugins.release_strategies()

@@ -12,9 +12,11 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from botkit.assembly import Project, default_bar_grace_ns, make_engine
+from botkit.assembly.sharing import shared_limits
 from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.engine.decisions import DecisionLog
+from botkit.engine.routes import memory_slots
 from botkit.engine.turn import Engine
 from botkit.engine.valuation import Valuation
 from botkit.errors import ConfigError, RequestError
@@ -22,6 +24,7 @@ from botkit.live.bot import OnStop
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
 from botkit.live.history import History
+from botkit.live.slots import SharedLimits
 from botkit.live.state_folder import StateFolder, account_label, state_root
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import UNIT
@@ -56,7 +59,9 @@ class LiveParts:
         latest_accept_s: float,
         address: tuple[str | None, str | None] = (None, None),
         is_new_world: bool = False,
+        share: Callable[[Nanos], SharedLimits | None] = lambda latest_accept_ns: None,
     ) -> None:
+        """``share`` makes the windows that a bot shares with other processes, given how late requests may arrive."""
         config = project.config
         self.project = project
         self.name = config.name
@@ -67,6 +72,8 @@ class LiveParts:
         self.folder = folder
         self.is_new_world = is_new_world
         self.address = address
+        self.shared: SharedLimits | None = None
+        self._share = share
         self.random = Random()  # client ids begin anywhere; nothing that is compared hangs on it
         self.on_stop: Mapping[str, OnStop] = {
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
@@ -82,7 +89,8 @@ class LiveParts:
     def engine(
         self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
     ) -> Engine:
-        """A new bot, not started."""
+        """A new bot, not started; what it shares with others is in ``shared``."""
+        self.shared = self._share(self._latest_accept_ns)
         return make_engine(
             self.project,
             pairs=self._priced,
@@ -93,6 +101,7 @@ class LiveParts:
             history=history,
             bar_grace_ns=default_bar_grace_ns(self.project),
             first_client_id=first_client_id,
+            slots=memory_slots if self.shared is None else self.shared.slots,
         )
 
 
@@ -259,6 +268,7 @@ async def _elsewhere(
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=(rest, ws),
+        share=_sharing(project, rest, account.email, clock),
     )
 
 
@@ -315,7 +325,15 @@ def _real(project: Project, rest: str | None, ws: str | None, environ: Mapping[s
         fees=FeesConfig(),
         latest_accept_s=project.config.live.latest_accept_s,
         address=(rest, ws),
+        share=_sharing(project, rest or project.facts.name, account.email, clock),
     )
+
+
+def _sharing(project: Project, venue: str, account: str, clock: DriverClock) -> Callable[[Nanos], SharedLimits | None]:
+    def share(latest_accept_ns: Nanos) -> SharedLimits | None:
+        return shared_limits(project, venue=venue, account=account, clock=clock, latest_accept_ns=latest_accept_ns)
+
+    return share
 
 
 # -- other processes --------------------------------------------------------------------------------------------------

@@ -41,7 +41,11 @@ class Slots(Protocol):
     window: WindowLimit
     scopes: tuple[Scope, ...]
     hold: Nanos  # how long a slot stays taken after its answer
-    peak: int  # the most slots that were ever taken at once
+
+    @property
+    def peak(self) -> int:
+        """The most slots that were ever taken at once."""
+        ...
 
     @property
     def limit(self) -> int:

@@ -28,6 +28,7 @@ from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.settings import set_parameter
+from botkit.live.slots import LedgerUnreachable, SharedLimits
 from botkit.live.state_folder import Halt, StateFolder
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
@@ -73,6 +74,8 @@ class Parts(Protocol):
     address: tuple[str | None, str | None]
     #: a world of its own that ends with the bot (the emulator inside): an earlier journal says nothing about it
     is_new_world: bool
+    #: windows that the bot made last shares with other processes; None: it is alone
+    shared: SharedLimits | None
 
     def engine(
         self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
@@ -154,6 +157,7 @@ class Bot:
         self.driver.observers.append(self._observe)
         self.driver.after_turns.append(self._after_turns)
         self._cool_down(now)
+        await self._share_limits()
         self._restore(now, balances)
         parts.adapter.watch(self.driver.sink, account=True)
         try:
@@ -298,6 +302,26 @@ class Bot:
             self.engine.router.cool_down(self.journal.sends_since(now - _WINDOWS), now)
         at_start = SentBefore(endpoint=GetBalances.endpoint, sent=self.began, answered=now)
         self.engine.router.cool_down([at_start], now)
+
+    async def _share_limits(self) -> None:
+        """Join the other processes that count into the same windows. Nothing is sent before."""
+        shared = self.parts.shared
+        if shared is None:
+            return
+
+        def on_change() -> None:
+            self.engine.router.slots_changed()
+            self.driver.wake()
+
+        shared.on_change = on_change
+        shared.on_notice = lambda text, good: self.notices.tell("info" if good else "warning", text)
+        try:
+            await shared.start()
+        except LedgerUnreachable as error:
+            raise StartRefused(
+                f"{shared.name} cannot be reached ({error}), and without it the rate limits cannot be kept together"
+                " with other bots; mend it, or set `limits: {ledger: none}` for a bot that shares with nobody"
+            ) from None
 
     async def _reconcile_at_start(self, *, first: bool) -> None:
         found: list[BalanceReport] = []
@@ -526,6 +550,8 @@ class Bot:
         """Let go of everything. Safe to call whatever happened before."""
         if self._watchdog is not None:
             self._watchdog.stop()
+        if self.parts.shared is not None:
+            await self.parts.shared.stop()
         with contextlib.suppress(Exception):
             await self.parts.adapter.close()
         if hasattr(self, "decisions"):

@@ -397,6 +397,7 @@ class SharedLimits:
         self._sent_at: Nanos = 0
         self._ledger_time: tuple[int, Nanos] | None = None  # (its time in us, our time when that message was sent)
         self._jumped = False
+        self._blocked_until: Nanos = 0
         self._dirty_since: Nanos | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -460,7 +461,10 @@ class SharedLimits:
     # -- for the driver -----------------------------------------------------------------------------------------------
 
     async def start(self, patience_s: float = 10.0) -> None:
-        """Join the ledger. Raises LedgerUnreachable when it does not answer in ``patience_s``."""
+        """Join the ledger and wait until it is open: a new or restarted one lets every window pass once.
+
+        Raises LedgerUnreachable when it does not answer in ``patience_s``.
+        """
         assert self._task is None
         deadline = self._steady.now() + int(patience_s * NS_PER_S)
         pause = FIRST_RETRY_NS
@@ -475,6 +479,14 @@ class SharedLimits:
                 await asyncio.sleep(pause / NS_PER_S)
                 pause = min(2 * pause, LONGEST_RETRY_NS)
         self._task = asyncio.create_task(self._run(), name="botkit shared limits")
+        wait_ns = self._blocked_until - self._steady.now()
+        if wait_ns > 0:
+            self.on_notice(
+                f"{self._link.name} is new or was restarted: it opens in {wait_ns / NS_PER_S:.0f} s, when what was"
+                " sent before cannot count any more",
+                False,
+            )
+            await asyncio.sleep(wait_ns / NS_PER_S)
 
     async def stop(self) -> None:
         """Give back what is unused and leave."""
@@ -483,6 +495,9 @@ class SharedLimits:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        if not self._ledger:
+            await self._link.close()  # it never joined
+            return
         for pool in self._pools.values():
             pool.given_back += pool.stock
             pool.stock = pool.standing = 0
@@ -493,6 +508,11 @@ class SharedLimits:
             await self._sync()
             await self._link.call(Leave(self._holder))
         await self._link.close()
+
+    @property
+    def name(self) -> str:
+        """What a user calls the ledger."""
+        return self._link.name
 
     @property
     def is_reachable(self) -> bool:
@@ -616,6 +636,7 @@ class SharedLimits:
                 self._ledger_time = (reply.time_us, sent_at)
                 return
         self._ledger_time = (reply.time_us, sent_at)
+        self._blocked_until = now + reply.blocked_us * NS_PER_US
         pools = list(self._pools.values())
         for place, in_us in reply.retry:
             pools[place].retry_at = now + in_us * NS_PER_US

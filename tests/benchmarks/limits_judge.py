@@ -182,7 +182,7 @@ def part_redis(window_s: int) -> dict[str, Any]:
         return {"violations": 0, "kept": True, "skipped": "no redis-server here"}
     with trial(limits_for(window_s)) as judged, redis_server(judged.folder) as url:
         for _ in range(3):
-            judged.send("--ledger", url, "--seconds", str(2 * window_s + 3), "--creates", "3000", "--refill")
+            judged.send("--ledger", url, "--seconds", str(window_s + 3), "--creates", "3000", "--refill")
         verdict, told = judged.verdict()
     percent = used(verdict, "create_order")
     return {"used_percent": percent, "shares": [t["sent"] for t in told], "kept": percent >= 97, **verdict}

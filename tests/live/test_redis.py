@@ -207,7 +207,7 @@ async def test_a_server_that_was_restarted_opens_no_window_before_it_has_run_ful
 def test_three_processes_share_by_redis(tmp_path: Path) -> None:
     with trial(limits_for(4)) as judged, redis_server(tmp_path, free_port()) as url:
         for _ in range(3):
-            judged.send("--ledger", url, "--seconds", "14", "--creates", "800", "--refill")
+            judged.send("--ledger", url, "--seconds", "9", "--creates", "800", "--refill")
         verdict, told = judged.verdict()
     assert len(told) == 3
     assert verdict["violations"] == 0, verdict

@@ -1,0 +1,52 @@
+"""Which ledger of request slots a bot shares with others: the broker of this machine, or the configuration's Redis."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import socket
+
+from botkit.assembly import Project
+from botkit.engine.router import READ_LATEST_NS
+from botkit.errors import ConfigError
+from botkit.live.broker_link import BrokerLink
+from botkit.live.clock import DriverClock
+from botkit.live.slots import Identity, Link, SharedLimits
+from botkit.model.clock import Nanos
+
+#: `limits: {ledger: none}`: this process alone uses its address and account
+ALONE = "none"
+
+
+def ledger_link(ledger: str | None) -> Link:
+    """The way to the ledger that a configuration names. Raises ConfigError."""
+    if ledger is None:
+        return BrokerLink()
+    if not ledger.startswith(("redis://", "rediss://")):
+        raise ConfigError(
+            f"limits.ledger: {ledger.split(':', 1)[0]}: is not known; write redis://HOST:PORT/0, or {ALONE} for a bot"
+            " that shares with nobody"
+        )
+    from botkit.live.ledger_redis import RedisLink
+
+    return RedisLink(ledger)
+
+
+def shared_limits(
+    project: Project, *, venue: str, account: str, clock: DriverClock, latest_accept_ns: Nanos
+) -> SharedLimits | None:
+    """The windows that a bot shares, not started; None where it is alone, or on a time that is not the machine's."""
+    ledger = project.config.limits.ledger
+    if ledger == ALONE or clock.speed != 1:
+        return None
+    return SharedLimits(
+        project.facts.limits,
+        ledger_link(ledger),
+        # others on a shared server need not read whose account it is
+        identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
+        holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+        clock=clock,
+        latest_accept_ns=latest_accept_ns,
+        read_latest_ns=READ_LATEST_NS,
+    )
