@@ -12,6 +12,19 @@ import msgspec
 
 from botkit.model.clock import NS_PER_S, Nanos
 
+#: what a bot asks of any exchange; `create_batch` and `cancel_batch` are used where a table has both
+NEEDED_ENDPOINTS = (
+    "create_order",
+    "cancel_order",
+    "get_order",
+    "all_orders",
+    "open_orders",
+    "my_trades",
+    "balance",
+    "order_book",
+    "trading_history",
+)
+
 
 class Scope(enum.Enum):
     """Whose requests a window counts."""
@@ -70,7 +83,7 @@ class EndpointLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitTable(msgspec.Struct, frozen=True):
-    """The limits of every endpoint, by endpoint id."""
+    """The limits of every endpoint, by endpoint id. An exchange's table holds at least `NEEDED_ENDPOINTS`."""
 
     endpoints: dict[str, EndpointLimit]
 
