@@ -1,0 +1,137 @@
+"""A whole bot that shares its windows: its orders take leased slots, and it leaves none behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.assembly import Project
+from botkit.assembly.live import LiveParts, connect
+from botkit.assembly.sharing import ledger_link, shared_limits
+from botkit.config.schema import FeesConfig
+from botkit.emulator.options import DEFAULT_ACCOUNT
+from botkit.errors import ConfigError
+from botkit.exchange.bitopro import sign
+from botkit.live.bot import Bot, StartRefused
+from botkit.live.broker_link import BrokerLink
+from botkit.live.clock import SteadyClock
+from botkit.live.ledger import AskUsage, Message, Reply
+from botkit.live.slots import Identity, LedgerUnreachable, Link, SharedLimits
+from botkit.live.state_folder import StateFolder
+from botkit.model.clock import NS_PER_S
+from tests.benchmarks.limits_judge import broker_pid
+from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, until
+
+
+def sharing_parts(world: World, link: Link) -> LiveParts:
+    project = Project.load(world.config)
+    clock = world.emulator.clock
+
+    def share(latest_accept_ns: int) -> SharedLimits:
+        return SharedLimits(
+            project.facts.limits,
+            link,
+            identity=Identity(venue="emulator", account="one"),
+            holder="bot",
+            clock=clock,
+            latest_accept_ns=latest_accept_ns,
+            read_latest_ns=2 * NS_PER_S,
+        )
+
+    return LiveParts(
+        project,
+        "emulator",
+        adapter=connect(project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock),
+        clock=clock,
+        folder=StateFolder(world.folder / "state"),
+        fees=FeesConfig(),
+        latest_accept_s=2,
+        share=share,
+    )
+
+
+async def creates_held(link: Link) -> int:
+    rows: Any = (await link.call(AskUsage())).usage
+    return next(row.held for row in rows if row.key == "emulator|ip=shared|create_order|1200/60s")
+
+
+async def test_a_bot_s_orders_take_slots_of_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
+    folder = tmp_path / "b"
+    async with make_world(tmp_path, speed=1.0) as world:
+        bot = Bot(sharing_parts(world, BrokerLink(folder)))
+        watcher = BrokerLink(folder)
+        try:
+            await bot.start()
+            await until(lambda: puppet(bot).last_price("btc_usdt") is not None)
+            before = await creates_held(watcher)
+            for _ in range(5):
+                await settled(far_buy(bot))
+            assert await creates_held(watcher) >= before + 4
+        finally:
+            await bot.close()
+        assert await creates_held(watcher) == 5  # they cool down; nothing is leased any more
+        await watcher.close()
+    if sys.platform == "linux":
+        with contextlib.suppress(LookupError):
+            os.kill(broker_pid(folder), signal.SIGKILL)
+
+
+class DeadLink:
+    """A ledger that is not there."""
+
+    name = "the ledger at redis://nowhere"
+
+    async def call(self, message: Message) -> Reply:
+        raise LedgerUnreachable("connection refused")
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_says_how_to_mend_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
+    start = SharedLimits.start
+    monkeypatch.setattr(SharedLimits, "start", lambda self: start(self, patience_s=0.05))
+    async with make_world(tmp_path, speed=1.0) as world:
+        bot = Bot(sharing_parts(world, DeadLink()))
+        with pytest.raises(StartRefused, match=r"redis://nowhere cannot be reached .*ledger: none"):
+            await bot.start()
+        await bot.close()
+
+
+def test_a_ledger_that_is_not_known_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigError, match="redis://HOST:PORT/0"):
+        ledger_link("memcached://here")
+
+
+def test_a_bot_may_stay_alone(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "puppet.py").write_text(_PUPPET)
+    path = tmp_path / "alone.yaml"
+    path.write_text(CONFIG + "limits: {ledger: none}\n")
+    project = Project.load(path)
+    options: dict[str, Any] = {"venue": "v", "account": "a", "clock": SteadyClock(), "latest_accept_ns": 1}
+    assert shared_limits(project, **options) is None
+
+
+_PUPPET = """
+from botkit import Pair, Strategy, hookimpl
+
+
+class Puppet(Strategy):
+    pair: Pair
+
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("puppet", Puppet)
+"""
