@@ -98,7 +98,7 @@ class _Run:
         self.parts = parts
         self.decisions = decisions
         self.kernel = parts.kernel(reading)
-        self._history_end: Nanos = 0
+        self._plan_at_hand: Plan | None = None
         self.engine, self.opening, self.plan = self._started(reading)
         traded = [parts.pairs[name] for name in self.plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in self.plan.keys)]
@@ -121,7 +121,7 @@ class _Run:
         for _ in range(4):
             plan = self._plan(sources, resolutions)
             engine.candle_pairs = plan.candle_pairs
-            self._history_end = plan.start
+            self._plan_at_hand = plan
             engine.portfolio.open(parts.balances)
             opening = engine.start(plan.start)
             if engine.failures:
@@ -156,7 +156,12 @@ class _Run:
 
     def _history(self, pair: Pair, resolution: str, count: int) -> Sequence[Bar]:
         """The last ``count`` finished bars before the run's start, from whatever candles the data has."""
-        return bars_before(self.parts.feed, pair, resolution, count, self._history_end)
+        plan = self._plan_at_hand
+        assert plan is not None
+        # A candle that ends with the start is a row of a run on candles, and will be shown as such. On trades nobody
+        # shows it: it is history.
+        end = plan.start if pair in plan.candle_pairs else plan.start + 1
+        return bars_before(self.parts.feed, pair, resolution, count, end)
 
     def run(self, progress: Callable[[float], None] | None) -> None:
         plan = self.plan
@@ -214,7 +219,7 @@ def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nan
                         rules.amount(int(columns.lots[i])),
                         finer,
                     )
-        bars += builder.close_due(before)
+        bars += builder.close_due(before - 1)  # one that ends just then has its row just then, which is not read here
         return bars[-count:]
     return []
 
