@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import secrets
 import socket
+from collections.abc import Sequence
 
 from botkit.assembly import Project
 from botkit.engine.router import READ_LATEST_NS
 from botkit.errors import ConfigError
 from botkit.live.broker_link import BrokerLink
 from botkit.live.clock import DriverClock
+from botkit.live.ledger import AskUsage, WindowUsage
 from botkit.live.slots import Identity, Link, SharedLimits
 from botkit.model.clock import Nanos
 
@@ -19,10 +22,10 @@ from botkit.model.clock import Nanos
 ALONE = "none"
 
 
-def ledger_link(ledger: str | None) -> Link:
-    """The way to the ledger that a configuration names. Raises ConfigError."""
+def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
+    """The way to the ledger that a configuration names; ``starts`` a broker that is absent. Raises ConfigError."""
     if ledger is None:
-        return BrokerLink()
+        return BrokerLink(starts=starts)
     if not ledger.startswith(("redis://", "rediss://")):
         raise ConfigError(
             f"limits.ledger: {ledger.split(':', 1)[0]}: is not known; write redis://HOST:PORT/0, or {ALONE} for a bot"
@@ -50,3 +53,16 @@ def shared_limits(
         latest_accept_ns=latest_accept_ns,
         read_latest_ns=READ_LATEST_NS,
     )
+
+
+def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:
+    """(what the ledger is called, the use of every window by all bots that share it). Raises LedgerUnreachable."""
+
+    async def ask() -> tuple[str, Sequence[WindowUsage]]:
+        link = ledger_link(ledger, starts=False)
+        try:
+            return link.name, (await link.call(AskUsage())).usage
+        finally:
+            await link.close()
+
+    return asyncio.run(ask())

@@ -26,12 +26,24 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Wind
     multiple=True,
     help="Show what a choice under `limits:` gives, such as create_batch=archive or public=1200.",
 )
+@click.option("--usage", "shows_usage", is_flag=True, help="Show what running bots use of them, all together.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def limits(config: Path | None, exchange_name: str, strict: bool, choices: tuple[str, ...], as_json: bool) -> None:
+def limits(
+    config: Path | None,
+    exchange_name: str,
+    strict: bool,
+    choices: tuple[str, ...],
+    shows_usage: bool,
+    as_json: bool,
+) -> None:
     """Show the rate limits that botkit keeps, and where each figure comes from.
 
-    With CONFIG, those that a bot of this configuration keeps.
+    With CONFIG, those that a bot of this configuration keeps. With --usage, how full the windows are that bots share
+    on this machine, or by the ledger of CONFIG.
     """
+    if shows_usage:
+        _show_usage(config, as_json)
+        return
     if strict and choices:
         raise click.UsageError("--strict chooses for every row; leave --choose out, or choose ROW=strict")
     if config is not None and (strict or choices):
@@ -49,6 +61,59 @@ def limits(config: Path | None, exchange_name: str, strict: bool, choices: tuple
     console.print(limits_as_table(table))
     for line in legend(table):
         console.print(line, highlight=False)
+
+
+def _show_usage(config: Path | None, as_json: bool) -> None:
+    from botkit.assembly.sharing import ledger_usage
+    from botkit.config.load import load_config
+
+    name, windows = ledger_usage(load_config(config).config.limits.ledger if config is not None else None)
+    rows = [usage_row(msgspec.structs.asdict(window)) for window in windows]
+    if as_json:
+        data = {"ledger": name, "windows": rows}
+        click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+        return
+    screen().print(usage_as_table(name, rows))
+
+
+def usage_row(window: dict[str, Any]) -> dict[str, Any]:
+    """A shared window, its key ``venue|scope=whose|counter|...`` taken apart."""
+    venue, scope, counter, _ = window["key"].split("|")
+    return {
+        "venue": venue,
+        "counter": counter,
+        "scope": scope.partition("=")[0],
+        "limit": window["requests"],
+        "per_s": window["per_s"],
+        "held": window["held"],
+        "leased": window["leased"],
+        "in_force": window["in_force"],
+        "bots": window["holders"],
+        "percent": round(100 * window["held"] / window["requests"], 1),
+    }
+
+
+def usage_as_table(name: str, rows: list[dict[str, Any]]) -> Table:
+    """One row for each window that somebody uses."""
+    shown = Table(title=f"Use of the rate limits, by {name}", header_style="bold")
+    for column in ("exchange", "counter", "per"):
+        shown.add_column(column)
+    for column in ("limit", "held", "of these leased", "used", "bots"):
+        shown.add_column(column, justify="right")
+    for row in rows:
+        if row["held"] or row["bots"]:
+            lowered = f" (now {row['in_force']:,})" if row["in_force"] < row["limit"] else ""
+            shown.add_row(
+                row["venue"],
+                row["counter"],
+                row["scope"],
+                f"{row['limit']:,} in {row['per_s']} s{lowered}",
+                f"{row['held']:,}",
+                f"{row['leased']:,}",
+                f"{row['percent']} %",
+                str(row["bots"]),
+            )
+    return shown
 
 
 def _of_exchange(name: str, options: dict[str, Any]) -> LimitTable:

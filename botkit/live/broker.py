@@ -75,6 +75,7 @@ class BrokerPlace:
         for path in (self.folder, runtime):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.by_port = by_port
+        self.is_given = given is not None
         self.log = self.folder / "ledger.log"
         self.lock = self.folder / "lock"
         self.errors = self.folder / "errors.txt"

@@ -34,13 +34,18 @@ class _Port(msgspec.Struct):
 
 
 class BrokerLink:
-    """A `Link` to the broker of this user; ``folder`` and ``by_port`` serve tests."""
+    """A `Link` to the broker of this user. Without ``starts`` an absent one is unreachable.
+
+    ``folder`` and ``by_port`` serve tests.
+    """
 
     name = "the limits broker of this machine"
 
-    def __init__(self, folder: Path | None = None, *, by_port: bool = sys.platform == "win32") -> None:
+    def __init__(
+        self, folder: Path | None = None, *, by_port: bool = sys.platform == "win32", starts: bool = True
+    ) -> None:
+        self._starts = starts
         self._place = BrokerPlace(folder, by_port=by_port)
-        self._given = folder
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._lock = asyncio.Lock()
@@ -89,7 +94,7 @@ class BrokerLink:
                 await self._open()
                 return
             except (OSError, msgspec.MsgspecError):
-                if asyncio.get_running_loop().time() > deadline:
+                if not self._starts or asyncio.get_running_loop().time() > deadline:
                     raise
                 if self._starting is None or self._starting.poll() is not None:
                     self._start()
@@ -106,8 +111,8 @@ class BrokerLink:
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "botkit.live.broker"]
-        if self._given is not None:
-            command += ["--folder", str(self._given)]
+        if self._place.is_given:
+            command += ["--folder", str(self._place.folder)]
         if self._place.by_port:
             command.append("--port")
         # it outlives the bot that started it, and must not get that bot's Ctrl-C

@@ -52,6 +52,8 @@ IDLE_NS = NS_PER_S
 JUMP_NS = NS_PER_S
 #: pauses between attempts to reach the ledger
 FIRST_RETRY_NS, LONGEST_RETRY_NS = 20 * NS_PER_MS, NS_PER_S
+#: at the end, the message that is on its way has so long
+STOP_S = 4.0
 #: cancels in stock: a forty-fifth of the window, at most so many
 CANCEL_STOCK_DIVISOR, CANCEL_STOCK_MAX = 45, 20
 #: windows of so many requests have one slot in stock for each process, so that a lone order need not ask first
@@ -402,6 +404,7 @@ class SharedLimits:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = False
+        self._is_stopping = False
 
     # -- for the router -----------------------------------------------------------------------------------------------
 
@@ -491,9 +494,12 @@ class SharedLimits:
     async def stop(self) -> None:
         """Give back what is unused and leave."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # asked to end, not cancelled: what lies below the link may swallow a cancellation, as redis-py does
+            self._is_stopping = True
+            self._wake.set()
+            _, late = await asyncio.wait({self._task}, timeout=STOP_S)
+            for task in late:
+                task.cancel()
             self._task = None
         if not self._ledger:
             await self._link.close()  # it never joined
@@ -527,7 +533,7 @@ class SharedLimits:
 
     async def _run(self) -> None:
         pause = FIRST_RETRY_NS
-        while True:
+        while not self._is_stopping:
             now = self._steady.now()
             at = now if self._unanswered is not None else self._next_sync(now)
             if at > now:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
+import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from botkit.cli.limits import limits
+from botkit.live.broker_link import BrokerLink
+from botkit.live.ledger import Join, Report, SharedPool, SharedWindow, Sync
+from botkit.live.slots import LedgerUnreachable
+from tests.benchmarks.limits_judge import broker_pid
 
 
 def run(*arguments: str) -> str:
@@ -61,3 +70,25 @@ def test_a_choice_that_is_none_says_how_to_write_one() -> None:
     result = CliRunner().invoke(limits, ["--choose", "public"])
     assert result.exit_code == 2
     assert "ROW=CHOICE" in result.output
+
+
+def test_usage_shows_what_bots_that_share_a_ledger_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTKIT_BROKER", str(tmp_path / "b"))
+    nobody = CliRunner().invoke(limits, ["--usage"])
+    assert isinstance(nobody.exception, LedgerUnreachable)  # looking starts no broker
+
+    async def share() -> None:
+        link = BrokerLink()
+        window = SharedWindow("bitopro|ip=shared|create_order|1200/60s", 1200, 60, 60_000_000)
+        await link.call(Join("bot", "", (SharedPool("create_order", 1, 0, (window,)),)))
+        await link.call(Sync("bot", 1, (Report(pool=0, wanted_urgently=12),)))
+        await link.close()
+
+    asyncio.run(share())
+    (row,) = json.loads(run("--usage", "--json"))["windows"]
+    assert (row["venue"], row["counter"], row["scope"], row["bots"]) == ("bitopro", "create_order", "ip", 1)
+    assert (row["limit"], row["held"], row["leased"], row["percent"]) == (1200, 12, 12, 1.0)
+    for piece in ("1,200 in 60 s", "12", "1.0 %", "the limits broker of this machine"):
+        assert piece in run("--usage")
+    if sys.platform == "linux":
+        os.kill(broker_pid(tmp_path / "b"), signal.SIGKILL)
