@@ -19,8 +19,9 @@ from botkit.engine.turn import Engine
 from botkit.errors import BotkitError
 from botkit.exchange.bitopro import translate
 from botkit.exchange.bitopro.adapter import BitoProAdapter
-from botkit.exchange.bitopro.stream import NewTrades, Received
+from botkit.exchange.bitopro.stream import NewTrades, Received, StreamChange
 from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import ConnectionState
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
@@ -81,6 +82,7 @@ class Lockstep:
         self._requests: dict[int, asyncio.Task[Answer]] = {}  # by their number at the emulator
         self._received = 0
         self._connected = 0
+        self._broken = ""
         self._told: deque[_Told] = deque()
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -169,10 +171,12 @@ class Lockstep:
         async with self._arrived:
             try:
                 await asyncio.wait_for(
-                    self._arrived.wait_for(lambda: told.event_id in self._frames), timeout=_PATIENCE_S
+                    self._arrived.wait_for(lambda: told.event_id in self._frames or self._broken), timeout=_PATIENCE_S
                 )
             except TimeoutError:
                 raise LockstepError(f"a frame of {told.stream} was told of and did not arrive") from None
+            if self._broken:
+                raise LockstepError(self._broken)
         self.frames += 1
         return self._frames.pop(told.event_id)
 
@@ -200,7 +204,11 @@ class Lockstep:
         for stream_id, of in wanted:
             self._tasks.append(asyncio.ensure_future(self._follow(stream_id, of, pairs)))
         async with self._arrived:
-            await asyncio.wait_for(self._arrived.wait_for(lambda: self._connected == len(wanted)), timeout=_PATIENCE_S)
+            await asyncio.wait_for(
+                self._arrived.wait_for(lambda: self._connected == len(wanted) or self._broken), timeout=_PATIENCE_S
+            )
+        if self._broken:
+            raise LockstepError(self._broken)
         # what each stream sends first was told of too; read it all before time moves
         step = await self._step(self.clock.time)
         for told in step.delivered:
@@ -215,11 +223,18 @@ class Lockstep:
         )
         async with stream:
             async for received in stream:
+                item = received.item
+                if isinstance(item, StreamChange):
+                    async with self._arrived:
+                        if item.state is ConnectionState.CONNECTED:
+                            self._connected += 1
+                        else:
+                            # what it would have carried is gone, and no order of events can be told any more
+                            self._broken = f"the stream {stream_id} was lost: {item.detail}"
+                        self._arrived.notify_all()
+                    continue
                 event_id = _event_id(received)
                 if event_id is None:
-                    async with self._arrived:
-                        self._connected += 1
-                        self._arrived.notify_all()
                     continue
                 events = list(self.adapter.events(stream_id, received, pairs))
                 async with self._arrived:
