@@ -21,13 +21,13 @@ from botkit.engine.limits import SlotLog
 from botkit.engine.routes import reserve_of
 from botkit.errors import BotkitError
 from botkit.live.clock import DriverClock, SteadyClock
+from botkit.live.leases import LeasedPool
 from botkit.live.ledger import (
     AskUsage,
     Join,
     Leave,
     Message,
     Reply,
-    Report,
     SharedPool,
     SharedWindow,
     Sync,
@@ -46,20 +46,14 @@ HEARTBEAT_NS = NS_PER_S
 GATHER_NS = 20 * NS_PER_MS
 #: however much is wanted, messages are so far apart
 LEAST_GAP_NS = NS_PER_MS
-#: slots beyond the standing stock that nobody asked for in so long go back
-IDLE_NS = NS_PER_S
 #: a ledger whose clock ran ahead of ours by more than this between two messages was set forward
 JUMP_NS = NS_PER_S
 #: pauses between attempts to reach the ledger
 FIRST_RETRY_NS, LONGEST_RETRY_NS = 20 * NS_PER_MS, NS_PER_S
 #: at the end, the message that is on its way has so long
 STOP_S = 4.0
-#: cancels in stock: a forty-fifth of the window, at most so many
-CANCEL_STOCK_DIVISOR, CANCEL_STOCK_MAX = 45, 20
-#: windows of so many requests have one slot in stock for each process, so that a lone order need not ask first
-LEAST_STOCKED = 100
-#: most slots that are leased ahead: a share of the window, at most so many
-AHEAD_DIVISOR, AHEAD_MAX = 64, 32
+#: unknown outcomes that are remembered before old ones are looked for
+REMEMBERED_MAX = 4096
 #: keys of slots that were on their way when this process had to join again; apart from request ids
 _FIRST_DECLARED = 1 << 40
 
@@ -94,129 +88,6 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     address: str = "shared"
 
 
-class _Pool:
-    """A counter of the exchange: leased slots, and what the ledger must be told of them."""
-
-    __slots__ = (
-        "ahead",
-        "always_urgent",
-        "asked_at",
-        "cooled",
-        "declared",
-        "given_back",
-        "granted_at",
-        "in_flight",
-        "late",
-        "late_ns",
-        "lower",
-        "name",
-        "needs_plain",
-        "needs_urgent",
-        "occupied",
-        "reserve",
-        "retry_at",
-        "shortened",
-        "standing",
-        "stock",
-        "windows",
-    )
-
-    def __init__(self, name: str, *, reserve: int, always_urgent: bool, late_ns: Nanos) -> None:
-        self.name = name
-        self.reserve = reserve
-        self.always_urgent = always_urgent
-        self.late_ns = late_ns
-        self.windows: list[tuple[WindowLimit, tuple[Scope, ...]]] = []
-        self.standing = 0
-        self.ahead = 1
-        self.stock = 0  # leased and unused
-        self.in_flight = 0  # leased and on their way
-        self.declared: list[int] = []  # on their way, held under these keys since this process joined again
-        self.needs_urgent = False
-        self.needs_plain = False
-        self.asked_at: Nanos = 0  # when the router last wanted more than was in stock
-        self.granted_at: Nanos = 0
-        self.retry_at: Nanos = 0
-        # reports, in times of the steady clock
-        self.given_back = 0
-        self.cooled: list[Nanos] = []
-        self.late: list[tuple[int, Nanos]] = []
-        self.occupied: list[tuple[int, Nanos]] = []
-        self.shortened: list[tuple[int, Nanos]] = []
-        self.lower = False
-
-    def add_window(self, window: WindowLimit, scopes: tuple[Scope, ...]) -> None:
-        """One more window in which a request of this pool takes a slot."""
-        self.windows.append((window, scopes))
-        least = min(w.requests for w, _ in self.windows)
-        if self.always_urgent:
-            self.standing = min(CANCEL_STOCK_MAX, least // CANCEL_STOCK_DIVISOR)
-        else:
-            self.standing = 1 if least >= LEAST_STOCKED else 0
-        self.reserve = self.reserve if least > self.reserve else 0
-
-    @property
-    def ahead_max(self) -> int:
-        """Most slots to lease ahead."""
-        return max(1, min(AHEAD_MAX, min(w.requests for w, _ in self.windows) // AHEAD_DIVISOR))
-
-    @property
-    def is_dirty(self) -> bool:
-        """True while there is something to report."""
-        return bool(self.given_back or self.cooled or self.late or self.occupied or self.shortened or self.lower)
-
-    @property
-    def wants(self) -> bool:
-        """True while more slots would be welcome."""
-        return self.needs_urgent or self.needs_plain or self.stock < self.standing
-
-    def return_idle(self, now: Nanos) -> None:
-        """Give back what nobody asks for."""
-        if self.stock > self.standing and self.idle_at() <= now:
-            self.given_back += self.stock - self.standing
-            self.stock = self.standing
-            self.ahead = 1
-
-    def idle_at(self) -> Nanos:
-        """When unused slots should go back."""
-        return max(self.asked_at, self.granted_at) + IDLE_NS
-
-    def report(self, place: int, now: Nanos) -> Report | None:
-        """What the ledger has to know and to give; None if nothing."""
-        wanted = urgent = 0
-        if self.wants and self.retry_at <= now:
-            want = max(self.standing, self.ahead if self.needs_urgent or self.needs_plain else 0) - self.stock
-            if self.needs_urgent or self.always_urgent:
-                urgent = max(0, want)
-            else:
-                wanted = max(0, want)
-        if not (self.is_dirty or wanted or urgent):
-            return None
-        report = Report(
-            pool=place,
-            given_back=self.given_back,
-            # whole microseconds, so that a slot is held longer and never shorter
-            cooled=tuple(max(0, (now - at) // NS_PER_US) for at in self.cooled),
-            late=tuple((key, -((now - at) // NS_PER_US)) for key, at in self.late),
-            occupied=tuple((key, -((now - at) // NS_PER_US)) for key, at in self.occupied),
-            shortened=tuple((key, -((now - at) // NS_PER_US)) for key, at in self.shortened),
-            lower=self.lower,
-            wanted=wanted,
-            wanted_urgently=urgent,
-        )
-        self.given_back = 0
-        self.cooled, self.late, self.occupied, self.shortened, self.lower = [], [], [], [], False
-        return report
-
-    def ended(self, at: Nanos) -> None:
-        """An answer was read at ``at``."""
-        if self.in_flight:
-            self.in_flight -= 1
-            self.cooled.append(at)
-        else:
-            self.shortened.append((self.declared.pop(), at))
-
-
 class SharedSlots:
     """`Slots` of a shared window. The first window of a pool speaks for all: a request takes a slot in each.
 
@@ -227,7 +98,7 @@ class SharedSlots:
     __slots__ = ("_limits", "_log", "_pool", "_speaks", "hold", "scopes", "window")
 
     def __init__(
-        self, limits: SharedLimits, pool: _Pool, window: WindowLimit, scopes: tuple[Scope, ...], speaks: bool
+        self, limits: SharedLimits, pool: LeasedPool, window: WindowLimit, scopes: tuple[Scope, ...], speaks: bool
     ) -> None:
         self.window = window
         self.scopes = scopes
@@ -387,7 +258,7 @@ class SharedLimits:
         self._clock = clock
         self._steady: DriverClock = steady or SteadyClock()
         self._latest_ns = {False: latest_accept_ns + request_timeout_ns, True: read_latest_ns + request_timeout_ns}
-        self._pools: dict[str, _Pool] = {}
+        self._pools: dict[str, LeasedPool] = {}
         self._remembered: dict[tuple[str, int], Nanos] = {}  # (pool, key) -> latest arrival of what is late
         self._next_declared = _FIRST_DECLARED
         self._joins = 0
@@ -415,7 +286,7 @@ class SharedLimits:
         if known is None:
             first, limit = next((e, row) for e, row in self._table.endpoints.items() if row.pool == pool)
             least = min(w.requests for w in limit.windows)
-            known = self._pools[pool] = _Pool(
+            known = self._pools[pool] = LeasedPool(
                 pool,
                 reserve=reserve_of(limit.method, first, least),
                 always_urgent=limit.method in ("DELETE", "PUT"),
@@ -432,7 +303,7 @@ class SharedLimits:
         """A time of the driver's clock."""
         return self._steady.now() + time - self._clock.now()
 
-    def usable(self, pool: _Pool) -> int:
+    def usable(self, pool: LeasedPool) -> int:
         """Slots of ``pool`` in stock whose lease is good."""
         if not pool.stock:
             return 0
@@ -447,7 +318,7 @@ class SharedLimits:
             self._dirty_since = self._steady.now()
             self._wake.set()
 
-    def asked(self, pool: _Pool) -> None:
+    def asked(self, pool: LeasedPool) -> None:
         """The router wants more than is in stock."""
         now = self._steady.now()
         if now - pool.granted_at < 5 * GATHER_NS:
@@ -456,9 +327,11 @@ class SharedLimits:
         if pool.retry_at <= now:
             self._wake.set()
 
-    def remember(self, pool: _Pool, key: int, at: Nanos) -> None:
+    def remember(self, pool: LeasedPool, key: int, at: Nanos) -> None:
         """What is late must be said again should the ledger be lost."""
         self._remembered[pool.name, key] = at
+        if len(self._remembered) > REMEMBERED_MAX:
+            self._forget_old()
         self.changed()
 
     # -- for the driver -----------------------------------------------------------------------------------------------
@@ -570,8 +443,7 @@ class SharedLimits:
         self._holder = f"{self._name}#{self._joins}"
         self._unanswered = None
         now = self._steady.now()
-        hold = {name: max(w.length for w, _ in pool.windows) * 2 for name, pool in self._pools.items()}
-        self._remembered = {(n, k): at for (n, k), at in self._remembered.items() if at + hold[n] > now}
+        self._forget_old()
         for pool in self._pools.values():
             self._declare(pool, now)
         pools = tuple(self._shared(pool) for pool in self._pools.values())
@@ -581,7 +453,13 @@ class SharedLimits:
         self._ledger_time = None
         self._heard_at = now
 
-    def _declare(self, pool: _Pool, now: Nanos) -> None:
+    def _forget_old(self) -> None:
+        """What is late no more need not be said again."""
+        now = self._steady.now()
+        hold = {name: max(w.length for w, _ in pool.windows) * 2 for name, pool in self._pools.items()}
+        self._remembered = {(n, k): at for (n, k), at in self._remembered.items() if at + hold[n] > now}
+
+    def _declare(self, pool: LeasedPool, now: Nanos) -> None:
         # what was reported but not answered for, or not reported yet, is in the hands of the ledger as of a dead
         # process: its leases are held as sent. Only what this process still may send or hears of later is new.
         pool.stock = pool.given_back = 0
@@ -594,7 +472,7 @@ class SharedLimits:
         pool.occupied += [(key, now + pool.late_ns) for key in pool.declared]
         pool.retry_at = 0
 
-    def _shared(self, pool: _Pool) -> SharedPool:
+    def _shared(self, pool: LeasedPool) -> SharedPool:
         windows = []
         for window, scopes in pool.windows:
             for scope in scopes:
