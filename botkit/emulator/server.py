@@ -180,12 +180,13 @@ class Emulator:
                     await asyncio.wait_for(
                         self._arrived.wait_for(lambda: self.received >= requests), timeout=patience_s
                     )
-            while True:
+            # what was told since the last step (a refusal, first frames of a socket) is of now: no time passes first
+            while whole or not self._told:
                 at = self.venue.next_at()
                 here = until if at is None else max(min(at, until), self.clock.now())
                 self.clock.move(here)
                 self.advance(here)
-                if (self._told and not whole) or here >= until:
+                if here >= until:
                     break
             told, self._told = self._told, []
             for socket in list(self._sockets):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from botkit.tape.feed import Feed, Slice
 
 _ROWS_MAX = 200_000
+_CHUNK: Nanos = 8 * NS_PER_S
 _Columns = TypeVar("_Columns", bound=MarketColumns)
 
 
@@ -65,10 +66,14 @@ class SyntheticSource:
 
     def chunk(self, until: Nanos) -> list[MarketColumns]:
         """Books and trades of all pairs."""
-        rows = self._market.advance(until + NS_PER_S)
-        # a row may be received later than the last generated second, but none before it is missing
-        self.known_until = self._market.time
-        return rows + self._companions.rows(rows)
+        found: list[MarketColumns] = []
+        while self.known_until <= until:
+            # always so many seconds at once, so that a companion's rows do not depend on who asks when
+            rows = self._market.advance(self.known_until + _CHUNK)
+            # a row may be received later than the last generated second, but none before it is missing
+            self.known_until = self._market.time
+            found += rows + self._companions.rows(rows)
+        return found
 
 
 class TapeMarket:

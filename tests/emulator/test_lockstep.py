@@ -118,6 +118,22 @@ async def test_two_runs_are_equal_and_ordered(start, session) -> None:  # type: 
     assert times == sorted(times)
 
 
+async def test_a_whole_step_tells_everything_in_order_of_time(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(lockstep=True, start=START)
+    raw = Held(emulator.rest, session)
+    async with (
+        session.ws_connect(raw.ws + "/v1/pub/trades/BTC_USDT,USDT_TWD,BTC_TWD,ETH_TWD"),
+        session.ws_connect(raw.ws + "/v1/pub/order-books/BTC_USDT,ETH_TWD"),
+    ):
+        while emulator.sockets < 2:
+            await asyncio.sleep(0.005)
+        await step(raw, START)
+        found = await step(raw, START + 60 * NS_PER_S, whole=True)
+    times = [(item["at"], item["stream"] == "trades") for item in found["delivered"]]
+    assert len({item["pair"] for item in found["delivered"]}) == 4
+    assert times == sorted(times)  # at one time books come before trades
+
+
 async def test_step_refuses_a_running_clock_and_resume_lets_it_run(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)

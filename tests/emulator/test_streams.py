@@ -72,9 +72,13 @@ async def test_a_list_of_trades_comes_at_once_even_when_nothing_traded(start, se
 
 async def test_books_are_pushed_on_change_alone(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(switches=["book_cadence_ms=10"], speed=20.0)
-    async with session.ws_connect(emulator.ws + "/v1/pub/order-books/ETH_TWD:1") as socket:
-        seen = [await frame(socket) for _ in range(6)]
-    shown = [(f["bids"], f["asks"]) for f in seen[1:]]
+    # a change that only the deeper of the two shows is no news to the other
+    async with (
+        session.ws_connect(emulator.ws + "/v1/pub/order-books/BTC_USDT:20"),
+        session.ws_connect(emulator.ws + "/v1/pub/order-books/BTC_USDT:1") as socket,
+    ):
+        seen = [await frame(socket) for _ in range(12)]
+    shown = [[(level["price"], f"{float(level['amount']):.4f}") for level in f["bids"] + f["asks"]] for f in seen]
     assert all(before != after for before, after in itertools.pairwise(shown))
 
 
@@ -92,6 +96,8 @@ async def test_an_order_and_its_end_are_pushed_in_the_documented_order(start, se
             await raw.create(action="BUY", type="MARKET", amount="1000", clientId=4)
             found = [await frame(active) for _ in expected]
             ended = await frame(history)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(active.receive(), 0.2)
         statuses = [row["status"] for f in found for row in f["data"]["btc_twd"]]
         assert statuses == expected
         assert [(r["status"], r["clientID"]) for r in ended["data"]["btc_twd"]] == [(2, 4)]
