@@ -298,7 +298,10 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
     strict: Annotated[bool, Meta(description="Keep the strictest documented figure of every endpoint.")] = False
     ledger: Annotated[
         str | None,
-        Meta(description="URL of a shared ledger of request slots. Default: one broker per machine and user."),
+        Meta(
+            description="redis://HOST:PORT/0 to share request slots with other machines, `none` to share with nobody."
+            " Default: one broker per machine and user."
+        ),
     ] = None
     batching: Annotated[bool, Meta(description="Let waiting orders ride in batches.")] = True
     rows: Annotated[dict[str, Any], Meta(description="Endpoint id: the source to believe, or requests a window.")] = {}
