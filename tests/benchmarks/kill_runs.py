@@ -160,7 +160,14 @@ class KillWorld:
         if phase == "starting":
             await asyncio.sleep(random.uniform(0.4, 2.0))
         else:
-            await asyncio.wait_for(process.stdout.readline(), _PATIENCE_S)  # the opening line: it trades
+            try:
+                opening = await asyncio.wait_for(process.stdout.readline(), _PATIENCE_S)  # from here on it trades
+            except TimeoutError:
+                opening = b""
+            if not opening:
+                process.kill()
+                await process.communicate()
+                raise RuntimeError(f"the bot did not start: {(self.folder / 'stderr').read_text()[-2000:]}")
             await asyncio.sleep(random.uniform(0.1, 1.5))
             if phase == "stopping":
                 process.send_signal(signal.SIGTERM)
