@@ -19,7 +19,7 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.turn import Engine
 from botkit.errors import DataError
 from botkit.model.clock import NS_PER_DAY, Nanos
-from botkit.model.columns import CandleColumns, MarketColumns
+from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Bar
 from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
@@ -194,7 +194,8 @@ def _collecting_seldom() -> Iterator[None]:
 
 
 def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:
-    """The last ``count`` bars that had ended before a moment, built from the finest candles that reach back so far."""
+    """The last ``count`` bars that had ended before a moment, built from the finest candles that reach back so far, or
+    from trades where there are no such candles."""
     target = fixed_length(resolution) or 31 * NS_PER_DAY
     for finer in RESOLUTIONS:
         info = feed.stream(pair, "candles", finer)
@@ -221,7 +222,27 @@ def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nan
                     )
         bars += builder.close_due(before - 1)  # one that ends just then has its row just then, which is not read here
         return bars[-count:]
-    return []
+    return _bars_of_trades(feed, pair, resolution, count, before)
+
+
+def _bars_of_trades(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:
+    info = feed.stream(pair, "trades", None)
+    if info is None or info.start >= before:
+        return []
+    target = fixed_length(resolution) or 31 * NS_PER_DAY
+    start = max(info.start, before - (count + 2) * target)
+    builder = BarBuilder(pair, resolution, grace_ns=0)
+    bars: list[Bar] = []
+    rules = pair.rules
+    for piece in feed.slices([(pair, "trades", None)], start, before):
+        for columns in piece.columns:
+            assert isinstance(columns, TradeColumns)
+            rows = zip(columns.time.tolist(), columns.ticks.tolist(), columns.lots.tolist(), strict=True)
+            for time_ns, ticks, lots in rows:
+                bars += builder.on_trade(time_ns, rules.price(ticks), rules.amount(lots))
+    bars += builder.close_due(before)
+    # the tape, or what was read of it, began somewhere within the first of them
+    return bars[1:][-count:]
 
 
 def run_backtest(

@@ -106,6 +106,23 @@ def test_bars_before_a_moment_are_the_last_that_had_ended(tmp_path: Path) -> Non
     assert bars_before(feed, PAIR, "1m", 3, START) == []
 
 
+def test_bars_of_trades_are_warmed_up_by_the_trades_before_the_start(tmp_path: Path) -> None:
+    columns = market_data.trades(20_000)
+    feed = Feed([TapeSource(market_data.write_tape(tmp_path / "tape", columns), PAIRS)])
+    info = feed.stream(PAIR, "trades", None)
+    assert info is not None
+    middle = (info.start + info.end) // 2 // NS_PER_MINUTE * NS_PER_MINUTE
+    bars = bars_before(feed, PAIR, "1m", 5, middle + 1)
+    assert [bar.time for bar in bars] == [middle - i * NS_PER_MINUTE for i in (5, 4, 3, 2, 1)]
+    known = (columns.time >= bars[-1].time) & (columns.received <= middle)
+    prices = [PAIR.rules.price(int(ticks)) for ticks in columns.ticks[known]]
+    assert (bars[-1].open, bars[-1].close) == (prices[0], prices[-1])
+    assert (bars[-1].high, bars[-1].low) == (max(prices), min(prices))
+    assert bars_before(feed, PAIR, "1m", 5, info.start) == []
+    # the tape began within the first bucket, which is therefore no whole bar
+    assert bars_before(feed, PAIR, "1m", 10**4, middle)[0].time > info.start
+
+
 BARS = """
 pair: Pair
 
