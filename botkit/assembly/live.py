@@ -20,10 +20,10 @@ from botkit.engine.routes import memory_slots
 from botkit.engine.turn import Engine
 from botkit.engine.valuation import Valuation
 from botkit.errors import ConfigError, RequestError
-from botkit.live.bot import OnStop
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
 from botkit.live.history import History
+from botkit.live.parts import OnStop
 from botkit.live.slots import SharedLimits
 from botkit.live.state_folder import StateFolder, account_label, state_root
 from botkit.model.clock import NS_PER_S, Nanos

@@ -10,38 +10,36 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping
-from random import Random
-from typing import Any, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, Literal
 
 import msgspec
 
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.market import walk
 from botkit.engine.reconcile import Reconciliation
 from botkit.engine.router import SentBefore
 from botkit.engine.turn import Engine, StrategyFailure
-from botkit.errors import BotkitError, ConfigError
-from botkit.live.clock import DriverClock
-from botkit.live.driver import Adapter, Driver
+from botkit.errors import ConfigError
+from botkit.live.driver import Driver
 from botkit.live.history import History
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
+from botkit.live.orphans import StartRefused, end_orphans
+from botkit.live.parts import Parts
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.settings import set_parameter
-from botkit.live.slots import LedgerUnreachable, SharedLimits
-from botkit.live.state_folder import Halt, StateFolder
+from botkit.live.slots import LedgerUnreachable
+from botkit.live.state_folder import Halt
+from botkit.live.stopping import stop_in_order
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
-from botkit.model.events import BalanceReport, Connection, ConnectionState, OrderReport
+from botkit.model.events import BalanceReport, Connection, ConnectionState
 from botkit.model.money import format_units
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order, OrderState
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, CancelOrder, GetBalances, ListOpenOrders, Outcome
+from botkit.model.requests import Answer, GetBalances, Outcome
 
 log = logging.getLogger("botkit.live")
-
-OnStop = Literal["keep", "cancel", "flatten"]
 
 #: streams of the account that must be connected before anything is compared
 _ACCOUNT_STREAMS = 4
@@ -51,40 +49,6 @@ _RECONCILE_S = 60.0
 _REMEMBERED: Nanos = 2 * NS_PER_HOUR
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
 _BOOK_DEPTH = 5
-#: how often a position is offered to the book at the end; what the book does not take then stays, and is said
-_FLATTEN_ROUNDS = 10
-
-
-class StartRefused(BotkitError):
-    """The bot cannot start as things stand. The message says why and what to do."""
-
-
-class Parts(Protocol):
-    """Who makes the parts of a running bot: `botkit.assembly` does."""
-
-    name: str
-    mode: str
-    currency: str
-    pairs: Mapping[str, Pair]
-    #: pairs whose prices value something, though no strategy trades them
-    valuation_pairs: tuple[Pair, ...]
-    clock: DriverClock
-    adapter: Adapter
-    folder: StateFolder
-    on_stop: Mapping[str, OnStop]
-    random: Random
-    #: REST and WebSocket addresses, for a second process that must reach the same exchange
-    address: tuple[str | None, str | None]
-    #: a world of its own that ends with the bot (the emulator inside): an earlier journal says nothing about it
-    is_new_world: bool
-    #: windows that the bot made last shares with other processes; None: it is alone
-    shared: SharedLimits | None
-
-    def engine(
-        self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
-    ) -> Engine:
-        """A new bot, not started."""
-        ...
 
 
 class Notices:
@@ -169,7 +133,8 @@ class Bot:
             raise StartRefused(
                 f"the account's streams did not connect within {_CONNECT_S:.0f} s; check the address and the key"
             ) from None
-        await self._end_orphans()
+        orphans, self._orphan_orders = self._orphan_orders, []
+        await end_orphans(self, orphans)
         await self._reconcile_at_start(first=not self.engine.portfolio.account)
         await history.read(wanted, self.driver.ask, self.driver.now())
         for pair in self.engine.portfolio.prices:
@@ -272,32 +237,6 @@ class Bot:
                 "back, or start once with --cancel (end them) or --adopt (leave them standing, as foreign orders)"
             )
         self._orphan_orders = orphans
-
-    async def _end_orphans(self) -> None:
-        """Do with the orders of strategies that are gone what the user said, once."""
-        orphans, self._orphan_orders = self._orphan_orders, []
-        if not orphans:
-            return
-        ids = {order.client_id for order in orphans}
-        known = {order.order_id for order in orphans if order.order_id}
-        if self.orphans == "cancel":
-            listed = await self.driver.ask(lambda i: ListOpenOrders(id=i), ListOpenOrders.endpoint)
-            rows = listed.body if listed.outcome is Outcome.OK and isinstance(listed.body, tuple) else None
-            if rows is None:
-                raise StartRefused(f"the open orders cannot be read: {listed.text}")
-            for row in rows:
-                if isinstance(row, OrderReport) and (row.order_id in known or row.client_id in ids):
-                    sent = self.driver.now()
-                    answer = await self.parts.adapter.send(
-                        CancelOrder(id=-100, pair=row.pair, order_id=row.order_id), urgent=True
-                    )
-                    if answer.outcome is not Outcome.OK:
-                        raise StartRefused(f"order {row.order_id} could not be cancelled: {answer.text}")
-                    done = SentBefore(endpoint=CancelOrder.endpoint, sent=sent, answered=self.driver.now())
-                    self.engine.router.cool_down([done], self.driver.now())
-        what = "cancelled" if self.orphans == "cancel" else "left standing as foreign orders"
-        self.journal.let_go(ids, what)
-        self.notices.tell("warning", f"{len(orphans)} orders of strategies that are gone were {what}")
 
     def _cool_down(self, now: Nanos) -> None:
         """What earlier runs sent still counts in the exchange's windows. One read was made before the router was."""
@@ -514,54 +453,7 @@ class Bot:
 
     async def stop(self, *, wait_s: float = 15.0) -> None:
         """Stop the strategies, then do with their orders what the configuration says, and wait for their ends."""
-        driver, engine = self.driver, self.engine
-        if driver.fault is None and driver.started:
-            driver.dispatch(engine.stop(driver.now()), driver.now())
-            keep = {name for name, choice in self.parts.on_stop.items() if choice == "keep"}
-            for order in engine.desk.all_open():
-                if order.strategy not in keep or order.state is OrderState.QUEUED:
-                    engine.desk.cancel(order, driver.now())
-            driver.wake()
-            await self._ends(keep, wait_s)
-            for name in [name for name, choice in self.parts.on_stop.items() if choice == "flatten"]:
-                await self._flatten(name, keep, wait_s)
-        await driver.close(grace_s=2.0 if driver.fault is None else 0.0)
-
-    async def _ends(self, keep: set[str], wait_s: float) -> None:
-        """Wait for the final states of all orders but those that are kept."""
-        waited = 0.0
-        while waited < wait_s and self.driver.fault is None:
-            if all(order.strategy in keep for order in self.engine.desk.all_open()):
-                return
-            await asyncio.sleep(0.01)
-            waited += 0.01
-
-    async def _flatten(self, strategy: str, keep: set[str], wait_s: float) -> None:
-        """Sell what a strategy holds, as much at a time as the visible book takes within the slippage."""
-        context = self.engine.contexts[strategy]
-        context.active = True  # the strategy is stopped; its last orders are the engine's
-        refused = ""
-        for _ in range(_FLATTEN_ROUNDS):
-            orders = []
-            for position in self.engine.portfolio.positions(strategy):
-                lots = position.sellable_lots
-                levels = self.engine.market(position.pair).book.bid_levels
-                if lots and levels:
-                    lots = min(lots, walk(levels, lots, -int(-levels[0][0] * 0.99), buying=False)[0])
-                if lots >= position.pair.rules.least_lots:
-                    amount = position.pair.rules.exact_amount(lots)
-                    orders.append(context.market_sell(position.pair, amount, 1.0, "flatten", reduces=True))
-            self.driver.wake()
-            await self._ends(keep, wait_s)
-            refused = next((order.reason for order in orders if order.is_refused), "")
-            if all(position.is_flat for position in self.engine.portfolio.positions(strategy)):
-                break
-            await self.driver.wait(1.0)
-        context.active = False
-        for position in self.engine.portfolio.positions(strategy):
-            if not position.is_flat:
-                why = refused or "the book did not take it"
-                self.notices.tell("warning", f"{position.amount:g} of {position.pair} could not be sold: {why}")
+        await stop_in_order(self, wait_s)
 
     async def close(self) -> None:
         """Let go of everything. Safe to call whatever happened before."""

@@ -1,0 +1,47 @@
+"""What a running bot is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Literal, Protocol
+
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.turn import Engine
+from botkit.live.clock import DriverClock
+from botkit.live.driver import Adapter
+from botkit.live.history import History
+from botkit.live.slots import SharedLimits
+from botkit.live.state_folder import StateFolder
+from botkit.model.clock import Nanos
+from botkit.model.pairs import Pair
+
+OnStop = Literal["keep", "cancel", "flatten"]
+
+
+class Parts(Protocol):
+    """Who makes the parts of a running bot: `botkit.assembly` does."""
+
+    name: str
+    mode: str
+    currency: str
+    pairs: Mapping[str, Pair]
+    #: pairs whose prices value something, though no strategy trades them
+    valuation_pairs: tuple[Pair, ...]
+    clock: DriverClock
+    adapter: Adapter
+    folder: StateFolder
+    on_stop: Mapping[str, OnStop]
+    random: Random
+    #: REST and WebSocket addresses, for a second process that must reach the same exchange
+    address: tuple[str | None, str | None]
+    #: a world of its own that ends with the bot (the emulator inside): an earlier journal says nothing about it
+    is_new_world: bool
+    #: windows that the bot made last shares with other processes; None: it is alone
+    shared: SharedLimits | None
+
+    def engine(
+        self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
+    ) -> Engine:
+        """A new bot, not started."""
+        ...
