@@ -38,8 +38,10 @@ from botkit.model.limits import LimitTable, Scope, WindowLimit
 
 #: leases are good for so long after the last message that was answered; `ledger.DEAD_AFTER_US` is longer
 LEASE_NS = 3 * NS_PER_S
-#: cancels in stock are good for so long after it; what the ledger holds for a dead process accounts for that
-OFFLINE_NS = 600 * NS_PER_S
+#: cancels in stock are good for so long after it. The ledger cannot tell a dead process from one that it does not hear,
+#: so it holds a dead one's cancels that much longer: not more than minutes, or a bot that crashes and is started again
+#: and again uses the cancels up
+OFFLINE_NS = 180 * NS_PER_S
 #: the ledger hears of this process at least so often
 HEARTBEAT_NS = NS_PER_S
 #: reports wait so long for company; a slot is held that much longer, 0.03 % of a minute
