@@ -18,7 +18,7 @@ from botkit.model.money import to_units
 DEFAULT_BALANCES: Mapping[str, str] = {"twd": "1000000", "usdt": "30000", "btc": "1", "eth": "10", "bito": "10000"}
 
 #: faster than this, a second of the machine is more of the market than it can make
-SPEED_MAX = 10_000
+SPEED_MAX = 1_000
 HISTORY_DAYS_MAX = 400
 
 _CURRENCY = re.compile(r"[a-z0-9]{2,10}\Z", re.ASCII)

@@ -486,5 +486,7 @@ def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) 
     missing = [name for name in ("btc_usdt", "btc_twd", "usdt_twd", "eth_twd") if name not in facts.pairs]
     if missing:
         raise ConfigError(f"the synthetic market needs the pair {missing[0]}, which the exchange does not list")
-    source = SyntheticSource(facts.pairs, seed=options.seed, start=start, history_days=options.history_days)
+    source = SyntheticSource(
+        facts.pairs, seed=options.seed, start=start, history_days=options.history_days, speed=options.speed
+    )
     return source, start

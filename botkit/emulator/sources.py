@@ -45,13 +45,17 @@ class MarketSource(Protocol):
 class SyntheticSource:
     """The synthetic market with ``history_days`` of candles before ``start``. Equal for equal seed and start."""
 
-    def __init__(self, pairs: Mapping[str, Pair], *, seed: int, start: Nanos, history_days: float) -> None:
+    def __init__(
+        self, pairs: Mapping[str, Pair], *, seed: int, start: Nanos, history_days: float, speed: float = 1.0
+    ) -> None:
         self.name = f"synthetic, seed {seed}"
         self.ended = False
         minutes = max(1, int(history_days * 1440))
         begin = start // NS_PER_MINUTE * NS_PER_MINUTE - minutes * NS_PER_MINUTE
         self._market = SyntheticMarket(pairs, seed=seed, start=begin)
         self._minutes = minutes
+        # where time runs fast, more at once: handing 42 streams on costs more than making their rows
+        self._chunk = _CHUNK * max(1, int(speed / 15))
         self._companions = Companions({name: pair for name, pair in pairs.items() if name not in PAIRS})
         self.known_until: Nanos = begin
 
@@ -69,7 +73,7 @@ class SyntheticSource:
         found: list[MarketColumns] = []
         while self.known_until <= until:
             # always so many seconds at once, so that a companion's rows do not depend on who asks when
-            rows = self._market.advance(self.known_until + _CHUNK)
+            rows = self._market.advance(self.known_until + self._chunk)
             # a row may be received later than the last generated second, but none before it is missing
             self.known_until = self._market.time
             found += rows + self._companions.rows(rows)

@@ -134,6 +134,34 @@ async def test_a_whole_step_tells_everything_in_order_of_time(start, session) ->
     assert times == sorted(times)  # at one time books come before trades
 
 
+async def test_one_long_way_is_told_in_order_too(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(lockstep=True, start=START)
+    for name in ("btc_usdt", "eth_twd"):
+        emulator.venue.kernel.publish_books(emulator.venue.pairs[name], 5)
+    told = emulator.venue.advance(START + 60 * NS_PER_S)
+    order = [(delivery.at, delivery.kind, delivery.pair) for delivery in told]
+    assert len(order) > 50
+    assert order == sorted(order)
+
+
+async def test_a_change_that_only_a_deeper_book_shows_is_no_news_to_others(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(lockstep=True, start=START, switches=["book_cadence_ms=10"])
+    raw = Held(emulator.rest, session)
+    async with (
+        session.ws_connect(raw.ws + "/v1/pub/order-books/BTC_USDT:20"),
+        session.ws_connect(raw.ws + "/v1/pub/order-books/BTC_USDT:1"),
+    ):
+        while emulator.sockets < 2:
+            await asyncio.sleep(0.005)
+        raw.now = (await step(raw, START + 3 * NS_PER_S, whole=True))["now"]
+        _, book = await raw.get("/order-book/btc_usdt", limit="10")
+        order = raw.create("btc_usdt", action="BUY", type="LIMIT", price=book["bids"][5]["price"], amount="0.01")
+        asked = asyncio.create_task(order)
+        found = await step(raw, raw.now + 20 * NS_PER_MS, whole=True, requests=2)
+        assert (await asked)[0] == 200
+    assert [item["stream"] for item in found["delivered"] if item["kind"] == "frame"] == ["order_book"]
+
+
 async def test_step_refuses_a_running_clock_and_resume_lets_it_run(start, session) -> None:  # type: ignore[no-untyped-def]
     emulator = await start()
     raw = Raw(emulator.rest, session)
