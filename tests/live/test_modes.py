@@ -1,0 +1,161 @@
+"""The modes of `botkit run`: what each refuses, paper trading, signals, and that no secret is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.assembly import Project
+from botkit.assembly.live import live_parts
+from botkit.cli.main import main
+from botkit.errors import ConfigError
+from botkit.live.bot import Bot
+from botkit.live.keeper import Keeper
+from botkit.model.orders import OrderState
+from tests.live.world import World, puppet, until
+
+ROOT = Path(__file__).parents[2]
+CANARY = "canary-6f1d2c"
+BOUNDED = """
+live: {confirm: true}
+risk:
+  max_order_value: {usdt: 1000}
+  max_position: {btc: "0.1"}
+  max_daily_loss: {usdt: 100}
+  price_collar_pct: 5
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+
+
+def config(folder: Path, more: str = "") -> Path:
+    path = folder / "bot.yaml"
+    path.write_text(
+        f"name: modes\nplugins: [{ROOT / 'strategies'}]\n"
+        f"strategies:\n  - {{use: market_maker, params: {{pair: btc_usdt, spread_bps: 30}}}}\n{more}"
+    )
+    path.chmod(0o600)
+    return path
+
+
+async def opened(path: Path, mode: Any, **options: Any) -> None:
+    async with live_parts(Project.load(path), mode, **options):
+        pass
+
+
+async def test_real_money_is_refused_until_every_bound_is_set(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        await opened(config(tmp_path), "live")
+    for word in ("confirm: true", "max_order_value", "max_position", "max_daily_loss", "price_collar_pct"):
+        assert word in str(error.value)
+    assert "bot.yaml" in str(error.value)
+
+
+async def test_live_mode_is_refused_at_an_emulator_and_the_reverse(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="use --mode emulator"):
+        await opened(config(tmp_path, BOUNDED), "live", rest="http://127.0.0.1:1/v3", ws="ws://127.0.0.1:1/ws")
+    with pytest.raises(ConfigError, match="this machine alone"):
+        await opened(config(tmp_path), "emulator", rest="https://api.example.com/v3", ws="wss://example.com/ws")
+    with pytest.raises(ConfigError, match="--ws is missing"):
+        await opened(config(tmp_path), "emulator", rest="http://127.0.0.1:1/v3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["status"], "has never run"),
+        (["stop"], "has never run"),
+        (["journal"], "has never run"),
+        (["why", "--since", "soon"], "write a duration"),
+        (["run", "--duration", "soon"], "is no duration"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    code = main([arguments[0], str(config(tmp_path)), *arguments[1:]])
+    assert code == 2
+    output = capsys.readouterr()
+    assert told in output.err
+    assert "Traceback" not in output.err
+
+
+async def test_paper_trades_on_anothers_market_and_leaves_it_alone(world: World) -> None:
+    from botkit.assembly.paper import paper_parts
+
+    async with paper_parts(Project.load(world.config), world.emulator.rest, world.emulator.ws) as parts:
+        bot = Bot(parts)
+        world.bots.append(bot)
+        await bot.start()
+        strategy = puppet(bot)
+        await until(lambda: strategy.book("btc_usdt").best_ask)
+        taking = strategy.market_buy("btc_usdt", spend=500)
+        resting = strategy.buy("btc_usdt", amount=0.001, price=1000)
+        bot.driver.wake()
+        await until(lambda: taking.is_final and resting.order_id)
+        assert taking.state is OrderState.FILLED
+        assert resting.state is OrderState.OPEN
+        await bot.stop()
+        assert resting.state is OrderState.CANCELLED
+        bot.engine.portfolio.check()
+        await bot.close()
+    assert not world.exchange_orders()
+
+
+async def test_no_secret_is_left_in_anything_that_is_written(world: World, tmp_path: Path) -> None:
+    from botkit.config.secrets import Account
+
+    account = Account(email="me@example.com", key=f"key-{CANARY}", secret=f"secret-{CANARY}")
+    parts = world.parts()
+    from botkit.assembly.live import connect
+
+    parts.adapter = connect(parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock)
+    bot = Bot(parts)
+    world.bots.append(bot)
+    with pytest.raises(Exception, match="cannot be read") as error:
+        await bot.start()
+    assert CANARY not in repr(error.value)
+    await bot.close()
+    for path in world.folder.rglob("*"):
+        if path.is_file():
+            assert CANARY.encode() not in path.read_bytes(), path
+
+
+async def test_a_keeper_leaves_a_status_that_others_can_read(world: World) -> None:
+    bot = await world.start()
+    keeper = Keeper(bot)
+    assert await keeper.run(0.4) == "duration"
+    await keeper.stop()
+    status = bot.parts.folder.read_status()
+    assert status is not None
+    assert status["open_orders"] == 0
+    assert status["streams"]["active_orders"] == "connected"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+async def test_sigterm_stops_in_order(tmp_path: Path) -> None:
+    path = config(tmp_path, "emulator:\n  balances: {usdt: 10000, btc: 1}\n")
+    environ = {**os.environ, "BOTKIT_STATE": str(tmp_path / "state")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "botkit", "run", str(path), "--json",
+        env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    status = tmp_path / "state" / "modes" / "emulator" / "inside" / "status.json"
+    await until(lambda: status.exists() and json.loads(status.read_bytes())["orders"], 60)
+    process.send_signal(signal.SIGTERM)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, err.decode()
+    summary = json.loads(out)
+    assert summary["ended"] == "signal"
+    assert summary["open_orders"] == 0
+    assert summary["orders"] > 0
