@@ -94,7 +94,9 @@ class BrokerLink:
                 await self._open()
                 return
             except (OSError, msgspec.MsgspecError):
-                if not self._starts or asyncio.get_running_loop().time() > deadline:
+                if not self._starts:
+                    raise LedgerUnreachable(f"{self.name} does not run: no bot shares its limits here now") from None
+                if asyncio.get_running_loop().time() > deadline:
                     raise
                 if self._starting is None or self._starting.poll() is not None:
                     self._start()
