@@ -561,6 +561,7 @@ class BacktestParts:
             cautions.append(
                 Caution("slippage is zero: market orders fill at the recorded price, which no market offers")
             )
+        cautions += [Caution(note, grave=False) for note in self.feed.notes()]
         latency = section.latency
         if latency.model is None and not latency.order_ms and not latency.answer_ms:
             cautions.append(Caution("latency is zero: orders arrive the moment they are decided"))

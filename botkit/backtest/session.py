@@ -388,7 +388,10 @@ def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
     large = getattr(run.kernel, "large_fills", 0)
     if large:
         cautions.append(
-            Caution(f"{large} market fills took more than 10 % of their bar's volume; in reality they would cost more")
+            Caution(
+                f"{large} market {'fill' if large == 1 else 'fills'} took more than 10 % of the bar's volume; "
+                "in reality that would cost more"
+            )
         )
     filled = sum(filler.filled for filler in run.driver.gap_fillers.values())
     if filled:

@@ -289,6 +289,11 @@ class Feed:
 
         return read
 
+    def notes(self) -> list[str]:
+        """What was mended while single files were read, such as rounded prices, each with the file's name."""
+        sources = {id(source): source for parts in self._parts.values() for source, _ in parts}
+        return [f"{source.name}: {note}" for source in sources.values() for note in getattr(source, "notes", ())]
+
     def describe(self) -> list[dict[str, Any]]:
         """For the report: one entry a source and stream, with name, path, span (ns), rows, gaps and synthetic."""
         return [

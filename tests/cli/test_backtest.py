@@ -136,3 +136,19 @@ def test_an_option_that_cannot_be_is_named(
     assert says in printed.err
     assert options[0] in printed.err
     assert "Traceback" not in printed.err
+
+
+def test_prices_finer_than_a_tick_are_rounded_and_the_reader_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_candles(tmp_path / "fine.csv", [100 + i % 7 for i in range(200)])
+    data.write_text(data.read_text(encoding="utf-8").replace(".00", ".0051"), encoding="utf-8")
+    config = write_config(
+        tmp_path,
+        f"{{path: {data}, pair: btc_usdt, kind: candles, resolution: 1m}}",
+        plugins=ROOT / "strategies",
+        use="sma_cross",
+    )
+    told = " ".join(summary_of(capsys, config, tmp_path / "out")["warnings"])
+    assert "fine.csv" in told
+    assert "more than the 2 decimals of btc_usdt: rounded to nearest" in told
