@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from botkit.engine.market import walk
+from botkit.engine.routes import CANCEL_BATCH_MAX
 from botkit.model.orders import OrderState
+from botkit.model.requests import CancelBatch, Outcome
 
 if TYPE_CHECKING:
     from botkit.live.bot import Bot
@@ -18,9 +20,11 @@ _FLATTEN_ROUNDS = 10
 async def stop_in_order(bot: Bot, wait_s: float) -> None:
     """Stop the strategies, then do with their orders what the configuration says, and wait for their ends."""
     driver, engine = bot.driver, bot.engine
-    if driver.fault is None and driver.started:
+    keep = {name for name, choice in bot.parts.on_stop.items() if choice == "keep"}
+    if driver.fault is not None:
+        await _cancel_directly(bot, keep)
+    elif driver.started:
         driver.dispatch(engine.stop(driver.now()), driver.now())
-        keep = {name for name, choice in bot.parts.on_stop.items() if choice == "keep"}
         for order in engine.desk.all_open():
             if order.strategy not in keep or order.state is OrderState.QUEUED:
                 engine.desk.cancel(order, driver.now())
@@ -29,6 +33,17 @@ async def stop_in_order(bot: Bot, wait_s: float) -> None:
         for name in [name for name, choice in bot.parts.on_stop.items() if choice == "flatten"]:
             await _flatten(bot, name, keep, wait_s)
     await driver.close(grace_s=2.0 if driver.fault is None else 0.0)
+
+
+async def _cancel_directly(bot: Bot, keep: set[str]) -> None:
+    """The engine met a fault and is not asked any more: cancel what it last knew to stand, past it."""
+    standing = [o for o in bot.engine.desk.all_open() if o.order_id and o.strategy not in keep]
+    for start in range(0, len(standing), CANCEL_BATCH_MAX):
+        part = standing[start : start + CANCEL_BATCH_MAX]
+        request = CancelBatch(id=-1 - start, orders=tuple((order.pair, order.order_id) for order in part))
+        answer = await bot.parts.adapter.send(request, urgent=True)
+        if answer.outcome is not Outcome.OK:
+            bot.notices.tell("error", f"{len(part)} orders could not be cancelled: {answer.text}; see `botkit panic`")
 
 
 async def _ends(bot: Bot, keep: set[str], wait_s: float) -> None:

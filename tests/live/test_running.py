@@ -37,6 +37,23 @@ async def test_stop_cancels_what_is_open_and_waits_for_its_end(world: World) -> 
     assert bot.remaining() == []
 
 
+async def test_a_fault_of_its_own_ends_the_bot_and_still_cancels_its_orders(world: World) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    sha = bot.decisions.sha256()
+
+    def broken(event: Any, now: int) -> None:
+        raise AssertionError("the books do not add up")
+
+    bot.driver.observers.append(broken)
+    assert await Keeper(bot).run(None) == "fault"
+    assert isinstance(bot.driver.fault, AssertionError)
+    await bot.stop()
+    assert not world.exchange_orders(open_only=True)
+    assert bot.decisions.sha256() == sha, "the engine decides nothing after a fault"
+
+
 async def test_on_stop_keep_leaves_orders_standing(world: World) -> None:
     world.config.write_text(world.config.read_text() + "live: {on_stop: keep}\n")
     bot = await world.start()
