@@ -11,6 +11,8 @@ from random import Random
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import msgspec
+
 from botkit.assembly import Project, default_bar_grace_ns, make_engine
 from botkit.assembly.sharing import shared_limits
 from botkit.config.schema import FeesConfig
@@ -83,8 +85,24 @@ class LiveParts:
         self.pairs: Mapping[str, Pair] = project.pairs
         self._priced = {str(pair): pair for pair in [*named, *self.valuation_pairs]}
         self._fees = project.fee_model(fees, "emulator.fees" if mode != "live" else "live")
+        self._fees_config = fees
         # lateness in the exchange's time, but never less than in the machine's
         self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
+
+    def recorded_as(self) -> dict[str, Any]:
+        """What making the same engine again takes, as plain JSON values; no secret is in it."""
+        loaded = self.project.loaded
+        return {
+            "config": str(loaded.path.absolute()),
+            "config_sha256": hashlib.sha256(loaded.path.read_bytes()).hexdigest(),
+            "overrides": list(loaded.overrides),
+            "folder": str(Path.cwd()),
+            "mode": self.mode,
+            "speed": self.clock.speed,
+            "latest_accept_ns": self._latest_accept_ns,
+            "fees": msgspec.to_builtins(self._fees_config),
+            "pairs": {name: msgspec.to_builtins(pair.rules) for name, pair in self._priced.items()},
+        }
 
     def engine(
         self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]

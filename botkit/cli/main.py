@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("botkit.cli.status", "How a bot is: orders, money, streams, limits."),
     "why": ("botkit.cli.status", "Why a bot did not trade, by reason."),
     "journal": ("botkit.cli.journal", "What a bot wrote down: orders, fills, what is open."),
+    "replay": ("botkit.cli.replay", "Run a bot again over what it met, and compare its decisions."),
     "stop": ("botkit.cli.control", "Stop a running bot in order."),
     "panic": ("botkit.cli.control", "Hold back new orders and cancel everything."),
     "resume": ("botkit.cli.control", "Lift a halt, of the bot or of a strategy."),

@@ -26,6 +26,8 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
     config: BotConfig
     path: Path
     root: Node
+    #: the ``--set`` arguments, without those that set a secret
+    overrides: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"LoadedConfig({str(self.path)!r})"  # the nodes may hold secrets
@@ -99,7 +101,8 @@ def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> LoadedCon
     assert isinstance(config, BotConfig)
     if not config.name:
         config = _named_after_file(config, path)
-    return LoadedConfig(config=config, path=path, root=root)
+    shown_overrides = tuple(text for text in overrides if not is_secret(_steps(text.partition("=")[0].strip())))
+    return LoadedConfig(config=config, path=path, root=root, overrides=shown_overrides)
 
 
 def _named_after_file(config: BotConfig, path: Path) -> BotConfig:

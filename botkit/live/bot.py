@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -22,6 +23,7 @@ from botkit.engine.turn import Engine, StrategyFailure
 from botkit.errors import ConfigError
 from botkit.live.driver import Driver
 from botkit.live.history import History
+from botkit.live.inputs import Inputs
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.orphans import StartRefused, end_orphans
@@ -77,6 +79,8 @@ class Bot:
         self.driver: Driver
         self.journal: Journal
         self.decisions: DecisionLog
+        #: what enters the engine, for `botkit replay`
+        self.inputs: Inputs
         self.began: Nanos = 0
         self.started_at: Nanos = 0
         self.reconciled_at: Nanos = 0
@@ -117,6 +121,7 @@ class Bot:
         first_id, ids_until = self.journal.lease_ids(parts.random)
         self.decisions = DecisionLog(self._decisions_file().write)
         self.engine = parts.engine(self.decisions, history, first_id, parts.clock.now)
+        self.inputs = Inputs(self.engine, self._run_folder, {**parts.recorded_as(), "first_client_id": first_id})
         persistence = Persistence(self.engine, self.journal, ids_until, parts.random)
         persistence.on_unwritable = self._state_unwritable
         self._watchdog = Watchdog(self._blocked)
@@ -444,10 +449,15 @@ class Bot:
         self.notices.tell("error", f"self.state of {strategy!r} cannot be kept for a restart: {why}")
 
     def _decisions_file(self) -> Any:
-        folder = self.parts.folder.path / "runs" / str(self.journal.run)
+        folder = self._run_folder
         folder.mkdir(parents=True, exist_ok=True)
         self._file = (folder / "decisions.jsonl").open("wb")
         return self._file
+
+    @property
+    def _run_folder(self) -> Path:
+        """Where this run's decisions, and what led to them, are written."""
+        return self.parts.folder.path / "runs" / str(self.journal.run)
 
     # -- stopping -------------------------------------------------------------------------------------------------
 
@@ -465,6 +475,8 @@ class Bot:
             await self.parts.adapter.close()
         if hasattr(self, "decisions"):
             self.decisions.flush()
+        if hasattr(self, "inputs"):
+            self.inputs.close()
         if self._file is not None:
             self._file.close()
         if hasattr(self, "journal"):

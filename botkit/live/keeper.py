@@ -120,6 +120,7 @@ class Keeper:
         engine = bot.engine
         bot.follow_markets()
         bot.decisions.flush()
+        bot.inputs.flush()
         if now - bot.reconciled_at >= RECONCILE_EVERY * max(1, int(bot.driver.clock.speed)):
             bot.compare()
         assert self._breaker is not None

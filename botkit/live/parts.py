@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.turn import Engine
@@ -39,6 +39,10 @@ class Parts(Protocol):
     is_new_world: bool
     #: windows that the bot made last shares with other processes; None: it is alone
     shared: SharedLimits | None
+
+    def recorded_as(self) -> Mapping[str, Any]:
+        """What making the same engine again takes, as plain JSON values; no secret is in it."""
+        ...
 
     def engine(
         self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]

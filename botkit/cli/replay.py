@@ -1,0 +1,38 @@
+"""``botkit replay``: run a bot again over what it met, and compare its decisions."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--config", type=click.Path(path_type=Path), help="Another configuration than the run's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def replay(run: Path, config: Path | None, as_json: bool) -> int:
+    """Run the engine again over what entered it in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
+
+    Nothing is sent and nothing is written. Exit code 0 when every decision is the same, 1 with the first that differs.
+    """
+    from botkit.assembly.replay import replay_run
+
+    logging.disable(logging.CRITICAL)  # what strategies log they have logged before
+    verdict = replay_run(run, config)
+    found = verdict.difference
+    if as_json:
+        difference = None if found is None else {"line": found.line, "run": found.recorded, "replay": found.replayed}
+        figures = {"entries": verdict.entries, "decisions": verdict.decisions, "unflushed": verdict.unflushed}
+        click.echo(json.dumps({"equal": found is None, **figures, "difference": difference}))
+        return 0 if found is None else 1
+    if found is None:
+        more = f"; {verdict.unflushed} more were not written before its end" if verdict.unflushed else ""
+        click.echo(f"equal: all {verdict.decisions:,} decisions of the run are made again{more}")
+        return 0
+    click.echo(f"line {found.line} of decisions.jsonl differs, after {verdict.decisions:,} that are the same")
+    click.echo(f"  run:    {found.recorded or '(nothing more)'}")
+    click.echo(f"  replay: {found.replayed or '(nothing more)'}")
+    return 1

@@ -1,0 +1,254 @@
+"""What enters the engine, written down as it enters: enough to run the same bot over it again (`botkit.live.replay`).
+
+The engine has no clock, no chance and no I/O, so its decisions are a function of the calls made on it. Each call that
+comes from outside of `botkit.engine` is one entry of ``inputs.bin``, with its arguments; calls that the engine makes on
+itself are not, since a replay makes them by itself. Where the engine calls back (an answer to a read that the bot
+asked for, a change of an order that the breaker watches), the calls made from there stand between two marks.
+
+An entry costs a few microseconds in the turn; compression and writing wait for `Inputs.flush`, a few times a second,
+so a kill loses less than a second of it. A file that cannot be written ends the recording and never the bot.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from botkit.engine.parameters import parameters_of
+from botkit.engine.turn import Engine
+from botkit.live.journal_rows import order_row
+from botkit.model.orders import Order
+from botkit.model.requests import Answer
+
+log = logging.getLogger("botkit.live")
+
+FORMAT = 1
+INPUTS = "inputs.bin"
+HEADER = "inputs.json"
+
+#: entries that are no calls: begin of a call back by its number, begin of what an observer does, end of either
+BACK, OBSERVED, END = "back", "observed", "end"
+#: the last entry of a run that ended in order
+CLOSED = "closed"
+#: recordings that are kept in a bot's state folder
+RUNS_KEPT = 20
+
+#: where calls come in: name -> how to find the object they are made on
+_TARGETS: dict[str, tuple[Callable[[Engine], Any], tuple[str, ...]]] = {
+    "engine": (lambda e: e, ("turn", "attend", "start", "stop", "restore", "halt", "resume", "take_book", "notify")),
+    "desk": (
+        lambda e: e.desk,
+        ("on_answer", "on_order_report", "on_trade_report", "cancel", "read", "later", "look_at", "forget_before"),
+    ),
+    "router": (lambda e: e.router, ("cool_down",)),
+    "portfolio": (lambda e: e.portfolio, ("open", "restore", "on_balances", "mark")),
+    "risk": (lambda e: e.risk, ("halt", "resume")),
+    "decisions": (lambda e: e.decisions, ("note",)),
+}
+#: engine modules that stand outside of the turn: the bot drives them
+_OUTER = ("botkit.engine.reconcile",)
+
+
+class Inputs:
+    """Records one engine, from before its first call. ``folder`` is the run's."""
+
+    def __init__(self, engine: Engine, folder: Path, header: Mapping[str, Any]) -> None:
+        self._engine = engine
+        self._entries: list[bytes] = []
+        self._inside = False
+        self._changes = 0
+        self._backs = 0
+        self._packer = zlib.compressobj(1)
+        self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+        _drop_old(folder.parent)
+        (folder / HEADER).write_text(json.dumps({"format": FORMAT, **header}, indent=1) + "\n", encoding="utf-8")
+        self._file: IO[bytes] | None = (folder / INPUTS).open("wb")
+        engine.order_observers.insert(0, self._changed)
+        self._wrap_history()
+        for target, (find, names) in _TARGETS.items():
+            owner = find(engine)
+            for name in names:
+                setattr(owner, name, self._recording(f"{target}.{name}", getattr(owner, name)))
+        for strategy, context in engine.contexts.items():
+            context.market_sell = self._recording(f"sell.{strategy}", context.market_sell)  # type: ignore[method-assign]
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        entries, self._entries = self._entries, []
+        if self._file is None or not entries:
+            return
+        try:
+            for entry in entries:
+                self._file.write(self._packer.compress(len(entry).to_bytes(4, "big") + entry))
+            self._file.write(self._packer.flush(zlib.Z_SYNC_FLUSH))
+            self._file.flush()
+        except OSError as error:
+            log.warning("this run can no longer be recorded for a replay: %s", error)
+            self._file = None
+
+    def close(self) -> None:
+        """Write the rest and close the file."""
+        self._write(CLOSED)
+        self.flush()
+        file, self._file = self._file, None
+        if file is not None:
+            file.write(self._packer.flush())
+            file.close()
+
+    # -- recording ------------------------------------------------------------------------------------------------
+
+    def _changed(self, order: Order) -> None:
+        self._changes += 1
+
+    def _write(self, code: str, *arguments: Any) -> None:
+        if self._file is None:
+            return
+        try:
+            self._entries.append(self._encode((code, arguments)))
+        except Exception:  # a recording must never end the bot
+            log.exception("this run can no longer be recorded for a replay: %s", code)
+            self._file.close()
+            self._file = None
+
+    def _recording(self, code: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            caller = sys._getframe(1).f_globals.get("__name__", "")
+            if caller.startswith("botkit.engine.") and caller not in _OUTER:
+                return original(*arguments, **options)
+            observed = self._inside
+            if observed:  # the engine told somebody of something, and that somebody acts within the turn
+                self._write(OBSERVED, self._changes)
+            arguments = self._noted(code, arguments, options)
+            was, self._inside = self._inside, True
+            try:
+                return original(*arguments, **options)
+            finally:
+                self._inside = was
+                if observed:
+                    self._write(END)
+
+        return call
+
+    def _noted(self, code: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+        """Write the call down; its arguments, with calls back that are recorded in place of plain ones."""
+        if code == "engine.start":
+            self._write_states()
+        if code == "desk.read":
+            make, on_answer = arguments
+            number = self._next_back()
+            plain = {name: value for name, value in options.items() if name in ("endpoint", "owner", "now")}
+            priority = options.get("priority")
+            self._write(code, number, _typed(make(0)), plain, None if priority is None else int(priority))
+            return make, self._called_back(number, on_answer)
+        if code == "desk.later":
+            due, call = arguments
+            number = self._next_back()
+            self._write(code, number, due)
+            return due, self._called_back(number, call)
+        if code == "engine.restore":
+            order, executed, now = arguments
+            executed = list(executed)
+            self._write(code, order_row(order), executed, now)
+            return order, executed, now
+        if code == "engine.notify":
+            context, name, event = arguments
+            self._write(code, context.name, name, event)
+        elif code == "router.cool_down":
+            sends, now = list(arguments[0]), arguments[1]
+            self._write(code, sends, now)
+            return sends, now
+        else:
+            self._write(code, [_typed(argument) for argument in arguments], options)
+        return arguments
+
+    def _next_back(self) -> int:
+        self._backs += 1
+        return self._backs
+
+    def _called_back(self, number: int, call: Callable[..., Any]) -> Callable[..., Any]:
+        def back(*arguments: Any) -> Any:
+            self._write(BACK, number)
+            was, self._inside = self._inside, False
+            try:
+                return call(*arguments)
+            finally:
+                self._inside = was
+                self._write(END)
+
+        return back
+
+    def _wrap_history(self) -> None:
+        original = self._engine.history
+
+        def history(pair: Any, resolution: str, count: int) -> Any:
+            bars = original(pair, resolution, count)
+            self._write("history", list(bars))
+            return bars
+
+        self._engine.history = history
+
+    def _write_states(self) -> None:
+        """What strategies have from earlier runs; it was put into them by hand."""
+        for name, context in self._engine.contexts.items():
+            state = json.dumps({"state": context.state, "timers": context.timer_rings}, default=str)
+            live = {
+                parameter.name: getattr(context.strategy, parameter.name)
+                for parameter in parameters_of(type(context.strategy)).values()
+                if parameter.live
+            }
+            self._write("strategy", name, state, live)
+
+
+def _drop_old(runs: Path) -> None:
+    numbers = sorted(int(path.parent.name) for path in runs.glob(f"*/{INPUTS}") if path.parent.name.isdigit())
+    for number in numbers[:-RUNS_KEPT]:
+        (runs / str(number) / INPUTS).unlink(missing_ok=True)
+
+
+def _typed(value: Any) -> Any:
+    """A value with the name of its type where it is one of the model's, so that it can be read back."""
+    if isinstance(value, Order):
+        return ("Order", value.client_id)
+    if type(value) is Answer:
+        body = value.body
+        kind = "" if body is None else type(body).__name__
+        if isinstance(body, tuple):
+            kind = "*" + type(body[0]).__name__ if body else "()"
+        return ("Answer", (value.request_id, value.outcome, value.status, value.text), kind, body)
+    if isinstance(value, msgspec.Struct):
+        return (type(value).__name__, value)
+    return ("", value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value)  # a pair, by its name
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not written down")
+
+
+def read_entries(path: Path) -> list[tuple[str, msgspec.Raw]]:
+    """The entries of a run as (code, arguments), in order. A torn end, as a kill leaves it, is left out."""
+    unpacker = zlib.decompressobj()
+    data = unpacker.decompress(path.read_bytes())
+    decode = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw]).decode
+    entries, at = [], 0
+    while at + 4 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if at + 4 + size > len(data):
+            break
+        entries.append(decode(data[at + 4 : at + 4 + size]))
+        at += 4 + size
+    return entries
+
+
+__all__ = ["BACK", "CLOSED", "END", "FORMAT", "HEADER", "INPUTS", "OBSERVED", "Inputs", "read_entries"]
