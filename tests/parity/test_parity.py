@@ -180,7 +180,7 @@ async def test_a_backtest_decides_as_the_bot_over_the_wire(tapes: tuple[Path, fl
     kinds = Counter(json.loads(line)["k"] for line in wire)
     assert lockstep.answers == kinds["answer"] == kinds["request"]
     if case not in ("grid", "triangular"):  # these rest far away, or find nothing that pays, in so short a time
-        assert kinds["fill"] >= 3, kinds
+        assert kinds["fill"] >= (20 if case == "market_maker" else 1), kinds
     assert lockstep.frames > 100
 
 
