@@ -17,7 +17,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from botkit.backtest.outputs import DECISIONS, RunFolder, summary_json, write_outputs
-from botkit.backtest.plan import Plan
+from botkit.backtest.plan import FeeCurrencies, Plan
 from botkit.backtest.session import run_backtest
 from botkit.config.load import LoadedConfig, load_config
 from botkit.config.schema import DataSource, FeesConfig, FillsConfig, LatencyConfig, moment
@@ -478,6 +478,11 @@ class BacktestParts:
             **{name: version(name) for name in ("numpy", "msgspec", "pandas", "pyarrow")},
         }
         self._fees = project.fee_model(section.fees, "backtest.fees")
+        coin = (
+            project.facts.fee_currency if self._fees.pays_bito and self.balances.get(project.facts.fee_currency) else ""
+        )
+        follows = bool(coin) or getattr(self._fees, "counts_volume", True)
+        self.fee_currencies = FeeCurrencies(project.facts.volume_currency, coin) if follows else None
 
     def _balances(self) -> dict[str, int]:
         """Opening balances in units: those given, or else the sum of capital and reserve."""
@@ -554,6 +559,7 @@ class BacktestParts:
         section = self.project.config.backtest
         cautions = []
         used = {(pair, kind) for pair, kind, _ in plan.keys}
+        priced = {pair for pair, _, _ in plan.keys}
         if any(entry["synthetic"] for entry in self.feed.describe() if (entry["pair"], entry["kind"]) in used):
             cautions.append(Caution("the data is a synthetic market: the result says nothing about any real one"))
         has_books = {pair for pair, kind in used if kind == "books"}
@@ -562,6 +568,17 @@ class BacktestParts:
                 Caution("slippage is zero: market orders fill at the recorded price, which no market offers")
             )
         cautions += [Caution(note, grave=False) for note in self.feed.notes()]
+        if self.fee_currencies is not None and (
+            self.fee_currencies.coin or getattr(self._fees, "counts_volume", False)
+        ):
+            lacking = [name for name in self.fee_currencies.wanted(plan.sources, self.pairs) if name not in priced]
+            if lacking:
+                cautions.append(
+                    Caution(
+                        f"the data has no prices of {', '.join(lacking)}: fees that depend on a trade's worth in "
+                        f"{self.fee_currencies.volume} (rank: auto, bito: true) stay at the full rate of the lower rank"
+                    )
+                )
         latency = section.latency
         if latency.model is None and not latency.order_ms and not latency.answer_ms:
             cautions.append(Caution("latency is zero: orders arrive the moment they are decided"))

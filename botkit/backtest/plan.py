@@ -71,6 +71,20 @@ def wanted_sources(engine: Engine) -> dict[str, Source]:
     return sources
 
 
+class FeeCurrencies(msgspec.Struct, frozen=True):
+    """What fees are reckoned in: the currency that an account's volume counts in, and the coin that pays ("": none)."""
+
+    volume: str
+    coin: str = ""
+
+    def wanted(self, sources: Iterable[str], pairs: Mapping[str, Pair]) -> list[str]:
+        """The pairs whose prices the fees of a run on ``sources`` need."""
+        currencies = dict.fromkeys(pairs[pair].quote for pair in sources)
+        if self.coin:
+            currencies[self.coin] = None
+        return [f"{currency}_{self.volume}" for currency in currencies if currency != self.volume]
+
+
 def make_plan(
     feed: Feed,
     sources: Mapping[str, Source],
@@ -81,6 +95,7 @@ def make_plan(
     pairs: Mapping[str, Pair],
     start: Nanos | None,
     end: Nanos | None,
+    fees: FeeCurrencies | None = None,
 ) -> Plan:
     """Choose streams and span. ``resolutions`` are those of the bars wanted of each pair; ``held`` the currencies
     that are valued. Raises DataError or ConfigError that says what the data lacks."""
@@ -90,7 +105,10 @@ def make_plan(
         actual, streams = _streams_of(feed, pair, source, resolutions.get(pair, ()))
         chosen[pair] = actual
         keys += streams
-    for pair in _valuation_pairs(chosen, currency, held, pairs):
+    priced = _valuation_pairs(chosen, currency, held, pairs)
+    if fees is not None:
+        priced += [name for name in fees.wanted(chosen, pairs) if name not in chosen and name not in priced]
+    for pair in priced:
         streams = _prices_of(feed, pair, "market" if "market" in chosen.values() else "candles")
         keys += [key for key in streams if key not in keys]
     infos = [feed.stream(*key) for key in keys]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from botkit.backtest.driver import Driver
 from botkit.backtest.metrics import RoundTrips, complete_strategy, round_trips, summarise
-from botkit.backtest.plan import Plan, guessed_sources, make_plan, wanted_sources
+from botkit.backtest.plan import FeeCurrencies, Plan, guessed_sources, make_plan, wanted_sources
 from botkit.backtest.recorder import Recorder
 from botkit.engine.bars import BarBuilder
 from botkit.engine.decisions import DecisionLog
@@ -62,6 +62,7 @@ class Parts(Protocol):
     reading: str
     config_text: str
     strategy_uses: Mapping[str, str]
+    fee_currencies: FeeCurrencies | None
     versions: Mapping[str, str]
 
     def strategy_pairs(self) -> Mapping[str, Sequence[Pair]]:
@@ -152,6 +153,7 @@ class _Run:
             pairs=parts.pairs,
             start=parts.start,
             end=parts.end,
+            fees=parts.fee_currencies,
         )
 
     def _history(self, pair: Pair, resolution: str, count: int) -> Sequence[Bar]:

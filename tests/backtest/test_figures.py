@@ -159,3 +159,46 @@ def test_every_figure_of_a_run_is_what_its_definition_says(tmp_path: Path) -> No
 def closes_at(closes: list[float], fill: FillRow) -> float:
     """The last close before or at a fill: what a fee in coins is valued at."""
     return closes[max(0, (fill.time - START_MS * 10**6) // MINUTE - 1)]
+
+
+TRADES_MUCH = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_bars(self.pair, "1m")
+
+def on_bar(self, bar):
+    if self.position(self.pair).is_flat:
+        self.market_buy(self.pair, spend=100_000)
+    else:
+        self.close(self.pair)
+"""
+
+
+@pytest.mark.parametrize("with_twd", [True, False])
+def test_the_rank_follows_volume_in_twd_though_the_bot_trades_usdt_alone(tmp_path: Path, with_twd: bool) -> None:
+    four_ms = 1_704_052_800_000  # 2024-01-01 04:00 in Taipei
+    start_ms = four_ms - 5 * 3_600_000
+    prices = [20_000.0] * 600
+    btc = write_candles(tmp_path / "btc.csv", prices, start_ms=start_ms)
+    data = [f"{{path: {btc}, kind: candles, resolution: 1m, pair: btc_usdt}}"]
+    if with_twd:
+        twd = write_candles(tmp_path / "twd.csv", [32.0] * 600, start_ms=start_ms)
+        data.append(f"{{path: {twd}, kind: candles, resolution: 1m, pair: usdt_twd}}")
+    config = write_config(
+        tmp_path,
+        f"[{', '.join(data)}]",
+        plugins=write_strategy(tmp_path, TRADES_MUCH),
+        balances='{usdt: "1000000"}',
+        backtest="  fees: {rank: auto}\n  slippage: 0\n",
+    )
+    result = run(config)
+    four = four_ms * 10**6
+    rates = {(fill.time >= four, round(fill.fee_value / fill.value, 5)) for fill in result.fills}
+    warned = any("no prices of usdt_twd" in caution.text for caution in result.warnings)
+    if with_twd:
+        assert rates == {(False, 0.002), (True, 0.001)}  # over 300 million TWD in five hours: rank 4
+        assert not warned
+    else:
+        assert rates == {(False, 0.002), (True, 0.002)}
+        assert warned
