@@ -11,6 +11,7 @@ so a kill loses less than a second of it. A file that cannot be written ends the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -92,16 +93,24 @@ class Inputs:
             self._file.flush()
         except OSError as error:
             log.warning("this run can no longer be recorded for a replay: %s", error)
-            self._file = None
+            self._give_up()
+
+    def _give_up(self) -> None:
+        file, self._file = self._file, None
+        self._entries.clear()
+        with contextlib.suppress(OSError):
+            if file is not None:
+                file.close()
 
     def close(self) -> None:
         """Write the rest and close the file."""
         self._write(CLOSED)
         self.flush()
         file, self._file = self._file, None
-        if file is not None:
-            file.write(self._packer.flush())
-            file.close()
+        with contextlib.suppress(OSError):
+            if file is not None:
+                file.write(self._packer.flush())
+                file.close()
 
     # -- recording ------------------------------------------------------------------------------------------------
 
@@ -115,8 +124,7 @@ class Inputs:
             self._entries.append(self._encode((code, arguments)))
         except Exception:  # a recording must never end the bot
             log.exception("this run can no longer be recorded for a replay: %s", code)
-            self._file.close()
-            self._file = None
+            self._give_up()
 
     def _recording(self, code: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:

@@ -50,8 +50,9 @@ class Persistence:
 
     @property
     def is_dirty(self) -> bool:
-        """Something changed that a crash must not take."""
-        return bool(self._orders or self._fills)
+        """Something changed that a crash must not take. Answers are: a slot without one is held for a minute and more
+        at the next start, and a bot that is restarted often would wait for its own reads."""
+        return bool(self._orders or self._fills or self._answered)
 
     def commit(self, requests: Iterable[Request], now: Nanos) -> None:
         """Write it all, before the requests are sent. Raises JournalError; then nothing of it is written, and all of

@@ -1,0 +1,161 @@
+"""A recorded run is played again decision by decision, restarts, faults and commands included."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from botkit.assembly.replay import replay_run
+from botkit.errors import ConfigError
+from botkit.exchange.bitopro import sign
+from botkit.live import commands
+from botkit.live.bot import Bot
+from botkit.live.inputs import INPUTS
+from botkit.live.keeper import Keeper
+from botkit.live.replay import ReplayError
+from tests.live.world import World, make_world, until
+
+STRATEGY = """
+from botkit import Pair, Strategy, hookimpl, param
+
+class Puppet(Strategy):
+    pair: Pair
+    size: float = param(0.001, gt=0, live=True)
+
+    def on_start(self):
+        self.state["starts"] = self.state.get("starts", 0) + 1
+        self.series = self.subscribe_bars(self.pair, "1m", warm_up=5)
+        self.subscribe_book(self.pair, depth=5)
+        self.set_timer(every_s=2)
+
+    def on_timer(self, timer):
+        book = self.book(self.pair)
+        if book is None or book.best_bid is None or book.best_ask is None:
+            return
+        draw = self.random.random()
+        orders = self.open_orders(self.pair)
+        if len(orders) > 8 or (orders and draw < 0.3):
+            self.cancel(self.random.choice(orders))
+        elif draw < 0.6:
+            self.buy(self.pair, amount=self.size * self.state["starts"], price=book.best_ask)
+        elif draw < 0.8:
+            self.market_sell(self.pair, amount=self.size)
+        else:
+            self.quote(self.pair, bids=[(book.best_bid * 0.99, self.size)], asks=[(book.best_ask * 1.01, self.size)])
+
+    def on_params(self, changed):
+        self.cancel_all()
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("puppet", Puppet)
+"""
+
+
+def run_folder(bot: Bot) -> Path:
+    return bot.parts.folder.path / "runs" / str(bot.journal.run)
+
+
+async def kept(bot: Bot, seconds: float) -> None:
+    """The bot with its keeper, for so long, stopped in order."""
+    keeper = Keeper(bot)
+    await keeper.run(seconds)
+    await keeper.stop()
+    await bot.close()
+
+
+@pytest.fixture
+async def trading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:  # type: ignore[misc]
+    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
+    async with make_world(tmp_path) as world:
+        (tmp_path / "plugins" / "puppet.py").write_text(STRATEGY)
+        yield world
+
+
+async def test_every_decision_of_a_run_is_made_again(trading: World) -> None:
+    bot = await trading.start()
+    await kept(bot, 3)
+    verdict = replay_run(run_folder(bot))
+    assert verdict.difference is None
+    assert verdict.decisions > 100
+    lines = (run_folder(bot) / "decisions.jsonl").read_text().splitlines()
+    kinds = {json.loads(line)["k"] for line in lines}
+    assert kinds >= {"intent", "request", "answer", "fill", "state", "cancel"}
+    assert verdict.decisions == len(lines)
+
+
+async def test_restarts_faults_halts_and_commands_are_replayed_as_well(trading: World) -> None:
+    bot = await trading.start()
+    await asyncio.sleep(1)
+    await trading.crash(bot)
+    assert replay_run(run_folder(bot)).difference is None
+
+    for kind in ("lost_answer", "error_before", "reset_after"):
+        trading.emulator.add_fault({"kind": kind, "where": "create_order", "share": 0.1})
+    trading.emulator.add_fault({"kind": "ws_abort", "share": 0.02})
+    again = await trading.start()
+    assert again.engine.contexts["p"].state == {"starts": 2}
+    folder = again.parts.folder
+    running = asyncio.ensure_future(kept(again, 4))
+    await asyncio.sleep(1)
+    set_file = commands.leave(folder, "set", strategy="p", name="size", value="0.002")
+    await until(lambda: not set_file.exists())
+    again.halt("breaker", "by the test")
+    await asyncio.sleep(0.5)
+    folder.clear_halt()
+    commands.leave(folder, "pause", strategy="p")
+    await asyncio.sleep(0.5)
+    commands.leave(folder, "resume", strategy="p")
+    await running
+    verdict = replay_run(run_folder(again))
+    assert verdict.difference is None
+    text = (run_folder(again) / "decisions.jsonl").read_text()
+    assert "p.size=0.002" in text
+    assert verdict.decisions > 100
+
+
+async def test_the_first_decision_that_differs_is_shown(trading: World) -> None:
+    bot = await trading.start()
+    await kept(bot, 2)
+    plugin = trading.folder / "plugins" / "puppet.py"
+    plugin.write_text(STRATEGY.replace("draw < 0.6", "draw < 0.7"))
+    verdict = replay_run(run_folder(bot))
+    assert verdict.difference is not None
+    assert verdict.difference.recorded != verdict.difference.replayed
+    assert verdict.decisions == verdict.difference.line - 1
+
+
+async def test_a_run_that_was_killed_is_replayed_as_far_as_it_was_written(trading: World) -> None:
+    bot = await trading.start()
+    await kept(bot, 2)
+    path = run_folder(bot) / INPUTS
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    verdict = replay_run(run_folder(bot))
+    assert verdict.difference is None
+    lines = (run_folder(bot) / "decisions.jsonl").read_text().splitlines()
+    assert 0 < verdict.decisions < len(lines)
+
+
+async def test_a_changed_configuration_is_named_and_a_folder_without_a_run_too(trading: World) -> None:
+    bot = await trading.start()
+    await kept(bot, 0.5)
+    trading.config.write_text(trading.config.read_text() + "\n# changed\n")
+    with pytest.raises(ConfigError, match="has changed since the run; give --config"):
+        replay_run(run_folder(bot))
+    assert replay_run(run_folder(bot), trading.config).difference is None
+    with pytest.raises(ReplayError, match="holds no recorded run"):
+        replay_run(trading.folder)
+
+
+async def test_a_recording_that_cannot_be_written_does_not_end_the_bot(trading: World) -> None:
+    bot = await trading.start()
+    assert bot.inputs._file is not None
+    bot.inputs._file.close()
+    full = Path("/dev/full")
+    bot.inputs._file = full.open("wb", buffering=0) if full.exists() else None
+    await kept(bot, 1.5)
+    assert bot.driver.fault is None
