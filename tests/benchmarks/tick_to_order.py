@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.tick_to_order [--seconds 30]
 
-The server is the emulator in a process of its own, which pushes 200 books a second of 20 + 20 levels; the bot is a whole
-one, with its durable journal, its recording, risk rules and router, on uvloop where that is installed. Every twentieth
+The server is the emulator in a process of its own, which pushes 200 books a second of 20 + 20 levels. The bot is whole,
+with its durable journal, its recording, risk rules and router, on uvloop where that is installed. Every twentieth
 book brings an order, and every order a cancel of the one before. Printed are the microseconds from the frame to the
 order's last byte (the server's parsing of HTTP included), and what the bot's parts take of them.
 """

@@ -1,0 +1,138 @@
+"""The account's key and secret appear in nothing that a run leaves behind or prints, whatever goes wrong."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from botkit.assembly.emulator import make_emulator
+from botkit.emulator import EmulatorOptions
+from botkit.emulator.options import EmulatorAccount
+
+SECRET = "canary-secret-5e1f0c77"
+KEY = "canary-key-a93b41d2"
+STRATEGY = """
+from botkit import Pair, Strategy, hookimpl
+
+class Clumsy(Strategy):
+    pair: Pair
+
+    def on_start(self):
+        self.subscribe_book(self.pair, depth=5)
+        self.set_timer(every_s=0.2)
+        self.count = 0
+
+    def on_timer(self, timer):
+        self.count += 1
+        book = self.book(self.pair)
+        if book is None or book.best_bid is None:
+            return
+        self.buy(self.pair, amount=0.001, price=book.best_bid * 0.9)
+        self.log.warning("orders so far: %d", self.count)
+        if self.count > 6:
+            raise RuntimeError("this strategy fails")
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("clumsy", Clumsy)
+"""
+CONFIG = """
+name: canary
+plugins: [plugins]
+strategies:
+  - {name: c, use: clumsy, params: {pair: btc_usdt}}
+log: {level: debug}
+emulator:
+  account: {email: canary@example.com, key: "${CANARY_KEY}", secret: "${CANARY_SECRET}"}
+"""
+
+
+def forms(text: str) -> list[bytes]:
+    """Ways in which a secret may show."""
+    plain = text.encode()
+    return [
+        plain,
+        base64.b64encode(plain).rstrip(b"="),
+        plain.hex().encode(),
+        hashlib.sha256(plain).hexdigest().encode(),
+    ]
+
+
+def assert_absent(what: str, content: bytes) -> None:
+    for secret in (SECRET, KEY):
+        for form in forms(secret):
+            assert form not in content, f"{what} holds the secret"
+
+
+def arguments_of(process_id: int) -> bytes:
+    path = Path(f"/proc/{process_id}/cmdline")
+    return path.read_bytes() if path.exists() else b""
+
+
+@pytest.mark.parametrize("fault", ["", "wrong secret", "redirect", "errors"])
+async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
+    import asyncio
+
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "clumsy.py").write_text(STRATEGY)
+    config = tmp_path / "canary.yaml"
+    config.write_text(CONFIG)
+    account = EmulatorAccount(email="canary@example.com", key=KEY, secret=SECRET)
+    options = EmulatorOptions(accounts=(account,), history_days=0.02)
+    environ = {
+        **os.environ,
+        "BOTKIT_STATE": str(tmp_path / "state"),
+        "BOTKIT_TRACEBACK": "1",
+        "CANARY_KEY": KEY,
+        "CANARY_SECRET": SECRET + ("x" if fault == "wrong secret" else ""),
+        "PYTHONASYNCIODEBUG": "1",
+    }
+    async with make_emulator(options) as emulator:
+        if fault == "errors":
+            for kind in ("reset_after", "garbage", "error_after"):
+                emulator.add_fault({"kind": kind, "share": 0.2})
+            emulator.add_fault({"kind": "ws_garbage", "share": 0.2})
+        if fault == "redirect":
+            emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 302})
+        command = [sys.executable, "-m", "botkit", "run", str(config), "--rest", emulator.rest, "--ws", emulator.ws]
+        process = await asyncio.create_subprocess_exec(
+            *command, "--duration", "3s", "--plain", env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        await asyncio.sleep(1.5)
+        assert_absent("the list of processes", arguments_of(process.pid))
+        out, err = await asyncio.wait_for(process.communicate(), 90)
+        assert_absent("standard output", out)
+        assert_absent("standard error", err)
+    for command in (["journal"], ["status"], ["why"], ["config", "show"]):
+        found = subprocess.run(
+            [sys.executable, "-m", "botkit", *command, str(config)], env=environ, capture_output=True, check=False
+        )
+        assert_absent(" ".join(command), found.stdout + found.stderr)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    for path in files:
+        assert_absent(str(path), path.read_bytes())
+    names = {path.name for path in files}
+    if not fault:
+        assert {"journal.sqlite", "decisions.jsonl", "inputs.bin", "inputs.json"} <= names
+        assert b"this strategy fails" in err
+        header = json.loads(next(path for path in files if path.name == "inputs.json").read_text())
+        assert header["mode"] == "emulator"
+    if fault == "wrong secret":
+        assert process.returncode == 2
+        assert b"error: the account's balances cannot be read" in err
+
+
+def test_a_set_argument_with_a_secret_is_not_written_into_the_recording(tmp_path: Path) -> None:
+    from botkit.config.load import load_config
+
+    config = tmp_path / "canary.yaml"
+    config.write_text(CONFIG)
+    loaded = load_config(config, overrides=[f"emulator.account.secret={SECRET}", "seed=4"])
+    assert loaded.overrides == ("seed=4",)
