@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from botkit.assembly.emulator import make_emulator
 from botkit.emulator import EmulatorOptions
 from botkit.emulator.options import EmulatorAccount
+from botkit.live.inputs import INPUTS
 
 SECRET = "canary-secret-5e1f0c77"
 KEY = "canary-key-a93b41d2"
@@ -118,6 +120,8 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     for path in files:
         assert_absent(str(path), path.read_bytes())
+        if path.name == INPUTS:
+            assert_absent(f"{path}, unpacked", zlib.decompressobj().decompress(path.read_bytes()))
     names = {path.name for path in files}
     if not fault:
         assert {"journal.sqlite", "decisions.jsonl", "inputs.bin", "inputs.json"} <= names
