@@ -58,7 +58,9 @@ def sharing_parts(world: World, link: Link) -> LiveParts:
 
 async def creates_held(link: Link) -> int:
     rows: Any = (await link.call(AskUsage())).usage
-    return next(row.held for row in rows if row.key == "emulator|ip=shared|create_order|1200/60s")
+    # an order rides alone or, where the process has no single slot in stock at that moment, in a batch
+    ways = ("emulator|ip=shared|create_order|1200/60s", "emulator|ip=shared|create_batch|90/60s")
+    return sum(row.held for row in rows if row.key in ways)
 
 
 async def test_a_bot_s_orders_take_slots_of_the_shared_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,8 +79,9 @@ async def test_a_bot_s_orders_take_slots_of_the_shared_ledger(tmp_path: Path, mo
             assert await creates_held(watcher) >= arrived
         finally:
             await bot.close()
-        assert await creates_held(watcher) == arrived  # they cool down; nothing is leased any more
+        held = await creates_held(watcher)
         await watcher.close()
+        assert held == arrived  # they cool down; nothing is leased any more
     if sys.platform == "linux":
         with contextlib.suppress(LookupError):
             os.kill(broker_pid(folder), signal.SIGKILL)
