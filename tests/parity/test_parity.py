@@ -72,7 +72,7 @@ def project(folder: Path, strategy: str, minutes: int, order_ms: int) -> Project
     path = folder / "parity.yaml"
     path.write_text(
         CONFIG.format(
-            strategies=ROOT / "strategies",
+            strategies=f"{ROOT / 'strategies'}, {ROOT / 'tests/benchmarks/strategies'}",
             strategy=strategy,
             minutes=minutes,
             start=format_time(START),
@@ -148,6 +148,12 @@ CASES: dict[str, tuple[str, int]] = {
         'cron: "* * * * *", resolution: 1m}}',
         3,
     ),
+    # ten orders a second are wanted, and of single creates alone two a second may leave: four windows of waiting
+    "greedy": (
+        "{name: y, use: greedy, params: {pairs: [btc_twd, eth_twd, usdt_twd, btc_usdt], a_second: 10, most: 700}}\n"
+        "limits: {create_order: 120, batching: false}",
+        4,
+    ),
     "triangular": (
         "{name: t, use: triangular, params: {pairs: [btc_twd, btc_usdt, usdt_twd], spend: 5000, "
         "least_profit_bps: -500, pause_s: 20}}",
@@ -179,9 +185,35 @@ async def test_a_backtest_decides_as_the_bot_over_the_wire(tapes: tuple[Path, fl
     assert_equal(backtest, wire)
     kinds = Counter(json.loads(line)["k"] for line in wire)
     assert lockstep.answers == kinds["answer"] == kinds["request"]
-    if case not in ("grid", "triangular"):  # these rest far away, or find nothing that pays, in so short a time
+    if case == "greedy":
+        assert_throttled(wire)
+    elif case not in ("grid", "triangular"):  # these rest far away, or find nothing that pays, in so short a time
         assert kinds["fill"] >= (20 if case == "market_maker" else 1), kinds
     assert lockstep.frames > 100
+
+
+def assert_throttled(lines: list[str]) -> None:
+    """Every window was as full as it may be and no fuller, and nothing was refused for that."""
+    rows = [json.loads(line) for line in lines]
+    sent = [row["t"] for row in rows if row["k"] == "request" and row["endpoint"] == "create_order"]
+    assert sum(row["k"] == "intent" for row in rows) == 700
+    assert len(sent) > 3 * 110
+    for at in sent:
+        assert sum(at <= other < at + NS_PER_MINUTE for other in sent) <= 120
+    assert {row["status"] for row in rows if row["k"] == "answer"} == {200}
+
+
+async def test_a_throttled_backtest_reports_its_waits(tapes: tuple[Path, float]) -> None:
+    folder, _ = tapes
+    strategy, minutes = CASES["greedy"]
+    result = run_backtest(BacktestParts(project(folder, strategy, minutes, 120)), readings=False)
+    (use,) = [row for row in result.router.endpoints if row.endpoint == "create_order"]
+    assert use.delayed > 300
+    assert use.peak_use is not None
+    assert 0.95 < use.peak_use <= 1
+    assert use.wait_max_ms is not None
+    assert use.wait_max_ms > 60_000
+    assert result.router.refused_by_exchange == 0
 
 
 async def test_a_millisecond_of_latency_changes_the_decisions(tapes: tuple[Path, float]) -> None:
