@@ -21,10 +21,26 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAIRS = (
-    "btc_twd eth_twd usdt_twd usdc_twd sol_twd xrp_twd doge_twd ada_twd bnb_twd bito_twd ltc_twd shib_twd kaia_twd "
-    "btc_usdt eth_usdt ltc_usdt ada_usdt sol_usdt"
-).split()
+PAIRS = [
+    "btc_twd",
+    "eth_twd",
+    "usdt_twd",
+    "usdc_twd",
+    "sol_twd",
+    "xrp_twd",
+    "doge_twd",
+    "ada_twd",
+    "bnb_twd",
+    "bito_twd",
+    "ltc_twd",
+    "shib_twd",
+    "kaia_twd",
+    "btc_usdt",
+    "eth_usdt",
+    "ltc_usdt",
+    "ada_usdt",
+    "sol_usdt",
+]
 ACCOUNT = "greedy@example.com:key:secret"
 
 CONFIG = """\
