@@ -16,7 +16,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.columns import BookColumns, MarketColumns, TradeColumns
 from botkit.model.extension import TapeFormat
 
-SHARED = Path("/work/shared/data/btc_usdt-2024-08-08.frames.jsonl.gz")
+SHARED = Path(__file__).parents[3] / "shared/data/btc_usdt-2024-08-08.frames.jsonl.gz"
 T0 = 1_790_300_000_000
 
 

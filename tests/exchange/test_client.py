@@ -20,7 +20,7 @@ from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MS, NS_PER_S
 from tests.exchange.venue import HandClock, venue
 
-EXAMPLES = Path("/work/shared/bitopro/examples")
+EXAMPLES = Path(__file__).parents[3] / "shared/bitopro/examples"
 needs_examples = pytest.mark.skipif(not EXAMPLES.exists(), reason="the recorded examples are not on this machine")
 HOUR_MS = 3_600_000
 T0 = 1_790_290_800_000  # start of an hour, ms

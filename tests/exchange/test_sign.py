@@ -24,7 +24,7 @@ from botkit.exchange.bitopro.sign import (
 from botkit.exchange.bitopro.wire.bodies import decode_nonce_payload
 from botkit.exchange.bitopro.wire.codec import WireError
 
-VECTORS = Path("/work/shared/bitopro/examples/auth_vectors.json")
+VECTORS = Path(__file__).parents[3] / "shared/bitopro/examples/auth_vectors.json"
 
 DOCUMENTED = [
     # (secret, JSON text, payload, signature), API documentation and its archive, 2.4

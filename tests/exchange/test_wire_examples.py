@@ -13,7 +13,7 @@ from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.exchange.bitopro.wire import account, bodies, codec, frames, market, wallet
 from botkit.exchange.bitopro.wire.errors import encode_error, error_text
 
-EXAMPLES = Path("/work/shared/bitopro/examples")
+EXAMPLES = Path(__file__).parents[3] / "shared/bitopro/examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the recorded examples are not on this machine")
 
 SHAPES: dict[str, Any] = {
