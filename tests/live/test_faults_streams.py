@@ -47,7 +47,10 @@ async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
 async def test_fills_are_booked_once_and_nothing_is_lost_when_frames_are(name: str, world: World) -> None:
     bot = await world.start()
     struck = [world.emulator.add_fault(fault) for fault in STREAMS[name]]
-    await trade_for_a_while(bot)
+    for _ in range(8):  # each strikes by chance, and how many frames there are depends on the machine
+        await trade_for_a_while(bot)
+        if all(fault.fired for fault in struck):
+            break
     assert all(fault.fired for fault in struck), struck
     world.emulator.remove_faults()
     await bot.driver.wait(20)
