@@ -387,7 +387,7 @@ def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
         cautions.append(
             Caution(f"the simulated exchange refused {use.refused_by_exchange} requests over its rate limits")
         )
-    large = getattr(run.kernel, "large_fills", 0)
+    large = run.kernel.large_fills
     if large:
         cautions.append(
             Caution(

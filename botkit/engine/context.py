@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ from botkit.model.clock import NS_PER_S, format_time, to_datetime
 from botkit.model.events import Balance, Bar
 from botkit.model.extension import FeeRates
 from botkit.model.money import Number
-from botkit.model.orders import FINAL_STATES, RESTING_STATES, Condition, Order, OrderState, OrderType, Side
+from botkit.model.orders import RESTING_STATES, Condition, Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import check_resolution
 
@@ -82,11 +82,6 @@ class Context:
     def local_time(self) -> datetime:
         """Now, in the configuration's time zone."""
         return to_datetime(self.engine.now, self.engine.zone)
-
-    @property
-    def zone(self) -> tzinfo:
-        """The configuration's time zone."""
-        return self.engine.zone
 
     def book(self, pair: Pair | str, own: bool) -> BookView:
         """The last book, with or without this bot's own orders."""
@@ -427,7 +422,3 @@ class Context:
         """Count a decision not to trade."""
         self.skips[reason] = self.skips.get(reason, 0) + 1
         self.last_skip[reason] = values
-
-    def has_open(self, order: Order | None) -> bool:
-        """True for an order that is there and not final."""
-        return order is not None and order.state not in FINAL_STATES
