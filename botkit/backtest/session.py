@@ -39,7 +39,10 @@ from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed, Slice
 
 #: figures of a run that are worth holding beside those of another reading of the queue
-READING_FIGURES = ("orders", "fills", "final_equity", "pnl", "return", "max_drawdown", "fees", "turnover")
+READING_FIGURES = (
+    *("orders", "fills", "final_equity", "pnl", "return"),
+    *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
+)
 READINGS = ("queue", "optimistic", "pessimistic")
 #: rows that stand in memory at once, with one slice ahead; a smaller number only costs time
 SLICE_ROWS = 1_000_000

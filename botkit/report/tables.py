@@ -57,14 +57,14 @@ class Reason(msgspec.Struct):
     times: int
 
 
-#: what became of an order that did nothing, in words
+#: what became of an order that did nothing, and why when it does not say so itself
 _FATES = {
-    "refused": "refused",
-    "rejected": "rejected by the exchange",
-    "expired": "expired in the queue",
-    "not_sent": "not sent",
-    "absent": "never arrived",
-    "post_only_cancelled": "post-only would have crossed",
+    "refused": ("refused", "no reason given"),
+    "rejected": ("rejected by the exchange", "no reason given"),
+    "expired": ("expired", "waited too long in the queue"),
+    "not_sent": ("not sent", "too old to be worth sending"),
+    "absent": ("never arrived", "the exchange does not know it"),
+    "post_only_cancelled": ("cancelled by the exchange", "post-only would have crossed"),
 }
 
 
@@ -76,7 +76,8 @@ def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most:
     ends: dict[tuple[str, str, str], int] = {}
     for order in orders:
         if order.state in _FATES and not (order.state == "refused" and order.strategy in counted):
-            key = (order.strategy, _FATES[order.state], order.reason or _FATES[order.state])
+            kind, why = _FATES[order.state]
+            key = (order.strategy, kind, order.reason or why)
             ends[key] = ends.get(key, 0) + 1
     found += [Reason(name, kind, text, n) for (name, kind, text), n in ends.items()]
     return sorted(found, key=lambda r: (-r.times, r.strategy, r.kind, r.text))[:most]
