@@ -7,7 +7,6 @@ and deepest fall, a close a day, and a sampled curve.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta, tzinfo
 from itertools import pairwise
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from botkit.backtest.downsample import CurveSampler, FloatArray, TimeArray
+from botkit.engine.valuation import Valuation
 from botkit.errors import ConfigError
 from botkit.model.clock import Nanos, from_datetime, to_datetime
 from botkit.model.money import UNIT
@@ -29,25 +29,6 @@ Change: TypeAlias = tuple[Nanos, str, int]
 Prices: TypeAlias = dict[str, tuple[TimeArray, FloatArray]]
 #: pairs to go through, and whether to divide by the price instead of multiplying
 Path: TypeAlias = tuple[tuple[str, bool], ...]
-
-
-def path_between(currency: str, into: str, pairs: Iterable[Pair]) -> Path | None:
-    """The shortest way from one currency to another through ``pairs``, the first-listed on a tie; None without one."""
-    ways: dict[str, list[tuple[str, str, bool]]] = {}
-    for pair in pairs:
-        ways.setdefault(pair.base, []).append((pair.quote, str(pair), False))
-        ways.setdefault(pair.quote, []).append((pair.base, str(pair), True))
-    found: dict[str, Path] = {currency: ()}
-    queue = deque([currency])
-    while queue:
-        here = queue.popleft()
-        if here == into:
-            return found[here]
-        for there, name, divides in ways.get(here, ()):
-            if there not in found:
-                found[there] = (*found[here], (name, divides))
-                queue.append(there)
-    return None
 
 
 class EquityCurve:
@@ -68,7 +49,8 @@ class EquityCurve:
         traded: Iterable[str] | None = None,
         first_prices: Mapping[str, float] | None = None,
     ) -> None:
-        self._pairs = tuple(pairs)
+        pairs = tuple(pairs)
+        self._valuation = Valuation({str(pair): pair for pair in pairs})
         self._currency = currency
         self._zone = zone
         self._opening_units = {c: u for c, u in opening.items() if u}
@@ -80,8 +62,8 @@ class EquityCurve:
         self._before: dict[str, float] = dict(self._last_price)  # prices in force before the latest slice
         self._slice: Prices = {}
 
-        wanted = {str(p) for p in self._pairs} if traded is None else set(traded)
-        self._traded = tuple(p for p in self._pairs if str(p) in wanted)
+        wanted = {str(p) for p in pairs} if traded is None else set(traded)
+        self._traded = tuple(p for p in pairs if str(p) in wanted)
         self._least: dict[str, int] = {}  # units from which a base currency is a position and not dust
         for pair in self._traded:
             least = pair.rules.base_units(pair.rules.least_lots)
@@ -269,13 +251,13 @@ class EquityCurve:
     def _path(self, currency: str) -> Path:
         path = self._paths.get(currency)
         if path is None:
-            found = path_between(currency, self._currency, self._pairs)
+            found = self._valuation.find_path(currency, self._currency)
             if found is None:
                 raise ConfigError(
                     f"{currency} cannot be valued in {self._currency}: no pair of the run leads there. Add data for a "
                     f"pair such as {currency}_{self._currency}, or choose another currency."
                 )
-            path = self._paths[currency] = found
+            path = self._paths[currency] = tuple((str(cell.pair), not forward) for cell, forward in found.steps)
         return path
 
     def _evaluate(self, times: TimeArray, equity: FloatArray, rates: Mapping[str, FloatArray | float]) -> None:

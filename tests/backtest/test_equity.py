@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botkit.backtest.downsample import CandleSampler, CurveSampler
-from botkit.backtest.equity import Change, EquityCurve, path_between
+from botkit.backtest.equity import Change, EquityCurve
 from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, parse_time
 from botkit.model.pairs import Pair
@@ -135,8 +135,6 @@ def test_first_prices_let_a_run_start_before_a_pair_has_a_row() -> None:
 def test_a_currency_without_a_way_to_the_valuation_currency_is_named() -> None:
     with pytest.raises(ConfigError, match="bito cannot be valued in usdt"):
         curve({"bito": COIN})
-    assert path_between("btc", "twd", [BTC, USDT]) == (("btc_usdt", False), ("usdt_twd", False))
-    assert path_between("twd", "btc", [BTC]) is None
 
 
 def test_exposure_is_the_share_of_time_with_a_position_and_dust_is_none() -> None:
