@@ -7,6 +7,7 @@ seconds of the exchange's time have passed. Draws are keyed by seed, fault and r
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -32,6 +33,12 @@ REQUEST_KINDS: Final[dict[str, str]] = {
     "slow_body": "is done, and the answer drips out over `value` ms (default 5000)",
     "reset": "the connection is reset before anything is done",
     "reset_after": "is done, and the connection is reset in place of an answer",
+    "redirect": "is answered 307 to the address `put`, and nothing is done",
+    "unfiltered": "is done as if it named no client id",
+    "lagging": "is done, but rows made in the last `value` ms are missing from the listing",
+    "shuffled": "is done, and the rows of the listing come in any order",
+    "altered": "is done, and what `find` (a regular expression) matches in the answer becomes `put`",
+    "huge": "is done, and answered with `value` MB (default 10)",
 }
 STREAM_KINDS: Final[dict[str, str]] = {
     "ws_silence": "nothing is sent any more on the sockets it strikes, pings included",
@@ -41,19 +48,37 @@ STREAM_KINDS: Final[dict[str, str]] = {
     "ws_duplicate": "the frame is sent twice",
     "ws_reorder": "the frame is sent after the next one",
     "ws_garbage": "the frame is cut in half",
+    "ws_altered": "what `find` (a regular expression) matches in the frame becomes `put`",
+    "ws_huge": "the frame is filled up to `value` MB (default 10)",
+}
+PING_KINDS: Final[dict[str, str]] = {
+    "ws_deaf": "the pong to a ping counts as missing, and the socket is cut",
 }
 HANDSHAKE_KINDS: Final[dict[str, str]] = {
     "ws_refuse": "the upgrade is answered with the status `value` (default 503)",
+    "ws_redirect": "the upgrade is answered 307 to the address `put`",
 }
 GLOBAL_KINDS: Final[dict[str, str]] = {
     "clock_skew": "the exchange's Date and its judgement of nonces are `value` ms ahead",
     "maintenance": "the pair `where` is suspended",
 }
-KINDS: Final = REQUEST_KINDS | STREAM_KINDS | HANDSHAKE_KINDS | GLOBAL_KINDS
+_SOCKET_KINDS: Final = STREAM_KINDS | PING_KINDS | HANDSHAKE_KINDS
+KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS
+#: kinds that mean nothing without these
+_NEEDS: Final = {
+    "redirect": ("put",),
+    "ws_redirect": ("put",),
+    "altered": ("find", "put"),
+    "ws_altered": ("find", "put"),
+    "lagging": ("value",),
+}
 
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One fault. ``where`` is an endpoint's or stream's id (``*`` for all), or the pair of a maintenance."""
+    """One fault. ``where`` is an endpoint's or stream's id (``*`` for all), or the pair of a maintenance.
+
+    ``put`` may refer to groups of ``find``, as in `re.sub`.
+    """
 
     kind: str
     where: str = "*"
@@ -63,6 +88,8 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     skip: int = 0
     value: float | None = None
     jitter: float = 0.0
+    find: str | None = None
+    put: str | None = None
     id: int = 0
     until: Nanos | None = None
     seen: int = 0
@@ -90,11 +117,18 @@ class Faults:
                 f"fault: there is no kind {fault.kind!r}; "
                 + (f"did you mean {near[0]}?" if near else f"use one of {', '.join(KINDS)}")
             )
-        places = STREAMS if fault.kind in STREAM_KINDS | HANDSHAKE_KINDS else ENDPOINTS
+        places = STREAMS if fault.kind in _SOCKET_KINDS else ENDPOINTS
         if fault.kind not in GLOBAL_KINDS and fault.where != "*" and fault.where not in places:
             raise ConfigError(f"fault: {fault.kind} strikes {fault.where!r}, which is none of {', '.join(places)}")
         if not 0 <= fault.share <= 1:
             raise ConfigError(f"fault: share is {fault.share}; it is a chance from 0 to 1")
+        for name in _NEEDS.get(fault.kind, ()):
+            if getattr(fault, name) is None:
+                raise ConfigError(f"fault: {fault.kind} needs {name}: what it strikes {KINDS[fault.kind]}")
+        try:
+            re.sub(fault.find or "", fault.put or "", "")
+        except (re.error, IndexError) as error:
+            raise ConfigError(f"fault: find {fault.find!r} and put {fault.put!r} do not fit: {error}") from None
         self._count += 1
         fault.id, fault.seen, fault.fired = self._count, 0, 0
         fault.until = None if fault.for_s is None else now + int(fault.for_s * NS_PER_S)
@@ -127,6 +161,10 @@ class Faults:
 
     def _draw(self, fault: Fault, number: int) -> float:
         return keyed(self._seed, 1000 + fault.id, number) / 2**64
+
+    def draw(self, fault: Fault, number: int) -> float:
+        """A number from 0 to 1 that is the same whenever the same fault strikes for the same time."""
+        return self._draw(fault, -fault.seen * 100_003 - number)
 
     def wait_ms(self, fault: Fault) -> float:
         """How long a delay lasts: its value and a part of its jitter."""

@@ -31,6 +31,7 @@ from botkit.emulator.replies import BAD_BODY, NOT_FOUND, TOO_MANY, RefusedError,
 from botkit.emulator.routes import Route, find_route
 from botkit.emulator.sockets import Socket
 from botkit.emulator.sources import MarketSource, SyntheticSource, TapeMarket
+from botkit.emulator.spoiling import spoil_answer
 from botkit.emulator.venue import ADDRESS, Venue
 from botkit.emulator.wallet import Wallet
 from botkit.errors import ConfigError
@@ -265,11 +266,11 @@ class Emulator:
             self._date = (second, formatdate(second, usegmt=True))
         return self._date[1]
 
-    async def _work(self, request: web.BaseRequest, route: Route, body: bytes) -> Reply:
-        """Do what a request asks."""
+    async def _work(self, request: web.BaseRequest, route: Route, body: bytes, query: Query | None = None) -> Reply:
+        """Do what a request asks. ``query`` stands in for the request's own."""
         if not self.clock.held and not route[0].private:
             self.advance()  # a private request carries the exchange to its own arrival
-        found = self._begin(request, route, body)
+        found = self._begin(request, route, body, request.query if query is None else query)
         if self.clock.held:
             if isinstance(found, Reply):
                 self._told.append(Told(at=self.venue.now, kind="answer", request=self.received, status=found.status))
@@ -277,7 +278,9 @@ class Emulator:
                 self._arrived.notify_all()
         return found if isinstance(found, Reply) else await found
 
-    def _begin(self, request: web.BaseRequest, route: Route, body: bytes) -> Reply | asyncio.Future[Reply]:
+    def _begin(
+        self, request: web.BaseRequest, route: Route, body: bytes, query: Query
+    ) -> Reply | asyncio.Future[Reply]:
         """Count, check and take up a request; its reply, or the promise of one where the exchange takes its time."""
         endpoint, names = route
         now = self.clock.now()
@@ -297,8 +300,8 @@ class Emulator:
             if refused is not None:
                 raise refused
             if not endpoint.private:
-                return PUBLIC[endpoint.id](self.venue, names, request.query)
-            return self._private(endpoint.id, account, names, request.query, body, now)
+                return PUBLIC[endpoint.id](self.venue, names, query)
+            return self._private(endpoint.id, account, names, query, body, now)
         except RefusedError as error:
             return self._refusal(error)
         except WireError:
@@ -369,6 +372,8 @@ class Emulator:
             return self._respond(refusal(429, TOO_MANY))
         if "error_before" in struck:
             return self._respond(refusal(int(struck["error_before"].value or 503), "Service Unavailable"))
+        if "redirect" in struck:
+            return _redirect(struck["redirect"])
         if "late_arrival" in struck:
             wait_ms = faults.wait_ms(struck["late_arrival"])
 
@@ -378,7 +383,10 @@ class Emulator:
 
             self._spawn(later())
             return self._cut(request)
-        reply = await self._work(request, route, body)
+        query = {k: v for k, v in request.query.items() if k != "clientId"} if "unfiltered" in struck else None
+        reply = await self._work(request, route, body, query)
+        if reply.status == 200:
+            reply = Reply(reply.status, spoil_answer(reply.body, struck, faults, self.clock.now()))
         if "delay_answer" in struck:
             await self._wait_ms(faults.wait_ms(struck["delay_answer"]))
         if "lost_answer" in struck:
@@ -426,6 +434,8 @@ class Emulator:
         stream, rest = found
         if self.faults.rules:
             for fault in self.faults.strike(stream.id, HANDSHAKE_KINDS, self.venue.now):
+                if fault.kind == "ws_redirect":
+                    return _redirect(fault)
                 return self._respond(refusal(int(fault.value or 503), "Service Unavailable"))
         account: str | None = None
         pairs: dict[str, int] = {}
@@ -469,10 +479,14 @@ class Emulator:
         return count
 
 
+def _redirect(fault: Fault) -> web.Response:
+    return web.Response(status=307, headers={"Location": fault.put or ""})
+
+
 def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) -> tuple[MarketSource, Nanos]:
     """The market, and the moment at which the emulator starts."""
     if options.market is not None:
-        tape = TapeMarket(options.market, facts.pairs)
+        tape = TapeMarket(options.market, facts.pairs, options.market_span)
         if options.lockstep:
             return tape, options.start if options.start is not None else tape.start - 1
         start = options.start if options.start is not None else machine_now

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from aiohttp import WSMsgType, web
 
-from botkit.emulator.faults import STREAM_KINDS, Faults
+from botkit.emulator.faults import PING_KINDS, STREAM_KINDS, Faults
+from botkit.emulator.spoiling import alter, lengthen
 from botkit.model.clock import Nanos
 
 #: frames that may wait for a client who does not read; then the connection is cut, as any exchange would
@@ -85,6 +86,10 @@ class Socket:
                     frames = frames * 2
                 case "ws_garbage":
                     frames = [part[: len(part) // 2] for part in frames]
+                case "ws_altered":
+                    frames = [alter(part, fault) for part in frames]
+                case "ws_huge":
+                    frames = [lengthen(part, fault) for part in frames]
                 case "ws_reorder":
                     self._held_back = frame
                     return []
@@ -172,3 +177,6 @@ class Socket:
                 if not self._silent and (not waited or self._abrupt):
                     asked_at = loop.time() if not waited else asked_at
                     await self._ws.ping()
+                if self._faults.rules and self._faults.strike(self._stream_id, PING_KINDS, self._now()):
+                    self.abort()
+                    return

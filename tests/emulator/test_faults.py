@@ -42,6 +42,9 @@ async def create(raw: Raw, within_s: float = 5.0) -> Any:
         ({"kind": "delay_answer", "value": 100, "jitter": 50}, 200, 1),
         ({"kind": "delay_request", "value": 100}, 200, 1),
         ({"kind": "slow_body", "value": 50}, 200, 1),
+        ({"kind": "redirect", "put": "/v3/elsewhere"}, 404, 0),
+        ({"kind": "altered", "find": "^.*$", "put": "{}"}, 200, 1),
+        ({"kind": "huge", "value": 0.1}, 200, 1),
     ],
 )
 async def test_a_request_that_a_fault_strikes(start, session, fault, outcome, deeds) -> None:  # type: ignore[no-untyped-def]
@@ -76,6 +79,8 @@ async def test_a_request_that_a_fault_strikes(start, session, fault, outcome, de
         ({"kind": "ws_silence"}, ["snapshot"]),
         ({"kind": "ws_close", "value": 1012}, ["snapshot", 1012]),
         ({"kind": "ws_abort"}, ["snapshot", 1006]),
+        ({"kind": "ws_huge", "value": 0.1}, ["snapshot", "first", "second"]),
+        ({"kind": "ws_altered", "find": "^.*$", "put": "{"}, ["snapshot", "broken", "second"]),
     ],
 )
 async def test_a_frame_that_a_fault_strikes(start, session, fault, expected) -> None:  # type: ignore[no-untyped-def]
@@ -114,6 +119,46 @@ async def test_an_upgrade_that_is_refused(start, session) -> None:  # type: igno
     assert caught.value.status == 502
     async with session.ws_connect(raw.ws + "/v1/pub/trades/BTC_TWD") as socket:
         assert (await socket.receive()).type is aiohttp.WSMsgType.TEXT
+
+
+async def test_an_upgrade_that_is_redirected(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start()
+    raw = Raw(emulator.rest, session)
+    await raw.fault(kind="ws_redirect", where="trades", put=f"http://127.0.0.1:{emulator.port}/nowhere")
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await session.ws_connect(raw.ws + "/v1/pub/trades/BTC_TWD")
+    assert caught.value.history[0].status == 307
+
+
+async def test_a_pong_that_is_not_heard_ends_the_socket(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(switches=["keepalive=observed"])
+    raw = Raw(emulator.rest, session)
+    async with session.ws_connect(raw.ws + "/v1/pub/auth/orders", headers=raw.nonce()) as socket:
+        await socket.receive()
+        await raw.fault(kind="ws_deaf", where="active_orders", count=1)
+        assert (await socket.receive(timeout=20)).type is aiohttp.WSMsgType.CLOSED
+    assert socket.close_code == 1006
+
+
+async def test_a_listing_that_lags_is_shuffled_or_ignores_its_filter(start, session) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start()
+    raw = Raw(emulator.rest, session)
+    for client_id in range(1, 9):
+        await raw.create(action="BUY", type="LIMIT", price="1000000", amount="0.001", clientId=client_id)
+
+    async def listed(**query: Any) -> list[int]:
+        _, reply = await raw.get("/orders/all/btc_twd", private=True, **query)
+        return [row["clientId"] for row in reply["data"]]
+
+    in_order = await listed()
+    assert await listed(clientId=3) == [3]
+    await raw.fault(kind="unfiltered", where="all_orders", count=1)
+    assert await listed(clientId=3) == in_order
+    await raw.fault(kind="shuffled", where="all_orders", count=1)
+    assert await listed() != in_order
+    await raw.fault(kind="lagging", where="all_orders", count=1, value=60_000)
+    assert await listed() == []
+    assert await listed() == in_order
 
 
 async def test_maintenance_suspends_one_pair_until_it_is_lifted(start, session) -> None:  # type: ignore[no-untyped-def]
@@ -169,6 +214,10 @@ def test_a_fault_skips_counts_and_ends() -> None:
         ({"kind": "reset", "share": 2}, "share"),
         ({"kind": "reset", "often": 2}, "often"),
         ({}, "kind"),
+        ({"kind": "altered", "find": "a"}, "needs put"),
+        ({"kind": "ws_altered", "find": "(a", "put": "b"}, "do not fit"),
+        ({"kind": "ws_redirect"}, "needs put"),
+        ({"kind": "lagging"}, "needs value"),
     ],
 )
 def test_a_fault_that_means_nothing_is_refused(spec: dict[str, Any], named: str) -> None:
