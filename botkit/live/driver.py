@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import contextvars
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -118,6 +119,8 @@ class Driver:
 
     # -- events in ------------------------------------------------------------------------------------------------
 
+        # streams may be another bot's too: what this one does and logs is its own, whoever woke it
+        self._context = contextvars.copy_context()
     def sink(self, event: Any) -> None:
         """Take an event in; it is looked at in the next step of the event loop."""
         rank = _RANKS[type(event)]
@@ -139,7 +142,7 @@ class Driver:
         """Look at what is due in the next step of the event loop."""
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._look)
+            self._loop.call_soon(self._look, context=self._context)
 
     def now(self) -> Nanos:
         """The bot's time: never before the last turn's."""
@@ -232,7 +235,7 @@ class Driver:
             except JournalError as error:
                 self._journal_failed(error, now)
         for request in requests:
-            task = self._loop.create_task(self._carry(request))
+            task = self._loop.create_task(self._carry(request), context=self._context)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -280,7 +283,7 @@ class Driver:
         if due is not None:
             # the loop's clock may be a little behind ours; coming a millisecond late is better than twice
             wait_s = max(0, due - now) / NS_PER_S / (self.clock.speed or 1.0)
-            self._timer = self._loop.call_later(wait_s, self._rang)
+            self._timer = self._loop.call_later(wait_s, self._rang, context=self._context)
 
     def _rang(self) -> None:
         self._timer, self._timer_at = None, None

@@ -6,6 +6,7 @@ order. When the queue is full or the disk refuses, records are dropped and count
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 import logging.handlers
@@ -24,6 +25,8 @@ FILES_KEPT = 5
 _QUEUE_MAX = 10_000
 _TEXT_MAX = 20_000
 HIDDEN = "[hidden]"
+#: the bot that the running task works for, where a process has several; what works for none is everybody's
+CURRENT_BOT: contextvars.ContextVar[str | None] = contextvars.ContextVar("botkit_current_bot", default=None)
 #: shorter ones would hide half of every sentence, and are no secrets
 _SECRET_LENGTH_MIN = 6
 
@@ -117,8 +120,12 @@ class LogFile:
         bytes_max: int = BYTES_MAX,
         files_kept: int = FILES_KEPT,
         logger: str = "botkit",
+        bot: str | None = None,
     ) -> None:
-        """``level`` is debug, info, warning or error. Raises ConfigError where the file cannot be written."""
+        """``level`` is debug, info, warning or error; of the records of other bots than ``bot`` none is written.
+
+        Raises ConfigError where the file cannot be written.
+        """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = _File(path, maxBytes=bytes_max, backupCount=files_kept, encoding="utf-8", errors="replace")
@@ -128,6 +135,8 @@ class LogFile:
         self._handler = _Queue(queue.Queue(_QUEUE_MAX))
         self._handler.setFormatter(JsonLines(Redactor(secrets)))
         self._handler.setLevel(level.upper())
+        if bot is not None:
+            self._handler.addFilter(lambda record: CURRENT_BOT.get() in (None, bot))
         self._listener = logging.handlers.QueueListener(self._handler.queue, self._file)
         self._logger = logging.getLogger(logger)
         self._level = level.upper()

@@ -240,17 +240,21 @@ class SharedLimits:
         latest_accept_ns: Nanos,
         read_latest_ns: Nanos,
         request_timeout_ns: Nanos = 10 * NS_PER_S,
+        gather_ns: Nanos = GATHER_NS,
         on_change: Callable[[], None] = lambda: None,
         on_notice: Callable[[str, bool], None] = lambda text, good: None,
         steady: DriverClock | None = None,
     ) -> None:
-        """``holder`` is unique in the ledger. ``request_timeout_ns``: the longest wait for an answer.
+        """``holder`` is unique in the ledger. ``request_timeout_ns``: the longest wait for an answer. ``gather_ns``: how
+        long reports wait for company, where a message costs something.
 
         ``steady`` counts leases; without it a counter of the machine does, which nobody sets.
 
-        ``clock`` must run as fast as the machine's: windows that are scaled cannot be shared.
+        ``clock`` must run as fast as the ledger's and as ``steady``. Other processes have the machine's time alone; a
+        ledger in this process may live by an emulator's.
         """
-        assert clock.speed == 1, f"a clock at {clock.speed}x cannot share windows with other processes"
+        speed = 1.0 if steady is None else steady.speed
+        assert clock.speed == speed, f"a clock at {clock.speed}x cannot share windows with a ledger at {speed}x"
         self.on_change = on_change
         self.on_notice = on_notice
         self._table = table
@@ -259,6 +263,9 @@ class SharedLimits:
         self._name = holder
         self._clock = clock
         self._steady: DriverClock = steady or SteadyClock()
+        #: what is about this machine (messages, pauses, leases) takes as long on it however fast the clock runs
+        self._speed = speed
+        self._gather_ns = gather_ns
         self._latest_ns = {False: latest_accept_ns + request_timeout_ns, True: read_latest_ns + request_timeout_ns}
         self._pools: dict[str, LeasedPool] = {}
         self._remembered: dict[tuple[str, int], Nanos] = {}  # (pool, key) -> latest arrival of what is late
@@ -310,7 +317,7 @@ class SharedLimits:
         if not pool.stock:
             return 0
         age = self._steady.now() - self._heard_at
-        if age < LEASE_NS or (pool.always_urgent and age < OFFLINE_NS):
+        if age < LEASE_NS * self._speed or (pool.always_urgent and age < OFFLINE_NS * self._speed):
             return pool.stock
         return 0
 
@@ -323,7 +330,7 @@ class SharedLimits:
     def asked(self, pool: LeasedPool) -> None:
         """The router wants more than is in stock."""
         now = self._steady.now()
-        if now - pool.granted_at < 5 * GATHER_NS:
+        if now - pool.granted_at < 5 * GATHER_NS * self._speed:
             pool.ahead = min(pool.ahead_max, pool.ahead * 2)
         pool.asked_at = now
         if pool.retry_at <= now:
@@ -344,7 +351,7 @@ class SharedLimits:
         Raises LedgerUnreachable when it does not answer in ``patience_s``.
         """
         assert self._task is None
-        deadline = self._steady.now() + int(patience_s * NS_PER_S)
+        deadline = self._steady.now() + int(patience_s * NS_PER_S * self._speed)
         pause = FIRST_RETRY_NS
         while True:
             try:
@@ -352,7 +359,7 @@ class SharedLimits:
                 await self._sync()
                 break
             except LedgerUnreachable:
-                if self._steady.now() + pause > deadline:
+                if self._steady.now() + pause * self._speed > deadline:
                     raise
                 await asyncio.sleep(pause / NS_PER_S)
                 pause = min(2 * pause, LONGEST_RETRY_NS)
@@ -364,7 +371,7 @@ class SharedLimits:
                 " sent before cannot count any more",
                 False,
             )
-            await asyncio.sleep(wait_ns / NS_PER_S)
+            await asyncio.sleep(wait_ns / NS_PER_S / self._speed)
 
     async def stop(self) -> None:
         """Give back what is unused and leave."""
@@ -398,7 +405,7 @@ class SharedLimits:
     @property
     def is_reachable(self) -> bool:
         """False while leases cannot be renewed, so that only cancels go on."""
-        return self._steady.now() - self._heard_at < LEASE_NS
+        return self._steady.now() - self._heard_at < LEASE_NS * self._speed
 
     async def usage(self) -> Sequence[WindowUsage]:
         """Every shared window, the use of all processes together. Raises LedgerUnreachable."""
@@ -415,7 +422,7 @@ class SharedLimits:
                 self._wake.clear()
                 # not wait_for, which in Python 3.11 loses a cancellation that comes together with the event
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout((at - now) / NS_PER_S):
+                    async with asyncio.timeout((at - now) / NS_PER_S / self._speed):
                         await self._wake.wait()
                 continue
             try:
@@ -429,15 +436,15 @@ class SharedLimits:
                 self._tell_found()
 
     def _next_sync(self, now: Nanos) -> Nanos:
-        at = self._sent_at + HEARTBEAT_NS
+        at = self._sent_at + int(HEARTBEAT_NS * self._speed)
         if self._dirty_since is not None:
-            at = min(at, self._dirty_since + GATHER_NS)
+            at = min(at, self._dirty_since + int(self._gather_ns * self._speed))
         for pool in self._pools.values():
             if pool.wants:
                 at = min(at, pool.retry_at)
             elif pool.stock > pool.standing:
                 at = min(at, pool.idle_at())
-        return max(at, self._sent_at + LEAST_GAP_NS)
+        return max(at, self._sent_at + int(LEAST_GAP_NS * self._speed))
 
     async def _join(self) -> None:
         """Join as a process that the ledger has not seen; what is on its way is declared anew."""

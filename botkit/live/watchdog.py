@@ -6,6 +6,7 @@ While a callback runs nothing else can: no answer is read, no order is cancelled
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import threading
 import time
@@ -43,7 +44,9 @@ class Watchdog:
         self._since: float | None = None
         self._turn = 0
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="botkit watchdog", daemon=True)
+        # in the context of the bot that it watches, so that what it logs is that bot's
+        watch = contextvars.copy_context().run
+        self._thread = threading.Thread(target=watch, args=(self._watch,), name="botkit watchdog", daemon=True)
 
     def start(self) -> None:
         """Begin to watch."""

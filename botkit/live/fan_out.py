@@ -1,0 +1,171 @@
+"""One connection to an exchange for several bots of a process: each stream is opened once, and all who watch hear it.
+
+A bot gets a `Seat` and cannot tell it from an adapter of its own. Its requests go through as they are: their answers
+come back to whoever sent them, so that equal request ids of two bots do not meet. What comes by a stream goes to every
+bot that watches it; one that comes later is first told how the stream is and what it showed last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeAlias
+
+from botkit.live.driver import Adapter
+from botkit.model.events import Connection, ConnectionState, OrderBook, Ticker
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer, Request
+
+Sink: TypeAlias = Callable[[Any], None]
+#: what is watched: a kind of stream, the pair, and the depth of a book; the account's streams are one
+_Key: TypeAlias = tuple[str, str, int]
+_ACCOUNT: _Key = ("account", "", 0)
+
+
+class _Feed:
+    """One thing that is watched: who watches, how its streams are, and the latest of what it shows whole."""
+
+    __slots__ = ("latest", "sinks", "states")
+
+    def __init__(self) -> None:
+        self.sinks: list[Sink] = []
+        self.states: dict[str, Connection] = {}
+        #: a book or a ticker replaces the one before; a trade or a report is news once
+        self.latest: Any = None
+
+    def take(self, event: Any) -> None:
+        kind = type(event)
+        if kind is Connection:
+            self._note(event)
+        elif kind is OrderBook or kind is Ticker:
+            self.latest = event
+        for sink in tuple(self.sinks):
+            sink(event)
+
+    def _note(self, event: Connection) -> None:
+        if event.state is ConnectionState.RESYNCHRONISED:
+            # what was missed is nothing to one who was not there: to him the stream is connected
+            event = Connection(ConnectionState.CONNECTED, event.stream, event.pair)
+        self.states[event.stream] = event
+
+    def join(self, sink: Sink) -> None:
+        self.sinks.append(sink)
+        for state in self.states.values():
+            sink(state)
+        if self.latest is not None:
+            sink(self.latest)
+
+
+class FanOut:
+    """The bots' common way to one exchange and account. It opens with the first bot and closes with the last."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter = adapter
+        self._feeds: dict[_Key, _Feed] = {}
+        self._users: set[int] = set()
+        self._lock = asyncio.Lock()
+
+    def seat(self, market: FanOut | None = None) -> Seat:
+        """A bot's adapter. ``market`` carries its market data where that comes by another account's connection."""
+        return Seat(self, market or self)
+
+    async def enter(self, user: object) -> None:
+        """Open for ``user``, unless that is done."""
+        async with self._lock:
+            if not self._users:
+                await self.adapter.open()
+            self._users.add(id(user))
+
+    async def leave(self, user: object) -> None:
+        """``user`` has ended; the last one closes the connection."""
+        async with self._lock:
+            if id(user) not in self._users:
+                return
+            self._users.discard(id(user))
+            if not self._users:
+                self._feeds.clear()
+                await self.adapter.close()
+
+    def join(self, sink: Sink, keys: Mapping[_Key, Pair | None]) -> None:
+        """Let ``sink`` hear of these from now on, over streams that exist or are opened."""
+        new = {key: pair for key, pair in keys.items() if key not in self._feeds}
+        for key in new:
+            self._feeds[key] = _Feed()
+        for key in keys:
+            self._feeds[key].join(sink)
+        for kind in dict.fromkeys(kind for kind, _, _ in new):
+            self._open(kind, {key: pair for key, pair in new.items() if key[0] == kind})
+
+    def _open(self, kind: str, keys: Mapping[_Key, Pair | None]) -> None:
+        feeds = {pair: self._feeds[key] for key, pair in keys.items()}
+        wanted: dict[str, Any] = {"account": kind == "account"}
+        if kind == "books":
+            wanted["books"] = {pair: depth for (_, _, depth), pair in keys.items()}
+        elif kind != "account":
+            wanted[kind] = list(feeds)
+        # apart from the bot that happens to be first: the streams are everybody's, and so is what they log
+        contextvars.Context().run(partial(self.adapter.watch, partial(_deliver, feeds), **wanted))
+
+    def part(self, sink: Sink) -> None:
+        """``sink`` hears no more."""
+        for feed in self._feeds.values():
+            if sink in feed.sinks:
+                feed.sinks.remove(sink)
+
+
+def _deliver(feeds: Mapping[Pair | None, _Feed], event: Any) -> None:
+    feed = feeds.get(None) or feeds.get(event.pair)
+    if feed is not None:
+        feed.take(event)
+
+
+class Seat:
+    """One bot's place at a `FanOut`: an `Adapter` (`botkit.live.driver`)."""
+
+    def __init__(self, account: FanOut, market: FanOut) -> None:
+        self._account = account
+        self._market = market
+        self._sinks: set[Sink] = set()
+
+    @property
+    def client(self) -> Any:
+        """The client of the account's connection, for what an adapter may tell beyond `Adapter`."""
+        return getattr(self._account.adapter, "client", None)
+
+    async def open(self) -> None:
+        """Open what sending needs, unless another bot has."""
+        await self._account.enter(self)
+        await self._market.enter(self)
+
+    async def close(self) -> None:
+        """Hear and send no more. Connections that others use stay."""
+        for sink in self._sinks:
+            self._account.part(sink)
+            self._market.part(sink)
+        self._sinks.clear()
+        await self._account.leave(self)
+        await self._market.leave(self)
+
+    def watch(
+        self,
+        sink: Sink,
+        *,
+        books: Mapping[Pair, int] | None = None,
+        trades: Iterable[Pair] = (),
+        tickers: Iterable[Pair] = (),
+        account: bool = True,
+    ) -> None:
+        """Hear of these. A book of another depth than is watched already has a stream of its own."""
+        self._sinks.add(sink)
+        keys: dict[_Key, Pair | None] = {("books", pair, depth): pair for pair, depth in (books or {}).items()}
+        keys |= {("trades", pair, 0): pair for pair in trades}
+        keys |= {("tickers", pair, 0): pair for pair in tickers}
+        self._market.join(sink, keys)
+        if account:
+            self._account.join(sink, {_ACCOUNT: None})
+
+    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
+        """Make the call of a request, once, and say how it ended."""
+        return await self._account.adapter.send(request, urgent=urgent)
