@@ -150,7 +150,9 @@ async def test_the_outcome_of_a_create_by_status(status: int, outcome: Outcome) 
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": (status, body)})
     assert answer.outcome is outcome
     if status >= 300:
-        assert (answer.status, answer.text) == (status, "Invalid price -1.")
+        assert answer.status == status
+        assert answer.text.startswith("Invalid price -1.")
+        assert ("this machine's clock" in answer.text) == (status == 409)
 
 
 async def test_no_answer_is_unknown_and_sent_once() -> None:
@@ -180,7 +182,7 @@ async def test_a_create_that_grew_old_after_its_grant_is_not_sent() -> None:
         batch = CreateBatch(id=2, orders=(NEW,), timestamp=T0)
         assert (await a.send(batch)).outcome is Outcome.NOT_SENT
         assert v.requests == []
-        clock.time -= NS_PER_MS
+        clock.time -= 500 * NS_PER_MS
         assert (await a.send(CREATE)).outcome is Outcome.OK
 
 
@@ -399,7 +401,62 @@ async def test_all_streams_become_events_each_told_once() -> None:
     assert [len(by_type[kind]) for kind in (OrderBook, Trade, Ticker, TradeReport)] == [2, 2, 1, 1]
     # the end of the order was told by both streams, and reaches the bot once
     assert sorted(e.status for e in by_type[OrderReport]) in ([0, 4], [0, 0, 4])  # type: ignore[union-attr]
-    assert [e.snapshot for e in by_type[BalanceReport]] == [True, False]  # type: ignore[union-attr]
+    assert [e.snapshot for e in by_type[BalanceReport]] == [False, False]  # type: ignore[union-attr]
+
+
+async def understood(path: str, stream_id: str, frames: list[str], count: int) -> list[AdapterEvent]:
+    """The events after CONNECTED that frames lead to, up to ``count``."""
+    events: list[AdapterEvent] = []
+    async with venue(streams({path: frames})) as v, adapter(v) as a:
+        task = asyncio.create_task(a._carry(stream_id, {}, [None], events.append))
+        async with asyncio.timeout(10):
+            while len(events) < count + 1:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return events[1:]
+
+
+async def test_a_frame_of_balances_that_was_overtaken_changes_only_coins_that_nothing_newer_tells_of() -> None:
+    def told(second: int, **amounts: str) -> str:
+        rows = {c: BALANCE | {"currency": c, "amount": amount} for c, amount in amounts.items()}
+        return frame("ACCOUNT_BALANCE", data=rows, timestamp=1_790_300_000_000 + second * 1000)
+
+    frames = [
+        told(0, TWD="5", BTC="5"),
+        told(2, TWD="7"),
+        told(1, TWD="6", BTC="4"),
+        told(1, TWD="6"),
+        told(3, TWD="8"),
+    ]
+    frames.append(told(-3600, TWD="9"))  # an hour late is a clock that was set
+    events = await understood("auth/account-balance", "account_balance", frames, 5)
+    seen = [{c: total // 10**8 for c, (total, _) in e.balances.items()} for e in events]  # type: ignore[union-attr]
+    assert seen == [{"twd": 5, "btc": 5}, {"twd": 7}, {"btc": 4}, {"twd": 8}, {"twd": 9}]
+
+
+async def test_a_frame_of_no_balances_says_nothing() -> None:
+    empty = [frame("ACCOUNT_BALANCE", data=None), frame("ACCOUNT_BALANCE", data={})]
+    full = frame("ACCOUNT_BALANCE", data={"TWD": BALANCE})
+    [event] = await understood("auth/account-balance", "account_balance", [*empty, full], 1)
+    assert event == BalanceReport({"twd": (5 * 10**8, 3 * 10**8)}, snapshot=False)
+
+
+@pytest.mark.parametrize("reply", ['{"data":null}', '{"data":[]}'])
+async def test_a_list_of_no_balances_is_no_answer(reply: str) -> None:
+    answer = await ask(GetBalances(id=1), {"GET /v3/accounts/balance": reply})
+    assert answer.outcome is Outcome.UNKNOWN
+    assert "lists no currency" in answer.text
+
+
+async def test_an_unknown_event_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    new = frame("MARGIN_CALL", data={})
+    balances = frame("ACCOUNT_BALANCE", data={"TWD": BALANCE})
+    await understood("auth/account-balance", "account_balance", [new, new, new, balances], 1)
+    assert [r.getMessage() for r in caplog.records if "MARGIN_CALL" in r.getMessage()] == [
+        "account_balance: frames of the unknown event MARGIN_CALL are left out, what botkit knows goes on; "
+        "look whether there is a newer botkit"
+    ]
 
 
 async def test_the_adapter_reads_nothing_of_its_own_accord_unless_told() -> None:

@@ -321,6 +321,22 @@ async def test_create_without_an_id_or_with_too_few_replies_is_of_unknown_outcom
             await client.post_batch(batch() * 6)
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '{"orderId":11,"timestamp":1,"action":"BUY","amount":"1","orderId":12}',
+        '{"timestamp":1,"orderId":11,"action":"BUY","amount":"1","amount":"1"}',
+    ],
+)
+async def test_a_reply_to_a_write_that_says_something_twice_is_of_unknown_outcome(reply: str) -> None:
+    replies = {"POST /v3/orders/btc_twd": reply, "POST /v3/orders/batch": f'{{"data":[{reply}]}}'}
+    async with venue(replies) as v, made(v.rest) as client:
+        with pytest.raises(OutcomeUnknown, match="is there twice"):
+            await client.create_order("btc_twd", "BUY", "LIMIT", price="1", amount="1")
+        with pytest.raises(OutcomeUnknown, match="is there twice"):
+            await client.post_batch(batch()[:1])
+
+
 async def test_a_long_range_of_candles_is_split_stitched_and_filled() -> None:
     start = T0 * NS_PER_MS - 20_000 * NS_PER_HOUR
 

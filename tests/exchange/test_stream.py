@@ -169,6 +169,9 @@ async def test_a_broken_connection_is_replaced(fault: str) -> None:
     ):
         items = await take(stream, 6)
     assert states(items) == ["connected", "OrderBookFrame", "lost", "connected", "resynchronised", "OrderBookFrame"]
+    detail = items[2].item.detail  # type: ignore[union-attr]
+    assert "; connecting again in 0.0" in detail
+    assert ("a frame of more than 4 MB" in detail) == (fault == "huge")
 
 
 async def test_an_answer_other_than_101_is_a_failure_that_names_it() -> None:

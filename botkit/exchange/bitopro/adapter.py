@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from botkit.errors import ConfigError, OutcomeUnknown, RateLimited, Refused, RequestError
+from botkit.errors import ConfigError, OutcomeUnknown, RateLimited, Refused, RequestError, TryAgain
 from botkit.exchange.bitopro import translate
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.exchange.bitopro.history import stitch_candles
@@ -81,6 +81,8 @@ Sink: TypeAlias = Callable[[AdapterEvent], None]
 _T0_AGE_MAX: Nanos = NS_PER_S
 #: how many orders and executions are remembered to recognise a repetition
 _MEMORY = 20_000
+#: a frame of balances may be so much later than one that was sent after it
+_LATE_FRAME_MS = 60_000
 _PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 
 
@@ -122,6 +124,9 @@ class BitoProAdapter:
         self._reports = _Remembered()
         self._trades = _Remembered()
         self._foreign: set[str] = set()
+        self._unknown_events: set[str] = set()
+        #: stamp of the last frame that told of a currency's balance, in milliseconds
+        self._balances_at: dict[str, int] = {}
 
     async def __aenter__(self) -> BitoProAdapter:
         await self.open()
@@ -231,14 +236,42 @@ class BitoProAdapter:
                 if pair := self._pair(f"{item.data.base}_{item.data.quote}"):
                     yield from self._new_trades([translate.user_trade_report(item.data, pair)])
             case BalanceFrame():
-                yield translate.balance_report((item.data or {}).values(), snapshot=received.is_first)
+                balances = self._newest(item, received.is_first)
+                if balances:
+                    # never a snapshot: were the first frame lost, the next would say that all other coins are gone
+                    yield translate.balance_report(balances, snapshot=False)
             case Snapshot():
                 yield from self._snapshot(item)
             case StreamChange():
                 for told_pair in told:
                     yield Connection(item.state, stream_id, told_pair, item.detail)
             case UnknownFrame():
-                log.warning("%s: a frame of the unknown event %s was left out", stream_id, item.event[:40])
+                self._unknown_event(stream_id, item.event[:40])
+
+    def _newest(self, frame: BalanceFrame, is_first: bool) -> list[BalanceRow]:
+        """The rows of the currencies of which nothing newer has come: frames may overtake each other.
+
+        A stamp that lies further back than frames can be late is a clock that was set, and is believed.
+        """
+        if is_first:
+            self._balances_at.clear()
+        found = []
+        for currency, row in (frame.data or {}).items():
+            if 0 < self._balances_at.get(currency, 0) - frame.timestamp < _LATE_FRAME_MS:
+                continue
+            self._balances_at[currency] = frame.timestamp
+            found.append(row)
+        return found
+
+    def _unknown_event(self, stream_id: str, event: str) -> None:
+        if event not in self._unknown_events and len(self._unknown_events) < 100:
+            self._unknown_events.add(event)
+            log.warning(
+                "%s: frames of the unknown event %s are left out, what botkit knows goes on; "
+                "look whether there is a newer botkit",
+                stream_id,
+                event,
+            )
 
     def _snapshot(self, snapshot: Snapshot) -> Iterable[AdapterEvent]:
         rows = snapshot.rows
@@ -346,7 +379,10 @@ class BitoProAdapter:
                 )
                 return tuple(translate.own_trade_report(row, request.pair) for row in trades)
             case GetBalances():
-                return translate.balance_report(await client.balances(), snapshot=True)
+                held = await client.balances()
+                if not held:  # coins of which the account has nothing are listed too, so this is no balance of nothing
+                    raise TryAgain("balance: the answer lists no currency", status=200)
+                return translate.balance_report(held, snapshot=True)
             case GetBook():
                 book = await client.order_book(request.pair, _served_depth(request.depth))
                 # the reply carries no time, so it is stamped with its arrival

@@ -43,7 +43,7 @@ from botkit.exchange.bitopro.wire.account import (
     OwnTradesReply,
 )
 from botkit.exchange.bitopro.wire.bodies import BATCH_MAX, CreateBody, WithdrawBody, encode_cancel_batch
-from botkit.exchange.bitopro.wire.codec import WireError, decode, encode
+from botkit.exchange.bitopro.wire.codec import WireError, decode, encode, refuse_repeated_names
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, ENDPOINTS, REST_BASE, WS_BASE
 from botkit.exchange.bitopro.wire.market import (
     CandleRow,
@@ -170,7 +170,10 @@ class BitoProClient:
             urgent=urgent,
         )
         try:
-            return decode(answer, shape, endpoint_id)
+            reply = decode(answer, shape, endpoint_id)
+            if endpoint.is_write:
+                refuse_repeated_names(answer, endpoint_id)  # the id of an order must not be a matter of taste
+            return reply
         except WireError as error:
             failure: RequestError = (
                 OutcomeUnknown(f"{error}; it may have taken effect", status=200, text=str(error))

@@ -156,6 +156,8 @@ class Stream:
         self._pending: deque[Received] = deque()
         self._seen_events: set[str] = set()
         self._failures = 0
+        #: before the next connection is made
+        self._wait_s = 0.0
         self._connected_at: Nanos = 0
         self._last_frame: Nanos = 0
         self._was_connected = False
@@ -193,7 +195,8 @@ class Stream:
                     if received is not None:
                         return received
             except _LostError as lost:
-                detail = str(lost)
+                self._wait_s = self._times.backoff_s(self._failures, self._random) if self._failures else 0.0
+                detail = f"{lost}; connecting again " + (f"in {self._wait_s:.2f} s" if self._wait_s else "at once")
                 await self._drop()
                 return Received(self._clock.now(), StreamChange(ConnectionState.LOST, detail))
         raise StopAsyncIteration
@@ -209,8 +212,8 @@ class Stream:
     # -- connecting -----------------------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
-        if self._failures:
-            await asyncio.sleep(self._times.backoff_s(self._failures, self._random))
+        if self._wait_s:
+            await asyncio.sleep(self._wait_s)
             if self._closed:
                 return
         if self._session is None:
@@ -285,6 +288,8 @@ class Stream:
             return None
         if message.type is aiohttp.WSMsgType.PONG:
             return None
+        if socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG and message.type is aiohttp.WSMsgType.ERROR:
+            raise _LostError(f"a frame of more than {self._times.frame_size_max // 2**20} MB was not taken in")
         raise _LostError(f"the connection was closed, code {socket.close_code}")
 
     def _frame(self, data: str | bytes, now: Nanos) -> Received:

@@ -192,15 +192,18 @@ class Transport:
             return RateLimited(message, status=status, text=text)
         if status == 409 and self.clock_skew_ms is not None:
             ahead = "ahead of" if self.clock_skew_ms > 0 else "behind"
-            message += (
+            clock = (
                 f" (this machine's clock is about {abs(self.clock_skew_ms)} ms {ahead} the exchange's, to the second)"
             )
+            message, text = message + clock, text + clock
         if status == 408:
             return _unclear(what, endpoint, status, text or "the exchange gave up waiting")
         if 400 <= status < 500:
             return Refused(message, status=status, text=text)
-        if 300 <= status < 400 and not endpoint.is_write:
-            return Refused(f"{what}: {status}, a redirect, which is not followed", status=status, text=text)
+        if 300 <= status < 400:
+            text = text or "a redirect, which is not followed"
+            if not endpoint.is_write:
+                return Refused(f"{what}: {status}, {text}", status=status, text=text)
         return _unclear(what, endpoint, status, text)
 
 

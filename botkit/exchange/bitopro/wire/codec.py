@@ -6,6 +6,7 @@ Unknown fields are ignored, since the exchange adds some without notice; a field
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -40,6 +41,21 @@ def decode(body: bytes | str, shape: type[T], what: str) -> T:
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError) as error:
         raise WireError(f"{what}: {error}; it begins {excerpt(body)}") from None
     return result
+
+
+def refuse_repeated_names(body: bytes, what: str) -> None:
+    """Raise WireError for an object with two values of one name, of which every reader of JSON may take another."""
+
+    def check(items: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in items]
+        if len(set(names)) < len(names):
+            repeated = next(name for name in names if names.count(name) > 1)
+            raise WireError(f"{what}: {repeated[:40]!r} is there twice; it begins {excerpt(body)}")
+
+    try:
+        json.loads(body, object_pairs_hook=check)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"{what}: {error}; it begins {excerpt(body)}") from None
 
 
 def encode(value: Any) -> bytes:
