@@ -80,6 +80,17 @@ class AccountLedger:
             held = f" ({format_units(fund.locked)} locked in {orders})"
         return f"needs {format_units(need)} {currency}, {format_units(fund.available)} available{held}"
 
+    # -- capital --------------------------------------------------------------------------------------------------
+
+    def assign(self, part: SubAccount, currency: str, units: int) -> None:
+        """Move units that belong to nobody to a part, or below zero back. The caller has seen that they are there."""
+        fund = part.fund(currency)
+        assert -fund.available <= units <= max(0, self.unassigned.get(currency, 0)), (part, currency, units)
+        self.unassigned[currency] = self.unassigned.get(currency, 0) - units
+        fund.available += units
+        if units > 0 and fund.claims < 0:
+            self._repay(part, currency)
+
     # -- fills ----------------------------------------------------------------------------------------------------
 
     def spend(self, part: SubAccount, client_id: int, currency: str, units: int, needed: int) -> int:

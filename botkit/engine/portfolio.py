@@ -11,18 +11,19 @@ what belongs to a strategy: a `Shortage`.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from botkit.engine.balance_check import BalanceCheck, Discrepancy, Shortage
+from botkit.engine.capital import CapitalRecord, not_available, not_unassigned
+from botkit.engine.day_profit import DayProfit
 from botkit.engine.ledger import AccountLedger
 from botkit.engine.positions import Position
-from botkit.engine.subaccounts import POOL, CapitalShare, SubAccount, opening_split
+from botkit.engine.subaccounts import POOL, CapitalShare, Fund, SubAccount, opening_split
 from botkit.engine.valuation import LastPrice, Valuation
-from botkit.errors import ConfigError
 from botkit.model.clock import Nanos
 from botkit.model.events import Balance, BalanceReport, Fill, TradeReport
-from botkit.model.money import format_units
 from botkit.model.orders import Order, Side
 from botkit.model.pairs import Pair
 
@@ -93,9 +94,10 @@ class Portfolio:
         self.ledger = AccountLedger()
         self._balances = BalanceCheck(self.ledger)
         self._stakes: dict[str, _Stake] = {}
-        #: when the trading day began that the day's profits count from, None before the first
-        self.day: Nanos | None = None
-        self._baselines: dict[tuple[str | None, str], int | None] = {}
+        #: strategies with a sub-account that the configuration has no more; they keep their money until it is taken
+        self._departed: dict[str, _Stake] = {}
+        self.capital = CapitalRecord()
+        self._days = DayProfit(self.equity_units, self.holdings, self.valuation)
         pooled = [share for share in self.shares if share.capital is None]
         for share in self.shares:
             name = POOL if share.capital is None else share.strategy
@@ -118,6 +120,7 @@ class Portfolio:
                 ledger.part(name).fund(currency).available = units
         assigned: set[tuple[str, str]] = set()
         for share in self.shares:
+            self.capital.open(share, None if share.capital is None else split[share.strategy])
             stake = self._stakes[share.strategy]
             for pair in share.pairs:
                 coins = stake.part.fund(pair.base).available
@@ -131,33 +134,35 @@ class Portfolio:
 
     def state(self) -> dict[str, Any]:
         """Everything that must survive a restart, as plain data (text keys, integers as integers)."""
+        stakes = {**self._departed, **self._stakes}
         return {
-            "capital": {share.strategy: share.spec() for share in self.shares},
+            **self.capital.state(),
             "ledger": self.ledger.state(),
             "positions": {
                 name: {str(pair): position.state() for pair, position in stake.positions.items()}
-                for name, stake in self._stakes.items()
+                for name, stake in stakes.items()
             },
             "flows": {name: dict(stake.flows) for name, stake in self._stakes.items() if stake.flows is not None},
-            "day": self.day,
-            "baselines": [[level, currency, units] for (level, currency), units in self._baselines.items()],
+            **self._days.state(),
             "rounding": self._balances.rounding_units,
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` gave at an earlier run. Raises ConfigError when the configured capital changed."""
+    def restore(self, state: Mapping[str, Any], *, starting: bool = True) -> None:
+        """Take over what `state` gave at an earlier run. Raises ConfigError when the configured capital changed.
+
+        ``starting`` False is for who changes the books of a stopped bot: the configuration's capital is not looked at,
+        and strategies that are new in it wait for the next start.
+        """
         assert not self.ledger.account, "restore() comes before anything else"
+        self.capital.restore(state)
         for share in self.shares:
-            before = state["capital"].get(share.strategy, _NOT_THERE)
-            if before is not _NOT_THERE and before != share.spec():
-                raise ConfigError(
-                    f"capital of {share.strategy!r} was {_spec_text(before)} when it first started and is now "
-                    f"{_spec_text(share.spec())}. Capital opens a sub-account once: put the old figure back and use "
-                    f"`botkit capital add` or `botkit capital take`."
-                )
+            self.capital.check(share, kind_only=not starting)
         self.ledger.restore(state["ledger"])
+        for name in self.capital.given:
+            if name not in self._stakes:
+                self._departed[name] = _Stake(name, self.ledger.part(name), shared=False)
         for name, positions in state["positions"].items():
-            stake = self._stakes.get(name)
+            stake = self._stakes.get(name) or self._departed.get(name)
             for pair, figures in positions.items() if stake is not None else ():
                 cell = self.prices.get(pair)
                 if stake is not None and cell is not None:
@@ -166,28 +171,95 @@ class Portfolio:
             stake = self._stakes.get(name)
             if stake is not None and stake.flows is not None:
                 stake.flows.update(flows)
-        self.day = state["day"]
-        watched = dict.fromkeys(self._baselines)  # a limit that is new in the file is measured from the first price on
-        self._baselines = watched | {(level, currency): units for level, currency, units in state["baselines"]}
+        self._days.restore(state, self._stakes)
         self._balances.rounding_units = state["rounding"]
-        for share in self.shares:
-            if share.strategy not in state["capital"]:
+        for share in self.shares if starting else ():
+            if share.strategy not in self.capital.opened:
                 self._open_later(share)
         self.check()
 
     def _open_later(self, share: CapitalShare) -> None:
         # a strategy that joins a running bot is paid from what belongs to nobody, never from another strategy
         if share.capital is None:
+            self.capital.open(share, None)
             return
         split, _ = opening_split(self.ledger.unassigned, [share], self.reserve, self.valuation.currencies)
-        part = self._stakes[share.strategy].part
-        for currency, units in split[share.strategy].items():
-            self.ledger.unassigned[currency] -= units
-            part.fund(currency).available += units
-        for pair in share.pairs:
-            coins = split[share.strategy].pop(pair.base, 0)
-            if coins:
-                self._position(self._stakes[share.strategy], pair).open_with(coins)
+        given = split[share.strategy]
+        self.capital.open(share, given)
+        self._days.moving([None, share.strategy], lambda: self._give(share.strategy, [share.strategy], given))
+
+    # -- capital that comes and goes ------------------------------------------------------------------------------
+
+    def capital_refusal(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
+        """Why `move_capital` cannot be, if so: a sentence with figures that says what to do about it."""
+        part = self._part_of(target)
+        if part is None:
+            return self._no_part(target)
+        for currency, units in units_by_currency.items():
+            fund = part.funds.get(currency)
+            known = self.valuation.currencies
+            if currency not in known and (units > 0 or fund is None):
+                near = difflib.get_close_matches(currency, known, n=1)
+                hint = f"; did you mean {near[0]}?" if near else f" ({', '.join(known)})"
+                return f"{currency} is neither base nor quote of a pair of this bot{hint}"
+            if units > 0:
+                has, kept = self.ledger.unassigned.get(currency, 0), self.reserve.get(currency, 0)
+                refusal = not_unassigned(currency, units, has, kept)
+            else:
+                refusal = not_available(target, currency, -units, fund or Fund())
+            if refusal is not None:
+                return refusal
+        return None
+
+    def move_capital(self, target: str, units_by_currency: Mapping[str, int]) -> None:
+        """Give a strategy with a sub-account money from unassigned, or where below zero take it back there.
+
+        ``pool`` is what the strategies without capital share. Neither is a profit or a loss: the day's profit stays as
+        it is, and coins come and go at the last price. `capital_refusal` must have been asked.
+        """
+        assert self.capital_refusal(target, units_by_currency) is None, (target, units_by_currency)
+        part = self._part_of(target)
+        assert part is not None
+        owners = [name for name, stake in {**self._departed, **self._stakes}.items() if stake.part is part]
+        if part.name != POOL:
+            for currency, units in units_by_currency.items():
+                self.capital.moved(target, currency, units)
+        self._days.moving([None, *owners], lambda: self._give(part.name, owners, units_by_currency))
+        self.check()
+
+    def _give(self, part: str, owners: Sequence[str], units_by_currency: Mapping[str, int]) -> None:
+        for currency, units in units_by_currency.items():
+            self.ledger.assign(self.ledger.part(part), currency, units)
+            left = units
+            for name in owners:
+                stake = self._departed.get(name) or self._stakes[name]
+                for position in stake.positions.values():
+                    moved = position.room_for(left) if position.pair.base == currency else 0
+                    if moved:
+                        position.move_coins(moved)
+                        if stake.flows is not None:
+                            stake.flows[currency] = stake.flows.get(currency, 0) + moved
+                        left -= moved
+
+    def _part_of(self, target: str) -> SubAccount | None:
+        stake = self._stakes.get(target) or self._departed.get(target)
+        if stake is not None:
+            return stake.part if target in self.capital.given else None
+        return self.ledger.parts.get(POOL) if target in (POOL, "pool") else None
+
+    def _no_part(self, target: str) -> str:
+        stake = self._stakes.get(target)
+        if stake is None:
+            names = [*self._stakes, *self._departed]
+            near = difflib.get_close_matches(target, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"this bot has {', '.join(names)}"
+            return f"there is no strategy {target!r}; {hint}"
+        if stake.part.name == POOL:
+            return (
+                f"{target} has no sub-account: it spends from the pool of the strategies without `capital:`. "
+                f"Name pool instead of {target} to change what they have together"
+            )
+        return f"{target} has not started yet; its capital is set aside when it first does"
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
@@ -379,9 +451,7 @@ class Portfolio:
             position = stake.positions.get(cell.pair)
             if position is not None:
                 position.price_opening(ticks)
-        for (level, currency), units in self._baselines.items():
-            if units is None:  # the day began before there was a price; it begins with the first
-                self._baselines[level, currency] = self.equity_units(level, currency)
+        self._days.first_price()
 
     def last_price(self, pair: Pair) -> float | None:
         """The last price marked, or None before the first."""
@@ -415,43 +485,35 @@ class Portfolio:
             total += worth
         return total
 
+    @property
+    def day(self) -> Nanos | None:
+        """When the trading day began that the day's profits count from, None before the first."""
+        return self._days.day
+
     def watch_day(self, level: str | None, currency: str) -> None:
         """Keep the day's profit of a strategy (None: of all) in ``currency``, from now on and from each `start_day`."""
-        if (level, currency) not in self._baselines:
-            # before open() or restore() there is no equity to begin with
-            self._baselines[level, currency] = self.equity_units(level, currency) if self.ledger.account else None
+        # before open() or restore() there is no equity to begin with
+        self._days.watch((level, currency), self.equity_units(level, currency) if self.ledger.account else None)
 
     def start_day(self, now: Nanos) -> None:
         """The trading day that begins at ``now`` has begun: every profit of the day counts from here."""
-        self.day = now
-        for key in self._baselines:
-            self._baselines[key] = self.equity_units(*key)
+        self._days.day = now
+        self._days.begin(self._days.baselines)
 
     def restart_day(self, level: str | None) -> None:
         """The day's profit of one strategy (None: of all together) counts from here: it was resumed after a loss."""
-        for key in self._baselines:
-            if key[0] == level:
-                self._baselines[key] = self.equity_units(*key)
+        self._days.begin([key for key in self._days.baselines if key[0] == level])
 
     def day_baseline_units(self, level: str | None, currency: str) -> int | None:
         """Equity at the beginning of the trading day, of a level that is watched; None while a price is missing."""
-        return self._baselines.get((level, currency))
+        return self._days.baselines.get((level, currency))
 
     def day_pnl_units(self, level: str | None, currency: str) -> int | None:
         """Change of equity since the trading day began, unrealised included; None while a price is missing."""
-        before = self._baselines.get((level, currency))
+        before = self._days.baselines.get((level, currency))
         after = None if before is None else self.equity_units(level, currency)
         return None if before is None or after is None else after - before
 
     def check(self) -> None:
         """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""
         self.ledger.check()
-
-
-_NOT_THERE = object()
-
-
-def _spec_text(spec: Any) -> str:
-    if spec is None:
-        return "not given"
-    return spec if isinstance(spec, str) else ", ".join(f"{format_units(int(u))} {c}" for c, u in spec.items())

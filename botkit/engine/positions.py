@@ -123,6 +123,32 @@ class Position:
         self.amount_units += units
         self.unpriced += units
 
+    def room_for(self, units: int) -> int:
+        """How many of some coins given (below zero: taken away) are this position's to take in or let go.
+
+        What is taken beyond the coins of all positions was never bought here, and leaves no position short.
+        """
+        return units if units >= 0 else max(units, min(0, self.locked_units - self.amount_units))
+
+    def move_coins(self, units: int) -> None:
+        """Coins were given, or below zero taken away, at the last price: neither is a profit or a loss.
+
+        Without a price (the bot is stopped) given ones wait for the first as opening coins do, and taken ones leave at
+        what they cost.
+        """
+        ticks = self._price.ticks
+        if ticks is not None:
+            self.apply(units, -(units * ticks // self._price.scale))
+        elif units >= 0:
+            self.open_with(units)
+        else:
+            waiting = min(-units, self.unpriced)
+            self.unpriced -= waiting
+            priced = self.amount_units - self.unpriced - waiting
+            self.amount_units += units
+            if priced:
+                self.cost_units -= self.cost_units * (-units - waiting) // priced
+
     def price_opening(self, ticks: int) -> None:
         """The pair has its first price: the opening coins cost that."""
         self.cost_units += self.unpriced * ticks // self._price.scale

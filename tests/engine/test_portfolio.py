@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -444,6 +445,177 @@ def test_capital_changed_in_the_file_is_an_error_that_names_the_commands() -> No
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(twd=500)), balances=coins(twd=1000))
     with pytest.raises(ConfigError, match=r"was 500 twd .* is now 600 twd\. .*botkit capital add"):
         restarted(portfolio, CapitalShare("a", (BTC_TWD,), coins(twd=600)))
+
+
+# -- capital that comes and goes --------------------------------------------------------------------------------------
+
+
+def moved(portfolio: Portfolio, target: str, **amounts: float) -> str | None:
+    """Move capital, or say why not."""
+    units = coins(**amounts)
+    refusal = portfolio.capital_refusal(target, units)
+    if refusal is None:
+        portfolio.move_capital(target, units)
+        portfolio.check()
+    return refusal
+
+
+def two_with_capital() -> Portfolio:
+    return open_portfolio(
+        CapitalShare("a", (BTC_TWD,), coins(twd=500)),
+        CapitalShare("b", (BTC_TWD, ETH_TWD), coins(twd=100)),
+        balances=coins(twd=1000, btc=2),
+        reserve=coins(twd=50),
+    )
+
+
+def test_capital_moves_between_unassigned_and_a_sub_account() -> None:
+    portfolio = two_with_capital()
+    assert moved(portfolio, "a", twd=300, btc=0.5) is None
+    assert balance(portfolio, "a", "twd") == (800, 0)
+    assert portfolio.position("a", BTC_TWD).amount == 0.5
+    assert portfolio.unassigned == coins(twd=100, btc=1.5)
+    assert moved(portfolio, "a", twd=-800, btc=-0.2) is None
+    assert portfolio.unassigned == coins(twd=900, btc=1.7)
+    assert portfolio.position("a", BTC_TWD).amount == 0.3
+
+
+def test_capital_that_cannot_move_says_why_and_moves_nothing() -> None:
+    portfolio = two_with_capital()
+    order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=3)
+    assert portfolio.lock(order) is None
+    before = portfolio.state()
+    for target, amounts, told in (
+        ("a", {"twd": 351}, r"351 twd is more than the 350 twd .* \(of 400, 50 is reserved\)\. Take it from another"),
+        ("a", {"twd": -201}, "a has 200 twd available, and 201 was asked for; 300 twd more is locked in 1 order"),
+        ("a", {"btc": -1}, "a has 0 btc available"),
+        ("a", {"twd": 1, "twb": 1}, r"twb is neither base nor quote .*did you mean twd"),
+        ("aa", {"twd": 1}, "there is no strategy 'aa'; did you mean a"),
+        ("zzz", {"twd": 1}, "this bot has a, b"),
+        ("pool", {"twd": 1}, "there is no strategy 'pool'"),
+    ):
+        refusal = moved(portfolio, target, **amounts)
+        assert refusal is not None
+        assert re.search(told, refusal), refusal
+    assert portfolio.state() == before
+
+
+def test_a_strategy_of_the_pool_names_the_pool_and_that_can_be_changed() -> None:
+    portfolio = open_portfolio(
+        CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)
+    )
+    portfolio.on_balances(report(twd=1500, eth=3), 0, quiet=True)
+    portfolio.mark(ETH_TWD, 100)
+    portfolio.watch_day("b", "twd")
+    portfolio.watch_day(None, "twd")
+    refusal = moved(portfolio, "a", twd=1)
+    assert refusal is not None
+    assert "Name pool instead of a" in refusal
+    assert moved(portfolio, "pool", twd=500, eth=2) is None
+    assert balance(portfolio, "b", "twd") == (1500, 0)
+    assert portfolio.position("b", ETH_TWD).amount == 3
+    assert portfolio.equity_units("b", "twd") == coins(twd=300)["twd"]
+    assert portfolio.day_pnl_units("b", "twd") == portfolio.day_pnl_units(None, "twd") == 0
+    assert moved(portfolio, "pool", eth=-1) is None
+    assert portfolio.day_pnl_units("b", "twd") == 0
+
+
+def test_a_deposit_is_no_profit_and_a_withdrawal_no_loss_even_before_there_is_a_price() -> None:
+    portfolio = two_with_capital()
+    for level in ("a", None):
+        portfolio.watch_day(level, "twd")
+    assert moved(portfolio, "a", twd=100, btc=1) is None
+    portfolio = restarted(portfolio)
+    assert moved(portfolio, "a", btc=-0.5) is None
+    portfolio.mark(BTC_TWD, 200)
+    portfolio.mark(ETH_TWD, 1)
+    assert portfolio.day_pnl_units("a", "twd") == portfolio.day_pnl_units(None, "twd") == 0
+    portfolio.mark(BTC_TWD, 190)
+    assert portfolio.day_pnl_units("a", "twd") == -coins(twd=5)["twd"]
+    assert moved(portfolio, "a", twd=-600, btc=-0.25) is None
+    assert portfolio.day_pnl_units("a", "twd") == portfolio.day_pnl_units(None, "twd") == -coins(twd=5)["twd"]
+    position = portfolio.position("a", BTC_TWD)
+    assert position.realised + position.unrealised == -5
+
+
+def test_a_strategy_that_joins_brings_the_day_no_profit() -> None:
+    a, b = CapitalShare("a", (BTC_TWD,), coins(twd=500)), CapitalShare("b", (ETH_TWD,), coins(twd=100, eth=1))
+    portfolio = open_portfolio(a, balances=coins(twd=1000, eth=2))
+    portfolio.watch_day(None, "twd")
+    again = restarted(portfolio, a, b)
+    again.mark(ETH_TWD, 50)
+    assert again.day_pnl_units(None, "twd") == 0
+    assert again.equity_units(None, "twd") == coins(twd=650)["twd"]
+
+
+def with_capital(name: str, capital: dict[str, int] | int | None) -> CapitalShare:
+    return CapitalShare(name, (BTC_TWD,), capital)
+
+
+def test_the_file_may_show_the_opening_the_total_or_what_it_showed_at_the_last_start() -> None:
+    portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
+    assert moved(portfolio, "a", twd=100) is None
+    for amount in (500, 600):
+        restarted(portfolio, with_capital("a", coins(twd=amount)))
+    with pytest.raises(
+        ConfigError, match=r"was 500 twd .*, 600 twd with what was added and taken since, and is now 700"
+    ) as e:
+        restarted(portfolio, with_capital("a", coins(twd=700)))
+    assert "`botkit capital add CONFIG a twd=100`" in str(e.value)
+    portfolio = restarted(portfolio, with_capital("a", coins(twd=600)))
+    assert moved(portfolio, "a", twd=-50) is None
+    for amount in (500, 550, 600):
+        restarted(portfolio, with_capital("a", coins(twd=amount)))
+    with pytest.raises(ConfigError, match="`botkit capital take CONFIG a twd=30`"):
+        restarted(portfolio, with_capital("a", coins(twd=520)))
+
+
+def test_a_share_of_the_account_may_stay_in_the_file_or_become_figures() -> None:
+    portfolio = open_portfolio(with_capital("a", 40), balances=coins(twd=1000, btc=1))
+    assert moved(portfolio, "a", twd=100) is None
+    restarted(portfolio, with_capital("a", 40))
+    restarted(portfolio, with_capital("a", coins(twd=500, btc=0.4)))
+    with pytest.raises(ConfigError, match="was 40% when it first started"):
+        restarted(portfolio, with_capital("a", 50))
+    with pytest.raises(ConfigError, match="keeps to the pool, or to a sub-account, for good"):
+        restarted(portfolio, with_capital("a", None))
+
+
+def test_books_of_before_totals_were_kept_are_taken_over() -> None:
+    portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
+    state = portfolio.state()
+    for name in ("given", "written", "unsettled"):
+        del state[name]
+    again = Portfolio(pairs=PAIRS, shares=portfolio.shares, reserve={}, currency="twd")
+    again.restore(state)
+    assert again.state() == portfolio.state()
+
+
+def test_money_of_a_strategy_that_left_can_be_taken_and_waits_for_it_otherwise() -> None:
+    a, b = with_capital("a", coins(twd=500)), with_capital("b", coins(twd=100, btc=1))
+    before = open_portfolio(a, b, balances=coins(twd=1000, btc=2))
+    before.watch_day("b", "twd")
+    portfolio = restarted(before, a)
+    portfolio.start_day(1)
+    assert moved(portfolio, "b", twd=-60, btc=-0.25) is None
+    assert portfolio.unassigned == coins(twd=460, btc=1.25)
+    portfolio = restarted(portfolio, a, b)
+    assert balance(portfolio, "b", "twd") == (40, 0)
+    assert portfolio.position("b", BTC_TWD).amount == 0.75
+
+
+def test_books_of_a_stopped_bot_are_changed_whatever_figure_the_file_shows() -> None:
+    portfolio = open_portfolio(with_capital("a", coins(twd=500)), balances=coins(twd=1000))
+    shares = (with_capital("a", coins(twd=600)), with_capital("new", coins(twd=1)))
+    again = Portfolio(pairs=PAIRS, shares=shares, reserve={}, currency="twd")
+    again.restore(json.loads(json.dumps(portfolio.state())), starting=False)
+    refusal = moved(again, "new", twd=1)
+    assert refusal is not None
+    assert "has not started yet" in refusal
+    assert moved(again, "a", twd=100) is None
+    started = restarted(again, *shares)
+    assert balance(started, "new", "twd") == (1, 0)
+    assert balance(started, "a", "twd") == (600, 0)
 
 
 def test_a_strategy_that_left_keeps_its_money_and_one_that_joins_is_paid_from_the_rest() -> None:

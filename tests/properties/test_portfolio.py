@@ -36,6 +36,9 @@ class Script:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.portfolio = Portfolio(pairs=PAIRS, shares=SHARES, reserve=coins(twd=50_000, bito=1), currency="twd")
+        for share in SHARES:
+            self.portfolio.watch_day(share.strategy, "twd")
+        self.portfolio.watch_day(None, "usdt")
         self.portfolio.open(OPENING)
         self.account = Counter(OPENING)
         self.live: list[Order] = []
@@ -46,8 +49,18 @@ class Script:
 
     def step(self) -> None:
         deed = self.random.choices(
-            (self.ask, self.execute, self.end, self.execute_late, self.revive, self.deposit, self.mark, self.restart),
-            weights=(8, 12, 3, 1, 1, 1, 3, 1),
+            (
+                self.ask,
+                self.execute,
+                self.end,
+                self.execute_late,
+                self.revive,
+                self.deposit,
+                self.mark,
+                self.restart,
+                self.move,
+            ),
+            weights=(8, 12, 3, 1, 1, 1, 3, 1, 2),
         )[0]
         deed()
         self.check()
@@ -106,6 +119,52 @@ class Script:
         self.account[currency] = max(0, self.account[currency] + self.random.randint(-COIN, 3 * COIN))
         report = BalanceReport({c: (units, units) for c, units in self.account.items()}, snapshot=True)
         self.portfolio.on_balances(report, 0, quiet=True)
+
+    def move(self) -> None:
+        portfolio, target = self.portfolio, self.random.choice(("fixed", "percent", "pool"))
+        part = portfolio.ledger.parts["(pool)" if target == "pool" else target]
+        units = {}
+        for currency in self.random.sample(("twd", "btc", "usdt", "bito"), 2):
+            low, high = -part.fund(currency).available, portfolio.unassigned.get(currency, 0)
+            high -= portfolio.reserve.get(currency, 0)
+            units[currency] = self.random.choice((low, high, self.random.randint(low, max(low, high)), -COIN, COIN))
+        units = {currency: change for currency, change in units.items() if change}
+        possible = all(
+            -part.fund(c).available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
+            for c, change in units.items()
+        )
+        refusal = portfolio.capital_refusal(target, units)
+        assert (refusal is None) == possible, (refusal, units)
+        if refusal is not None:
+            return
+        profits, positions = self.profits(), self.positions()
+        assert None not in profits.values()
+        portfolio.move_capital(target, units)
+        assert self.profits() == profits, "money that comes and goes is neither won nor lost"
+        self.happened["given"] += any(change > 0 for change in units.values())
+        self.happened["taken"] += any(change < 0 for change in units.values())
+        for (name, pair), (amount, money) in self.positions().items():
+            moved, paid = amount - positions[name, pair][0], money - positions[name, pair][1]
+            cell = portfolio.prices[pair]
+            assert cell.ticks is not None
+            assert paid == -(moved * cell.ticks // cell.scale), "coins come and go at the last price"
+            assert moved >= 0 or amount >= 0, "what is taken leaves nobody short"
+            flow = self.flows.setdefault((name, pair), [0, 0])
+            flow[0] += moved
+            flow[1] += paid
+
+    def profits(self) -> dict[tuple[str | None, str], int | None]:
+        """The day's profit of every level."""
+        keys = [*((share.strategy, "twd") for share in SHARES), (None, "usdt")]
+        return {key: self.portfolio.day_pnl_units(*key) for key in keys}
+
+    def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Of every position its amount, and the money that went through it: realised less cost."""
+        return {
+            (name, str(p.pair)): (p.amount_units, p.realised_units - p.cost_units)
+            for name in self.portfolio.strategies
+            for p in self.portfolio.positions(name)
+        }
 
     def mark(self) -> None:
         pair = self.random.choice(list(PRICES))
@@ -228,7 +287,7 @@ def test_the_scripts_reach_what_they_are_meant_to_reach() -> None:
         for _ in range(80):
             script.step()
         reached.update(key for key, count in script.happened.items() if count)
-    for key in ("refused", "partial", "late", "bito_fee", "cancelled_after_a_fill"):
+    for key in ("refused", "partial", "late", "bito_fee", "cancelled_after_a_fill", "given", "taken"):
         assert reached[key] >= 12, (key, reached)  # in a fifth of the scripts
 
 
