@@ -14,14 +14,16 @@ from urllib.parse import urlsplit
 import msgspec
 
 from botkit.assembly import Project, default_bar_grace_ns, make_engine
-from botkit.assembly.sharing import shared_limits
+from botkit.assembly.company import Company
+from botkit.assembly.inside import emulator_inside, inside_account
 from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.routes import memory_slots
 from botkit.engine.turn import Engine
 from botkit.engine.valuation import Valuation
-from botkit.errors import ConfigError, RequestError
+from botkit.errors import BotkitError, ConfigError, RequestError
+from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
 from botkit.live.history import History
@@ -29,13 +31,10 @@ from botkit.live.parts import OnStop
 from botkit.live.slots import SharedLimits
 from botkit.live.state_folder import StateFolder, account_label, state_root
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 
 Mode = Literal["emulator", "paper", "live"]
 
-#: how fast the emulator inside runs when nobody says otherwise: a newcomer sees a minute's bar each second
-SPEED_INSIDE = 60.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 #: what a bot with real money must be bounded by, and what each rule is for
 _NEEDED_RULES = {
@@ -75,6 +74,8 @@ class LiveParts:
         self.is_new_world = is_new_world
         self.address = address
         self.shared: SharedLimits | None = None
+        self.siblings: Sequence[str] = ()
+        self.client_ids: ClientIds | None = None
         self._share = share
         self.random = Random()  # client ids begin anywhere; nothing that is compared hangs on it
         self.on_stop: Mapping[str, OnStop] = {
@@ -154,24 +155,61 @@ async def live_parts(
     environ: Mapping[str, str] = os.environ,
 ) -> AsyncIterator[LiveParts]:
     """The parts of a bot in a mode; what was started for it (an emulator) ends with the block. Raises ConfigError."""
-    config = project.config
-    rest, ws = rest or config.exchange.rest, ws or config.exchange.ws
-    if mode == "emulator" and rest is None and ws is None:
-        async with _emulator_inside(project, speed) as parts:
-            yield parts
-        return
-    if mode == "emulator":
-        yield await _elsewhere(project, rest, ws, speed, environ)
-    elif mode == "paper":
-        from botkit.assembly.paper import paper_parts
+    async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ) as [parts]:
+        yield parts
 
-        await refresh_pairs(project, rest, ws)
-        async with paper_parts(project, rest, ws) as parts:
-            yield parts
-    else:
-        check_live(project, rest, ws)
-        await refresh_pairs(project, rest, ws)
-        yield _real(project, rest, ws, environ)
+
+@contextlib.asynccontextmanager
+async def parts_of(
+    projects: Sequence[Project],
+    mode: Mode,
+    *,
+    rest: str | None = None,
+    ws: str | None = None,
+    speed: float | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> AsyncIterator[list[LiveParts]]:
+    """The parts of the bots of one process, in their order; what was started for them ends with the block.
+
+    Raises ConfigError with what is wrong in all of the configurations.
+    """
+    company = Company(len(projects))
+    problems: list[BotkitError] = []
+    found: list[LiveParts] = []
+    async with contextlib.AsyncExitStack() as stack:
+        inside = [project for project in projects if mode == "emulator" and not any(_address(project, rest, ws))]
+        emulator = await stack.enter_async_context(emulator_inside(inside, speed)) if inside else None
+        for project in projects:
+            address = _address(project, rest, ws)
+            try:
+                if project in inside:
+                    parts = _inside(project, emulator, company)
+                elif mode == "emulator":
+                    parts = await _elsewhere(project, *address, speed, environ, company)
+                elif mode == "paper":
+                    from botkit.assembly.paper import paper_parts
+
+                    await refresh_pairs(project, *address, company)
+                    parts = paper_parts(project, *address, company)
+                else:
+                    check_live(project, *address)
+                    await refresh_pairs(project, *address, company)
+                    parts = _real(project, *address, environ, company)
+            except BotkitError as error:
+                problems.append(error)
+            else:
+                found.append(parts)
+        if len(problems) == 1:
+            raise problems[0]
+        if problems:
+            raise ConfigError("\n".join(map(str, problems)))
+        company.introduce()
+        yield found
+
+
+def _address(project: Project, rest: str | None, ws: str | None) -> tuple[str | None, str | None]:
+    """REST and WebSocket addresses: of the command line, or else of the configuration."""
+    return rest or project.config.exchange.rest, ws or project.config.exchange.ws
 
 
 def connect(
@@ -195,77 +233,51 @@ def connect(
     return adapter
 
 
-async def refresh_pairs(project: Project, rest: str | None, ws: str | None) -> None:
+async def refresh_pairs(project: Project, rest: str | None, ws: str | None, company: Company) -> None:
     """Take the pairs' rules from the exchange itself; those that ship with botkit may be old. Raises ConfigError."""
-    adapter: Any = connect(project, None, rest, ws, SteadyClock(), public=True)
-    await adapter.open()
-    try:
-        fresh: Mapping[str, Pair] = await adapter.client.pairs()
-    except RequestError as error:
-        raise ConfigError(f"the pairs of {project.facts.name} cannot be read: {error}") from None
-    finally:
-        await adapter.close()
+    fresh = company.pairs.get((project.config.exchange.name, rest))
+    if fresh is None:
+        adapter: Any = connect(project, None, rest, ws, SteadyClock(), public=True)
+        await adapter.open()
+        try:
+            fresh = await adapter.client.pairs()
+        except RequestError as error:
+            raise ConfigError(f"the pairs of {project.facts.name} cannot be read: {error}") from None
+        finally:
+            await adapter.close()
+        company.pairs[project.config.exchange.name, rest] = fresh
     project.take_pairs(fresh)
 
 
 # -- the emulator -----------------------------------------------------------------------------------------------------
 
 
-@contextlib.asynccontextmanager
-async def _emulator_inside(project: Project, speed: float | None) -> AsyncIterator[LiveParts]:
-    from botkit.emulator import Emulator
-    from botkit.emulator.options import DEFAULT_ACCOUNT, EmulatorOptions
-
-    config, section = project.config, project.config.emulator
-    if speed is None:
-        named = project.loaded.origins().get("emulator.speed", "default") != "default"
-        speed = section.speed if named else SPEED_INSIDE
-    options = EmulatorOptions(
-        balances=opening_balances(project),
-        market=None if section.market == "synthetic" else _market_path(project),
-        speed=speed,
-        seed=config.seed,
-        fees=project.fee_model(section.fees, "emulator.fees"),
-        latency=project.latency_model(section.latency, "emulator.latency", config.seed),
-        queue=project.queue_model(section.fills, "emulator.fills"),
+def _inside(project: Project, emulator: Any, company: Company) -> LiveParts:
+    account, clock = inside_account(project.config.name), emulator.clock
+    section, address = project.config.emulator, (emulator.rest, emulator.ws)
+    return LiveParts(
+        project,
+        "emulator",
+        adapter=company.adapter(
+            project, lambda: connect(project, account, *address, clock), address=address, account=account.email
+        ),
+        clock=clock,
+        folder=StateFolder.of(project.config.name, "emulator", "inside"),
+        fees=section.fees,
+        latest_accept_s=section.latest_accept_s,
+        address=address,
+        is_new_world=True,
+        share=company.share(project, emulator.rest, account.email, clock, is_private=True),
     )
-    async with Emulator(project.facts, options) as emulator:
-        clock: DriverClock = emulator.clock
-        adapter = connect(project, DEFAULT_ACCOUNT, emulator.rest, emulator.ws, clock)
-        yield LiveParts(
-            project,
-            "emulator",
-            adapter=adapter,
-            clock=clock,
-            folder=StateFolder.of(config.name, "emulator", "inside"),
-            fees=section.fees,
-            latest_accept_s=section.latest_accept_s,
-            address=(emulator.rest, emulator.ws),
-            is_new_world=True,
-        )
-
-
-def _market_path(project: Project) -> Path:
-    path = Path(project.config.emulator.market)
-    return path if path.is_absolute() else project.loaded.path.parent / path
-
-
-def opening_balances(project: Project) -> dict[str, int] | None:
-    """What the account at the emulator holds: what the configuration says, for the emulator or else for backtests."""
-    config = project.config
-    given = config.emulator.balances or config.backtest.balances
-    if given is not None:
-        return {currency: int(amount * UNIT) for currency, amount in given.items()}
-    total: dict[str, int] = {currency: int(amount * UNIT) for currency, amount in config.reserve.items()}
-    for strategy in config.strategies:
-        if isinstance(strategy.capital, dict):
-            for currency, amount in strategy.capital.items():
-                total[currency] = total.get(currency, 0) + int(amount * UNIT)
-    return total or None
 
 
 async def _elsewhere(
-    project: Project, rest: str | None, ws: str | None, speed: float | None, environ: Mapping[str, str]
+    project: Project,
+    rest: str | None,
+    ws: str | None,
+    speed: float | None,
+    environ: Mapping[str, str],
+    company: Company,
 ) -> LiveParts:
     for name, url in (("rest", rest), ("ws", ws)):
         if url is None:
@@ -275,19 +287,23 @@ async def _elsewhere(
     assert rest is not None
     account = resolve_account(project.loaded, environ, section="emulator.account")
     section = project.config.emulator
-    clock = await _clock_of(rest, speed)
+    clock = company.clocks.get(rest) or company.clocks.setdefault(rest, await _clock_of(rest, speed))
     address = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
-    return LiveParts(
+    parts = LiveParts(
         project,
         "emulator",
-        adapter=connect(project, account, rest, ws, clock),
+        adapter=company.adapter(
+            project, lambda: connect(project, account, rest, ws, clock), address=(rest, ws), account=account.email
+        ),
         clock=clock,
         folder=StateFolder.of(project.config.name, "emulator", address),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=(rest, ws),
-        share=_sharing(project, rest, account.email, clock),
+        share=company.share(project, rest, account.email, clock),
     )
+    company.add(project, parts, rest, account.email)
+    return parts
 
 
 async def _clock_of(rest: str, speed: float | None) -> DriverClock:
@@ -331,27 +347,27 @@ def check_live(project: Project, rest: str | None, ws: str | None) -> None:
         raise ConfigError("\n".join(problems))
 
 
-def _real(project: Project, rest: str | None, ws: str | None, environ: Mapping[str, str]) -> LiveParts:
+def _real(
+    project: Project, rest: str | None, ws: str | None, environ: Mapping[str, str], company: Company
+) -> LiveParts:
     account = resolve_account(project.loaded, environ)
-    clock = SteadyClock()
-    return LiveParts(
+    venue = rest or project.facts.name
+    clock = company.clocks.setdefault(venue, SteadyClock())
+    parts = LiveParts(
         project,
         "live",
-        adapter=connect(project, account, rest, ws, clock),
+        adapter=company.adapter(
+            project, lambda: connect(project, account, rest, ws, clock), address=(rest, ws), account=account.email
+        ),
         clock=clock,
         folder=StateFolder.of(project.config.name, "live", account_label(account.email)),
         fees=FeesConfig(),
         latest_accept_s=project.config.live.latest_accept_s,
         address=(rest, ws),
-        share=_sharing(project, rest or project.facts.name, account.email, clock),
+        share=company.share(project, venue, account.email, clock),
     )
-
-
-def _sharing(project: Project, venue: str, account: str, clock: DriverClock) -> Callable[[Nanos], SharedLimits | None]:
-    def share(latest_accept_ns: Nanos) -> SharedLimits | None:
-        return shared_limits(project, venue=venue, account=account, clock=clock, latest_accept_ns=latest_accept_ns)
-
-    return share
+    company.add(project, parts, venue, account.email)
+    return parts
 
 
 # -- other processes --------------------------------------------------------------------------------------------------
@@ -391,5 +407,7 @@ def account_adapter(
     else:
         from botkit.emulator.options import DEFAULT_ACCOUNT
 
-        account = DEFAULT_ACCOUNT
+        status = StateFolder.of(project.config.name, "emulator", "inside").read_status() or {}
+        is_inside = rest is not None and rest in status.get("address", ())
+        account = inside_account(project.config.name) if is_inside else DEFAULT_ACCOUNT
     return connect(project, account, rest, ws, SteadyClock())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from botkit.assembly import ACCOUNT, Project, make_kernel
+from botkit.assembly.company import Company
+from botkit.assembly.inside import opening_balances
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
 from botkit.live.state_folder import StateFolder
@@ -21,6 +22,9 @@ from botkit.model.orders import Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, GetBook, GetCandles, Request
 from botkit.sim.kernel import Kernel
+
+if TYPE_CHECKING:
+    from botkit.assembly.live import LiveParts
 
 Sink = Callable[[Any], None]
 
@@ -149,20 +153,23 @@ def _book_row(book: OrderBook, now: Nanos) -> BookColumns:
 
 def paper_balances(project: Project) -> dict[str, int]:
     """What a paper account begins with: as for the emulator, or else a sum that is worth trying with."""
-    from botkit.assembly.live import opening_balances
-
     found = opening_balances(project)
     return found if found is not None else {project.currency: 1_000_000 * UNIT}
 
 
-@contextlib.asynccontextmanager
-async def paper_parts(project: Project, rest: str | None, ws: str | None) -> AsyncIterator[Any]:
+def paper_parts(project: Project, rest: str | None, ws: str | None, company: Company) -> LiveParts:
     """The parts of a bot on paper. The market needs no account."""
     from botkit.assembly.live import LiveParts, connect, priced_pairs
 
     config, section = project.config, project.config.emulator
-    clock = SteadyClock()
-    market = connect(project, None, rest, ws, clock, public=True)
+    venue = rest or project.facts.name
+    clock = company.clocks.setdefault(venue, SteadyClock())
+    market = company.adapter(
+        project,
+        lambda: connect(project, None, rest, ws, clock, public=True),
+        address=(rest, ws),
+        account="",
+    )
     kernel = make_kernel(
         project,
         pairs={str(pair): pair for pair in priced_pairs(project)},
@@ -173,7 +180,7 @@ async def paper_parts(project: Project, rest: str | None, ws: str | None) -> Asy
         slippage_e8=int((section.slippage or 0) * UNIT),
         seed=config.seed,
     )
-    yield LiveParts(
+    return LiveParts(
         project,
         "paper",
         adapter=PaperAdapter(market, kernel, clock),
@@ -182,4 +189,6 @@ async def paper_parts(project: Project, rest: str | None, ws: str | None) -> Asy
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         is_new_world=True,
+        # reads of the market are real, and count at one address; each bot's account is its own
+        share=company.share(project, venue, config.name, clock, is_private=True),
     )

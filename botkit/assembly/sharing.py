@@ -15,8 +15,9 @@ from botkit.errors import ConfigError
 from botkit.live.broker_link import BrokerLink
 from botkit.live.clock import DriverClock
 from botkit.live.ledger import AskUsage, WindowUsage
+from botkit.live.own_ledger import OwnLedger
 from botkit.live.slots import Identity, Link, SharedLimits
-from botkit.model.clock import Nanos
+from botkit.model.clock import NS_PER_S, Nanos
 
 #: `limits: {ledger: none}`: this process alone uses its address and account
 ALONE = "none"
@@ -46,13 +47,35 @@ def shared_limits(
     return SharedLimits(
         project.facts.limits,
         ledger_link(ledger),
-        # others on a shared server need not read whose account it is
-        identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
+        identity=_identity(venue, account),
         holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
         clock=clock,
         latest_accept_ns=latest_accept_ns,
         read_latest_ns=READ_LATEST_NS,
     )
+
+
+def own_limits(
+    project: Project, ledger: OwnLedger, *, venue: str, account: str, clock: DriverClock, latest_accept_ns: Nanos
+) -> SharedLimits:
+    """A bot's part, not started, in windows that the bots of this process share with each other alone."""
+    return SharedLimits(
+        project.facts.limits,
+        ledger,
+        identity=_identity(venue, account),
+        holder=project.config.name,
+        clock=clock,
+        latest_accept_ns=latest_accept_ns,
+        read_latest_ns=READ_LATEST_NS,
+        request_timeout_ns=int(10 * NS_PER_S * max(1.0, clock.speed)),
+        gather_ns=0,
+        steady=clock,
+    )
+
+
+def _identity(venue: str, account: str) -> Identity:
+    # others on a shared server need not read whose account it is
+    return Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16])
 
 
 def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:

@@ -25,12 +25,16 @@ _CURRENCY = re.compile(r"[a-z0-9]{2,10}\Z", re.ASCII)
 
 
 class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """An account: its email, key and secret, and what it holds (units of 1e-8 by lowercase currency)."""
+    """An account: its email, key and secret, and what it holds (units of 1e-8 by lowercase currency).
+
+    ``fees`` is a model of its own, since ranks follow an account's volume; None takes the emulator's.
+    """
 
     email: str
     key: str
     secret: str
     balances: Mapping[str, int] = {}
+    fees: FeeModel | None = None
 
     def __repr__(self) -> str:
         # no secret in any output, not even a made-up one: a user may have typed a real one

@@ -108,7 +108,7 @@ class Venue:
             accounts={
                 email: AccountSetup(
                     balances=dict.fromkeys(self.currencies, 0) | dict(account.balances),
-                    fees=options.fees or RankFees({"rank": 0}, facts),
+                    fees=account.fees or options.fees or RankFees({"rank": 0}, facts),
                     address=ADDRESS,
                 )
                 for email, account in self.accounts.items()

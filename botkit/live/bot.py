@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.reconcile import Reconciliation
+from botkit.engine.reconcile import Difference, Reconciliation
 from botkit.engine.router import SentBefore
 from botkit.engine.turn import Engine, StrategyFailure
 from botkit.errors import ConfigError
@@ -118,7 +118,7 @@ class Bot:
         balances = await self._opening_balances()
         wanted = self._probe(balances)
         history = History()
-        first_id, ids_until = self.journal.lease_ids(parts.random)
+        first_id, ids_until = self._client_ids()
         self.decisions = DecisionLog(self._decisions_file().write)
         self.engine = parts.engine(self.decisions, history, first_id, parts.clock.now)
         self.inputs = Inputs(self.engine, self._run_folder, {**parts.recorded_as(), "first_client_id": first_id})
@@ -165,6 +165,16 @@ class Bot:
 
     def _probe(self, balances: BalanceReport) -> dict[tuple[Pair, str], int]:
         """Run ``on_start`` on a bot that is thrown away: its questions for history must be answered before the real
+    def _client_ids(self) -> tuple[int, int]:
+        """The first client id, and one past the last that is reserved."""
+        parts = self.parts
+        first, until = self.journal.lease_ids(parts.random)
+        if parts.client_ids is not None:
+            apart = parts.client_ids.claim(parts.name, first, parts.random)
+            if apart != first:
+                return self.journal.lease_ids(parts.random, after=apart)
+        return first, until
+
         one asks them. Nothing it orders is sent."""
         questions = History()
         engine = self.parts.engine(DecisionLog(), questions, 1, self.parts.clock.now)
@@ -300,14 +310,14 @@ class Bot:
         for found in engine.portfolio.on_balances(report, now, quiet=quiet):
             if found.adopted_units:
                 self.notices.tell(
-                    "warning",
+                    self._foreign_level,
                     f"{found.currency}: {format_units(found.adopted_units)} came or went by other hands than this "
-                    "bot's; it counts as unassigned",
+                    f"bot's{self._or_siblings}; it counts as unassigned",
                 )
 
     def _explain(self, comparison: Reconciliation) -> None:
         for difference in comparison.differences:
-            self.notices.tell("warning", difference.text)
+            self.notices.tell(self._level_of(difference), difference.text)
             self.journal.note("difference", difference.text, self.driver.now())
         unknown = [o for o in self.engine.desk.all_open() if o.state is OrderState.UNKNOWN]
         for order in unknown:
@@ -318,6 +328,18 @@ class Bot:
             shown = "; ".join(f"{r.order_id} {r.side.value} {r.pair}" for r in rows)
             self.notices.tell(
                 "info", f"{comparison.foreign} open orders are not this bot's and will not be touched: {shown}"
+    @property
+    def _foreign_level(self) -> str:
+        """How loudly to say that somebody else used the account: another bot of this process is no reason to worry."""
+        return "info" if self.parts.siblings else "warning"
+
+    def _level_of(self, difference: Difference) -> str:
+        return self._foreign_level if difference.kind == "balance" else "warning"
+
+    @property
+    def _or_siblings(self) -> str:
+        return f" ({', '.join(self.parts.siblings)} trade there too)" if self.parts.siblings else ""
+
             )
 
     def _order_changed(self, order: Order) -> None:
@@ -427,7 +449,7 @@ class Bot:
         if comparison is not None and comparison.is_done and self.reconciled_at < comparison.began:
             self.reconciled_at = now
             for difference in comparison.differences:
-                self.notices.tell("warning", difference.text)
+                self.notices.tell(self._level_of(difference), difference.text)
                 self.journal.note("difference", difference.text, now)
 
     def halt(self, kind: str, reason: str) -> None:

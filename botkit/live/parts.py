@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Literal, Protocol
 
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.turn import Engine
+from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
 from botkit.live.history import History
@@ -37,8 +38,12 @@ class Parts(Protocol):
     address: tuple[str | None, str | None]
     #: a world of its own that ends with the bot (the emulator inside): an earlier journal says nothing about it
     is_new_world: bool
-    #: windows that the bot made last shares with other processes; None: it is alone
+    #: windows that the bot made last shares with others; None: it is alone
     shared: SharedLimits | None
+    #: other bots of this process on the same account, by name
+    siblings: Sequence[str]
+    #: where those began to count their client ids; None: nobody else does
+    client_ids: ClientIds | None
 
     def recorded_as(self) -> Mapping[str, Any]:
         """What making the same engine again takes, as plain JSON values; no secret is in it."""

@@ -245,8 +245,9 @@ class SharedLimits:
         on_notice: Callable[[str, bool], None] = lambda text, good: None,
         steady: DriverClock | None = None,
     ) -> None:
-        """``holder`` is unique in the ledger. ``request_timeout_ns``: the longest wait for an answer. ``gather_ns``: how
-        long reports wait for company, where a message costs something.
+        """``holder`` is unique in the ledger. ``request_timeout_ns``: the longest wait for an answer.
+
+        ``gather_ns``: how long reports wait for company; nothing where a message costs nothing.
 
         ``steady`` counts leases; without it a counter of the machine does, which nobody sets.
 

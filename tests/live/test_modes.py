@@ -91,24 +91,24 @@ def test_what_cannot_be_done_is_said_in_a_line(
 
 
 async def test_paper_trades_on_anothers_market_and_leaves_it_alone(world: World) -> None:
+    from botkit.assembly.company import Company
     from botkit.assembly.paper import paper_parts
 
-    async with paper_parts(Project.load(world.config), world.emulator.rest, world.emulator.ws) as parts:
-        bot = Bot(parts)
-        world.bots.append(bot)
-        await bot.start()
-        strategy = puppet(bot)
-        await until(lambda: strategy.book("btc_usdt").best_ask)
-        taking = strategy.market_buy("btc_usdt", spend=500)
-        resting = strategy.buy("btc_usdt", amount=0.001, price=1000)
-        bot.driver.wake()
-        await until(lambda: taking.is_final and resting.order_id)
-        assert taking.state is OrderState.FILLED
-        assert resting.state is OrderState.OPEN
-        await bot.stop()
-        assert resting.state is OrderState.CANCELLED
-        bot.engine.portfolio.check()
-        await bot.close()
+    bot = Bot(paper_parts(Project.load(world.config), world.emulator.rest, world.emulator.ws, Company(1)))
+    world.bots.append(bot)
+    await bot.start()
+    strategy = puppet(bot)
+    await until(lambda: strategy.book("btc_usdt").best_ask)
+    taking = strategy.market_buy("btc_usdt", spend=500)
+    resting = strategy.buy("btc_usdt", amount=0.001, price=1000)
+    bot.driver.wake()
+    await until(lambda: taking.is_final and resting.order_id)
+    assert taking.state is OrderState.FILLED
+    assert resting.state is OrderState.OPEN
+    await bot.stop()
+    assert resting.state is OrderState.CANCELLED
+    bot.engine.portfolio.check()
+    await bot.close()
     assert not world.exchange_orders()
 
 

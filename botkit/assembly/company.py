@@ -1,0 +1,164 @@
+"""What the bots of one process have in common: connections, clocks, rate limits, accounts and their money."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+from botkit.assembly import Project, pairs_of
+from botkit.assembly.sharing import own_limits, shared_limits
+from botkit.errors import ConfigError
+from botkit.live.client_ids import ClientIds
+from botkit.live.clock import DriverClock
+from botkit.live.driver import Adapter
+from botkit.live.fan_out import FanOut
+from botkit.live.own_ledger import OwnLedger
+from botkit.live.slots import SharedLimits
+from botkit.model.clock import Nanos
+from botkit.model.money import UNIT, format_units
+from botkit.model.pairs import Pair
+
+if TYPE_CHECKING:
+    from botkit.assembly.live import LiveParts
+
+Share = Callable[[Nanos], SharedLimits | None]
+
+
+class Company:
+    """The bots of one process. A bot alone has everything to itself, and nothing of this stands between."""
+
+    def __init__(self, size: int) -> None:
+        self.is_alone = size == 1
+        #: what was read from an exchange once for all
+        self.pairs: dict[object, Mapping[str, Pair]] = {}
+        #: by exchange: one for all, so that the bots' windows are of one time
+        self.clocks: dict[str, DriverClock] = {}
+        self._ledgers: dict[str, OwnLedger] = {}
+        self._firsts: dict[str, Project] = {}
+        self._ways: dict[object, FanOut] = {}
+        self._markets: dict[object, FanOut] = {}
+        self._members: dict[tuple[str, str], list[tuple[Project, LiveParts]]] = {}
+
+    def adapter(self, project: Project, make: Callable[[], Adapter], address: object, account: str) -> Adapter:
+        """``make``'s adapter, or a seat at one that another bot of this address and account has made."""
+        if self.is_alone:
+            return make()
+        exchange = project.config.exchange
+        # adapters count in the lots of their pairs, so those must be the same too
+        market = (address, exchange.name, repr(exchange.options), repr(project.config.amount_step))
+        way = self._ways.get((market, account))
+        if way is None:
+            way = self._ways[market, account] = FanOut(make())
+        return way.seat(self._markets.setdefault(market, way))
+
+    def share(
+        self, project: Project, venue: str, account: str, clock: DriverClock, *, is_private: bool = False
+    ) -> Share:
+        """Makes a bot's part in windows that others count into as well; ``is_private``: no other process can.
+
+        Raises ConfigError where the configurations of one exchange disagree about its limits.
+        """
+        self._agree(project, venue, outside=not is_private and clock.speed == 1)
+
+        def share(latest_accept_ns: Nanos) -> SharedLimits | None:
+            outside = (
+                None
+                if is_private
+                else shared_limits(
+                    project, venue=venue, account=account, clock=clock, latest_accept_ns=latest_accept_ns
+                )
+            )
+            if outside is not None or self.is_alone:
+                return outside
+            ledger = self._ledgers.setdefault(venue, OwnLedger(clock, Random()))
+            return own_limits(
+                project, ledger, venue=venue, account=account, clock=clock, latest_accept_ns=latest_accept_ns
+            )
+
+        return share
+
+    def _agree(self, project: Project, venue: str, *, outside: bool) -> None:
+        first = self._firsts.setdefault(venue, project)
+        told = f"the bots of one command keep the limits of {venue} together: let both say the same"
+        here, there = project.loaded.where("limits"), first.loaded.where("limits")
+        if project.facts.limits != first.facts.limits:
+            raise ConfigError(f"{here}: `limits` choose other figures than at {there}; {told}")
+        if outside and project.config.limits.ledger != first.config.limits.ledger:
+            one, other = (p.config.limits.ledger or "the default" for p in (project, first))
+            raise ConfigError(f"{here}: `limits.ledger` is {one}, and at {there} it is {other}; {told}")
+
+    # -- accounts -------------------------------------------------------------------------------------------------
+
+    def add(self, project: Project, parts: LiveParts, venue: str, account: str) -> None:
+        """A bot trades on this account."""
+        self._members.setdefault((venue, account), []).append((project, parts))
+
+    def introduce(self) -> None:
+        """Let the bots of one account know of each other. Raises ConfigError where they count the same money twice."""
+        for members in self._members.values():
+            if len(members) < 2:
+                continue
+            check_shared_money([project for project, _ in members])
+            ids = ClientIds()
+            for project, parts in members:
+                parts.client_ids = ids
+                parts.siblings = tuple(other.config.name for other, _ in members if other is not project)
+
+
+def check_shared_money(projects: Sequence[Project]) -> None:
+    """Refuse configurations of one account that would count the same money twice. Raises ConfigError.
+
+    Strategies without `capital`, and those with a percentage, divide what the account has, less the `reserve`; they
+    know nothing of other bots.
+    """
+    problems = []
+    for index, project in enumerate(projects):
+        for other in projects[index + 1 :]:
+            common = sorted(_divided(project) & _divided(other))
+            takes_all = any(s.capital is None for one in (project, other) for s in one.config.strategies)
+            if common and (takes_all or _percent(project) + _percent(other) > 100):
+                problems.append(
+                    f"{project.loaded.where('strategies')} and {other.loaded.where('strategies')}: both trade with "
+                    f"what the same account has of {', '.join(common)}, and would count it twice; give their "
+                    f'strategies a `capital` of their own, such as {{{common[0]}: "50000"}}'
+                )
+        divided = _divided(project)
+        given: dict[str, int] = {}
+        for currency, units in (row for other in projects if other is not project for row in _fixed(other)):
+            given[currency] = given.get(currency, 0) + units
+        for currency, units in given.items():
+            if currency in divided and int(project.config.reserve.get(currency, 0) * UNIT) < units:
+                amount = format_units(units)
+                problems.append(
+                    f"{project.loaded.where('reserve')}: {amount} {currency} of this account are the capital of "
+                    f"{' and '.join(str(p.loaded.path) for p in projects if currency in dict(_fixed(p)))}; keep them "
+                    f'out with `reserve: {{{currency}: "{amount}"}}`, or give every strategy a `capital`'
+                )
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _divided(project: Project) -> set[str]:
+    """The currencies of which strategies take what the account has, all of it or a share."""
+    return {
+        currency
+        for strategy, spec in zip(project.config.strategies, project.specs(), strict=True)
+        if not isinstance(strategy.capital, dict)
+        for pair in pairs_of(spec)
+        for currency in (pair.base, pair.quote)
+    }
+
+
+def _percent(project: Project) -> int:
+    return sum(strategy.capital_percent or 0 for strategy in project.config.strategies)
+
+
+def _fixed(project: Project) -> list[tuple[str, int]]:
+    """Capital in fixed amounts: (currency, units)."""
+    return [
+        (currency, int(amount * UNIT))
+        for strategy in project.config.strategies
+        if isinstance(strategy.capital, dict)
+        for currency, amount in strategy.capital.items()
+    ]
