@@ -48,7 +48,7 @@ from botkit.model.events import (
     TradeReport,
 )
 from botkit.model.extension import FeeRates
-from botkit.model.orders import Order, OrderState, OrderType
+from botkit.model.orders import FINAL_STATES, STATUS_STATES, Order, OrderState, OrderType
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
@@ -427,7 +427,10 @@ class Engine:
                 self.notify(context, "on_connection", connection)
 
     def _foreign(self, report: OrderReport) -> None:
-        self.foreign_orders[report.order_id] = report
+        if STATUS_STATES.get(report.status) in FINAL_STATES:
+            self.foreign_orders.pop(report.order_id, None)  # another bot on the account may trade for months
+        else:
+            self.foreign_orders[report.order_id] = report
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
