@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
+from typing import Any
+
+import numpy as np
 
 from botkit.backtest.downsample import CandleSampler, FloatArray, TimeArray
 from botkit.backtest.equity import EquityCurve
 from botkit.backtest.metrics import fill_rows
+from botkit.engine.quarantine import Withheld
 from botkit.engine.turn import Engine
 from botkit.model.clock import Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
@@ -66,20 +70,24 @@ class Recorder:
     def slice_done(self, delivered: Sequence[MarketColumns]) -> None:
         """A slice has run: value everything that happened in it."""
         prices: dict[str, tuple[TimeArray, FloatArray]] = {}
+        withheld = self._engine.quarantine.take_prices()
         for columns in delivered:
             self.rows += len(columns)
             scale = 10**columns.pair.rules.price_decimals
             sampler = self.samplers.get(columns.pair)
             if isinstance(columns, TradeColumns):
-                values = columns.ticks / scale
-                prices[columns.pair] = (columns.received, values)
+                received, values = _taken_in(withheld, columns, columns.received, columns.ticks / scale)
+                prices[columns.pair] = (received, values)
                 if sampler is not None:
-                    sampler.add(columns.received, values)
+                    sampler.add(received, values)
             elif isinstance(columns, CandleColumns):
-                values = columns.close / scale
-                prices[columns.pair] = (columns.received, values)
+                figures = (columns.time, columns.open / scale, columns.high / scale, columns.low / scale)
+                received, values, time, *others = _taken_in(
+                    withheld, columns, columns.received, columns.close / scale, *figures
+                )
+                prices[columns.pair] = (received, values)
                 if sampler is not None:
-                    sampler.add(columns.time, values, columns.open / scale, columns.high / scale, columns.low / scale)
+                    sampler.add(time, values, *others)
         for pair, (_, values) in prices.items():
             if len(values):
                 self._first_prices.setdefault(str(pair), float(values[0]))
@@ -92,6 +100,20 @@ class Recorder:
     def curve_of(self, strategy: str) -> EquityCurve:
         """A strategy's own curve; the bot's, where it is the only one."""
         return self.strategy_curves.get(strategy, self.curve)
+
+
+def _taken_in(
+    withheld: Sequence[Withheld], columns: MarketColumns, received: TimeArray, prices: FloatArray, *others: Any
+) -> tuple[Any, ...]:
+    """The columns without the rows that the bot never took in, or as they are."""
+    rows = [row for row in withheld if row.pair == columns.pair]
+    if not rows:
+        return received, prices, *others
+    keep = np.ones(len(prices), dtype=bool)
+    for row in rows:
+        first, stop = np.searchsorted(received, [row.time, row.time + 1])
+        keep[first:stop] &= prices[first:stop] != row.price
+    return tuple(column[keep] for column in (received, prices, *others))
 
 
 def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:

@@ -401,6 +401,13 @@ def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
     filled = sum(filler.filled for filler in run.driver.gap_fillers.values())
     if filled:
         cautions.append(Caution(f"{filled} intervals without a candle were taken as intervals without trades", False))
+    for pair, count in run.engine.quarantine.counts.items():
+        cautions.append(
+            Caution(
+                f"{pair}: {count} market events were withheld from the bot, since their prices fitted nothing before "
+                "them; decisions.jsonl says which (quarantine), and `botkit data check` looks the data over"
+            )
+        )
     if run.engine.halted is not None:
         cautions.append(Caution(f"the bot was halted: {run.engine.halted}"))
     return cautions

@@ -13,6 +13,7 @@ from botkit.model.pairs import Pair
 if TYPE_CHECKING:
     from botkit.engine.bars import BarBuilder, BarSeries
     from botkit.engine.context import Context
+    from botkit.engine.quarantine import Doubt
     from botkit.engine.spans import SeriesSource
     from botkit.engine.valuation import LastPrice
 
@@ -97,6 +98,7 @@ class PairMarket:
         "book_depth",
         "book_listeners",
         "book_seen",
+        "doubts",
         "last",
         "pair",
         "ticker",
@@ -111,6 +113,8 @@ class PairMarket:
         self.book: OrderBook = OrderBook(pair, 0, (), ())
         self.book_seen: Nanos = 0
         self.book_depth = 0
+        #: prices withheld until they are confirmed, by what showed them
+        self.doubts: dict[str, Doubt] = {}
         self.ticker: Ticker | None = None
         self.trade_listeners: list[tuple[Context, Callable[..., Any]]] = []
         self.book_listeners: list[tuple[Context, Callable[..., Any], int]] = []

@@ -11,6 +11,7 @@ again, and a long quiet tape does not stand in memory as objects.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from botkit.engine.quarantine import CANDLE_MOST, MOST, jumps
 from botkit.model.columns import CandleColumns, IntArray, MarketColumns, TradeColumns
 from botkit.model.events import Bar, Candle, Trade
 from botkit.model.orders import Side
@@ -42,9 +44,21 @@ class _Block:
     from within it (a series that is read) knows how far the run has come, and that the next loop goes on there.
     """
 
-    __slots__ = ("_prices", "_rows", "done", "events", "prices", "received", "start")
+    __slots__ = ("_jumps", "_prices", "_rows", "done", "events", "most", "prices", "range", "received", "start")
 
-    def __init__(self, start: int, received: IntArray, prices: npt.NDArray[np.float64], events: list[Any]) -> None:
+    def __init__(
+        self,
+        start: int,
+        received: IntArray,
+        prices: npt.NDArray[np.float64],
+        events: list[Any],
+        range_: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+        most: float,
+    ) -> None:
+        #: the lowest and highest price of each row, and how many times the last price they may be
+        self.range = range_
+        self.most = most
+        self._jumps: list[int] | None = None
         self.start = start
         self.received: list[int] = received.tolist()
         self.prices = prices
@@ -52,6 +66,16 @@ class _Block:
         self._prices: list[float] = prices.tolist()
         self.done = 0
         self._rows = self._from(0)
+
+    def calm_until(self, begin: int, end: int, last: float) -> int:
+        """The first row from ``begin`` on that does not follow from the price before it, at the most ``end``."""
+        low, high = self.range
+        if not (last * (1 / self.most) < low[begin] and high[begin] < last * self.most):
+            return begin
+        if self._jumps is None:
+            self._jumps = jumps(self.prices, low, high, self.most)
+        at = bisect_right(self._jumps, begin)
+        return min(end, self._jumps[at]) if at < len(self._jumps) else end
 
     def _from(self, begin: int) -> Iterator[tuple[int, int, float, Any]]:
         count = len(self.events)
@@ -86,7 +110,7 @@ class _TradeBlock(_Block):
         sides = _SIDES[columns.side[start:stop] + 1].tolist()
         times = columns.time[start:stop].tolist()
         events = list(map(Trade, repeat(columns.pair), times, prices.tolist(), amounts, sides))
-        super().__init__(start, columns.received[start:stop], prices, events)
+        super().__init__(start, columns.received[start:stop], prices, events, (prices, prices), MOST)
 
 
 class _CandleBlock(_Block):
@@ -112,7 +136,8 @@ class _CandleBlock(_Block):
         )
         *figures, empty = [column.tolist() for column in self.columns]
         events = list(map(Bar, repeat(columns.pair), *figures, repeat(columns.resolution), empty))
-        super().__init__(start, columns.received[start:stop], close, events)
+        range_ = (self.columns[3], self.columns[2])
+        super().__init__(start, columns.received[start:stop], close, events, range_, CANDLE_MOST)
 
 
 class SeriesSource:
@@ -202,6 +227,9 @@ def _run_block(
         end = begin + 1  # the first trade decides when its bar ends, and the driver must learn of that
     if market.last.price is None or engine.protector.is_watching:
         return _row_by_row(engine, block, begin, end if market.last.price is not None else begin + 1)
+    end = begin if market.doubts else block.calm_until(begin, end, market.last.price)
+    if end == begin:  # withheld, perhaps: the rows after it are held against another price
+        return _row_by_row(engine, block, begin, begin + 1)
     if engine.risk.has_loss_limits:
         breach = engine.risk.first_breach(market.pair, block.prices[begin:end], engine.now)
         if breach == 0:

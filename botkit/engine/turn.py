@@ -15,7 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -27,6 +27,7 @@ from botkit.engine.entry import expected_price, slippage_refusal
 from botkit.engine.market import BarFeed, PairMarket
 from botkit.engine.portfolio import Portfolio
 from botkit.engine.protection import Protector
+from botkit.engine.quarantine import CANDLE_LEAST, CANDLE_MOST, LEAST, MOST, Quarantine, is_near, is_ordinary
 from botkit.engine.quoting import Quoter
 from botkit.engine.risk import RiskDesk
 from botkit.engine.router import Router
@@ -128,6 +129,9 @@ class Engine:
         self.shortage: str | None = None
         self.failures: list[StrategyFailure] = []
         self.foreign_orders: dict[str, OrderReport] = {}
+        #: (level, sentence) for the user, in order; whoever shows them takes them out
+        self.messages: list[tuple[str, str]] = []
+        self.quarantine = Quarantine(self._doubted)
         #: told of every fill as it is booked, before the strategy hears of it
         self.fill_observers: list[Callable[[Fill], None]] = []
         #: told of every change of an order's state, before the strategy hears of it
@@ -316,15 +320,25 @@ class Engine:
     def _on_trade(self, trade: Trade, now: Nanos) -> None:
         self._close_bars(now)
         market = self._markets.get(trade.pair) or self.market(trade.pair)
+        last, price = market.last.price, trade.price
+        if (
+            last is None or market.doubts or not last * LEAST < price < last * MOST
+        ) and not self.quarantine.admits_trade(market, price, now):
+            return
         for feed in list(market.bar_feeds.values()) if market.bar_feeds else ():
             for bar in feed.builder.on_trade(trade.time, trade.price, trade.amount):
                 self.deliver_bar(feed, bar)
-        self._mark(market, trade.price)
+        self._mark(market, price)
         for context, callback in market.trade_listeners:
             self._call(context, callback, trade)
 
     def _on_candle(self, candle: Candle | Bar, now: Nanos) -> None:
         market = self._markets.get(candle.pair) or self.market(candle.pair)
+        last = market.last.price
+        if (
+            last is None or market.doubts or not (last * CANDLE_LEAST < candle.low and candle.high < last * CANDLE_MOST)
+        ) and not self.quarantine.admits_candle(market, candle, now):
+            return
         self._mark(market, candle.close)
         for feed in list(market.bar_feeds.values()):
             bars = feed.builder.on_candle(
@@ -362,11 +376,16 @@ class Engine:
                     earliest = due
         return earliest
 
-    def _on_book(self, book: OrderBook, now: Nanos) -> None:
+    def _on_book(self, book: OrderBook, now: Nanos, *, is_read: bool = False) -> None:
         self._close_bars(now)
         market = self._markets.get(book.pair)
-        if market is None:
-            return
+        if market is not None and (
+            (is_ordinary(book, market.book) and not market.doubts)
+            or self.quarantine.admits_book(market, book, now, is_read=is_read)
+        ):
+            self._take_book(market, book, now)
+
+    def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos) -> None:
         market.book = book
         market.book_seen = now
         for context, callback, depth in market.book_listeners:
@@ -379,12 +398,12 @@ class Engine:
 
     def take_book(self, book: OrderBook) -> None:
         """A book that was read because the stream was quiet, within the turn of its answer."""
-        self._on_book(book, self.now)
+        self._on_book(book, self.now, is_read=True)
 
     def _on_ticker(self, ticker: Ticker, now: Nanos) -> None:
         self._close_bars(now)
         market = self._markets.get(ticker.pair)
-        if market is None:
+        if market is None or not is_near(market, ticker.last_price):
             return
         market.ticker = ticker
         for context, callback in market.ticker_listeners:
@@ -395,6 +414,10 @@ class Engine:
         pair = feed.builder.pair
         feed.builder.warm_start(self.history(pair, feed.resolution, 1))
         feed.builder.close_due(self.now)
+
+    def _doubted(self, level: Literal["info", "warning"], text: str) -> None:
+        self.messages.append((level, text))
+        self.decisions.note("quarantine", self.now, text)
 
     # -- account events -------------------------------------------------------------------------------------------
 

@@ -460,6 +460,9 @@ class Bot:
         self.journal.note("halt", reason, now)
         self._latched = True
         self.engine.halt(reason)
+        messages, engine.messages = engine.messages, []
+        for level, text in messages:
+            self.notices.tell(level, text)
         self.driver.wake()
 
     def _blocked(self, blocked: Blocked) -> None:

@@ -2,7 +2,8 @@
 
 Staleness is per pair and counts books alone, since pings would hide a book that stands still on a live socket. A book
 that is quiet for long is read over REST: equal means fresh, different means that frames are missing. It is adopted, and
-after two different readings without a frame, or when it cannot be read, the bot halts.
+after two different readings without a frame, or when it cannot be read, the bot halts. Frames that the engine does not
+believe (`botkit.engine.quarantine`) are no frames here.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Breaker:
         self._books: dict[Pair, OrderBook] = {}
         self._different: dict[Pair, int] = {}
         self._asking: set[Pair] = set()
+        self._read_at: dict[Pair, Nanos] = {}
         self._rejections = 0
         engine.order_observers.append(self._order_changed)
 
@@ -48,14 +50,20 @@ class Breaker:
         if type(event) is OrderBook:
             self._seen[event.pair] = now
             self._books[event.pair] = event
-            self._different.pop(event.pair, None)
+            if not self._is_doubted(event.pair):
+                self._different.pop(event.pair, None)
+
+    def _is_doubted(self, pair: Pair) -> bool:
+        return "book" in self._engine.market(pair).doubts
 
     def look(self, pairs: dict[Pair, int], now: Nanos) -> list[Pair]:
         """Ask for the books that have been quiet too long; ``pairs`` are those followed, with their depths."""
         quiet = []
         for pair, depth in pairs.items():
             since = self._seen.setdefault(pair, now)
-            if now - since < self._quiet_ns or pair in self._asking:
+            if self._is_doubted(pair):
+                since = self._engine.market(pair).book_seen
+            if now - max(since, self._read_at.get(pair, 0)) < self._quiet_ns or pair in self._asking:
                 continue
             quiet.append(pair)
             self._asking.add(pair)
@@ -65,22 +73,27 @@ class Breaker:
     def _ask(self, pair: Pair, depth: int, now: Nanos) -> None:
         def on_answer(answer: Answer, at: Nanos) -> None:
             self._asking.discard(pair)
-            if self._seen[pair] > now:
+            is_doubted = self._is_doubted(pair)
+            if self._seen[pair] > now and not is_doubted:
                 return  # a frame came meanwhile
-            self._seen[pair] = at
+            self._read_at[pair] = at
             if answer.outcome is not Outcome.OK or not isinstance(answer.body, OrderBook):
                 self._trip(
                     f"no book of {pair} for {self._quiet_ns // NS_PER_S} s, and it cannot be read: {answer.text}"
                 )
                 return
             before = self._books.get(pair)
-            if before is not None and _same(before, answer.body):
+            if before is not None and _same(before, answer.body) and not is_doubted:
                 return
             self._books[pair] = answer.body
             self._engine.take_book(answer.body)
             count = self._different[pair] = self._different.get(pair, 0) + 1
             if count >= DIFFERENT_READINGS_MAX:
-                self._trip(f"the book of {pair} moves on, and the stream shows nothing of it")
+                self._trip(
+                    f"the frames of {pair}'s book cannot be believed, and reading it did not mend that"
+                    if is_doubted
+                    else f"the book of {pair} moves on, and the stream shows nothing of it"
+                )
 
         self._engine.desk.read(
             lambda i: GetBook(id=i, pair=pair, depth=depth),

@@ -41,7 +41,7 @@ def provoke(b: Bot, name: str, order: Order) -> None:
     elif name == "book":
         b.book([(990, 10)], [(1_010, 10)])
     elif name == "ticker":
-        b.tell(Ticker(BTC, T0, 1.0, 1.0, 1.0, 1.0, 0.0, True))
+        b.tell(Ticker(BTC, T0, 1_000.0, 1.0, 1.0, 1.0, 0.0, True))
     elif name in ("bar", "timer"):
         b.to(60)
     elif name == "fill":

@@ -109,7 +109,7 @@ def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
         price = max(50, price + random.choice([-40, *[0] * 20, *range(-3, 4), *range(-3, 4), 40]))
         prices.append(price)
         lots.append(random.choice([0 if kind == "candles" else 1, 50, 5_000]))
-    ticks = np.array(prices, dtype=np.int64)
+    ticks = np.array(spiked(prices), dtype=np.int64)
     amounts = np.array(lots, dtype=np.int64)
     if kind == "candles":
         present = np.array([i for i in range(rows) if i == 0 or random.random() > 0.05], dtype=np.int64)
@@ -123,6 +123,20 @@ def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
     received = T0 + S + np.cumsum(np.array(steps, dtype=np.int64))
     side = np.array([random.choice([-1, 0, 1]) for _ in range(rows)], dtype=np.int8)
     return TradeColumns(pair, received, received - received % S, ticks, amounts, side)
+
+
+def spiked(prices: list[int]) -> list[int]:
+    """In one world of three a few rows, or a new level from some row on, that fit nothing before."""
+    random = Random(sum(prices))  # of its own: the walk is as it was without
+    if random.randrange(3):
+        return prices
+    for _ in range(random.randint(1, 5)):
+        at, length = random.randrange(len(prices)), random.choice([1, 1, 2, 3, 4, 400])
+        factor = random.choice([3, 20, 10**9])
+        prices = [p * factor if at <= i < at + length else p for i, p in enumerate(prices)]
+        if length == 400:
+            break  # the prices stay there
+    return [min(p, 10**12) for p in prices]
 
 
 def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
@@ -176,7 +190,8 @@ def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
     heard = [s.heard for s in b.strategies]
     series = [[list(one) for one in s.series] for s in b.strategies]
     last = {pair: b.portfolio.last_price(pair) for pair in pairs}
-    return b.decisions.sha256(), heard, series, last, b.engine.events, b"".join(b.log), b.risk.halts
+    counts = b.engine.quarantine.counts
+    return b.decisions.sha256(), heard, series, last, b.engine.events, b"".join(b.log), b.risk.halts, counts
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
@@ -189,7 +204,7 @@ def test_spans_and_turns_decide_alike(first: int) -> None:
         assert fast == plain, seed
         for line in fast[5].splitlines():
             kinds[line.split(b'"k":"')[1].split(b'"')[0]] += 1
-    for kind in (b"intent", b"fill", b"cancel", b"loss_limit"):
+    for kind in (b"intent", b"fill", b"cancel", b"loss_limit", b"quarantine"):
         assert kinds[kind], kinds  # a world in which nothing happens proves nothing
 
 
@@ -216,6 +231,11 @@ def test_a_span_that_overlooks_a_loss_limit_is_caught(monkeypatch: pytest.Monkey
         return found if found == 0 else None
 
     monkeypatch.setattr(RiskDesk, "first_breach", late)
+    assert caught()
+
+
+def test_a_span_that_overlooks_a_jump_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "jumps", lambda *columns: [])
     assert caught()
 
 
