@@ -107,6 +107,8 @@ class OrderDesk:
         #: what somebody wants called at a time: (due, order of asking, function of the time)
         self._later: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
         self._sequence = 0
+        #: executions that were booked since the start
+        self.booked = 0
         self.resolution = Resolution(self, latest_accept_ns=latest_accept_ns)
 
     # -- what strategies ask --------------------------------------------------------------------------------------
@@ -490,6 +492,7 @@ class OrderDesk:
         if order.state in FINAL_STATES:
             # The exchange said final, and yet there is one more execution: its money must be counted all the same.
             self.decisions.note("late_fill", now, f"{order.client_id} {report.lots}")
+        self.booked += 1
         fill = self.portfolio.fill(order, report, now)
         self.risk.order_filled(order, report.lots)
         self.decisions.fill(fill, now)

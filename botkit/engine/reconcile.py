@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _OWNER = "(reconcile)"
 #: a read that failed is asked again after so long
 RETRY_NS: Nanos = 1 * NS_PER_S
+#: a bot that trades all the time leaves the balances to the next comparison after so many readings
+_OVERTAKEN_MAX = 5
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ class Reconciliation:
         self._read: list[tuple[Order, OrderState, int]] = []
         self._listed = self._balances_read = False
         self.failures: list[str] = []
+        self._booked_before = self._overtaken = 0
         self._list_orders(now)
 
     @property
@@ -87,6 +90,7 @@ class Reconciliation:
         self._list_balances(now)
 
     def _list_balances(self, now: Nanos) -> None:
+        self._booked_before = self._desk.booked
         self._desk.read(
             lambda i: GetBalances(id=i), self._on_balance, endpoint=GetBalances.endpoint, owner=_OWNER, now=now
         )
@@ -100,14 +104,20 @@ class Reconciliation:
             # their fills are still being read; balances before that would look like somebody else's doing
             self._desk.later(now + RETRY_NS // 4, self._list_balances)
             return
+        if self._desk.booked != self._booked_before and self._overtaken < _OVERTAKEN_MAX:
+            # it may be from before an execution that was booked meanwhile, which it would seem to deny
+            self._overtaken += 1
+            self._desk.later(now + RETRY_NS // 4, self._list_balances)
+            return
         for order, state, executed in self._read:
             if order.state is not state or order.executed_lots != executed:
                 what = f"{order.state.value}, executed {order.pair.rules.amount_text(order.executed_lots)}"
                 self.differences.append(
                     Difference("order", f"order {order.client_id} of {order.pair} was {state.value} and is {what}")
                 )
-        self._compare(answer.body)
-        self._on_balances(answer.body, now)
+        if self._desk.booked == self._booked_before:
+            self._compare(answer.body)
+            self._on_balances(answer.body, now)
         self._balances_read = True
 
     def _compare(self, report: BalanceReport) -> None:

@@ -26,6 +26,7 @@ from botkit.live.history import History
 from botkit.live.inputs import Inputs
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
+from botkit.live.order_news import OrderNews
 from botkit.live.orphans import StartRefused, end_orphans
 from botkit.live.parts import Parts
 from botkit.live.persistence import Persistence, without_locks
@@ -33,6 +34,7 @@ from botkit.live.settings import set_parameter
 from botkit.live.slots import LedgerUnreachable
 from botkit.live.state_folder import Halt
 from botkit.live.stopping import stop_in_order
+from botkit.live.stream_news import CONNECTED, StreamNews
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, Connection, ConnectionState
@@ -47,6 +49,10 @@ log = logging.getLogger("botkit.live")
 _ACCOUNT_STREAMS = 4
 _CONNECT_S = 20.0
 _RECONCILE_S = 60.0
+#: between something suspicious and the comparison that it leads to
+_SUSPECTED_FOR: Nanos = 2 * NS_PER_S
+#: a comparison that failed so often is told of
+_FAILURES_TOLD = 3
 #: final orders are remembered this long, to recognise what arrives late
 _REMEMBERED: Nanos = 2 * NS_PER_HOUR
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
@@ -78,6 +84,7 @@ class Bot:
         self.engine: Engine
         self.driver: Driver
         self.journal: Journal
+        self.persistence: Persistence
         self.decisions: DecisionLog
         #: what enters the engine, for `botkit replay`
         self.inputs: Inputs
@@ -93,7 +100,11 @@ class Bot:
         #: answers by their outcome
         self.outcomes: dict[Outcome, int] = {}
         self._failures_told = 0
-        self._in_doubt: set[int] = set()
+        self._order_news = OrderNews(self.notices.tell)
+        self._stream_news = StreamNews(self.notices.tell)
+        self._failing: Reconciliation | None = None
+        #: when a stream said something because of which the books may be wrong
+        self.suspected_at: Nanos | None = None
         self._orphan_orders: list[Order] = []
         self._latched = False
         self._halts: dict[str, str] = {}
@@ -122,7 +133,7 @@ class Bot:
         self.decisions = DecisionLog(self._decisions_file().write)
         self.engine = parts.engine(self.decisions, history, first_id, parts.clock.now)
         self.inputs = Inputs(self.engine, self._run_folder, {**parts.recorded_as(), "first_client_id": first_id})
-        persistence = Persistence(self.engine, self.journal, ids_until, parts.random)
+        self.persistence = persistence = Persistence(self.engine, self.journal, ids_until, parts.random)
         persistence.on_unwritable = self._state_unwritable
         self._watchdog = Watchdog(self._blocked)
         self.driver = Driver(self.engine, parts.adapter, parts.clock, persistence, parts.folder, self._watchdog)
@@ -135,8 +146,10 @@ class Bot:
         try:
             await asyncio.wait_for(self._connected.wait(), _CONNECT_S)
         except TimeoutError:
+            troubles = self._stream_news.summary()
             raise StartRefused(
-                f"the account's streams did not connect within {_CONNECT_S:.0f} s; check the address and the key"
+                f"the account's streams did not connect within {_CONNECT_S:.0f} s ({troubles or 'without a word'}); "
+                "nothing was traded. Check the address and the key"
             ) from None
         orphans, self._orphan_orders = self._orphan_orders, []
         await end_orphans(self, orphans)
@@ -153,18 +166,6 @@ class Bot:
         self.follow_markets()
         self._after_turns(self.started_at)
 
-    async def _opening_balances(self) -> BalanceReport:
-        for attempt in range(3):
-            answer: Answer = await self.parts.adapter.send(GetBalances(id=-1 - attempt))
-            if answer.outcome is Outcome.OK and isinstance(answer.body, BalanceReport):
-                return answer.body
-            if answer.outcome is Outcome.REFUSED:
-                break
-            await asyncio.sleep(1)
-        raise StartRefused(f"the account's balances cannot be read: {answer.text or answer.outcome.value}")
-
-    def _probe(self, balances: BalanceReport) -> dict[tuple[Pair, str], int]:
-        """Run ``on_start`` on a bot that is thrown away: its questions for history must be answered before the real
     def _client_ids(self) -> tuple[int, int]:
         """The first client id, and one past the last that is reserved."""
         parts = self.parts
@@ -175,6 +176,19 @@ class Bot:
                 return self.journal.lease_ids(parts.random, after=apart)
         return first, until
 
+    async def _opening_balances(self) -> BalanceReport:
+        for attempt in range(3):
+            answer: Answer = await self.parts.adapter.send(GetBalances(id=-1 - attempt))
+            if answer.outcome is Outcome.OK and isinstance(answer.body, BalanceReport):
+                return answer.body
+            if answer.outcome is Outcome.REFUSED:
+                break
+            await asyncio.sleep(1)
+        why = answer.text or answer.outcome.value
+        raise StartRefused(f"the account's balances cannot be read: {why}. Nothing was traded; {_remedy(answer)}")
+
+    def _probe(self, balances: BalanceReport) -> dict[tuple[Pair, str], int]:
+        """Run ``on_start`` on a bot that is thrown away: its questions for history must be answered before the real
         one asks them. Nothing it orders is sent."""
         questions = History()
         engine = self.parts.engine(DecisionLog(), questions, 1, self.parts.clock.now)
@@ -315,19 +329,6 @@ class Bot:
                     f"bot's{self._or_siblings}; it counts as unassigned",
                 )
 
-    def _explain(self, comparison: Reconciliation) -> None:
-        for difference in comparison.differences:
-            self.notices.tell(self._level_of(difference), difference.text)
-            self.journal.note("difference", difference.text, self.driver.now())
-        unknown = [o for o in self.engine.desk.all_open() if o.state is OrderState.UNKNOWN]
-        for order in unknown:
-            self._order_changed(order)
-        self.engine.order_observers.append(self._order_changed)
-        if comparison.foreign:
-            rows = list(self.engine.foreign_orders.values())[:5]
-            shown = "; ".join(f"{r.order_id} {r.side.value} {r.pair}" for r in rows)
-            self.notices.tell(
-                "info", f"{comparison.foreign} open orders are not this bot's and will not be touched: {shown}"
     @property
     def _foreign_level(self) -> str:
         """How loudly to say that somebody else used the account: another bot of this process is no reason to worry."""
@@ -340,16 +341,20 @@ class Bot:
     def _or_siblings(self) -> str:
         return f" ({', '.join(self.parts.siblings)} trade there too)" if self.parts.siblings else ""
 
+    def _explain(self, comparison: Reconciliation) -> None:
+        for difference in comparison.differences:
+            self.notices.tell(self._level_of(difference), difference.text)
+            self.journal.note("difference", difference.text, self.driver.now())
+        unknown = [o for o in self.engine.desk.all_open() if o.state is OrderState.UNKNOWN]
+        for order in unknown:
+            self._order_news.changed(order)
+        self.engine.order_observers.append(self._order_news.changed)
+        if comparison.foreign:
+            rows = list(self.engine.foreign_orders.values())[:5]
+            shown = "; ".join(f"{r.order_id} {r.side.value} {r.pair}" for r in rows)
+            self.notices.tell(
+                "info", f"{comparison.foreign} open orders are not this bot's and will not be touched: {shown}"
             )
-
-    def _order_changed(self, order: Order) -> None:
-        """Tell of orders whose outcome is not known, and of how that ended."""
-        if order.state is OrderState.UNKNOWN:
-            self._in_doubt.add(order.client_id)
-            self.notices.tell("warning", f"{order!r} is of unknown outcome; {order.pair} waits for it")
-        elif order.client_id in self._in_doubt:
-            self._in_doubt.discard(order.client_id)
-            self.notices.tell("info", f"{order!r}: its outcome is known now")
 
     def _latch_at_start(self) -> None:
         halt = self.parts.folder.halt()
@@ -412,6 +417,11 @@ class Bot:
     def _observe(self, event: Any, now: Nanos) -> None:
         if type(event) is Answer:
             self.outcomes[event.outcome] = self.outcomes.get(event.outcome, 0) + 1
+        elif type(event) is BalanceReport:
+            account = self.engine.portfolio.account
+            wrong = any(total != account.get(currency, 0) for currency, (total, _) in event.balances.items())
+            if wrong and self.driver.started and not self.engine.desk.has_live:
+                self.suspect(now)  # it is adopted as others' doing, which a frame that was overtaken is not
         if type(event) is not Connection:
             return
         key = (event.stream, str(event.pair or ""))
@@ -419,35 +429,56 @@ class Bot:
         self.connections[key] = event.state
         if event.pair is None:
             states = [state for (_, pair), state in self.connections.items() if not pair]
-            connected = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
-            if sum(state in connected for state in states) >= _ACCOUNT_STREAMS:
+            if sum(state in CONNECTED for state in states) >= _ACCOUNT_STREAMS:
                 self._connected.set()
-            if before in (ConnectionState.LOST, ConnectionState.STALE) and event.state in connected:
+            if before in (ConnectionState.LOST, ConnectionState.STALE) and event.state in CONNECTED:
                 self.compare()  # whatever the stream would have said meanwhile is read
-        if event.state is ConnectionState.LOST:
-            self.notices.tell("warning", f"the stream {event.stream} {event.pair or ''} was lost: {event.detail}")
-        elif before is ConnectionState.LOST and event.state is ConnectionState.CONNECTED:
-            self.notices.tell("info", f"the stream {event.stream} {event.pair or ''} is back")
+            if event.state is ConnectionState.STALE:
+                self.suspect(now)
+        self._stream_news.changed(event, before)
 
-    def compare(self) -> None:
-        """Compare the books with the exchange's, unless that is being done."""
+    def suspect(self, now: Nanos) -> None:
+        """The books may be wrong: compare them soon, when what is under way has come."""
+        if self.suspected_at is None:
+            self.suspected_at = now
+
+    def compare_if_suspected(self, now: Nanos) -> None:
+        """Compare the books where `suspect` asked for it a moment ago."""
+        if self.suspected_at is not None and now - self.suspected_at >= _SUSPECTED_FOR and self.compare():
+            self.suspected_at = None
+
+    def compare(self) -> bool:
+        """Compare the books with the exchange's; False where that is being done already."""
         if not self.driver.started or (self.reconciliation is not None and not self.reconciliation.is_done):
-            return
+            return False
         self.reconciliation = Reconciliation(self.engine, self.driver.now(), self._take_balances)
         self.driver.wake()
+        return True
 
     def _after_turns(self, now: Nanos) -> None:
         engine = self.engine
         for failure in engine.failures[self._failures_told :]:
             self._failures_told += 1
             self.notices.tell("error", f"strategy {failure.strategy!r} was stopped: {_failure_text(failure)}")
+        messages, engine.messages = engine.messages, []
+        for level, text in messages:
+            self.notices.tell(level, text)
         if engine.halted is not None and not self._latched:
             self.halt("loss", engine.halted)
         if self._halts or engine.risk.halts:
             self._keep_halts()
         comparison = self.reconciliation
+        if comparison is not None and comparison is not self._failing and len(comparison.failures) >= _FAILURES_TOLD:
+            self._failing = comparison
+            self.notices.tell(
+                "warning",
+                f"the books cannot be compared with the exchange's: {comparison.failures[-1]}; it is tried again every "
+                "second, and until then the streams alone are believed",
+            )
         if comparison is not None and comparison.is_done and self.reconciled_at < comparison.began:
             self.reconciled_at = now
+            if comparison is self._failing:
+                self.notices.tell("info", "the books were compared with the exchange's again")
             for difference in comparison.differences:
                 self.notices.tell(self._level_of(difference), difference.text)
                 self.journal.note("difference", difference.text, now)
@@ -460,9 +491,6 @@ class Bot:
         self.journal.note("halt", reason, now)
         self._latched = True
         self.engine.halt(reason)
-        messages, engine.messages = engine.messages, []
-        for level, text in messages:
-            self.notices.tell(level, text)
         self.driver.wake()
 
     def _blocked(self, blocked: Blocked) -> None:
@@ -518,6 +546,18 @@ class Bot:
     def uptime_s(self) -> float:
         """Seconds of the bot's clock since it started."""
         return (self.driver.now() - self.started_at) / NS_PER_S if self.started_at else 0.0
+
+
+def _remedy(answer: Answer) -> str:
+    """What to do when the first read fails."""
+    if answer.outcome is Outcome.NOT_SENT:
+        return (
+            "check the address and the network, and for a certificate also this machine's clock: there is no switch "
+            "to trust a bad one"
+        )
+    if answer.outcome is Outcome.REFUSED:
+        return "check the address, the key and this machine's clock"
+    return "the exchange or the way to it is at fault: start again in a minute"
 
 
 def _failure_text(failure: StrategyFailure) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from botkit.live import commands, settings
+from botkit.live import capital, commands, settings
 from botkit.live.breaker import Breaker
 from botkit.live.journal_rows import JournalError
 from botkit.live.summary import order_text, summary_of
@@ -126,6 +127,7 @@ class Keeper:
         bot.inputs.flush()
         if now - bot.reconciled_at >= RECONCILE_EVERY * max(1, int(bot.driver.clock.speed)):
             bot.compare()
+        bot.compare_if_suspected(now)
         assert self._breaker is not None
         quiet = self._breaker.look(bot.watched_books, now)
         if quiet:
@@ -201,6 +203,10 @@ class Keeper:
             bot.decisions.note("set", now, f"{strategy}.{name}={value}")
             bot.driver.wake()
             return f"{strategy}.{name} is {value}"
+        if command == "capital":
+            told = capital.move(bot, str(document["strategy"]), dict(document["units"]))
+            bot.driver.wake()
+            return told
         raise ValueError(f"{command!r} is no command of this bot")
 
     # -- telling --------------------------------------------------------------------------------------------------
@@ -244,6 +250,8 @@ class Keeper:
         status["reconciled"] = bot.reconciled_at
         status["address"] = list(bot.parts.address)
         status["journal_fault"] = bot.driver.journal_fault
+        status["process"] = os.getpid()
+        status["tasks"] = len(asyncio.all_tasks())
         bot.parts.folder.write_status(status)
 
 
