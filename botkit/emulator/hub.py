@@ -320,7 +320,7 @@ def _rounded(levels: Levels, unit: int) -> Levels:
     if unit == 1:
         return levels
     half = unit // 2
-    return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels])
+    return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels if lots >= unit - half])
 
 
 def stream_of(path: str) -> tuple[StreamPath, str] | None:

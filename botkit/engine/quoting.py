@@ -155,7 +155,8 @@ class Quoter:
             resting = [order for order in quote.orders.values() if order.side is side]
             keep, places = _difference(quote, wanted[side], resting)
             for order in resting:
-                if order.client_id not in keep and not order.cancel_requested:
+                # one that was filled whole ends by itself; the exchange would refuse its cancel, and count it
+                if order.client_id not in keep and not order.cancel_requested and order.remaining_lots:
                     engine.desk.cancel(order, engine.now)
             if not any(order.cancel_requested for order in quote.orders.values() if order.side is side):
                 missing += [(side, ticks, lots) for ticks, lots in places if (side, ticks) not in quote.given_up]

@@ -61,7 +61,10 @@ class Desk:
             case CreateBatch():
                 return self._batch(account, request, deed, sent)
             case CancelBatch():
-                wanted = [account.open.get(order_id) for _, order_id in request.orders]
+                # the wire names them pair by pair, in the order in which pairs first occur
+                places = {pair: place for place, pair in reversed(list(enumerate(pair for pair, _ in request.orders)))}
+                named = sorted(request.orders, key=lambda row: places[row[0]])
+                wanted = [account.open.get(order_id) for _, order_id in named]
                 return self._cancel_several(request.id, deed, [order for order in wanted if order is not None])
             case CancelAll():
                 chosen = [o for o in account.open.values() if request.pair is None or o.pair == request.pair]

@@ -146,7 +146,8 @@ class BookFeed:
         if unit == 1:
             return levels
         half = unit // 2
-        return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels])
+        # what is left of a level may round to nothing, and whoever reads the wire takes that for no level
+        return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels if lots >= unit - half])
 
 
 def book_event(market: PairMarket, row: int, levels: tuple[Levels, Levels], now: Nanos) -> OrderBook:
