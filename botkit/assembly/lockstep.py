@@ -1,16 +1,49 @@
-"""The wiring of a bot in lockstep with an emulator: everything as in a backtest but for who answers."""
+"""A bot in lockstep with an emulator of its backtest's tape: everything as in the backtest but for who answers."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
 from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_engine
+from botkit.assembly.live import connect
+from botkit.backtest.session import bars_before, run_backtest
+from botkit.config.secrets import Account
+from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.turn import Engine
+from botkit.errors import ConfigError
+from botkit.live.lockstep import HeldClock, Lockstep
+from botkit.live.replay import Difference, compare
 from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import Bar
+from botkit.model.pairs import Pair
+
+#: the decisions of the run over the wire, named as a backtest's, and those of the backtest beside them
+DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
+_EMAIL = "lockstep@botkit.local"
 
 
-def lockstep_engine(project: Project, decisions: DecisionLog, start: Nanos) -> Engine:
+class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A run over the wire. ``answers`` and ``frames`` are what was read from the sockets."""
+
+    start: Nanos
+    end: Nanos
+    decisions: int
+    sha256: str
+    answers: int
+    frames: int
+
+
+def lockstep_engine(
+    parts: BacktestParts, decisions: DecisionLog, history: Callable[[Pair, str, int], Sequence[Bar]]
+) -> Engine:
     """The bot of a configuration's backtest, its account opened, not started: the same pairs, seed and client ids."""
-    parts = BacktestParts(project)
+    project = parts.project
     fees = project.fee_model(project.config.backtest.fees, "backtest.fees")
     engine = make_engine(
         project,
@@ -19,9 +52,93 @@ def lockstep_engine(project: Project, decisions: DecisionLog, start: Nanos) -> E
         seed=parts.seed,
         latest_accept_ns=project.config.backtest.latest_accept_s * NS_PER_S,
         fee_rates=lambda pair: fees.rates(engine.now),
-        history=lambda pair, resolution, count: (),
+        history=history,
         bar_grace_ns=default_bar_grace_ns(project),
         first_client_id=parts.first_client_id,
     )
     engine.portfolio.open(parts.balances)
     return engine
+
+
+async def run_lockstep(
+    parts: BacktestParts, start: Nanos, end: Nanos, decisions_to: Callable[[bytes], object]
+) -> LockstepResult:
+    """Run a backtest's bot from ``start`` to ``end`` against an emulator of its tape, over real HTTP and WebSocket.
+
+    Raises ConfigError where the data is not one tape, and LockstepError.
+    """
+    project = parts.project
+    section = project.config.backtest
+    # a key's nonces only grow within a process, so a second run from the same start needs a key of its own
+    account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
+    options = EmulatorOptions(
+        accounts=(account,),
+        balances=parts.balances,
+        market=_tape(parts),
+        market_span=(start, end),
+        lockstep=True,
+        start=start - 2,
+        seed=parts.seed,
+        fees=project.fee_model(section.fees, "backtest.fees"),
+        latency=project.latency_model(section.latency, "backtest.latency", parts.seed),
+        queue=project.queue_model(section.fills, "backtest.fills"),
+    )
+    decisions = DecisionLog(decisions_to)
+    async with Emulator(project.facts, options) as emulator:
+        clock = HeldClock(start - 1)
+        engine = lockstep_engine(
+            parts,
+            decisions,
+            lambda pair, resolution, count: bars_before(parts.feed, pair, resolution, count, start + 1),
+        )
+        key = Account(email=account.email, key=account.key, secret=account.secret)
+        adapter: Any = connect(project, key, emulator.rest, emulator.ws, clock)
+        lockstep = Lockstep(engine, adapter, emulator.rest.removesuffix("/v3"), clock)
+        await lockstep.open()
+        try:
+            await lockstep.run(start, end)
+        finally:
+            await lockstep.close()
+        emulator.venue.kernel.check()
+    engine.portfolio.check()
+    sha256 = decisions.sha256()
+    return LockstepResult(
+        start=start,
+        end=end,
+        decisions=decisions.count,
+        sha256=sha256,
+        answers=lockstep.answers,
+        frames=lockstep.frames,
+    )
+
+
+async def compare_in_lockstep(
+    config: Path, out: Path, *, overrides: Sequence[str] = ()
+) -> tuple[LockstepResult, Difference | None]:
+    """A configuration's backtest and the same bot over the wire: the latter, and the first decision that differs.
+
+    Both runs' decisions are written into ``out``. Raises BotkitError.
+    """
+    project = Project.load(config, overrides=overrides)
+    parts = BacktestParts(project)
+    _tape(parts)
+    out.mkdir(parents=True, exist_ok=True)
+    expected = run_backtest(parts, decisions_to=out / BACKTEST_DECISIONS, readings=False)
+    on_candles = [pair for pair in project.bot_pairs() if "candles" in expected.data.kinds.get(pair, "")]
+    if on_candles:
+        raise ConfigError(
+            f"--lockstep: {', '.join(on_candles)} runs on candles, which no exchange sends; take a tape with trades, "
+            "such as `data: [{path: ..., kind: trades}]`"
+        )
+    with (out / DECISIONS).open("wb") as file:
+        result = await run_lockstep(BacktestParts(project), expected.start, expected.end, file.write)
+    recorded, replayed = ((out / name).read_text("ascii").splitlines() for name in (BACKTEST_DECISIONS, DECISIONS))
+    return result, compare(recorded, replayed, len(recorded), is_whole=True).difference
+
+
+def _tape(parts: BacktestParts) -> Path:
+    """The one tape that an emulator can serve. Raises ConfigError."""
+    sources = parts.project.config.backtest.data
+    if len(sources) == 1 and sources[0].path.is_dir():
+        return sources[0].path
+    raise ConfigError("--lockstep: the emulator serves one tape; let `backtest.data` name the folder of one")

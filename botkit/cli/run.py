@@ -48,6 +48,12 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--speed", type=click.FloatRange(min=0.01, max=10_000), help="Speed of the emulator inside. Default: 60.")
 @click.option("--duration", type=Duration(), help="Stop after so long, such as 30s or 4h.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
+@click.option(
+    "--lockstep",
+    is_flag=True,
+    help="Run the backtest, then the same bot over HTTP and WebSocket on the same tape, and compare every decision.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for --lockstep. Default: out/CONFIG-lockstep.")
 @click.option("--adopt", "orphans", flag_value="adopt", help="Leave orders of strategies that were removed standing.")
 @click.option("--cancel", "orphans", flag_value="cancel", help="Cancel orders of strategies that were removed.")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve Prometheus metrics on 127.0.0.1.")
@@ -61,6 +67,8 @@ def run(
     speed: float | None,
     duration: float | None,
     overrides: tuple[str, ...],
+    lockstep: bool,
+    out: Path | None,
     orphans: str | None,
     metrics_port: int | None,
     plain: bool,
@@ -71,6 +79,10 @@ def run(
     Without --mode it trades against an emulator of the exchange that is started inside: no account, no key, a synthetic
     market at sixty times the speed of a real one.
     """
+    if lockstep:
+        if mode != "emulator" or rest or ws or speed or duration:
+            raise click.UsageError("--lockstep runs the backtest's span against an emulator of its own, at no speed")
+        return _lockstep(config, out, overrides, as_json=as_json)
     from botkit.assembly import Project
 
     project = Project.load(config, overrides=overrides)
@@ -90,10 +102,33 @@ def run(
             as_json=as_json,
         )
 
-    return _with_loop(main)
+    return int(_with_loop(main))
 
 
-def _with_loop(main: Callable[[], Any]) -> int:
+def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int:
+    """Hold a run over the wire against the backtest. Exit code 1 when a decision differs."""
+    from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
+
+    _quieten_log("warning")
+    folder = out or Path("out") / f"{config.stem}-lockstep"
+    result, found = _with_loop(lambda: compare_in_lockstep(config, folder, overrides=overrides))
+    figures = {"decisions": result.decisions, "answers": result.answers, "frames": result.frames}
+    if as_json:
+        different = None if found is None else {"line": found.line, "backtest": found.recorded, "wire": found.replayed}
+        row = {"equal": found is None, "journal_sha256": result.sha256, **figures, "difference": different}
+        click.echo(json.dumps(row))
+    elif found is None:
+        counted = f"{result.answers:,} answers and {result.frames:,} frames were read from sockets"
+        click.echo(f"equal: all {result.decisions:,} decisions are the backtest's; {counted}")
+        click.echo(f"journal_sha256 {result.sha256}; {folder / DECISIONS}")
+    else:
+        click.echo(f"line {found.line} of {DECISIONS} differs, after {found.line - 1:,} that are the same")
+        click.echo(f"  backtest: {found.recorded or '(nothing more)'}")
+        click.echo(f"  wire:     {found.replayed or '(nothing more)'}")
+    return 0 if found is None else 1
+
+
+def _with_loop(main: Callable[[], Any]) -> Any:
     """uvloop where it is installed; it takes a quarter off every step."""
     factory = None
     with contextlib.suppress(ImportError):
@@ -101,7 +136,7 @@ def _with_loop(main: Callable[[], Any]) -> int:
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        return int(runner.run(main()))
+        return runner.run(main())
 
 
 async def _run(

@@ -51,6 +51,7 @@ class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``market`` is None for the synthetic one, or the folder of a recorded tape. ``lockstep`` stops the clock: time then
     moves by ``/_emulator/step`` alone. ``start`` (ns) is the first moment; by default the machine's time, or the
     tape's beginning in lockstep. ``history_days`` of candles come before the synthetic market's first trade.
+    ``market_span`` (ns, the end excluded) is the part of the tape that is served; None serves all of it.
     ``fees``, ``latency`` and ``queue`` are models of the simulated exchange; None takes rank 0, none, and the default
     reading.
     """
@@ -58,6 +59,7 @@ class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
     accounts: tuple[EmulatorAccount, ...] = ()
     balances: Mapping[str, int] | None = None
     market: Path | None = None
+    market_span: tuple[int, int] | None = None
     speed: float = 1.0
     lockstep: bool = False
     start: int | None = None

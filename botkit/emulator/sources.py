@@ -81,9 +81,9 @@ class SyntheticSource:
 
 
 class TapeMarket:
-    """A recorded tape with books or trades; ``shift_ns`` is added to all of its times."""
+    """A recorded tape with books or trades, or a span of it; ``shift_ns`` is added to all of its times."""
 
-    def __init__(self, path: Path, pairs: Mapping[str, Pair]) -> None:
+    def __init__(self, path: Path, pairs: Mapping[str, Pair], span: tuple[Nanos, Nanos] | None = None) -> None:
         # reading tapes loads pyarrow, which a synthetic market does without
         from botkit.tape.feed import Feed, TapeSource
 
@@ -98,6 +98,8 @@ class TapeMarket:
         self.ended = False
         self.start = min(info.start for info in streams)
         self.end = max(info.end for info in streams)
+        if span is not None:
+            self.start, self.end = max(self.start, span[0]), min(self.end, span[1] - 1)
         self._keys = [info.key for info in streams]
         self._candles = [info for info in self._feed.streams if info.kind == "candles" and info.resolution == "1m"]
         self._slices: Iterator[Slice] | None = None

@@ -3,198 +3,141 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from botkit.assembly import BacktestParts, Project
-from botkit.assembly.live import connect
-from botkit.assembly.lockstep import lockstep_engine
 from botkit.backtest.session import run_backtest
-from botkit.config.secrets import Account
-from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions
-from botkit.engine.decisions import DecisionLog
-from botkit.live.lockstep import HeldClock, Lockstep
-from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, format_time
-from botkit.tape.synthetic import SyntheticMarket
-from botkit.tape.writer import TapeWriter
+from botkit.cli.main import botkit
+from botkit.model.clock import NS_PER_MINUTE
+from tests.parity.worlds import assert_equal, backtested, counted, over_the_wire, project, write_tape
 
-ROOT = Path(__file__).parents[2]
-START = 1_740_000_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
-UNIT = 10**8
-_RUNS = count()
-
-
-def write_tape(folder: Path, pairs: Any, minutes: int, seed: int = 11) -> float:
-    """So many minutes of books and trades of the synthetic market, all received from START on; the price of btc_usdt
-    before the first."""
-    market = SyntheticMarket(pairs, seed=seed, start=START - 60 * NS_PER_MINUTE)
-    close = 0.0
-    for candles in market.history(60):
-        close = next(c.pair.rules.price(int(c.close[-1])) for c in candles if c.pair == "btc_usdt")
-    end = START + minutes * NS_PER_MINUTE
-    with TapeWriter(folder, source="a synthetic market for a test", recorded="made up", synthetic=True) as writer:
-        for minute in range(minutes):
-            for columns in market.advance(START + (minute + 1) * NS_PER_MINUTE):
-                # what is received later would be part of the emulator's market, and not of the backtest's span
-                columns = columns.rows(0, int(np.searchsorted(columns.received, end)))
-                if len(columns):
-                    writer.write(columns)
-    return close
-
-
-CONFIG = """
-name: parity
-plugins: [{strategies}]
-strategies:
-  - {strategy}
-backtest:
-  data: tape{minutes}
-  from: "{start}"
-  to: "{end}"
-  balances: {{usdt: "100000", btc: "0.05", twd: "100000", eth: "0.05"}}
-  fees: {{rank: 0}}
-  slippage: "0"
-  latency: {{order_ms: {order_ms}, answer_ms: 70}}
-  fills: {{model: queue}}
-"""
 SMA = "{name: s, use: sma_cross, params: {pair: btc_usdt, resolution: 1m, fast: 2, slow: 4, share: 0.3}}"
 MAKER = (
     "{name: m, use: market_maker, params: {pair: btc_usdt, amount: 0.02, spread_bps: 1.5, skew_bps: 3, inventory: 0.3}}"
 )
-
-
-def project(folder: Path, strategy: str, minutes: int, order_ms: int) -> Project:
-    path = folder / "parity.yaml"
-    path.write_text(
-        CONFIG.format(
-            strategies=f"{ROOT / 'strategies'}, {ROOT / 'tests/benchmarks/strategies'}",
-            strategy=strategy,
-            minutes=minutes,
-            start=format_time(START),
-            end=format_time(START + minutes * NS_PER_MINUTE),
-            order_ms=order_ms,
-        )
-    )
-    return Project.load(path)
-
-
-def backtested(found: Project, folder: Path) -> list[str]:
-    path = folder / "backtest.jsonl"
-    run_backtest(BacktestParts(found), decisions_to=path, readings=False)
-    return path.read_text().splitlines()
-
-
-async def over_the_wire(found: Project, folder: Path, minutes: int) -> tuple[list[str], Lockstep]:
-    section = found.config.backtest
-    # a key's nonces only grow within a process, so a second run from the same start needs a key of its own
-    account = EmulatorAccount(email="p@arity", key=f"parity-{next(_RUNS)}", secret="parity-secret")
-    options = EmulatorOptions(
-        accounts=(account,),
-        balances={"usdt": 100_000 * UNIT, "btc": UNIT // 20, "twd": 100_000 * UNIT, "eth": UNIT // 20},
-        market=folder / f"tape{minutes}",
-        lockstep=True,
-        start=START - 2,
-        seed=found.config.seed,
-        fees=found.fee_model(section.fees, "backtest.fees"),
-        latency=found.latency_model(section.latency, "backtest.latency", found.config.seed),
-        queue=found.queue_model(section.fills, "backtest.fills"),
-    )
-    lines: list[bytes] = []
-    decisions = DecisionLog(lines.append)
-    async with Emulator(found.facts, options) as emulator:
-        clock = HeldClock(START - 1)
-        engine = lockstep_engine(found, decisions, START)
-        key = Account(email=account.email, key=account.key, secret=account.secret)
-        adapter: Any = connect(found, key, emulator.rest, emulator.ws, clock)
-        lockstep = Lockstep(engine, adapter, emulator.rest.removesuffix("/v3"), clock)
-        await lockstep.open()
-        try:
-            await lockstep.run(START, START + minutes * NS_PER_MINUTE)
-        finally:
-            await lockstep.close()
-        emulator.venue.kernel.check()
-    engine.portfolio.check()
-    decisions.flush()
-    return b"".join(lines).decode().splitlines(), lockstep
-
-
-def assert_equal(backtest: list[str], wire: list[str]) -> None:
-    for number, (a, b) in enumerate(zip(backtest, wire, strict=False), 1):
-        assert a == b, f"line {number}:\nbacktest {a}\nwire     {b}"
-    assert len(backtest) == len(wire)
-
-
-#: strategy -> (its configuration, minutes of the tape)
-CASES: dict[str, tuple[str, int]] = {
-    "sma_cross": (SMA, 12),
-    "market_maker": (MAKER, 2),
+#: strategy -> (its configuration, seconds of the tape, more options of the world)
+CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "sma_cross": (SMA, 720, {}),
+    "market_maker": (MAKER, 70, {}),
+    # lines a thirtieth of a percent apart, which a maker without fees may earn from
     "grid": (
-        "{{name: g, use: grid, params: {{pair: btc_usdt, low: {low}, high: {high}, cells: 16, amount: 0.005}}}}",
-        3,
+        "{{name: g, use: grid, params: {{pair: btc_usdt, low: {low}, high: {high}, cells: 12, amount: 0.005}}}}",
+        180,
+        {"fees": '{maker: "0", taker: "0.0005"}'},
     ),
     "rsi_reversion": (
         "{name: r, use: rsi_reversion, params: {pair: btc_usdt, resolution: 1m, length: 3, buy_above: 45, "
         "sell_above: 50, spend: 20000}}",
-        12,
+        720,
+        {},
     ),
-    "dca": ('{name: d, use: dca, params: {pair: btc_usdt, spend: 1000, cron: "* * * * *"}}', 3),
+    "dca": ('{name: d, use: dca, params: {pair: btc_usdt, spend: 1000, cron: "* * * * *"}}', 180, {}),
     "rebalance": (
         "{name: b, use: rebalance, params: {pairs: [btc_twd, eth_twd], weights: [0.3, 0.3], threshold: 0, "
         'cron: "* * * * *", resolution: 1m}}',
-        3,
+        180,
+        {},
+    ),
+    "triangular": (
+        "{name: t, use: triangular, params: {pairs: [btc_twd, btc_usdt, usdt_twd], spend: 5000, pause_s: 5}}",
+        70,
+        {},
     ),
     # ten orders a second are wanted, and of single creates alone two a second may leave: four windows of waiting
     "greedy": (
-        "{name: y, use: greedy, params: {pairs: [btc_twd, eth_twd, usdt_twd, btc_usdt], a_second: 10, most: 700}}\n"
-        "limits: {create_order: 120, batching: false}",
-        4,
+        "{name: y, use: greedy, params: {pairs: [btc_twd, eth_twd, usdt_twd, btc_usdt], a_second: 10, most: 700}}",
+        240,
+        {"more": "limits: {create_order: 120, batching: false}"},
     ),
-    "triangular": (
-        "{name: t, use: triangular, params: {pairs: [btc_twd, btc_usdt, usdt_twd], spend: 5000, "
-        "least_profit_bps: -500, pause_s: 20}}",
-        2,
-    ),
+    # nonsense, orders beyond the balance, and cancels of what was just filled
+    "anything": ("{name: r, use: random_trader, params: {pairs: [btc_usdt], acts: 0.6}}", 60, {"first_s": 120}),
+    "lone_bid": ("{name: l, use: lone_bid, params: {pair: btc_usdt}}", 100, {}),
 }
+BUNDLED = ("sma_cross", "market_maker", "grid", "rsi_reversion", "dca", "rebalance", "triangular")
+#: seeds of the strategy that does anything; more of them: BOTKIT_PARITY_SEEDS=100
+SEEDS = range(int(os.environ.get("BOTKIT_PARITY_SEEDS", "4")))
 
 
 @pytest.fixture(scope="module")
-def tapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """A tape of each length, since an emulator's market goes on after the end of a backtest where there is more."""
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The folder of the tape, and the price of btc_usdt before it."""
     folder = tmp_path_factory.mktemp("parity")
-    for minutes in {minutes for _, minutes in CASES.values()}:
-        (folder / f"tape{minutes}").mkdir()
-        found = project(folder, SMA, minutes, 120)
-        price = write_tape(folder / f"tape{minutes}", found.pairs, minutes)
-    return folder, price
+    (folder / "tape").mkdir()
+    return folder, write_tape(folder / "tape", project(folder, SMA, 60).pairs)
+
+
+def case_project(world: tuple[Path, float], case: str) -> Project:
+    folder, price = world
+    strategy, seconds, more = CASES[case]
+    if case == "grid":
+        strategy = strategy.format(low=round(price * 0.998), high=round(price * 1.002))
+    return project(folder, strategy, seconds, **more)
 
 
 @pytest.mark.parametrize("case", list(CASES))
-async def test_a_backtest_decides_as_the_bot_over_the_wire(tapes: tuple[Path, float], case: str) -> None:
-    folder, price = tapes
-    strategy, minutes = CASES[case]
-    if case == "grid":
-        # narrower than a round trip of fees would be refused; nearly every line is passed all the same
-        strategy = strategy.format(low=round(price * 0.96), high=round(price * 1.04))
-    backtest = backtested(project(folder, strategy, minutes, 120), folder)
-    wire, lockstep = await over_the_wire(project(folder, strategy, minutes, 120), folder, minutes)
+async def test_a_backtest_decides_as_the_bot_over_the_wire(world: tuple[Path, float], case: str) -> None:
+    backtest = backtested(case_project(world, case))
+    wire, result = await over_the_wire(case_project(world, case))
     assert_equal(backtest, wire)
-    kinds = Counter(json.loads(line)["k"] for line in wire)
-    assert lockstep.answers == kinds["answer"] == kinds["request"]
-    if case == "greedy":
-        assert_throttled(wire)
-    elif case not in ("grid", "triangular"):  # these rest far away, or find nothing that pays, in so short a time
-        assert kinds["fill"] >= (20 if case == "market_maker" else 1), kinds
-    assert lockstep.frames > 100
+    found = counted(wire)
+    assert result.answers == found["answer"] == found["request"]
+    assert result.frames > 100
+    if case in BUNDLED:
+        assert found["fill"] >= (20 if case in ("market_maker", "grid") else 1), found
 
 
-def assert_throttled(lines: list[str]) -> None:
-    """Every window was as full as it may be and no fuller, and nothing was refused for that."""
-    rows = [json.loads(line) for line in lines]
+def test_all_that_may_become_of_an_order_occurs_over_the_set(world: tuple[Path, float]) -> None:
+    """Counted in the backtests, since the test above holds the runs over the wire to them."""
+    total: Counter[str] = Counter()
+    for case in CASES:
+        total += counted(backtested(case_project(world, case)))
+    least = {
+        "fill": 200,
+        "partial fill": 50,
+        "state cancelled": 50,
+        "request cancel_batch": 3,
+        "state post_only_cancelled": 5,
+        "state refused": 10,  # by rules and balances, before anything was sent
+        "answer refused": 5,  # by the exchange: cancels of what was filled meanwhile
+        "throttled": 400,
+    }
+    assert {name: total[name] for name, count in least.items() if total[name] < count} == {}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_strategy_that_does_anything_is_answered_alike(world: tuple[Path, float], seed: int) -> None:
+    folder, _ = world
+    # seed 0 met an own order too small for the wire's decimals, seed 2 a batch of cancels over two pairs
+    options: dict[str, Any] = {"first_s": 120 + seed // 4 * 60 % 540, "seed": seed}
+    if seed % 2:
+        options["latency"] = ", model: lognormal, sigma: 0.6"
+    strategy = "{name: r, use: random_trader, params: {pairs: [btc_usdt, btc_twd]}}"
+    backtest = backtested(project(folder, strategy, 60, **options))
+    wire, _ = await over_the_wire(project(folder, strategy, 60, **options))
+    assert_equal(backtest, wire)
+    found = counted(wire)
+    assert found["intent"] >= 10
+    assert found["answer refused"] + found["state refused"] >= 2, found
+
+
+def test_the_bot_is_the_only_best_bid(world: tuple[Path, float]) -> None:
+    """What it saw of itself is in its tags: alone at its price, alone on its side, beaten by somebody."""
+    rows = [json.loads(line) for line in backtested(case_project(world, "lone_bid"))]
+    tags = Counter(row.get("tag", "") for row in rows if row["k"] == "intent")
+    assert tags["alone at the best bid"] >= 5, tags
+    assert tags["alone on its side"] >= 5, tags
+    assert tags["beaten"] >= 5, tags
+    assert not any(tag.startswith("wrong") for tag in tags), tags
+    assert sum(row["k"] == "fill" and row["maker"] for row in rows) >= 5
+
+
+def test_a_throttled_bot_fills_every_window_and_exceeds_none(world: tuple[Path, float]) -> None:
+    rows = [json.loads(line) for line in backtested(case_project(world, "greedy"))]
     sent = [row["t"] for row in rows if row["k"] == "request" and row["endpoint"] == "create_order"]
     assert sum(row["k"] == "intent" for row in rows) == 700
     assert len(sent) > 3 * 110
@@ -203,10 +146,8 @@ def assert_throttled(lines: list[str]) -> None:
     assert {row["status"] for row in rows if row["k"] == "answer"} == {200}
 
 
-async def test_a_throttled_backtest_reports_its_waits(tapes: tuple[Path, float]) -> None:
-    folder, _ = tapes
-    strategy, minutes = CASES["greedy"]
-    result = run_backtest(BacktestParts(project(folder, strategy, minutes, 120)), readings=False)
+def test_a_throttled_backtest_reports_its_waits(world: tuple[Path, float]) -> None:
+    result = run_backtest(BacktestParts(case_project(world, "greedy")), readings=False)
     (use,) = [row for row in result.router.endpoints if row.endpoint == "create_order"]
     assert use.delayed > 300
     assert use.peak_use is not None
@@ -216,8 +157,24 @@ async def test_a_throttled_backtest_reports_its_waits(tapes: tuple[Path, float])
     assert result.router.refused_by_exchange == 0
 
 
-async def test_a_millisecond_of_latency_changes_the_decisions(tapes: tuple[Path, float]) -> None:
-    folder, _ = tapes
-    one = backtested(project(folder, MAKER, 2, 120), folder)
-    other = backtested(project(folder, MAKER, 2, 121), folder)
+def test_a_millisecond_of_latency_changes_the_decisions(world: tuple[Path, float]) -> None:
+    one = backtested(project(world[0], MAKER, 70, order_ms=120))
+    other = backtested(project(world[0], MAKER, 70, order_ms=121))
     assert one != other
+
+
+def test_the_commands_write_equal_decisions(
+    world: tuple[Path, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`botkit backtest` and `botkit run --lockstep`, each as a user types it."""
+    config = str(project(world[0], MAKER, 40).loaded.path)
+    one, other = tmp_path / "backtest", tmp_path / "run"
+    botkit.main(["backtest", config, "--out", str(one), "--no-readings", "--json"], standalone_mode=False)
+    summary = json.loads(capsys.readouterr().out)
+    code = botkit.main(["run", config, "--lockstep", "--out", str(other), "--json"], standalone_mode=False)
+    verdict = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert verdict["equal"]
+    assert verdict["journal_sha256"] == summary["journal_sha256"]
+    assert (one / "decisions.jsonl").read_bytes() == (other / "decisions.jsonl").read_bytes()
+    assert verdict["decisions"] > 100

@@ -1,0 +1,120 @@
+"""Strategies that only parity needs: one that does anything at random, and one that is the best bid by itself."""
+
+from __future__ import annotations
+
+from botkit import Fill, Order, OrderBook, Pair, Strategy, Timer, hookimpl, param
+
+
+class RandomTrader(Strategy):
+    """Does something at random at some of what it hears, nonsense included. The seed of the run makes it another."""
+
+    pairs: list[Pair]
+    acts: float = param(0.25, ge=0, le=1, doc="share of books, timers and fills at which it acts")
+
+    def on_start(self) -> None:
+        for pair in self.pairs:
+            self.subscribe_book(pair, depth=5)
+            self.subscribe_trades(pair)
+        self.set_timer(every_s=1)
+
+    def on_book(self, book: OrderBook) -> None:
+        self._maybe()
+
+    def on_timer(self, timer: Timer) -> None:
+        self._maybe()
+
+    def on_fill(self, fill: Fill) -> None:
+        self._maybe()
+
+    def on_order(self, order: Order) -> None:
+        if order.is_final and order.executed and self.random.random() < 0.1:
+            self.cancel_all()
+
+    def _maybe(self) -> None:
+        if self.random.random() < self.acts:
+            self._act(self.random.choice(self.pairs))
+
+    def _act(self, pair: Pair) -> None:
+        dice, book = self.random, self.book(pair)
+        if book.best_bid is None or book.best_ask is None:
+            self.cancel_all()
+            return
+        tick = float(self.rules(pair).tick_size)
+        amount = float(self.rules(pair).least_amount) * dice.choice([1, 7, 60, 400])
+        bid, ask = book.best_bid + dice.randint(-4, 2) * tick, book.best_ask + dice.randint(-2, 4) * tick
+        orders = self.open_orders()
+        choice = dice.randrange(15)
+        if choice <= 2:
+            self.buy(pair, amount=amount, price=bid, post_only=dice.random() < 0.3)
+        elif choice <= 5:
+            self.sell(pair, amount=amount, price=ask, post_only=dice.random() < 0.3)
+        elif choice == 6:  # through the book, deeper than its first level
+            self.buy(pair, amount=50 * amount, price=ask + 30 * tick, expire_s=dice.choice([None, 2]))
+        elif choice == 7:
+            self.market_buy(pair, spend=dice.choice([300, 5_000, 10**9]))  # the last is more than there is
+        elif choice == 8:
+            self.market_sell(pair, amount=amount, max_slippage_pct=dice.choice([50, 0.001, 1]))
+        elif choice == 9:
+            self.sell(pair, amount=amount / 1_000, price=ask)  # less than the least
+        elif choice == 10:
+            self.sell(pair, amount=amount, price=bid * 0.999, stop_price=bid * 0.9999)
+        elif choice == 11 and orders:
+            self.replace(dice.choice(orders), price=bid)
+        elif choice == 12:
+            self.quote(pair, bids=[(bid, amount)], asks=[(ask, amount)])
+        elif choice == 13:
+            self.protect(pair, stop_loss_pct=dice.choice([None, 0.02]), trail_pct=dice.choice([None, 0.05]))
+        elif orders:
+            self.cancel(dice.choice(orders))
+
+
+class LoneBid(Strategy):
+    """Keeps a bid a tick above everybody else's, and writes what it sees of itself into the tag of the next one.
+
+    It decides by the book that has its own order in it: whoever showed it another best bid, or another amount there,
+    would see it cancel at another time.
+    """
+
+    pair: Pair
+    amount: float = param(0.0123, gt=0, doc="base currency; no recorded level has it")
+
+    def on_start(self) -> None:
+        self.subscribe_book(self.pair, depth=5)
+        self._seen = ""
+
+    def on_book(self, book: OrderBook) -> None:
+        mine = [order for order in self.open_orders(self.pair) if order.order_id]
+        if not mine:
+            self._bid(book)
+            return
+        order, seen = mine[0], self.book(self.pair)
+        level = seen.bids[0] if seen.bids else None
+        others = self.book(self.pair, own=False).bids
+        if level is not None and level.price == order.price and level.amount == order.remaining:
+            self._seen = "alone on its side" if not others else "alone at the best bid"
+            if others and others[0].price >= order.price:
+                self._seen = "wrong: the others are as good"
+            if self.random.random() < 0.3:
+                self.cancel(order)
+        elif level is not None and level.price > order.price:
+            self._seen = "beaten"
+            self.cancel(order)
+        else:
+            self._seen = "filled, as we shall hear"
+
+    def _bid(self, book: OrderBook) -> None:
+        if self.open_orders(self.pair):
+            return  # on its way
+        tick = float(self.rules(self.pair).tick_size)
+        others = self.book(self.pair, own=False)
+        if others.best_ask is None:
+            return
+        price = others.best_ask - 5 * tick if others.best_bid is None else others.best_bid + tick
+        if price < others.best_ask:
+            self.buy(self.pair, amount=self.amount, price=price, post_only=True, tag=self._seen)
+
+
+@hookimpl
+def botkit_register_strategies(register):  # type: ignore[no-untyped-def]
+    register("random_trader", RandomTrader)
+    register("lone_bid", LoneBid)

@@ -1,0 +1,158 @@
+"""One short tape of the synthetic market, and a bot over it: in a backtest, and in lockstep over real sockets."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from botkit.assembly import BacktestParts, Project
+from botkit.assembly.lockstep import LockstepResult, run_lockstep
+from botkit.backtest.session import run_backtest
+from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, format_time
+from botkit.model.columns import BookColumns, MarketColumns
+from botkit.tape.synthetic import SyntheticMarket
+from botkit.tape.writer import TapeWriter
+
+ROOT = Path(__file__).parents[2]
+START = 1_740_000_000 * NS_PER_S // NS_PER_MINUTE * NS_PER_MINUTE
+MINUTES = 12
+#: in these seconds of the tape nobody bids for btc_usdt
+BIDLESS = (70, 100)
+#: in these seconds usdt_twd is a hundredth dearer than what the pairs of btc make of it
+OUT_OF_LINE = (20, 60)
+
+CONFIG = """
+name: parity
+seed: {seed}
+plugins: [{plugins}]
+strategies:
+  - {strategy}
+backtest:
+  data: tape
+  from: "{start}"
+  to: "{end}"
+  balances: {{usdt: "100000", btc: "0.05", twd: "100000", eth: "0.05"}}
+  fees: {fees}
+  latency: {{order_ms: {order_ms}, answer_ms: 70{latency}}}
+  fills: {{model: queue}}
+{more}
+"""
+
+
+def write_tape(folder: Path, pairs: Any) -> float:
+    """`MINUTES` of books and trades of the synthetic market, received from START on; the price of btc_usdt before."""
+    market = SyntheticMarket(pairs, seed=11, start=START - 60 * NS_PER_MINUTE)
+    close = 0.0
+    for candles in market.history(60):
+        close = next(c.pair.rules.price(int(c.close[-1])) for c in candles if c.pair == "btc_usdt")
+    with TapeWriter(folder, source="a synthetic market for a test", recorded="made up", synthetic=True) as writer:
+        for minute in range(MINUTES):
+            for columns in market.advance(START + (minute + 1) * NS_PER_MINUTE):
+                writer.write(_bent(columns))
+    return close
+
+
+def _bent(columns: MarketColumns) -> MarketColumns:
+    """The rows with what the synthetic market never does."""
+    if not isinstance(columns, BookColumns):
+        return columns
+    since_s = (columns.received - START) / NS_PER_S
+
+    def within(span: tuple[int, int]) -> Any:
+        return ((since_s >= span[0]) & (since_s < span[1])).astype(np.int64)[:, None]
+
+    if columns.pair == "btc_usdt":
+        keep = 1 - within(BIDLESS)
+        return msgspec.structs.replace(columns, bid_ticks=columns.bid_ticks * keep, bid_lots=columns.bid_lots * keep)
+    if columns.pair == "usdt_twd":
+        dearer = 100 + within(OUT_OF_LINE)
+        bids, asks = columns.bid_ticks * dearer // 100, columns.ask_ticks * dearer // 100
+        return msgspec.structs.replace(columns, bid_ticks=bids, ask_ticks=asks)
+    return columns
+
+
+def project(
+    folder: Path,
+    strategy: str,
+    seconds: int,
+    *,
+    first_s: int = 0,
+    order_ms: int = 120,
+    latency: str = "",
+    seed: int = 0,
+    fees: str = "{rank: 0}",
+    more: str = "",
+) -> Project:
+    """A bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on."""
+    path = folder / "parity.yaml"
+    path.write_text(
+        CONFIG.format(
+            plugins=", ".join(
+                str(ROOT / part) for part in ("strategies", "tests/benchmarks/strategies", "tests/parity/strategies")
+            ),
+            strategy=strategy,
+            seed=seed,
+            start=format_time(START + first_s * NS_PER_S),
+            end=format_time(START + (first_s + seconds) * NS_PER_S),
+            order_ms=order_ms,
+            latency=latency,
+            fees=fees,
+            more=more,
+        )
+    )
+    return Project.load(path)
+
+
+def backtested(found: Project) -> list[str]:
+    """The decisions of a backtest."""
+    path = found.loaded.path.with_name("backtest.jsonl")
+    run_backtest(BacktestParts(found), decisions_to=path, readings=False)
+    return path.read_text().splitlines()
+
+
+async def over_the_wire(found: Project) -> tuple[list[str], LockstepResult]:
+    """The decisions of the same bot over HTTP and WebSocket."""
+    parts = BacktestParts(found)
+    assert parts.start is not None
+    assert parts.end is not None
+    lines: list[bytes] = []
+    result = await run_lockstep(parts, parts.start, parts.end, lines.append)
+    return b"".join(lines).decode().splitlines(), result
+
+
+def assert_equal(backtest: list[str], wire: list[str]) -> None:
+    """Line by line, so that a failure shows the first that differs."""
+    for number, (a, b) in enumerate(zip(backtest, wire, strict=False), 1):
+        assert a == b, f"line {number}:\nbacktest {a}\nwire     {b}"
+    assert len(backtest) == len(wire)
+
+
+def counted(lines: list[str]) -> Counter[str]:
+    """What happened in a run, by name: lines of each kind, and what the issue wants to have occurred."""
+    rows = [json.loads(line) for line in lines]
+    found: Counter[str] = Counter(row["k"] for row in rows)
+    asked: dict[int, dict[str, Any]] = {}
+    sent: set[int] = set()
+    for row in rows:
+        kind = row["k"]
+        if kind == "intent":
+            asked[row["c"]] = row
+        elif kind == "fill":
+            left = asked[row["c"]]["lots"] - row["executed"]
+            found["partial fill"] += left > 0 and asked[row["c"]]["spend"] == 0
+        elif kind == "state":
+            found[f"state {row['state']}"] += 1
+        elif kind == "answer" and row["outcome"] != "ok":
+            found[f"answer {row['outcome']}"] += 1
+        elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
+            # an order that had to wait for its slot left later than it was asked for
+            found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
+            sent.update(row["c"])
+        if kind == "request":
+            found[f"request {row['endpoint']}"] += 1
+    return found
