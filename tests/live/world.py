@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from botkit.assembly import Project
 from botkit.assembly.live import LiveParts, connect
 from botkit.config.schema import FeesConfig
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
+from botkit.emulator.switches import choose
 from botkit.live.bot import Bot
+from botkit.live.keeper import Keeper
 from botkit.live.state_folder import StateFolder
 from botkit.model.orders import Order, OrderState
 
@@ -60,10 +63,18 @@ class World:
         self.speed = speed
         self.bots: list[Bot] = []
 
-    def parts(self, *, is_new_world: bool = False, wrap: Callable[[Any], Any] = lambda adapter: adapter) -> LiveParts:
+    def parts(
+        self,
+        *,
+        is_new_world: bool = False,
+        wrap: Callable[[Any], Any] = lambda adapter: adapter,
+        rest: str | None = None,
+        ws: str | None = None,
+    ) -> LiveParts:
+        """``rest`` and ``ws`` are addresses other than the emulator's."""
         project = Project.load(self.config)
         clock = self.emulator.clock
-        adapter = connect(project, DEFAULT_ACCOUNT, self.emulator.rest, self.emulator.ws, clock)
+        adapter = connect(project, DEFAULT_ACCOUNT, rest or self.emulator.rest, ws or self.emulator.ws, clock)
         return LiveParts(
             project,
             "emulator",
@@ -127,7 +138,21 @@ async def settled(order: Order) -> None:
 
 
 @contextlib.asynccontextmanager
-async def make_world(folder: Path, *, speed: float = 20.0, config: str = CONFIG) -> AsyncIterator[World]:
+async def kept(bot: Bot) -> AsyncIterator[Keeper]:
+    """The bot is looked after, as `botkit run` does it, until the block ends."""
+    keeper = Keeper(bot)
+    running = asyncio.create_task(keeper.run(None))
+    try:
+        yield keeper
+    finally:
+        keeper.request_stop("the test is over")
+        await running
+
+
+@contextlib.asynccontextmanager
+async def make_world(
+    folder: Path, *, speed: float = 20.0, config: str = CONFIG, switches: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[World]:
     plugins = folder / "plugins"
     plugins.mkdir()
     (plugins / "puppet.py").write_text(STRATEGY)
@@ -135,7 +160,7 @@ async def make_world(folder: Path, *, speed: float = 20.0, config: str = CONFIG)
     path.write_text(config)
     facts = Project.load(path).facts
     balances = {"usdt": 100_000 * UNIT, "btc": 1 * UNIT}
-    options = EmulatorOptions(balances=balances, speed=speed, seed=3, history_days=0.02)
+    options = EmulatorOptions(balances=balances, speed=speed, seed=3, history_days=0.02, switches=choose(switches))
     async with Emulator(facts, options) as emulator:
         world = World(folder, emulator, path, speed)
         try:
