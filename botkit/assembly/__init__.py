@@ -270,18 +270,8 @@ def make_engine(
     """The bot, not started. ``pairs`` are those with prices; the same wiring serves every driver."""
     config = project.config
     specs = project.specs()
-    shares = [
-        CapitalShare(strategy=strategy.label, pairs=tuple(pairs_of(spec)), capital=_capital(strategy))
-        for strategy, spec in zip(config.strategies, specs, strict=True)
-    ]
+    portfolio = make_portfolio(project, pairs, specs)
     try:
-        portfolio = Portfolio(
-            pairs=pairs,
-            shares=shares,
-            reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
-            currency=project.currency,
-            fee_currency=project.facts.fee_currency,
-        )
         bot_rules, strategy_rules = project.bot_rules()
         risk = RiskDesk(bot_rules, strategy_rules, portfolio, partial(day_start, zone=config.zone))
     except ValueError as error:
@@ -314,6 +304,27 @@ def make_engine(
         candle_pairs=candle_pairs,
         callbacks=plugins.callbacks,
     )
+
+
+def make_portfolio(
+    project: Project, pairs: Mapping[str, Pair], specs: Sequence[StrategySpec] | None = None
+) -> Portfolio:
+    """The books of a bot over pairs that have prices, neither opened nor restored. Raises ConfigError."""
+    config = project.config
+    shares = [
+        CapitalShare(strategy=strategy.label, pairs=tuple(pairs_of(spec)), capital=_capital(strategy))
+        for strategy, spec in zip(config.strategies, specs or project.specs(), strict=True)
+    ]
+    try:
+        return Portfolio(
+            pairs=pairs,
+            shares=shares,
+            reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
+            currency=project.currency,
+            fee_currency=project.facts.fee_currency,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{project.loaded.path}: {error}") from None
 
 
 def _capital(strategy: Any) -> dict[str, int] | int | None:

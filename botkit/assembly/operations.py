@@ -7,6 +7,7 @@ from botkit.assembly.guard import start_guard
 from botkit.assembly.live import account_adapter, find_folder, live_parts
 from botkit.live.account import account_lines, read_account
 from botkit.live.bot import Bot
+from botkit.live.capital import move_stopped, parse_amounts
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
@@ -25,7 +26,9 @@ __all__ = [
     "ask",
     "find_folder",
     "live_parts",
+    "move_stopped",
     "panic",
+    "parse_amounts",
     "read_account",
     "start_guard",
     "summary_lines",

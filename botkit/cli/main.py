@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("botkit.cli.control", "Lift a halt, of the bot or of a strategy."),
     "pause": ("botkit.cli.control", "Let a strategy place no new orders."),
     "set": ("botkit.cli.control", "Change a live parameter of a running bot."),
+    "capital": ("botkit.cli.capital", "Give a strategy more money, or take it back."),
     "account": ("botkit.cli.control", "Prove, read-only, that a key works."),
     "emulator": ("botkit.cli.emulator", "Serve the exchange on this machine."),
     "record": ("botkit.cli.record", "Record the exchange's market data into a tape."),

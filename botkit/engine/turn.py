@@ -425,10 +425,13 @@ class Engine:
         quiet = not self.desk.has_live
         self.portfolio.on_balances(report, now, quiet=quiet)
         self._watch_shortages()
+        self._tell_balances(report.balances)
+
+    def _tell_balances(self, currencies: Iterable[str]) -> None:
         for context in self.contexts.values():
             if not context.active or not self.overrides(context, "on_balance"):
                 continue
-            for currency in report.balances:
+            for currency in currencies:
                 balance = self.portfolio.balance(context.name, currency)
                 key = (context.name, currency)
                 if self._last_balances.get(key) != balance:
@@ -564,6 +567,19 @@ class Engine:
             self.now = now
             self.risk.resume(level)
             self.decisions.note("resume", now, "the bot" if level is None else level)
+
+    def move_capital(self, target: str, units_by_currency: Mapping[str, int], now: Nanos) -> None:
+        """Give a strategy (or the pool) money that belongs to nobody, or below zero take it back there.
+
+        `Portfolio.capital_refusal` must have been asked. What is taken may end a shortage.
+        """
+        self.now = now
+        self.portfolio.move_capital(target, units_by_currency)
+        figures = " ".join(f"{currency}={units}" for currency, units in units_by_currency.items())
+        self.decisions.note("capital", now, f"{target} {figures}")
+        self.touched = True
+        self._watch_shortages()
+        self._tell_balances(units_by_currency)
 
     # -- strategies -----------------------------------------------------------------------------------------------
 

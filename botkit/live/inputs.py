@@ -44,7 +44,10 @@ RUNS_KEPT = 20
 
 #: where calls come in: name -> how to find the object they are made on
 _TARGETS: dict[str, tuple[Callable[[Engine], Any], tuple[str, ...]]] = {
-    "engine": (lambda e: e, ("turn", "attend", "start", "stop", "restore", "halt", "resume", "take_book", "notify")),
+    "engine": (
+        lambda e: e,
+        ("turn", "attend", "start", "stop", "restore", "halt", "resume", "take_book", "notify", "move_capital"),
+    ),
     "desk": (
         lambda e: e.desk,
         ("on_answer", "on_order_report", "on_trade_report", "cancel", "read", "later", "look_at", "forget_before"),

@@ -64,6 +64,7 @@ _PUT_FILL = "INSERT OR REPLACE INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _PUT_SEND = "INSERT OR REPLACE INTO sends VALUES (?,?,?,?,NULL,?)"
 _PUT_ANSWERED = "UPDATE sends SET answered = ? WHERE run = ? AND id = ?"
 _PUT_META = "INSERT OR REPLACE INTO meta VALUES (?,?)"
+_PUT_NOTE = "INSERT INTO notes (time, kind, text) VALUES (?,?,?)"
 
 
 class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,9 +173,10 @@ class Journal:
         sends: Iterable[tuple[int, str, Nanos, Sequence[int]]] = (),
         answered: Iterable[tuple[int, Nanos]] = (),
         states: Iterable[tuple[str, bytes]] = (),
+        notes: Iterable[tuple[str, str, Nanos]] = (),
     ) -> None:
         """Write one turn, whole or not at all. ``sends`` are (request id, endpoint, time, client ids); ``states`` are
-        documents under names. Raises JournalError."""
+        documents under names; ``notes`` are (kind, text, time). Raises JournalError."""
         db, run = self._db, self.run
         try:
             db.execute("BEGIN IMMEDIATE")
@@ -189,6 +191,8 @@ class Journal:
                     db.execute(_PUT_ANSWERED, (now, run, request_id))
                 for name, document in states:
                     db.execute(_PUT_META, (name, document))
+                for kind, text, now in notes:
+                    db.execute(_PUT_NOTE, (now, kind, text))
                 db.execute("COMMIT")
             except BaseException:
                 if db.in_transaction:
@@ -204,7 +208,7 @@ class Journal:
 
     def note(self, kind: str, text: str, now: Nanos) -> None:
         """Keep something that the user may ask for later: a halt, a difference, a fault."""
-        self._execute("INSERT INTO notes (time, kind, text) VALUES (?,?,?)", (now, kind, text))
+        self._execute(_PUT_NOTE, (now, kind, text))
 
     def let_go(self, client_ids: Iterable[int], reason: str) -> None:
         """Orders of a strategy that is gone end here: nobody in this bot follows them any more."""

@@ -54,9 +54,9 @@ class Persistence:
         at the next start, and a bot that is restarted often would wait for its own reads."""
         return bool(self._orders or self._fills or self._answered)
 
-    def commit(self, requests: Iterable[Request], now: Nanos) -> None:
-        """Write it all, before the requests are sent. Raises JournalError; then nothing of it is written, and all of
-        it is tried again with the next commit."""
+    def commit(self, requests: Iterable[Request], now: Nanos, notes: Iterable[tuple[str, str, Nanos]] = ()) -> None:
+        """Write it all, before the requests are sent, with ``notes`` of (kind, text, time). Raises JournalError; then
+        nothing of it is written, and all but the notes is tried again with the next commit."""
         orders = self._engine.desk.orders
         sends = []
         for request in requests:
@@ -69,7 +69,12 @@ class Persistence:
         self._reserve_ids()
         states = list(self._states())
         self._journal.commit(
-            orders=self._orders.values(), fills=self._fills, sends=sends, answered=self._answered, states=states
+            orders=self._orders.values(),
+            fills=self._fills,
+            sends=sends,
+            answered=self._answered,
+            states=states,
+            notes=notes,
         )
         self._orders.clear()
         self._fills.clear()

@@ -1,0 +1,68 @@
+"""``botkit capital add|take``: give a strategy money that belongs to nobody, or take it back."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from botkit.errors import ConfigError
+
+_MODE = click.option(
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which, where the bot has run in several modes."
+)
+_CONFIG = click.argument("config", type=click.Path(path_type=Path))
+_AMOUNTS = click.argument("amounts", nargs=-1, required=True, metavar="CURRENCY=AMOUNT...")
+
+
+@click.group()
+def capital() -> None:
+    """Give a strategy money that belongs to no strategy, or take it back. Works while the bot runs and while it does
+    not; neither counts as profit or loss.
+
+    STRATEGY is one with `capital:` of its own, or pool for what all the others share.
+    """
+
+
+@capital.command()
+@_CONFIG
+@click.argument("strategy")
+@_AMOUNTS
+@_MODE
+def add(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
+    """Give STRATEGY more, such as twd=5000 btc=0.01."""
+    _move(config, strategy, amounts, mode, 1)
+
+
+@capital.command()
+@_CONFIG
+@click.argument("strategy")
+@_AMOUNTS
+@_MODE
+def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
+    """Take back of what STRATEGY has available; what its orders lock is not."""
+    _move(config, strategy, amounts, mode, -1)
+
+
+def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None, sign: int) -> None:
+    from botkit.assembly import Project, make_portfolio
+    from botkit.assembly.live import priced_pairs
+    from botkit.assembly.operations import ask, find_folder, move_stopped, parse_amounts
+
+    units = {currency: sign * change for currency, change in parse_amounts(amounts).items()}
+    project = Project.load(config)
+    folder = find_folder(project, mode)
+    if folder.holder() is not None:
+        click.echo(ask(folder, "capital", strategy=strategy, units=units))
+        return
+    if folder.path.name in ("inside", "paper"):
+        raise ConfigError(
+            "this bot does not run, and its account, which lives inside it, begins anew at the next start; change "
+            "`capital:` in the configuration"
+        )
+    emulated = folder.path.parent.name == "emulator"
+    # the bot's own time, which on an emulator is not the machine's: `botkit why` counts back from that
+    now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
+    portfolio = make_portfolio(project, {str(pair): pair for pair in priced_pairs(project)})
+    click.echo(move_stopped(folder, portfolio, strategy, units, now))

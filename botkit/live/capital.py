@@ -1,0 +1,135 @@
+"""Moving money between what belongs to nobody and a strategy: ``botkit capital add|take``, of a bot that runs or not.
+
+A running bot does it itself, asked by a command file; the books of a stopped one are changed where they lie, under its
+folder's lock. Either way the new books and a note of it are one transaction of the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from botkit.engine.portfolio import Portfolio
+from botkit.errors import ConfigError
+from botkit.live.journal import Journal
+from botkit.live.journal_rows import JournalError
+from botkit.live.state_folder import StateFolder
+from botkit.model.clock import Nanos
+from botkit.model.money import UNIT, UNIT_DECIMALS, format_units, parse_scaled
+
+if TYPE_CHECKING:
+    from botkit.live.bot import Bot
+
+_AMOUNT = re.compile(r"([A-Za-z0-9]{1,20})=(.*)\Z", re.ASCII | re.DOTALL)
+#: far above any balance, and far below where a sum could be mistaken for a typing error
+_MOST_UNITS = 10**15 * UNIT
+
+
+def parse_amounts(texts: Iterable[str]) -> dict[str, int]:
+    """``twd=5000`` and the like as units by currency. Raises ConfigError with a sentence."""
+    found: dict[str, int] = {}
+    for text in texts:
+        match = _AMOUNT.match(text)
+        if match is None:
+            raise ConfigError(f"{text!r}: write CURRENCY=AMOUNT, such as twd=5000")
+        currency = match[1].lower()
+        try:
+            units = parse_scaled(match[2], UNIT_DECIMALS, f"the amount of {currency}")
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        if not 0 < units <= _MOST_UNITS:
+            raise ConfigError(f"the amount of {currency} is {match[2]}; it must be above 0 and a sum that can exist")
+        if currency in found:
+            raise ConfigError(f"{currency} is given twice; name each currency once")
+        found[currency] = units
+    if not found:
+        raise ConfigError("there is no amount; write CURRENCY=AMOUNT, such as twd=5000")
+    return found
+
+
+def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any]) -> str:
+    """Move capital of a running bot; below zero it is taken. Returns a sentence.
+
+    Raises ValueError that says why not, and JournalError when it cannot be written down: then nothing has moved.
+    """
+    engine, now = bot.engine, bot.driver.now()
+    portfolio = engine.portfolio
+    units = {str(currency): change for currency, change in units_by_currency.items()}
+    if not units or not all(type(change) is int and change for change in units.values()):
+        raise ValueError(f"{dict(units_by_currency)!r} are no amounts")
+    refusal = portfolio.capital_refusal(target, units) or _unpriced(portfolio, units)
+    if refusal is not None:
+        raise ValueError(refusal)
+    before = portfolio.equity_units(None, portfolio.currency)
+    engine.move_capital(target, units, now)
+    after = portfolio.equity_units(None, portfolio.currency)
+    try:
+        bot.persistence.commit((), now, notes=[("capital", _note(target, units), now)])
+    except JournalError:
+        engine.move_capital(target, {currency: -change for currency, change in units.items()}, now)
+        raise
+    if bot.opening_equity is not None and before is not None and after is not None:
+        bot.opening_equity += after - before  # the run's profit counts from what there was to work with
+    return _told(portfolio, target, units)
+
+
+def _unpriced(portfolio: Portfolio, units: Mapping[str, int]) -> str | None:
+    valuation, into = portfolio.valuation, portfolio.currency
+    for currency in units:
+        known = currency == into or valuation.find_path(currency, into) is None
+        if not known and valuation.convert(UNIT, currency, into) is None:
+            return f"{currency} has no price yet, so what it is worth is not known; try again once it has traded"
+    return None
+
+
+def move_stopped(
+    folder: StateFolder, portfolio: Portfolio, target: str, units_by_currency: Mapping[str, int], now: Nanos
+) -> str:
+    """Move capital in the books of a bot that does not run; ``portfolio`` is one as the bot would make it.
+
+    Returns a sentence. Raises ConfigError that says why not, AlreadyRunning, and JournalError.
+    """
+    folder.lock()
+    try:
+        journal = Journal.open(folder.journal)
+        try:
+            document = journal.meta("portfolio")
+            if document is None:
+                raise ConfigError(
+                    "this bot has not traded yet, so no capital is set aside; change it in its `capital:`"
+                )
+            portfolio.restore(json.loads(document), starting=False)
+            refusal = portfolio.capital_refusal(target, units_by_currency)
+            if refusal is not None:
+                raise ConfigError(refusal)
+            portfolio.move_capital(target, units_by_currency)
+            text = json.dumps(portfolio.state(), separators=(",", ":"), allow_nan=False).encode()
+            note = ("capital", _note(target, units_by_currency), now)
+            journal.commit(states=[("portfolio", text)], notes=[note])
+        finally:
+            journal.close()
+    finally:
+        folder.unlock()
+    return _told(portfolio, target, units_by_currency)
+
+
+def _note(target: str, units: Mapping[str, int]) -> str:
+    return " ".join(
+        [target, *(f"{c} {'+' if change > 0 else ''}{format_units(change)}" for c, change in units.items())]
+    )
+
+
+def _told(portfolio: Portfolio, target: str, units: Mapping[str, int]) -> str:
+    parts = []
+    for verb, sign in (("was given", 1), ("gave back", -1)):
+        figures = " and ".join(f"{format_units(abs(change))} {c}" for c, change in units.items() if change * sign > 0)
+        if figures:
+            parts.append(f"{verb} {figures}")
+    total = {currency: given for currency, given in portfolio.capital.given.get(target, {}).items() if given}
+    text = f"{target} {' and '.join(parts)}"
+    if total and min(total.values()) > 0:
+        figures = ", ".join(f'{currency}: "{format_units(given)}"' for currency, given in total.items())
+        text += f"; its `capital:` may stay as it is, or become {{{figures}}}"
+    return text

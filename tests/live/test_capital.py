@@ -1,0 +1,235 @@
+"""`botkit capital add|take`: of a bot that runs, of one that does not, over restarts, and in a replay."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.assembly.replay import replay_run
+from botkit.cli.main import main
+from botkit.errors import ConfigError
+from botkit.exchange.bitopro import sign
+from botkit.live import commands
+from botkit.live.bot import Bot
+from botkit.live.capital import parse_amounts
+from botkit.live.keeper import Keeper
+from botkit.model.events import BalanceReport
+from tests.live.books import differences
+from tests.live.test_replay import STRATEGY, run_folder
+from tests.live.world import World, far_buy, make_world, puppet, settled, until
+
+CONFIG = """
+name: world
+plugins: [plugins]
+strategies:
+  - {name: p, use: puppet, capital: {usdt: "50000"}, params: {pair: btc_usdt}, risk: {max_daily_loss: {usdt: 2000}}}
+reserve: {usdt: "10000"}
+emulator:
+  balances: {usdt: 100000, btc: 1}
+"""
+
+
+@pytest.fixture
+async def funded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """A world whose state folder is where the command line looks for it."""
+    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "root"))
+    place = tmp_path / "root" / "world" / "emulator"
+    place.mkdir(parents=True)
+    (place / "account").symlink_to(tmp_path / "state", target_is_directory=True)
+    async with make_world(tmp_path, config=CONFIG) as world:
+        yield world
+
+
+async def said(world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """What a command answers: its exit code and its words."""
+    code = await asyncio.to_thread(main, ["capital", arguments[0], str(world.config), *arguments[1:]])
+    out, err = capsys.readouterr()
+    return code, out + err
+
+
+def available(bot: Bot, currency: str) -> float:
+    return float(puppet(bot).balance(currency).available)
+
+
+async def test_a_running_bot_is_given_money_and_gives_it_back(
+    funded: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot = await funded.start()
+    keeper = Keeper(bot)
+    running = asyncio.create_task(keeper.run(None))
+    await until(lambda: bot.opening_equity is not None)
+    loss_before = bot.engine.portfolio.day_pnl_units("p", "usdt")
+    assert loss_before is not None
+
+    code, text = await said(funded, capsys, "add", "p", "usdt=20000", "btc=0.5")
+    assert code == 0, text
+    assert text.startswith(
+        'p was given 20000 usdt and 0.5 btc; its `capital:` may stay as it is, or become {usdt: "70000"'
+    )
+    assert available(bot, "usdt") == 70_000
+    assert puppet(bot).position("btc_usdt").amount == 0.5
+    portfolio = bot.engine.portfolio
+    # the price moves on meanwhile, and half a coin with it; the money itself is neither profit nor loss
+    pnl = portfolio.day_pnl_units("p", "usdt")
+    opening, equity = bot.opening_equity, portfolio.equity_units(None, "usdt")
+    assert isinstance(pnl, int)
+    assert isinstance(opening, int)
+    assert isinstance(equity, int)
+    assert abs(pnl) < 500 * 10**8
+    assert abs(equity - opening) < 500 * 10**8
+
+    order = far_buy(bot, 1.0)
+    await settled(order)
+    locked = portfolio.locked_units(order) / 10**8
+    code, text = await said(funded, capsys, "take", "p", "usdt=69000")
+    assert code == 2
+    assert f"p has {70_000 - locked:.10g} usdt available, and 69000 was asked for" in text
+    assert "is locked in 1 order" in text
+    for arguments, told in (
+        (("add", "p", "usdt=20001"), "20001 usdt is more than the 20000 usdt that belongs to no strategy (of 30000,"),
+        (("add", "pp", "usdt=1"), "there is no strategy 'pp'; did you mean p"),
+        (("add", "p", "twd=1"), "twd is neither base nor quote of a pair of this bot"),
+        (("add", "p", "usdt=1e3"), "the amount of usdt '1e3' is not a plain decimal number"),
+        (("add", "p", "usdt"), "write CURRENCY=AMOUNT"),
+    ):
+        code, text = await said(funded, capsys, *arguments)
+        assert code == 2
+        assert told in text
+    puppet(bot).cancel(order)
+    bot.driver.wake()
+    await until(lambda: order.is_final)
+    code, text = await said(funded, capsys, "take", "p", "usdt=20000", "btc=0.5")
+    assert code == 0, text
+    assert puppet(bot).position("btc_usdt").amount == 0
+    keeper.request_stop("by the test")
+    await running
+    await keeper.stop()
+    await bot.close()
+    notes = [text for _, kind, text in _notes(funded) if kind == "capital"]
+    assert notes == ["p usdt +20000 btc +0.5", "p usdt -20000 btc -0.5"]
+
+    again = await funded.start()
+    assert available(again, "usdt") == 50_000
+    assert not differences(again, funded.emulator)
+
+
+def _notes(world: World) -> list[tuple[int, str, str]]:
+    db = sqlite3.connect(world.folder / "state" / "journal.sqlite")
+    rows = list(db.execute("SELECT time, kind, text FROM notes ORDER BY id"))
+    db.close()
+    return rows
+
+
+async def test_capital_that_moved_is_replayed(funded: World) -> None:
+    (funded.folder / "plugins" / "puppet.py").write_text(STRATEGY)
+    bot = await funded.start()
+    keeper = Keeper(bot)
+    running = asyncio.create_task(keeper.run(None))
+    await until(lambda: bot.opening_equity is not None)
+    for units in ({"usdt": 20_000 * 10**8, "btc": 10**7}, {"usdt": -(10**8)}):
+        count = bot.engine.contexts["p"].orders_count
+        await asyncio.to_thread(commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units=units)
+        await until(lambda: bot.engine.contexts["p"].orders_count > count + 3, 60)  # noqa: B023
+    with pytest.raises(commands.CommandFailed, match="belongs to no strategy"):
+        await asyncio.to_thread(
+            commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units={"usdt": 10**18}
+        )
+    keeper.request_stop("by the test")
+    await running
+    await keeper.stop()
+    await bot.close()
+    assert replay_run(run_folder(bot)).difference is None
+    assert (run_folder(bot) / "decisions.jsonl").read_text().count('"k":"capital"') == 2
+
+
+async def test_the_books_of_a_stopped_bot_are_changed_and_its_file_may_show_either_figure(
+    funded: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot = await funded.start()
+    pnl = bot.engine.portfolio.day_pnl_units("p", "usdt")
+    await bot.stop()
+    await bot.close()
+    assert pnl is not None
+
+    # the user changes the file, is told to use the command instead, and does
+    funded.config.write_text(CONFIG.replace("50000", "65000"))
+    with pytest.raises(ConfigError, match="`botkit capital add CONFIG p usdt=15000`"):
+        await funded.start()
+    code, text = await said(funded, capsys, "add", "p", "usdt=40001")
+    assert code == 2
+    assert "is more than the 40000 usdt" in text
+    code, text = await said(funded, capsys, "add", "p", "usdt=15000", "btc=0.25")
+    assert code == 0, text
+    code, text = await said(funded, capsys, "take", "p", "btc=0.25")
+    assert code == 0, text
+    for amount in ("65000", "50000"):
+        funded.config.write_text(CONFIG.replace("50000", amount))
+        again = await funded.start()
+        assert available(again, "usdt") == 65_000
+        assert again.engine.portfolio.day_pnl_units("p", "usdt") == pnl
+        assert far_buy(again).state.value != "refused"
+        await again.stop()
+        await again.close()
+    assert [text for _, kind, text in _notes(funded) if kind == "capital"] == [
+        "p usdt +15000 btc +0.25",
+        "p btc -0.25",
+    ]
+
+
+async def test_money_that_cannot_be_journaled_does_not_move(funded: World) -> None:
+    bot = await funded.start()
+    keeper = Keeper(bot)
+    running = asyncio.create_task(keeper.run(None))
+    await until(lambda: bot.opening_equity is not None)
+    bot.journal._db.execute("PRAGMA query_only=1")
+    before = bot.engine.portfolio.state()["ledger"]["unassigned"]
+    with pytest.raises(commands.CommandFailed, match="cannot be written"):
+        await asyncio.to_thread(
+            commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units={"usdt": 100}
+        )
+    assert bot.engine.portfolio.state()["ledger"]["unassigned"] == before
+    bot.journal._db.execute("PRAGMA query_only=0")
+    keeper.leave_now()
+    await running
+
+
+async def test_capital_that_is_taken_ends_a_shortage(funded: World) -> None:
+    bot = await funded.start()
+    engine = bot.engine
+    withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})  # by hand: 5,000 of the strategy's are gone
+    engine.turn(withdrawn, bot.driver.now())
+    assert engine.shortage is not None
+    assert "take capital from a strategy" in engine.shortage
+    assert far_buy(bot).is_refused
+    engine.move_capital("p", {"usdt": -20_000 * 10**8}, bot.driver.now())
+    assert engine.shortage is None
+    assert not far_buy(bot).is_refused
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (["twd=0"], "must be above 0"),
+        (["twd=-5"], "must be above 0"),
+        (["twd=0.000000001"], "has more than 8 decimals"),
+        (["twd=1_000"], "not a plain decimal"),
+        (["twd=١"], "not a plain decimal"),
+        (["twd=1", "TWD=2"], "given twice"),
+        (["=1"], "write CURRENCY=AMOUNT"),
+        (["twd=99999999999999999999"], "a sum that can exist"),
+    ],
+)
+def test_bad_amounts_are_refused(texts: list[str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse_amounts(texts)
+
+
+def test_amounts_are_exact() -> None:
+    found: dict[str, Any] = parse_amounts(["TWD=5000", "btc=0.00000001"])
+    assert found == {"twd": 5000 * 10**8, "btc": 1}
