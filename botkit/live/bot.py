@@ -32,6 +32,7 @@ from botkit.live.parts import Parts
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.settings import set_parameter
 from botkit.live.slots import LedgerUnreachable
+from botkit.live.standstill import Standstill
 from botkit.live.state_folder import Halt
 from botkit.live.stopping import stop_in_order
 from botkit.live.stream_news import CONNECTED, StreamNews
@@ -137,6 +138,8 @@ class Bot:
         persistence.on_unwritable = self._state_unwritable
         self._watchdog = Watchdog(self._blocked)
         self.driver = Driver(self.engine, parts.adapter, parts.clock, persistence, parts.folder, self._watchdog)
+        self.standstill = Standstill(self._woke, self._compared_at, speed=parts.clock.speed)
+        self.driver.gate = self.standstill.gate
         self.driver.observers.append(self._observe)
         self.driver.after_turns.append(self._after_turns)
         self._cool_down(now)
@@ -454,6 +457,23 @@ class Bot:
         self.reconciliation = Reconciliation(self.engine, self.driver.now(), self._take_balances)
         self.driver.wake()
         return True
+
+    def _woke(self, slept_s: float) -> None:
+        self.notices.tell(
+            "warning",
+            f"the bot stood still for {slept_s:,.0f} s (the machine slept, or the process was stopped); it connects "
+            "anew and sends no new order until its books are compared with the exchange's",
+        )
+        self.journal.note("standstill", f"{slept_s:.0f} s", self.driver.now())
+        reconnect = getattr(self.parts.adapter, "reconnect", None)
+        if reconnect is not None:
+            reconnect()  # a connection that died meanwhile would show nothing for half a minute more
+        if not self.compare():  # one is under way, from before
+            self.suspect(self.driver.now())
+
+    def _compared_at(self) -> Nanos:
+        comparison = self.reconciliation
+        return comparison.began if comparison is not None and comparison.is_done else 0
 
     def _after_turns(self, now: Nanos) -> None:
         engine = self.engine

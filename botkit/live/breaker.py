@@ -115,9 +115,13 @@ class Breaker:
 
     def skew(self, skew_ms: int | None) -> None:
         """The machine's time less the exchange's, as its answers show it."""
-        if skew_ms is not None and abs(skew_ms) > SKEW_MS_MAX:
+        if skew_ms is not None and abs(skew_ms) > SKEW_MS_MAX and self._engine.halted is None:
             way = "ahead of" if skew_ms > 0 else "behind"
-            self._trip(f"this machine's clock is {abs(skew_ms):,} ms {way} the exchange's; set it, then resume")
+            # the bot's own clock is read off the machine's once, at its start
+            self._trip(
+                f"this machine's clock is {abs(skew_ms):,} ms {way} the exchange's; set it, start the bot anew, then "
+                "resume"
+            )
 
 
 def _same(a: OrderBook, b: OrderBook) -> bool:

@@ -8,6 +8,7 @@ counter that goes on while the machine sleeps it is used: after ten minutes of s
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from botkit.model.clock import Nanos
@@ -35,13 +36,15 @@ class SteadyClock:
 
     speed = 1.0
 
-    def __init__(self) -> None:
-        self._offset = time.time_ns() - counter_ns()
+    def __init__(self, *, wall: Callable[[], int] = time.time_ns, counter: Callable[[], int] = counter_ns) -> None:
+        self._wall = wall
+        self._counter = counter
+        self._offset = wall() - counter()
 
     def now(self) -> Nanos:
         """Nanoseconds since the epoch, UTC."""
-        return self._offset + counter_ns()
+        return self._offset + self._counter()
 
     def drift_ns(self) -> Nanos:
         """How far the machine's time of day has been moved away from this clock; above zero: set forward."""
-        return time.time_ns() - self.now()
+        return self._wall() - self.now()

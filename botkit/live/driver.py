@@ -105,6 +105,8 @@ class Driver:
         #: told of every event as it is taken in, with its time
         self.observers: list[Callable[[Any, Nanos], None]] = []
         #: called after every look, when the requests are on their way
+        #: why no new order may leave at this moment, if so: one more look before the socket
+        self.gate: Callable[[Nanos], str | None] = lambda now: None
         self.after_turns: list[Callable[[Nanos], None]] = []
         self._persistence = persistence
         self._watchdog = watchdog
@@ -264,7 +266,10 @@ class Driver:
         """The last gate before the socket: the journal must hold the order, and the latch must not be set."""
         if self.journal_fault is not None:
             return f"not sent: {self.journal_fault}"
-        if self.folder.is_halted() and not reduces:
+        closed = self.gate(self.now())
+        if closed is not None:
+            return f"not sent: {closed}"
+        if not reduces and self.folder.is_halted():
             halt = self.folder.halt()
             return f"not sent: the bot is halted: {halt.reason if halt else ''}"
         return None

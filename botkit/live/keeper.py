@@ -31,6 +31,8 @@ EQUITY_EVERY: Nanos = 60 * NS_PER_S
 _REMEMBERED: Nanos = NS_PER_HOUR
 _FORGET_EVERY: Nanos = NS_PER_HOUR // 6
 _LATEST_FILLS = 20
+#: a time of day that was moved by less is being corrected little by little, as it should be
+_MOVED_S = 2.0
 
 
 class Keeper:
@@ -49,6 +51,7 @@ class Keeper:
         self._pruned_at: Nanos = 0
         self._dropped_told = 0
         self._breaker: Breaker | None = None
+        self._moved_s = 0.0
         self._latest: list[str] = []
         self._reasons_kept: dict[tuple[str, str, str], int] = {}
 
@@ -74,6 +77,7 @@ class Keeper:
         line_at = time.monotonic() + _LINE_S
         while not self._stop.is_set() and driver.fault is None:
             now = time.monotonic()
+            bot.standstill.beat(driver.now())
             if until is not None and now >= until:
                 self._why = "duration"
                 break
@@ -105,6 +109,7 @@ class Keeper:
 
     async def stop(self) -> None:
         """Stop the bot in order; a second request to leave ends the waiting."""
+        self.bot.standstill.end()
         with contextlib.suppress(JournalError):
             self._keep_reasons(self.bot.driver.now())
         stopping = asyncio.ensure_future(self.bot.stop())
@@ -135,6 +140,7 @@ class Keeper:
         skew = getattr(getattr(bot.parts.adapter, "client", None), "clock_skew_ms", None)
         if bot.driver.clock.speed == 1.0:
             self._breaker.skew(skew)
+        self._watch_time_of_day()
         for alarm in engine.router.take_alarms():
             bot.notices.tell("warning", alarm.text)
         dropped = bot.driver.dropped_events
@@ -143,6 +149,20 @@ class Keeper:
             bot.notices.tell("warning", f"{dropped} books were skipped: they came faster than the bot can look at them")
         with contextlib.suppress(JournalError):  # the driver tells of it, and holds new orders back
             self._keep(now)
+
+    def _watch_time_of_day(self) -> None:
+        drift = getattr(self.bot.driver.clock, "drift_ns", None)
+        if drift is None:
+            return
+        moved_s = drift() / NS_PER_S
+        if abs(moved_s - self._moved_s) >= _MOVED_S:
+            self._moved_s = moved_s
+            self.bot.notices.tell(
+                "warning",
+                f"this machine's time of day was set {abs(moved_s):,.0f} s {'forward' if moved_s > 0 else 'back'}; "
+                "the bot goes on by its own count, which nobody sets. If that is the wrong one, the exchange's answers "
+                "will show it, and starting anew mends it",
+            )
 
     def _keep(self, now: Nanos) -> None:
         bot = self.bot

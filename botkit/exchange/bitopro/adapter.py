@@ -23,7 +23,7 @@ from botkit.exchange.bitopro import translate
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.exchange.bitopro.history import stitch_candles
 from botkit.exchange.bitopro.rest import BitoProClient
-from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, StreamChange
+from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, Stream, StreamChange
 from botkit.exchange.bitopro.transport import NothingSent
 from botkit.exchange.bitopro.wire.account import BalanceRow, CreateReply, OrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.bodies import CreateBody
@@ -121,6 +121,7 @@ class BitoProAdapter:
         self.pairs = pairs
         self._resynchronise = resynchronise == "rest"
         self._tasks: set[asyncio.Task[None]] = set()
+        self._streams: list[Stream] = []
         self._reports = _Remembered()
         self._trades = _Remembered()
         self._foreign: set[str] = set()
@@ -180,6 +181,13 @@ class BitoProAdapter:
             task = asyncio.create_task(self._carry(stream_id, pairs, told, sink), name=f"bitopro {stream_id}")
             self._tasks.add(task)
 
+    def reconnect(self) -> None:
+        """Give every stream a new connection: the present ones may be dead without having been closed."""
+        for stream in self._streams:
+            task = asyncio.create_task(stream.interrupt(), name="bitopro reconnect")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
     async def _carry(
         self, stream_id: str, pairs: dict[str, int | None], told: Sequence[Pair | None], sink: Sink
     ) -> None:
@@ -189,6 +197,7 @@ class BitoProAdapter:
             trade_key=lambda pair, row: translate.rounded_trade_key(row, self.pairs[pair]),
             resynchronise=self._resynchronise,
         )
+        self._streams.append(stream)
         try:
             async with stream:
                 async for received in stream:

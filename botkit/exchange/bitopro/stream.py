@@ -201,6 +201,11 @@ class Stream:
                 return Received(self._clock.now(), StreamChange(ConnectionState.LOST, detail))
         raise StopAsyncIteration
 
+    async def interrupt(self) -> None:
+        """Give the connection up, whatever it looks like; the iteration goes on with a new one."""
+        if self._socket is not None:
+            await self._socket.close()
+
     async def close(self) -> None:
         """Close the connection; an iteration that waits ends."""
         self._closed = True

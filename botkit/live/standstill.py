@@ -1,0 +1,57 @@
+"""After the machine slept, or the process was stopped, or something blocked it for long: look before trading.
+
+The bot's clock goes on meanwhile (`botkit.live.clock`) and everything it holds is from before: prices, balances, and
+connections that may be dead without having been closed. So no new order passes the last gate until the streams are
+connected anew and the books have been compared; cancels and reads go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from botkit.model.clock import NS_PER_S, Nanos
+
+#: without a beat for so long the bot stood still; a busy machine may be late by a second or two
+STANDSTILL_S = 15.0
+
+
+class Standstill:
+    """Counts the beats of whoever keeps the bot. ``on_wake(seconds)`` is called when they had stopped and go on."""
+
+    def __init__(
+        self, on_wake: Callable[[float], None], compared_at: Callable[[], Nanos], *, speed: float = 1.0
+    ) -> None:
+        """``compared_at`` is when the latest comparison of the books that has ended began. What counts is the machine's
+        time: at a fast emulator a busy second is a minute there."""
+        self._on_wake = on_wake
+        self._compared_at = compared_at
+        self._limit: Nanos = int(STANDSTILL_S * NS_PER_S * max(1.0, speed))
+        self._beat_at: Nanos | None = None
+        self._woke_at: Nanos | None = None
+        self._slept_s = 0.0
+
+    def beat(self, now: Nanos) -> None:
+        """The bot is alive; called several times a second."""
+        self._look(now)
+        self._beat_at = now
+
+    def end(self) -> None:
+        """No more beats will come, and that is as it should be."""
+        self._beat_at = None
+
+    def gate(self, now: Nanos) -> str | None:
+        """Why no new order may leave at ``now``, if so. It notices by itself where an order comes before a beat."""
+        self._look(now)
+        if self._woke_at is None:
+            return None
+        if self._compared_at() >= self._woke_at:
+            self._woke_at = None
+            return None
+        return f"the bot stood still for {self._slept_s:,.0f} s; its books are compared with the exchange's first"
+
+    def _look(self, now: Nanos) -> None:
+        if self._beat_at is None or now - self._beat_at < self._limit:
+            return
+        self._slept_s = (now - self._beat_at) / NS_PER_S
+        self._beat_at = self._woke_at = now
+        self._on_wake(self._slept_s)

@@ -1,0 +1,209 @@
+"""Clocks that jump and machines that sleep: what was known before is not traded on, and the user is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.assembly.live import LiveParts, connect
+from botkit.emulator import DEFAULT_ACCOUNT
+from botkit.exchange.bitopro import sign
+from botkit.exchange.bitopro.wire.codec import WireError, to_ns
+from botkit.live.bot import Bot
+from botkit.live.clock import SteadyClock
+from botkit.live.keeper import Keeper
+from botkit.live.standstill import STANDSTILL_S
+from botkit.model.clock import NS_PER_HOUR, NS_PER_S
+from botkit.model.events import Connection, ConnectionState
+from botkit.model.orders import OrderState
+from tests.live.books import differences, exchange_rows
+from tests.live.world import World, far_buy, make_world, puppet, settled, told, until
+
+TEN_MINUTES = 600
+
+
+class Wall:
+    """A machine's time of day that somebody sets."""
+
+    def __init__(self) -> None:
+        self.moved = 0
+
+    def __call__(self) -> int:
+        return time.time_ns() + self.moved
+
+
+@pytest.fixture
+async def calm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """At the machine's own speed: what is about seconds of the machine is not sixty times as short."""
+    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
+    async with make_world(tmp_path, speed=1.0) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def kept(bot: Bot) -> Iterator[Keeper]:
+    keeper = Keeper(bot)
+    task = asyncio.ensure_future(keeper.run(None))
+    try:
+        yield keeper
+    finally:
+        task.cancel()
+
+
+def on_a_clock(world: World, clock: SteadyClock) -> None:
+    """Let the world's next bot live by this clock."""
+    plain = world.parts
+
+    def parts(**options: Any) -> LiveParts:
+        made = plain(**options)
+        made.clock = clock
+        made.adapter = connect(made.project, DEFAULT_ACCOUNT, world.emulator.rest, world.emulator.ws, clock)
+        return made
+
+    world.parts = parts  # type: ignore[method-assign]
+
+
+def sleep_for(world: World, seconds: float) -> None:
+    """The machine sleeps: time goes on, here and at the exchange, and nothing runs."""
+    clock = world.emulator.clock
+    clock.hold()
+    clock.move(clock.now() + int(seconds * NS_PER_S))
+    clock.resume()
+
+
+@pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
+async def test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_and_is_told(
+    hours: int, calm: World
+) -> None:
+    wall = Wall()
+    on_a_clock(calm, SteadyClock(wall=wall))
+    bot = await calm.start()
+    with kept(bot):
+        before = bot.driver.now()
+        wall.moved = hours * NS_PER_HOUR
+        way = "forward" if hours > 0 else "back"
+        await until(
+            lambda: f"this machine's time of day was set 3,600 s {way}; the bot goes on by its own" in told(bot)
+        )
+        order = far_buy(bot)
+        await settled(order)
+        # a stamp of an hour ago or ahead would have been answered 409
+        assert order.state is OrderState.OPEN
+        assert 0 <= bot.driver.now() - before < 60 * NS_PER_S
+        puppet(bot).cancel(order)
+        bot.driver.wake()
+        await until(lambda: order.is_final)
+        assert told(bot).count("time of day was set") == 1
+        assert bot.engine.halted is None
+        stamps = bot.journal._db.execute("SELECT created, updated FROM orders").fetchone()
+        assert all(abs(stamp - before) < 60 * NS_PER_S for stamp in stamps)
+        await until(lambda: not differences(bot, calm.emulator))
+
+
+async def test_a_clock_that_is_wrong_from_the_start_halts_the_bot_and_says_by_how_much(calm: World) -> None:
+    bot = await calm.start()
+    with kept(bot):
+        calm.emulator.add_fault({"kind": "clock_skew", "value": -3_600_000})
+        await bot.driver.ask(lambda i: _balances(i), "balance")
+        await until(lambda: bot.engine.halted is not None)
+        assert "this machine's clock is 3,6" in told(bot)
+        assert "ms ahead of the exchange's; set it, start the bot anew, then resume" in told(bot)
+        assert far_buy(bot).is_refused
+        await asyncio.sleep(0.5)  # two looks of the keeper's
+        assert told(bot).count("set it, start the bot anew") == 1  # halted once, and not at each look
+        assert exchange_rows(calm.emulator) == []
+
+
+def _balances(request_id: int) -> Any:
+    from botkit.model.requests import GetBalances
+
+    return GetBalances(id=request_id)
+
+
+async def test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything_is_sent(calm: World) -> None:
+    bot = await calm.start()
+    with kept(bot):
+        resting = far_buy(bot)
+        await settled(resting)
+        changes: list[ConnectionState] = []
+        bot.driver.observers.append(
+            lambda event, now: changes.append(event.state) if isinstance(event, Connection) else None
+        )
+        await until(lambda: bot.standstill._beat_at is not None)
+        # what the comparison asks for is answered late: all the while nothing new may leave
+        calm.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 2_000, "count": 1})
+        sleep_for(calm, TEN_MINUTES)
+        early = far_buy(bot, 0.02)
+        await until(lambda: early.is_final)
+        assert early.state is OrderState.NOT_SENT
+        assert early.reason.startswith("not sent: the bot stood still for 60")
+        assert early.reason.endswith("its books are compared with the exchange's first")
+        assert "the bot stood still for 60" in told(bot)
+        assert "it connects anew and sends no new order until its books are compared" in told(bot)
+        assert len(exchange_rows(calm.emulator)) == 1
+        free = puppet(bot).balance("usdt").exact.available
+
+        await until(lambda: bot.standstill.gate(bot.driver.now()) is None, 30)
+        assert changes.count(ConnectionState.LOST) >= 6  # every stream, dead or not
+        await until(lambda: changes.count(ConnectionState.CONNECTED) >= changes.count(ConnectionState.LOST), 30)
+        again = far_buy(bot, 0.02)
+        await settled(again)
+        assert again.state is OrderState.OPEN
+        assert puppet(bot).balance("usdt").exact.available < free
+        assert resting.state is OrderState.OPEN
+        assert told(bot).count("the machine slept, or the process was stopped") == 1
+        await until(lambda: not differences(bot, calm.emulator), 30)
+    assert bot.driver.fault is None
+
+
+async def test_cancels_go_out_at_once_after_a_sleep(calm: World) -> None:
+    bot = await calm.start()
+    with kept(bot):
+        resting = far_buy(bot)
+        await settled(resting)
+        await until(lambda: bot.standstill._beat_at is not None)
+        calm.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 60_000, "count": 1})
+        sleep_for(calm, TEN_MINUTES)
+        puppet(bot).cancel(resting)
+        bot.driver.wake()
+        await until(lambda: resting.state is OrderState.CANCELLED)
+        assert bot.standstill.gate(bot.driver.now()) is not None
+
+
+async def test_a_busy_second_is_no_standstill(calm: World) -> None:
+    bot = await calm.start()
+    with kept(bot):
+        await until(lambda: bot.standstill._beat_at is not None)
+        sleep_for(calm, STANDSTILL_S / 3)
+        order = far_buy(bot)
+        await settled(order)
+        assert order.state is OrderState.OPEN
+        assert "stood still" not in told(bot)
+
+
+def test_the_counter_goes_on_while_the_machine_sleeps_and_nobody_sets_it() -> None:
+    wall, slept = Wall(), [0]
+    clock = SteadyClock(wall=wall, counter=lambda: time.monotonic_ns() + slept[0])
+    before = clock.now()
+    wall.moved = -5 * NS_PER_HOUR
+    assert clock.now() >= before
+    assert abs(clock.drift_ns() + 5 * NS_PER_HOUR) < NS_PER_S
+    slept[0] = TEN_MINUTES * NS_PER_S
+    assert clock.now() - before >= TEN_MINUTES * NS_PER_S
+
+
+@pytest.mark.parametrize("stamp", [1_700_000_000, 1_700_000_000_000])
+def test_a_stamp_is_read_in_seconds_or_in_milliseconds_by_its_size(stamp: int) -> None:
+    assert to_ns(stamp) == 1_700_000_000 * NS_PER_S
+
+
+@pytest.mark.parametrize("stamp", [-1, 10**19])
+def test_a_stamp_of_no_time_at_all_is_refused(stamp: int) -> None:
+    with pytest.raises(WireError, match="not a time of this era"):
+        to_ns(stamp)
