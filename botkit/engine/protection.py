@@ -3,6 +3,10 @@
 Two resting exits would lock the same coins twice, and the exchange knows no order that cancels another. So nothing
 rests: the engine watches the last price, and when an exit is due it cancels what locks the coins, waits for its end,
 and sells at the market. Between two prices it sees nothing, and a gap through the stop is sold at what is paid there.
+
+Exits are the engine's, not the strategy's, and go on when it is paused, halted or stopped, by a loss or by a mistake of
+its own: just then nobody else looks after the position, and selling it makes nothing worse. They end with the run
+(what becomes of positions then is `on_stop`'s to say), and where a stopped strategy has nothing left to sell.
 """
 
 from __future__ import annotations
@@ -111,10 +115,24 @@ class Protector:
             if price is not None and self._watches.get((watch.context.name, str(watch.pair))) is watch:
                 self._look(watch, price)
 
-    def drop(self, context: Context) -> None:
-        """Forget a strategy that was stopped."""
-        for key in [key for key in self._watches if key[0] == context.name]:
-            del self._watches[key]
+    def strategy_stopped(self, context: Context) -> list[Pair]:
+        """A strategy was stopped: what it holds, or may still buy by orders that are being cancelled, stays protected.
+
+        Returns the pairs that are.
+        """
+        for watch in [watch for watch in self._watches.values() if watch.context is context]:
+            self._forget_if_over(watch)
+        return [watch.pair for watch in self._watches.values() if watch.context is context]
+
+    def _forget_if_over(self, watch: _Watch) -> None:
+        context, pair = watch.context, watch.pair
+        if not context.active and context.position(pair).is_flat and not context.open_orders(pair):
+            self._watches.pop((context.name, str(pair)), None)
+
+    def end(self) -> None:
+        """The run ends: no exit begins any more."""
+        self._watches.clear()
+        self.again.clear()
 
     def filled(self, fill: Fill) -> None:
         """A fill may have opened the position: its best price starts there."""
@@ -134,6 +152,7 @@ class Protector:
         position = watch.context.position(watch.pair)
         if position.is_flat:
             watch.best, watch.due, watch.order = None, "", None
+            self._forget_if_over(watch)
             return
         watch.best = price if watch.best is None else max(watch.best, price)
         if not watch.due:

@@ -273,6 +273,7 @@ class Engine:
             for market in self._markets.values():
                 market.drop(context)
         self._work_off()
+        self.protector.end()
         for context in self.contexts.values():
             self.quoter.drop(context)  # what fills from now on is not filled up
         return self.end_turn()
@@ -487,7 +488,7 @@ class Engine:
 
     def entry_refusal(self, context: Context, order: Order, replaced: Order | None = None) -> str | None:
         """What the bot as a whole says to a new order; ``replaced`` is the one that makes room for it, if any."""
-        if not context.active:
+        if not context.active and not order.reduces:
             return "the strategy is stopped"
         refusal = self._closed(order)
         if refusal is not None or order.type is OrderType.MARKET:
@@ -650,7 +651,7 @@ class Engine:
         self.stop_strategy(context, f"{failure.error} in {name}")
 
     def stop_strategy(self, context: Context, reason: str) -> None:
-        """Take a strategy out of the running and cancel its orders."""
+        """Take a strategy out of the running and cancel its orders. Ways out stay open, protective exits go on."""
         if not context.active:
             return
         context.active = False
@@ -661,9 +662,20 @@ class Engine:
             market.drop(context)
         self.timers.drop(context)
         self.quoter.drop(context)
-        self.protector.drop(context)
         for order in self.desk.open_orders(context.name):
-            self.desk.cancel(order, self.now)
+            if not order.reduces:
+                self.desk.cancel(order, self.now)
+        self._tell_of_the_stop(context)
+
+    def _tell_of_the_stop(self, context: Context) -> None:
+        if not self.failures or self.failures[-1].strategy != context.name:  # else its traceback is shown
+            self.messages.append(("error", f"strategy {context.name!r} was stopped: {context.stopped_because}"))
+        protected = self.protector.strategy_stopped(context)
+        for position in self.portfolio.positions(context.name):
+            if not position.is_flat:
+                what = "its protective exits go on" if position.pair in protected else "nothing looks after that now"
+                text = f"{context.name} was stopped and holds {position.amount:.8g} of {position.pair}; {what}"
+                self.messages.append(("warning", text))
 
 
 def _told(frames: list[traceback.FrameSummary], error: BaseException) -> str:

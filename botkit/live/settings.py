@@ -44,11 +44,12 @@ PAUSED = "paused by hand"
 
 
 def pause(engine: Engine, strategy: str) -> None:
-    """Cancel a strategy's open orders and let it place no new ones that do not reduce its position."""
+    """Cancel a strategy's open orders and let it place no new ones, but for those that reduce its position."""
     _context(engine, strategy)
     engine.risk.halt(strategy, PAUSED)
     for order in engine.desk.open_orders(strategy):
-        engine.desk.cancel(order, engine.now)
+        if not order.reduces:
+            engine.desk.cancel(order, engine.now)
 
 
 def resume(engine: Engine, strategy: str) -> None:

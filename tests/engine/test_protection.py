@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from botkit.live.settings import pause
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.requests import Outcome
 from tests.engine_world import BTC, RICH, Bot, Listener, S, cancelled_ids
@@ -176,3 +177,100 @@ def test_a_halt_leaves_the_exits_that_are_under_way() -> None:
     b.engine.halt("test")
     assert not cancelled_ids(b.end_turn())
     assert not order.cancel_requested
+
+
+# -- of a strategy that trades no more ---------------------------------------------------------------------------------
+
+
+def test_a_strategy_stopped_by_its_loss_keeps_its_exits() -> None:
+    b = Bot(Listener(), balances=POOR, strategy_risk={"s0": {"max_daily_loss": {"twd": 20}}})
+    b.trade(1_000)
+    b.s.protect(BTC, stop_loss_pct=5)
+    open_position(b)
+    ask = b.s.sell(BTC, amount=0.5, price=1_200)
+    b.end_turn()
+    b.rest(ask)
+    assert cancelled_ids(b.trade(970)) == [ask.client_id]
+    assert not b.engine.contexts["s0"].active
+    told = [text for _, text in b.engine.messages]
+    assert "max_daily_loss" in told[0]
+    assert told[1] == "s0 was stopped and holds 1 of btc_twd; its protective exits go on"
+    b.push(ask, 4)
+    assert b.s.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
+    b.trade(951)
+    assert exits(b) == [ask]
+    b.trade(950)
+    order = exits(b)[1]
+    assert (order.tag, order.amount_lots, order.state) == ("stop_loss", 10_000, OrderState.SENDING)
+    sold(b, order, 950)
+    b.trade(949)
+    assert not b.engine.protector.is_watching, "nothing is left to sell, and nothing will be bought"
+    b.check()
+
+
+def test_a_strategy_that_raised_keeps_its_exits_and_one_without_any_is_named() -> None:
+    def fail(strategy: Any, event: Any) -> None:
+        raise RuntimeError("a mistake")
+
+    for protection, told in (
+        ({"trail_pct": 10}, "its protective exits go on"),
+        ({}, "nothing looks after that now"),
+    ):
+        b = bot(**protection)
+        b.s.deeds["timer"] = fail
+        b.s.set_timer(every_s=1)
+        b.to(1)
+        assert b.engine.failures
+        assert [text for _, text in b.engine.messages] == [f"s0 was stopped and holds 1 of btc_twd; {told}"]
+        b.trade(1_100)
+        b.trade(990)
+        assert [order.tag for order in exits(b)] == (["trailing_stop"] if protection else [])
+
+
+def test_a_buy_that_fills_while_its_strategy_is_stopped_is_protected() -> None:
+    b = Bot(Listener(), balances=POOR)
+    b.trade(1_000)
+    b.s.protect(BTC, stop_loss_pct=5)
+    order = b.s.buy(BTC, amount=1, price=1_000)
+    b.end_turn()
+    b.rest(order)
+    b.engine.stop_strategy(b.engine.contexts["s0"], "by the test")
+    b.end_turn()
+    b.execute(order, 10_000)
+    b.push(order, 2, 10_000)
+    b.trade(940)
+    assert [o.tag for o in exits(b)] == ["stop_loss"]
+
+
+def test_a_stopped_strategy_without_a_position_is_forgotten() -> None:
+    b = Bot(Listener(), balances=POOR)
+    b.trade(1_000)
+    b.s.protect(BTC, stop_loss_pct=5)
+    b.engine.stop_strategy(b.engine.contexts["s0"], "by the test")
+    assert not b.engine.protector.is_watching
+
+
+def test_an_exit_under_way_survives_a_pause_and_a_stop_of_its_strategy() -> None:
+    b = bot(stop_loss_pct=5)
+    b.trade(900)
+    (order,) = exits(b)
+    b.accept(order)
+    pause(b.engine, "s0")
+    b.engine.stop_strategy(b.engine.contexts["s0"], "by the test")
+    assert not cancelled_ids(b.end_turn())
+    assert not order.cancel_requested
+
+
+def test_a_paused_strategy_keeps_its_exits() -> None:
+    b = bot(take_profit_pct=5)
+    pause(b.engine, "s0")
+    b.trade(1_050)
+    assert [order.tag for order in exits(b)] == ["take_profit"]
+    assert "paused" in b.s.buy(BTC, amount=1, price=900).reason
+
+
+def test_exits_end_with_the_run() -> None:
+    b = bot(stop_loss_pct=5)
+    b.requests += b.engine.stop(b.now)
+    b.trade(900)
+    assert not exits(b)

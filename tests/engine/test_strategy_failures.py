@@ -143,7 +143,7 @@ def test_what_it_asked_for_before_it_raised_is_taken_back() -> None:
         s.protect(BTC, stop_loss_pct=1)
         boom()
 
-    b = Bot(Listener(start=start, trade=trade))
+    b = Bot(Listener(start=start, trade=trade), balances={"twd": RICH["twd"]})  # no coins that its exits would sell
     assert not b.trade(1_000)
     assert not b.engine.desk.all_open()
     assert not b.engine.protector.is_watching
