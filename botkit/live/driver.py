@@ -2,14 +2,15 @@
 
 Everything that came in since the last look is put into the one order of events and given to the engine, a turn each;
 what the turns changed is committed to the journal; then what they asked for leaves. There is no task that loops: an
-event or a timer schedules the next look, so that from a frame to its order it is one step of the event loop.
+event or a timer schedules the next look, so that from a frame to its order it is one step of the event loop. What an
+order need not wait for (figures, the next timer, the recording for a replay) is done once it has left.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import contextvars
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -47,6 +48,8 @@ _RANKS: dict[type, int] = {
     Trade: 3,
     Ticker: 4,
 }
+#: steps of the event loop from a request's task to its bytes at the socket: the task's own, and that of aiohttp's writer
+_STEPS_TO_SOCKET = 2
 #: market events that wait while the bot is busy; beyond it the oldest books of a pair give way to newer ones
 EVENTS_MAX = 20_000
 
@@ -102,11 +105,11 @@ class Driver:
         self.ended = asyncio.Event()
         self.turns = 0
         self.dropped_events = 0
-        #: told of every event as it is taken in, with its time
-        self.observers: list[Callable[[Any, Nanos], None]] = []
-        #: called after every look, when the requests are on their way
         #: why no new order may leave at this moment, if so: one more look before the socket
         self.gate: Callable[[Nanos], str | None] = lambda now: None
+        #: told of every event as it is taken in, with its time
+        self.observers: list[Callable[[Any, Nanos], None]] = []
+        #: called after a look, when the requests are on their way; once where looks follow closely
         self.after_turns: list[Callable[[Nanos], None]] = []
         self._persistence = persistence
         self._watchdog = watchdog
@@ -115,14 +118,16 @@ class Driver:
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Nanos | None = None
+        #: the rest of a look waits until what it sends has left
+        self._unfinished = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
+        # streams may be another bot's too: what this one does and logs is its own, whoever woke it
+        self._context = contextvars.copy_context()
         self._journal_retry: Nanos = 0
 
     # -- events in ------------------------------------------------------------------------------------------------
 
-        # streams may be another bot's too: what this one does and logs is its own, whoever woke it
-        self._context = contextvars.copy_context()
     def sink(self, event: Any) -> None:
         """Take an event in; it is looked at in the next step of the event loop."""
         rank = _RANKS[type(event)]
@@ -154,12 +159,15 @@ class Driver:
 
     def _look(self) -> None:
         self._scheduled = False
+        self._guarded(self._turns)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
         if self.fault is not None:
             return
         if self._watchdog is not None:
             self._watchdog.enter()
         try:
-            self._turns()
+            work()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -178,7 +186,9 @@ class Driver:
         if len(events) > 1:
             events.sort()
         leaving: list[Request] = []
-        for _, _, _, event in events:
+        for rank, _, _, event in events:
+            if rank == 0:
+                self._persistence.heard()
             if type(event) is Answer:
                 self._persistence.answered(event.request_id, now)
             for observe in self.observers:
@@ -193,11 +203,29 @@ class Driver:
         else:
             due = engine.wake_at()
             if due is not None and due <= now:
+                self._persistence.heard()  # a day may begin
                 leaving += engine.turn(None, now)
                 self.turns += 1
         self.dispatch(leaving, now)
+        if leaving:
+            self._unfinished = True
+            self._loop.call_soon(self._finish_after, _STEPS_TO_SOCKET - 1)
+        else:
+            self._finish()
+
+    def _finish_after(self, steps: int) -> None:
+        if steps:
+            self._loop.call_soon(self._finish_after, steps - 1)
+        elif self._unfinished:  # unless a look came between
+            self._guarded(self._finish)
+
+    def _finish(self) -> None:
+        """The part of a look that nothing sent has to wait for."""
+        self._unfinished = False
+        now = self.now()
         for call in self.after_turns:
             call(now)
+        self._persistence.settle()
         self._arm(now)
 
     def _before_start(self, event: Any, now: Nanos) -> list[Request]:
@@ -324,6 +352,8 @@ class Driver:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._scheduled and self.fault is None:
             self._turns()  # answers that have come are written down
+        if self._unfinished and self.fault is None:
+            self._finish()
         if self._timer is not None:
             self._timer.cancel()
 

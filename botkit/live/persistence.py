@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
 from botkit.engine.turn import Engine
 from botkit.live.journal import ID_BLOCK, ID_MAX, Journal
+from botkit.live.journal_rows import JournalError
 from botkit.model.clock import Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import Order
@@ -18,8 +20,18 @@ from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateO
 log = logging.getLogger("botkit.live")
 
 
+# of the standard library's: a strategy's state may hold anything, and int keys become text
+_document = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_NOTHING_KEPT = _document({"state": {}, "timers": {}}).encode()
+
+
 class Persistence:
-    """Watches one engine and writes what changed, in one transaction for all turns of a moment."""
+    """Watches one engine and writes what changed, in one transaction for all turns of a moment.
+
+    The books are written without what orders lock (`without_locks`), so that market data alone never changes them: an
+    order that a book or a trade brought about waits for its own row, and not for the books of the whole account to be
+    gone through. Whatever else comes in may change them, and is told by `heard`.
+    """
 
     def __init__(self, engine: Engine, journal: Journal, ids_until: int, random: Random) -> None:
         self._engine = engine
@@ -31,6 +43,8 @@ class Persistence:
         self._answered: list[tuple[int, Nanos]] = []
         self._written: dict[str, bytes] = {}
         self._unwritable: set[str] = set()
+        #: the books may differ from what was written last; and nobody has looked at that yet
+        self._heard = self._unsure = True
         #: told of a strategy whose state cannot be written
         self.on_unwritable: Callable[[str, str], None] = lambda strategy, why: None
         engine.order_observers.append(self._order_changed)
@@ -48,13 +62,26 @@ class Persistence:
         """An answer came; its slot cools down from here."""
         self._answered.append((request_id, now))
 
+    def heard(self) -> None:
+        """Something came that may have moved money: the next commit looks at the books."""
+        self._heard = self._unsure = True
+
+    def settle(self) -> None:
+        """When there is time: look at the books, so that the next order need not, and reserve client ids."""
+        if not self._unsure:
+            return
+        self._unsure = False
+        self._heard = self._written.get("portfolio") != self._books()
+        with contextlib.suppress(JournalError):
+            self._reserve_ids(ID_BLOCK // 5)
+
     @property
     def is_dirty(self) -> bool:
         """Something changed that a crash must not take. Answers are: a slot without one is held for a minute and more
         at the next start, and a bot that is restarted often would wait for its own reads."""
         return bool(self._orders or self._fills or self._answered)
 
-    def commit(self, requests: Iterable[Request], now: Nanos, notes: Iterable[tuple[str, str, Nanos]] = ()) -> None:
+    def commit(self, requests: Sequence[Request], now: Nanos, notes: Iterable[tuple[str, str, Nanos]] = ()) -> None:
         """Write it all, before the requests are sent, with ``notes`` of (kind, text, time). Raises JournalError; then
         nothing of it is written, and all but the notes is tried again with the next commit."""
         orders = self._engine.desk.orders
@@ -66,8 +93,8 @@ class Persistence:
                 order = orders.get(client_id)
                 if order is not None:
                     self._orders[client_id] = order
-        self._reserve_ids()
-        states = list(self._states())
+        self._reserve_ids(ID_BLOCK // 10)
+        states = list(self._states(books=self._heard or not requests))
         self._journal.commit(
             orders=self._orders.values(),
             fills=self._fills,
@@ -80,30 +107,36 @@ class Persistence:
         self._fills.clear()
         self._answered.clear()
         self._written.update(states)
+        self._heard = self._unsure = False
 
-    def _states(self) -> Iterable[tuple[str, bytes]]:
-        documents: list[tuple[str, Any]] = []
+    def _books(self) -> bytes | None:
         portfolio = self._engine.portfolio
-        if portfolio.account:
-            documents.append(("portfolio", portfolio.state()))
+        return _document(without_locks(portfolio.state())).encode() if portfolio.account else None
+
+    def _states(self, *, books: bool) -> Iterable[tuple[str, bytes]]:
+        written = self._written
+        document = self._books() if books else None
+        if document is not None and written.get("portfolio") != document:
+            yield "portfolio", document
         for name, context in self._engine.contexts.items():
-            documents.append((f"strategy:{name}", {"state": context.state, "timers": context.timer_rings}))
-        for key, document in documents:
+            key = f"strategy:{name}"
             try:
-                # of the standard library's: a strategy's state may hold anything, and int keys become text
-                text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+                if context.state or context.timer_rings:
+                    text = _document({"state": context.state, "timers": context.timer_rings}).encode()
+                else:
+                    text = _NOTHING_KEPT
             except (TypeError, ValueError, RecursionError) as error:
                 if key not in self._unwritable:
                     self._unwritable.add(key)
-                    self.on_unwritable(key.removeprefix("strategy:"), str(error))
+                    self.on_unwritable(name, str(error))
                 continue
-            if self._written.get(key) != text:
+            if written.get(key) != text:
                 yield key, text
 
-    def _reserve_ids(self) -> None:
+    def _reserve_ids(self, least: int) -> None:
         at = self._engine.peek_client_id
         left = self._ids_until - at
-        if not 0 < left <= ID_BLOCK or left < ID_BLOCK // 10:
+        if not 0 < left <= ID_BLOCK or left < least:
             _, self._ids_until = self._journal.lease_ids(self._random, after=at)
 
 

@@ -326,7 +326,8 @@ class SharedLimits:
         """Something is to be reported; it may wait for company."""
         if self._dirty_since is None:
             self._dirty_since = self._steady.now()
-            self._wake.set()
+            # a moment later: what was granted leaves first
+            asyncio.get_running_loop().call_later(LEAST_GAP_NS / NS_PER_S, self._wake.set)
 
     def asked(self, pool: LeasedPool) -> None:
         """The router wants more than is in stock."""

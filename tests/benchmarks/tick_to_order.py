@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -23,16 +24,27 @@ import time
 from pathlib import Path
 from typing import Any
 
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.http_writer import StreamWriter
+from aiohttp.web_protocol import RequestHandler
+
 from botkit.assembly import Project
 from botkit.assembly.live import live_parts
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
+from botkit.emulator.sockets import Socket, _header
 from botkit.exchange.bitopro import transport
+from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.exchange.bitopro.facts import BitoPro
+from botkit.exchange.bitopro.stream import Stream
 from botkit.exchange.bitopro.wire.codec import encode
 from botkit.exchange.bitopro.wire.frames import OrderBookFrame
 from botkit.exchange.bitopro.wire.market import LevelRow
 from botkit.live.bot import Bot
+from botkit.live.driver import Driver
+from botkit.live.journal import Journal
 from botkit.model.clock import NS_PER_MS
+from botkit.model.requests import CreateOrder
 
 FRAMES_PER_S = 200
 ORDER_EVERY = 20
@@ -77,48 +89,67 @@ emulator:
 # -- the server -------------------------------------------------------------------------------------------------------
 
 
-class _Stamping(Emulator):
-    """Writes down when frames leave, and when the orders come that they bring about."""
+class _Stamps:
+    """When frames were written and when the orders that they brought about had come whole, by the price in both."""
 
-    pushed: dict[int, int]
-    took_us: list[float]
+    def __init__(self) -> None:
+        self.pushed: dict[int, int] = {}
+        self.took: list[tuple[int, int, int]] = []
 
-    async def _work(self, request: Any, route: Any, body: bytes) -> Any:
-        if route[0].id == "create_order":
+    def listen(self) -> None:
+        """Look at what every connection receives before anything parses it."""
+        original = RequestHandler.data_received
+        stamps = self
+
+        def data_received(self: RequestHandler[Any], data: bytes) -> None:
             arrived = time.perf_counter_ns()
-            cents = round(float(json.loads(body)["price"]) * 100) + _BELOW_CENTS
-            if cents in self.pushed:
-                self.took_us.append((arrived - self.pushed[cents]) / 1000)
-        return await super()._work(request, route, body)
+            if data.startswith(b"POST /v3/orders/"):
+                found = _PRICE.search(data)  # aiohttp writes head and body in one go
+                assert found is not None
+                cents = round(float(found[1]) * 100) + _BELOW_CENTS
+                if cents in stamps.pushed:
+                    stamps.took.append((cents, stamps.pushed[cents], arrived))
+            original(self, data)
+
+        RequestHandler.data_received = data_received  # type: ignore[method-assign]
+
+
+_PRICE = re.compile(rb'"price":"([0-9.]+)"')
 
 
 async def _serve() -> None:
     options = EmulatorOptions(balances={"usdt": 10**7 * _UNIT, "btc": 100 * _UNIT}, history_days=0.02)
-    server = _Stamping(BitoPro().facts({}), options)
-    server.pushed, server.took_us = {}, []
+    server = Emulator(BitoPro().facts({}), options)
+    stamps = _Stamps()
+    stamps.listen()
     async with server:
         print(json.dumps({"rest": server.rest, "ws": server.ws}), flush=True)
         stop = asyncio.Event()
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
-        frames = asyncio.ensure_future(_push(server))
+        frames = asyncio.ensure_future(_push(server, stamps))
         await stop.wait()
         frames.cancel()
-    print(json.dumps(server.took_us), flush=True)
+    print(json.dumps(stamps.took), flush=True)
 
 
-async def _push(server: _Stamping) -> None:
+async def _push(server: Emulator, stamps: _Stamps) -> None:
     number, due = 0, time.perf_counter()
     while True:
         listeners = [
             one for (stream, _), several in server.hub._public.items() if stream == "order_book" for one in several
         ]
-        if listeners:
+        for listener in listeners:
+            outlet = listener.outlet
+            assert isinstance(outlet, Socket)
+            transport = outlet._request.transport
+            if transport is None:
+                continue
             number += 1
             cents = _BASE_CENTS + number % 100_000
             data = encode(_frame(cents, server.venue.now))
-            server.pushed[cents] = time.perf_counter_ns()
-            for listener in listeners:
-                listener.outlet.push(data)
+            data = _header(len(data)) + data
+            stamps.pushed[cents] = time.perf_counter_ns()
+            transport.write(data)
         due = max(due + 1 / FRAMES_PER_S, time.perf_counter())
         await asyncio.sleep(due - time.perf_counter())
 
@@ -138,34 +169,127 @@ def _frame(cents: int, now: int) -> OrderBookFrame:
 # -- the bot ----------------------------------------------------------------------------------------------------------
 
 
-def _timed(owner: Any, name: str, took_us: list[float]) -> None:
-    original = getattr(owner, name)
+#: what ends each step of an order's way through the bot, in order
+_STEPS = (
+    "received",
+    "woken",
+    "decoded",
+    "translated",
+    "looked at",
+    "turned",
+    "gathered",
+    "journaled",
+    "carried",
+    "encoded",
+    "signed",
+    "request made",
+    "connected",
+    "written",
+)
 
-    def timed(*arguments: Any, **options: Any) -> Any:
-        began = time.perf_counter_ns()
-        try:
-            return original(*arguments, **options)
-        finally:
-            took_us.append((time.perf_counter_ns() - began) / 1000)
 
-    setattr(owner, name, timed)
+class _Trace:
+    """The moments that an order's way through the bot has, from the socket's bytes to the socket's bytes.
+
+    Each step is named by what ended with it; the times are of the wall, and of the thread's own work. Books that come
+    while an order is on its way do not disturb its marks.
+    """
+
+    def __init__(self) -> None:
+        self.marks: list[tuple[int, int, int]] = []
+        self.locked = False
+        #: (marks of the order, price in cents)
+        self.done: list[tuple[list[tuple[int, int, int]], int]] = []
+
+    def mark(self, name: str) -> None:
+        step, marks = _STEPS.index(name), self.marks
+        if self.locked and (not marks or step <= marks[-1][0]):
+            return
+        while marks and marks[-1][0] >= step:
+            marks.pop()
+        marks.append((step, time.perf_counter_ns(), time.thread_time_ns()))
+
+    def end(self, cents: int) -> None:
+        self.mark("written")
+        if len(self.marks) == len(_STEPS):
+            self.done.append((self.marks, cents))
+        self.marks, self.locked = [], False
+
+    def around(self, owner: Any, name: str, before: str = "", after: str = "") -> None:
+        original = getattr(owner, name)
+
+        def marking(*arguments: Any, **options: Any) -> Any:
+            if before:
+                self.mark(before)
+            try:
+                return original(*arguments, **options)
+            finally:
+                if after:
+                    self.mark(after)
+
+        setattr(owner, name, marking)
+
+    def install(self) -> None:
+        received, dispatch, writelines = ResponseHandler.data_received, Driver.dispatch, StreamWriter._writelines
+
+        def data_received(handler: ResponseHandler, data: bytes) -> None:
+            if b'"ORDER_BOOK"' in data[:60]:
+                self.mark("received")
+            received(handler, data)
+
+        def dispatching(driver: Driver, requests: Any, *arguments: Any) -> None:
+            if any(type(request) is CreateOrder for request in requests):
+                self.mark("turned")
+                self.locked = True
+            dispatch(driver, requests, *arguments)
+
+        def writing(writer: StreamWriter, chunks: Any) -> None:
+            chunks = tuple(chunks)
+            found = _PRICE.search(chunks[-1])
+            if found is not None:
+                self.mark("connected")
+            writelines(writer, chunks)
+            if found is not None:
+                self.end(round(float(found[1]) * 100) + _BELOW_CENTS)
+
+        ResponseHandler.data_received = data_received  # type: ignore[method-assign]
+        Driver.dispatch = dispatching  # type: ignore[method-assign]
+        StreamWriter._writelines = writing  # type: ignore[method-assign]
+        self.around(Stream, "_frame", "woken", "decoded")
+        self.around(Driver, "sink", "translated")
+        self.around(Driver, "_turns", "looked at")
+        self.around(Journal, "commit", "gathered", "journaled")
+        self.around(BitoProAdapter, "send", "carried")
+        self.around(transport, "signed_headers", "encoded", "signed")
+        self.around(ClientRequest, "send", "request made")
 
 
-async def _trade(folder: Path, addresses: dict[str, str], seconds: float) -> dict[str, list[float]]:
-    parts_us: dict[str, list[float]] = {"turn": [], "journal commit": [], "sign": []}
+async def _trade(folder: Path, addresses: dict[str, str], seconds: float) -> None:
     project = Project.load(folder / "quick.yaml")
-    _timed(transport, "signed_headers", parts_us["sign"])
     async with live_parts(project, "emulator", rest=addresses["rest"], ws=addresses["ws"]) as parts:
         bot = Bot(parts)
         try:
             await bot.start()
-            _timed(bot.driver, "_turns", parts_us["turn"])
-            _timed(bot.journal, "commit", parts_us["journal commit"])
             await asyncio.sleep(seconds)
             await bot.stop()
         finally:
             await bot.close()
-    return parts_us
+
+
+def empty_call_ns() -> float:
+    """What an empty method call takes, the best of several rounds."""
+
+    class Empty:
+        def method(self) -> None:
+            pass
+
+    one, best = Empty(), float("inf")
+    for _ in range(7):
+        began = time.perf_counter_ns()
+        for _ in range(100_000):
+            one.method()
+        best = min(best, (time.perf_counter_ns() - began) / 100_000)
+    return best
 
 
 def percentiles(values: list[float]) -> str:
@@ -176,10 +300,39 @@ def percentiles(values: list[float]) -> str:
     return f"p50 {statistics.median(ordered):8,.0f} us   p99 {ordered[int(len(ordered) * 0.99)]:8,.0f} us"
 
 
+def _report(trace: _Trace, took: list[list[int]]) -> None:
+    at_server = {cents: (pushed, arrived) for cents, pushed, arrived in took}
+    steps: dict[str, tuple[list[float], list[float]]] = {}
+    whole: list[float] = []
+    without_journal: list[float] = []
+    work_us: list[float] = []
+    journaled = _STEPS.index("journaled")
+    for marks, cents in trace.done:
+        if cents not in at_server:
+            continue
+        pushed, arrived = at_server[cents]
+        whole.append((arrived - pushed) / 1000)
+        work_us.append((marks[-1][2] - marks[0][2]) / 1000)
+        without_journal.append(whole[-1] - (marks[journaled][1] - marks[journaled - 1][1]) / 1000)
+        way = [(pushed, marks[0][2]), *(mark[1:] for mark in marks), (arrived, marks[-1][2])]
+        for name, (before, cpu_before), (at, cpu) in zip((*_STEPS, "at the server"), way[:-1], way[1:], strict=True):
+            wall, work = steps.setdefault(name, ([], []))
+            wall.append((at - before) / 1000)
+            work.append((cpu - cpu_before) / 1000)
+    print(f"{'frame to order':16} {percentiles(whole)}   ({len(whole)} orders followed)")
+    print(f"{'less journal':16} {percentiles(without_journal)}")
+    print(f"{'own work':16} {percentiles(work_us)}")
+    for name, (wall, work) in steps.items():
+        print(f"  {name:14} {percentiles(wall)}   own work {statistics.median(work):6,.0f} us")
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument(
+        "--state", type=Path, help="the folder of the journal, to compare disks; default: the temporary one"
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     factory = None
@@ -191,7 +344,7 @@ def main() -> int:
         if given.serve:
             runner.run(_serve())
             return 0
-        with tempfile.TemporaryDirectory() as name:
+        with tempfile.TemporaryDirectory(dir=given.state) as name:
             folder = Path(name)
             (folder / "plugins").mkdir()
             (folder / "plugins" / "quick.py").write_text(STRATEGY)
@@ -202,13 +355,15 @@ def main() -> int:
             server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             assert server.stdout is not None
             addresses = json.loads(server.stdout.readline())
-            parts_us = runner.run(_trade(folder, addresses, given.seconds))
+            trace = _Trace()
+            trace.install()
+            runner.run(_trade(folder, addresses, given.seconds))
             out, _ = server.communicate("stop\n")
-            took_us = json.loads(out)
-    print(f"{len(took_us)} orders in {given.seconds:g} s, {FRAMES_PER_S} frames/s, uvloop {'yes' if factory else 'no'}")
-    print(f"{'frame to order':16} {percentiles(took_us)}")
-    for part, values in parts_us.items():
-        print(f"  {part:14} {percentiles(values)}")
+            took = json.loads(out)
+    uvloop_text = "uvloop" if factory else "no uvloop"
+    print(f"{len(took)} orders in {given.seconds:g} s, {FRAMES_PER_S} frames/s, {uvloop_text}")
+    print(f"an empty method call takes {empty_call_ns():.0f} ns")
+    _report(trace, took)
     return 0
 
 
