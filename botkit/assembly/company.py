@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 from botkit.assembly import Project, pairs_of
 from botkit.assembly.sharing import own_limits, shared_limits
-from botkit.errors import ConfigError
+from botkit.config.load import overrides_for
+from botkit.errors import BotkitError, ConfigError
 from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
@@ -104,6 +106,39 @@ class Company:
             for project, parts in members:
                 parts.client_ids = ids
                 parts.siblings = tuple(other.config.name for other, _ in members if other is not project)
+
+
+def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
+    """The configurations of one command. Raises ConfigError with what is wrong in all of them."""
+    if len(paths) == 1:
+        return [Project.load(paths[0], overrides=overrides)]
+    projects, problems = [], []
+    for path, own in zip(paths, overrides_for(paths, overrides), strict=True):
+        try:
+            projects.append(Project.load(path, overrides=own))
+        except BotkitError as error:
+            problems.append(str(error))
+    names: dict[str, Project] = {}
+    logs: dict[Path, Project] = {}
+    for project in projects:
+        loaded, config = project.loaded, project.config
+        # folders by these names are the same where the file system does not tell upper from lower case
+        first = names.setdefault(config.name.lower(), project)
+        if first is not project:
+            problems.append(
+                f"{loaded.where('name')}: {first.loaded.where('name')} is named {config.name!r} too, and a bot's state "
+                "is kept under its name; give one of them another `name`"
+            )
+        if config.log.file is not None:
+            other = logs.setdefault(config.log.file.absolute(), project)
+            if other is not project:
+                problems.append(
+                    f"{loaded.where('log.file')}: {other.loaded.where('log.file')} writes the same file; give each bot "
+                    "a log of its own"
+                )
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    return projects
 
 
 def check_shared_money(projects: Sequence[Project]) -> None:

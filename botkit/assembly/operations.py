@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from botkit.assembly import Project
-from botkit.assembly.guard import start_guard
-from botkit.assembly.live import account_adapter, find_folder, live_parts
+from botkit.assembly.live import account_adapter, find_folder
 from botkit.live.account import account_lines, read_account
-from botkit.live.bot import Bot
 from botkit.live.capital import move_stopped, parse_amounts
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
-from botkit.live.keeper import Keeper
 from botkit.live.panic import panic
-from botkit.live.summary import summary_lines, summary_of
+from botkit.live.summary import summary_lines
 
 __all__ = [
-    "Bot",
     "Journal",
     "JournalError",
-    "Keeper",
     "Project",
     "account_adapter",
     "account_lines",
     "ask",
     "find_folder",
-    "live_parts",
     "move_stopped",
     "panic",
     "parse_amounts",
     "read_account",
-    "start_guard",
     "summary_lines",
-    "summary_of",
 ]

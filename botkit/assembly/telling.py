@@ -1,11 +1,12 @@
-"""Everything by which a running bot tells its user something: log file, notifiers, metrics, the view in a terminal."""
+"""Everything by which running bots tell their user something: log file, notifiers, metrics, the view in a terminal."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import tzinfo
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
 from botkit.live.logs import LogFile, Redactor
 from botkit.live.notify import Channel, Telling, policy_of
+from botkit.live.picture import Picture, Standing, picture_of
 from botkit.live.summary import summary_lines, summary_of
 
 if TYPE_CHECKING:
@@ -23,32 +25,25 @@ if TYPE_CHECKING:
 
     from botkit.live.bot import Bot
     from botkit.live.keeper import Keeper
-    from botkit.live.metrics_server import MetricsServer
-    from botkit.live.picture import Picture
+    from botkit.live.metrics_server import MetricsServer, Source
     from botkit.live.view import TerminalView
 
 _LOOK_EVERY_S = 20.0
 
 
 class Told:
-    """Makes what the configuration asks for, and shows one bot through it. An async context manager.
+    """Makes what one configuration asks for, and tells of its bot through it. An async context manager.
 
     Making it checks everything: an address that no notifier understands, or a log that cannot be written, is a
     ConfigError before anything is traded.
     """
 
     def __init__(
-        self,
-        project: Project,
-        mode: str,
-        *,
-        metrics_port: int | None = None,
-        console: Console | None = None,
-        environ: Mapping[str, str] = os.environ,
+        self, project: Project, mode: str, *, is_alone: bool = True, environ: Mapping[str, str] = os.environ
     ) -> None:
-        """``console`` is the terminal to draw in, None for plain lines (which the command itself prints)."""
+        """``is_alone``: no other bot runs in this process."""
         config = project.config
-        self._project = project
+        self.project = project
         self._secrets: set[str] = set()
         channels = self._channels(environ)
         self._secrets.update(_credentials(project, mode, environ))
@@ -59,25 +54,22 @@ class Told:
             day_start=partial(day_start, zone=config.zone),
             redactor=Redactor(self._secrets),
         )
-        self.log = LogFile(config.log.file, level=config.log.level, secrets=self._secrets) if config.log.file else None
-        self.view: TerminalView | None = None
-        self.metrics: MetricsServer | None = None
-        if console is not None:
-            from botkit.live.view import TerminalView
-
-            self.view = TerminalView(self._look, console=console, zone=config.zone)
-        if metrics_port is not None:
-            from botkit.live.metrics_server import MetricsServer
-
-            self.metrics = MetricsServer(self._look, port=metrics_port, added=project.plugins.metrics)
+        self.log: LogFile | None = None
+        if config.log.file is not None:
+            bot = None if is_alone else config.name
+            self.log = LogFile(config.log.file, level=config.log.level, secrets=self._secrets, bot=bot)
+        #: what the bot does, for the view of several
+        self.state = "starting"
+        #: told of everything that happens, beside the notifiers
+        self.listeners: list[Callable[[str, str], None]] = []
         self._bot: Bot | None = None
         self._stack = contextlib.AsyncExitStack()
 
     def _channels(self, environ: Mapping[str, str]) -> list[Channel]:
-        loaded, channels = self._project.loaded, []
-        for index, section in enumerate(self._project.config.notify):
+        loaded, channels = self.project.loaded, []
+        for index, section in enumerate(self.project.config.notify):
             place = f"notify.{index}"
-            factory = self._project.plugins.pick("notifiers", section.use, loaded.where(f"{place}.use")).thing
+            factory = self.project.plugins.pick("notifiers", section.use, loaded.where(f"{place}.use")).thing
             resolved = self._resolved(section.options, environ, place)
             try:
                 policy, options = policy_of(section.level, resolved)
@@ -94,7 +86,7 @@ class Told:
             return [self._resolved(item, environ, f"{place}.{index}") for index, item in enumerate(value)]
         if not isinstance(value, str):
             return value
-        text = resolve_text(self._project.loaded, environ, value, place)
+        text = resolve_text(self.project.loaded, environ, value, place)
         if text != value or "://" in text:  # an address of a notifier holds its token, filled in or not
             self._secrets.add(text)
         return text
@@ -107,6 +99,88 @@ class Told:
                 self.telling.start()
                 # in a thread, so that the last messages hold up neither the loop nor a second Ctrl-C
                 stack.push_async_callback(asyncio.to_thread, self.telling.close)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    def follow(self, bot: Bot, keeper: Keeper) -> None:
+        """Tell of this bot from now on."""
+        for tell in (self.telling.tell, *self.listeners):
+            bot.notices.listeners.append(tell)
+            keeper.fill_listeners.append(partial(tell, "info"))
+        task = asyncio.create_task(self._days(bot), name="daily summary")
+        self._stack.push_async_callback(_ended, task)
+
+    def started(self, bot: Bot) -> None:
+        """The bot trades: there is something to look at."""
+        self._bot = bot
+        self.state = "running"
+
+    async def _days(self, bot: Bot) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if self._bot is not None:
+                self.telling.tell_of_the_day(lambda: "\n".join(summary_lines(summary_of(bot))))
+
+    @property
+    def is_running(self) -> bool:
+        """True from the bot's start to its end."""
+        return self._bot is not None and self.state in ("running", "stopping")
+
+    def picture(self) -> Picture | None:
+        """The bot as it stands, or as it stood when it ended; None before its start."""
+        return None if self._bot is None else picture_of(self._bot)
+
+
+class Display:
+    """What the bots of one process are shown in together: the terminal, and the metrics. An async context manager."""
+
+    def __init__(
+        self, tolds: Mapping[str, Told], zone: tzinfo, *, metrics_port: int | None, console: Console | None
+    ) -> None:
+        """``tolds`` by the bots' names. ``console`` is the terminal to draw in, None for plain lines (which the command
+        itself prints). Raises ConfigError where the metrics lack their library."""
+        self._tolds = tolds
+        self.view: TerminalView | None = None
+        self.metrics: MetricsServer | None = None
+        if console is not None:
+            from botkit.live.view import TerminalView
+
+            self.view = TerminalView(self._standings, console=console, zone=zone)
+            for name, told in tolds.items():
+                told.listeners.append(self.view.tell if len(tolds) == 1 else partial(self._tell, self.view, name))
+        if metrics_port is not None:
+            from botkit.live.metrics_server import MetricsServer
+
+            self.metrics = MetricsServer(self._sources(), port=metrics_port)
+        self._stack = contextlib.AsyncExitStack()
+
+    @staticmethod
+    def _tell(view: TerminalView, name: str, level: str, text: str) -> None:
+        view.tell(level, f"{name}: {text}")
+
+    def _standings(self) -> Sequence[Standing]:
+        return [Standing(name=name, state=told.state, picture=told.picture()) for name, told in self._tolds.items()]
+
+    def _sources(self) -> Sequence[Source]:
+        from botkit.live.metrics_server import Source
+
+        several = len(self._tolds) > 1
+        return [
+            Source(
+                look=partial(_picture_while_running, told),
+                added=told.project.plugins.metrics,
+                bot=name if several else None,
+            )
+            for name, told in self._tolds.items()
+        ]
+
+    async def __aenter__(self) -> Display:
+        async with contextlib.AsyncExitStack() as stack:
             if self.metrics is not None:
                 await stack.enter_async_context(self.metrics)
             if self.view is not None:
@@ -119,30 +193,9 @@ class Told:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    def follow(self, bot: Bot, keeper: Keeper) -> None:
-        """Tell of this bot from now on."""
-        bot.notices.listeners.append(self.telling.tell)
-        keeper.fill_listeners.append(lambda text: self.telling.tell("info", text))
-        if self.view is not None:
-            bot.notices.listeners.append(self.view.tell)
-            keeper.fill_listeners.append(partial(self.view.tell, "info"))
-        task = asyncio.create_task(self._days(bot), name="daily summary")
-        self._stack.push_async_callback(_ended, task)
 
-    def started(self, bot: Bot) -> None:
-        """The bot trades: there is something to look at."""
-        self._bot = bot
-
-    async def _days(self, bot: Bot) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            if self._bot is not None:
-                self.telling.tell_of_the_day(lambda: "\n".join(summary_lines(summary_of(bot))))
-
-    def _look(self) -> Picture | None:
-        from botkit.live.picture import picture_of
-
-        return None if self._bot is None else picture_of(self._bot)
+def _picture_while_running(told: Told) -> Picture | None:
+    return told.picture() if told.is_running else None
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -9,7 +9,7 @@ import logging
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("configs", metavar="CONFIG...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--mode",
     type=click.Choice(["emulator", "paper", "live"]),
@@ -60,7 +60,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 @click.option("--plain", is_flag=True, help="Print plain lines, in a terminal too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
 def run(
-    config: Path,
+    configs: tuple[Path, ...],
     mode: str,
     rest: str | None,
     ws: str | None,
@@ -74,23 +74,25 @@ def run(
     plain: bool,
     as_json: bool,
 ) -> int:
-    """Run the bot of CONFIG until it is stopped.
+    """Run the bot of CONFIG until it is stopped; of several, each beside the others.
 
     Without --mode it trades against an emulator of the exchange that is started inside: no account, no key, a synthetic
     market at sixty times the speed of a real one.
+
+    Several bots share connections and rate limits. One that fails, or is stopped, leaves the others running.
     """
     if lockstep:
-        if mode != "emulator" or rest or ws or speed or duration:
-            raise click.UsageError("--lockstep runs the backtest's span against an emulator of its own, at no speed")
-        return _lockstep(config, out, overrides, as_json=as_json)
-    from botkit.assembly import Project
+        if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
+            raise click.UsageError("--lockstep runs one backtest's span against an emulator of its own, at no speed")
+        return _lockstep(configs[0], out, overrides, as_json=as_json)
+    from botkit.assembly.company import load_projects
 
-    project = Project.load(config, overrides=overrides)
-    _quieten_log(project.config.log.level)
+    projects = load_projects(configs, overrides=overrides)
+    _quieten_log([project.config.log.level for project in projects])
 
     async def main() -> int:
         return await _run(
-            project,
+            projects,
             mode=mode,
             rest=rest,
             ws=ws,
@@ -109,7 +111,7 @@ def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_
     """Hold a run over the wire against the backtest. Exit code 1 when a decision differs."""
     from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
 
-    _quieten_log("warning")
+    _quieten_log(["warning"])
     folder = out or Path("out") / f"{config.stem}-lockstep"
     result, found = _with_loop(lambda: compare_in_lockstep(config, folder, overrides=overrides))
     figures = {"decisions": result.decisions, "answers": result.answers, "frames": result.frames}
@@ -140,7 +142,7 @@ def _with_loop(main: Callable[[], Any]) -> Any:
 
 
 async def _run(
-    project: Any,
+    projects: Sequence[Any],
     *,
     mode: Any,
     rest: str | None,
@@ -152,71 +154,82 @@ async def _run(
     plain: bool,
     as_json: bool,
 ) -> int:
-    from botkit.assembly.operations import Bot, Keeper, live_parts, start_guard, summary_lines, summary_of
-    from botkit.assembly.telling import Told
+    from botkit.assembly.live import parts_of
+    from botkit.assembly.runs import BotRun
+    from botkit.assembly.telling import Display, Told
 
-    def say(text: str) -> None:
-        if not as_json:
-            click.echo(text)
-
+    several = len(projects) > 1
     console = None
     if not as_json and not plain and sys.stdout.isatty():
         from rich.console import Console
 
         console = Console()
-    told = Told(project, mode, metrics_port=metrics_port, console=console)
-    async with live_parts(project, mode, rest=rest, ws=ws, speed=speed) as parts, told:
-        bot = Bot(parts, orphans=orphans)
-        keeper = Keeper(bot)
-        told.follow(bot, keeper)
-        if told.metrics is not None:
-            say(f"metrics at http://127.0.0.1:{told.metrics.port}/metrics")
-        if console is None:
-            bot.notices.listeners.append(
-                lambda level, text: click.echo(f"{level}: {text}", err=True) if level != "info" or not as_json else None
+    tolds = {project.config.name: Told(project, mode, is_alone=not several) for project in projects}
+    display = Display(tolds, projects[0].config.zone, metrics_port=metrics_port, console=console)
+    async with contextlib.AsyncExitStack() as stack:
+        all_parts = await stack.enter_async_context(parts_of(projects, mode, rest=rest, ws=ws, speed=speed))
+        for told in tolds.values():
+            await stack.enter_async_context(told)
+        await stack.enter_async_context(display)
+        if display.metrics is not None and not as_json:
+            click.echo(f"metrics at http://127.0.0.1:{display.metrics.port}/metrics")
+        runs = []
+        for parts in all_parts:
+            lines = _Lines(parts.name if several else "", as_json=as_json)
+            runs.append(
+                BotRun(
+                    parts,
+                    tolds[parts.name],
+                    orphans=orphans,
+                    say=lines.say,
+                    say_notice=lines.say_notice if console is None else None,
+                    shows_lines=console is None,
+                )
             )
-        fault = False
-        guard = None
-        try:
-            signals = _Signals(keeper)
-            signals.install()
-            await bot.start()
-            say(_opening(parts, bot))
-            if project.config.live.guard_s is not None and not parts.is_new_world:
-                guard = start_guard(project.loaded.path, parts.folder, project.config.live.guard_s, parts.address)
-            told.started(bot)
-            if console is None:
-                keeper.on_line = say
-            why = await keeper.run(duration)
-            fault = bot.driver.fault is not None
-            if why != "left":
-                say(f"stopping ({why}): cancelling open orders ...")
-                await keeper.stop()
-            summary = summary_of(bot, why)
-        finally:
-            await bot.close()
-            if guard is not None and not fault:
-                guard.terminate()
-                guard.wait()
+        _Signals([run.keeper for run in runs]).install()
+        if several:
+            await asyncio.gather(*(run.run_beside_others(duration) for run in runs))
+        else:
+            await runs[0].run(duration)
+    _show_end([run.summary for run in runs], as_json=as_json)
+    return 1 if any(run.failed for run in runs) else 0
+
+
+def _show_end(summaries: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    from botkit.assembly.operations import summary_lines
+
     if as_json:
-        click.echo(json.dumps(summary))
-    else:
+        click.echo(json.dumps({"bots": list(summaries)} if len(summaries) > 1 else summaries[0]))
+        return
+    for summary in summaries:
         for line in summary_lines(summary):
-            say(line)
-    return 1 if fault else 0
+            click.echo(line)
 
 
-def _opening(parts: Any, bot: Any) -> str:
-    pairs = ", ".join(str(market.pair) for market in bot.engine.markets()) or "no pairs"
-    speed = f" at {parts.clock.speed:g}x" if parts.clock.speed != 1.0 else ""
-    return f"{parts.name}: mode {parts.mode}{speed}, {pairs}; state in {parts.folder.path}; Ctrl-C stops"
+class _Lines:
+    """Plain lines of one bot; its name stands before them where there are several."""
+
+    def __init__(self, name: str, *, as_json: bool) -> None:
+        self._prefix = f"{name}: " if name else ""
+        self._as_json = as_json
+
+    def say(self, text: str) -> None:
+        """A line, unless nothing but the JSON object is wanted."""
+        if not self._as_json:
+            # the opening line names the bot in any case
+            click.echo(text if text.startswith(self._prefix) else self._prefix + text)
+
+    def say_notice(self, level: str, text: str) -> None:
+        """What the user should know, on standard error."""
+        if level != "info" or not self._as_json:
+            click.echo(f"{self._prefix}{level}: {text}", err=True)
 
 
 class _Signals:
-    """The first SIGINT or SIGTERM stops in order; the second leaves now, and says what is open."""
+    """The first SIGINT or SIGTERM stops all in order; the second leaves now, and says what is open."""
 
-    def __init__(self, keeper: Any) -> None:
-        self._keeper = keeper
+    def __init__(self, keepers: Sequence[Any]) -> None:
+        self._keepers = keepers
         self._count = 0
 
     def install(self) -> None:
@@ -229,16 +242,18 @@ class _Signals:
 
     def _came(self) -> None:
         self._count += 1
-        if self._count == 1:
-            self._keeper.request_stop("signal")
-        else:
-            self._keeper.leave_now()
+        for keeper in self._keepers:
+            if self._count == 1:
+                keeper.request_stop("signal")
+            else:
+                keeper.leave_now()
 
 
-def _quieten_log(level: str) -> None:
-    """Keep records off the terminal: what matters is told as notices, and a log file takes the rest."""
+def _quieten_log(levels: Sequence[str]) -> None:
+    """Keep records off the terminal: what matters is told as notices, and log files take the rest."""
     logger = logging.getLogger("botkit")
-    logger.setLevel(level.upper())
+    names = logging.getLevelNamesMapping()
+    logger.setLevel(min(names[level.upper()] for level in levels))
     logger.propagate = False
     if not any(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
         logger.addHandler(logging.NullHandler())

@@ -141,6 +141,23 @@ def _override(root: Node, text: str) -> Node:
     return _replaced(root, steps, node, text)
 
 
+def overrides_for(paths: Sequence[Path], overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """Which ``--set`` arguments are for which of several files: those that name a strategy go where it is.
+
+    One that no file knows goes to all, so that loading them says what is wrong with it. Raises ConfigError.
+    """
+    labels = [_strategy_labels(read_source(path)) for path in paths]
+    found: list[list[str]] = [[] for _ in paths]
+    for text in overrides:
+        first, second, *_ = (*_steps(text.partition("=")[0].strip()), "")
+        label = second if first == "strategies" and not second.isdigit() else first
+        knows = [label in own for own in labels]
+        for own, known in zip(found, knows, strict=True):
+            if known or not any(knows):
+                own.append(text)
+    return [tuple(own) for own in found]
+
+
 def _strategy_labels(root: Node) -> list[str]:
     strategies = _child(root, "strategies")
     if strategies is None or not isinstance(strategies.value, list):

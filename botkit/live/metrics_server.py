@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -90,10 +90,26 @@ def _rows(picture: Picture) -> Iterator[Sample]:
         yield Sample("limit", "slots of a rate limit", limit.limit, label)
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A bot that is served: its picture (None while it does not run), and what plugins add to its figures.
+
+    ``bot`` is its name where a process has several, and then a label of every figure.
+    """
+
+    look: Callable[[], Picture | None]
+    added: Callable[[dict[str, float]], Mapping[str, float]] = lambda figures: {}
+    bot: str | None = None
+
+    @property
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """What every figure of this bot is labelled with."""
+        return () if self.bot is None else (("bot", self.bot),)
+
+
 class _Collector:
     """Hands samples to prometheus_client, which spells them."""
 
-    def __init__(self, collect: Callable[[], tuple[list[Sample], Mapping[str, float]]]) -> None:
+    def __init__(self, collect: Callable[[], tuple[list[Sample], list[Sample]]]) -> None:
         self._collect = collect
 
     def collect(self) -> Iterable[Any]:
@@ -108,25 +124,22 @@ class _Collector:
                 names = [name for name, _ in sample.labels]
                 family = families[sample.name] = kind(f"botkit_{sample.name}", sample.about, labels=names)
             family.add_metric([value for _, value in sample.labels], sample.value)
-        for name, value in added.items():
-            families.setdefault(name, GaugeMetricFamily(name, "added by a plugin")).add_metric([], value)
+        for sample in added:
+            family = families.get(sample.name)
+            if family is None:
+                names = [name for name, _ in sample.labels]
+                family = families[sample.name] = GaugeMetricFamily(sample.name, sample.about, labels=names)
+            family.add_metric([value for _, value in sample.labels], sample.value)
         return families.values()
 
 
 class MetricsServer:
     """Serves ``/metrics`` on loopback while the block lasts. ``port`` 0 takes a free one, which `port` then tells.
 
-    ``look`` gives the picture, ``added`` what plugins add to the figures (names -> values). A plugin that fails is
-    logged and left out.
+    A plugin that fails is logged and left out.
     """
 
-    def __init__(
-        self,
-        look: Callable[[], Picture | None],
-        *,
-        port: int,
-        added: Callable[[dict[str, float]], Mapping[str, float]] = lambda figures: {},
-    ) -> None:
+    def __init__(self, sources: Sequence[Source], *, port: int) -> None:
         try:
             from prometheus_client import CollectorRegistry
         except ImportError:
@@ -134,8 +147,7 @@ class MetricsServer:
                 "--metrics-port needs prometheus_client; install it with: pip install 'botkit[metrics]'"
             ) from None
         self.port = port
-        self._look = look
-        self._added = added
+        self._sources = sources
         # a registry of its own: the default one tells of the process what nobody asked for
         self._registry = CollectorRegistry(auto_describe=False)
         collector: Any = _Collector(self._figures)
@@ -143,23 +155,31 @@ class MetricsServer:
         self._runner: Any = None
         self._plugin_failed = False
 
-    def _figures(self) -> tuple[list[Sample], Mapping[str, float]]:
-        picture = self._look()
-        if picture is None:
-            return [Sample("up", "1 while the bot runs", 0)], {}
-        samples = samples_of(picture)
+    def _figures(self) -> tuple[list[Sample], list[Sample]]:
+        """(botkit's own figures, those of plugins) of all bots."""
+        samples: list[Sample] = []
+        added: list[Sample] = []
+        for source in self._sources:
+            picture = source.look()
+            own = [Sample("up", "1 while the bot runs", 0)] if picture is None else samples_of(picture)
+            samples += [msgspec.structs.replace(sample, labels=source.labels + sample.labels) for sample in own]
+            if picture is not None:
+                added += self._added(source, own)
+        return samples, added
+
+    def _added(self, source: Source, own: list[Sample]) -> list[Sample]:
         try:
-            added = {
-                name: float(value)
-                for name, value in self._added({s.key: s.value for s in samples}).items()
+            figures = source.added({sample.key: sample.value for sample in own})
+            return [
+                Sample(name, "added by a plugin", float(value), source.labels)
+                for name, value in figures.items()
                 if _is_name(name)
-            }
+            ]
         except Exception:
             if not self._plugin_failed:
                 log.exception("a plugin's botkit_metrics failed; its figures are left out")
             self._plugin_failed = True
-            added = {}
-        return samples, added
+            return []
 
     async def __aenter__(self) -> MetricsServer:
         from aiohttp import web

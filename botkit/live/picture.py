@@ -104,6 +104,14 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     rate_limited: int
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """One bot of a process: what it does (``running``, ``ended: signal``, ...), and its picture once there is one."""
+
+    name: str
+    state: str
+    picture: Picture | None
+
+
 def picture_of(bot: Bot) -> Picture:
     """The bot as it stands now. It reads, and changes nothing."""
     engine, driver = bot.engine, bot.driver

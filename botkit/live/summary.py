@@ -75,7 +75,9 @@ def summary_of(bot: Bot, why: str = "") -> dict[str, Any]:
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """The summary for people."""
+    """The summary for people. Of a bot that never started there is only the reason."""
+    if "strategies" not in summary:
+        return [f"{summary['name']}: {summary['ended']}: {summary.get('error', '')}"]
     money = summary["currency"]
     pnl = summary["pnl"]
     lines = [
@@ -89,6 +91,8 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     held = {name: amount for name, amount in summary["positions"].items() if amount}
     lines += [f"  holds {amount:,.8g} ({name})" for name, amount in held.items()]
     lines += [f"  still open: {text}" for text in summary["open"]]
+    if "error" in summary:
+        lines.append(f"  failed: {summary['error']}")
     if summary["halted"]:
         lines.append(f"  halted: {summary['halted']}")
     return lines

@@ -11,16 +11,17 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
 from types import TracebackType
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from botkit.live.picture import Picture
+from botkit.live.picture import Picture, Standing
 from botkit.model.clock import Nanos, to_datetime
 
 log = logging.getLogger("botkit.view")
@@ -30,15 +31,17 @@ _LINE_EVERY_S = 60.0
 _EVENTS_KEPT = 8
 _ORDERS_SHOWN = 12
 _LIMITS_SHOWN = 5
+#: a bot of several that has less room than this is left to the table of all
+_SECTION_LINES_MIN = 3
 _STYLES = {"info": "", "warning": "yellow", "error": "red", "breaker": "bold white on red"}
 
 
 class TerminalView:
-    """Shows a bot until the block ends. ``look`` gives the picture; None while there is none yet."""
+    """Shows the bots of a process until the block ends. ``look`` tells how each of them stands."""
 
     def __init__(
         self,
-        look: Callable[[], Picture | None],
+        look: Callable[[], Sequence[Standing]],
         *,
         console: Console | None = None,
         zone: tzinfo = UTC,
@@ -88,13 +91,20 @@ class TerminalView:
                 return
 
     def _show(self) -> None:
-        picture = self._look()
-        if picture is None:
+        standings = self._look()
+        pictures = [standing.picture for standing in standings if standing.picture is not None]
+        if not pictures:
             return
-        if self._live is not None:
-            self._live.update(screen_of(picture, list(self._events), self._zone), refresh=True)
+        events = list(self._events)
+        if self._live is not None and len(standings) == 1:
+            self._live.update(screen_of(pictures[0], events, self._zone), refresh=True)
+        elif self._live is not None:
+            self._live.update(Several(standings, events, self._zone), refresh=True)
         else:
-            self._console.print(line_of(picture, self._zone), markup=False, highlight=False, soft_wrap=True)
+            for picture in pictures:
+                name = f"{picture.name}: " if len(standings) > 1 else ""
+                line = name + line_of(picture, self._zone)
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
@@ -112,7 +122,91 @@ def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
 
 
 def screen_of(picture: Picture, events: list[tuple[str, str]], zone: tzinfo = UTC) -> RenderableType:
-    """The whole screen."""
+    """The whole screen of one bot."""
+    return Group(*_section(picture, zone), *(_event(level, text) for level, text in events))
+
+
+class Several:
+    """The screen of several bots: a table of them all, the details of each as far as there is room, the last events.
+
+    It is never higher than the terminal, since what scrolls away cannot be drawn over.
+    """
+
+    def __init__(self, standings: Sequence[Standing], events: list[tuple[str, str]], zone: tzinfo = UTC) -> None:
+        self._standings = standings
+        self._events = events
+        self._zone = zone
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The lines that fit."""
+        free = options.update(height=None)
+
+        def lines_of(*parts: RenderableType) -> list[list[Segment]]:
+            return console.render_lines(Group(*parts), free, pad=False)
+
+        height = max(1, console.height - 1)
+        lines = lines_of(_bots(self._standings, self._zone))[:height]
+        events = [_event(level, text) for level, text in self._events]
+        for event in events:
+            event.no_wrap, event.overflow = True, "ellipsis"
+        most = min(height - len(lines), max(3, height // 5))
+        last = lines_of(*events)[-most:] if events and most > 0 else []
+        pictures = [standing.picture for standing in self._standings if standing.picture is not None]
+        sections = [lines_of(Text(), *_section(picture, self._zone)) for picture in pictures]
+        rooms = shared_room([len(section) for section in sections], height - len(lines) - len(last))
+        for section, room in zip(sections, rooms, strict=True):
+            if room >= min(len(section), _SECTION_LINES_MIN):
+                lines += section[:room]
+        for number, line in enumerate([*lines, *last]):
+            if number:
+                yield Segment.line()
+            yield from line
+
+
+def shared_room(wanted: Sequence[int], room: int) -> list[int]:
+    """Lines for each: what it wants where that is little, and an even share of what is left for the others."""
+    given = [0] * len(wanted)
+    left = max(0, room)
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    for place, index in enumerate(order):
+        given[index] = min(wanted[index], left // (len(order) - place))
+        left -= given[index]
+    return given
+
+
+def _bots(standings: Sequence[Standing], zone: tzinfo) -> Table:
+    pictures = [standing.picture for standing in standings if standing.picture is not None]
+    # the mode and the time are those of all
+    title = f"{pictures[0].mode}  {_clock(pictures[0].time, zone)}" if pictures else ""
+    table = _table("bot", "state", "worth", "", "profit", "open", "orders", "fills", left=2)
+    table.title, table.title_justify, table.title_style = title, "left", "dim"
+    for standing in standings:
+        picture = standing.picture
+        halted = picture is not None and (picture.halted is not None or bool(picture.faults))
+        state = Text("halted" if halted and standing.state == "running" else standing.state)
+        state.style = "" if standing.state == "running" and not halted else "yellow"
+        if picture is None:
+            table.add_row(standing.name, state)
+            continue
+        table.add_row(
+            Text(standing.name, style="bold"),
+            state,
+            _figure(picture.equity, ",.2f"),
+            picture.currency,
+            _signed(picture.profit) if picture.profit is not None else "",
+            str(len(picture.orders)),
+            f"{sum(row.orders for row in picture.strategies):,}",
+            f"{sum(row.fills for row in picture.strategies):,}",
+        )
+    return table
+
+
+def _event(level: str, text: str) -> Text:
+    return Text(f"{level}: {text}" if level != "info" else text, style=_STYLES.get(level, ""))
+
+
+def _section(picture: Picture, zone: tzinfo) -> list[RenderableType]:
+    """All of one bot, the most important first."""
     parts: list[RenderableType] = [_head(picture, zone)]
     parts += [Text(text, style="bold white on red") for text in picture.faults]
     if picture.halted is not None:
@@ -120,13 +214,8 @@ def screen_of(picture: Picture, events: list[tuple[str, str]], zone: tzinfo = UT
     if picture.lost_streams:
         parts.append(Text("no connection: " + ", ".join(picture.lost_streams), style="yellow"))
     parts += [_prices(picture), _strategies(picture)]
-    for table in (_positions(picture), _orders(picture), _limits(picture)):
-        if table is not None:
-            parts.append(table)
-    parts += [
-        Text(f"{level}: {text}" if level != "info" else text, style=_STYLES.get(level, "")) for level, text in events
-    ]
-    return Group(*parts)
+    parts += [table for table in (_positions(picture), _orders(picture), _limits(picture)) if table is not None]
+    return parts
 
 
 def _clock(time: Nanos, zone: tzinfo) -> str:

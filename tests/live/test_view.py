@@ -9,13 +9,17 @@ from typing import Any
 
 from rich.console import Console
 
-from botkit.live.picture import picture_of
+from botkit.live.picture import Picture, Standing, picture_of
 from botkit.live.summary import order_text
-from botkit.live.view import TerminalView, line_of, screen_of
+from botkit.live.view import Several, TerminalView, line_of, screen_of, shared_room
 from tests.live.pictures import PICTURE, picture
 from tests.live.world import World, far_buy, settled
 
 TAIPEI = timezone(timedelta(hours=8))
+
+
+def standing(given: Picture | None, state: str = "running") -> Standing:
+    return Standing(name="gone" if given is None else given.name, state=state, picture=given)
 
 
 def drawn(given: Any, events: list[tuple[str, str]] | None = None, width: int = 100) -> str:
@@ -71,7 +75,7 @@ def test_a_line_says_how_things_stand() -> None:
 async def test_without_a_terminal_events_and_now_and_then_a_line_are_printed() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=False, width=80)
-    async with TerminalView(lambda: PICTURE, console=console, zone=TAIPEI, line_every_s=0.01) as view:
+    async with TerminalView(lambda: [standing(PICTURE)], console=console, zone=TAIPEI, line_every_s=0.01) as view:
         view.tell("info", "bought [0.01] btc")
         view.tell("error", "it broke")
         async with asyncio.timeout(5):
@@ -95,13 +99,60 @@ async def test_a_picture_that_cannot_be_taken_ends_the_view_and_not_the_bot() ->
 async def test_in_a_terminal_the_screen_is_drawn_until_the_end() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100, height=40)
-    async with TerminalView(lambda: PICTURE, console=console, zone=TAIPEI) as view:
+    async with TerminalView(lambda: [standing(PICTURE)], console=console, zone=TAIPEI) as view:
         view.tell("info", "bought 0.01")
         async with asyncio.timeout(5):
             while "demo" not in out.getvalue():
                 await asyncio.sleep(0.01)
     assert "bought 0.01" in out.getvalue()
     assert out.getvalue().endswith("\x1b[?25h")  # the cursor is back
+
+
+def drawn_together(standings: list[Standing], events: list[tuple[str, str]], height: int) -> list[str]:
+    console = Console(width=100, height=height, record=True, file=io.StringIO())
+    console.print(Several(standings, events, TAIPEI))
+    return console.export_text().splitlines()
+
+
+def test_several_bots_are_a_table_and_as_much_of_each_as_fits() -> None:
+    other = picture(name="other", halted="a loss", orders=PICTURE.orders * 30)
+    standings = [standing(PICTURE), standing(other), standing(None, "failed: no key")]
+    events = [("info", f"demo: bought {n}") for n in range(8)]
+    lines = drawn_together(standings, events, height=60)
+    assert lines[0].startswith("paper  2025-01-01 10:53:20")
+    assert lines[1].split() == ["bot", "state", "worth", "profit", "open", "orders", "fills"]
+    assert lines[2].split()[:4] == ["demo", "running", "1,234,567.50", "twd"]
+    assert lines[3].split()[:2] == ["other", "halted"]
+    assert lines[4].startswith("gone   failed: no key")
+    text = "\n".join(lines)
+    assert "halted: a loss; `botkit resume` lifts it" in text
+    assert "create_order" in text
+    for height in (1, 3, 8, 14, 20, 25, 40):
+        lines = drawn_together(standings, [*events, ("warning", "long " * 50)], height)
+        assert len(lines) <= max(1, height - 1), height
+        if height >= 8:
+            assert "long" in lines[-1], "the last event is always to be seen"
+            assert lines[2].startswith("demo")
+    many = [standing(picture(name=f"bot{n}")) for n in range(30)]
+    assert len(drawn_together(many, events, height=25)) == 24
+
+
+def test_room_goes_to_those_who_need_it() -> None:
+    assert shared_room([10, 2, 10], 12) == [5, 2, 5]
+    assert shared_room([3, 3], 100) == [3, 3]
+    assert shared_room([3, 3], -1) == [0, 0]
+    assert shared_room([], 10) == []
+
+
+async def test_lines_of_several_bots_begin_with_their_names() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=False, width=80)
+    both = [standing(PICTURE), standing(picture(name="other"))]
+    async with TerminalView(lambda: both, console=console, zone=TAIPEI, line_every_s=0.01):
+        async with asyncio.timeout(5):
+            while "other: 2025" not in out.getvalue():
+                await asyncio.sleep(0.005)
+    assert out.getvalue().startswith("demo: 2025")
 
 
 async def test_the_picture_of_a_running_bot(world: World) -> None:

@@ -1,0 +1,119 @@
+"""One bot of a command, from its parts to its summary; several run beside each other, and none ends another."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import subprocess
+from collections.abc import Callable
+from typing import Any, Literal
+
+from botkit.assembly.guard import start_guard
+from botkit.assembly.live import LiveParts
+from botkit.assembly.telling import Told
+from botkit.errors import BotkitError
+from botkit.live.bot import Bot
+from botkit.live.keeper import Keeper
+from botkit.live.logs import CURRENT_BOT
+from botkit.live.summary import summary_of
+
+log = logging.getLogger("botkit.live")
+
+
+class BotRun:
+    """Starts a bot, keeps it, and stops it in order. ``run`` once; what came of it is in `summary` and `failed`."""
+
+    def __init__(
+        self,
+        parts: LiveParts,
+        told: Told,
+        *,
+        orphans: Literal["refuse", "adopt", "cancel"],
+        say: Callable[[str], None],
+        say_notice: Callable[[str, str], None] | None,
+        shows_lines: bool,
+    ) -> None:
+        """``say`` prints a line, ``say_notice`` one with its level; ``shows_lines``: fills and figures as they come."""
+        self.parts = parts
+        self.told = told
+        self.summary: dict[str, Any] = {"name": parts.name, "mode": parts.mode, "ended": ""}
+        self.failed = False
+        self._say = say
+        self._bot = Bot(parts, orphans=orphans)
+        self.keeper = Keeper(self._bot)
+        if say_notice is not None:
+            self._bot.notices.listeners.append(say_notice)
+        self._shows_lines = shows_lines
+
+    async def run(self, duration_s: float | None) -> None:
+        """From start to end. Raises BotkitError where it cannot start; then nothing was traded."""
+        # whatever this task starts works for this bot, and so does what it logs
+        CURRENT_BOT.set(self.parts.name)
+        bot, told = self._bot, self.told
+        told.follow(bot, self.keeper)
+        guard: subprocess.Popen[bytes] | None = None
+        in_order = False
+        try:
+            await bot.start()
+            self._say(self._opening())
+            guard = self._guard()
+            told.started(bot)
+            if self._shows_lines:
+                self.keeper.on_line = self._say
+            await self._keep(duration_s)
+            in_order = not self.failed
+        finally:
+            await bot.close()
+            if guard is not None and in_order:
+                guard.terminate()
+                guard.wait()
+
+    async def run_beside_others(self, duration_s: float | None) -> None:
+        """`run`, whatever happens: the others go on."""
+        try:
+            await self.run(duration_s)
+        except BotkitError as error:
+            self._fail(str(error))
+        except Exception as error:  # a bug of ours or a plugin's is this bot's end, and nobody else's
+            log.exception("the bot %s has ended", self.parts.name)
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _fail(self, why: str) -> None:
+        self.failed = True
+        self.summary |= {"ended": "failed", "error": why}
+        self.told.state = "failed"
+        self._bot.notices.tell("error", f"this bot has failed, the others go on: {why}")
+
+    async def _keep(self, duration_s: float | None) -> None:
+        bot = self._bot
+        try:
+            why = await self.keeper.run(duration_s)
+        except Exception:
+            # what stands at the exchange is cancelled, whatever broke here
+            with contextlib.suppress(Exception):
+                await bot.stop()
+            self.summary = summary_of(bot, "failed")
+            raise
+        fault = bot.driver.fault
+        self.failed = fault is not None
+        if why != "left":
+            self.told.state = "stopping"
+            self._say(f"stopping ({why}): cancelling open orders ...")
+            await self.keeper.stop()
+        self.summary = summary_of(bot, why)
+        if fault is not None:
+            self.summary |= {"error": repr(fault)}
+            bot.notices.tell("error", f"the bot met a fault of its own and has ended: {fault!r}")
+        self.told.state = f"ended: {why}"
+
+    def _guard(self) -> subprocess.Popen[bytes] | None:
+        project, guard_s = self.parts.project, self.parts.project.config.live.guard_s
+        if guard_s is None or self.parts.is_new_world:
+            return None
+        return start_guard(project.loaded.path, self.parts.folder, guard_s, self.parts.address)
+
+    def _opening(self) -> str:
+        parts = self.parts
+        pairs = ", ".join(str(market.pair) for market in self._bot.engine.markets()) or "no pairs"
+        speed = f" at {parts.clock.speed:g}x" if parts.clock.speed != 1.0 else ""
+        return f"{parts.name}: mode {parts.mode}{speed}, {pairs}; state in {parts.folder.path}; Ctrl-C stops"
