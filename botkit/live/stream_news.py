@@ -19,6 +19,8 @@ class StreamNews:
         self._tell = tell
         #: what was said last of each stream of the account that is not connected
         self.troubles: dict[str, str] = {}
+        #: why a stream was not what it should be, the last time
+        self._reasons: dict[str, str] = {}
 
     def changed(self, event: Connection, before: ConnectionState | None) -> None:
         """A stream's state, and the one before it."""
@@ -30,7 +32,10 @@ class StreamNews:
             return
         if event.pair is None:
             self.troubles[event.stream] = event.detail
-        if event.state is before:
+        reason = event.detail.partition(";")[0]
+        is_news = event.state is not before or self._reasons.get(name) != reason
+        self._reasons[name] = reason
+        if not is_news:
             log.info("the stream %s: %s", name, event.detail)  # it was told of when it began
         elif event.state is ConnectionState.LOST:
             text = f"the stream {name} was lost: {event.detail}; what it missed is read when it is back"

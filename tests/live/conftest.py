@@ -9,9 +9,13 @@ from botkit.exchange.bitopro import sign
 from tests.live.world import World, make_world
 
 
-@pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+@pytest.fixture(autouse=True)
+def fresh_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
     # a process's nonces never go back, but each world begins at the time of day and runs faster than it
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with make_world(tmp_path) as found:
         yield found

@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from botkit.exchange.bitopro import stream as stream_module
+from botkit.exchange.bitopro import transport as transport_module
+from botkit.exchange.bitopro.stream import StreamTimes
+from botkit.live import bot as bot_module
 from botkit.live.bot import StartRefused
+from botkit.live.state_folder import StateFolder
 from botkit.model.orders import OrderState
+from tests.exchange.venue import venue
 from tests.live.books import differences, exchange_rows
-from tests.live.world import World, far_buy, make_world, puppet, settled, told, until
+from tests.live.self_signed import server_context
+from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
 
 async def test_without_an_exchange_the_start_is_refused_and_says_so(world: World) -> None:
-    parts = world.parts
-    rest = world.emulator.rest
-
-    def elsewhere(**options: Any) -> Any:
-        world.emulator.rest = "http://127.0.0.1:9/v3"
-        try:
-            return parts(**options)
-        finally:
-            world.emulator.rest = rest
-
-    world.parts = elsewhere  # type: ignore[method-assign]
-    with pytest.raises(StartRefused, match="balances cannot be read"):
-        await world.start()
-    world.parts = parts  # type: ignore[method-assign]
+    with pytest.raises(StartRefused, match=r"balances cannot be read: .*Nothing was traded; check the address and the"):
+        await world.start(rest="http://127.0.0.1:9/v3")
     bot = await world.start()  # nothing of the refused start stands in the way
     assert bot.driver.started
 
 
 async def test_a_wrong_key_is_refused_at_the_start(world: World) -> None:
     world.emulator.add_fault({"kind": "error_before", "where": "balance", "value": 401})
-    with pytest.raises(StartRefused, match="balances cannot be read"):
+    with pytest.raises(StartRefused, match=r"balances cannot be read: .*check the address, the key and this machine's"):
         await world.start()
 
 
@@ -54,6 +54,7 @@ async def test_an_order_to_an_exchange_that_is_gone_is_not_sent_and_its_money_is
     else:
         assert order.state is OrderState.NOT_SENT
         assert puppet(bot).balance("usdt").exact.available == free
+        assert f"order {order.client_id}, was not sent: ClientConnectorError" in told(bot)
     await until(lambda: "was lost" in told(bot))
     assert bot.driver.fault is None
     gc.collect()  # connections that were taken in while the server ended
@@ -87,26 +88,227 @@ async def test_every_request_slow_loses_nothing(world: World) -> None:
     assert len(exchange_rows(world.emulator)) == 6
 
 
-async def test_a_clock_beyond_the_exchanges_window_sends_nothing_that_counts(tmp_path: Path) -> None:
-    # at the machine's speed: an emulator that runs faster lets pass what fits the machine's clock
-    async with make_world(tmp_path, speed=1.0) as world:
-        await judge_a_clock_that_is_off(world)
+# -- names and certificates -------------------------------------------------------------------------------------------
 
 
-async def judge_a_clock_that_is_off(world: World) -> None:
-    bot = await world.start()
-    world.emulator.add_fault({"kind": "clock_skew", "value": 3_600_000})
+def by_name(world: World) -> dict[str, str]:
+    """The emulator's addresses with a name in them that must be looked up."""
+    return {
+        "rest": world.emulator.rest.replace("127.0.0.1", "localhost"),
+        "ws": world.emulator.ws.replace("127.0.0.1", "localhost"),
+    }
+
+
+class Names:
+    """The look-up of names, which a test may break."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.works = True
+        self._sessions: list[Any] = []
+        for module in (stream_module, transport_module):
+            monkeypatch.setattr(module, "once_only_session", self._remember(module.once_only_session))
+        self._look_up = asyncio.get_running_loop().getaddrinfo
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._answer)
+
+    async def _answer(self, host: Any, port: Any, **more: Any) -> Any:
+        if not self.works:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return await self._look_up("127.0.0.1" if host == "localhost" else host, port, **more)
+
+    def _remember(self, make: Callable[[int], Any]) -> Callable[[int], Any]:
+        def made(connections_max: int) -> Any:
+            self._sessions.append(make(connections_max))
+            return self._sessions[-1]
+
+        return made
+
+    def fail(self, world: World) -> None:
+        """From here on no name is found, none is remembered, and there is no connection that could go on."""
+        self.works = False
+        for session in self._sessions:
+            if not session.closed:
+                session.connector.clear_dns_cache()
+        runner: Any = world.emulator._runner
+        for connection in list(runner.server.connections):
+            connection.transport.abort()
+
+
+async def test_a_name_that_is_not_found_refuses_the_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(monkeypatch)
+    names.works = False
+    with pytest.raises(
+        StartRefused, match=r"failure in name resolution.*Nothing was traded; check the address and the"
+    ):
+        await world.start(**by_name(world))
+    names.works = True
+    assert (await world.start(**by_name(world))).driver.started
+
+
+async def test_while_names_are_not_found_nothing_is_sent_and_afterwards_the_bot_trades_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(monkeypatch)
+    bot = await world.start(**by_name(world))
+    free = puppet(bot).balance("usdt").exact.available
+    names.fail(world)
+    await until(lambda: "the stream active_orders was lost" in told(bot), 20)
     order = far_buy(bot)
-    await bot.driver.wait(2)
-    assert not order.is_final  # refused, but that cannot be looked up before the clocks agree
+    await until(lambda: order.is_final, 20)
+    assert order.state is OrderState.NOT_SENT
+    assert puppet(bot).balance("usdt").exact.available == free
+    assert f"order {order.client_id}, was not sent: ClientConnectorDNSError" in told(bot)
+    await until(lambda: "active_orders was lost: ClientConnectorDNSError" in told(bot), 20)
     assert exchange_rows(world.emulator) == []
-    skew = bot.parts.adapter.client.clock_skew_ms  # type: ignore[attr-defined]
-    assert skew is not None
-    assert abs(skew + 3_600_000) < 60_000
-    world.emulator.remove_faults()
-    await until(lambda: order.is_final, 30)
-    assert order.state in (OrderState.REJECTED, OrderState.ABSENT)
-    assert not exchange_rows(world.emulator)
+
+    names.works = True
+    await until(lambda: "the stream active_orders is back" in told(bot), 40)
     again = far_buy(bot)
     await settled(again)
     assert again.state is OrderState.OPEN
+    await until(lambda: not differences(bot, world.emulator), 20)
+
+
+@asynccontextmanager
+async def untrusted(folder: Path) -> AsyncIterator[tuple[str, list[str]]]:
+    """A server with a certificate that nobody vouches for: its address, and the requests that reached it."""
+    reached: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        reached.append(request.path)
+        return web.Response(text='{"data":[{"currency":"usdt","amount":"1000","available":"1000"}]}')
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_context(folder)).start()
+        yield f"127.0.0.1:{runner.addresses[0][1]}", reached
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_a_request(world: World, tmp_path: Path) -> None:
+    async with untrusted(tmp_path) as (address, reached):
+        with pytest.raises(StartRefused, match=r"CERTIFICATE_VERIFY_FAILED.*there is no switch to trust a bad one"):
+            await world.start(rest=f"https://{address}/v3")
+        assert reached == []
+
+
+async def test_nor_does_it_get_a_signed_upgrade(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bot_module, "_CONNECT_S", 1.0)
+    async with untrusted(tmp_path) as (address, reached):
+        with pytest.raises(
+            StartRefused, match=r"streams did not connect .*CERTIFICATE_VERIFY_FAILED.*Check the address"
+        ):
+            await world.start(ws=f"wss://{address}/ws")
+        assert reached == []
+
+
+# -- elsewhere, and nowhere -------------------------------------------------------------------------------------------
+
+
+async def test_a_redirect_takes_no_key_to_another_origin(world: World) -> None:
+    async with venue() as other:
+        bot = await world.start()
+        away = other.rest.removesuffix("/v3")
+        resting = far_buy(bot, 0.02)
+        await settled(resting)
+        world.emulator.add_fault({"kind": "redirect", "put": f"{away}/v3/orders"})
+        world.emulator.add_fault({"kind": "ws_redirect", "put": f"{away}/ws"})
+        world.emulator.cut_sockets()
+        order = far_buy(bot)
+        await until(lambda: order.state is OrderState.UNKNOWN)
+        puppet(bot).cancel(resting)
+        bot.driver.wake()
+        bot.compare()
+        await until(lambda: "(a redirect, which is not followed)> is of unknown outcome; btc_usdt waits" in told(bot))
+        await until(lambda: "the server redirects, which is not followed; connecting again" in told(bot))
+        # what is looked up is redirected, too
+        await until(lambda: "the books cannot be compared with the exchange's" in told(bot), 30)
+        assert other.requests == []
+
+        world.emulator.remove_faults()
+        await until(lambda: order.state is OrderState.ABSENT and resting.is_final, 60)
+        await until(lambda: not differences(bot, world.emulator), 20)
+        assert other.requests == []
+
+
+async def test_a_redirect_at_the_start_refuses_it(world: World) -> None:
+    async with venue() as other:
+        world.emulator.add_fault({"kind": "redirect", "put": other.rest})
+        with pytest.raises(StartRefused, match=r"a redirect, which is not followed.*check the address"):
+            await world.start()
+        assert other.requests == []
+
+
+async def test_a_connection_on_which_nothing_comes_any_more_is_left_and_what_it_missed_is_read(tmp_path: Path) -> None:
+    assert StreamTimes().dead_after_s <= 30
+
+    def impatient(adapter: Any) -> Any:
+        adapter.client._stream_times = StreamTimes(dead_after_s=4.0)
+        return adapter
+
+    async with make_world(tmp_path, switches={"keepalive": "observed"}) as world:
+        bot = await world.start(wrap=impatient)
+        for where in ("active_orders", "order_history", "user_trades", "account_balance"):
+            world.emulator.add_fault({"kind": "ws_silence", "where": where, "count": 1})
+        await until(lambda: puppet(bot).book("btc_usdt").best_ask)
+        order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
+        bot.driver.wake()
+        await until(lambda: any(row.executed_lots for row in exchange_rows(world.emulator)))
+        await until(lambda: "user_trades was lost: nothing was received for 4 s" in told(bot), 30)
+        await until(lambda: order.state is OrderState.FILLED, 20)
+        await until(lambda: not differences(bot, world.emulator), 20)
+
+
+async def test_an_answer_without_end_is_cut_off_and_read_again(world: World) -> None:
+    for where in ("open_orders", "balance"):
+        world.emulator.add_fault({"kind": "huge", "where": where, "value": 5, "count": 1, "skip": 1})
+    bot = await world.start()
+    comparing = world.emulator.add_fault({"kind": "huge", "where": "open_orders", "value": 5})
+    bot.compare()
+    await until(
+        lambda: "cannot be compared with the exchange's: the open orders could not be read: an answer of more than "
+        "4194304 bytes" in told(bot), 30,
+    )  # fmt: skip
+    assert comparing.fired >= 3
+    world.emulator.remove_faults()
+    await until(lambda: "the books were compared with the exchange's again" in told(bot), 20)
+    assert not differences(bot, world.emulator)
+
+
+# -- another time -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_clock_beyond_the_exchanges_window_halts_the_bot_and_says_by_how_much(tmp_path: Path) -> None:
+    # at the machine's speed: an emulator that runs faster lets pass what fits the machine's clock
+    async with make_world(tmp_path, speed=1.0) as world:
+        bot = await world.start()
+        async with kept(bot):
+            world.emulator.add_fault({"kind": "clock_skew", "value": 3_600_000})
+            order = far_buy(bot)
+            await until(lambda: bot.engine.halted is not None)
+            assert re.search(r"clock is 3,(599|600),\d{3} ms behind the exchange's; set it", told(bot))
+            refused = far_buy(bot)
+            assert refused.state is OrderState.REFUSED
+            assert exchange_rows(world.emulator) == []
+            assert StateFolder(world.folder / "state").is_halted()  # only `botkit resume` lifts it
+
+            world.emulator.remove_faults()
+            await until(lambda: order.is_final, 60)
+            assert order.state in (OrderState.REJECTED, OrderState.ABSENT, OrderState.NOT_SENT)
+            await until(lambda: abs(bot.parts.adapter.client.clock_skew_ms) < 5_000)  # type: ignore[attr-defined]
+            bot.parts.folder.clear_halt()
+            await until(lambda: bot.engine.halted is None)
+            again = far_buy(bot)
+            await settled(again)
+            assert again.state is OrderState.OPEN
+            assert len(exchange_rows(world.emulator)) == 1
+
+
+async def test_with_a_clock_that_is_off_the_start_is_refused_and_says_by_how_much(tmp_path: Path) -> None:
+    async with make_world(tmp_path, speed=1.0) as world:
+        world.emulator.add_fault({"kind": "clock_skew", "value": -120_000})
+        with pytest.raises(StartRefused, match=r"clock is about 1(19|20)\d{3} ms ahead of the exchange's.*check the"):
+            await world.start()
