@@ -309,8 +309,8 @@ class Strategy:
         """Let the engine leave the position: at a loss, at a profit, or when it has fallen back from its best price.
 
         Percent of the average entry (of the best price since then for ``trail_pct``). The exits are managed by the
-        engine, since two resting exits would lock the same coins twice; they go on when the strategy is paused, halted or
-        stopped, and end with the run. All None ends the protection.
+        engine, since two resting exits would lock the same coins twice; they go on when the strategy is paused,
+        halted or stopped, and end with the run. All None ends the protection.
         """
         self._context.protect(pair, stop_loss_pct, take_profit_pct, trail_pct)
 
