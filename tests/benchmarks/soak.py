@@ -1,4 +1,4 @@
-"""A long run with faults on: memory, descriptors and tasks over time, and both sides' books held together at the end.
+"""A long run with faults on: memory, tasks, threads, descriptors and files over time, then both sides' books.
 
     python -m tests.benchmarks.soak [--minutes 30] [--speed 20]
 
@@ -19,13 +19,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from botkit.assembly import Project
 from botkit.assembly.emulator import make_emulator
 from botkit.assembly.live import live_parts
 from botkit.emulator import EmulatorOptions
 from botkit.live.bot import Bot
-from tests.benchmarks.kill_runs import CONFIG, STRATEGY
 from tests.live.books import differences, exchange_rows
+from tests.live.kills import CONFIG, STRATEGY
 
 _UNIT = 10**8
 FAULTS: list[dict[str, Any]] = [
@@ -40,18 +42,46 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "ws_duplicate", "share": 0.01},
     {"kind": "ws_reorder", "share": 0.005},
 ]
-_MORE = """  - {name: second, use: restless, params: {pair: eth_usdt, trades: TRADES, keep: 10}, on_stop: keep}
-  - {name: third, use: restless, params: {pair: btc_twd, trades: TRADES, keep: 10}, on_stop: keep}
-emulator:
+_MORE = """  - {name: second, use: restless, params: {pair: eth_usdt, trades: TRADES, keep: 10}}
+  - {name: third, use: restless, params: {pair: btc_twd, trades: TRADES, keep: 10}}
+live:
 """
 
 
-def resident_mb(process_id: int) -> float:
-    """Resident memory of a process."""
-    for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """The bot's process at one moment, and what it has written."""
+
+    at_s: float
+    resident_kb: int
+    descriptors: int
+    threads: int
+    tasks: int
+    journal_mb: float
+    recording_mb: float
+
+    def line(self) -> str:
+        """For the table."""
+        return (
+            f"{self.at_s:6.0f} s {self.resident_kb / 1024:7.1f} MB {self.tasks:5} tasks {self.threads:3} threads "
+            f"{self.descriptors:4} descriptors {self.journal_mb:7.1f} MB journal {self.recording_mb:7.1f} MB recording"
+        )
+
+
+def sample(process_id: int, state: Path, at_s: float) -> Sample:
+    """Look at the process (Linux) and its folder."""
+    process = Path(f"/proc/{process_id}")
+    figures = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    files = {path: path.stat().st_size / 2**20 for path in state.rglob("*") if path.is_file()}
+    status = next(state.rglob("status.json"), None)
+    return Sample(
+        at_s=at_s,
+        resident_kb=int(figures["VmRSS"].split()[0]),
+        descriptors=len(list((process / "fd").iterdir())),
+        threads=int(figures["Threads"]),
+        tasks=json.loads(status.read_bytes()).get("tasks", 0) if status is not None else 0,
+        journal_mb=sum(size for path, size in files.items() if path.name.startswith("journal.sqlite")),
+        recording_mb=sum(size for path, size in files.items() if "runs" in path.parts),
+    )
 
 
 def slope(points: list[tuple[float, float]]) -> float:
@@ -71,15 +101,16 @@ def write_configs(folder: Path) -> dict[str, Path]:
     paths = {}
     for name, trades in (("trading", "true"), ("watching", "false")):
         paths[name] = folder / f"{name}.yaml"
-        paths[name].write_text(CONFIG.replace("emulator:\n", _MORE, 1).replace("TRADES", trades))
+        text = CONFIG.replace("live:\n", _MORE, 1).replace("NAME", "soak").replace("LEDGER", "null")
+        paths[name].write_text(text.replace("TRADES", trades))
         paths[name].chmod(0o600)
     return paths
 
 
 async def soak(folder: Path, minutes: float, speed: float) -> int:
-    """Run, print a line every tenth of the time, and judge."""
-    paths = write_configs(folder)
-    os.environ["BOTKIT_STATE"] = str(folder / "state")
+    """Run, print a line every thirtieth of the time, and judge."""
+    paths, state = write_configs(folder), folder / "state"
+    os.environ["BOTKIT_STATE"] = str(state)
     balances = {"usdt": 10**7 * _UNIT, "btc": 100 * _UNIT, "eth": 1000 * _UNIT, "twd": 10**8 * _UNIT}
     options = EmulatorOptions(balances=balances, speed=speed, history_days=0.02)
     async with make_emulator(options) as emulator:
@@ -91,17 +122,7 @@ async def soak(folder: Path, minutes: float, speed: float) -> int:
         await asyncio.sleep(8)
         for fault in FAULTS:
             emulator.add_fault(fault)
-        began = time.monotonic()
-        memory: list[tuple[float, float]] = []
-        descriptors: list[int] = []
-        while (passed := time.monotonic() - began) < minutes * 60 and bot.returncode is None:
-            memory.append((passed, resident_mb(bot.pid)))
-            descriptors.append(len(os.listdir(f"/proc/{bot.pid}/fd")))  # noqa: PTH208
-            if len(memory) % 10 == 1:
-                orders = len(exchange_rows(emulator))
-                figures = f"{memory[-1][1]:6.1f} MB  {descriptors[-1]:3} descriptors  {orders} orders"
-                print(f"{passed:6.0f} s  {figures}", flush=True)
-            await asyncio.sleep(min(6.0, minutes * 60 / 100))
+        samples = await watch(bot, emulator, state, minutes)
         print(f"faults: {emulator.faults.fired}")
         emulator.remove_faults()
         if bot.returncode is None:
@@ -109,12 +130,37 @@ async def soak(folder: Path, minutes: float, speed: float) -> int:
         out, _ = await bot.communicate()
         summary = json.loads(out) if out else {}
         print(f"ended: {summary.get('ended')}, halted: {summary.get('halted')}, fills: {summary.get('fills')}")
-        second_half = memory[len(memory) // 2 :]
-        print(f"memory {memory[-1][1]:.1f} MB, {slope(second_half):+.2f} MB a minute in the second half")
-        print(f"descriptors: least {min(descriptors)}, most {max(descriptors)}, last {descriptors[-1]}")
+        describe(samples)
         broken = await judge(paths["watching"], emulator)
-        print("\n".join(broken) or "both sides' books agree")
+        print("\n".join(broken) or "0 invariant breaks: both sides' books agree")
+        if summary.get("ended") != "signal":
+            print((folder / "told").read_text()[-4000:])
         return 1 if broken or summary.get("ended") != "signal" else 0
+
+
+async def watch(bot: asyncio.subprocess.Process, emulator: Any, state: Path, minutes: float) -> list[Sample]:
+    """Look at the bot every few seconds until the time is over."""
+    began = time.monotonic()
+    samples: list[Sample] = []
+    while (passed := time.monotonic() - began) < minutes * 60 and bot.returncode is None:
+        samples.append(sample(bot.pid, state, passed))
+        if len(samples) % 10 == 1:
+            print(f"{samples[-1].line()}  {len(exchange_rows(emulator))} orders", flush=True)
+        await asyncio.sleep(min(6.0, minutes * 60 / 300))
+    return samples
+
+
+def describe(samples: list[Sample]) -> None:
+    """Print what the process was like, and where it was going."""
+    last = samples[-1]
+    print(last.line())
+    tail = [s for s in samples if s.at_s > last.at_s / 3]
+    memory = slope([(s.at_s, s.resident_kb) for s in tail])
+    print(f"memory: {memory:+.0f} kB a minute over the last {(last.at_s - tail[0].at_s) / 60:.0f} minutes")
+    for name in ("tasks", "threads", "descriptors"):
+        values = [getattr(s, name) for s in tail]
+        trend = slope([(s.at_s, getattr(s, name)) for s in tail])
+        print(f"{name}: {min(values)} to {max(values)}, {trend:+.2f} a minute")
 
 
 async def judge(config: Path, emulator: Any) -> list[str]:

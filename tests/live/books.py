@@ -17,6 +17,11 @@ def exchange_rows(emulator: Emulator) -> list[Any]:
     return list(emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email))
 
 
+def open_rows(emulator: Emulator) -> list[Any]:
+    """The orders that stand at the exchange."""
+    return [row for row in exchange_rows(emulator) if row.status in _OPEN]
+
+
 def differences(bot: Bot, emulator: Emulator) -> list[str]:
     """What is broken at this moment, in sentences that begin with its kind: lost, doubled, orphaned or money."""
     rows = exchange_rows(emulator)

@@ -1,69 +1,176 @@
-"""A bot in a process of its own that kills itself, as `kill -9` would, at a chosen moment of its n-th order.
+"""Bots that die where they are told to, forked from a process that has loaded everything.
 
-python -m tests.live.killed_bot PHASE COUNT  botkit-arguments...
+    python -m tests.live.killed_bot        one JSON object a line: a `Life`; answered by the process id, then by its end
+
+A fork costs nothing of Python's imports, so that hundreds of bots die a minute. A bot ends itself with SIGKILL when it
+reaches its phase for the count-th time: nothing is flushed, no ``finally`` runs, and what the kernel has of a socket is
+still sent.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
+import importlib
 import os
 import signal
 import sys
+import traceback
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
-from botkit.cli.main import main
-from botkit.live import driver, persistence
-from botkit.model.requests import CreateBatch, CreateOrder
+import msgspec
 
-#: the moments of an order: what has happened by then
-PHASES = ("before_journal", "journaled", "sent", "answered", "after", "random")
+from botkit.exchange.bitopro.adapter import BitoProAdapter
+from botkit.live.driver import Driver
+from botkit.live.journal import Journal
+from botkit.model.events import TradeReport
+from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder
+
+BEFORE_ROW = "before the journal row"
+NOT_SENT = "journal row, not yet sent"
+NOT_ANSWERED = "sent, not yet answered"
+SEVERAL = "several creates on their way"
+BATCH = "a batch on its way"
+NOT_TAKEN_IN = "answer not yet taken in"
+CANCEL = "cancel on its way"
+FILL = "fill not yet journaled"
+SIGTERM = "SIGTERM in the middle of a submit"
+#: where a bot ends itself; at the last one it is stopped in order, in the worst moment
+INSIDE = (BEFORE_ROW, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANCEL, FILL, SIGTERM)
+#: longest wait for an answer, while the emulator delays answers by up to so much
+ANSWER_DELAY_S = 0.06
+_SEVERAL = 3
+_CREATES = ("create_order", "create_batch")
+_LOADED = ("botkit.cli.run", "botkit.assembly.operations", "botkit.assembly.telling", "aiohttp", "numpy", "uvloop")
 
 
-def arm(phase: str, count: int) -> None:
-    """Make the process kill itself at the ``count``-th create that reaches the phase."""
-    left = count
+class Life(msgspec.Struct, kw_only=True):
+    """One bot: the blow that ends it, its command line, and the file for what it says."""
 
-    def reached(at: str) -> None:
-        nonlocal left
-        if at == phase:
-            left -= 1
-            if left <= 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+    phase: str
+    count: int
+    seed: int
+    arguments: list[str]
+    environ: dict[str, str]
+    told: str
 
-    commit, carry = persistence.Persistence.commit, driver.Driver._carry
 
-    def counted_commit(self: Any, requests: Any, now: int) -> None:
-        creates = [request for request in requests if isinstance(request, (CreateOrder, CreateBatch))]
-        if creates:
-            reached("before_journal")
-        commit(self, requests, now)
-        if creates:
-            reached("journaled")
+def die() -> None:
+    """End at once, with nothing said or written."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    async def counted_carry(self: Any, request: Any) -> None:
-        if not isinstance(request, (CreateOrder, CreateBatch)):
-            await carry(self, request)
-            return
-        send = self.adapter.client._transport.call
 
-        async def call(endpoint: Any, *arguments: Any, **options: Any) -> Any:
-            answer = await send(endpoint, *arguments, **options)
-            if endpoint.method == "POST":
-                # the exchange has done it, and the bot has not been told
-                reached("sent")
+def die_within(seconds: float) -> None:
+    """End in a moment."""
+    asyncio.get_running_loop().call_later(seconds, die)
+
+
+class Blow:
+    """Falls at the ``count``-th time that the bot reaches ``phase``."""
+
+    def __init__(self, phase: str, count: int, random: Random) -> None:
+        self._phase = phase
+        self._left = count
+        self._random = random
+        self._creates = 0  # on their way
+        self._fills = 0  # heard of
+
+    def _reached(self, phase: str, then: Callable[[], None] = die) -> None:
+        if phase == self._phase:
+            self._left -= 1
+            if self._left == 0:
+                then()
+
+    def _soon(self) -> None:
+        """Any moment from before the first byte to about the answer."""
+        die_within(self._random.uniform(0, ANSWER_DELAY_S))
+
+    def arm(self) -> None:
+        """Put the blow at its place."""
+        commit, send, sink = Journal.commit, BitoProAdapter.send, Driver.sink
+        blow = self
+
+        def commit_or_die(self: Journal, **written: Any) -> None:
+            written["sends"] = list(written.get("sends", ()))
+            if any(endpoint in _CREATES for _, endpoint, *_ in written["sends"]):
+                blow._reached(BEFORE_ROW)
+            if blow._fills:
+                blow._reached(FILL)
+            commit(self, **written)
+            blow._fills = 0
+
+        async def send_or_die(self: BitoProAdapter, request: Any, **options: Any) -> Any:
+            creates = isinstance(request, (CreateOrder, CreateBatch))
+            blow._before(request)
+            blow._creates += creates
+            try:
+                answer = await send(self, request, **options)
+            finally:
+                blow._creates -= creates
+            if creates:
+                blow._reached(NOT_TAKEN_IN)
             return answer
 
-        self.adapter.client._transport.call = call
-        try:
-            await carry(self, request)
-        finally:
-            self.adapter.client._transport.call = send
-        reached("answered")
-        self._loop.call_later(0.02, reached, "after")
+        def sink_or_die(self: Driver, event: Any) -> None:
+            if type(event) is TradeReport:
+                blow._fills += 1
+            sink(self, event)
 
-    persistence.Persistence.commit = counted_commit  # type: ignore[method-assign]
-    driver.Driver._carry = counted_carry  # type: ignore[method-assign]
+        Journal.commit = commit_or_die  # type: ignore[method-assign]
+        BitoProAdapter.send = send_or_die  # type: ignore[method-assign]
+        Driver.sink = sink_or_die  # type: ignore[method-assign]
+
+    def _before(self, request: Any) -> None:
+        if isinstance(request, (CreateOrder, CreateBatch)):
+            self._reached(NOT_SENT)
+            self._reached(NOT_ANSWERED, self._soon)
+            self._reached(SIGTERM, lambda: os.kill(os.getpid(), signal.SIGTERM))
+            if self._creates >= _SEVERAL - 1:
+                self._reached(SEVERAL, self._soon)
+        if isinstance(request, (CancelOrder, CancelBatch)):
+            self._reached(CANCEL, self._soon)
+        if isinstance(request, (CreateBatch, CancelBatch)):
+            self._reached(BATCH, self._soon)
+
+
+def live(life: Life) -> int:
+    """Be the bot; the exit code of one that was not killed."""
+    told = os.open(life.told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, wanted in ((nothing, 0), (told, 1), (told, 2)):
+        os.dup2(descriptor, wanted)
+    os.environ.update(life.environ)
+    Blow(life.phase, life.count, Random(life.seed)).arm()
+    from botkit.cli.main import main
+
+    return main(life.arguments)
+
+
+def serve() -> None:
+    """Fork a bot for each line, until there are no more."""
+    for name in _LOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()
+    for line in sys.stdin:
+        life = msgspec.json.decode(line, type=Life)
+        child = os.fork()
+        if child == 0:
+            code = 70
+            try:
+                code = live(life)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":
-    arm(sys.argv[1], int(sys.argv[2]))
-    sys.exit(main(sys.argv[3:]))
+    serve()

@@ -1,196 +1,398 @@
-"""Kill a bot at every moment of an order's life, again and again, and hold its journal against the exchange's books.
+"""Bots that are killed at every moment of an order's way, and their books held against the exchange's after each.
 
-    python -m tests.live.kills --kills 200
+Emulators run in this process, the bots in processes of their own (`killed_bot`), over real sockets and with the limits
+shared through a broker. Each round a bot trades at a brisk pace until it dies in one of the phases; a third of all
+kills fall between the journal row and the answer. Then the bot is started anew in this process, where both sides can be
+looked at in one moment:
 
-Prints, for each phase, how often the bot died there; then what was lost, doubled and orphaned, which must be 0.
+    lost      an order that the exchange has and no row of the journal names
+    doubled   a client id under which the exchange has two orders
+    orphaned  an order open at the exchange that the restarted bot does not hold for open, or the other way round
+    money     executed amounts, the account's totals, or the parts' sum that differ from the exchange's
+    429       the exchange refused a request for its rate
+    command   what was said to be set is not
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import collections
 import contextlib
 import os
+import shutil
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+
+import msgspec
 
 from botkit.assembly import Project
+from botkit.assembly.emulator import make_emulator
+from botkit.assembly.live import live_parts
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
+from botkit.live import commands
+from botkit.live.bot import Bot
+from botkit.live.broker import FOLDER_VARIABLE
 from botkit.live.journal import Journal
-from tests.live.killed_bot import PHASES
+from botkit.live.state_folder import STATE_VARIABLE, StateFolder
+from botkit.model.orders import OrderState
+from tests.live.books import differences, exchange_rows
+from tests.live.killed_bot import (
+    ANSWER_DELAY_S,
+    BATCH,
+    INSIDE,
+    NOT_ANSWERED,
+    NOT_SENT,
+    SEVERAL,
+    SIGTERM,
+    Life,
+)
 
-ROOT = Path(__file__).parents[2]
-UNIT = 10**8
-CONFIG = """
-name: killed
-plugins: [{strategies}]
+STARTING, STOPPING, ANY_TIME, SETTING = "starting", "stopping", "any time", "a parameter being set"
+OUTSIDE = (STARTING, STOPPING, ANY_TIME, SETTING)
+PHASES = (*INSIDE, *OUTSIDE)
+#: a third of the kills between the journal row and the answer
+BETWEEN = (NOT_SENT, NOT_ANSWERED)
+#: kills at one exchange. A dead bot's slots are held for minutes, since nobody knows what it sent of them: after some
+#: forty deaths within that time the next bot would have no cancels left.
+KILLS_A_WORLD = 5
+_LANES = 3
+_UNIT = 10**8
+_PATIENCE_S = 60.0
+#: how long the bot's keeper takes at most to look for commands
+_COMMANDS_S = 0.25
+
+STRATEGY = '''
+from botkit import Pair, Strategy, hookimpl, param
+
+
+class Restless(Strategy):
+    """Orders of every kind, by chance: resting, at the touch, at the market, quotes, cancels, many at once."""
+
+    pair: Pair
+    trades: bool = True
+    keep: int = 25
+    size: float = param(0.001, gt=0, live=True)
+
+    def on_start(self):
+        self.subscribe_book(self.pair, depth=5)
+        if self.trades:
+            self.set_timer(every_s=0.05)
+
+    def on_timer(self, timer):
+        book = self.book(self.pair)
+        if book is None or book.best_bid is None or book.best_ask is None:
+            return
+        draw, chance = self.random.random(), self.random
+        orders = self.open_orders(self.pair)
+        if len(orders) > self.keep or draw < 0.22:
+            for order in orders if draw < 0.03 else orders[:1]:
+                self.cancel(order)
+        elif draw < 0.50:
+            self.buy(self.pair, amount=self.size, price=book.best_bid * chance.uniform(0.8, 0.99))
+        elif draw < 0.65:
+            self.sell(self.pair, amount=self.size, price=book.best_ask * chance.uniform(1.01, 1.2), tag="far")
+        elif draw < 0.72:
+            for _ in range(6):
+                self.buy(self.pair, amount=self.size, price=book.best_bid * chance.uniform(0.8, 0.99), tag="many")
+        elif draw < 0.80:
+            self.buy(self.pair, amount=2 * self.size, price=book.best_ask)
+        elif draw < 0.88:
+            self.market_sell(self.pair, amount=self.size)
+        else:
+            level = chance.randrange(1, 4)
+            self.quote(self.pair, bids=[(book.best_bid * (1 - 0.001 * level), self.size)], asks=[], tag="quote")
+
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("restless", Restless)
+'''
+CONFIG = f"""
+name: NAME
+plugins: [plugins]
 strategies:
-  - {{name: mm, use: market_maker, params: {{pair: btc_usdt, amount: 0.01, spread_bps: 1.5, skew_bps: 3}}}}
+  - {{name: r, use: restless, params: {{pair: btc_usdt, trades: TRADES}}}}
+live: {{on_stop: keep}}
+limits: {{ledger: LEDGER}}
 emulator:
-  account: {{email: {email}, key: {key}, secret: {secret}}}
+  account: {{email: "{DEFAULT_ACCOUNT.email}", key: "{DEFAULT_ACCOUNT.key}", secret: "{DEFAULT_ACCOUNT.secret}"}}
+  latest_accept_s: 1
 """
 
 
-#: between the journal's row and the answer
-_WEAK = ("journaled", "sent")
-
-
-class Outcome:
-    """What the kills did."""
+class Findings:
+    """What the restarts showed."""
 
     def __init__(self) -> None:
-        self.phases: Counter[str] = Counter()
-        self.lost: list[int] = []
-        self.doubled: list[int] = []
-        self.orphaned: list[str] = []
-        self.orders = 0
-        self.fills = 0
-        self.slowest_s = 0.0
-        self.problems: list[str] = []
+        self.kills: collections.Counter[str] = collections.Counter()
+        self.broken: list[str] = []
+        #: orders whose outcome was not known when their bot died
+        self.in_doubt: collections.Counter[str] = collections.Counter()
+        self.restarts_s: list[float] = []
+        self.orders = self.executed = 0
+
+    def lines(self) -> list[str]:
+        """A table by phase, then the totals."""
+        rows = [f"{'phase':32} {'kills':>5} {'in doubt':>9}"]
+        rows += [f"{phase:32} {self.kills[phase]:5} {self.in_doubt[phase]:9}" for phase in PHASES]
+        kinds = collections.Counter(text.split(":")[0] for text in self.broken)
+        slowest, middle = max(self.restarts_s), sorted(self.restarts_s)[len(self.restarts_s) // 2]
+        return [
+            *rows,
+            f"{sum(self.kills.values())} kills, {self.orders} orders at the exchange, {self.executed} with executions",
+            ", ".join(f"{kinds[kind]} {kind}" for kind in ("lost", "doubled", "orphaned", "money", "429", "command")),
+            f"restart to reconciled, {_LANES} at a time: median {middle:.2f} s, slowest {slowest:.2f} s",
+        ]
 
 
-async def kill_often(kills: int, folder: Path, *, seed: int = 1) -> Outcome:
-    """Start, kill and start again; at the end stop in order and compare everything."""
-    config = folder / "killed.yaml"
-    account = DEFAULT_ACCOUNT
-    config.write_text(
-        CONFIG.format(strategies=ROOT / "strategies", email=account.email, key=account.key, secret=account.secret)
-    )
-    config.chmod(0o600)
-    facts = Project.load(config).facts
-    random, outcome = Random(seed), Outcome()
-    options = EmulatorOptions(balances={"usdt": 100_000 * UNIT, "btc": UNIT}, speed=10.0, seed=5, history_days=0.02)
-    async with Emulator(facts, options) as emulator:
-        for number in range(kills):
-            # a third between the journal's row and the answer, as the protocol's weak spot would be
-            others = [name for name in PHASES if name not in _WEAK]
-            phase = _WEAK[number // 3 % 2] if number % 3 == 0 else others[number - number // 3 - 1 & 3]
-            await _one(emulator, config, folder, phase, random.randint(1, 6), random, outcome)
-            _compare(emulator, folder, outcome)
-        await _last(emulator, config, folder, outcome)
-    return outcome
+class Forks:
+    """The process that bots are forked from."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls) -> AsyncIterator[Forks]:
+        """Load everything once."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.live.killed_bot",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        try:
+            yield cls(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 5)
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def start(self, life: Life) -> int:
+        """A bot's process id."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(life) + b"\n")
+        return await self._number()
+
+    async def ended(self) -> int:
+        """Wait for the end of the bot that was started last: its exit code, or minus the signal."""
+        return await self._number()
+
+    async def _number(self) -> int:
+        assert self._process.stdout is not None
+        return int(await self._process.stdout.readline())
 
 
-def _arguments(emulator: Emulator, config: Path) -> list[str]:
-    return ["run", str(config), "--rest", emulator.rest, "--ws", emulator.ws]
+class KillWorld:
+    """One exchange, and the bot that is killed there."""
 
+    def __init__(self, folder: Path, name: str, emulator: Emulator, findings: Findings, *, ledger: str) -> None:
+        self.emulator = emulator
+        self.folder = folder
+        self.name = name
+        self.told = folder / f"{name}.told"
+        self.trading, self.watching = folder / f"{name}.yaml", folder / f"{name}.watching.yaml"
+        (folder / "plugins").mkdir(exist_ok=True)
+        (folder / "plugins" / "restless.py").write_text(STRATEGY)
+        for path, trades in ((self.trading, "true"), (self.watching, "false")):
+            path.write_text(CONFIG.replace("NAME", name).replace("TRADES", trades).replace("LEDGER", ledger))
+            path.chmod(0o600)
+        self.findings = findings
+        #: how long a restarted bot is given to explain everything
+        self.patience_s = _PATIENCE_S
 
-async def _start(folder: Path, arguments: list[str]) -> asyncio.subprocess.Process:
-    environ = {**os.environ, "BOTKIT_STATE": str(folder / "state"), "PYTHONPATH": str(ROOT)}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, env=environ, cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    # -- a bot's life and death -----------------------------------------------------------------------------------
 
+    async def kill(self, forks: Forks, phase: str, random: Random, *, settings: Sequence[str] = ()) -> None:
+        """Run a bot until it is dead of ``phase``. ``settings`` are KEY=VALUE of its configuration."""
+        seed = random.randrange(10**6)
+        arguments = ["run", str(self.trading), "--rest", self.emulator.rest, "--ws", self.emulator.ws, "--plain"]
+        for setting in (f"seed={seed}", *(["live.on_stop=cancel"] if phase == SIGTERM else ()), *settings):
+            arguments += ["--set", setting]
+        life = Life(
+            phase=phase,
+            count=random.randrange(1, 3 if phase in (SEVERAL, BATCH) else 8),
+            seed=seed,
+            arguments=arguments,
+            environ={name: os.environ[name] for name in (STATE_VARIABLE, FOLDER_VARIABLE)},
+            told=str(self.told),
+        )
+        self.told.unlink(missing_ok=True)
+        bot = await forks.start(life)
+        if phase in OUTSIDE:
+            await self._from_outside(bot, phase, random)
+        try:
+            code = await asyncio.wait_for(asyncio.shield(ending := asyncio.ensure_future(forks.ended())), _PATIENCE_S)
+        except TimeoutError:
+            os.kill(bot, signal.SIGKILL)
+            await ending
+            raise RuntimeError(f"the bot never came to {phase!r}: {self._last_words()}") from None
+        if code != (0 if phase == SIGTERM else -signal.SIGKILL):
+            raise RuntimeError(f"the bot ended by itself, with {code}, before {phase!r}: {self._last_words()}")
 
-async def _one(
-    emulator: Emulator, config: Path, folder: Path, phase: str, count: int, random: Random, outcome: Outcome
-) -> None:
-    began = time.monotonic()
-    arguments = ["-m", "tests.live.killed_bot", phase, str(count), *_arguments(emulator, config)]
-    process = await _start(folder, arguments)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 60)
-    if not line:
-        outcome.problems.append((await process.stderr.read()).decode())
-        await process.wait()
-        return
-    outcome.slowest_s = max(outcome.slowest_s, time.monotonic() - began)
-    drain = asyncio.ensure_future(asyncio.gather(process.stdout.read(), process.stderr.read()))
-    if phase == "random":
-        await asyncio.sleep(random.random())
+    def _last_words(self) -> str:
+        return self.told.read_text()[-2000:]
+
+    async def _from_outside(self, bot: int, phase: str, random: Random) -> None:
+        if phase == STARTING:
+            await asyncio.sleep(random.uniform(0, 0.4))
+        else:
+            until = time.monotonic() + _PATIENCE_S
+            while not (self.told.exists() and "Ctrl-C stops" in self.told.read_text()):  # from here on it trades
+                if time.monotonic() > until:
+                    break
+                await asyncio.sleep(0.01)
+            if phase == SETTING:
+                await self._set(bot, random)
+            else:
+                await asyncio.sleep(random.uniform(0.05, 0.8))
+            if phase == STOPPING:
+                os.kill(bot, signal.SIGTERM)
+                await asyncio.sleep(random.uniform(0, 0.15))
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL)
-    try:
-        await asyncio.wait_for(process.wait(), 60)
-    except TimeoutError:
-        process.kill()
-        outcome.problems.append(f"{phase} was never reached")
-    _, errors = await drain
-    outcome.phases[phase if process.returncode == -signal.SIGKILL else "left by itself"] += 1
-    if process.returncode != -signal.SIGKILL:
-        outcome.problems.append(errors.decode())
+            os.kill(bot, signal.SIGKILL)
 
-
-def _rows(folder: Path) -> dict[int, dict[str, Any]]:
-    [path] = (folder / "state" / "killed" / "emulator").glob("*/journal.sqlite")
-    journal = Journal.open(path, read_only=True)
-    try:
-        return {row["client_id"]: row for row in journal.order_rows()}
-    finally:
+    async def _set(self, bot: int, random: Random) -> None:
+        """Set a parameter, and kill before, while or after it is taken in."""
+        folder = self._state_folder()
+        size = round(random.uniform(0.001, 0.002), 6)
+        command = commands.leave(folder, "set", strategy="r", name="size", value=size)
+        await asyncio.sleep(random.uniform(0, 1.5 * _COMMANDS_S))
+        os.kill(bot, signal.SIGKILL)
+        command.unlink(missing_ok=True)
+        answered = command.with_suffix(".answer").exists()
+        journal = Journal.open(folder.journal, read_only=True)
+        values = [value for _, _, value in journal.parameters()]
         journal.close()
+        if answered and values[-1:] != [size]:
+            self.findings.broken.append(f"command: size was set to {size}, and the journal says {values[-1:]}")
+
+    def _state_folder(self) -> StateFolder:
+        [journal] = Path(os.environ[STATE_VARIABLE], self.name, "emulator").glob("*/journal.sqlite")
+        return StateFolder(journal.parent)
+
+    # -- the restart and the judgement ----------------------------------------------------------------------------
+
+    async def judge(self, phase: str) -> None:
+        """Start the bot anew, let it explain everything, and compare both sides' books in one moment."""
+        findings = self.findings
+        project = Project.load(self.watching)
+        async with live_parts(project, "emulator", rest=self.emulator.rest, ws=self.emulator.ws) as parts:
+            bot = Bot(parts)
+            try:
+                began = time.monotonic()
+                await bot.start()
+                doubtful = [o for o in bot.engine.desk.all_open() if o.state is OrderState.UNKNOWN]
+                findings.in_doubt[phase] += len(doubtful)
+                findings.restarts_s.append(time.monotonic() - began)
+                await self._explained(bot)
+                findings.broken += [f"{text} (after {phase!r})" for text in differences(bot, self.emulator)]
+                if phase == SIGTERM and (left := bot.engine.desk.all_open()):
+                    findings.broken.append(f"orphaned: {left} still stand after a stop in order")
+            finally:
+                if hasattr(bot, "driver"):
+                    bot.driver.fault = bot.driver.fault or RuntimeError("dropped")
+                    await bot.driver.close()
+                await bot.close()
+
+    async def _explained(self, bot: Bot) -> None:
+        """Until nothing is in doubt, and what fills meanwhile has been taken in on both sides."""
+        until = time.monotonic() + self.patience_s
+        while time.monotonic() < until:
+            busy = [o for o in bot.engine.desk.all_open() if o.state in (OrderState.UNKNOWN, OrderState.SENDING)]
+            if not busy and not differences(bot, self.emulator):
+                return
+            await asyncio.sleep(0.05)
+
+    def close(self) -> None:
+        """This exchange's totals."""
+        rows = exchange_rows(self.emulator)
+        self.findings.orders += len(rows)
+        self.findings.executed += sum(bool(row.executed_lots) for row in rows)
+        refused = self.emulator.venue.limits.refused
+        self.findings.broken += [f"429: {refused} requests were refused"] if refused else []
 
 
-def _compare(emulator: Emulator, folder: Path, outcome: Outcome) -> None:
-    """Every order at the exchange has its row, and no row has two orders."""
-    rows = _rows(folder)
-    at_exchange = Counter(report.client_id for report in emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email))
-    outcome.lost += [client_id for client_id in at_exchange if client_id not in rows and client_id is not None]
-    outcome.doubled += [client_id for client_id, count in at_exchange.items() if count > 1 and client_id is not None]
-    outcome.orders = len(at_exchange)
+@contextlib.asynccontextmanager
+async def kill_world(
+    folder: Path, *, name: str = "killed", seed: int = 1, findings: Findings | None = None, ledger: str = "null"
+) -> AsyncIterator[KillWorld]:
+    """An emulator at the machine's speed, that takes its time to answer, and an account that can trade for long.
+
+    ``ledger`` is what bots share their limits by: the broker, or ``none``.
+    """
+    balances = {"usdt": 10_000_000 * _UNIT, "btc": 100 * _UNIT}
+    options = EmulatorOptions(balances=balances, seed=seed, history_days=0.02)
+    async with make_emulator(options) as emulator:
+        for where in ("create_order", "create_batch", "cancel_order", "cancel_batch"):
+            emulator.add_fault({"kind": "delay_answer", "where": where, "value": 1, "jitter": ANSWER_DELAY_S * 1000})
+        world = KillWorld(folder, name, emulator, findings or Findings(), ledger=ledger)
+        try:
+            yield world
+        finally:
+            world.close()
 
 
-async def _last(emulator: Emulator, config: Path, folder: Path, outcome: Outcome) -> None:
-    """One more start, stopped in order: nothing may stand, and the books must be the exchange's to the unit."""
-    process = await _start(folder, ["-m", "botkit", *_arguments(emulator, config), "--duration", "3"])
-    _, errors = await asyncio.wait_for(process.communicate(), 90)
-    if process.returncode != 0:
-        outcome.problems.append(errors.decode())
-    kernel = emulator.venue.kernel
-    outcome.orphaned += [r.order_id for r in kernel.orders(DEFAULT_ACCOUNT.email) if r.status in (-1, 0, 1)]
-    rows = _rows(folder)
-    reports = {report.client_id: report for report in kernel.orders(DEFAULT_ACCOUNT.email)}
-    for client_id, report in reports.items():
-        row = rows.get(client_id or 0)
-        if row is not None and int(row["executed_lots"]) != report.executed_lots:
-            outcome.problems.append(
-                f"{client_id}: {row['executed_lots']} executed, at the exchange {report.executed_lots}"
-            )
-    [path] = (folder / "state" / "killed" / "emulator").glob("*/journal.sqlite")
-    db = sqlite3.connect(path)
-    document = db.execute("SELECT value FROM meta WHERE key = 'portfolio'").fetchone()[0]
-    outcome.fills = db.execute("SELECT COUNT(*) FROM fills").fetchone()[0]
-    db.close()
-    import json
-
-    ledger = json.loads(document)["ledger"]
-    booked: Counter[str] = Counter(ledger["unassigned"])
-    for funds in ledger["parts"].values():
-        for currency, (available, locked, _, _) in funds.items():
-            booked[currency] += available + locked
-    for currency, (total, _) in kernel.ledger(DEFAULT_ACCOUNT.email).items():
-        if booked[currency] != total:
-            outcome.problems.append(f"{currency}: booked {booked[currency]}, at the exchange {total}")
+@contextlib.contextmanager
+def own_machine(folder: Path) -> Iterator[None]:
+    """State and a limits broker of our own: to the broker, dead bots by the dozen are a burden for others."""
+    broker = tempfile.mkdtemp(prefix="bk")  # a socket's path must be short
+    before = {name: os.environ.get(name) for name in (STATE_VARIABLE, FOLDER_VARIABLE)}
+    os.environ.update({STATE_VARIABLE: str(folder / "state"), FOLDER_VARIABLE: broker})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+        shutil.rmtree(broker, ignore_errors=True)  # the broker ends by itself when it has been alone for a while
 
 
-def main() -> int:
-    """The script."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        began = time.monotonic()
-        outcome = asyncio.run(kill_often(options.kills, Path(name), seed=options.seed))
-    for phase, count in sorted(outcome.phases.items()):
-        print(f"{phase:>16}: {count}")
-    print(
-        f"{outcome.orders} orders, {outcome.fills} fills; lost {len(outcome.lost)}, doubled {len(outcome.doubled)}, "
-        f"orphaned {len(outcome.orphaned)}; slowest restart {outcome.slowest_s:.1f} s; "
-        f"{time.monotonic() - began:.0f} s in all"
-    )
-    for problem in outcome.problems:
-        print(f"problem: {problem}")
-    return 1 if outcome.lost or outcome.doubled or outcome.orphaned or outcome.problems else 0
+def plan(kills: int, random: Random) -> list[str]:
+    """The phases of the kills: a third between journal row and answer, the others evenly, in an order by chance."""
+    others = [phase for phase in PHASES if phase not in BETWEEN]
+    third = -(-kills // 3)
+    phases = [BETWEEN[i % len(BETWEEN)] for i in range(third)]
+    phases += [others[i % len(others)] for i in range(kills - third)]
+    random.shuffle(phases)
+    return phases
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+async def run_kills(
+    folder: Path, phases: list[str], *, seed: int, say: Callable[[str], None] = lambda text: None
+) -> Findings:
+    """Kill and restart once for each of ``phases``, at a few exchanges at a time."""
+    findings = Findings()
+    worlds = [phases[at : at + KILLS_A_WORLD] for at in range(0, len(phases), KILLS_A_WORLD)]
+    if len(worlds) < _LANES:
+        worlds = [phases[lane::_LANES] for lane in range(_LANES)]
+    lanes = asyncio.Semaphore(_LANES)
+
+    async def one(number: int, phases: list[str]) -> None:
+        random = Random(f"{seed} {number}")
+        name = f"killed{number}"
+        async with (
+            lanes,
+            Forks.open() as forks,
+            kill_world(folder, name=name, seed=seed + number, findings=findings) as world,
+        ):
+            for phase in phases:
+                await world.kill(forks, phase, random)
+                await world.judge(phase)
+                findings.kills[phase] += 1
+                say(f"{sum(findings.kills.values()):4} {phase}: restarted in {findings.restarts_s[-1]:.2f} s")
+
+    with own_machine(folder):
+        async with asyncio.TaskGroup() as group:
+            for number, part in enumerate(worlds):
+                group.create_task(one(number, part))
+    return findings

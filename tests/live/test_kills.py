@@ -1,32 +1,102 @@
-"""A bot that is killed again and again, at every moment of an order, and its guard. `kills.py` is the script."""
+"""kill -9 at every moment of an order's way, and what guards against it: nothing lost, doubled or orphaned.
+
+`python -m tests.benchmarks.kill_runs --kills 200` is the long run of the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from botkit.assembly.guard import heartbeat_age_s, start_guard
-from botkit.live.state_folder import StateFolder
-from tests.live.kills import kill_often
-from tests.live.world import World, far_buy, settled, until
+from botkit.emulator import DEFAULT_ACCOUNT
+from botkit.live.state_folder import Halt, StateFolder
+from botkit.model.orders import OrderState, OrderType, Side
+from botkit.model.requests import CreateOrder, NewOrder
+from tests.live.books import exchange_rows, open_rows
+from tests.live.killed_bot import NOT_TAKEN_IN
+from tests.live.kills import BETWEEN, PHASES, Forks, kill_world, own_machine, plan, run_kills
+from tests.live.world import World, far_buy, puppet, settled, until
 
-#: `python -m tests.live.kills --kills 200` is the long run
-KILLS = int(os.environ.get("BOTKIT_TEST_KILLS", "6"))
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL on Windows")
+
+#: in parts, so that several workers share them
+PARTS = 4
+KILLS = plan(52, Random(5))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
-async def test_no_order_is_lost_doubled_or_orphaned_by_kills(tmp_path: Path) -> None:
-    outcome = await kill_often(KILLS, tmp_path)
-    assert outcome.problems == []
-    assert (outcome.lost, outcome.doubled, outcome.orphaned) == ([], [], [])
-    assert sum(outcome.phases.values()) == KILLS
-    assert outcome.orders >= KILLS
-    assert outcome.slowest_s < 60, "under 10 s on an idle machine, and tests share theirs"
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_nothing_is_lost_doubled_or_orphaned_wherever_the_bot_is_killed(tmp_path: Path, part: int) -> None:
+    phases = KILLS[part::PARTS]
+    findings = await run_kills(tmp_path, phases, seed=part)
+    assert findings.broken == []
+    assert findings.kills.total() == len(phases)
+    assert sum(findings.in_doubt[phase] for phase in BETWEEN), "nobody was killed between the row and the answer"
+    assert findings.orders > len(phases)
+    assert findings.executed
+
+
+def test_a_third_of_the_kills_fall_between_journal_row_and_answer_and_each_phase_has_its_share() -> None:
+    for kills, least in ((200, 10), (len(KILLS), 3)):
+        phases = plan(kills, Random(1))
+        assert sum(phase in BETWEEN for phase in phases) >= kills / 3
+        assert min(phases.count(phase) for phase in PHASES) >= least
+
+
+async def test_two_hundred_open_orders_are_reconciled_within_ten_seconds(world: World) -> None:
+    bot = await world.start()
+    prices = [20_000 - 10 * i for i in range(200)]
+    orders = [puppet(bot).buy("btc_usdt", amount=0.001, price=price) for price in prices]
+    bot.driver.wake()
+    await until(lambda: all(o.state in (OrderState.OPEN, OrderState.REFUSED) for o in orders), 60)
+    assert len(world.exchange_orders(open_only=True)) == 200
+    await world.crash(bot)
+
+    began = time.monotonic()
+    again = await world.start()
+    assert time.monotonic() - began < 10
+    known = {order.order_id for order in puppet(again).open_orders()}
+    assert known == {row.order_id for row in world.exchange_orders(open_only=True)}
+    again.engine.portfolio.check()
+
+
+async def test_the_judge_sees_an_order_that_no_journal_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+    async with kill_world(tmp_path, ledger="none") as world:
+        world.patience_s = 1.0
+        await world.judge("nothing happened")
+        assert world.findings.broken == []
+        venue = world.emulator.venue
+        order = NewOrder(
+            client_id=77,
+            pair=venue.pairs["btc_usdt"],
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            price_ticks=1_000_000,
+            amount_lots=10**6,
+        )
+        venue.kernel.submit(DEFAULT_ACCOUNT.email, CreateOrder(id=1, order=order, timestamp=venue.now), venue.now)
+        await until(lambda: exchange_rows(world.emulator))
+        await world.judge("an order by another hand")
+        assert {text.split(":")[0] for text in world.findings.broken} == {"lost", "orphaned"}
+
+
+async def test_the_guard_of_a_killed_bot_cancels_its_orders(tmp_path: Path) -> None:
+    with own_machine(tmp_path):
+        async with Forks.open() as forks, kill_world(tmp_path) as world:
+            await world.kill(forks, NOT_TAKEN_IN, Random(1), settings=["live.guard_s=5"])
+            assert open_rows(world.emulator)
+            await until(lambda: not open_rows(world.emulator), 60)
+            await world.judge(NOT_TAKEN_IN)
+            assert world.findings.broken == []
 
 
 async def test_the_guard_cancels_the_orders_of_a_bot_that_went_silent(world: World) -> None:
@@ -55,21 +125,46 @@ async def test_the_guard_cancels_the_orders_of_a_bot_that_went_silent(world: Wor
     assert not folder.is_halted()
 
 
-def test_running_a_bot_loads_neither_pandas_nor_pyarrow(tmp_path: Path) -> None:
-    config = tmp_path / "c.yaml"
-    strategies = Path(__file__).parents[2] / "strategies"
-    config.write_text(
-        f"name: light\nplugins: [{strategies}]\n"
-        "strategies:\n  - {use: market_maker, params: {pair: btc_usdt}}\n"
-        "emulator:\n  balances: {usdt: 10000, btc: 1}\n"
-    )
-    code = (
-        "import sys\nfrom botkit.cli.main import main\n"
-        f"code = main(['run', {str(config)!r}, '--duration', '0.5', '--json'])\n"
-        "print(code, [name for name in ('pandas', 'pyarrow') if name in sys.modules])\n"
-    )
-    environ = {**os.environ, "BOTKIT_STATE": str(tmp_path / "state")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.stdout.strip().endswith("0 []"), (done.stdout, done.stderr)
+async def test_the_guard_leaves_when_its_bot_has_been_started_again(world: World) -> None:
+    bot = await world.start()
+    mine = far_buy(bot)
+    await settled(mine)
+    folder = bot.parts.folder
+    folder.write_status({"process": os.getpid() + 1})
+    await world.crash(bot)
+    guard = start_guard(world.config, folder, 1, (world.emulator.rest, world.emulator.ws))
+    try:
+        assert await asyncio.to_thread(guard.wait, 60) == 0
+    finally:
+        guard.kill()
+        guard.wait()
+    assert world.exchange_orders(open_only=True)
+
+
+_HALF_WAY = """
+import os, signal, sys
+from pathlib import Path
+from botkit.live.state_folder import Halt, StateFolder
+
+def die(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[2] == "written":
+    os.fsync = die
+elif sys.argv[2] == "synced":
+    Path.replace = die
+StateFolder(Path(sys.argv[1])).set_halt(Halt(kind="panic", reason="botkit panic", time=1))
+die()
+"""
+
+
+@pytest.mark.parametrize(("moment", "is_set"), [("written", False), ("synced", False), ("replaced", True)])
+def test_a_latch_is_set_whole_or_not_at_all(tmp_path: Path, moment: str, is_set: bool) -> None:
+    died = subprocess.run([sys.executable, "-c", _HALF_WAY, str(tmp_path), moment], timeout=60, check=False)
+    assert died.returncode == -signal.SIGKILL
+    folder = StateFolder(tmp_path)
+    halt = Halt(kind="panic", reason="botkit panic", time=1)
+    assert folder.halt() == (halt if is_set else None)
+    folder.set_halt(halt)
+    assert folder.halt() == halt
+    assert folder.is_halted()
