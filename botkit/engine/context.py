@@ -13,7 +13,7 @@ from botkit.engine.entry import is_met, limit_refusal, market_refusal, spend_for
 from botkit.engine.market import BarFeed, BookView, PairMarket, without_orders
 from botkit.engine.positions import Position
 from botkit.engine.schedule import parse_schedule
-from botkit.model.clock import NS_PER_S, format_time, to_datetime
+from botkit.model.clock import NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.events import Balance, Bar
 from botkit.model.extension import FeeRates
 from botkit.model.money import Number
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 MARKET_DEADLINE_S = 5
 _EXPIRE_MAX_S = 10**9  # thirty years; times must stay below 2^63 ns
 _DEPTHS = (1, 5, 10, 20, 30, 50)
+#: orders that a strategy may ask for at one moment; 200 may rest in a pair
+ORDERS_A_MOMENT_MAX = 5_000
+#: and how many, when they were too many to let it go on, until its callback is ended
+ORDERS_WHEN_STOPPED_MAX = 1_000
+#: reasons for which a strategy skipped or was refused that are counted apart: some have figures in them
+REASONS_MAX = 1_000
+_OTHER_REASONS = "(other reasons, too many to count apart)"
 
 
 class _StrategyLog(logging.LoggerAdapter[logging.Logger]):
@@ -42,6 +49,10 @@ class _StrategyLog(logging.LoggerAdapter[logging.Logger]):
         context = self._context
         kwargs.setdefault("extra", {}).update(strategy=context.name, bot_time=context.engine.now)
         return f"{format_time(context.engine.now, context.engine.zone)} {context.name}: {msg}", kwargs
+
+
+class Runaway(BaseException):
+    """Ends a callback that asks for orders without end. No Exception, since strategies catch those."""
 
 
 class Context:
@@ -64,6 +75,9 @@ class Context:
         self.refusals: dict[str, int] = {}
         self.refused_this_turn = 0
         self.orders_count = 0
+        #: orders asked for at one moment, and the moment
+        self._asked = 0
+        self._asked_at: tuple[Nanos, int] = (0, 0)
         self.fills_count = 0
 
     # -- reading ----------------------------------------------------------------------------------------------------
@@ -250,8 +264,19 @@ class Context:
     def _place(self, order: Order, refusal: str | None) -> Order:
         engine = self.engine
         engine.touched = True
-        self.orders_count += 1
+        self._count_order()
         return engine.desk.place(order, refusal or engine.entry_refusal(self, order), engine.now)
+
+    def _count_order(self) -> None:
+        self.orders_count += 1
+        moment = (self.engine.now, self.engine.events)
+        if moment != self._asked_at:
+            self._asked_at, self._asked = moment, 0
+        self._asked += 1
+        if self._asked > (ORDERS_A_MOMENT_MAX if self.active else ORDERS_WHEN_STOPPED_MAX):
+            # neither a refusal nor a stop ends a loop that does not look at them, and every order of it takes memory
+            why = f" after it was stopped ({self.stopped_because})" if not self.active else ""
+            raise Runaway(f"it asked for {self._asked:,} orders at one moment{why}")
 
     def market_buy(
         self,
@@ -378,7 +403,7 @@ class Context:
             expires=old.expires,
             tag=old.tag,
         )
-        self.orders_count += 1
+        self._count_order()
         if old.type is OrderType.MARKET:
             refusal = "a market order cannot be replaced"
         refusal = refusal or limit_refusal(new) or engine.entry_refusal(self, new, old)
@@ -420,5 +445,17 @@ class Context:
 
     def skip(self, reason: str, values: dict[str, Any]) -> None:
         """Count a decision not to trade."""
-        self.skips[reason] = self.skips.get(reason, 0) + 1
-        self.last_skip[reason] = values
+        self.last_skip[_count(self.skips, reason)] = values
+
+    def refused(self, reason: str) -> None:
+        """Count an order that was refused."""
+        _count(self.refusals, reason)
+        self.refused_this_turn += 1
+
+
+def _count(counts: dict[str, int], reason: str) -> str:
+    """Count a reason; returns the one it was counted as."""
+    if reason not in counts and len(counts) >= REASONS_MAX:
+        reason = _OTHER_REASONS
+    counts[reason] = counts.get(reason, 0) + 1
+    return reason

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 #: more refusals than this in one turn stop a strategy: it is asking in a loop
 REFUSALS_A_TURN_MAX = 100
 #: callbacks that one turn may cause before it is taken for a loop
-_NOTICES_A_TURN_MAX = 100_000
+_NOTICES_A_TURN_MAX = 20_000
 
 
 class StrategyFailure(msgspec.Struct, frozen=True):
@@ -516,8 +516,7 @@ class Engine:
         if context is None:
             return
         if order.state is OrderState.REFUSED:
-            context.refusals[order.reason] = context.refusals.get(order.reason, 0) + 1
-            context.refused_this_turn += 1
+            context.refused(order.reason)
             self._refused = True
             if context.refused_this_turn > REFUSALS_A_TURN_MAX and context.active:
                 self.stop_strategy(
@@ -616,13 +615,15 @@ class Engine:
 
     def _settle(self) -> None:
         notices = self._notices
-        count = 0
+        counts: dict[str, int] = {}
         while notices:
             context, callback, event = notices.popleft()
             if context.active:
                 self._call(context, callback, event)
-            count += 1
-            assert count < _NOTICES_A_TURN_MAX, "callbacks cause each other without end"
+                count = counts[context.name] = counts.get(context.name, 0) + 1
+                if count == _NOTICES_A_TURN_MAX:
+                    name = getattr(callback, "__name__", "callback")
+                    self.stop_strategy(context, f"its callbacks cause each other without end, {name} among them")
 
     def _call(self, context: Context, callback: Callable[..., Any], *arguments: object) -> None:
         try:

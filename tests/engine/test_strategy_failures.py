@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from botkit.assembly import backtest_into
 from botkit.backtest.driver import StrategyRaised
+from botkit.engine.context import ORDERS_A_MOMENT_MAX, REASONS_MAX
 from botkit.model.events import BalanceReport, Connection, ConnectionState, Ticker
 from botkit.model.orders import Order
 from tests.engine_world import BTC, RICH, T0, UNIT, Bot, Listener, cancelled_ids
@@ -161,6 +163,67 @@ def test_two_series_of_one_stopped_strategy_are_both_silent() -> None:
     b.trade(1_000)
     b.to(60)
     assert calls == [1]
+
+
+def endless_orders(s: Any, _: Any) -> None:
+    while True:
+        try:
+            s.buy(BTC, amount=1, price=900)
+        except Exception:  # as strategies do
+            continue
+
+
+def endless_withdrawals(s: Any, _: Any) -> None:
+    while True:
+        s.cancel(s.buy(BTC, amount=1, price=900))
+
+
+@pytest.mark.parametrize("deed", [endless_orders, endless_withdrawals])
+def test_orders_without_end_in_one_callback_end_the_callback_and_stop_the_strategy(deed: Any) -> None:
+    b = Bot(Listener(start=start, trade=deed), Listener(start=start))
+    b.trade(1_000)
+    (failure,) = b.engine.failures
+    assert re.fullmatch(r"Runaway: it asked for \d,\d{3} orders at one moment.*", failure.error)
+    assert failure.where.startswith(__file__)
+    assert not b.engine.contexts["s0"].active
+    assert not b.engine.desk.open_orders("s0")
+    assert len(b.engine.desk.orders) <= ORDERS_A_MOMENT_MAX
+    assert len(b.requests) <= 1  # the first was on its way before the loop began
+    assert b.strategies[1].of("trade")
+
+
+def test_callbacks_that_cause_each_other_without_end_stop_their_strategy_alone() -> None:
+    def again(s: Any, timer: Any) -> None:
+        b.engine.notify(b.engine.contexts["s0"], "on_timer", timer)
+
+    b = Bot(Listener(start=start, timer=again), Listener(start=start))
+    b.to(60)
+    why = b.engine.contexts["s0"].stopped_because
+    assert why == "its callbacks cause each other without end, on_timer among them"
+    assert b.strategies[1].of("timer")
+    assert b.engine.contexts["s1"].active
+    assert ("error", f"strategy 's0' was stopped: {why}") in b.engine.messages
+
+
+def test_orders_that_cause_each_other_without_end_stop_their_strategy_alone() -> None:
+    def again(s: Any, _: Any) -> None:
+        s.cancel(s.buy(BTC, amount=1, price=900))
+
+    b = Bot(Listener(start=start, order=again, trade=again), Listener(start=start))
+    b.trade(1_000)
+    assert not b.engine.contexts["s0"].active
+    assert not b.engine.desk.all_open()
+    assert b.strategies[1].of("trade")
+    assert b.engine.contexts["s1"].active
+
+
+def test_reasons_with_figures_in_them_do_not_take_memory_without_bound() -> None:
+    b = Bot(Listener(start=start))
+    for i in range(3_000):
+        b.s.skip(f"spread {i} bps", spread=i)
+    context = b.engine.contexts["s0"]
+    assert len(context.skips) == len(context.last_skip) == REASONS_MAX + 1
+    assert sum(context.skips.values()) == 3_000
 
 
 # -- in a backtest ----------------------------------------------------------------------------------------------------
