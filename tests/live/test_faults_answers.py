@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.live.bot import Bot
-from botkit.model.orders import OrderState
+from botkit.model.orders import OrderState, OrderType, Side
+from botkit.model.requests import CreateOrder, NewOrder
 from tests.live.books import differences, exchange_rows
-from tests.live.world import World, far_buy, puppet, settled, told, until
+from tests.live.world import World, far_buy, kept, puppet, settled, told, until
 
 #: fault -> what the order comes to, how many orders the exchange has of it, and whether its outcome was ever in doubt
 CREATES: dict[str, tuple[dict[str, Any], OrderState, int, bool]] = {
@@ -22,6 +24,7 @@ CREATES: dict[str, tuple[dict[str, Any], OrderState, int, bool]] = {
     "422, not done": ({"kind": "error_before", "value": 422}, OrderState.REJECTED, 0, False),
     "502, done": ({"kind": "error_after"}, OrderState.OPEN, 1, False),
     "422, done": ({"kind": "error_after", "value": 422}, OrderState.OPEN, 1, False),
+    "408, done": ({"kind": "error_after", "value": 408}, OrderState.OPEN, 1, False),
     "HTML, done": ({"kind": "garbage"}, OrderState.OPEN, 1, False),
     "half a JSON, done": ({"kind": "truncated"}, OrderState.OPEN, 1, False),
     "dripping answer": ({"kind": "slow_body", "value": 200_000}, OrderState.OPEN, 1, False),
@@ -54,6 +57,45 @@ async def test_a_create_is_neither_lost_nor_doubled_when(name: str, world: World
     again = far_buy(bot, 0.02)
     await settled(again)
     assert again.state is OrderState.OPEN
+
+
+#: answers to a create that was done, which cannot be believed -> why, as the user reads it
+UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
+    "no answer": ({"kind": "reset_after"}, "Server disconnected"),
+    "408": ({"kind": "error_after", "value": 408}, "(Bad Gateway)"),
+    "502": ({"kind": "error_after", "value": 502}, "(Bad Gateway)"),
+    "HTML": ({"kind": "garbage"}, "it begins '<html>"),
+    "half a JSON": ({"kind": "truncated"}, "Input data was truncated"),
+    "null": ({"kind": "altered", "find": ".+", "put": "null"}, "Expected `object`, got `null`"),
+    "NaN": ({"kind": "altered", "find": '"amount":"[^"]*"', "put": '"amount":"NaN"'}, "'NaN'"),
+    "NaN without quotes": ({"kind": "altered", "find": '"amount":"[^"]*"', "put": '"amount":NaN'}, "is malformed"),
+    "a key twice": ({"kind": "altered", "find": "^{", "put": '{"orderId":"7",'}, "'orderId' is there twice"),
+    "no order id": ({"kind": "altered", "find": '"orderId":[^,]+', "put": '"orderId":""'}, "200 without an order id"),
+    "another client id": ({"kind": "altered", "find": '"clientId":[^,}]+', "put": '"clientId":7'}, "for another order"),
+    "another amount": ({"kind": "altered", "find": '"amount":"[^"]*"', "put": '"amount":"0.02"'}, "for another order"),
+    "another price": ({"kind": "altered", "find": '"price":"[^"]*"', "put": '"price":"7"'}, "for another order"),
+    "another side": ({"kind": "altered", "find": "BUY", "put": "SELL"}, "for another order"),
+    "far too long": ({"kind": "huge", "value": 3}, "an answer of more than 2097152 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", UNBELIEVED)
+async def test_an_answer_that_cannot_be_believed_is_looked_up_when(name: str, world: World) -> None:
+    fault, why = UNBELIEVED[name]
+    bot = await world.start()
+    # no push tells of the order either, so it is found by its listing alone
+    world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
+    struck = world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
+    order = far_buy(bot)
+    await until(lambda: struck.fired == 1)
+    await until(lambda: "its outcome is known now" in told(bot), 30)
+    assert order.state is OrderState.OPEN, order
+    assert f"order {order.client_id}" not in told(bot)  # neither rejected nor not sent
+    assert why in told(bot)
+    assert "is of unknown outcome; btc_usdt waits for it" in told(bot)
+    assert "looked up until it is found or proved absent, and never sent again" in told(bot)
+    assert len(exchange_rows(world.emulator)) == 1
+    await until(lambda: not differences(bot, world.emulator), 20)
 
 
 async def settled_after(bot: Bot, order: Any) -> None:
@@ -127,12 +169,48 @@ async def test_a_suspended_pair_rejects_with_the_exchanges_words(world: World) -
     order = far_buy(bot)
     await until(lambda: order.is_final, 20)
     assert order.state is OrderState.REJECTED
-    assert order.reason
+    assert f"order {order.client_id}, was rejected by the exchange: Trading pair btc_usdt is under maintenance" in told(
+        bot
+    )
     assert not exchange_rows(world.emulator)
     assert not differences(bot, world.emulator)
+    second = far_buy(bot)
+    await until(lambda: second.is_final, 20)
+    assert f"order {second.client_id}" not in told(bot)  # the same again is not told again
+    world.emulator.remove_faults()
+    third = far_buy(bot)
+    await settled(third)
+    assert third.state is OrderState.OPEN
 
 
-async def test_an_answer_with_another_orders_id_is_looked_up_and_not_believed(world: World) -> None:
+async def test_an_order_beyond_the_cap_of_open_orders_is_rejected_and_told_of(world: World) -> None:
+    bot = await world.start()
+    pair = world.emulator.venue.pairs["btc_usdt"]
+    cap = pair.rules.open_orders_max
+    # the bot knows how many it has itself, so the room is taken by somebody else's
+    for i in range(cap):
+        place_by_hand(world, pair, 1 + i)
+    await until(lambda: len(world.exchange_orders(open_only=True)) == cap)
+    order = far_buy(bot)
+    await until(lambda: order.is_final, 20)
+    assert order.state is OrderState.REJECTED
+    assert f"was rejected by the exchange: Open orders of btc_usdt exceed the limit of {cap}" in told(bot)
+    assert len(exchange_rows(world.emulator)) == cap
+    assert not [text for text in differences(bot, world.emulator) if "lost" not in text and "alone" not in text]
+
+
+def place_by_hand(world: World, pair: Any, number: int) -> None:
+    """An order on the same account, of a client id that is not ours, far below the market."""
+    new = NewOrder(
+        client_id=number, pair=pair, side=Side.BUY, type=OrderType.LIMIT, price_ticks=10**5, amount_lots=10**5
+    )
+    now = world.emulator.clock.now()
+    world.emulator.venue.submit(
+        DEFAULT_ACCOUNT.email, lambda i: CreateOrder(id=i, order=new, timestamp=now), now, lambda answer, at: None
+    )
+
+
+async def test_orders_wait_for_one_of_unknown_outcome(world: World) -> None:
     # through the listing alone: the answer is garbage, and no push comes
     world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
     world.emulator.add_fault({"kind": "garbage", "where": "create_order", "count": 1})
@@ -140,7 +218,42 @@ async def test_an_answer_with_another_orders_id_is_looked_up_and_not_believed(wo
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.UNKNOWN)
     other = far_buy(bot, 0.02)  # the pair waits
+    assert other.state is OrderState.REFUSED
     await until(lambda: order.state is OrderState.OPEN, 20)
-    assert other.state is not OrderState.OPEN or len(exchange_rows(world.emulator)) == 2
-    await until(lambda: other.state is OrderState.OPEN or other.is_final, 20)
     await until(lambda: not differences(bot, world.emulator))
+
+
+async def test_cancels_have_room_while_creates_are_answered_429(world: World) -> None:
+    bot = await world.start()
+    resting = [far_buy(bot, 0.001 * (1 + i)) for i in range(3)]
+    for order in resting:
+        await settled(order)
+    async with kept(bot):
+        storm = world.emulator.add_fault({"kind": "storm_429", "where": "create_order"})
+        waiting = [far_buy(bot, 0.002 * (1 + i)) for i in range(5)]
+        await until(lambda: storm.fired)
+        for order in resting:
+            puppet(bot).cancel(order)
+        bot.driver.wake()
+        await until(lambda: all(order.state is OrderState.CANCELLED for order in resting), 20)
+        assert not any(order.state is OrderState.OPEN for order in waiting)
+        await until(lambda: "429 at create_order: somebody else uses this account or address" in told(bot))
+        world.emulator.remove_faults()
+        await until(lambda: all(order.is_final or order.state is OrderState.OPEN for order in waiting), 60)
+    assert len(exchange_rows(world.emulator)) == 3 + sum(order.state is OrderState.OPEN for order in waiting)
+    await until(lambda: not differences(bot, world.emulator), 20)
+
+
+async def test_cancels_that_are_answered_429_are_repeated_until_they_are_heard(world: World) -> None:
+    bot = await world.start()
+    resting = [far_buy(bot, 0.001 * (1 + i)) for i in range(3)]
+    for order in resting:
+        await settled(order)
+    storm = world.emulator.add_fault({"kind": "storm_429", "for_s": 40})
+    for order in resting:
+        puppet(bot).cancel(order)
+    bot.driver.wake()
+    await until(lambda: storm.fired)
+    await until(lambda: all(order.state is OrderState.CANCELLED for order in resting), 60)
+    assert not world.exchange_orders(open_only=True)
+    await until(lambda: not differences(bot, world.emulator), 20)
