@@ -48,7 +48,7 @@ _RANKS: dict[type, int] = {
     Trade: 3,
     Ticker: 4,
 }
-#: steps of the event loop from a request's task to its bytes at the socket: the task's own, and that of aiohttp's writer
+#: steps of the event loop from a request to its bytes at the socket: its own task's, and that of aiohttp's writer
 _STEPS_TO_SOCKET = 2
 #: market events that wait while the bot is busy; beyond it the oldest books of a pair give way to newer ones
 EVENTS_MAX = 20_000

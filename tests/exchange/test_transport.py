@@ -40,7 +40,7 @@ WRITES = ("DELETE", "PUT", "POST")
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-@pytest.mark.parametrize("switch", ["aiohttp's switch", "the trace alone"])
+@pytest.mark.parametrize("switch", ["aiohttp's switch", "the connector alone"])
 async def test_a_dropped_keep_alive_connection_is_not_followed_by_a_second_sending(
     name: str, switch: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,7 +53,7 @@ async def test_a_dropped_keep_alive_connection_is_not_followed_by_a_second_sendi
             return True
         return False  # the second request on the kept connection is read, and the connection dropped
 
-    if switch == "the trace alone":
+    if switch == "the connector alone":
         made = transport_module.once_only_session
 
         def without_switch(connections_max: int) -> Any:

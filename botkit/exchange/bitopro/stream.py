@@ -222,7 +222,7 @@ class Stream:
             if self._closed:
                 return
         if self._session is None:
-            self._session = once_only_session(0)
+            self._session = once_only_session(0, for_streams=True)
         self._failures += 1
         headers = {}
         if self._spec.private:

@@ -34,6 +34,38 @@ _FEE_RATE_MAX_E4 = 45
 _FEE_SCALE = 10**8
 
 
+#: numbers of the wire that are remembered for each count of decimals
+_NUMBERS_MAX = 20_000
+
+
+class _Numbers(dict[str, int]):
+    """Integers of 10^-decimals by their text. Nearly every level of a book, and every trade of a list but the latest,
+    was in the frame before, and looking a number up costs a tenth of reading it."""
+
+    __slots__ = ("_decimals",)
+
+    def __init__(self, decimals: int) -> None:
+        super().__init__()
+        self._decimals = decimals
+
+    def __missing__(self, text: str) -> int:
+        number = parse_scaled(text, self._decimals)
+        if len(self) >= _NUMBERS_MAX:
+            self.clear()
+        self[text] = number
+        return number
+
+
+_numbers: dict[int, _Numbers] = {}
+
+
+def _numbers_of(decimals: int) -> _Numbers:
+    found = _numbers.get(decimals)
+    if found is None:
+        found = _numbers[decimals] = _Numbers(decimals)
+    return found
+
+
 def trade(row: TradeRow, pair: Pair) -> Trade:
     """A public trade."""
     rules = pair.rules
@@ -48,8 +80,11 @@ def rounded_trade_key(row: TradeRow, pair: Pair) -> tuple[int, int, int, bool]:
     """What two sightings of a trade have in common, whether its amount was rounded to amountPrecision or not."""
     rules = pair.rules
     coarse = 10 ** max(0, rules.amount_decimals - rules.display_decimals)
-    lots = scaled(row.amount, rules.amount_decimals, "amount")
-    ticks = scaled(row.price, rules.price_decimals, "price")
+    try:
+        lots = _numbers_of(rules.amount_decimals)[row.amount]
+        ticks = _numbers_of(rules.price_decimals)[row.price]
+    except ValueError as error:
+        raise WireError(f"a trade: {error}") from None
     return row.timestamp, ticks, (lots + coarse // 2) // coarse, row.is_buyer
 
 
@@ -61,13 +96,11 @@ def order_book(
 
 
 def _levels(rows: Iterable[LevelRow] | None, pair: Pair, depth: int, sign: int) -> tuple[tuple[int, int], ...]:
-    price_decimals, amount_decimals = pair.rules.price_decimals, pair.rules.amount_decimals
+    all_ticks, all_lots = _numbers_of(pair.rules.price_decimals), _numbers_of(pair.rules.amount_decimals)
     levels, before = [], 0
     try:
         for row in rows or ():
-            # parsed without the wrapper that turns an error into a WireError: a book has up to 200 numbers
-            ticks = parse_scaled(row.price, price_decimals, "level price")
-            lots = parse_scaled(row.amount, amount_decimals, "level amount")
+            ticks, lots = all_ticks[row.price], all_lots[row.amount]
             if ticks <= 0 or lots < 0:
                 raise WireError(f"a level of {row.amount} at {row.price}")
             if before and (ticks - before) * sign <= 0:
@@ -76,7 +109,7 @@ def _levels(rows: Iterable[LevelRow] | None, pair: Pair, depth: int, sign: int) 
             if lots:
                 levels.append((ticks, lots))
     except ValueError as error:
-        raise WireError(str(error)) from None
+        raise WireError(f"a level of a book: {error}") from None
     return tuple(levels[:depth])
 
 

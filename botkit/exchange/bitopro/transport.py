@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
-from types import SimpleNamespace
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -22,9 +23,19 @@ from botkit.exchange.bitopro.wire.endpoints import Endpoint
 from botkit.exchange.bitopro.wire.errors import error_text
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos, from_datetime
 
+if TYPE_CHECKING:
+    from aiohttp.client_reqrep import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONNECT_TIMEOUT_S = 5.0
 _READ_CHUNK = 64 * 1024
+
+
+@lru_cache(maxsize=1024)
+def _url(address: str) -> URL:
+    return URL(address, encoded=True)
 
 
 class SystemClock:
@@ -59,34 +70,53 @@ class _SentTwiceError(Exception):
     """aiohttp was about to take a second connection for one call."""
 
 
-def once_only_session(connections_max: int) -> aiohttp.ClientSession:
+class _Call:
+    """What became of the call that the current task makes."""
+
+    __slots__ = ("connected",)
+
+    def __init__(self) -> None:
+        self.connected = False
+
+
+_current_call: ContextVar[_Call | None] = ContextVar("botkit_call", default=None)
+
+
+class _OnceConnector(aiohttp.TCPConnector):
+    """Gives each call one connection: a second one would be for sending it again."""
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
+        call = _current_call.get()
+        if call is not None and call.connected:
+            raise _SentTwiceError
+        connection = await super().connect(req, traces, timeout)
+        if call is not None:
+            call.connected = True
+        return connection
+
+
+def once_only_session(connections_max: int, *, for_streams: bool = False) -> aiohttp.ClientSession:
     """A session that sends every request exactly once, to where it was addressed.
 
     Two bars against a repetition: the switch that aiohttp has for its own test client, and, since that switch is
-    private and may go, a trace that refuses a call its second connection. A redirect is refused in the same way, as
-    ``ws_connect`` has no parameter for it.
+    private and may go, a connector that refuses a call its second connection. ``for_streams`` refuses redirects too, as
+    ``ws_connect`` has no parameter for it; a trace costs every request a tenth of its way, so no other session has one.
     """
-    trace = aiohttp.TraceConfig()
+    traces = []
+    if for_streams:
+        trace = aiohttp.TraceConfig()
 
-    async def on_connected(_session: Any, context: SimpleNamespace, _params: Any) -> None:
-        call = context.trace_request_ctx
-        if call is not None:
-            if call.connected:
-                raise _SentTwiceError
-            call.connected = True
+        async def on_redirect(_session: Any, _context: Any, _params: Any) -> None:
+            raise aiohttp.ClientError("the server redirects, which is not followed")
 
-    async def on_redirect(_session: Any, _context: Any, _params: Any) -> None:
-        raise aiohttp.ClientError("the server redirects, which is not followed")
-
-    trace.on_connection_create_end.append(on_connected)
-    trace.on_connection_reuseconn.append(on_connected)
-    trace.on_request_redirect.append(on_redirect)
+        trace.on_request_redirect.append(on_redirect)
+        traces.append(trace)
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections_max),
+        connector=_OnceConnector(limit=connections_max),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept": "application/json", "User-Agent": "botkit"},
         trust_env=False,
-        trace_configs=[trace],
+        trace_configs=traces,
     )
     if hasattr(session, "_retry_connection"):
         session._retry_connection = False
@@ -136,8 +166,10 @@ class Transport:
             raise RuntimeError("the client is not open; use `async with BitoProClient(...) as client:`")
         what = f"{endpoint.method} {path}"
         headers = self._headers(endpoint, body)
-        url = URL(self.base_url + path + ("?" + urlencode(query) if query else ""), encoded=True)
-        call = SimpleNamespace(connected=False)
+        address = self.base_url + path
+        url = URL(f"{address}?{urlencode(query)}", encoded=True) if query else _url(address)
+        call = _Call()
+        token = _current_call.set(call)
         started = self.clock.now()
         try:
             async with self._sessions[urgent].request(
@@ -147,7 +179,6 @@ class Transport:
                 data=body,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, connect_timeout_s)),
-                trace_request_ctx=call,
             ) as response:
                 self._note_date(response.headers.get("Date"), started)
                 answer = await _read(response, size_max)
@@ -161,6 +192,8 @@ class Transport:
                 return answer
             else:
                 failure = self._failure(what, endpoint, status, answer)
+        finally:
+            _current_call.reset(token)  # what this task does next is another call, or a stream's
         # raised out here so that no aiohttp error, which holds the signed headers, hangs on as its context
         raise failure
 
