@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botkit.live import capital, commands, settings
 from botkit.live.breaker import Breaker
 from botkit.live.journal_rows import JournalError
+from botkit.live.memory import MemoryWatch
 from botkit.live.summary import order_text, summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time
 from botkit.model.events import Fill
@@ -52,6 +53,7 @@ class Keeper:
         self._dropped_told = 0
         self._breaker: Breaker | None = None
         self._moved_s = 0.0
+        self._memory = MemoryWatch(bot.notices.tell)
         self._latest: list[str] = []
         self._reasons_kept: dict[tuple[str, str, str], int] = {}
 
@@ -86,6 +88,7 @@ class Keeper:
             self._care(driver.now())
             if now >= status_at:
                 status_at = now + _STATUS_S
+                self._memory.look()
                 self._write_status()
             if now >= line_at:
                 line_at = now + _LINE_S

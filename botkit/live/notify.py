@@ -102,7 +102,7 @@ class _Worker:
         for attempt in range(len(pauses) + 1):
             try:
                 self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
-            except Exception as error:  # whatever a plugin raises, the bot goes on and the other notifiers too
+            except BaseException as error:  # whatever a plugin raises, sys.exit() too: the bot and the others go on
                 # the kind alone: the text of a library's error may hold the address with its token
                 log.warning("the notifier %s failed: %s", self._channel.name, type(error).__name__)
                 if attempt < len(pauses) and not self._ending.wait(pauses[attempt]):

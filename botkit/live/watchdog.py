@@ -94,10 +94,11 @@ class Watchdog:
             # a callback that asks botkit for something: the last plugin frame above it
             last = max((i for i, e in enumerate(stack) if not e.filename.startswith(_OWN) and i > own[0]), default=None)
             theirs = [stack[last]] if last is not None else [stack[-1]]
-        entry = theirs[0] if theirs else stack[-1]
+        # the plugin's own innermost line, not that of a library it waits in
+        entry = next((e for e in reversed(theirs) if e.filename == theirs[0].filename), stack[-1])
         return Blocked(
             plugin=Path(entry.filename).stem,
             where=f"{entry.filename}:{entry.lineno} in {entry.name}",
             seconds=seconds,
-            stack="".join(traceback.format_list(stack)),
+            stack="".join(traceback.format_list(theirs or stack)),
         )

@@ -1,0 +1,318 @@
+"""A strategy may do anything: the other strategies, the orders and the books stay whole, and the user reads why."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.exchange.bitopro import sign
+from botkit.live.bot import Bot
+from botkit.live.keeper import Keeper
+from botkit.live.memory import WARN_FROM_MB, MemoryWatch, resident_bytes
+from botkit.live.notify import Channel, Telling
+from botkit.live.outbox import Policy
+from botkit.model.orders import OrderState
+from tests.live.books import differences, exchange_rows
+from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, told, until
+
+ROGUE = """
+import asyncio
+import sys
+import time
+from botkit import Pair, Strategy, hookimpl
+
+class Rogue(Strategy):
+    pair: Pair
+
+    def on_start(self):
+        self.subscribe_book(self.pair, depth=5)
+        self.series = self.subscribe_bars(self.pair, "1m", warm_up=5)
+        self.deed = None
+        self.go_on = False
+
+    def on_book(self, book):
+        deed, self.deed = self.deed, None
+        if deed is not None:
+            getattr(self, deed)(book)
+
+    def exception(self, book):
+        raise KeyError("what")  # the line
+
+    def base(self, book):
+        raise BaseException("as such")  # the line
+
+    def exits(self, book):
+        sys.exit(3)  # the line
+
+    def cancelled(self, book):
+        raise asyncio.CancelledError  # the line
+
+    def recursion(self, book):
+        self.recursion(book)  # the line
+
+    def sleeps(self, book):
+        while not self.go_on:
+            time.sleep(0.05)  # the line
+
+    def spins(self, book):
+        while not self.go_on:
+            pass  # the line
+
+    def floods(self, book):
+        for _ in range(1_000_000):
+            self.buy(self.pair, amount=0.001, price=round(book.best_bid / 2))  # the line
+
+    def mutates_book(self, book):
+        book.bid_levels = ((1, 1),)  # the line
+
+    def mutates_level(self, book):
+        book.bids[0].price = 1.0  # the line
+
+    def mutates_bars(self, book):
+        self.series.close[-1] = 1.0  # the line
+
+    def mutates_bar(self, book):
+        self.series[-1].close = 1.0  # the line
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("rogue", Rogue)
+"""
+LINES = {
+    name: next(i for i, line in enumerate(ROGUE.splitlines(), 1) if "# the line" in line and i > start)
+    for start, name in (
+        (i, line.split("def ")[1].split("(")[0]) for i, line in enumerate(ROGUE.splitlines(), 1) if "    def " in line
+    )
+    if name not in ("on_start", "on_book")
+}
+
+
+@pytest.fixture
+async def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """A bot with an honest strategy and a rogue."""
+    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
+    rogue = "  - {name: r, use: rogue, capital: {usdt: 50000}, params: {pair: btc_usdt}}\n"
+    config = CONFIG.replace("params: {pair: btc_usdt}}\n", "params: {pair: btc_usdt}}\n" + rogue)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "rogue.py").write_text(ROGUE)
+    async with make_world(tmp_path, config=config.replace("[plugins]", "[plugins, more]")) as found:
+        yield found
+
+
+def rogue(bot: Bot) -> Any:
+    return bot.engine.contexts["r"].strategy
+
+
+async def resting_orders(bot: Bot) -> tuple[Any, Any]:
+    """One order of each strategy."""
+    price = round(puppet(bot).last_price("btc_usdt") / 2)
+    orders = puppet(bot).buy("btc_usdt", amount=0.01, price=price), rogue(bot).buy("btc_usdt", amount=0.02, price=price)
+    bot.driver.wake()
+    for order in orders:
+        await settled(order)
+    return orders
+
+
+async def judge_the_others(world: World, bot: Bot, honest: Any) -> None:
+    """The honest strategy trades on, its order stands, and the books agree."""
+    assert honest.state is OrderState.OPEN
+    again = far_buy(bot, 0.003)
+    await settled(again)
+    assert again.state is OrderState.OPEN
+    await until(lambda: not differences(bot, world.emulator))
+    assert bot.driver.fault is None
+
+
+ERRORS = {
+    "exception": "KeyError: 'what'",
+    "base": "BaseException: as such",
+    "exits": "SystemExit: 3",
+    "cancelled": "CancelledError: ",
+    "recursion": "RecursionError: maximum recursion depth exceeded",
+    "mutates_book": "AttributeError: immutable type: 'OrderBook'",
+    "mutates_level": "AttributeError: immutable type: 'Level'",
+    "mutates_bar": "AttributeError: immutable type: 'Bar'",
+    "mutates_bars": "ValueError: assignment destination is read-only",
+}
+
+
+@pytest.mark.parametrize("deed", ERRORS)
+async def test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line(deed: str, crowd: World) -> None:
+    bot = await crowd.start()
+    honest, own = await resting_orders(bot)
+    book = puppet(bot).book("btc_usdt").exact
+    rogue(bot).deed = deed
+    await until(lambda: not bot.engine.contexts["r"].active)
+    await until(lambda: "strategy 'r' was stopped: " + ERRORS[deed] in told(bot))
+    assert f"in on_book at {crowd.folder / 'more' / 'rogue.py'}:{LINES[deed]}" in told(bot)
+    await until(lambda: own.is_final)
+    assert own.state is OrderState.CANCELLED
+    if deed.startswith("mutates"):
+        assert book.best_bid > 1
+        assert puppet(bot).series[-1].close > 1
+    await judge_the_others(crowd, bot, honest)
+
+
+@pytest.mark.parametrize("deed", ["sleeps", "spins"])
+async def test_a_callback_that_does_not_return_is_named_with_its_line_within_two_seconds(
+    deed: str, crowd: World
+) -> None:
+    bot = await crowd.start()
+    honest, _ = await resting_orders(bot)
+    strategy = rogue(bot)
+    watched: list[float] = []
+
+    class Listening(logging.Handler):
+        """Ends the callback when the watchdog, on its own thread, has said who it is."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            if "has blocked the bot" in record.getMessage():
+                watched.append(float(record.getMessage().split(" for ")[1].split(" s at")[0]))
+                strategy.go_on = True
+
+    # however the watchdog fails, the test ends
+    rescue = threading.Timer(30, lambda: setattr(strategy, "go_on", True))
+    rescue.start()
+    listening = Listening()
+    logging.getLogger("botkit.live").addHandler(listening)
+    try:
+        strategy.deed = deed
+        await until(lambda: watched, 40)
+    finally:
+        rescue.cancel()
+        logging.getLogger("botkit.live").removeHandler(listening)
+    assert watched[0] < 2.0
+    await until(lambda: "rogue has blocked the bot for" in told(bot))
+    place = f"{crowd.folder / 'more' / 'rogue.py'}:"
+    assert f"s at {place}" in told(bot)
+    line = int(told(bot).split(place)[1].split(" ")[0])
+    assert abs(line - LINES[deed]) <= 1, "the loop's line or its body's"
+    assert bot.engine.contexts["r"].active, "it is slow, and that is all: it is told of and goes on"
+    await judge_the_others(crowd, bot, honest)
+
+
+async def test_a_million_orders_in_one_callback_end_in_a_stop_and_few_requests(crowd: World) -> None:
+    bot = await crowd.start()
+    honest, _ = await resting_orders(bot)
+    began = time.monotonic()
+    rogue(bot).deed = "floods"
+    await until(lambda: not bot.engine.contexts["r"].active, 60)
+    assert time.monotonic() - began < 30, "a million would have taken minutes"
+    await until(lambda: "over 100 orders were refused in one turn: 200 orders of btc_usdt are open" in told(bot))
+    await until(lambda: "Runaway: it asked for 1,001 orders at one moment after it was stopped" in told(bot))
+    await until(lambda: not bot.engine.desk.open_orders("r"), 30)
+    assert len(exchange_rows(crowd.emulator)) <= 202
+    assert not [row for row in crowd.exchange_orders(open_only=True) if row.client_id != honest.client_id]
+    await judge_the_others(crowd, bot, honest)
+
+
+async def test_orders_above_the_strategys_own_rate_are_refused_and_say_so(crowd: World) -> None:
+    text = crowd.config.read_text()
+    crowd.config.write_text(
+        text.replace("{name: r, use: rogue,", "{name: r, use: rogue, risk: {max_orders_per_second: 5},")
+    )
+    bot = await crowd.start()
+    price = round(puppet(bot).last_price("btc_usdt") / 2)
+    orders = [rogue(bot).buy("btc_usdt", amount=0.001, price=price) for _ in range(20)]
+    assert sum(not order.is_refused for order in orders) == 5
+    assert orders[-1].reason == "5 orders in the last second, max_orders_per_second is 5"
+    honest = far_buy(bot)
+    await settled(honest)
+    await judge_the_others(crowd, bot, honest)
+
+
+async def test_a_loss_above_the_strategys_own_limit_stops_it_and_says_so(crowd: World) -> None:
+    text = crowd.config.read_text()
+    crowd.config.write_text(
+        text.replace("{name: r, use: rogue,", "{name: r, use: rogue, risk: {max_daily_loss: {usdt: 1}},")
+    )
+    bot = await crowd.start()
+    honest, own = await resting_orders(bot)
+    await until(lambda: puppet(bot).book("btc_usdt").best_ask)
+    ask = puppet(bot).book("btc_usdt").best_ask
+    bought = rogue(bot).buy("btc_usdt", amount=0.3, price=ask * 1.02)  # its fee alone is more than it may lose
+    bot.driver.wake()
+    await until(lambda: bought.state is OrderState.FILLED)
+    await until(lambda: not bot.engine.contexts["r"].active, 20)
+    await until(lambda: "strategy 'r' was stopped: " in told(bot))
+    assert "max_daily_loss" in told(bot)
+    await until(lambda: own.is_final)
+    assert bot.engine.halted is None
+    await judge_the_others(crowd, bot, honest)
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_memory_that_doubles_is_told_of_with_its_figures() -> None:
+    said: list[str] = []
+    held = [90]
+    watch = MemoryWatch(lambda level, text: said.append(f"{level}: {text}"), read=lambda: held[0] * 2**20)
+    for held[0] in (90, 200, WARN_FROM_MB - 1):
+        watch.look()
+    assert said == []
+    for held[0] in (WARN_FROM_MB, WARN_FROM_MB + 50, 2 * WARN_FROM_MB - 1):
+        watch.look()
+    assert len(said) == 1
+    assert said[0].startswith("warning: the bot holds 400 MB of memory, 90 MB at its start. A strategy that keeps all")
+    held[0] = 2 * WARN_FROM_MB
+    watch.look()
+    assert "holds 800 MB" in said[1]
+
+
+def test_a_bot_that_is_large_from_the_start_is_not_told_of() -> None:
+    said: list[str] = []
+    watch = MemoryWatch(lambda level, text: said.append(text), read=lambda: 3_000 * 2**20)
+    watch.look()
+    watch.look()
+    assert said == []
+
+
+async def test_a_running_bot_looks_at_its_memory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = resident_bytes()
+    if held is None:
+        pytest.skip("this system does not show it")
+    assert 10 * 2**20 < held < 64 * 2**30
+    bot = await world.start()
+    keeper = Keeper(bot)
+    monkeypatch.setattr(keeper._memory, "_read", lambda: 10**9)
+    keeper._memory._first_mb, keeper._memory._told_from_mb = 90.0, 400.0
+    running = asyncio.ensure_future(keeper.run(None))
+    await until(lambda: "the bot holds 954 MB of memory, 90 MB at its start" in told(bot))
+    running.cancel()
+
+
+# -- notifiers --------------------------------------------------------------------------------------------------------
+
+
+class Exits:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def notify(self, level: str, title: str, text: str) -> None:
+        self.calls += 1
+        raise SystemExit
+
+
+def test_a_notifier_that_exits_ends_neither_the_bot_nor_itself() -> None:
+    from botkit.live.clock import SteadyClock
+
+    exits = Exits()
+    telling = Telling(
+        [Channel("exits", exits, Policy(digest_s=0))], name="bot", clock=SteadyClock(), day_start=lambda now: 0
+    )
+    telling.start()
+    telling.tell("info", "one")
+    end = time.monotonic() + 10
+    while telling.figures["failed"] < 1 and time.monotonic() < end:
+        time.sleep(0.005)
+    telling.tell("info", "two")
+    telling.close()
+    assert telling.figures["failed"] == 2
