@@ -71,6 +71,7 @@ class LiveParts:
         self.adapter = adapter
         self.clock = clock
         self.folder = folder
+        self.recording_bytes_max = config.log.record_mb << 20
         self.is_new_world = is_new_world
         self.address = address
         self.shared: SharedLimits | None = None

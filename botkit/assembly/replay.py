@@ -69,7 +69,8 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
     recorded = (run / DECISIONS).read_text(encoding="ascii").splitlines()
     if not replay.is_whole and recorded and not _is_json(recorded[-1]):
         recorded.pop()  # torn by a kill
-    return compare(recorded, lines, entries, is_whole=replay.is_whole or replay.diverged)
+    verdict = compare(recorded, lines, entries, is_whole=replay.is_whole or replay.diverged)
+    return msgspec.structs.replace(verdict, ends_early=replay.ends_early)
 
 
 def _is_json(line: str) -> bool:

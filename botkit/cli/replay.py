@@ -26,8 +26,11 @@ def replay(run: Path, config: Path | None, as_json: bool) -> int:
     if as_json:
         difference = None if found is None else {"line": found.line, "run": found.recorded, "replay": found.replayed}
         figures = {"entries": verdict.entries, "decisions": verdict.decisions, "unflushed": verdict.unflushed}
+        figures["ends_early"] = verdict.ends_early
         click.echo(json.dumps({"equal": found is None, **figures, "difference": difference}))
         return 0 if found is None else 1
+    if verdict.ends_early:
+        click.echo("the recording ends before the run does: it had reached its bound (log.record_mb)")
     if found is None:
         more = f"; {verdict.unflushed} more were not written before its end" if verdict.unflushed else ""
         click.echo(f"equal: all {verdict.decisions:,} decisions of the run are made again{more}")

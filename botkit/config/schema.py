@@ -438,6 +438,11 @@ class LogConfig(_Section, frozen=True, kw_only=True):
         "info"
     )
     file: Annotated[Path | None, Meta(description="Also write it here.")] = None
+    record_mb: Annotated[
+        int,
+        Bound(least=1),
+        Meta(description="Most MB of all recordings for `botkit replay`: old runs give way, then the recording ends."),
+    ] = 1024
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> LogConfig:

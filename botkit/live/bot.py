@@ -131,9 +131,17 @@ class Bot:
         wanted = self._probe(balances)
         history = History()
         first_id, ids_until = self._client_ids()
-        self.decisions = DecisionLog(self._decisions_file().write)
+        self._run_folder.mkdir(parents=True, exist_ok=True)
+        self._file = (self._run_folder / "decisions.jsonl").open("wb")
+        self.decisions = DecisionLog(self._keep_decisions)
         self.engine = parts.engine(self.decisions, history, first_id, parts.clock.now)
-        self.inputs = Inputs(self.engine, self._run_folder, {**parts.recorded_as(), "first_client_id": first_id})
+        self.inputs = Inputs(
+            self.engine,
+            self._run_folder,
+            {**parts.recorded_as(), "first_client_id": first_id},
+            bytes_max=parts.recording_bytes_max,
+            tell=lambda text: self.notices.tell("warning", text),
+        )
         self.persistence = persistence = Persistence(self.engine, self.journal, ids_until, parts.random)
         persistence.on_unwritable = self._state_unwritable
         self._watchdog = Watchdog(self._blocked)
@@ -521,11 +529,9 @@ class Bot:
     def _state_unwritable(self, strategy: str, why: str) -> None:
         self.notices.tell("error", f"self.state of {strategy!r} cannot be kept for a restart: {why}")
 
-    def _decisions_file(self) -> Any:
-        folder = self._run_folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "decisions.jsonl").open("wb")
-        return self._file
+    def _keep_decisions(self, block: bytes) -> None:
+        if not self.inputs.is_full:
+            self._file.write(block)
 
     @property
     def _run_folder(self) -> Path:

@@ -6,7 +6,8 @@ itself are not, since a replay makes them by itself. Where the engine calls back
 asked for, a change of an order that the breaker watches), the calls made from there stand between two marks.
 
 An entry costs a few microseconds in the turn; compression and writing wait for `Inputs.flush`, a few times a second,
-so a kill loses less than a second of it. A file that cannot be written ends the recording and never the bot.
+so a kill loses less than a second of it. A file that cannot be written ends the recording and never the bot, and so
+does one that has reached its bound, when older runs have already given way to it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
+import shutil
 import sys
 import zlib
 from collections.abc import Callable, Mapping
@@ -37,8 +40,8 @@ HEADER = "inputs.json"
 
 #: entries that are no calls: begin of a call back by its number, begin of what an observer does, end of either
 BACK, OBSERVED, END = "back", "observed", "end"
-#: the last entry of a run that ended in order
-CLOSED = "closed"
+#: the last entry of a run that ended in order, and of one whose recording ended before the run did
+CLOSED, FULL = "closed", "full"
 #: recordings that are kept in a bot's state folder
 RUNS_KEPT = 20
 
@@ -62,9 +65,21 @@ _OUTER = ("botkit.engine.reconcile",)
 
 
 class Inputs:
-    """Records one engine, from before its first call. ``folder`` is the run's."""
+    """Records one engine, from before its first call.
 
-    def __init__(self, engine: Engine, folder: Path, header: Mapping[str, Any]) -> None:
+    ``folder`` is the run's; what else is written there counts as well. All runs together stay within ``bytes_max``, and
+    ``tell`` hears why a recording ended before its run.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        folder: Path,
+        header: Mapping[str, Any],
+        *,
+        bytes_max: int = 1 << 30,
+        tell: Callable[[str], None] = log.warning,
+    ) -> None:
         self._engine = engine
         self._entries: list[bytes] = []
         self._inside = False
@@ -72,7 +87,14 @@ class Inputs:
         self._backs = 0
         self._packer = zlib.compressobj(1)
         self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+        self._folder = folder
+        self._bytes_max = bytes_max
+        self._tell = tell
         _drop_old(folder.parent)
+        #: the runs before this one with their bytes, oldest first
+        self._older = [(run, _bytes_of(run)) for run in _runs(folder.parent) if run != folder]
+        #: the bound was reached; nothing that belongs to the recording is written any more
+        self.is_full = False
         (folder / HEADER).write_text(json.dumps({"format": FORMAT, **header}, indent=1) + "\n", encoding="utf-8")
         self._file: IO[bytes] | None = (folder / INPUTS).open("wb")
         engine.order_observers.insert(0, self._changed)
@@ -86,17 +108,39 @@ class Inputs:
 
     def flush(self) -> None:
         """Write what has gathered."""
-        entries, self._entries = self._entries, []
-        if self._file is None or not entries:
+        if self._file is None or not self._entries:
             return
+        self._put(self._file)
+        if self._file is not None:
+            self._keep_within_bound(self._file)
+
+    def _put(self, file: IO[bytes]) -> None:
+        entries, self._entries = self._entries, []
         try:
             for entry in entries:
-                self._file.write(self._packer.compress(len(entry).to_bytes(4, "big") + entry))
-            self._file.write(self._packer.flush(zlib.Z_SYNC_FLUSH))
-            self._file.flush()
+                file.write(self._packer.compress(len(entry).to_bytes(4, "big") + entry))
+            file.write(self._packer.flush(zlib.Z_SYNC_FLUSH))
+            file.flush()
         except OSError as error:
-            log.warning("this run can no longer be recorded for a replay: %s", error)
+            self._tell(f"this run can no longer be recorded for a replay: {error}")
             self._give_up()
+
+    def _keep_within_bound(self, file: IO[bytes]) -> None:
+        """Older runs give way to this one, and where there are none, the recording ends."""
+        own = _bytes_of(self._folder)
+        while self._older and own + sum(size for _, size in self._older) > self._bytes_max:
+            run, _ = self._older.pop(0)
+            shutil.rmtree(run, ignore_errors=True)
+        if own <= self._bytes_max:
+            return
+        self.is_full = True
+        self._tell(
+            f"the recording of this run has reached {own / 2**20:,.0f} MB and ends here: `botkit replay` will show the "
+            "run up to now. The bot goes on; `log: {record_mb: ...}` sets the bound"
+        )
+        self._write(FULL)
+        self._put(file)
+        self._give_up()
 
     def _give_up(self) -> None:
         file, self._file = self._file, None
@@ -155,7 +199,7 @@ class Inputs:
         if code == "desk.read":
             make, on_answer = arguments
             number = self._next_back()
-            plain = {name: value for name, value in options.items() if name in ("endpoint", "owner", "now")}
+            plain = {name: value for name, value in options.items() if name in ("endpoint", "owner", "now", "urgent")}
             priority = options.get("priority")
             self._write(code, number, _typed(make(0)), plain, None if priority is None else int(priority))
             return make, self._called_back(number, on_answer)
@@ -218,10 +262,21 @@ class Inputs:
             self._write("strategy", name, state, live)
 
 
+def _runs(runs: Path) -> list[Path]:
+    """The folders of runs, oldest first."""
+    return sorted((path for path in runs.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+
+
+def _bytes_of(run: Path) -> int:
+    with contextlib.suppress(OSError):
+        return sum(entry.stat().st_size for entry in os.scandir(run))
+    return 0
+
+
 def _drop_old(runs: Path) -> None:
-    numbers = sorted(int(path.parent.name) for path in runs.glob(f"*/{INPUTS}") if path.parent.name.isdigit())
-    for number in numbers[:-RUNS_KEPT]:
-        (runs / str(number) / INPUTS).unlink(missing_ok=True)
+    recorded = [run for run in _runs(runs) if (run / INPUTS).exists()]
+    for run in recorded[:-RUNS_KEPT]:
+        (run / INPUTS).unlink(missing_ok=True)
 
 
 def _typed(value: Any) -> Any:
@@ -262,4 +317,4 @@ def read_entries(path: Path) -> list[tuple[str, msgspec.Raw]]:
     return entries
 
 
-__all__ = ["BACK", "CLOSED", "END", "FORMAT", "HEADER", "INPUTS", "OBSERVED", "Inputs", "read_entries"]
+__all__ = ["BACK", "CLOSED", "END", "FORMAT", "FULL", "HEADER", "INPUTS", "OBSERVED", "Inputs", "read_entries"]

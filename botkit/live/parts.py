@@ -33,6 +33,8 @@ class Parts(Protocol):
     adapter: Adapter
     folder: StateFolder
     on_stop: Mapping[str, OnStop]
+    #: most that all recordings of runs may take on the disk
+    recording_bytes_max: int
     random: Random
     #: REST and WebSocket addresses, for a second process that must reach the same exchange
     address: tuple[str | None, str | None]

@@ -18,7 +18,7 @@ import msgspec
 from botkit.engine.router import Priority, SentBefore
 from botkit.engine.turn import Engine
 from botkit.errors import BotkitError
-from botkit.live.inputs import BACK, CLOSED, END, FORMAT, HEADER, INPUTS, OBSERVED, read_entries
+from botkit.live.inputs import BACK, CLOSED, END, FORMAT, FULL, HEADER, INPUTS, OBSERVED, read_entries
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
 from botkit.live.settings import set_parameter
 from botkit.model import events, requests
@@ -49,12 +49,16 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What a replay showed. ``decisions`` were compared; ``unflushed`` more were made than the run had written."""
+    """What a replay showed. ``decisions`` were compared; ``unflushed`` more were made than the run had written.
+
+    ``ends_early``: the run went on when its recording had reached its bound.
+    """
 
     entries: int
     decisions: int
     unflushed: int
     difference: Difference | None
+    ends_early: bool = False
 
 
 class _Diverged(Exception):
@@ -90,6 +94,8 @@ class Replay:
         self._changes = 0
         #: the run ended in order, and was played to its end
         self.is_whole = False
+        #: the recording ended before the run did, at its bound
+        self.ends_early = False
         #: the engine asked for something in another order than it did in the run
         self.diverged = False
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
@@ -103,6 +109,8 @@ class Replay:
                 code, raw = self._next()
                 if code == CLOSED:
                     self.is_whole = True
+                elif code == FULL:
+                    self.ends_early = True
                 else:
                     self._play(code, raw)
         except _Diverged:
