@@ -1,0 +1,69 @@
+"""Recordings of runs stay within their bound on the disk, and a recording that ends early says so."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from botkit.assembly.replay import replay_run
+from botkit.cli.replay import replay
+from botkit.live.inputs import INPUTS
+from botkit.live.keeper import Keeper
+from tests.live.test_replay import STRATEGY, kept, run_folder
+from tests.live.world import World, told, until
+
+
+@pytest.fixture
+def trading(world: World) -> World:
+    (world.folder / "plugins" / "puppet.py").write_text(STRATEGY)
+    return world
+
+
+def bytes_of(run: Path) -> int:
+    return sum(path.stat().st_size for path in run.iterdir())
+
+
+async def test_at_its_bound_the_recording_ends_and_the_bot_goes_on(trading: World) -> None:
+    bot = await trading.start()
+    run = run_folder(bot)
+    bot.inputs._bytes_max = bytes_of(run) + 20_000
+    keeper = Keeper(bot)
+    keeping = asyncio.ensure_future(keeper.run(60))
+    await until(lambda: bot.inputs.is_full, 60)
+    keeper.request_stop("command")
+    await keeping
+    size, turns = (run / INPUTS).stat().st_size, bot.driver.turns
+    await until(lambda: bot.driver.turns > turns + 50, 60)
+    await kept(bot, 1)
+    assert bot.driver.fault is None
+    assert (run / INPUTS).stat().st_size == size
+    assert bytes_of(run) < bot.inputs._bytes_max + 40_000
+    assert told(bot).count("the recording of this run has reached 0 MB and ends here") == 1
+
+    verdict = replay_run(run)
+    assert verdict.difference is None
+    assert verdict.decisions
+    assert verdict.ends_early
+    shown = CliRunner().invoke(replay, [str(run)], standalone_mode=False)
+    assert "the recording ends before the run does: it had reached its bound (log.record_mb)" in shown.output
+
+
+async def test_the_oldest_runs_give_way_first(trading: World) -> None:
+    first = await trading.start()
+    await kept(first, 0.5)
+    oldest, run = run_folder(first), run_folder(first).with_name("2")
+    run.mkdir()
+    (run / INPUTS).write_bytes(bytes(1 << 20))
+    (oldest / INPUTS).write_bytes(bytes(1 << 20))
+    trading.config.write_text(trading.config.read_text() + "log: {record_mb: 2}\n")
+    first.journal = type(first.journal).open(first.parts.folder.journal)  # run 2 was
+    first.journal.close()
+    again = await trading.start()
+    await kept(again, 1)
+    assert run_folder(again).name == "3"
+    assert not oldest.exists()
+    assert (run / INPUTS).exists()
+    assert (run_folder(again) / INPUTS).exists()
