@@ -52,6 +52,7 @@ class StateFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._halt_path = path / "halt.json"
         self._lock: IO[str] | None = None
 
     @classmethod
@@ -112,13 +113,13 @@ class StateFolder:
 
     # -- the halt latch -------------------------------------------------------------------------------------------
 
-    @property
-    def _halt_path(self) -> Path:
-        return self.path / "halt.json"
-
     def is_halted(self) -> bool:
         """Whether the latch is set: one look at the file system, cheap enough to take before every order."""
-        return self._halt_path.exists()
+        try:
+            self._halt_path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def halt(self) -> Halt | None:
         """Why new orders are held back, None where they are not. A file that cannot be read holds them back too."""
