@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -55,9 +55,17 @@ class Company:
         return way.seat(self._markets.setdefault(market, way))
 
     def share(
-        self, project: Project, venue: str, account: str, clock: DriverClock, *, is_private: bool = False
+        self,
+        project: Project,
+        venue: str,
+        account: str,
+        clock: DriverClock,
+        *,
+        is_private: bool = False,
+        endpoints: Collection[str] | None = None,
     ) -> Share:
         """Makes a bot's part in windows that others count into as well; ``is_private``: no other process can.
+        ``endpoints``: other processes count into the windows of these alone.
 
         Raises ConfigError where the configurations of one exchange disagree about its limits.
         """
@@ -68,7 +76,12 @@ class Company:
                 None
                 if is_private
                 else shared_limits(
-                    project, venue=venue, account=account, clock=clock, latest_accept_ns=latest_accept_ns
+                    project,
+                    venue=venue,
+                    account=account,
+                    clock=clock,
+                    latest_accept_ns=latest_accept_ns,
+                    endpoints=endpoints,
                 )
             )
             if outside is not None or self.is_alone:
@@ -153,10 +166,11 @@ def check_shared_money(projects: Sequence[Project]) -> None:
             common = sorted(_divided(project) & _divided(other))
             takes_all = any(s.capital is None for one in (project, other) for s in one.config.strategies)
             if common and (takes_all or _percent(project) + _percent(other) > 100):
+                example = project.currency if project.currency in common else common[-1]
                 problems.append(
                     f"{project.loaded.where('strategies')} and {other.loaded.where('strategies')}: both trade with "
                     f"what the same account has of {', '.join(common)}, and would count it twice; give their "
-                    f'strategies a `capital` of their own, such as {{{common[0]}: "50000"}}'
+                    f'strategies a `capital` of their own, such as {{{example}: "50000"}}'
                 )
         divided = _divided(project)
         given: dict[str, int] = {}

@@ -15,10 +15,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from botkit.assembly import Project
-from botkit.assembly.live import account_adapter
+from botkit.assembly.live import account_access
 from botkit.live.journal import Journal
 from botkit.live.panic import PanicResult, panic
 from botkit.live.state_folder import StateFolder
@@ -57,13 +56,9 @@ async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws
     journal = Journal.open(folder.journal, read_only=True)
     ids = [row["order_id"] for row in journal.order_rows() if row["order_id"]]
     journal.close()
-    adapter: Any = account_adapter(project, folder.path.parent.name, rest=rest, ws=ws)
-    await adapter.open()
-    try:
+    async with account_access(project, folder.path.parent.name, rest=rest, ws=ws, hurries=True, say=_say) as access:
         # without the latch: a bot that comes back knows its journal, and may go on
-        return await panic(adapter, None, ids, own_only=True, now=0, say=_say)
-    finally:
-        await adapter.close()
+        return await panic(access, ids, own_only=True, say=_say)
 
 
 def _say(text: str) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from botkit.assembly import Project, default_bar_grace_ns, make_engine
 from botkit.assembly.company import Company
 from botkit.assembly.inside import emulator_inside, inside_account
+from botkit.assembly.sharing import ALONE, paced, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.engine.decisions import DecisionLog
@@ -27,14 +28,21 @@ from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
 from botkit.live.history import History
+from botkit.live.paced_reads import PacedReads
 from botkit.live.parts import OnStop
 from botkit.live.slots import SharedLimits
 from botkit.live.state_folder import StateFolder, account_label, state_root
-from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.pairs import Pair
+from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders, Outcome
 
 Mode = Literal["emulator", "paper", "live"]
 
+#: how late a trade may be on a busy machine whose emulator runs faster than the time of day
+_LATE_TRADE_MS = 200
+#: what a bot, and a command for it, asks outside of the engine's router
+ASIDE = tuple(request.endpoint for request in (GetBalances, ListOpenOrders, CancelOrder, CancelBatch, CancelAll))
+_PAIRS = "trading_pairs"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 #: what a bot with real money must be bounded by, and what each rule is for
 _NEEDED_RULES = {
@@ -59,10 +67,14 @@ class LiveParts:
         fees: FeesConfig,
         latest_accept_s: float,
         address: tuple[str | None, str | None] = (None, None),
+        account: str = "",
         is_new_world: bool = False,
         share: Callable[[Nanos], SharedLimits | None] = lambda latest_accept_ns: None,
     ) -> None:
-        """``share`` makes the windows that a bot shares with other processes, given how late requests may arrive."""
+        """``share`` makes the windows that a bot shares with other processes, given how late requests may arrive.
+
+        ``account`` is whose windows its requests count in; "" where no other process counts into them.
+        """
         config = project.config
         self.project = project
         self.name = config.name
@@ -78,6 +90,7 @@ class LiveParts:
         self.siblings: Sequence[str] = ()
         self.client_ids: ClientIds | None = None
         self._share = share
+        self._account = account
         self.random = Random()  # client ids begin anywhere; nothing that is compared hangs on it
         self.on_stop: Mapping[str, OnStop] = {
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
@@ -90,6 +103,22 @@ class LiveParts:
         self._fees_config = fees
         # lateness in the exchange's time, but never less than in the machine's
         self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
+
+    def aside(self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None) -> PacedReads:
+        """Requests that do not go through the engine's router, in the same windows: before there is one, and after a
+        fault of its own. An async context manager."""
+        return paced(
+            self.adapter,
+            self.project.facts.limits,
+            self.project.config.limits.ledger if self._account else ALONE,
+            endpoints=ASIDE,
+            venue=venue_name(self.project.facts, self.address[0]),
+            clock=self.clock,
+            account=self._account,
+            latest_ns=self._latest_accept_ns,
+            hurries=hurries,
+            say=say,
+        )
 
     def recorded_as(self) -> dict[str, Any]:
         """What making the same engine again takes, as plain JSON values; no secret is in it."""
@@ -119,10 +148,17 @@ class LiveParts:
             latest_accept_ns=self._latest_accept_ns,
             fee_rates=lambda pair: self._fees.rates(now()),
             history=history,
-            bar_grace_ns=default_bar_grace_ns(self.project),
+            bar_grace_ns=self._bar_grace_ns(),
             first_client_id=first_client_id,
             slots=memory_slots if self.shared is None else self.shared.slots,
         )
+
+    def _bar_grace_ns(self) -> Nanos:
+        grace = default_bar_grace_ns(self.project)
+        if self.project.config.bar_grace_ms is not None:
+            return grace
+        # a trade is late on this machine's clock, however fast the emulator's runs
+        return max(grace, int(_LATE_TRADE_MS * NS_PER_MS * self.clock.speed))
 
 
 def priced_pairs(project: Project) -> list[Pair]:
@@ -238,10 +274,21 @@ async def refresh_pairs(project: Project, rest: str | None, ws: str | None, comp
     """Take the pairs' rules from the exchange itself; those that ship with botkit may be old. Raises ConfigError."""
     fresh = company.pairs.get((project.config.exchange.name, rest))
     if fresh is None:
-        adapter: Any = connect(project, None, rest, ws, SteadyClock(), public=True)
+        clock = SteadyClock()
+        adapter: Any = connect(project, None, rest, ws, clock, public=True)
         await adapter.open()
+        reads = paced(
+            adapter,
+            project.facts.limits,
+            project.config.limits.ledger,
+            endpoints=(_PAIRS,),
+            venue=venue_name(project.facts, rest),
+            clock=clock,
+        )
         try:
-            fresh = await adapter.client.pairs()
+            async with reads, reads.slot(_PAIRS) as slot:
+                fresh = await adapter.client.pairs()
+                slot.outcome = Outcome.OK
         except RequestError as error:
             raise ConfigError(f"the pairs of {project.facts.name} cannot be read: {error}") from None
         finally:
@@ -301,7 +348,8 @@ async def _elsewhere(
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=(rest, ws),
-        share=company.share(project, rest, account.email, clock),
+        account=account.email,
+        share=company.share(project, venue_name(project.facts, rest), account.email, clock),
     )
     company.add(project, parts, rest, account.email)
     return parts
@@ -352,7 +400,7 @@ def _real(
     project: Project, rest: str | None, ws: str | None, environ: Mapping[str, str], company: Company
 ) -> LiveParts:
     account = resolve_account(project.loaded, environ)
-    venue = rest or project.facts.name
+    venue = venue_name(project.facts, rest)
     clock = company.clocks.setdefault(venue, SteadyClock())
     parts = LiveParts(
         project,
@@ -365,6 +413,7 @@ def _real(
         fees=FeesConfig(),
         latest_accept_s=project.config.live.latest_accept_s,
         address=(rest, ws),
+        account=account.email,
         share=company.share(project, venue, account.email, clock),
     )
     company.add(project, parts, venue, account.email)
@@ -391,15 +440,19 @@ def find_folder(project: Project, mode: str | None) -> StateFolder:
     return chosen[0]
 
 
-def account_adapter(
+@contextlib.asynccontextmanager
+async def account_access(
     project: Project,
     mode: str,
     *,
     rest: str | None = None,
     ws: str | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> Adapter:
-    """A connection of its own to the account of a bot, for `botkit panic` and `botkit account`."""
+    hurries: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> AsyncIterator[PacedReads]:
+    """A connection of its own to the account of a bot, in the windows that bots share, for `botkit panic` and
+    `botkit account`. Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
     rest, ws = rest or project.config.exchange.rest, ws or project.config.exchange.ws
     if mode == "live":
         account: Any = resolve_account(project.loaded, environ)
@@ -411,4 +464,23 @@ def account_adapter(
         status = StateFolder.of(project.config.name, "emulator", "inside").read_status() or {}
         is_inside = rest is not None and rest in status.get("address", ())
         account = inside_account(project.config.name) if is_inside else DEFAULT_ACCOUNT
-    return connect(project, account, rest, ws, SteadyClock())
+    ledger, clock = project.config.limits.ledger, SteadyClock()
+    if mode == "emulator" and rest is not None:
+        with contextlib.suppress(ConfigError):  # its requests will say better that it does not answer
+            ledger = ledger if (await _clock_of(rest, None)).speed == 1 else ALONE
+    adapter: Any = connect(project, account, rest, ws, clock)
+    latest_s = project.config.live.latest_accept_s if mode == "live" else project.config.emulator.latest_accept_s
+    access = paced(
+        adapter,
+        project.facts.limits,
+        ledger,
+        endpoints=ASIDE,
+        venue=venue_name(project.facts, rest),
+        clock=clock,
+        account=account.email,
+        latest_ns=int(latest_s * NS_PER_S),
+        hurries=hurries,
+        say=say,
+    )
+    async with adapter, access:
+        yield access

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from botkit.assembly import assemble_plugins
+from botkit.assembly.sharing import paced, venue_name
 from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
 from botkit.live.paced_reads import PacedReads
@@ -25,8 +26,10 @@ class MarketAccess:
         rest: str | None = None,
         ws: str | None = None,
         frame_tap: Callable[[str | bytes, Nanos], None] | None = None,
+        ledger: str | None = None,
     ) -> None:
-        """``rest`` and ``ws`` are other addresses than the exchange's own. Raises ConfigError."""
+        """``rest`` and ``ws`` are other addresses than the exchange's own. ``ledger`` holds the windows that others
+        count into as well (`botkit.assembly.sharing`); None is this machine's. Raises ConfigError."""
         plugin: Any = assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing
         self.facts: ExchangeFacts = plugin.facts({})
         self.clock = SteadyClock()
@@ -40,7 +43,18 @@ class MarketAccess:
                 "frame_tap": frame_tap,
             }
         )
-        self.reads = PacedReads(self.adapter, self.facts.limits, self.clock)
+        self._ledger, self._venue = ledger, venue_name(self.facts, rest)
+
+    def reads(self, *endpoints: str) -> PacedReads:
+        """Reads of these endpoints, within the limits. An async context manager; raises LedgerUnreachable there."""
+        return paced(
+            self.adapter,
+            self.facts.limits,
+            self._ledger,
+            endpoints=endpoints,
+            venue=self._venue,
+            clock=self.clock,
+        )
 
     def pair(self, name: str) -> Pair:
         """A pair by its name in any case. Raises ConfigError with a suggestion."""
@@ -52,3 +66,6 @@ class MarketAccess:
                 + (f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(self.facts.pairs))}")
             )
         return found
+
+
+__all__ = ["MarketAccess", "PacedReads"]

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from botkit.assembly import Project
-from botkit.assembly.live import account_adapter, find_folder
+from botkit.assembly.live import account_access, find_folder
 from botkit.live.account import account_lines, read_account
 from botkit.live.capital import move_stopped, parse_amounts
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
-from botkit.live.panic import panic
+from botkit.live.panic import hold_back, panic
 from botkit.live.summary import summary_lines
 
 __all__ = [
     "Journal",
     "JournalError",
     "Project",
-    "account_adapter",
+    "account_access",
     "account_lines",
     "ask",
     "find_folder",
+    "hold_back",
     "move_stopped",
     "panic",
     "parse_amounts",

@@ -11,6 +11,7 @@ import numpy as np
 from botkit.assembly import ACCOUNT, Project, make_kernel
 from botkit.assembly.company import Company
 from botkit.assembly.inside import opening_balances
+from botkit.assembly.sharing import venue_name
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
 from botkit.live.state_folder import StateFolder
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 Sink = Callable[[Any], None]
 
+#: what a bot on paper asks the exchange itself
+MARKET_READS = (GetBook.endpoint, GetCandles.endpoint)
 _STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 #: levels of a book that the simulated exchange keeps
 _DEPTH = 50
@@ -96,7 +99,7 @@ class PaperAdapter:
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         """Reads of the market go to the exchange, all else to the simulated one."""
-        if isinstance(request, (GetBook, GetCandles)):
+        if request.endpoint in MARKET_READS:
             return await self._market.send(request)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[request.id] = future
@@ -162,7 +165,7 @@ def paper_parts(project: Project, rest: str | None, ws: str | None, company: Com
     from botkit.assembly.live import LiveParts, connect, priced_pairs
 
     config, section = project.config, project.config.emulator
-    venue = rest or project.facts.name
+    venue = venue_name(project.facts, rest)
     clock = company.clocks.setdefault(venue, SteadyClock())
     market = company.adapter(
         project,
@@ -189,6 +192,6 @@ def paper_parts(project: Project, rest: str | None, ws: str | None, company: Com
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         is_new_world=True,
-        # reads of the market are real, and count at one address; each bot's account is its own
-        share=company.share(project, venue, config.name, clock, is_private=True),
+        # reads of the market are real, and count at one address; all else never leaves this process
+        share=company.share(project, venue, config.name, clock, endpoints=MARKET_READS),
     )

@@ -7,17 +7,21 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from botkit.assembly import Project
 from botkit.engine.router import READ_LATEST_NS
 from botkit.errors import ConfigError
+from botkit.exchange.bitopro.wire.endpoints import REST_BASE
 from botkit.live.broker_link import BrokerLink
 from botkit.live.clock import DriverClock
 from botkit.live.ledger import AskUsage, WindowUsage
 from botkit.live.own_ledger import OwnLedger
+from botkit.live.paced_reads import PacedReads, Sender
 from botkit.live.slots import Identity, Link, SharedLimits
 from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.extension import ExchangeFacts
+from botkit.model.limits import LimitTable
 
 #: `limits: {ledger: none}`: this process alone uses its address and account
 ALONE = "none"
@@ -37,22 +41,89 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
     return RedisLink(ledger)
 
 
+def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
+    """What the ledger calls the exchange at an address; processes that meet there must say the same."""
+    return facts.name if rest is None or rest.rstrip("/") == REST_BASE else rest.rstrip("/")
+
+
 def shared_limits(
-    project: Project, *, venue: str, account: str, clock: DriverClock, latest_accept_ns: Nanos
+    project: Project,
+    *,
+    venue: str,
+    account: str,
+    clock: DriverClock,
+    latest_accept_ns: Nanos,
+    endpoints: Collection[str] | None = None,
 ) -> SharedLimits | None:
-    """The windows that a bot shares, not started; None where it is alone, or on a time that is not the machine's."""
-    ledger = project.config.limits.ledger
+    """The windows that a bot shares, not started; None where it is alone, or on a time that is not the machine's.
+
+    ``endpoints``: those of these alone.
+    """
+    return _limits(
+        project.facts.limits,
+        project.config.limits.ledger,
+        venue=venue,
+        account=account,
+        clock=clock,
+        latest_accept_ns=latest_accept_ns,
+        endpoints=endpoints,
+    )
+
+
+def _limits(
+    table: LimitTable,
+    ledger: str | None,
+    *,
+    venue: str,
+    account: str,
+    clock: DriverClock,
+    latest_accept_ns: Nanos,
+    endpoints: Collection[str] | None,
+    keeps_stock: bool = True,
+) -> SharedLimits | None:
     if ledger == ALONE or clock.speed != 1:
         return None
     return SharedLimits(
-        project.facts.limits,
+        table,
         ledger_link(ledger),
         identity=_identity(venue, account),
         holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
         clock=clock,
         latest_accept_ns=latest_accept_ns,
         read_latest_ns=READ_LATEST_NS,
+        endpoints=endpoints,
+        keeps_stock=keeps_stock,
     )
+
+
+def paced(
+    sender: Sender,
+    table: LimitTable,
+    ledger: str | None,
+    *,
+    endpoints: Collection[str],
+    venue: str,
+    clock: DriverClock,
+    account: str = "",
+    latest_ns: Nanos = READ_LATEST_NS,
+    hurries: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> PacedReads:
+    """Requests to ``endpoints`` that no bot's router makes, in the windows that bots share. An async context manager.
+
+    Raises ConfigError for a ledger that is not known.
+    """
+    shared = _limits(
+        table,
+        ledger,
+        venue=venue,
+        account=account,
+        clock=clock,
+        latest_accept_ns=latest_ns,
+        endpoints=endpoints,
+        keeps_stock=False,
+    )
+    return PacedReads(sender, table, clock, shared=shared, latest_ns=latest_ns, hurries=hurries, say=say)
 
 
 def own_limits(

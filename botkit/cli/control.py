@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     spares them. `botkit resume` lifts the halt.
     """
     from botkit.assembly import Project
-    from botkit.assembly.operations import Journal, JournalError, account_adapter, find_folder
+    from botkit.assembly.operations import Journal, JournalError, account_access, find_folder, hold_back
     from botkit.assembly.operations import panic as run_panic
 
     project = Project.load(config)
@@ -132,17 +133,18 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     except JournalError as error:
         click.echo(f"problem: {error}", err=True)
 
-    async def main() -> Any:
-        adapter: Any = account_adapter(project, mode, rest=rest or address[0], ws=address[1])
-        await adapter.open()
-        try:
-            return await run_panic(
-                adapter, folder, ids, own_only=own, now=adapter.client.clock.now(), say=lambda text: click.echo(text)
-            )
-        finally:
-            await adapter.close()
+    hold_back(folder, time.time_ns(), click.echo)
 
-    result = asyncio.run(main())
+    async def main() -> int:
+        async with account_access(
+            project, mode, rest=rest or address[0], ws=address[1], hurries=True, say=click.echo
+        ) as access:
+            return _told(await run_panic(access, ids, own_only=own, say=click.echo))
+
+    return asyncio.run(main())
+
+
+def _told(result: Any) -> int:
     if result.left:
         click.echo("STILL OPEN:\n  " + "\n  ".join(result.left), err=True)
         return 1
@@ -161,17 +163,13 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
     """Prove, read-only, that the account's key works: balances, open orders, and a guess at the fee rank."""
     from botkit.assembly import Project
-    from botkit.assembly.operations import account_adapter, account_lines, read_account
+    from botkit.assembly.operations import account_access, account_lines, read_account
 
     project = Project.load(config)
 
     async def main() -> Any:
-        adapter: Any = account_adapter(project, mode or ("emulator" if rest else "live"), rest=rest)
-        await adapter.open()
-        try:
-            return await read_account(adapter, project.facts)
-        finally:
-            await adapter.close()
+        async with account_access(project, mode or ("emulator" if rest else "live"), rest=rest) as access:
+            return await read_account(access, project.facts)
 
     found = asyncio.run(main())
     if as_json:

@@ -23,11 +23,12 @@ from botkit.model.requests import GetCandles, Request
 from botkit.model.resolutions import RESOLUTIONS, bucket_end, bucket_start, fixed_length
 
 if TYPE_CHECKING:
-    from botkit.assembly.market_access import MarketAccess
+    from botkit.assembly.market_access import MarketAccess, PacedReads
     from botkit.model.columns import CandleColumns, IntArray
 
 #: candles asked for in one request: about 1 MB of reply
 _CANDLES_A_REQUEST = 8_000
+_CANDLES = GetCandles.endpoint
 _MONTH: Nanos = 28 * NS_PER_DAY
 
 ShowShare = Callable[[float], None]
@@ -52,6 +53,11 @@ class Downloaded(msgspec.Struct):
 @click.option("--to", "end", help="End; a bare date is included (UTC).  [default: now]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to make or to go on with.")
 @click.option("--rest", help="REST address of another exchange, such as an emulator.")
+@click.option(
+    "--ledger",
+    metavar="URL",
+    help="Shared rate limits: redis://HOST:PORT/0, or none.  [default: shared with the bots of this machine]",
+)
 @click.option("--exchange", default="bitopro", show_default=True, help="The exchange.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def download(
@@ -61,6 +67,7 @@ def download(
     end: str | None,
     out: Path,
     rest: str | None,
+    ledger: str | None,
     exchange: str,
     as_json: bool,
 ) -> None:
@@ -71,7 +78,7 @@ def download(
     """
     from botkit.assembly.market_access import MarketAccess
 
-    access = MarketAccess(exchange, rest=rest)
+    access = MarketAccess(exchange, rest=rest, ledger=ledger)
     wanted = list(dict.fromkeys(access.pair(name) for part in pairs for name in part.split(",") if name.strip()))
     now = access.clock.now()
     until = min(_moment(end, "--to"), now) if end else now
@@ -127,16 +134,17 @@ class _Job:
         self, spans: Sequence[tuple[Pair, Nanos, Nanos]], progress: Callable[[str], ShowShare]
     ) -> list[Downloaded]:
         """Download every span, one pair after the other: they share one limit, and a tape has one writer."""
-        async with self._access.adapter:
+        async with self._access.adapter, self._access.reads(_CANDLES) as reads:
             return [
-                await self._pair(pair, start, end, progress(f"{pair} {self._resolution}")) for pair, start, end in spans
+                await self._pair(reads, pair, start, end, progress(f"{pair} {self._resolution}"))
+                for pair, start, end in spans
             ]
 
-    async def _pair(self, pair: Pair, start: Nanos, end: Nanos, show: ShowShare) -> Downloaded:
+    async def _pair(self, reads: PacedReads, pair: Pair, start: Nanos, end: Nanos, show: ShowShare) -> Downloaded:
         result = Downloaded(str(pair), self._resolution, start, max(start, end))
         last_end = start  # end of the last candle, or where it all begins
         for lower, upper in _ranges(self._resolution, start, end):
-            candles = await self._ask(pair, lower, upper)
+            candles = await self._ask(reads, pair, lower, upper)
             result.requests += 1
             if candles:
                 # each reply is committed at once, so that an interruption loses none that came before
@@ -149,11 +157,11 @@ class _Job:
         result.missing = _buckets(self._resolution, start, last_end) - result.candles
         return result
 
-    async def _ask(self, pair: Pair, start: Nanos, end: Nanos) -> tuple[Candle, ...]:
+    async def _ask(self, reads: PacedReads, pair: Pair, start: Nanos, end: Nanos) -> tuple[Candle, ...]:
         def make(request_id: int) -> Request:
             return GetCandles(id=request_id, pair=pair, resolution=self._resolution, start=start, end=end)
 
-        answer = await self._access.reads.ask(make, "trading_history")
+        answer = await reads.ask(make, _CANDLES)
         assert isinstance(answer.body, tuple)
         return answer.body  # type: ignore[return-value]  # the request's own kind of answer
 

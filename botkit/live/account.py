@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from botkit.live.driver import Adapter
+from botkit.live.paced_reads import PacedReads
 from botkit.live.panic import text_of
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.extension import ExchangeFacts
@@ -17,12 +17,12 @@ CANNOT_TELL = (
 )
 
 
-async def read_account(adapter: Adapter, facts: ExchangeFacts) -> dict[str, Any]:
+async def read_account(access: PacedReads, facts: ExchangeFacts) -> dict[str, Any]:
     """Balances, open orders and a guessed fee rank, as plain data; ``works`` says whether the key was accepted."""
-    balances = await adapter.send(GetBalances(id=-1))
+    balances = await access.send(GetBalances(id=-1))
     if balances.outcome is not Outcome.OK or not isinstance(balances.body, BalanceReport):
         return {"works": False, "why": balances.text or balances.outcome.value}
-    orders = await adapter.send(ListOpenOrders(id=-2))
+    orders = await access.send(ListOpenOrders(id=-2))
     held = balances.body.balances
     fee_coins = held.get(facts.fee_currency, (0, 0))[0]
     by_coins = [r for r in facts.fee_ranks if not r.needs_both and r.bito_held * 10**8 <= fee_coins]
@@ -39,7 +39,7 @@ async def read_account(adapter: Adapter, facts: ExchangeFacts) -> dict[str, Any]
         else None,
         "fee_rank": None if rank is None else rank.rank,
         "fee_rank_from": f"{facts.fee_currency} held alone; 30-day volume may make it higher",
-        "skew_ms": getattr(getattr(adapter, "client", None), "clock_skew_ms", None),
+        "skew_ms": getattr(getattr(access.sender, "client", None), "clock_skew_ms", None),
         "cannot_tell": CANNOT_TELL,
     }
 

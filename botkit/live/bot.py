@@ -188,13 +188,14 @@ class Bot:
         return first, until
 
     async def _opening_balances(self) -> BalanceReport:
-        for attempt in range(3):
-            answer: Answer = await self.parts.adapter.send(GetBalances(id=-1 - attempt))
-            if answer.outcome is Outcome.OK and isinstance(answer.body, BalanceReport):
-                return answer.body
-            if answer.outcome is Outcome.REFUSED:
-                break
-            await asyncio.sleep(1)
+        async with self.parts.aside() as reads:
+            for attempt in range(3):
+                answer: Answer = await reads.send(GetBalances(id=-1 - attempt))
+                if answer.outcome is Outcome.OK and isinstance(answer.body, BalanceReport):
+                    return answer.body
+                if answer.outcome is Outcome.REFUSED:
+                    break
+                await asyncio.sleep(1)
         why = answer.text or answer.outcome.value
         raise StartRefused(f"the account's balances cannot be read: {why}. Nothing was traded; {_remedy(answer)}")
 
@@ -300,10 +301,7 @@ class Bot:
         try:
             await shared.start()
         except LedgerUnreachable as error:
-            raise StartRefused(
-                f"{shared.name} cannot be reached ({error}), and without it the rate limits cannot be kept together"
-                " with other bots; mend it, or set `limits: {ledger: none}` for a bot that shares with nobody"
-            ) from None
+            raise StartRefused(str(error)) from None
 
     async def _reconcile_at_start(self, *, first: bool) -> None:
         found: list[BalanceReport] = []

@@ -29,12 +29,11 @@ async def end_orphans(bot: Bot, orphans: list[Order]) -> None:
         rows = listed.body if listed.outcome is Outcome.OK and isinstance(listed.body, tuple) else None
         if rows is None:
             raise StartRefused(f"the open orders cannot be read: {listed.text}")
-        for row in rows:
-            if isinstance(row, OrderReport) and (row.order_id in known or row.client_id in ids):
+        theirs = [r for r in rows if isinstance(r, OrderReport) and (r.order_id in known or r.client_id in ids)]
+        async with bot.parts.aside() as aside:
+            for row in theirs:
                 sent = bot.driver.now()
-                answer = await bot.parts.adapter.send(
-                    CancelOrder(id=-100, pair=row.pair, order_id=row.order_id), urgent=True
-                )
+                answer = await aside.send(CancelOrder(id=-100, pair=row.pair, order_id=row.order_id), urgent=True)
                 if answer.outcome is not Outcome.OK:
                     raise StartRefused(f"order {row.order_id} could not be cancelled: {answer.text}")
                 done = SentBefore(endpoint=CancelOrder.endpoint, sent=sent, answered=bot.driver.now())

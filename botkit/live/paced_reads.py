@@ -1,21 +1,35 @@
-"""Reads of the exchange outside of a bot, inside its documented limits: the bot's own router, on wall time."""
+"""Requests outside of a bot's turns, inside the exchange's documented limits: the bot's own router, on wall time.
+
+Downloads, `botkit account` and what a bot reads before it has a router wait for their slots like everybody. `botkit
+panic` waits a moment: then, and when the ledger that others share is out of reach, it goes ahead in windows of its own,
+says so, and has what it sent counted as soon as the ledger hears of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
 from typing import Protocol
 
-from botkit.engine.router import Priority, Router
+from botkit.engine.router import READ_LATEST_NS, Priority, Router, SentBefore
 from botkit.engine.routes import SlotSource, memory_slots
 from botkit.errors import Refused, TryAgain
-from botkit.model.clock import NS_PER_S, Clock
+from botkit.live.slots import LedgerUnreachable, SharedLimits
+from botkit.model.clock import NS_PER_S, Clock, Nanos
 from botkit.model.limits import LimitTable
-from botkit.model.requests import Answer, Outcome, Request
+from botkit.model.requests import Answer, ListOpenOrders, Outcome, Request
 
 #: how often one read is tried before it is given up, and the first pause; pauses double
 TRIES = 6
 _FIRST_PAUSE_S = 1.0
+#: who is in a hurry waits so long for a ledger that does not answer, and for a slot of one that does: most windows of
+#: reads and mass cancels are a second long, so a slot that is not there by then will not come soon
+LEDGER_PATIENCE_S = 0.5
+SLOT_PATIENCE_S = 3.0
+#: and so long at the end, to have what it sent counted
+_REPORT_S = 2.0
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -28,8 +42,14 @@ class Sender(Protocol):
         ...
 
 
+class Slot:
+    """A slot that was taken for one request. Say in ``outcome`` how it ended; else it counts as unknown."""
+
+    outcome = Outcome.UNKNOWN
+
+
 class PacedReads:
-    """Asks one read after the other, each when its slot is free."""
+    """Makes one request after the other, each when its slot is free. An async context manager where it shares slots."""
 
     def __init__(
         self,
@@ -39,20 +59,68 @@ class PacedReads:
         *,
         sleep: Sleep = asyncio.sleep,
         slots: SlotSource = memory_slots,
+        shared: SharedLimits | None = None,
+        latest_ns: Nanos = READ_LATEST_NS,
+        hurries: bool = False,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """``slots`` may be shared with other processes (`botkit.live.slots`); then tell `slots_changed`."""
-        self._sender = sender
+        """``shared`` are windows that other processes count into too; then ``slots`` are theirs. ``latest_ns``: how
+        late the exchange may act on a request whose answer was given up. ``hurries``: go ahead without a slot rather
+        than wait for long, and ``say`` so."""
+        self.sender = sender
         self._clock = clock
         self._sleep = sleep
-        # reads alone pass here, so how late an order may still be acted on is of no matter
-        self._router = Router(limits, latest_accept_ns=0, slots=slots)
+        self._shared = shared
+        self._say = say
+        self._router = Router(
+            limits,
+            latest_accept_ns=latest_ns,
+            read_latest_ns=latest_ns,
+            slots=slots if shared is None else shared.slots,
+        )
+        #: where a hurried one that got no slot from others paces itself; it hears of everything that is sent
+        self._own = Router(limits, latest_accept_ns=latest_ns, read_latest_ns=latest_ns) if hurries else None
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._is_joined = shared is None
+        self._has_said = False
+        if shared is not None:
+            shared.on_change = self.slots_changed
+            shared.on_notice = lambda text, good: None if good else say(text)
+
+    # -- sharing ------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> PacedReads:
+        """Raises LedgerUnreachable, unless it is in a hurry."""
+        if self._shared is not None:
+            if self._own is None:
+                await self._shared.start()
+                self._is_joined = True
+            else:
+                await self._join(LEDGER_PATIENCE_S)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._shared is not None:
+            if not self._is_joined:
+                await self._join(_REPORT_S)
+            await self._shared.stop()
+
+    async def _join(self, patience_s: float) -> None:
+        assert self._shared is not None
+        with contextlib.suppress(LedgerUnreachable, TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._shared.start(patience_s, waits_for_opening=False)
+            self._is_joined = True
 
     def slots_changed(self) -> None:
         """Slots that are shared with other processes have come."""
         self._router.slots_changed()
         self._changed.set()
+
+    # -- requests -----------------------------------------------------------------------------------------------------
 
     async def ask(self, make: Callable[[int], Request], endpoint: str, *, tries: int = TRIES) -> Answer:
         """The answer to ``make(request_id)``; a read that failed for the moment is tried again.
@@ -61,8 +129,7 @@ class PacedReads:
         """
         pause_s = _FIRST_PAUSE_S
         for left in reversed(range(tries)):
-            async with self._turn:
-                answer = await self._once(make, endpoint)
+            answer = await self.send(make(left + 1))
             if answer.outcome is Outcome.OK:
                 return answer
             if answer.outcome is Outcome.REFUSED:
@@ -76,25 +143,81 @@ class PacedReads:
             text=answer.text,
         )
 
-    async def _once(self, make: Callable[[int], Request], endpoint: str) -> Answer:
-        router, clock = self._router, self._clock
-        router.read(make, endpoint=endpoint, owner="reads", priority=Priority.PUBLIC_READ, now=clock.now())
+    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
+        """Make the call of a request, once, when its slot is free. ``urgent`` ones may use what is reserved."""
+        async with self.slot(request.endpoint, urgent=urgent) as slot:
+            answer = await self.sender.send(request, urgent=urgent)
+            slot.outcome = answer.outcome
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def slot(self, endpoint: str, *, urgent: bool = False) -> AsyncIterator[Slot]:
+        """A slot of an endpoint, for a request that is made within the block."""
+        async with self._turn:
+            router, other = self._router, self._own
+            ticket = await self._granted(router, endpoint, urgent)
+            if ticket is None:
+                assert other is not None
+                router, other = other, router
+                ticket = await self._granted(router, endpoint, urgent)
+                assert ticket is not None
+            slot, sent = Slot(), self._clock.now()
+            try:
+                yield slot
+            finally:
+                now = self._clock.now()
+                router.answered(ticket, now, slot.outcome)
+                if other is not None and slot.outcome is not Outcome.NOT_SENT:
+                    answered = None if slot.outcome is Outcome.UNKNOWN else now
+                    other.cool_down([SentBefore(endpoint=endpoint, sent=sent, answered=answered)], now)
+
+    async def _granted(self, router: Router, endpoint: str, urgent: bool) -> int | None:
+        """The ticket of a request that may leave now; None for one in a hurry whose slot does not come from others."""
+        clock = self._clock
+        may_give_up = self._own is not None and router is self._router and self._shared is not None
+        if may_give_up and not self._is_joined:
+            self._go_ahead("cannot be reached")
+            return None
+        ticket = router.read(
+            lambda request_id: ListOpenOrders(id=request_id),  # what leaves is the caller's; the router's word counts
+            endpoint=endpoint,
+            owner="outside",
+            priority=Priority.PRIVATE_READ,
+            now=clock.now(),
+            urgent=urgent,
+        )
+        give_up_at = clock.now() + round(SLOT_PATIENCE_S * NS_PER_S)
         while True:
             due = router.due(clock.now())
-            assert not due.dropped, "a read alone fills no queue"
+            assert not due.dropped, "one request alone fills no queue"
             if due.requests:
-                [request] = due.requests
-                break
+                return ticket
+            if may_give_up and (clock.now() >= give_up_at or not self._is_reachable):
+                router.forget_read(ticket)
+                self._go_ahead("gives no room" if self._is_reachable else "cannot be reached")
+                return None
             at = router.next_due()
-            if at is None:  # only shared slots can help
-                self._changed.clear()
+            if may_give_up:
+                at = give_up_at if at is None else min(at, give_up_at)
+            await self._until(at)
+
+    async def _until(self, at: Nanos | None) -> None:
+        """Wait for a moment, or for slots that others give back."""
+        if self._shared is None and at is not None:
+            await self._sleep(max(0, at - self._clock.now()) / NS_PER_S)
+            return
+        self._changed.clear()
+        left_s = None if at is None else max(0.0, (at - self._clock.now()) / NS_PER_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
                 await self._changed.wait()
-            else:
-                await self._sleep(max(0, at - clock.now()) / NS_PER_S)
-        outcome = Outcome.UNKNOWN
-        try:
-            answer = await self._sender.send(request)
-            outcome = answer.outcome
-        finally:
-            router.answered(request.id, clock.now(), outcome)
-        return answer
+
+    @property
+    def _is_reachable(self) -> bool:
+        return self._shared is None or self._shared.is_reachable
+
+    def _go_ahead(self, why: str) -> None:
+        if not self._has_said:
+            assert self._shared is not None
+            self._has_said = True
+            self._say(f"{self._shared.name} {why}: going ahead without it; the exchange may refuse some of it (429)")

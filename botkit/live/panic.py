@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from botkit.engine.routes import CANCEL_BATCH_MAX
-from botkit.live.driver import Adapter
+from botkit.live.paced_reads import Sender
 from botkit.live.state_folder import Halt, StateFolder
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport
@@ -40,20 +40,21 @@ def text_of(row: OrderReport) -> str:
     )
 
 
+def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> None:
+    """Set the latch: first of all, since nothing that follows may fail before it."""
+    folder.set_halt(Halt(kind="panic", reason="botkit panic", time=now))
+    say("new orders are held back until `botkit resume`")
+
+
 async def panic(
-    adapter: Adapter,
-    folder: StateFolder | None,
+    adapter: Sender,
     own_ids: Iterable[str],
     *,
     own_only: bool,
-    now: Nanos,
     say: Callable[[str], None],
     pause_s: float = _PAUSE_S,
 ) -> PanicResult:
-    """Set the latch, then cancel every order of the account, or with ``own_only`` those with ``own_ids`` alone."""
-    if folder is not None:
-        folder.set_halt(Halt(kind="panic", reason="botkit panic", time=now))
-        say("new orders are held back until `botkit resume`")
+    """Cancel every order of the account, or with ``own_only`` those with ``own_ids`` alone."""
     result, own = PanicResult(), frozenset(own_ids)
     number = 0
 

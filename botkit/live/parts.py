@@ -12,6 +12,7 @@ from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
 from botkit.live.history import History
+from botkit.live.paced_reads import PacedReads
 from botkit.live.slots import SharedLimits
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import Nanos
@@ -46,6 +47,11 @@ class Parts(Protocol):
     siblings: Sequence[str]
     #: where those began to count their client ids; None: nobody else does
     client_ids: ClientIds | None
+
+    def aside(self, *, hurries: bool = False, say: Callable[[str], None] = ...) -> PacedReads:
+        """Requests that do not go through the engine's router, in the same windows: before there is one, and after a
+        fault of its own."""
+        ...
 
     def recorded_as(self) -> Mapping[str, Any]:
         """What making the same engine again takes, as plain JSON values; no secret is in it."""

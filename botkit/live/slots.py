@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
 
-from botkit.engine.limits import SlotLog
+from botkit.engine.limits import SlotLog, Slots
 from botkit.engine.routes import reserve_of
 from botkit.errors import BotkitError
 from botkit.live.clock import DriverClock, SteadyClock
@@ -244,12 +244,17 @@ class SharedLimits:
         on_change: Callable[[], None] = lambda: None,
         on_notice: Callable[[str, bool], None] = lambda text, good: None,
         steady: DriverClock | None = None,
+        endpoints: Collection[str] | None = None,
+        keeps_stock: bool = True,
     ) -> None:
         """``holder`` is unique in the ledger. ``request_timeout_ns``: the longest wait for an answer.
 
         ``gather_ns``: how long reports wait for company; nothing where a message costs nothing.
 
         ``steady`` counts leases; without it a counter of the machine does, which nobody sets.
+
+        ``endpoints``: the counters of these alone are shared, and all others are this process's own. ``keeps_stock``:
+        a process that lives for seconds leases nothing ahead.
 
         ``clock`` must run as fast as the ledger's and as ``steady``. Other processes have the machine's time alone; a
         ledger in this process may live by an emulator's.
@@ -259,6 +264,8 @@ class SharedLimits:
         self.on_change = on_change
         self.on_notice = on_notice
         self._table = table
+        self._shared_pools = None if endpoints is None else {table.endpoints[name].pool for name in endpoints}
+        self._keeps_stock = keeps_stock
         self._link = link
         self._identity = identity
         self._name = holder
@@ -289,8 +296,10 @@ class SharedLimits:
 
     # -- for the router -----------------------------------------------------------------------------------------------
 
-    def slots(self, pool: str, window: WindowLimit, scopes: tuple[Scope, ...]) -> SharedSlots:
+    def slots(self, pool: str, window: WindowLimit, scopes: tuple[Scope, ...]) -> Slots:
         """The `SlotSource`."""
+        if self._shared_pools is not None and pool not in self._shared_pools:
+            return SlotLog(window, scopes)
         known = self._pools.get(pool)
         speaks = known is None
         if known is None:
@@ -303,6 +312,8 @@ class SharedLimits:
                 late_ns=self._latest_ns[limit.method == "GET"],
             )
         known.add_window(window, scopes)
+        if not self._keeps_stock:
+            known.standing = 0
         return SharedSlots(self, known, window, scopes, speaks)
 
     def steady_now(self) -> Nanos:
@@ -326,8 +337,8 @@ class SharedLimits:
         """Something is to be reported; it may wait for company."""
         if self._dirty_since is None:
             self._dirty_since = self._steady.now()
-            # a moment later: what was granted leaves first
-            asyncio.get_running_loop().call_later(LEAST_GAP_NS / NS_PER_S, self._wake.set)
+            # not at once: what was granted leaves first
+            asyncio.get_running_loop().call_later(self._gather_ns / NS_PER_S, self._wake.set)
 
     def asked(self, pool: LeasedPool) -> None:
         """The router wants more than is in stock."""
@@ -347,10 +358,10 @@ class SharedLimits:
 
     # -- for the driver -----------------------------------------------------------------------------------------------
 
-    async def start(self, patience_s: float = 10.0) -> None:
-        """Join the ledger and wait until it is open: a new or restarted one lets every window pass once.
+    async def start(self, patience_s: float = 10.0, *, waits_for_opening: bool = True) -> None:
+        """Join the ledger and wait until it is open: one that was restarted lets every window pass once.
 
-        Raises LedgerUnreachable when it does not answer in ``patience_s``.
+        Raises LedgerUnreachable, with its remedy, when it does not answer in ``patience_s``.
         """
         assert self._task is None
         deadline = self._steady.now() + int(patience_s * NS_PER_S * self._speed)
@@ -360,14 +371,18 @@ class SharedLimits:
                 await self._join()
                 await self._sync()
                 break
-            except LedgerUnreachable:
+            except LedgerUnreachable as error:
                 if self._steady.now() + pause * self._speed > deadline:
-                    raise
+                    raise LedgerUnreachable(
+                        f"{self.name} cannot be reached ({error}), and without it the rate limits cannot be kept"
+                        " together with other processes; mend it, or share with nobody: `limits: {ledger: none}` in"
+                        " the configuration"
+                    ) from None
                 await asyncio.sleep(pause / NS_PER_S)
                 pause = min(2 * pause, LONGEST_RETRY_NS)
         self._task = asyncio.create_task(self._run(), name="botkit shared limits")
         wait_ns = self._blocked_until - self._steady.now()
-        if wait_ns > 0:
+        if wait_ns > 0 and waits_for_opening:
             self.on_notice(
                 f"{self._link.name} is new or was restarted: it opens in {wait_ns / NS_PER_S:.0f} s, when what was"
                 " sent before cannot count any more",

@@ -38,12 +38,17 @@ async def stop_in_order(bot: Bot, wait_s: float) -> None:
 async def _cancel_directly(bot: Bot, keep: set[str]) -> None:
     """The engine met a fault and is not asked any more: cancel what it last knew to stand, past it."""
     standing = [o for o in bot.engine.desk.all_open() if o.order_id and o.strategy not in keep]
-    for start in range(0, len(standing), CANCEL_BATCH_MAX):
-        part = standing[start : start + CANCEL_BATCH_MAX]
-        request = CancelBatch(id=-1 - start, orders=tuple((order.pair, order.order_id) for order in part))
-        answer = await bot.parts.adapter.send(request, urgent=True)
-        if answer.outcome is not Outcome.OK:
-            bot.notices.tell("error", f"{len(part)} orders could not be cancelled: {answer.text}; see `botkit panic`")
+    if not standing:
+        return
+    async with bot.parts.aside(hurries=True, say=lambda text: bot.notices.tell("warning", text)) as aside:
+        for start in range(0, len(standing), CANCEL_BATCH_MAX):
+            part = standing[start : start + CANCEL_BATCH_MAX]
+            request = CancelBatch(id=-1 - start, orders=tuple((order.pair, order.order_id) for order in part))
+            answer = await aside.send(request, urgent=True)
+            if answer.outcome is not Outcome.OK:
+                bot.notices.tell(
+                    "error", f"{len(part)} orders could not be cancelled: {answer.text}; see `botkit panic`"
+                )
 
 
 async def _ends(bot: Bot, keep: set[str], wait_s: float) -> None:

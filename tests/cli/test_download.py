@@ -26,7 +26,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
     def call(venue: MarketVenue | None, *arguments: object) -> tuple[int, str, str]:
         where = ["--rest", venue.rest] if venue else []
-        code = main(["download", *map(str, arguments), *where])
+        code = main(["download", *map(str, arguments), *where, "--ledger", "none"])
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 

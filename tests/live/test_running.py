@@ -14,7 +14,7 @@ from botkit.live import commands
 from botkit.live.breaker import REJECTIONS_MAX, Breaker
 from botkit.live.driver import Driver
 from botkit.live.keeper import Keeper
-from botkit.live.panic import panic
+from botkit.live.panic import hold_back, panic
 from botkit.live.state_folder import Halt, StateFolder
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.events import BalanceReport, OrderBook, Trade
@@ -142,12 +142,13 @@ async def test_panic_ends_every_order_and_names_foreign_ones(world: World) -> No
     said: list[str] = []
     parts = world.parts()
     await parts.adapter.open()
+    hold_back(parts.folder, 1, said.append)
     try:
-        spared = await panic(parts.adapter, parts.folder, [], own_only=True, now=1, say=said.append, pause_s=0.01)
+        spared = await panic(parts.adapter, [], own_only=True, say=said.append, pause_s=0.01)
         assert spared.foreign == 1
         assert len(world.exchange_orders(open_only=True)) == 1
         assert any("spared" in text and order.order_id in text for text in said)
-        done = await panic(parts.adapter, parts.folder, [], own_only=False, now=1, say=said.append, pause_s=0.01)
+        done = await panic(parts.adapter, [], own_only=False, say=said.append, pause_s=0.01)
     finally:
         await parts.adapter.close()
     assert done.left == ()
