@@ -176,7 +176,7 @@ class Resolution:
                 self._later(case, at)
             elif self._holds_it(case, kind, rows, at):
                 return
-            elif len(rows) < _LISTED_MAX:
+            elif kind == _OPEN or len(rows) < _LISTED_MAX:  # the listing of open orders has no pages
                 self._good(case, kind, now, at)
             else:
                 oldest = min(_stamp(row) for row in rows) + NS_PER_MS
@@ -206,7 +206,7 @@ class Resolution:
             elif isinstance(row, TradeReport) and self._is_unexplained(case, row):
                 self._list(case, _ORDER, _order_of(row), now)
                 return True
-        if kind == "open orders":
+        if kind == _OPEN:
             case.foreign_lock_units = foreign_lock_units
         return False
 
@@ -223,7 +223,7 @@ class Resolution:
         pair = order.pair
         steps: tuple[tuple[str, Callable[[int, Nanos | None], Request]], ...] = (
             ("all orders", lambda i, end: _orders(i, order, None, end)),
-            ("open orders", lambda i, _: ListOpenOrders(id=i)),
+            (_OPEN, lambda i, _: ListOpenOrders(id=i)),
             ("balances", lambda i, _: GetBalances(id=i)),
             ("trades", lambda i, end: ListTrades(id=i, pair=pair, start=_start(order), end=end, limit=_LISTED_MAX)),
         )
@@ -297,10 +297,11 @@ class Resolution:
 
 
 _ORDER = "order of a trade"
+_OPEN = "open orders"
 _ENDPOINTS = {
     "by client id": ListOrders.endpoint,
     "all orders": ListOrders.endpoint,
-    "open orders": ListOpenOrders.endpoint,
+    _OPEN: ListOpenOrders.endpoint,
     "balances": GetBalances.endpoint,
     "trades": ListTrades.endpoint,
     _ORDER: GetOrder.endpoint,

@@ -1,0 +1,257 @@
+"""What may be wrong with what is read: rows late, too many, in any order, of an unknown kind, none at all, or in
+another of the forms that the exchange has been seen to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.engine import resolution
+from botkit.live.bot import Bot, StartRefused
+from botkit.model.clock import NS_PER_S
+from botkit.model.orders import OrderState
+from tests.live.books import differences, exchange_rows
+from tests.live.test_faults_answers import place_by_hand
+from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
+
+
+def blind(world: World) -> None:
+    """No push tells of orders or executions: what is read is all there is."""
+    for where in ("active_orders", "order_history", "user_trades"):
+        world.emulator.add_fault({"kind": "ws_drop", "where": where})
+
+
+async def test_an_order_that_listings_do_not_show_yet_is_not_taken_for_absent(world: World) -> None:
+    bot = await world.start()
+    blind(world)
+    lags = [
+        world.emulator.add_fault({"kind": "lagging", "where": where, "value": 10**9})
+        for where in ("all_orders", "open_orders")
+    ]
+    world.emulator.add_fault({"kind": "reset_after", "where": "create_order", "count": 1})
+    order = far_buy(bot)
+    await until(lambda: order.state is OrderState.UNKNOWN)
+    # beyond the last moment at which the exchange may act, all listings were good, twice over
+    await until(lambda: lags[1].fired >= 2, 40)
+    assert order.state is OrderState.UNKNOWN  # the money that it locks speaks for it
+    assert f"{order.client_id} buy" in told(bot)
+    assert "is of unknown outcome; btc_usdt waits for it" in told(bot)
+    assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
+    await until(lambda: order.state is OrderState.OPEN, 40)
+    assert "its outcome is known now" in told(bot)
+    await until(lambda: not differences(bot, world.emulator), 20)
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_listing_that_ignores_its_filter_leads_to_the_right_order_or_to_none(done: bool, world: World) -> None:
+    bot = await world.start()
+    others = [far_buy(bot, 0.01) for _ in range(3)]  # alike in all but their client ids
+    for other in others:
+        await settled(other)
+    blind(world)
+    ignoring = world.emulator.add_fault({"kind": "unfiltered", "where": "all_orders"})
+    world.emulator.add_fault({"kind": "reset_after" if done else "reset", "where": "create_order", "count": 1})
+    price = others[0].price
+    order = puppet(bot).buy("btc_usdt", amount=0.01, price=price)
+    bot.driver.wake()
+    await until(lambda: "its outcome is known now" in told(bot), 40)
+    assert ignoring.fired
+    assert order.state is (OrderState.OPEN if done else OrderState.ABSENT)
+    assert len({o.order_id for o in [*others, order]}) == 4
+    assert len(exchange_rows(world.emulator)) == (4 if done else 3)
+    await until(lambda: not differences(bot, world.emulator), 20)
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_pages_whose_rows_come_in_any_order_are_all_read(
+    done: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolution, "_LISTED_MAX", 4)
+    bot = await world.start()
+    blind(world)
+    for kind in ("unfiltered", "shuffled"):
+        world.emulator.add_fault({"kind": kind, "where": "all_orders"})
+    not_yet = world.emulator.add_fault({"kind": "error_before", "where": "all_orders"})
+    world.emulator.add_fault({"kind": "reset_after" if done else "reset", "where": "create_order", "count": 1})
+    order = far_buy(bot, 0.01)
+    await until(lambda: order.state is OrderState.UNKNOWN)
+    # the one in question lies behind pages of later ones
+    pair = world.emulator.venue.pairs["btc_usdt"]
+    for number in range(1, 12):
+        place_by_hand(world, pair, number)
+        placed_at = world.emulator.clock.now()
+        await until(lambda placed_at=placed_at: world.emulator.clock.now() > placed_at + NS_PER_S // 10)
+    world.emulator.remove_faults(not_yet.id)
+    listed = world.emulator.received
+    await until(lambda: order.state is (OrderState.OPEN if done else OrderState.ABSENT), 60)
+    assert world.emulator.received - listed >= 3
+    assert sum(row.client_id == order.client_id for row in exchange_rows(world.emulator)) == done
+
+
+UNREADABLE = {
+    "status": ('"status":0', '"status":9', "has the unknown type 'LIMIT' or status 9"),
+    "type": ('"type":"LIMIT"', '"type":"ICEBERG"', "has the unknown type 'ICEBERG' or status 0"),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+async def test_a_push_of_an_unknown_kind_is_left_out_told_of_and_compared_after(what: str, world: World) -> None:
+    find, put, why = UNREADABLE[what]
+    bot = await world.start()
+    struck = world.emulator.add_fault(
+        {"kind": "ws_altered", "where": "active_orders", "find": find, "put": put, "count": 1}
+    )
+    async with kept(bot):
+        order = far_buy(bot)
+        await settled(order)
+        await until(lambda: struck.fired)
+        await until(lambda: "the stream active_orders sent what cannot be read" in told(bot))
+        assert why in told(bot)
+        assert "it was left out, and the books are compared with the exchange's. Look whether there is a" in told(bot)
+        await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
+    assert order.state is OrderState.OPEN
+    assert not differences(bot, world.emulator)
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+async def test_a_listing_of_an_unknown_kind_is_no_listing_and_the_user_hears_of_it(what: str, world: World) -> None:
+    find, put, why = UNREADABLE[what]
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    for where in ("open_orders", "get_order"):
+        world.emulator.add_fault({"kind": "altered", "where": where, "find": find, "put": put})
+    bot.compare()
+    await until(lambda: "the books cannot be compared with the exchange's: the open orders could not" in told(bot), 20)
+    assert why in told(bot)
+    assert "until then the streams alone are believed" in told(bot)
+    assert order.state is OrderState.OPEN
+    world.emulator.remove_faults()
+    await until(lambda: "the books were compared with the exchange's again" in told(bot), 20)
+    assert not differences(bot, world.emulator)
+
+
+async def test_an_unknown_order_of_somebody_elses_refuses_the_start_and_is_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from botkit.live import bot as bot_module
+
+    monkeypatch.setattr(bot_module, "_CONNECT_S", 1.0)
+    bot = await world.start()
+    await settled(far_buy(bot))
+    await world.crash(bot)
+    find, put, why = UNREADABLE["type"]
+    world.emulator.add_fault({"kind": "ws_altered", "where": "active_orders", "find": find, "put": put})
+    with pytest.raises(StartRefused, match=why):
+        await world.start()
+    assert len(world.exchange_orders(open_only=True)) == 1
+
+
+async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> None:
+    bot = await world.start()
+    account = dict(bot.engine.portfolio.account)
+    world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
+    world.emulator.add_fault(
+        {"kind": "ws_altered", "where": "account_balance", "find": '"data":.*', "put": '"data":null}'}
+    )
+    world.emulator.cut_sockets()
+    await until(lambda: "the stream account_balance is back" in told(bot), 20)
+    bot.compare()
+    await until(lambda: "the balances could not be read: balance: the answer lists no currency" in told(bot), 20)
+    assert bot.engine.portfolio.account == account
+    assert puppet(bot).balance("usdt").total == 100_000
+    world.emulator.remove_faults()
+    await until(lambda: "the books were compared with the exchange's again" in told(bot), 20)
+    assert not differences(bot, world.emulator)
+
+
+async def test_without_a_list_of_balances_the_start_is_refused(world: World) -> None:
+    world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
+    with pytest.raises(StartRefused, match=r"lists no currency.*start again in a minute"):
+        await world.start()
+
+
+async def test_balances_from_before_a_fill_do_not_deny_it(world: World) -> None:
+    bot = await world.start()
+    await until(lambda: puppet(bot).book("btc_usdt").best_ask)
+    late = world.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 20_000, "count": 1})
+    bot.compare()
+    await until(lambda: late.fired)
+    # what was read is on its way, and says nothing of this
+    order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
+    bot.driver.wake()
+    await until(lambda: order.state is OrderState.FILLED)
+    await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
+    assert dict(bot.engine.portfolio.unassigned).get("usdt", 0) == 0
+    assert "by other hands" not in told(bot)
+    assert not differences(bot, world.emulator)
+
+
+# -- other forms of the same ------------------------------------------------------------------------------------------
+
+FORMS: dict[str, tuple[str, str]] = {
+    "ids as numbers": (r'"(id|orderId|orderID|tradeId)":"(\d+)"', r'"\1":\2'),
+    "ids as text": (r'"(id|orderId|orderID|tradeId)":(\d+)', r'"\1":"\2"'),
+    "clientID everywhere": ('"clientId"', '"clientID"'),
+    "clientId everywhere": ('"clientID"', '"clientId"'),
+    "client ids as text": (r'"clientI(d|D)":(\d+)', r'"clientI\1":"\2"'),
+    "seconds": (r'"(\w*[tT]imestamp)":("?)(\d{10})\d{3}\b', r'"\1":\2\3'),
+    "milliseconds": (r'"(\w*[tT]imestamp)":("?)(\d{10})\b', r'"\1":\2\g<3>000'),
+    "null lists": (r'"data":(\[\]|{})', '"data":null'),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_books_are_right_in_every_form_of_the_wire(form: str, tmp_path: Path) -> None:
+    find, put = FORMS[form]
+    async with make_world(tmp_path) as world:
+        # times of public trades are seconds and no question; in milliseconds they would be another market
+        for where in ("create_order", "cancel_order", "get_order", "open_orders", "all_orders", "my_trades", "balance"):
+            world.emulator.add_fault({"kind": "altered", "where": where, "find": find, "put": put})
+        for where in ("active_orders", "order_history", "user_trades", "account_balance"):
+            world.emulator.add_fault({"kind": "ws_altered", "where": where, "find": find, "put": put})
+        bot = await world.start()
+        await trade_in_every_way(world, bot)
+        await world.crash(bot)
+        again = await world.start()
+        await until(lambda: not differences(again, world.emulator), 20)
+        assert "cannot be read" not in told(bot) + told(again)
+
+
+async def trade_in_every_way(world: World, bot: Bot) -> None:
+    """An order that fills, one that is cancelled, one whose answer was lost, one that stays; then compare."""
+    await until(lambda: puppet(bot).book("btc_usdt").best_ask)
+    filled = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
+    cancelled = far_buy(bot, 0.02)
+    await settled(filled)
+    await settled(cancelled)
+    puppet(bot).cancel(cancelled)
+    bot.driver.wake()
+    await until(lambda: filled.state is OrderState.FILLED and cancelled.state is OrderState.CANCELLED, 20)
+    pushes = world.emulator.add_fault({"kind": "ws_drop", "where": "active_orders"})
+    world.emulator.add_fault({"kind": "reset_after", "where": "create_order", "count": 1})
+    lost = far_buy(bot, 0.03)
+    await until(lambda: lost.state is OrderState.OPEN, 30)
+    world.emulator.remove_faults(pushes.id)
+    bot.compare()
+    await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
+    await until(lambda: not differences(bot, world.emulator), 20)
+
+
+SWITCHES: dict[str, dict[str, str]] = {
+    "as observed": {"open_orders_seconds": "on", "whole_seconds": "on", "null_lists": "on", "active_final": "off"},
+    "fees scaled, unknown orders 404": {"user_trade_fee_scaled": "on", "unknown_order": "404"},
+    "unknown orders blank, bad requests 400": {"unknown_order": "blank", "bad_request": "400", "repeat_books": "on"},
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+async def test_books_are_right_whatever_the_documents_leave_open(name: str, tmp_path: Path) -> None:
+    async with make_world(tmp_path, switches=SWITCHES[name]) as world:
+        bot = await world.start()
+        await trade_in_every_way(world, bot)
+        await world.crash(bot)
+        again: Any = await world.start()
+        await until(lambda: not differences(again, world.emulator), 20)
