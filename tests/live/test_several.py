@@ -1,0 +1,398 @@
+"""Several bots in one process: what they share, what they keep apart, and that none takes the others with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from botkit.assembly.company import load_projects
+from botkit.assembly.live import parts_of
+from botkit.assembly.runs import BotRun
+from botkit.assembly.telling import Told
+from botkit.cli.main import main
+from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
+from botkit.errors import ConfigError
+from botkit.exchange.bitopro import sign
+from botkit.live import commands
+from botkit.live.bot import Bot
+from botkit.live.client_ids import ClientIds
+from botkit.model.orders import OrderState
+from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, until
+
+CONFIG = """
+name: NAME
+plugins: [plugins]
+strategies:
+  - {name: p, use: puppet, params: {pair: btc_usdt}, capital: {usdt: 20000}}
+emulator:
+  account: {email: emulator@botkit.local, key: emulator-key, secret: emulator-secret}
+"""
+CREATES = 40
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "puppet.py").write_text(STRATEGY)
+
+
+def config(folder: Path, name: str, text: str = CONFIG, more: str = "") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(text.replace("NAME", name) + more)
+    path.chmod(0o600)  # it holds a secret, if only an invented one
+    return path
+
+
+class Together:
+    """Bots of one process at one emulator, each in a task of its own, as the command runs them."""
+
+    def __init__(self, emulator: Emulator, runs: list[BotRun], said: list[str]) -> None:
+        self.emulator = emulator
+        self.runs = runs
+        self.said = said
+        self.tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def bots(self) -> list[Any]:
+        return [run._bot for run in self.runs]
+
+    async def start(self, index: int) -> Bot:
+        run = self.runs[index]
+        self.tasks.append(asyncio.create_task(run.run_beside_others(None)))
+        await until(lambda: run.told.is_running or run.failed, 60)
+        assert not run.failed, self.said
+        bot: Bot = run._bot
+        await until(lambda: puppet(bot).book("btc_usdt").best_bid, 60)
+        return bot
+
+    async def stop(self) -> None:
+        for run in self.runs:
+            run.keeper.request_stop("signal")
+        await asyncio.wait_for(asyncio.gather(*self.tasks), 60)
+
+
+@contextlib.asynccontextmanager
+async def together(paths: Sequence[Path], *, speed: float = 20.0) -> AsyncIterator[Together]:
+    projects = load_projects(paths)
+    options = EmulatorOptions(balances={"usdt": 100_000 * UNIT, "btc": UNIT}, speed=speed, seed=3, history_days=0.02)
+    async with Emulator(projects[0].facts, options) as emulator, contextlib.AsyncExitStack() as stack:
+        said: list[str] = []
+        parts = await stack.enter_async_context(parts_of(projects, "emulator", rest=emulator.rest, ws=emulator.ws))
+        runs = []
+        for one in parts:
+            told = await stack.enter_async_context(Told(one.project, "emulator", is_alone=False))
+            runs.append(
+                BotRun(
+                    one,
+                    told,
+                    orphans="refuse",
+                    say=lambda text: None,
+                    say_notice=lambda level, text, name=one.name: said.append(f"{name}: {level}: {text}"),  # type: ignore[misc]
+                    shows_lines=False,
+                )
+            )
+        world = Together(emulator, runs, said)
+        try:
+            yield world
+        finally:
+            for task in world.tasks:
+                task.cancel()
+            await asyncio.gather(*world.tasks, return_exceptions=True)
+
+
+async def test_bots_of_one_account_share_its_connections_and_each_hears_what_is_its_own(tmp_path: Path) -> None:
+    async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
+        first = await world.start(0)
+        alone = world.emulator.sockets
+        # the second comes when the streams have long said that they are connected, and shown their books
+        second = await world.start(1)
+        assert world.emulator.sockets == alone == 6  # four of the account, books and trades
+        assert first.parts.adapter.client is second.parts.adapter.client
+        # the engines count their requests alike, so that equal ids are on their way at one time
+        orders = [far_buy(bot, amount) for bot, amount in ((first, 0.01), (second, 0.02), (first, 0.03))]
+        for order in orders:
+            await settled(order)
+        assert {order.state for order in orders} == {OrderState.OPEN}
+        assert len({order.order_id for order in orders}) == 3
+        await until(lambda: second.engine.foreign_orders.keys() == {orders[0].order_id, orders[2].order_id})
+        assert first.engine.foreign_orders.keys() == {orders[1].order_id}
+        assert abs(orders[0].client_id - orders[1].client_id) > 1_000_000
+        # a fill of one is no alarm to the other
+        bought = puppet(second).market_buy("btc_usdt", spend=1000)
+        second.driver.wake()
+        await until(lambda: bought.is_final)
+        first.compare()
+        await until(lambda: first.reconciliation is not None and first.reconciliation.is_done)
+        assert first.engine.shortage is None
+        await world.stop()
+        assert not [line for line in world.said if "warning" in line or "error" in line]
+        assert not [
+            row for row in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if row.status in (-1, 0, 1)
+        ]
+    assert world.emulator.sockets == 0
+
+
+async def test_greedy_bots_together_never_exceed_a_window_and_share_it(tmp_path: Path) -> None:
+    limits = f"limits: {{ledger: none, batching: false, create_order: {CREATES}}}\n"
+    paths = [config(tmp_path, name, more=limits) for name in ("a", "b")]
+    async with together(paths, speed=40.0) as world:
+        bots = [await world.start(0), await world.start(1)]
+        for bot in bots:
+            for _ in range(2 * CREATES):
+                puppet(bot).buy("btc_usdt", amount=0.001, price=1000)
+            bot.driver.wake()
+        counts = world.emulator.venue.limits.counts
+        await until(lambda: "create_order" in counts and counts["create_order"].arrivals >= 2.5 * CREATES, 60)
+        sent = [sum(order.sent > 0 for order in bot.engine.desk.orders.values()) for bot in bots]
+        assert counts["create_order"].busiest <= CREATES
+        assert world.emulator.venue.limits.refused == 0
+        assert min(sent) > CREATES / 2, sent
+        await world.stop()
+        assert world.emulator.venue.limits.refused == 0
+
+
+async def test_one_that_crashes_leaves_the_others_trading_and_its_orders_cancelled(tmp_path: Path) -> None:
+    async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
+        first, second = await world.start(0), await world.start(1)
+        lost, kept = far_buy(first), far_buy(second)
+        await settled(lost)
+        await settled(kept)
+
+        def broken(event: Any, now: int) -> None:
+            raise AssertionError("the books do not add up")
+
+        first.driver.observers.append(broken)
+        await until(lambda: world.tasks[0].done(), 60)
+        assert world.runs[0].failed
+        assert world.runs[0].summary["ended"] == "fault"
+        assert any(line.startswith("a: error") and "do not add up" in line for line in world.said)
+        status = {row.order_id: row.status for row in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)}
+        assert status[lost.order_id] not in (-1, 0, 1)
+        assert status[kept.order_id] in (-1, 0, 1)
+        # books still come, orders still go
+        turns = second.driver.turns
+        await until(lambda: second.driver.turns > turns + 5)
+        again = far_buy(second)
+        await settled(again)
+        assert again.state is OrderState.OPEN
+        await world.stop()
+        assert world.runs[1].summary["ended"] == "signal"
+        assert not world.runs[1].failed
+        assert {kept.state, again.state} == {OrderState.CANCELLED}
+
+
+async def test_a_bot_that_cannot_start_or_that_is_stopped_leaves_the_others(tmp_path: Path) -> None:
+    refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # more than the account has
+    paths = [config(tmp_path, "a"), config(tmp_path, "b", refused), config(tmp_path, "c")]
+    async with together(paths) as world:
+        await world.start(0)
+        world.tasks.append(asyncio.create_task(world.runs[1].run_beside_others(None)))
+        await until(lambda: world.tasks[1].done(), 60)
+        assert world.runs[1].failed
+        assert "only" in world.runs[1].summary["error"]
+        third = await world.start(2)
+        answer = await asyncio.to_thread(commands.ask, world.runs[0].parts.folder, "stop", timeout_s=30.0)
+        assert answer == "stopping"
+        await until(lambda: world.tasks[0].done(), 60)
+        assert not world.runs[0].failed
+        assert world.runs[0].summary["ended"] == "command"
+        order = far_buy(third)
+        await settled(order)
+        assert order.state is OrderState.OPEN
+        await world.stop()
+
+
+async def test_whatever_breaks_in_one_bot_ends_that_bot_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
+        first, second = await world.start(0), await world.start(1)
+        order = far_buy(first)
+        await settled(order)
+        monkeypatch.setattr(first, "look_at_latch", lambda: 1 / 0)
+        await until(lambda: world.tasks[0].done(), 60)
+        assert "ZeroDivisionError" in world.runs[0].summary["error"]
+        assert order.state is OrderState.CANCELLED
+        assert not world.tasks[1].done()
+        assert second.driver.fault is None
+        await world.stop()
+
+
+async def test_each_bot_logs_into_its_own_file_and_the_watchdog_names_the_right_one(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.jsonl" for name in ("a", "b")]
+    paths = [config(tmp_path, file.stem, more=f"log: {{file: {file}}}\n") for file in files]
+    blocking = [True]
+
+    def block(now: int) -> None:
+        if blocking:
+            blocking.clear()
+            time.sleep(1)  # what the watchdog is for
+
+    async with together(paths) as world:
+        bots = [await world.start(0), await world.start(1)]
+        for bot, name in zip(bots, "ab", strict=True):
+            log = logging.getLogger("botkit.live")
+            bot.driver.after_turns.append(lambda now, log=log, name=name: log.info("hello of %s", name))  # type: ignore[misc]
+        bots[1].driver.after_turns.append(block)
+        await until(lambda: any("has blocked" in line for line in world.said), 60)
+        assert {line.split(":")[0] for line in world.said if "has blocked" in line} == {"b"}
+        await until(lambda: all("hello" in file.read_text() for file in files), 60)
+        await world.stop()
+    a, b = (file.read_text() for file in files)
+    assert "hello of b" not in a
+    assert "hello of a" not in b
+    assert "has blocked" in b
+    assert "has blocked" not in a
+
+
+# -- configurations ---------------------------------------------------------------------------------------------------
+
+ALONE = """
+name: NAME
+plugins: [plugins]
+strategies:
+  - {name: s_NAME, use: puppet, params: {pair: btc_usdt}}
+"""
+
+
+def test_every_mistake_of_every_file_is_told_before_anything_trades(tmp_path: Path) -> None:
+    one = config(tmp_path, "one", ALONE, "speed: 3\n")
+    two = config(tmp_path, "two", ALONE.replace("btc_usdt", "nope_usdt"))
+    with pytest.raises(ConfigError) as error:
+        load_projects([one, two])
+    assert "one.yaml:6" in str(error.value)
+    assert "two.yaml:5" in str(error.value)
+
+
+def test_one_name_or_one_log_for_two_bots_is_an_error_that_names_both(tmp_path: Path) -> None:
+    one = config(tmp_path, "one", ALONE.replace("name: NAME", "name: same"), "log: {file: x.jsonl}\n")
+    two = config(tmp_path, "two", ALONE.replace("name: NAME", "name: Same"), "log: {file: x.jsonl}\n")
+    with pytest.raises(ConfigError) as error:
+        load_projects([one, two])
+    assert "two.yaml:2: " in str(error.value)
+    assert "one.yaml:2 is named 'Same' too" in str(error.value)
+    assert "one.yaml:6 writes the same file" in str(error.value)
+
+
+def test_set_goes_to_the_bots_that_know_the_strategy(tmp_path: Path) -> None:
+    paths = [config(tmp_path, "one", ALONE), config(tmp_path, "two", ALONE)]
+    one, two = load_projects(paths, overrides=["s_one.fixed=7", "strategies.s_two.params.fixed=8", "seed=5"])
+    assert one.config.strategies[0].params == {"pair": "btc_usdt", "fixed": 7}
+    assert two.config.strategies[0].params == {"pair": "btc_usdt", "fixed": 8}
+    assert one.config.seed == two.config.seed == 5
+    with pytest.raises(ConfigError, match="`s_three` is no strategy of"):
+        load_projects(paths, overrides=["s_three.fixed=7"])
+
+
+@pytest.mark.parametrize(
+    ("key", "here", "there"),
+    [
+        ("emulator.speed", "{speed: 30}", "{speed: 31}"),
+        ("emulator.market", "{market: synthetic}", "{market: tape}"),
+        ("emulator.latency", "{latency: {order_ms: 1}}", "{latency: {order_ms: 2}}"),
+        ("emulator.fills", "{fills: optimistic}", "{fills: queue}"),
+    ],
+)
+async def test_contradictions_about_the_emulator_inside_are_errors(
+    tmp_path: Path, key: str, here: str, there: str
+) -> None:
+    paths = [
+        config(tmp_path, "one", ALONE, f"emulator: {here}\n"),
+        config(tmp_path, "two", ALONE, f"emulator: {there}\n"),
+        config(tmp_path, "three", ALONE),
+    ]
+    with pytest.raises(ConfigError, match=rf"two.yaml:6: `{key}` is another than at .*one.yaml:6"):
+        async with parts_of(load_projects(paths), "emulator"):
+            pass
+
+
+async def test_the_emulator_inside_has_an_account_for_each_with_its_own_balances(tmp_path: Path) -> None:
+    paths = [
+        config(tmp_path, "one", ALONE, "emulator: {balances: {usdt: 500}, speed: 2, fees: {maker: 0, taker: 0}}\n"),
+        config(tmp_path, "two", ALONE, "emulator: {balances: {usdt: 700}}\n"),
+    ]
+    async with parts_of(load_projects(paths), "emulator") as [one, two]:
+        assert one.clock is two.clock
+        assert one.clock.speed == 2
+        assert one.address == two.address
+        bots = [Bot(one), Bot(two)]
+        try:
+            await asyncio.gather(*(bot.start() for bot in bots))
+            assert [bot.engine.portfolio.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
+        finally:
+            for bot in bots:
+                await bot.driver.close()
+                await bot.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "told"),
+    [
+        ("", "", r"one.yaml:5 and .*two.yaml:5: both trade with what the same account has of btc, usdt"),
+        ("capital: 60%", "capital: 60%", "would count it twice"),
+        ("capital: 60%", "capital: 40%", None),
+        ("capital: {usdt: 5}", "capital: {usdt: 5}", None),
+        ("", "capital: {usdt: 5}", r"5 usdt of this account are the capital of .*two.yaml; keep them out"),
+    ],
+)
+async def test_money_of_a_shared_account_is_counted_once(tmp_path: Path, one: str, two: str, told: str | None) -> None:
+    def file(name: str, capital: str) -> Path:
+        return config(tmp_path, name, CONFIG.replace("capital: {usdt: 20000}", capital).replace("}, }", "}}"))
+
+    options = EmulatorOptions(seed=3, history_days=0.0)
+    projects = load_projects([file("one", one), file("two", two)])
+    async with Emulator(projects[0].facts, options) as emulator:
+        expected: Any = pytest.raises(ConfigError, match=told) if told else contextlib.nullcontext()
+        with expected:
+            async with parts_of(projects, "emulator", rest=emulator.rest, ws=emulator.ws) as parts:
+                assert [list(part.siblings) for part in parts] == [["two"], ["one"]]
+
+
+async def test_limits_that_contradict_each_other_are_an_error(tmp_path: Path) -> None:
+    paths = [config(tmp_path, "one", more="limits: strict\n"), config(tmp_path, "two")]
+    options = EmulatorOptions(seed=3, history_days=0.0)
+    projects = load_projects(paths)
+    async with Emulator(projects[0].facts, options) as emulator:
+        with pytest.raises(ConfigError, match=r"two.yaml.*`limits` choose other figures than at .*one.yaml:8"):
+            async with parts_of(projects, "emulator", rest=emulator.rest, ws=emulator.ws):
+                pass
+
+
+def test_client_ids_begin_far_apart() -> None:
+    ids, random = ClientIds(), Random(1)
+    firsts = [ids.claim(f"bot{n}", 5_000, random) for n in range(30)]
+    assert firsts[0] == 5_000
+    assert min(abs(a - b) for a in firsts for b in firsts if a != b) > 10_000_000
+    assert len(set(firsts)) == 30
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_tells_of_all_bots_in_one_object_and_fails_when_one_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = config(tmp_path, "good", ALONE, "emulator: {balances: {usdt: 500}}\n")
+    other = config(tmp_path, "other", ALONE, "emulator: {balances: {usdt: 500}}\n")
+    bad = config(
+        tmp_path, "bad", ALONE.replace("}}", "}, capital: {usdt: 600}}"), "emulator: {balances: {usdt: 500}}\n"
+    )
+    assert main(["run", str(good), str(other), "--duration", "1s", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(bot["name"], bot["ended"]) for bot in found["bots"]] == [("good", "duration"), ("other", "duration")]
+    assert main(["run", str(good), str(bad), "--duration", "1s", "--plain"]) == 1
+    told = capsys.readouterr()
+    assert "good: mode emulator at 60x, btc_usdt" in told.out
+    assert "good: stopping (duration)" in told.out
+    assert "bad: failed: " in told.out
+    assert "bad: error: this bot has failed, the others go on" in told.err
+    assert main(["run", str(good), str(good)]) == 2
