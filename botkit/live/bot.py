@@ -108,6 +108,7 @@ class Bot:
         self.suspected_at: Nanos | None = None
         self._orphan_orders: list[Order] = []
         self._latched = False
+        self._halt_to_write: Halt | None = None
         self._halts: dict[str, str] = {}
         self._connected = asyncio.Event()
         self._watchdog: Watchdog | None = None
@@ -353,7 +354,7 @@ class Bot:
     def _explain(self, comparison: Reconciliation) -> None:
         for difference in comparison.differences:
             self.notices.tell(self._level_of(difference), difference.text)
-            self.journal.note("difference", difference.text, self.driver.now())
+            self._note("difference", difference.text)
         unknown = [o for o in self.engine.desk.all_open() if o.state is OrderState.UNKNOWN]
         for order in unknown:
             self._order_news.changed(order)
@@ -390,6 +391,9 @@ class Bot:
 
     def look_at_latch(self) -> None:
         """Another process may have set the latch, or lifted it."""
+        self._write_halt()
+        if self._halt_to_write is not None:
+            return
         halt = self.parts.folder.halt()
         if halt is not None and not self._latched:
             self._latched = True
@@ -470,7 +474,7 @@ class Bot:
             f"the bot stood still for {slept_s:,.0f} s (the machine slept, or the process was stopped); it connects "
             "anew and sends no new order until its books are compared with the exchange's",
         )
-        self.journal.note("standstill", f"{slept_s:.0f} s", self.driver.now())
+        self._note("standstill", f"{slept_s:.0f} s")
         reconnect = getattr(self.parts.adapter, "reconnect", None)
         if reconnect is not None:
             reconnect()  # a connection that died meanwhile would show nothing for half a minute more
@@ -507,17 +511,35 @@ class Bot:
                 self.notices.tell("info", "the books were compared with the exchange's again")
             for difference in comparison.differences:
                 self.notices.tell(self._level_of(difference), difference.text)
-                self.journal.note("difference", difference.text, now)
+                self._note("difference", difference.text)
 
     def halt(self, kind: str, reason: str) -> None:
         """Set the durable latch, take no new orders, cancel what is open."""
-        now = self.driver.now()
-        self.parts.folder.set_halt(Halt(kind=kind, reason=reason, time=now))
-        self.notices.tell("breaker", f"halted: {reason}. Open orders are cancelled; `botkit resume` lifts it")
-        self.journal.note("halt", reason, now)
         self._latched = True
         self.engine.halt(reason)
         self.driver.wake()
+        self.notices.tell("breaker", f"halted: {reason}. Open orders are cancelled; `botkit resume` lifts it")
+        self._halt_to_write = Halt(kind=kind, reason=reason, time=self.driver.now())
+        self._write_halt()
+        if self._halt_to_write is not None:
+            self.notices.tell(
+                "error",
+                f"the halt could not be written to {self.parts.folder.path}: it is tried again, and until then a "
+                "restart would forget it",
+            )
+        self._note("halt", reason)
+
+    def _write_halt(self) -> None:
+        halt = self._halt_to_write
+        if halt is not None:
+            with contextlib.suppress(OSError):
+                self.parts.folder.set_halt(halt)
+                self._halt_to_write = None
+
+    def _note(self, kind: str, text: str) -> None:
+        """Keep it for later; a journal that fails is told of elsewhere, and nothing else may fail by it."""
+        with contextlib.suppress(JournalError):
+            self.journal.note(kind, text, self.driver.now())
 
     def _blocked(self, blocked: Blocked) -> None:
         # comes from the watchdog's own thread
@@ -528,8 +550,19 @@ class Bot:
         self.notices.tell("error", f"self.state of {strategy!r} cannot be kept for a restart: {why}")
 
     def _keep_decisions(self, block: bytes) -> None:
-        if not self.inputs.is_full:
+        if self.inputs.is_full or self._file is None:
+            return
+        try:
             self._file.write(block)
+        except OSError as error:
+            self._end_decisions()
+            self.notices.tell("warning", f"decisions.jsonl of this run can no longer be written: {error}")
+
+    def _end_decisions(self) -> None:
+        file, self._file = self._file, None
+        with contextlib.suppress(OSError):  # what it holds back may not fit on the disk
+            if file is not None:
+                file.close()
 
     @property
     def _run_folder(self) -> Path:
@@ -554,8 +587,7 @@ class Bot:
             self.decisions.flush()
         if hasattr(self, "inputs"):
             self.inputs.close()
-        if self._file is not None:
-            self._file.close()
+        self._end_decisions()
         if hasattr(self, "journal"):
             self.journal.close()
         self.parts.folder.unlock()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botkit.live import capital, commands, settings
 from botkit.live.breaker import Breaker
 from botkit.live.journal_rows import JournalError
+from botkit.live.journal_watch import JournalWatch
 from botkit.live.memory import MemoryWatch
 from botkit.live.summary import order_text, summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time
@@ -72,6 +73,7 @@ class Keeper:
         bot = self.bot
         driver, engine = bot.driver, bot.engine
         self._breaker = Breaker(engine, lambda reason: bot.halt("breaker", reason), speed=driver.clock.speed)
+        watch = JournalWatch(bot.journal, driver, bot.notices.tell)
         driver.observers.append(self._breaker.observe)
         engine.fill_observers.append(self._filled)
         until = None if duration_s is None else time.monotonic() + duration_s
@@ -80,6 +82,7 @@ class Keeper:
         while not self._stop.is_set() and driver.fault is None:
             now = time.monotonic()
             bot.standstill.beat(driver.now())
+            watch.look()
             if until is not None and now >= until:
                 self._why = "duration"
                 break
@@ -200,11 +203,11 @@ class Keeper:
     def _obey(self) -> None:
         for path, document in commands.take(self.bot.parts.folder):
             try:
-                text = self._do(document)
+                ok, text = True, self._do(document)
             except (ValueError, KeyError, TypeError, JournalError) as error:
-                commands.answer(path, ok=False, text=str(error))
-            else:
-                commands.answer(path, ok=True, text=text)
+                ok, text = False, str(error)
+            with contextlib.suppress(OSError):
+                commands.answer(path, ok=ok, text=text)
 
     def _do(self, document: dict[str, Any]) -> str:
         bot = self.bot
@@ -275,7 +278,8 @@ class Keeper:
         status["journal_fault"] = bot.driver.journal_fault
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
-        bot.parts.folder.write_status(status)
+        with contextlib.suppress(OSError):  # on a full disk the bot goes on without
+            bot.parts.folder.write_status(status)
 
 
 __all__ = ["Keeper", "order_text"]

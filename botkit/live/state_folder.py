@@ -28,6 +28,10 @@ class AlreadyRunning(BotkitError):
     """Another process holds the bot's folder."""
 
 
+class FolderUnusable(BotkitError):
+    """Nothing can be written where the bot keeps what must survive."""
+
+
 class Halt(msgspec.Struct, frozen=True, kw_only=True):
     """Why the bot may send no new orders. ``kind``: panic, loss, breaker."""
 
@@ -73,12 +77,19 @@ class StateFolder:
     # -- one process at a time ------------------------------------------------------------------------------------
 
     def lock(self) -> None:
-        """Hold the folder until `unlock` or the end of the process, however that comes. Raises AlreadyRunning."""
+        """Hold the folder until `unlock` or the end of the process, however that comes. Raises AlreadyRunning, or
+        FolderUnusable where nothing can be written there."""
         assert self._lock is None
-        self.path.mkdir(parents=True, exist_ok=True)
-        if os.name == "posix":
-            self.path.chmod(0o700)
-        file = (self.path / "lock").open("a+", encoding="ascii")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if os.name == "posix":
+                self.path.chmod(0o700)
+            file = (self.path / "lock").open("a+", encoding="ascii")
+        except OSError as error:
+            raise FolderUnusable(
+                f"the state folder {self.path} cannot be written ({error.strerror}), and a bot without a journal may "
+                f"not trade; mend that, or set {STATE_VARIABLE} to another place"
+            ) from None
         if not _try_lock(file):
             file.seek(1)
             holder = file.read().strip() or "unknown"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import shutil
 import sqlite3
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from botkit.live.bot import Bot
 from botkit.live.journal_rows import JournalError
+from botkit.live.keeper import Keeper
+from botkit.live.state_folder import AlreadyRunning
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import World, far_buy, puppet, settled, told, until
@@ -141,3 +150,220 @@ async def test_a_journal_that_another_program_holds_delays_orders_and_sends_none
     again = far_buy(bot)
     await settled(again)
     assert again.state is OrderState.OPEN
+
+
+# -- disks as the system has them -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def kept(bot: Bot) -> Iterator[Keeper]:
+    keeper = Keeper(bot)
+    task = asyncio.ensure_future(keeper.run(None))
+    try:
+        yield keeper
+        assert not task.done(), task.exception()
+    finally:
+        task.cancel()
+
+
+@contextlib.contextmanager
+def no_file_may_grow() -> Iterator[None]:
+    """Every write beyond the end of a file fails, as on a disk that fails; without root, and for this process alone."""
+    resource = pytest.importorskip("resource", reason="no limits of this kind here")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def mounted(folder: Path, *options: str) -> bool:
+    """A file system of its own at ``folder``, where this user may have one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 4 MB under the world's state folder."""
+    folder = tmp_path / "state"
+    if os.name != "posix" or not mounted(folder, "-o", "size=4m"):
+        pytest.skip("only root may mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+async def judge_that_cancels_go_on(world: World, bot: Bot, resting: Any) -> None:
+    count = len(exchange_rows(world.emulator))
+    held = far_buy(bot, 0.002)
+    await until(lambda: held.is_final)
+    assert held.state is OrderState.NOT_SENT
+    assert "not sent: the journal" in held.reason
+    await until(lambda: "No new orders are sent until it can be written, and cancels go on" in told(bot))
+    puppet(bot).cancel(resting)
+    bot.driver.wake()
+    await until(lambda: resting.state is OrderState.CANCELLED)
+    assert len(exchange_rows(world.emulator)) == count
+    assert bot.driver.fault is None
+
+
+async def judge_that_it_recovers(world: World, bot: Bot) -> None:
+    again = far_buy(bot, 0.003)
+    await until(lambda: again.state not in (OrderState.QUEUED, OrderState.SENDING))
+    if again.state is OrderState.NOT_SENT:  # the first attempt may still have been of the time before
+        again = far_buy(bot, 0.004)
+    await settled(again)
+    assert again.state is OrderState.OPEN
+    await until(lambda: "can be written again; new orders are sent" in told(bot))
+    await until(lambda: not differences(bot, world.emulator), 20)
+
+
+async def test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives(
+    small_disk: Path, world: World
+) -> None:
+    bot = await world.start()
+    resting = far_buy(bot)
+    await settled(resting)
+    filling = small_disk / "somebody else's"
+    with kept(bot):
+        with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        for _ in range(200):  # until what is free within the journal's pages is used up, too
+            order = far_buy(bot, 0.001)
+            await until(lambda order=order: order.state not in (OrderState.QUEUED, OrderState.SENDING))
+            if order.state is OrderState.NOT_SENT:
+                break
+        assert "full" in order.reason or "disk" in order.reason
+        await judge_that_cancels_go_on(world, bot, resting)
+        # a halt works all the same, and is durable as soon as it can be
+        bot.halt("loss", "for the test")
+        assert bot.engine.halted == "for the test"
+        filling.unlink()
+        await until(lambda: bot.parts.folder.is_halted())
+        assert bot.engine.halted == "for the test"
+        bot.parts.folder.clear_halt()
+        await until(lambda: bot.engine.halted is None)
+        await judge_that_it_recovers(world, bot)
+
+
+async def test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_lives(world: World) -> None:
+    bot = await world.start()
+    resting = far_buy(bot)
+    await settled(resting)
+    with kept(bot):
+        with no_file_may_grow():
+            await judge_that_cancels_go_on(world, bot, resting)
+            bot.halt("breaker", "for the test")
+            assert bot.engine.halted == "for the test"
+            assert "the halt could not be written" in told(bot)
+            assert not bot.parts.folder.is_halted()
+            await asyncio.sleep(1.5)  # a status, a flush and a look at the latch are due: none of them may end the bot
+            assert bot.engine.halted == "for the test"
+        await until(lambda: bot.parts.folder.is_halted())
+        bot.parts.folder.clear_halt()
+        await until(lambda: bot.engine.halted is None)
+        await judge_that_it_recovers(world, bot)
+    assert bot.driver.fault is None
+
+
+async def test_a_journal_that_becomes_read_only_is_told_of_and_so_is_its_recovery(world: World) -> None:
+    bot = await world.start()
+    resting = far_buy(bot)
+    await settled(resting)
+    with kept(bot):
+        bot.journal._db.execute("PRAGMA query_only=1")
+        await judge_that_cancels_go_on(world, bot, resting)
+        assert "attempt to write a readonly database" in told(bot)
+        bot.journal._db.execute("PRAGMA query_only=0")
+        await judge_that_it_recovers(world, bot)
+
+
+async def test_a_state_folder_that_cannot_be_written_refuses_the_start_and_says_so(world: World) -> None:
+    state = world.folder / "state"
+    if os.geteuid() == 0:
+        if not mounted(state, "-o", "size=1m,ro"):
+            pytest.skip("the system lets nobody mount here, and nothing is read-only for root")
+    else:
+        state.mkdir()
+        state.chmod(0o500)
+    try:
+        with pytest.raises(Exception, match=r"[Rr]ead-only|Permission denied") as refused:
+            await world.start()
+        assert str(state) in str(refused.value)
+        assert "cannot be written" in str(refused.value)
+    finally:
+        if os.geteuid() == 0:
+            subprocess.run(["umount", "-l", str(state)], check=False)
+        else:
+            state.chmod(0o700)
+    assert exchange_rows(world.emulator) == []
+
+
+async def test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until_it_is_back(world: World) -> None:
+    bot = await world.start()
+    resting = far_buy(bot)
+    await settled(resting)
+    path = world.folder / "state" / "journal.sqlite"
+    with kept(bot):
+        await until(lambda: bot.standstill._beat_at is not None)
+        path.rename(path.with_suffix(".away"))
+        await until(lambda: "was deleted or replaced while the bot runs. What is written goes nowhere" in told(bot))
+        held = far_buy(bot, 0.002)
+        await until(lambda: held.is_final)
+        assert held.state is OrderState.NOT_SENT
+        assert held.reason == f"not sent: the journal {path} was deleted or replaced while the bot runs"
+        puppet(bot).cancel(resting)
+        bot.driver.wake()
+        await until(lambda: resting.state is OrderState.CANCELLED)
+        path.with_suffix(".away").rename(path)
+        await until(lambda: "is back; new orders are sent" in told(bot))
+        again = far_buy(bot, 0.003)
+        await settled(again)
+        assert again.state is OrderState.OPEN
+        await until(lambda: not differences(bot, world.emulator))
+
+
+# -- processes --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_second_instance_is_refused_and_names_the_first(world: World) -> None:
+    bot = await world.start()
+    with pytest.raises(AlreadyRunning, match=rf"this bot runs already, as process {os.getpid()}; stop it with"):
+        await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    assert order.state is OrderState.OPEN
+
+
+@pytest.mark.parametrize(
+    ("fault", "ends"),
+    [
+        ({"kind": "delay_request", "value": 20_000}, {OrderState.CANCELLED}),
+        ({"kind": "delay_answer", "value": 20_000}, {OrderState.CANCELLED}),
+        ({"kind": "lost_answer"}, {OrderState.CANCELLED}),
+        ({"kind": "lost_request"}, {OrderState.ABSENT}),
+    ],
+    ids=["on its way there", "on its way back", "answer lost", "request lost"],
+)
+async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
+    fault: dict[str, Any], ends: set[OrderState], world: World
+) -> None:
+    bot = await world.start()
+    world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
+    with kept(bot) as keeper:
+        order = far_buy(bot)
+        await until(lambda: order.state is OrderState.SENDING)
+    keeper.request_stop("signal")
+    await keeper.stop()
+    assert order.state in ends, order
+    assert not world.exchange_orders(open_only=True)
+    assert bot.remaining() == []
+    assert bot.journal.order_rows()[-1]["state"] == order.state.value

@@ -1,0 +1,66 @@
+"""Tells of a journal that cannot be written or is no longer where it was, and of its recovery.
+
+A file that was deleted or replaced under the bot takes everything that is written and shows it to nobody: after a
+restart the orders of that time would be strangers. So it holds new orders back, as a full disk does; cancels go on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from botkit.live.driver import Driver
+from botkit.live.journal import Journal
+from botkit.model.clock import Nanos
+
+
+class JournalWatch:
+    """Watches one bot's journal from its start on. `look` is called several times a second."""
+
+    def __init__(self, journal: Journal, driver: Driver, tell: Callable[[str, str], None]) -> None:
+        self._path = journal.path
+        self._driver = driver
+        self._tell = tell
+        self._identity = self._found()
+        self._gone = ""
+        self._fault_told = False
+        others = driver.gate
+        driver.gate = lambda now: self._gate(now) or others(now)
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116  hot
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _gate(self, now: Nanos) -> str | None:
+        return self._gone or None
+
+    def look(self) -> None:
+        """Look at it, and say what has changed."""
+        self._look_for_the_file()
+        fault = self._driver.journal_fault
+        if fault is not None and not self._fault_told:
+            self._fault_told = True
+            self._tell(
+                "error",
+                f"{fault}. No new orders are sent until it can be written, and cancels go on; see whether the disk is "
+                "full or read-only",
+            )
+        elif fault is None and self._fault_told:
+            self._fault_told = False
+            self._tell("info", f"the journal {self._path} can be written again; new orders are sent")
+
+    def _look_for_the_file(self) -> None:
+        is_gone = self._found() != self._identity
+        if is_gone and not self._gone:
+            self._gone = f"the journal {self._path} was deleted or replaced while the bot runs"
+            self._tell(
+                "error",
+                f"{self._gone}. What is written goes nowhere, so no new orders are sent, and cancels go on: put it "
+                "back, or stop the bot (which cancels its orders) and start it anew",
+            )
+        elif not is_gone and self._gone:
+            self._gone = ""
+            self._tell("info", f"the journal {self._path} is back; new orders are sent")
