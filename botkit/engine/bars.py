@@ -27,6 +27,7 @@ TimeArray: TypeAlias = npt.NDArray[np.int64]
 
 _NONE: tuple[Bar, ...] = ()
 _INFINITY = float("inf")
+_LATE_BARS_MAX = 100
 _FLUSH_AT = 4096  # pending bars: bounds the memory of bar objects, and is long enough to spread the cost of a flush
 
 
@@ -266,7 +267,7 @@ class BarBuilder:
 
     __slots__ = (
         "_accepted", "_close", "_end", "_flat", "_high", "_length_ns", "_limit", "_lots_per_coin", "_low", "_open",
-        "_start", "_volume", "grace_ns", "late", "pair", "resolution",
+        "_start", "_volume", "grace_ns", "late", "late_bars", "pair", "resolution",
     )  # fmt: skip
 
     def __init__(self, pair: Pair, resolution: str, *, grace_ns: Nanos) -> None:
@@ -276,6 +277,8 @@ class BarBuilder:
         self.resolution = check_resolution(resolution)
         self.grace_ns = grace_ns
         self.late = 0
+        #: how many came too late by the start of their bar, of the bars that this last happened to
+        self.late_bars: dict[Nanos, int] = {}
         self._length_ns = fixed_length(resolution)
         self._lots_per_coin = 10**pair.rules.amount_decimals
         self._accepted = {resolution: self._length_ns}  # resolutions of candles known to nest in ours
@@ -294,7 +297,7 @@ class BarBuilder:
         """A trade with the exchange's own time, in order of receiving. It opens the next bar if it ends one."""
         if time < self._limit:
             if time < self._start:
-                self.late += 1
+                self._came_late(time)
                 return _NONE
             if price > self._high:
                 self._high = price
@@ -304,7 +307,7 @@ class BarBuilder:
             self._volume += amount
             return _NONE
         if time < self._start:  # the bucket before closed by timer, and this one is still without trades
-            self.late += 1
+            self._came_late(time)
             return _NONE
         bars = self._move_to(time)
         self._open = self._high = self._low = self._close = price
@@ -331,7 +334,7 @@ class BarBuilder:
         if resolution not in self._accepted:
             self._accept(resolution)
         if time < self._start:
-            self.late += 1
+            self._came_late(time)
             return _NONE
         flat = volume == 0 and high == low
         if resolution == self.resolution and time == self._start and self._limit == time:
@@ -380,6 +383,14 @@ class BarBuilder:
         self._close = bar.close
         length_ns = self._length_ns
         self._open_bucket(bucket_end(bar.time, self.resolution) if length_ns is None else bar.time + length_ns)
+
+    def _came_late(self, time: Nanos) -> None:
+        self.late += 1
+        late_bars = self.late_bars
+        start = bucket_start(time, self.resolution)
+        late_bars[start] = late_bars.get(start, 0) + 1
+        if len(late_bars) > _LATE_BARS_MAX:
+            del late_bars[next(iter(late_bars))]
 
     # -- the timer ------------------------------------------------------------------------------------------------
 

@@ -324,12 +324,14 @@ class OrderDesk:
         owner: str,
         now: Nanos,
         priority: Priority = Priority.PRIVATE_READ,
+        urgent: bool = True,
     ) -> None:
         """Queue a read; ``on_answer`` gets its answer, whatever it is: NOT_SENT where the queue had no room for it.
 
-        Reads of the order protocol decide whether money is free and whether an order lives, so they are urgent.
+        Reads of the order protocol decide whether money is free and whether an order lives, so they are urgent; what
+        nobody waits for is not.
         """
-        ticket = self.router.read(make, endpoint=endpoint, owner=owner, priority=priority, now=now, urgent=True)
+        ticket = self.router.read(make, endpoint=endpoint, owner=owner, priority=priority, now=now, urgent=urgent)
         self._pending[ticket] = on_answer
 
     # -- what the exchange says -----------------------------------------------------------------------------------

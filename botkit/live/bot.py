@@ -21,6 +21,7 @@ from botkit.engine.reconcile import Difference, Reconciliation
 from botkit.engine.router import SentBefore
 from botkit.engine.turn import Engine, StrategyFailure
 from botkit.errors import ConfigError
+from botkit.live.bar_check import BarCheck
 from botkit.live.driver import Driver
 from botkit.live.history import History
 from botkit.live.inputs import Inputs
@@ -86,6 +87,7 @@ class Bot:
         self.driver: Driver
         self.journal: Journal
         self.persistence: Persistence
+        self.bar_check: BarCheck
         self.decisions: DecisionLog
         #: what enters the engine, for `botkit replay`
         self.inputs: Inputs
@@ -149,7 +151,8 @@ class Bot:
         self.driver = Driver(self.engine, parts.adapter, parts.clock, persistence, parts.folder, self._watchdog)
         self.standstill = Standstill(self._woke, self._compared_at, speed=parts.clock.speed)
         self.driver.gate = self.standstill.gate
-        self.driver.observers.append(self._observe)
+        self.bar_check = BarCheck(self.engine, self._tell_of_bars, speed=parts.clock.speed)
+        self.driver.observers += [self._observe, self.bar_check.observe]
         self.driver.after_turns.append(self._after_turns)
         self._cool_down(now)
         await self._share_limits()
@@ -426,6 +429,11 @@ class Bot:
             self.watched_trades.update(trades)
             self.watched_tickers.update(tickers)
             self.parts.adapter.watch(self.driver.sink, books=books, trades=trades, tickers=tickers, account=False)
+
+    def _tell_of_bars(self, level: str, text: str) -> None:
+        self.notices.tell(level, text)
+        with contextlib.suppress(JournalError):
+            self.journal.note("bars", text, self.driver.now())
 
     def _observe(self, event: Any, now: Nanos) -> None:
         if type(event) is Answer:

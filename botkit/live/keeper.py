@@ -139,6 +139,8 @@ class Keeper:
         if now - bot.reconciled_at >= RECONCILE_EVERY * max(1, int(bot.driver.clock.speed)):
             bot.compare()
         bot.compare_if_suspected(now)
+        if bot.bar_check.look(now):
+            bot.driver.wake()
         assert self._breaker is not None
         quiet = self._breaker.look(bot.watched_books, now)
         if quiet:

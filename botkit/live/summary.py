@@ -65,6 +65,7 @@ def summary_of(bot: Bot, why: str = "") -> dict[str, Any]:
             }
             for name, context in engine.contexts.items()
         },
+        "bars": bot.bar_check.figures,
         "events": engine.events,
         "turns": bot.driver.turns,
         "orders_delayed": use.orders_delayed,
@@ -88,6 +89,11 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
         reasons = sorted({**row["skips"], **row["refusals"]}.items(), key=lambda item: -item[1])[:3]
         told = "; ".join(f"{count} {reason}" for reason, count in reasons)
         lines.append(f"  {name}: {row['orders']} orders, {row['fills']} fills" + (f" ({told})" if told else ""))
+    for name, bars in summary.get("bars", {}).items():
+        if bars["different"]:
+            lines.append(
+                f"  bars of {name}: {bars['different']} of {bars['checked']} differ from the exchange's candles"
+            )
     held = {name: amount for name, amount in summary["positions"].items() if amount}
     lines += [f"  holds {amount:,.8g} ({name})" for name, amount in held.items()]
     lines += [f"  still open: {text}" for text in summary["open"]]

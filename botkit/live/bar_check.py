@@ -1,0 +1,327 @@
+"""Bars made of streamed trades, held against the exchange's own candles.
+
+BitoPro has no stream of candles, so a running bot builds its bars from trades, and a trade that was missed makes a bar
+wrong without anybody noticing. Every few minutes the candles of the bars that have ended since are read, one read for a
+pair and resolution, behind everything else that the bot asks for.
+
+A bar that differs is told of and counted, and stays as it is: a strategy has acted on it, its indicators have taken it
+in, and a history that changes under them would fit neither what they did nor what `botkit replay` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from botkit.engine.quarantine import LEAST, MOST
+from botkit.engine.router import Priority
+from botkit.engine.turn import Engine
+from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, Nanos, format_time
+from botkit.model.events import Bar, Candle, Connection, ConnectionState, Trade
+from botkit.model.pairs import Pair, PairRules
+from botkit.model.requests import Answer, GetCandles, Outcome
+from botkit.model.resolutions import bucket_end
+
+if TYPE_CHECKING:
+    from botkit.engine.market import BarFeed
+
+#: how often the candles of one pair and resolution are read, in the machine's time
+CHECK_EVERY_S = 180.0
+#: how long after its end a candle is expected to be whole; how far the exchange's lag behind is not documented
+SETTLE_S = 60.0
+#: a dead connection is noticed so late at the most, in the machine's time
+_UNNOTICED_S = 60.0
+#: without any trade the list that a stream begins with has come by then
+_LISTED_S = 30.0
+#: a trade that comes later than this was held up by more than a busy machine or line
+_LATE_S = 10.0
+#: a stretch of differing bars is over when so many in a row have agreed
+_AGREE_TO_END = 5
+#: bars in one read; what is more waits for the next
+_BARS_A_READ = 1_000
+_OUTAGES_KEPT = 50
+
+Tell = Callable[[str, str], None]
+
+
+class Counts(msgspec.Struct):
+    """Bars of one pair and resolution that were held against candles, and those that differed."""
+
+    checked: int = 0
+    different: int = 0
+
+
+class _Trades:
+    """What is known of one pair's stream of trades."""
+
+    __slots__ = ("connected_at", "counts", "gaps", "last_at", "latest", "outages", "whole_since")
+
+    def __init__(self) -> None:
+        self.connected_at: Nanos | None = None
+        self.last_at: Nanos = 0
+        #: from here on every trade has come, but for outages
+        self.whole_since: Nanos | None = None
+        #: (from, to) in which trades may be missing or late; the last one's end may not be known yet
+        self.outages: list[tuple[Nanos, Nanos | None]] = []
+        #: (from, to) between two lists of trades that did not overlap
+        self.gaps: list[tuple[Nanos, Nanos]] = []
+        #: trades by minute, to know by how much their rounded amounts may be off together
+        self.counts: dict[Nanos, int] = {}
+        #: how late the latest trade of a minute was, of minutes with one that was more than a little late
+        self.latest: dict[Nanos, Nanos] = {}
+
+
+class _Series:
+    """How far the bars of one pair and resolution have been looked at."""
+
+    __slots__ = ("agreeing", "asking", "counts", "different", "due", "judged_until", "suspects", "told")
+
+    def __init__(self) -> None:
+        self.judged_until: Nanos = 0
+        self.due: Nanos = 0
+        self.asking = False
+        #: bars that differed at the last read and were not told of yet
+        self.suspects: set[Nanos] = set()
+        self.counts = Counts()
+        #: the causes told of in this stretch; empty while bars agree
+        self.told: set[str] = set()
+        self.different = 0
+        self.agreeing = 0
+
+
+class BarCheck:
+    """Watches one engine's bars. ``tell`` takes a level and a sentence; ``speed`` is how fast the bot's clock runs."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        tell: Tell,
+        *,
+        speed: float = 1.0,
+        every_s: float = CHECK_EVERY_S,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._engine = engine
+        self._tell = tell
+        self._scale = NS_PER_S * max(1.0, speed)
+        self._every: Nanos = int(every_s * self._scale)
+        self._settle: Nanos = int(settle_s * NS_PER_S)
+        self._trades: dict[Pair, _Trades] = {}
+        self._series: dict[tuple[Pair, str], _Series] = {}
+        self._late_told = False
+
+    # -- what the streams say -------------------------------------------------------------------------------------
+
+    def observe(self, event: object, now: Nanos) -> None:
+        """An event came in."""
+        if type(event) is Trade:
+            found = self._trades.get(event.pair)
+            if found is None:
+                found = self._trades[event.pair] = _Trades()
+            self._traded(found, event, now)
+        elif type(event) is Connection and event.stream == "trades" and event.pair is not None:
+            self._changed(self._trades.setdefault(event.pair, _Trades()), event, now)
+
+    def _traded(self, found: _Trades, trade: Trade, now: Nanos) -> None:
+        minute = trade.time - trade.time % NS_PER_MINUTE
+        found.counts[minute] = found.counts.get(minute, 0) + 1
+        if now - trade.time > _LATE_S * self._scale:
+            found.latest[minute] = max(now - trade.time, found.latest.get(minute, 0))
+        found.last_at = now
+        if found.whole_since is None:
+            # the list that a stream begins with is history; this trade came after it
+            found.whole_since = now
+        if found.outages and found.outages[-1][1] is None and found.connected_at is not None:
+            found.outages[-1] = (found.outages[-1][0], now)
+
+    def _changed(self, found: _Trades, change: Connection, now: Nanos) -> None:
+        if change.state is ConnectionState.CONNECTED:
+            found.connected_at = now
+        if change.gap:
+            found.gaps = [*found.gaps[-_OUTAGES_KEPT:], (found.last_at, now)]
+        elif change.state is ConnectionState.LOST:
+            found.connected_at = None
+            if found.outages and found.outages[-1][1] is None:
+                return
+            # whatever was sent since the connection died has not come, and nobody knows when that was
+            since = max(found.last_at, now - int(_UNNOTICED_S * self._scale))
+            found.outages = [*found.outages[-_OUTAGES_KEPT:], (since, None)]
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def look(self, now: Nanos) -> bool:
+        """Ask for the candles of bars that have not been looked at; True when something was asked for."""
+        asked = False
+        for market in self._engine.markets():
+            if not market.bar_feeds:
+                continue
+            trades = self._trades.get(market.pair)
+            since = None if trades is None else self._whole_since(trades, now)
+            for feed in market.bar_feeds.values() if since is not None else ():
+                series = self._series.setdefault((market.pair, feed.resolution), _Series())
+                if series.asking or now < series.due:
+                    continue
+                bars = self._ended(feed, max(series.judged_until, since or 0), now)
+                if bars:
+                    self._ask(feed, series, bars, now)
+                    asked = True
+        return asked
+
+    def _whole_since(self, trades: _Trades, now: Nanos) -> Nanos | None:
+        if trades.whole_since is None and trades.connected_at is not None:
+            listed = trades.connected_at + int(_LISTED_S * self._scale)
+            if listed <= now:
+                trades.whole_since = listed  # a quiet pair, or a stream that shows nothing: candles will tell
+        return trades.whole_since
+
+    def _ended(self, feed: BarFeed, since: Nanos, now: Nanos) -> list[Bar]:
+        """The finished bars that begin at ``since`` or later and ended long enough ago."""
+        if not feed.listeners:
+            return []
+        series = feed.listeners[0][1]
+        times = series.time
+        first = int(np.searchsorted(times, since))
+        last = len(times)
+        while last > first and bucket_end(int(times[last - 1]), feed.resolution) + self._settle > now:
+            last -= 1
+        return series[first : min(last, first + _BARS_A_READ)]
+
+    def _ask(self, feed: BarFeed, series: _Series, bars: list[Bar], now: Nanos) -> None:
+        pair, resolution = bars[0].pair, feed.resolution
+        start, end = bars[0].time, bucket_end(bars[-1].time, resolution)
+        series.asking = True
+        series.due = now + self._every
+
+        def on_answer(answer: Answer, at: Nanos) -> None:
+            series.asking = False
+            if answer.outcome is Outcome.OK and isinstance(answer.body, tuple):
+                candles = {row.time: row for row in answer.body if isinstance(row, Candle)}
+                self._compare(feed, series, bars, candles)
+            # else the same bars are asked for next time
+
+        self._engine.desk.read(
+            lambda i: GetCandles(id=i, pair=pair, resolution=resolution, start=start, end=end),
+            on_answer,
+            endpoint=GetCandles.endpoint,
+            owner="(bars)",
+            now=now,
+            priority=Priority.PUBLIC_READ,
+            urgent=False,
+        )
+
+    # -- comparing ------------------------------------------------------------------------------------------------
+
+    def _compare(self, feed: BarFeed, series: _Series, bars: list[Bar], candles: dict[Nanos, Candle]) -> None:
+        trades = self._trades[bars[0].pair]
+        suspects, series.suspects = series.suspects, set()
+        for bar in bars:
+            candle = candles.get(bar.time)
+            end = bucket_end(bar.time, feed.resolution)
+            count = sum(trades.counts.get(minute, 0) for minute in _minutes(bar.time, end))
+            differs = not agrees(bar, candle, count)
+            if differs and bar.time not in suspects:
+                series.suspects.add(bar.time)  # the exchange's candles may lag behind: it is read once more
+            if series.suspects:
+                continue  # in order, so that a stretch is a stretch
+            series.judged_until = end
+            series.counts.checked += 1
+            if differs:
+                self._differs(feed, series, bar, candle, end)
+            else:
+                self._agrees(feed, series, bar)
+        # what comes from here on may still be asked for by other resolutions of the pair
+        keep = min(s.judged_until for (pair, _), s in self._series.items() if pair == bars[0].pair)
+        trades.counts = {minute: count for minute, count in trades.counts.items() if minute >= keep}
+        trades.latest = {minute: late for minute, late in trades.latest.items() if minute >= keep}
+
+    def _agrees(self, feed: BarFeed, series: _Series, bar: Bar) -> None:
+        series.agreeing += 1
+        if series.told and series.agreeing >= _AGREE_TO_END:
+            name = f"{bar.pair} {feed.resolution}"
+            self._tell("info", f"{name}: bars agree with the exchange's again, after {series.different} that did not")
+            series.told.clear()
+            series.different = 0
+
+    def _differs(self, feed: BarFeed, series: _Series, bar: Bar, candle: Candle | None, end: Nanos) -> None:
+        series.counts.different += 1
+        series.different += 1
+        series.agreeing = 0
+        level, cause = self._cause(feed, bar, candle, end)
+        if cause in series.told or (cause == _LATE and self._late_told):
+            return
+        series.told.add(cause)
+        self._late_told = self._late_told or cause == _LATE
+        rules, when = bar.pair.rules, format_time(bar.time, self._engine.zone)
+        ours, theirs = _figures(None if bar.empty else bar, rules), _figures(candle, rules)
+        self._tell(
+            level,
+            f"{bar.pair} {feed.resolution}: the bar of {when} is {ours} here and {theirs} at the exchange; {cause}. It "
+            "stays as the strategies have seen it",
+        )
+
+    def _cause(self, feed: BarFeed, bar: Bar, candle: Candle | None, end: Nanos) -> tuple[str, str]:
+        trades = self._trades[bar.pair]
+        for since, until in trades.outages:
+            if until is None and trades.connected_at is not None:  # no trade since, so what there was has come by then
+                until = trades.connected_at + int(_LISTED_S * self._scale)
+            if since < end and (until is None or bar.time <= until):
+                return "info", "the stream of trades was down, and what was missed cannot be had again"
+        if any(since < end and bar.time <= until for since, until in trades.gaps):
+            return "warning", "more trades were made between two frames than the exchange lists, so some were missed"
+        if bar.time in feed.builder.late_bars:
+            if all(trades.latest.get(minute, 0) <= _LATE_S * self._scale for minute in _minutes(bar.time, end)):
+                return "info", _LATE
+            return "warning", "trades came long after it had closed, as if frames of the stream were lost"
+        if candle is not None and not bar.empty and (candle.high > bar.high * MOST or candle.low < bar.low * LEAST):
+            return "info", "a price that fitted nothing before it was withheld"
+        return "warning", "trades were probably missed, and indicators that are made of bars are off with it"
+
+    # -- figures --------------------------------------------------------------------------------------------------
+
+    @property
+    def figures(self) -> dict[str, dict[str, int]]:
+        """Bars checked and different by pair and resolution, such as ``btc_twd 1m``."""
+        return {
+            f"{pair} {resolution}": {"checked": series.counts.checked, "different": series.counts.different}
+            for (pair, resolution), series in self._series.items()
+        }
+
+
+_LATE = "trades came after it had closed; a longer `bar_grace_ms` waits for them"
+
+
+def agrees(bar: Bar, candle: Candle | None, trades: int) -> bool:
+    """Whether a bar and the exchange's candle say the same. ``trades`` is how many the bar was made of: the stream may
+    have rounded the amount of each to amountPrecision. An interval without trades has no candle, or a flat one."""
+    if candle is None or bar.empty:
+        return bar.empty and (candle is None or candle.volume == 0)
+    rules = bar.pair.rules
+    step = 10 ** max(0, rules.amount_decimals - rules.display_decimals)
+    scale = 10**rules.amount_decimals
+    if abs(bar.volume - candle.volume) * scale > trades * step / 2 + 0.5:
+        return False
+    return _ticks((bar.open, bar.high, bar.low, bar.close), rules) == _ticks(
+        (candle.open, candle.high, candle.low, candle.close), rules
+    )
+
+
+def _minutes(start: Nanos, end: Nanos) -> range:
+    return range(start, end, NS_PER_MINUTE)
+
+
+def _ticks(prices: Iterable[float], rules: PairRules) -> list[int]:
+    return [round(price * 10**rules.price_decimals) for price in prices]
+
+
+def _figures(row: Bar | Candle | None, rules: PairRules) -> str:
+    if row is None:
+        return "without trades"
+    prices = (rules.price_text(ticks) for ticks in _ticks((row.open, row.high, row.low, row.close), rules))
+    open_, high, low, close = prices
+    return f"open {open_} high {high} low {low} close {close} volume {row.volume:.8g}"
+
+
+__all__ = ["BarCheck", "Counts", "agrees"]
