@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 from botkit.assembly import Project, pairs_of
-from botkit.assembly.sharing import own_limits, shared_limits
+from botkit.assembly.sharing import ALONE
 from botkit.config.load import overrides_for
 from botkit.errors import BotkitError, ConfigError
 from botkit.live.client_ids import ClientIds
@@ -16,15 +16,11 @@ from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
 from botkit.live.fan_out import FanOut
 from botkit.live.own_ledger import OwnLedger
-from botkit.live.slots import SharedLimits
-from botkit.model.clock import Nanos
 from botkit.model.money import UNIT, format_units
 from botkit.model.pairs import Pair
 
 if TYPE_CHECKING:
     from botkit.assembly.live import LiveParts
-
-Share = Callable[[Nanos], SharedLimits | None]
 
 
 class Company:
@@ -54,54 +50,27 @@ class Company:
             way = self._ways[market, account] = FanOut(make())
         return way.seat(self._markets.setdefault(market, way))
 
-    def share(
-        self,
-        project: Project,
-        venue: str,
-        account: str,
-        clock: DriverClock,
-        *,
-        is_private: bool = False,
-        endpoints: Collection[str] | None = None,
-    ) -> Share:
-        """Makes a bot's part in windows that others count into as well; ``is_private``: no other process can.
-        ``endpoints``: other processes count into the windows of these alone.
+    def ledger(
+        self, project: Project, venue: str, clock: DriverClock, *, is_private: bool = False
+    ) -> str | OwnLedger | None:
+        """Who counts the requests of a bot: a ledger that other processes share (as the configuration names it), one
+        of this process, or nobody but the bot (`ALONE`). ``is_private``: no other process can be at that exchange.
 
         Raises ConfigError where the configurations of one exchange disagree about its limits.
         """
-        self._agree(project, venue, outside=not is_private and clock.speed == 1)
-
-        def share(latest_accept_ns: Nanos) -> SharedLimits | None:
-            outside = (
-                None
-                if is_private
-                else shared_limits(
-                    project,
-                    venue=venue,
-                    account=account,
-                    clock=clock,
-                    latest_accept_ns=latest_accept_ns,
-                    endpoints=endpoints,
-                )
-            )
-            if outside is not None or self.is_alone:
-                return outside
-            ledger = self._ledgers.setdefault(venue, OwnLedger(clock, Random()))
-            return own_limits(
-                project, ledger, venue=venue, account=account, clock=clock, latest_accept_ns=latest_accept_ns
-            )
-
-        return share
-
-    def _agree(self, project: Project, venue: str, *, outside: bool) -> None:
+        named = project.config.limits.ledger
         first = self._firsts.setdefault(venue, project)
         told = f"the bots of one command keep the limits of {venue} together: let both say the same"
         here, there = project.loaded.where("limits"), first.loaded.where("limits")
         if project.facts.limits != first.facts.limits:
             raise ConfigError(f"{here}: `limits` choose other figures than at {there}; {told}")
-        if outside and project.config.limits.ledger != first.config.limits.ledger:
+        has_choice = not is_private and clock.speed == 1
+        if has_choice and named != first.config.limits.ledger:
             one, other = (p.config.limits.ledger or "the default" for p in (project, first))
             raise ConfigError(f"{here}: `limits.ledger` is {one}, and at {there} it is {other}; {told}")
+        if has_choice and named != ALONE:
+            return named
+        return ALONE if self.is_alone else self._ledgers.setdefault(venue, OwnLedger(clock, Random()))
 
     # -- accounts -------------------------------------------------------------------------------------------------
 

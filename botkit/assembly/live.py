@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -16,7 +16,7 @@ import msgspec
 from botkit.assembly import Project, default_bar_grace_ns, make_engine
 from botkit.assembly.company import Company
 from botkit.assembly.inside import emulator_inside, inside_account
-from botkit.assembly.sharing import ALONE, paced, venue_name
+from botkit.assembly.sharing import ALONE, paced, shared_limits, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.engine.decisions import DecisionLog
@@ -28,6 +28,7 @@ from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
 from botkit.live.history import History
+from botkit.live.own_ledger import OwnLedger
 from botkit.live.paced_reads import PacedReads
 from botkit.live.parts import OnStop
 from botkit.live.slots import SharedLimits
@@ -69,11 +70,14 @@ class LiveParts:
         address: tuple[str | None, str | None] = (None, None),
         account: str = "",
         is_new_world: bool = False,
-        share: Callable[[Nanos], SharedLimits | None] = lambda latest_accept_ns: None,
+        ledger: str | OwnLedger | None = ALONE,
+        endpoints: Collection[str] | None = None,
+        share: Callable[[Nanos], SharedLimits | None] | None = None,
     ) -> None:
-        """``share`` makes the windows that a bot shares with other processes, given how late requests may arrive.
+        """``account`` is whose windows its requests count in; "" where nobody else counts into them.
 
-        ``account`` is whose windows its requests count in; "" where no other process counts into them.
+        ``ledger`` keeps the windows that it shares, all or those of ``endpoints``; ``share`` makes them in another way,
+        given how late requests may arrive.
         """
         config = project.config
         self.project = project
@@ -89,8 +93,11 @@ class LiveParts:
         self.shared: SharedLimits | None = None
         self.siblings: Sequence[str] = ()
         self.client_ids: ClientIds | None = None
-        self._share = share
+        self._share = share or self._shared_limits
+        self._ledger = ledger
+        self._endpoints = endpoints
         self._account = account
+        self._venue = venue_name(project.facts, address[0])
         self.random = Random()  # client ids begin anywhere; nothing that is compared hangs on it
         self.on_stop: Mapping[str, OnStop] = {
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
@@ -110,14 +117,25 @@ class LiveParts:
         return paced(
             self.adapter,
             self.project.facts.limits,
-            self.project.config.limits.ledger if self._account else ALONE,
+            self._ledger if self._account else ALONE,
             endpoints=ASIDE,
-            venue=venue_name(self.project.facts, self.address[0]),
+            venue=self._venue,
             clock=self.clock,
             account=self._account,
             latest_ns=self._latest_accept_ns,
             hurries=hurries,
             say=say,
+        )
+
+    def _shared_limits(self, latest_accept_ns: Nanos) -> SharedLimits | None:
+        return shared_limits(
+            self.project.facts.limits,
+            self._ledger,
+            venue=self._venue,
+            account=self._account,
+            clock=self.clock,
+            latest_accept_ns=latest_accept_ns,
+            endpoints=self._endpoints,
         )
 
     def recorded_as(self) -> dict[str, Any]:
@@ -315,7 +333,8 @@ def _inside(project: Project, emulator: Any, company: Company) -> LiveParts:
         latest_accept_s=section.latest_accept_s,
         address=address,
         is_new_world=True,
-        share=company.share(project, emulator.rest, account.email, clock, is_private=True),
+        account=account.email,
+        ledger=company.ledger(project, emulator.rest, clock, is_private=True),
     )
 
 
@@ -349,7 +368,7 @@ async def _elsewhere(
         latest_accept_s=section.latest_accept_s,
         address=(rest, ws),
         account=account.email,
-        share=company.share(project, venue_name(project.facts, rest), account.email, clock),
+        ledger=company.ledger(project, venue_name(project.facts, rest), clock),
     )
     company.add(project, parts, rest, account.email)
     return parts
@@ -414,7 +433,7 @@ def _real(
         latest_accept_s=project.config.live.latest_accept_s,
         address=(rest, ws),
         account=account.email,
-        share=company.share(project, venue, account.email, clock),
+        ledger=company.ledger(project, venue, clock),
     )
     company.add(project, parts, venue, account.email)
     return parts

@@ -191,7 +191,9 @@ def paper_parts(project: Project, rest: str | None, ws: str | None, company: Com
         folder=StateFolder.of(config.name, "paper", "paper"),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
+        address=(rest, ws),
         is_new_world=True,
         # reads of the market are real, and count at one address; all else never leaves this process
-        share=company.share(project, venue, config.name, clock, endpoints=MARKET_READS),
+        ledger=company.ledger(project, venue, clock),
+        endpoints=MARKET_READS,
     )

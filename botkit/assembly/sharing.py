@@ -9,7 +9,6 @@ import secrets
 import socket
 from collections.abc import Callable, Collection, Sequence
 
-from botkit.assembly import Project
 from botkit.engine.router import READ_LATEST_NS
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.endpoints import REST_BASE
@@ -18,13 +17,15 @@ from botkit.live.clock import DriverClock
 from botkit.live.ledger import AskUsage, WindowUsage
 from botkit.live.own_ledger import OwnLedger
 from botkit.live.paced_reads import PacedReads, Sender
-from botkit.live.slots import Identity, Link, SharedLimits
+from botkit.live.slots import GATHER_NS, Identity, Link, SharedLimits
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import ExchangeFacts
 from botkit.model.limits import LimitTable
 
 #: `limits: {ledger: none}`: this process alone uses its address and account
 ALONE = "none"
+#: the longest wait for an answer
+REQUEST_TIMEOUT_NS = 10 * NS_PER_S
 
 
 def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
@@ -47,59 +48,46 @@ def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
 
 
 def shared_limits(
-    project: Project,
+    table: LimitTable,
+    ledger: str | OwnLedger | None,
     *,
     venue: str,
     account: str,
     clock: DriverClock,
     latest_accept_ns: Nanos,
     endpoints: Collection[str] | None = None,
+    keeps_stock: bool = True,
 ) -> SharedLimits | None:
     """The windows that a bot shares, not started; None where it is alone, or on a time that is not the machine's.
 
-    ``endpoints``: those of these alone.
+    ``ledger`` is named as in a configuration, or is one for the bots of this process. ``endpoints``: the windows of
+    these alone. Raises ConfigError for a ledger that is not known.
     """
-    return _limits(
-        project.facts.limits,
-        project.config.limits.ledger,
-        venue=venue,
-        account=account,
-        clock=clock,
-        latest_accept_ns=latest_accept_ns,
-        endpoints=endpoints,
-    )
-
-
-def _limits(
-    table: LimitTable,
-    ledger: str | None,
-    *,
-    venue: str,
-    account: str,
-    clock: DriverClock,
-    latest_accept_ns: Nanos,
-    endpoints: Collection[str] | None,
-    keeps_stock: bool = True,
-) -> SharedLimits | None:
-    if ledger == ALONE or clock.speed != 1:
+    is_own = isinstance(ledger, OwnLedger)
+    if not is_own and (ledger == ALONE or clock.speed != 1):
         return None
     return SharedLimits(
         table,
-        ledger_link(ledger),
-        identity=_identity(venue, account),
+        ledger if isinstance(ledger, OwnLedger) else ledger_link(ledger),
+        # others on a shared server need not read whose account it is
+        identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
         holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
         clock=clock,
         latest_accept_ns=latest_accept_ns,
         read_latest_ns=READ_LATEST_NS,
+        request_timeout_ns=int(REQUEST_TIMEOUT_NS * clock.speed),
         endpoints=endpoints,
         keeps_stock=keeps_stock,
+        # within the process a message costs nothing, and the ledger lives by the bots' own time
+        gather_ns=0 if is_own else GATHER_NS,
+        steady=clock if is_own else None,
     )
 
 
 def paced(
     sender: Sender,
     table: LimitTable,
-    ledger: str | None,
+    ledger: str | OwnLedger | None,
     *,
     endpoints: Collection[str],
     venue: str,
@@ -113,7 +101,7 @@ def paced(
 
     Raises ConfigError for a ledger that is not known.
     """
-    shared = _limits(
+    shared = shared_limits(
         table,
         ledger,
         venue=venue,
@@ -124,29 +112,6 @@ def paced(
         keeps_stock=False,
     )
     return PacedReads(sender, table, clock, shared=shared, latest_ns=latest_ns, hurries=hurries, say=say)
-
-
-def own_limits(
-    project: Project, ledger: OwnLedger, *, venue: str, account: str, clock: DriverClock, latest_accept_ns: Nanos
-) -> SharedLimits:
-    """A bot's part, not started, in windows that the bots of this process share with each other alone."""
-    return SharedLimits(
-        project.facts.limits,
-        ledger,
-        identity=_identity(venue, account),
-        holder=project.config.name,
-        clock=clock,
-        latest_accept_ns=latest_accept_ns,
-        read_latest_ns=READ_LATEST_NS,
-        request_timeout_ns=int(10 * NS_PER_S * max(1.0, clock.speed)),
-        gather_ns=0,
-        steady=clock,
-    )
-
-
-def _identity(venue: str, account: str) -> Identity:
-    # others on a shared server need not read whose account it is
-    return Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16])
 
 
 def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:

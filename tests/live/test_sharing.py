@@ -124,7 +124,7 @@ def test_a_bot_may_stay_alone(tmp_path: Path) -> None:
     path.write_text(CONFIG + "limits: {ledger: none}\n")
     project = Project.load(path)
     options: dict[str, Any] = {"venue": "v", "account": "a", "clock": SteadyClock(), "latest_accept_ns": 1}
-    assert shared_limits(project, **options) is None
+    assert shared_limits(project.facts.limits, project.config.limits.ledger, **options) is None
 
 
 _PUPPET = """
