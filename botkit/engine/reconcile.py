@@ -73,7 +73,15 @@ class Reconciliation:
             return
         rows = [row for row in answer.body if isinstance(row, OrderReport)]
         self.open_at_exchange = len(rows)
-        listed = {row.order_id for row in rows}
+        listed = {row.order_id: row.executed_lots for row in rows}
+        # an order that changed after the question was asked says nothing about the answer
+        stale = [
+            (order, order.state, order.executed_lots)
+            for order in self._desk.all_open()
+            if order.state in RESTING_STATES
+            and order.updated < self.began
+            and not 0 <= listed.get(order.order_id, -1) <= order.executed_lots
+        ]
         for row in rows:
             known = self._desk.is_known(row.order_id)
             self._desk.on_order_report(row, now)
@@ -81,11 +89,8 @@ class Reconciliation:
                 self.differences.append(Difference("order", f"order {row.order_id} of {row.pair} is ours, and lives"))
             elif not known:
                 self.foreign += 1
-        for order in self._desk.all_open():
-            # an order that changed after the question was asked says nothing about the answer
-            if order.state not in RESTING_STATES or order.updated >= self.began or order.order_id in listed:
-                continue
-            self._read.append((order, order.state, order.executed_lots))
+        self._read = stale
+        for order, _, _ in stale:
             self._desk.look_at(order, now)
         self._list_balances(now)
 

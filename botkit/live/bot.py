@@ -456,7 +456,7 @@ class Bot:
                 self.compare()  # whatever the stream would have said meanwhile is read
             if event.state is ConnectionState.STALE:
                 self.suspect(now)
-        self._stream_news.changed(event, before)
+        self._stream_news.changed(event, now)
 
     def suspect(self, now: Nanos) -> None:
         """The books may be wrong: compare them soon, when what is under way has come."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.events import Connection, ConnectionState
 
 log = logging.getLogger("botkit.live")
 
 CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
+#: a stream that comes and goes is told of once in so long for each reason; all of it is in the log
+_REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
+_REASONS_MAX = 100
 
 
 class StreamNews:
@@ -18,26 +22,26 @@ class StreamNews:
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
         #: what was said last of each stream of the account that is not connected
-        self.troubles: dict[str, str] = {}
-        #: why a stream was not what it should be, the last time
-        self._reasons: dict[str, str] = {}
+        self._troubles: dict[str, str] = {}
+        #: when each reason was told: stream -> reason -> time
+        self._reasons: dict[str, dict[str, Nanos]] = {}
+        self._told_lost: set[str] = set()
 
-    def changed(self, event: Connection, before: ConnectionState | None) -> None:
-        """A stream's state, and the one before it."""
+    def changed(self, event: Connection, now: Nanos) -> None:
+        """A stream has another state."""
         name = event.stream if event.pair is None else f"{event.stream} {event.pair}"
         if event.state in CONNECTED:
-            self.troubles.pop(event.stream, None)
-            if before is ConnectionState.LOST and event.state is ConnectionState.CONNECTED:
+            self._troubles.pop(event.stream, None)
+            if name in self._told_lost and event.state is ConnectionState.CONNECTED:
+                self._told_lost.discard(name)
                 self._tell("info", f"the stream {name} is back")
             return
         if event.pair is None:
-            self.troubles[event.stream] = event.detail
-        reason = event.detail.partition(";")[0]
-        is_news = event.state is not before or self._reasons.get(name) != reason
-        self._reasons[name] = reason
-        if not is_news:
-            log.info("the stream %s: %s", name, event.detail)  # it was told of when it began
+            self._troubles[event.stream] = event.detail
+        if not self._is_news(name, event.detail.partition(";")[0], now):
+            log.info("the stream %s: %s", name, event.detail)
         elif event.state is ConnectionState.LOST:
+            self._told_lost.add(name)
             text = f"the stream {name} was lost: {event.detail}; what it missed is read when it is back"
             self._tell("warning", text)
         else:
@@ -48,6 +52,16 @@ class StreamNews:
                 "Look whether there is a newer botkit",
             )
 
+    def _is_news(self, name: str, reason: str, now: Nanos) -> bool:
+        reasons = self._reasons.setdefault(name, {})
+        before = reasons.get(reason)
+        if before is not None and now - before < _REPEATED_AFTER:
+            return False
+        if len(reasons) >= _REASONS_MAX:
+            reasons.clear()
+        reasons[reason] = now
+        return True
+
     def summary(self) -> str:
         """The troubles of the account's streams in a line."""
-        return "; ".join(f"{stream}: {text}" for stream, text in self.troubles.items())
+        return "; ".join(f"{stream}: {text}" for stream, text in self._troubles.items())

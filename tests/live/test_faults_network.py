@@ -115,9 +115,9 @@ class Names:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return await self._look_up("127.0.0.1" if host == "localhost" else host, port, **more)
 
-    def _remember(self, make: Callable[[int], Any]) -> Callable[[int], Any]:
-        def made(connections_max: int) -> Any:
-            self._sessions.append(make(connections_max))
+    def _remember(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any, **options: Any) -> Any:
+            self._sessions.append(make(*args, **options))
             return self._sessions[-1]
 
         return made

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from botkit.exchange.bitopro.stream import StreamTimes
+from botkit.live import breaker
 from botkit.live.bot import Bot
+from botkit.model.events import Connection, ConnectionState
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
-from tests.live.world import World, far_buy, puppet, settled, told, until
+from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
 STREAMS: dict[str, list[dict[str, Any]]] = {
     "closed without a reason": [{"kind": "ws_close", "share": 0.05, "value": 1000}],
@@ -77,7 +82,7 @@ async def test_a_dropped_frame_of_a_fill_is_found_by_the_next_comparison(world: 
     bot.driver.wake()
     await settled(order)
     assert order.state is OrderState.OPEN  # nobody has told of the fill
-    await until(lambda: any(row.executed_lots for row in exchange_rows(world.emulator)))
+    await until(lambda: any(row.executed_lots == order.amount_lots for row in exchange_rows(world.emulator)), 30)
     world.emulator.remove_faults()
     bot.compare()
     await until(lambda: order.state is OrderState.FILLED, 20)
@@ -98,14 +103,151 @@ async def test_the_fill_that_comes_before_the_answer_is_booked_once(world: World
     await until(lambda: not differences(bot, world.emulator))
 
 
-async def test_a_storm_of_cuts_is_met_with_ever_rarer_connections(world: World) -> None:
+async def test_balances_that_come_out_of_order_leave_the_newest_standing(world: World) -> None:
     bot = await world.start()
+    await until(lambda: puppet(bot).book("btc_usdt").best_ask)
+    swapped = world.emulator.add_fault({"kind": "ws_reorder", "where": "account_balance", "count": 1})
+    for amount in (0.01, 0.02, 0.03):
+        order = puppet(bot).buy("btc_usdt", amount=amount, price=puppet(bot).book("btc_usdt").best_ask + 10)
+        bot.driver.wake()
+        await until(lambda order=order: order.state is OrderState.FILLED)
+    await until(lambda: swapped.fired)
+    await bot.driver.wait(5)
+    assert not differences(bot, world.emulator)  # without a comparison
+    assert bot.reconciliation is None
+    assert not any(bot.engine.portfolio.unassigned.values())
+
+
+async def test_money_that_a_stream_alone_speaks_of_is_compared_soon(world: World) -> None:
+    bot = await world.start()
+    find, put = r'("currency":"USDT","amount":")\d+', r"\g<1>55"
+    async with kept(bot):
+        world.emulator.add_fault(
+            {"kind": "ws_altered", "where": "account_balance", "find": find, "put": put, "count": 1}
+        )
+        order = far_buy(bot)
+        await settled(order)
+        puppet(bot).cancel(order)
+        bot.driver.wake()
+        await until(lambda: order.is_final)
+        world.emulator.add_fault(
+            {"kind": "ws_altered", "where": "account_balance", "find": find, "put": put, "count": 1}
+        )
+        world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
+        await until(lambda: not differences(bot, world.emulator) and bot.reconciliation is not None, 20)
+        await until(lambda: "by other hands than this bot's; it counts as unassigned" in told(bot), 20)
+    assert bot.engine.portfolio.unassigned["usdt"] == 500 * 10**8
+
+
+#: what ends a connection -> the fault, and how the user reads of it
+ENDS: dict[str, tuple[dict[str, Any], str]] = {
+    "missed pong": ({"kind": "ws_deaf"}, "was lost: the connection was closed, code 1006; connecting again"),
+    "closed without a reason": (
+        {"kind": "ws_close", "value": 1000},
+        "was lost: the connection was closed, code 1000; connecting again",
+    ),
+    "a frame of 10 MB": ({"kind": "ws_huge", "value": 10}, "was lost: a frame of more than 4 MB was not taken in; "),
+    "half a frame": ({"kind": "ws_garbage"}, "was lost: stream frame: Input data was truncated"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_what_a_connection_that_ends_would_have_said_is_read(name: str, tmp_path: Path) -> None:
+    fault, says = ENDS[name]
+    streams = ("active_orders", "order_history", "user_trades", "account_balance")
+    async with make_world(tmp_path, switches={"keepalive": "observed"}) as world:
+        bot = await world.start()
+        await until(lambda: puppet(bot).book("btc_usdt").best_ask)
+        struck = [world.emulator.add_fault({**fault, "where": where, "count": 1}) for where in streams]
+        order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
+        bot.driver.wake()
+        await until(lambda: all(fault.fired for fault in struck), 20)
+        for where in streams:
+            await until(lambda where=where: f"the stream {where} {says}" in told(bot), 20)
+            await until(lambda where=where: f"the stream {where} is back" in told(bot), 20)
+        assert "what it missed is read when it is back" in told(bot)
+        await until(lambda: order.state is OrderState.FILLED, 20)
+        await until(lambda: not differences(bot, world.emulator), 20)
+
+
+async def test_an_event_that_nobody_knows_costs_nothing_and_is_told_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    bot = await world.start()
+    await until(lambda: puppet(bot).book("btc_usdt").best_ask)
+    renamed = world.emulator.add_fault(
+        {"kind": "ws_altered", "where": "user_trades", "find": "USER_TRADE", "put": "USER_TRADE_V2"}
+    )
+    for _ in range(2):
+        order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
+        bot.driver.wake()
+        await until(lambda order=order: order.state is OrderState.FILLED, 20)  # its executions are read
+    assert renamed.fired >= 2
+    told_of = [r.getMessage() for r in caplog.records if "USER_TRADE_V2" in r.getMessage()]
+    assert len(told_of) == 1
+    assert (
+        "frames of the unknown event USER_TRADE_V2 are left out, what botkit knows goes on; look whether" in told_of[0]
+    )
+    await until(lambda: not differences(bot, world.emulator), 20)
+
+
+async def test_a_book_that_stands_still_on_a_live_socket_halts_the_bot(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "QUIET_S", 0.5)
+    bot = await world.start()
+    resting = far_buy(bot)
+    await settled(resting)
+    async with kept(bot):
+        frozen = world.emulator.add_fault({"kind": "ws_drop", "where": "order_book"})
+        await until(lambda: bot.engine.halted is not None, 40)
+        assert frozen.fired
+        assert bot.connections["order_book", "btc_usdt"] is ConnectionState.CONNECTED
+        text = "halted: the book of btc_usdt moves on, and the stream shows nothing of it. Open orders are cancelled; "
+        assert text + "`botkit resume` lifts it" in told(bot)
+        await until(lambda: resting.state is OrderState.CANCELLED, 20)
+        assert far_buy(bot).state is OrderState.REFUSED
+    await until(lambda: not differences(bot, world.emulator), 20)
+
+
+async def test_a_storm_of_cuts_is_met_with_ever_rarer_connections(world: World) -> None:
+    times = StreamTimes(backoff_first_s=0.1, backoff_max_s=0.8, healthy_after_s=3600.0)
+
+    def patient(adapter: Any) -> Any:
+        adapter.client._stream_times = times
+        return adapter
+
+    delays: dict[str, list[float]] = {}
+
+    def note(event: Any, now: int) -> None:
+        if type(event) is Connection and event.state is ConnectionState.LOST:
+            found = re.search(r"; connecting again in (\d+\.\d\d) s", event.detail)
+            assert found is not None, event.detail
+            delays.setdefault(event.stream, []).append(float(found[1]))
+
+    bot = await world.start(wrap=patient)
+    bot.driver.observers.append(note)
     storm = world.emulator.add_fault({"kind": "ws_abort"})
+    world.emulator.add_fault({"kind": "ws_refuse", "share": 0.3})
+    world.emulator.cut_sockets()
     order = far_buy(bot)
-    await asyncio.sleep(3)
-    # seven streams, each cut as soon as it speaks: without backoff there would be thousands
-    assert 3 <= storm.fired < 150
+    # the sixth stream is about executions, of which there are none
+    talkative = ("order_book", "trades", "active_orders", "order_history", "account_balance")
+    await until(lambda: all(len(delays.get(stream, ())) >= 6 for stream in talkative), 60)
+    for found in delays.values():
+        for i, delay in enumerate(found):
+            whole = min(0.8, 0.1 * 2**i)  # it doubles up to its cap, and half of it is left to chance
+            assert whole / 2 - 0.01 <= delay <= whole + 0.01, found
+    # chance keeps them apart: no two streams go the same way
+    assert len({tuple(delays[stream][:6]) for stream in talkative}) == 5
+    assert StreamTimes().backoff_max_s <= 60
+    assert storm.fired >= 6
+    lost = [text for _, text in bot.told if "the stream trades btc_usdt was lost" in text]  # type: ignore[attr-defined]
+    assert len(lost) <= 2  # once for each reason
+
     world.emulator.remove_faults()
     await until(lambda: order.state is OrderState.OPEN, 30)
+    for stream in delays:
+        await until(lambda stream=stream: re.search(f"the stream {stream}[ a-z_]* is back", told(bot)), 30)
     await until(lambda: not differences(bot, world.emulator), 30)
     assert bot.driver.fault is None
