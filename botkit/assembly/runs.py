@@ -13,6 +13,7 @@ from botkit.assembly.live import LiveParts
 from botkit.assembly.telling import Told
 from botkit.errors import BotkitError
 from botkit.live.bot import Bot
+from botkit.live.collector import quiet_collector
 from botkit.live.keeper import Keeper
 from botkit.live.logs import CURRENT_BOT
 from botkit.live.summary import summary_of
@@ -60,7 +61,8 @@ class BotRun:
             told.started(bot)
             if self._shows_lines:
                 self.keeper.on_line = self._say
-            await self._keep(duration_s)
+            with quiet_collector():
+                await self._keep(duration_s)
             in_order = not self.failed
         finally:
             await bot.close()

@@ -1,18 +1,24 @@
 """Tick to order over loopback: from a book frame handed to the server's socket to the whole signed order at the server.
 
-    python -m tests.benchmarks.tick_to_order [--seconds 30]
+    python -m tests.benchmarks.tick_to_order [--rounds 3] [--seconds 10]
 
 The server is the emulator in a process of its own, which pushes 200 books a second of 20 + 20 levels. The bot is whole,
-with its durable journal, its recording, risk rules and router, on uvloop where that is installed. Every twentieth
-book brings an order, which a later book cancels. Printed are the microseconds from the frame to the
-order's last byte (the server's parsing of HTTP included), and what the bot's parts take of them.
+with its durable journal, its recording, risk rules and router, on uvloop where that is installed. Every twentieth book
+brings an order, which a later book cancels. Frames are stamped before they are written, orders when the server has read
+their last byte. In turn with the bot runs a client that is none (aiohttp and msgspec alone), and the disk is asked what
+it takes to make 16 kB durable: on a machine with other work these say what the same figures mean.
+
+Steps are named by what ends with them; "own work" is the time that the bot's thread itself was running.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import contextlib
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -24,6 +30,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import msgspec
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_writer import StreamWriter
@@ -41,6 +49,7 @@ from botkit.exchange.bitopro.wire.codec import encode
 from botkit.exchange.bitopro.wire.frames import OrderBookFrame
 from botkit.exchange.bitopro.wire.market import LevelRow
 from botkit.live.bot import Bot
+from botkit.live.collector import quiet_collector
 from botkit.live.driver import Driver
 from botkit.live.journal import Journal
 from botkit.model.clock import NS_PER_MS
@@ -188,6 +197,10 @@ _STEPS = (
 )
 
 
+#: of these, what a client that is no bot has: received, request made, connected, written
+_BARE_STEPS = 4
+
+
 class _Trace:
     """The moments that an order's way through the bot has, from the socket's bytes to the socket's bytes.
 
@@ -198,8 +211,9 @@ class _Trace:
     def __init__(self) -> None:
         self.marks: list[tuple[int, int, int]] = []
         self.locked = False
-        #: (marks of the order, price in cents)
+        #: (marks of the order, price in cents): the bot's, and the bare client's
         self.done: list[tuple[list[tuple[int, int, int]], int]] = []
+        self.bare: list[tuple[list[tuple[int, int, int]], int]] = []
 
     def mark(self, name: str) -> None:
         step, marks = _STEPS.index(name), self.marks
@@ -213,6 +227,8 @@ class _Trace:
         self.mark("written")
         if len(self.marks) == len(_STEPS):
             self.done.append((self.marks, cents))
+        elif len(self.marks) == _BARE_STEPS:
+            self.bare.append((self.marks, cents))
         self.marks, self.locked = [], False
 
     def around(self, owner: Any, name: str, before: str = "", after: str = "") -> None:
@@ -270,10 +286,71 @@ async def _trade(folder: Path, addresses: dict[str, str], seconds: float) -> Non
         bot = Bot(parts)
         try:
             await bot.start()
-            await asyncio.sleep(seconds)
+            with quiet_collector():
+                await asyncio.sleep(seconds)
             await bot.stop()
         finally:
             await bot.close()
+
+
+class _Level(msgspec.Struct):
+    price: str
+    amount: str
+
+
+class _Book(msgspec.Struct):
+    bids: list[_Level]
+    asks: list[_Level]
+
+
+async def _trade_bare(addresses: dict[str, str], seconds: float) -> None:
+    """The least that does the same: aiohttp and msgspec alone, without books, limits, checks or a journal."""
+    secret = DEFAULT_ACCOUNT.secret.encode()
+    decode, number, order_id = msgspec.json.Decoder(_Book).decode, 0, ""
+
+    def signed(body: bytes) -> dict[str, str]:
+        payload = base64.b64encode(body).decode()
+        signature = hmac.new(secret, payload.encode(), hashlib.sha384).hexdigest()
+        return {
+            "X-BITOPRO-APIKEY": DEFAULT_ACCOUNT.key,
+            "X-BITOPRO-PAYLOAD": payload,
+            "X-BITOPRO-SIGNATURE": signature,
+        }
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{addresses['ws']}/v1/pub/order-books/BTC_USDT:20") as socket,
+    ):
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            book = decode(await socket.receive_str())
+            number += 1
+            now_ms = time.time_ns() // 10**6
+            if number % ORDER_EVERY == 0:
+                price = float(book.bids[0].price) - _BELOW_CENTS / 100
+                order = {"action": "BUY", "type": "LIMIT", "price": f"{price:.2f}", "amount": "0.0001"}
+                body = msgspec.json.encode({**order, "timestamp": now_ms, "clientId": number})
+                url = f"{addresses['rest']}/orders/btc_usdt"
+                async with session.post(url, data=body, headers=signed(body)) as response:
+                    order_id = str(msgspec.json.decode(await response.read())["orderId"])
+            elif number % ORDER_EVERY == ORDER_EVERY // 2 and order_id:
+                nonce = msgspec.json.encode({"identity": DEFAULT_ACCOUNT.email, "nonce": now_ms})
+                url = f"{addresses['rest']}/orders/btc_usdt/{order_id}"
+                async with session.delete(url, headers=signed(nonce)) as response:
+                    await response.read()
+
+
+def disk_us(folder: Path) -> list[float]:
+    """What it takes to make 16 kB durable there, without a database."""
+    took: list[float] = []
+    with (folder / "probe").open("wb", buffering=0) as file:
+        for _ in range(200):
+            time.sleep(1 / FRAMES_PER_S)
+            began = time.perf_counter_ns()
+            file.write(bytes(16_384))
+            os.fsync(file.fileno())
+            took.append((time.perf_counter_ns() - began) / 1000)
+    return took
 
 
 def empty_call_ns() -> float:
@@ -300,36 +377,45 @@ def percentiles(values: list[float]) -> str:
     return f"p50 {statistics.median(ordered):8,.0f} us   p99 {ordered[int(len(ordered) * 0.99)]:8,.0f} us"
 
 
-def _report(trace: _Trace, took: list[list[int]]) -> None:
+_Marks = tuple[list[tuple[int, int, int]], int]
+
+
+def _ways(orders: list[_Marks], took: list[list[int]]) -> list[list[tuple[int, int]]]:
+    """For each order the moments of its way, as (time, own work), from the server to the server."""
     at_server = {cents: (pushed, arrived) for cents, pushed, arrived in took}
-    steps: dict[str, tuple[list[float], list[float]]] = {}
-    whole: list[float] = []
-    without_journal: list[float] = []
-    work_us: list[float] = []
-    journaled = _STEPS.index("journaled")
-    for marks, cents in trace.done:
-        if cents not in at_server:
-            continue
-        pushed, arrived = at_server[cents]
-        whole.append((arrived - pushed) / 1000)
-        work_us.append((marks[-1][2] - marks[0][2]) / 1000)
-        without_journal.append(whole[-1] - (marks[journaled][1] - marks[journaled - 1][1]) / 1000)
-        way = [(pushed, marks[0][2]), *(mark[1:] for mark in marks), (arrived, marks[-1][2])]
-        for name, (before, cpu_before), (at, cpu) in zip((*_STEPS, "at the server"), way[:-1], way[1:], strict=True):
-            wall, work = steps.setdefault(name, ([], []))
-            wall.append((at - before) / 1000)
-            work.append((cpu - cpu_before) / 1000)
-    print(f"{'frame to order':16} {percentiles(whole)}   ({len(whole)} orders followed)")
-    print(f"{'less journal':16} {percentiles(without_journal)}")
-    print(f"{'own work':16} {percentiles(work_us)}")
-    for name, (wall, work) in steps.items():
-        print(f"  {name:14} {percentiles(wall)}   own work {statistics.median(work):6,.0f} us")
+    ways = []
+    for marks, cents in orders:
+        if cents in at_server:
+            pushed, arrived = at_server[cents]
+            ways.append([(pushed, marks[0][2]), *(mark[1:] for mark in marks), (arrived, marks[-1][2])])
+    return ways
+
+
+def _totals(name: str, ways: list[list[tuple[int, int]]]) -> None:
+    print(f"{name} ({len(ways)} orders)")
+    print(f"  {'frame to order':15} {percentiles([(way[-1][0] - way[0][0]) / 1000 for way in ways])}")
+    print(f"  {'own work':15} {percentiles([(way[-1][1] - way[0][1]) / 1000 for way in ways])}")
+
+
+def _report(trace: _Trace, took: list[list[int]], disk: list[float]) -> None:
+    _totals("aiohttp and msgspec alone", _ways(trace.bare, took))
+    ways = _ways(trace.done, took)
+    _totals("the bot", ways)
+    at = _STEPS.index("journaled")
+    rest = [(way[-1][0] - way[0][0] - way[at + 1][0] + way[at][0]) / 1000 for way in ways]
+    print(f"  {'less journal':15} {percentiles(rest)}")
+    for i, name in enumerate((*_STEPS, "at the server")):
+        wall = [(way[i + 1][0] - way[i][0]) / 1000 for way in ways]
+        work = [(way[i + 1][1] - way[i][1]) / 1000 for way in ways]
+        print(f"    {name:13} {percentiles(wall)}   own work p50 {statistics.median(work or [0]):6,.0f} us")
+    print(f"the disk, 16 kB: {percentiles(disk)}")
 
 
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--seconds", type=float, default=10, help="of the bot in each round")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--state", type=Path, help="the folder of the journal, to compare disks; default: the temporary one"
     )
@@ -357,13 +443,18 @@ def main() -> int:
             addresses = json.loads(server.stdout.readline())
             trace = _Trace()
             trace.install()
-            runner.run(_trade(folder, addresses, given.seconds))
+            disk: list[float] = []
+            for _ in range(given.rounds):  # in turn, since other work on the machine comes and goes
+                runner.run(_trade_bare(addresses, given.seconds / 2))
+                disk += disk_us(folder)
+                runner.run(_trade(folder, addresses, given.seconds))
             out, _ = server.communicate("stop\n")
             took = json.loads(out)
     uvloop_text = "uvloop" if factory else "no uvloop"
-    print(f"{len(took)} orders in {given.seconds:g} s, {FRAMES_PER_S} frames/s, {uvloop_text}")
-    print(f"an empty method call takes {empty_call_ns():.0f} ns")
-    _report(trace, took)
+    print(
+        f"{FRAMES_PER_S} frames/s of 20 + 20 levels, {uvloop_text}; an empty method call takes {empty_call_ns():.0f} ns"
+    )
+    _report(trace, took, disk)
     return 0
 
 

@@ -1,0 +1,33 @@
+"""Garbage is still collected while a bot runs, only seldom and without what was there before."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from botkit.live.collector import quiet_collector
+
+
+class Node:
+    """Something that can stand in a ring."""
+
+    def __init__(self) -> None:
+        self.ring: object = self
+
+
+def test_rings_made_meanwhile_are_collected_and_what_was_before_is_left_alone_until_the_end() -> None:
+    before = gc.get_threshold()
+    old = Node()
+    ghost = weakref.ref(old)
+    try:
+        with quiet_collector():
+            assert gc.get_freeze_count() > 1000
+            del old
+            gc.collect()
+            assert ghost() is not None
+            rings = [weakref.ref(Node()) for _ in range(3 * gc.get_threshold()[0])]
+            assert sum(ring() is not None for ring in rings) <= gc.get_threshold()[0]
+        gc.collect()
+        assert ghost() is None
+    finally:
+        gc.set_threshold(*before)
