@@ -50,8 +50,6 @@ class Breaker:
         if type(event) is OrderBook:
             self._seen[event.pair] = now
             self._books[event.pair] = event
-            if not self._is_doubted(event.pair):
-                self._different.pop(event.pair, None)
 
     def _is_doubted(self, pair: Pair) -> bool:
         return "book" in self._engine.market(pair).doubts
@@ -76,6 +74,8 @@ class Breaker:
             is_doubted = self._is_doubted(pair)
             if self._seen[pair] > now and not is_doubted:
                 return  # a frame came meanwhile
+            if min(self._seen[pair], self._engine.market(pair).book_seen) > self._read_at.get(pair, 0):
+                self._different.pop(pair, None)  # since the last reading a frame came and was believed
             self._read_at[pair] = at
             if answer.outcome is not Outcome.OK or not isinstance(answer.body, OrderBook):
                 self._trip(

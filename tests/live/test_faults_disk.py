@@ -16,11 +16,10 @@ import pytest
 
 from botkit.live.bot import Bot
 from botkit.live.journal_rows import JournalError
-from botkit.live.keeper import Keeper
 from botkit.live.state_folder import AlreadyRunning
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
-from tests.live.world import World, far_buy, puppet, settled, told, until
+from tests.live.world import World, far_buy, kept, puppet, settled, told, until
 
 
 def journal_files(world: World) -> list[Path]:
@@ -156,17 +155,6 @@ async def test_a_journal_that_another_program_holds_delays_orders_and_sends_none
 
 
 @contextlib.contextmanager
-def kept(bot: Bot) -> Iterator[Keeper]:
-    keeper = Keeper(bot)
-    task = asyncio.ensure_future(keeper.run(None))
-    try:
-        yield keeper
-        assert not task.done(), task.exception()
-    finally:
-        task.cancel()
-
-
-@contextlib.contextmanager
 def no_file_may_grow() -> Iterator[None]:
     """Every write beyond the end of a file fails, as on a disk that fails; without root, and for this process alone."""
     resource = pytest.importorskip("resource", reason="no limits of this kind here")
@@ -232,7 +220,7 @@ async def test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives
     resting = far_buy(bot)
     await settled(resting)
     filling = small_disk / "somebody else's"
-    with kept(bot):
+    async with kept(bot):
         with contextlib.suppress(OSError), filling.open("wb", buffering=0) as file:
             while True:
                 file.write(b"x" * 4096)
@@ -258,7 +246,7 @@ async def test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_live
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
-    with kept(bot):
+    async with kept(bot):
         with no_file_may_grow():
             await judge_that_cancels_go_on(world, bot, resting)
             bot.halt("breaker", "for the test")
@@ -278,7 +266,7 @@ async def test_a_journal_that_becomes_read_only_is_told_of_and_so_is_its_recover
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
-    with kept(bot):
+    async with kept(bot):
         bot.journal._db.execute("PRAGMA query_only=1")
         await judge_that_cancels_go_on(world, bot, resting)
         assert "attempt to write a readonly database" in told(bot)
@@ -312,7 +300,7 @@ async def test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until
     resting = far_buy(bot)
     await settled(resting)
     path = world.folder / "state" / "journal.sqlite"
-    with kept(bot):
+    async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
         path.rename(path.with_suffix(".away"))
         await until(lambda: "was deleted or replaced while the bot runs. What is written goes nowhere" in told(bot))
@@ -358,7 +346,7 @@ async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
 ) -> None:
     bot = await world.start()
     world.emulator.add_fault({**fault, "where": "create_order", "count": 1})
-    with kept(bot) as keeper:
+    async with kept(bot) as keeper:
         order = far_buy(bot)
         await until(lambda: order.state is OrderState.SENDING)
     keeper.request_stop("signal")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,13 @@ from botkit.assembly.live import LiveParts, connect
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.exchange.bitopro import sign
 from botkit.exchange.bitopro.wire.codec import WireError, to_ns
-from botkit.live.bot import Bot
 from botkit.live.clock import SteadyClock
-from botkit.live.keeper import Keeper
 from botkit.live.standstill import STANDSTILL_S
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 from botkit.model.events import Connection, ConnectionState
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
-from tests.live.world import World, far_buy, make_world, puppet, settled, told, until
+from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
 TEN_MINUTES = 600
 
@@ -44,16 +41,6 @@ async def calm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     async with make_world(tmp_path, speed=1.0) as found:
         yield found
-
-
-@contextlib.contextmanager
-def kept(bot: Bot) -> Iterator[Keeper]:
-    keeper = Keeper(bot)
-    task = asyncio.ensure_future(keeper.run(None))
-    try:
-        yield keeper
-    finally:
-        task.cancel()
 
 
 def on_a_clock(world: World, clock: SteadyClock) -> None:
@@ -84,7 +71,7 @@ async def test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_
     wall = Wall()
     on_a_clock(calm, SteadyClock(wall=wall))
     bot = await calm.start()
-    with kept(bot):
+    async with kept(bot):
         before = bot.driver.now()
         wall.moved = hours * NS_PER_HOUR
         way = "forward" if hours > 0 else "back"
@@ -108,7 +95,7 @@ async def test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_
 
 async def test_a_clock_that_is_wrong_from_the_start_halts_the_bot_and_says_by_how_much(calm: World) -> None:
     bot = await calm.start()
-    with kept(bot):
+    async with kept(bot):
         calm.emulator.add_fault({"kind": "clock_skew", "value": -3_600_000})
         await bot.driver.ask(lambda i: _balances(i), "balance")
         await until(lambda: bot.engine.halted is not None)
@@ -128,7 +115,7 @@ def _balances(request_id: int) -> Any:
 
 async def test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything_is_sent(calm: World) -> None:
     bot = await calm.start()
-    with kept(bot):
+    async with kept(bot):
         resting = far_buy(bot)
         await settled(resting)
         changes: list[ConnectionState] = []
@@ -164,7 +151,7 @@ async def test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything
 
 async def test_cancels_go_out_at_once_after_a_sleep(calm: World) -> None:
     bot = await calm.start()
-    with kept(bot):
+    async with kept(bot):
         resting = far_buy(bot)
         await settled(resting)
         await until(lambda: bot.standstill._beat_at is not None)
@@ -178,7 +165,7 @@ async def test_cancels_go_out_at_once_after_a_sleep(calm: World) -> None:
 
 async def test_a_busy_second_is_no_standstill(calm: World) -> None:
     bot = await calm.start()
-    with kept(bot):
+    async with kept(bot):
         await until(lambda: bot.standstill._beat_at is not None)
         sleep_for(calm, STANDSTILL_S / 3)
         order = far_buy(bot)
