@@ -16,7 +16,7 @@ from botkit.engine.turn import Engine
 from botkit.model.clock import Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Fill
-from botkit.model.orders import Side
+from botkit.model.orders import BUY
 from botkit.model.pairs import Pair
 from botkit.model.results import FillRow
 
@@ -122,7 +122,7 @@ def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:
     for now, fill in fills:
         pair = fill.pair
         coins, money = pair.rules.base_units(fill.lots), fill.value_units
-        bought = fill.side is Side.BUY
+        bought = fill.side is BUY
         changes.append((now, pair.base, coins if bought else -coins))
         changes.append((now, pair.quote, -money if bought else money))
         if fill.fee_units:

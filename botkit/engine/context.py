@@ -17,7 +17,7 @@ from botkit.model.clock import NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.events import Balance, Bar
 from botkit.model.extension import FeeRates
 from botkit.model.money import Number
-from botkit.model.orders import RESTING_STATES, Condition, Order, OrderState, OrderType, Side
+from botkit.model.orders import BUY, LIMIT, MARKET, RESTING_STATES, SELL, STOP_LIMIT, Condition, Order, OrderState, Side
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import check_resolution
 
@@ -236,7 +236,7 @@ class Context:
             strategy=self.name,
             pair=pair,
             side=side,
-            type=OrderType.LIMIT if stop_price is None else OrderType.STOP_LIMIT,
+            type=LIMIT if stop_price is None else STOP_LIMIT,
             created=engine.now,
             price_ticks=max(ticks, 0),
             amount_lots=max(lots, 0),
@@ -252,7 +252,7 @@ class Context:
             refusal = stop_refusal(order, last_ticks)
             if refusal is None and last_ticks is not None and is_met(order, last_ticks):
                 if on_met == "market":
-                    if side is Side.SELL:
+                    if side is SELL:
                         return self.market_sell(pair, amount, 1, tag)
                     return self.market_buy(pair, None, amount, 1, tag)
                 refusal = (
@@ -304,7 +304,7 @@ class Context:
                     units = cost
         except (ValueError, TypeError) as error:
             refusal = str(error)
-        order = self._market_order(pair, Side.BUY, max_slippage_pct, tag, spend_units=max(units, 0))
+        order = self._market_order(pair, BUY, max_slippage_pct, tag, spend_units=max(units, 0))
         return self._place(order, refusal or market_refusal(order, market))
 
     def market_sell(
@@ -318,7 +318,7 @@ class Context:
             lots = pair.rules.lots(amount)
         except (ValueError, TypeError) as error:
             refusal = str(error)
-        order = self._market_order(pair, Side.SELL, max_slippage_pct, tag, amount_lots=max(lots, 0), reduces=reduces)
+        order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=max(lots, 0), reduces=reduces)
         return self._place(order, refusal or market_refusal(order, self.engine.market(pair)))
 
     def _market_order(
@@ -338,7 +338,7 @@ class Context:
             strategy=self.name,
             pair=pair,
             side=side,
-            type=OrderType.MARKET,
+            type=MARKET,
             created=now,
             spend_units=spend_units,
             amount_lots=amount_lots,
@@ -353,7 +353,7 @@ class Context:
         pair = self.pair(pair_or_name)
         position = self.position(pair)
         lots = position.sellable_lots
-        order = self._market_order(pair, Side.SELL, max_slippage_pct, tag, amount_lots=lots, reduces=True)
+        order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=lots, reduces=True)
         refusal = None if lots else f"nothing of {pair} can be sold now (position {position.amount:g} {pair.base})"
         return self._place(order, refusal or market_refusal(order, self.engine.market(pair)))
 
@@ -381,19 +381,19 @@ class Context:
         ticks, lots = old.price_ticks, old.remaining_lots
         try:
             if price is not None:
-                ticks = rules.ticks(price, up=old.side is Side.SELL)
+                ticks = rules.ticks(price, up=old.side is SELL)
             if amount is not None:
                 lots = rules.lots(amount)
         except (ValueError, TypeError) as error:
             refusal = str(error)
         # a stop order that has triggered is a limit order from then on
-        triggered = old.type is OrderType.STOP_LIMIT and old.state in (OrderState.OPEN, OrderState.PARTLY_FILLED)
+        triggered = old.type is STOP_LIMIT and old.state in (OrderState.OPEN, OrderState.PARTLY_FILLED)
         new = Order(
             client_id=engine.next_client_id(),
             strategy=self.name,
             pair=old.pair,
             side=old.side,
-            type=OrderType.LIMIT if triggered else old.type,
+            type=LIMIT if triggered else old.type,
             created=engine.now,
             price_ticks=max(ticks, 0),
             amount_lots=max(lots, 0),
@@ -404,7 +404,7 @@ class Context:
             tag=old.tag,
         )
         self._count_order()
-        if old.type is OrderType.MARKET:
+        if old.type is MARKET:
             refusal = "a market order cannot be replaced"
         refusal = refusal or limit_refusal(new) or engine.entry_refusal(self, new, old)
         if refusal is not None:

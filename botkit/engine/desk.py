@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.executions import Executions
@@ -22,11 +22,12 @@ from botkit.model.orders import (
     FINAL_STATES,
     FINAL_STATUSES,
     LIVE_STATES,
+    MARKET,
     STATUS_STATES,
+    STOP_LIMIT,
     TRANSITIONS,
     Order,
     OrderState,
-    OrderType,
 )
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
@@ -55,7 +56,13 @@ _PAST_DEADLINE = "waited in the queue past its deadline"
 #: states of an order that left this machine, and of which the exchange's id is not known yet
 _MAY_APPEAR = frozenset({OrderState.SENDING, OrderState.UNKNOWN, OrderState.REJECTED, OrderState.ABSENT})
 
-_QUEUED, _SENDING, _UNKNOWN = OrderState.QUEUED, OrderState.SENDING, OrderState.UNKNOWN
+# globals, since a member costs much more to read off its class (`botkit.model.orders`)
+_QUEUED: Final = OrderState.QUEUED
+_SENDING: Final = OrderState.SENDING
+_UNKNOWN: Final = OrderState.UNKNOWN
+_UNTRIGGERED: Final = OrderState.UNTRIGGERED
+_OPEN: Final = OrderState.OPEN
+_OK: Final = Outcome.OK
 
 
 class OrderDesk:
@@ -143,7 +150,7 @@ class OrderDesk:
     def _track(self, order: Order) -> None:
         self._open.setdefault(order.strategy, {})[order.client_id] = order
         self.risk.order_opened(order)
-        if order.expires is not None and order.type is not OrderType.MARKET:
+        if order.expires is not None and order.type is not MARKET:
             self._follow(order, order.expires)
 
     def cancel(self, order: Order, now: Nanos) -> None:
@@ -356,7 +363,7 @@ class OrderDesk:
             handler(answer, now)
 
     def _on_create_answer(self, orders: tuple[Order, ...], answer: Answer, now: Nanos) -> None:
-        if answer.outcome is Outcome.OK:
+        if answer.outcome is _OK:
             body = answer.body
             if len(orders) == 1 and isinstance(body, OrderAck) and _fits(body, orders[0]):
                 self._acknowledge(orders[0], body.order_id, now)
@@ -391,7 +398,7 @@ class OrderDesk:
         self._by_order_id[order_id] = order
         order.order_id = order_id
         if order.state in (_SENDING, _UNKNOWN):
-            state = OrderState.UNTRIGGERED if order.type is OrderType.STOP_LIMIT else OrderState.OPEN
+            state = _UNTRIGGERED if order.type is STOP_LIMIT else _OPEN
             self._move(order, state, now)
         self._adopted(order, now)
 

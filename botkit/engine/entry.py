@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from botkit.engine.market import PairMarket, cost_units, walk
 from botkit.model.money import format_units
-from botkit.model.orders import Condition, Order, OrderType, Side
+from botkit.model.orders import BUY, MARKET, Condition, Order
 from botkit.model.pairs import Pair
 
 
@@ -58,7 +58,7 @@ def market_refusal(order: Order, market: PairMarket) -> str | None:
         return f"{pair} is in maintenance"
     if order.max_slippage_pct is not None and not 0 <= order.max_slippage_pct <= 100:
         return f"max_slippage_pct is {order.max_slippage_pct}; it is a percentage from 0 to 100"
-    if order.side is Side.BUY:
+    if order.side is BUY:
         if order.spend_units < rules.least_spend_units:
             return (
                 f"spend {format_units(order.spend_units)} {pair.quote} is below the minimum "
@@ -73,11 +73,11 @@ def market_refusal(order: Order, market: PairMarket) -> str | None:
 
 def slippage_refusal(order: Order, market: PairMarket) -> str | None:
     """Whether the visible book can fill a market order within its ``max_slippage_pct`` of the best price."""
-    assert order.type is OrderType.MARKET
+    assert order.type is MARKET
     if order.max_slippage_pct is None or not market.book_seen:
         return None  # no book in this run (candles only): there is nothing to hold it against
     rules = order.pair.rules
-    buying = order.side is Side.BUY
+    buying = order.side is BUY
     levels = market.book.ask_levels if buying else market.book.bid_levels
     if not levels:
         return f"the book of {order.pair} shows no {'asks' if buying else 'bids'} to trade with"
@@ -103,7 +103,7 @@ def expected_price(order: Order, market: PairMarket) -> float | None:
 
     Of an order that the book cannot fill whole, the price of the part that it can.
     """
-    buying = order.side is Side.BUY
+    buying = order.side is BUY
     levels = market.book.ask_levels if buying else market.book.bid_levels
     if not market.book_seen or not levels:
         return None

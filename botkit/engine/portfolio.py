@@ -24,7 +24,7 @@ from botkit.engine.subaccounts import POOL, CapitalShare, Fund, SubAccount, open
 from botkit.engine.valuation import LastPrice, Valuation
 from botkit.model.clock import Nanos
 from botkit.model.events import Balance, BalanceReport, Fill, TradeReport
-from botkit.model.orders import Order, Side
+from botkit.model.orders import BUY, SELL, Order
 from botkit.model.pairs import Pair
 
 __all__ = ["CapitalShare", "Discrepancy", "Portfolio", "Position", "Shortage", "required_units"]
@@ -33,7 +33,7 @@ __all__ = ["CapitalShare", "Discrepancy", "Portfolio", "Position", "Shortage", "
 def required_units(order: Order) -> int:
     """What the rest of an order must have locked: quote for a buy, base for a sell."""
     rules = order.pair.rules
-    if order.side is Side.SELL:
+    if order.side is SELL:
         return rules.base_units(order.amount_lots - order.executed_lots)
     if order.spend_units:
         return order.spend_units - order.executed_units
@@ -268,7 +268,7 @@ class Portfolio:
         stake = self._stakes[order.strategy]
         pair = order.pair
         need = required_units(order)
-        if order.side is Side.BUY:
+        if order.side is BUY:
             return self.ledger.lock(stake.part, order.client_id, pair.quote, need)
         refusal = self.ledger.lock(stake.part, order.client_id, pair.base, need)
         if refusal is None:
@@ -281,7 +281,7 @@ class Portfolio:
         Returns what is lacking, if anything; its fills are booked all the same.
         """
         stake = self._stakes[order.strategy]
-        is_sell = order.side is Side.SELL
+        is_sell = order.side is SELL
         currency = order.pair.base if is_sell else order.pair.quote
         need = required_units(order) - self.ledger.locks.get(order.client_id, 0)
         locked = self.ledger.lock_more(stake.part, order.client_id, currency, need)
@@ -293,7 +293,7 @@ class Portfolio:
         """An order is final: what it still locks is available again. Releasing twice does nothing."""
         stake = self._stakes[order.strategy]
         pair = order.pair
-        if order.side is Side.BUY:
+        if order.side is BUY:
             self.ledger.unlock(stake.part, order.client_id, pair.quote)
         else:
             units = self.ledger.unlock(stake.part, order.client_id, pair.base)
@@ -330,7 +330,7 @@ class Portfolio:
         base, quote, part, ledger = pair.base, pair.quote, stake.part, self.ledger
         position = stake.positions.get(pair) or self._position(stake, pair)
         needed = required_units(order)
-        if order.side is Side.BUY:
+        if order.side is BUY:
             ledger.spend(part, order.client_id, quote, value, needed)
             ledger.earn(part, base, coins)
             base_units, quote_units = coins, -value

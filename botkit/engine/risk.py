@@ -19,7 +19,7 @@ from botkit.engine.risk_rules import MaxDailyLoss, money_text, order_lots
 from botkit.engine.valuation import ValuationPath
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 from botkit.model.extension import RiskRule
-from botkit.model.orders import Order, Side
+from botkit.model.orders import BUY, Order, Side
 from botkit.model.pairs import Pair
 
 #: longer than any day with a change of clocks, shorter than two of the shortest
@@ -64,7 +64,7 @@ class _Counts:
         pair = order.pair
         self.total += 1
         self.by_pair[pair] = self.by_pair.get(pair, 0) + 1
-        side = self.buys if order.side is Side.BUY else self.sells
+        side = self.buys if order.side is BUY else self.sells
         side[pair] = side.get(pair, 0) + lots
         times, created, client_id = self.times, order.created, order.client_id
         if client_id not in self.seen and (not times or created >= times[-1][0]):
@@ -76,7 +76,7 @@ class _Counts:
         pair = order.pair
         self.total -= 1
         self.by_pair[pair] -= 1
-        side = self.buys if order.side is Side.BUY else self.sells
+        side = self.buys if order.side is BUY else self.sells
         side[pair] -= lots
         assert self.total >= 0, order
         assert self.by_pair[pair] >= 0, order
@@ -123,7 +123,7 @@ class _View:
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
         """Lots still to be filled of live and queued orders of a side, unknown ones counted as live."""
-        return (self.counts.buys if side is Side.BUY else self.counts.sells).get(pair, 0)
+        return (self.counts.buys if side is BUY else self.counts.sells).get(pair, 0)
 
     def open_orders(self, pair: Pair | None = None) -> int:
         """Number of orders that are live or queued."""
@@ -234,7 +234,7 @@ class RiskDesk:
         taken = min(left, lots)
         self._pending[order.client_id] = left - taken
         for counts in self._counts[order.strategy]:
-            (counts.buys if order.side is Side.BUY else counts.sells)[order.pair] -= taken
+            (counts.buys if order.side is BUY else counts.sells)[order.pair] -= taken
 
     def order_closed(self, order: Order) -> None:
         """An order is final. Closing twice does nothing."""

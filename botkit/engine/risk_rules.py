@@ -12,7 +12,7 @@ from typing import Any
 
 from botkit.model.extension import RiskRule, RiskView
 from botkit.model.money import UNIT, format_units, to_decimal, to_units
-from botkit.model.orders import Order, OrderType, Side
+from botkit.model.orders import BUY, MARKET, SELL, Order
 from botkit.model.pairs import Pair
 
 
@@ -116,7 +116,7 @@ class MaxPosition:
 
     def review(self, order: Order, view: RiskView) -> str | None:
         """Refuses a buy that would take the position past a limit."""
-        if order.reduces or order.side is Side.SELL:
+        if order.reduces or order.side is SELL:
             return None
         pair = order.pair
         lots = order_lots(order, view)
@@ -162,7 +162,7 @@ class MaxPosition:
 
 
 def _exposure_units(pair: Pair, view: RiskView) -> int:
-    return pair.rules.base_units(view.position_lots(pair) + view.pending_lots(pair, Side.BUY))
+    return pair.rules.base_units(view.position_lots(pair) + view.pending_lots(pair, BUY))
 
 
 class MaxOpenOrders:
@@ -246,7 +246,7 @@ class PriceCollar:
         """Refuses a price beyond the collar, and any while there is no last price to compare with."""
         pair = order.pair
         scale = 10**pair.rules.price_decimals
-        if order.type is OrderType.MARKET:
+        if order.type is MARKET:
             expected = view.expected_price(order)
             if expected is None:
                 return None  # no book is visible; max_slippage_pct was checked where the order was asked for
@@ -261,8 +261,8 @@ class PriceCollar:
             return None
         rules = pair.rules
         name = "stop price" if order.stop_ticks else "last price"
-        way = "above" if order.side is Side.BUY else "below"
-        what = "expected price" if order.type is OrderType.MARKET else "price"
+        way = "above" if order.side is BUY else "below"
+        what = "expected price" if order.type is MARKET else "price"
         return (
             f"{what} {rules.price_text(ticks)} is {100 * past / beside:.2f} % {way} the {name} "
             f"{rules.price_text(beside)}, {self.name} is {self.pct}"

@@ -15,7 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -49,7 +49,7 @@ from botkit.model.events import (
     TradeReport,
 )
 from botkit.model.extension import FeeRates
-from botkit.model.orders import FINAL_STATES, STATUS_STATES, Order, OrderState, OrderType
+from botkit.model.orders import FINAL_STATES, MARKET, STATUS_STATES, Order, OrderState
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 REFUSALS_A_TURN_MAX = 100
 #: callbacks that one turn may cause before it is taken for a loop
 _NOTICES_A_TURN_MAX = 20_000
+_REFUSED: Final = OrderState.REFUSED
 
 
 class StrategyFailure(msgspec.Struct, frozen=True):
@@ -491,7 +492,7 @@ class Engine:
         if not context.active and not order.reduces:
             return "the strategy is stopped"
         refusal = self._closed(order)
-        if refusal is not None or order.type is OrderType.MARKET:
+        if refusal is not None or order.type is MARKET:
             return refusal
         pair = order.pair
         cap = pair.rules.open_orders_max
@@ -502,7 +503,7 @@ class Engine:
 
     def _last_gate(self, order: Order) -> str | None:
         refusal = self._closed(order)
-        if refusal is None and order.type is OrderType.MARKET:
+        if refusal is None and order.type is MARKET:
             return slippage_refusal(order, self._markets[order.pair])
         return refusal
 
@@ -515,7 +516,7 @@ class Engine:
         context = self.contexts.get(order.strategy)
         if context is None:
             return
-        if order.state is OrderState.REFUSED:
+        if order.state is _REFUSED:
             context.refused(order.reason)
             self._refused = True
             if context.refused_this_turn > REFUSALS_A_TURN_MAX and context.active:

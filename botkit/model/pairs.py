@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -12,6 +12,8 @@ from botkit.model.money import UNIT_DECIMALS, Number, divide_up, format_scaled, 
 
 #: more decimals than any currency has
 _DECIMALS_MAX = 18
+#: powers of ten by exponent: looking one up costs a third of forming it, and every order asks a dozen times
+_TEN: Final[dict[int, int]] = {exponent: 10**exponent for exponent in range(2 * _DECIMALS_MAX + 1)}
 
 
 class PairRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,17 +105,17 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
     def spend_units(self, spend: Number) -> int:
         """A quote amount in units, rounded down to quotePrecision, as a market buy's amount must be."""
         steps = steps_of(spend, self.price_decimals, up=False, what="spend")
-        return steps * int(10 ** (UNIT_DECIMALS - self.price_decimals))
+        return steps * _TEN[UNIT_DECIMALS - self.price_decimals]
 
     # -- steps into numbers ---------------------------------------------------------------------------------------
 
     def price(self, ticks: int) -> float:
         """The float nearest to that many ticks: one correctly rounded division, so equal on every machine."""
-        return float(ticks / 10**self.price_decimals)
+        return ticks / _TEN[self.price_decimals]
 
     def amount(self, lots: int) -> float:
         """The float nearest to that many lots."""
-        return float(lots / 10**self.amount_decimals)
+        return lots / _TEN[self.amount_decimals]
 
     def exact_price(self, ticks: int) -> Decimal:
         """The price as a Decimal."""
@@ -133,33 +135,33 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
     def base_units(self, lots: int) -> int:
         """Lots of the base currency in units of 1e-8."""
-        return lots * int(10 ** (UNIT_DECIMALS - self.amount_decimals))
+        return lots * _TEN[UNIT_DECIMALS - self.amount_decimals]
 
     def lots_of_units(self, units: int) -> int:
         """Whole order steps in so many units of the base currency, rounded down."""
-        lots = units // int(10 ** (UNIT_DECIMALS - self.amount_decimals))
+        lots = units // _TEN[UNIT_DECIMALS - self.amount_decimals]
         return lots - lots % self.amount_step
 
     def value_units(self, ticks: int, lots: int) -> int:
         """What ``lots`` are worth at ``ticks``, in quote units. Floors once, the same for buyer and seller."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
-        return product * int(10**shift) if shift >= 0 else product // int(10**-shift)
+        return product * _TEN[shift] if shift >= 0 else product // _TEN[-shift]
 
     def value_units_up(self, ticks: int, lots: int) -> int:
         """What must be locked for a limit buy, in quote units: rounded up, so that a lock always covers its fills."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
-        return product * int(10**shift) if shift >= 0 else divide_up(product, int(10**-shift))
+        return product * _TEN[shift] if shift >= 0 else divide_up(product, _TEN[-shift])
 
     def lots_for_value(self, ticks: int, value_units: int) -> int:
         """The most lots that ``value_units`` of quote pay for at ``ticks``."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         # v >= floor(t*l*10^s)  <=>  l <= ((v+1)*10^-s - 1) / t  for s < 0, and l <= v / (t*10^s) otherwise
         lots = (
-            value_units // (ticks * int(10**shift))
+            value_units // (ticks * _TEN[shift])
             if shift >= 0
-            else ((value_units + 1) * int(10**-shift) - 1) // ticks
+            else ((value_units + 1) * _TEN[-shift] - 1) // ticks
         )
         return lots - lots % self.amount_step
 

@@ -6,7 +6,7 @@ A bar tells four prices and an amount, not their order; where it cannot tell, th
 from __future__ import annotations
 
 from botkit.model.clock import Nanos
-from botkit.model.orders import OrderType
+from botkit.model.orders import LIMIT, MARKET
 from botkit.sim.ledger import Deed
 from botkit.sim.market import PairMarket
 from botkit.sim.matching import ENDLESS, Matcher
@@ -80,7 +80,7 @@ class CandleMatcher(Matcher):
     def _work_open(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
         ticks = order.open_ticks
         meets = self.meets(order, ticks)
-        if order.new.post_only and order.type is OrderType.LIMIT:
+        if order.new.post_only and order.type is LIMIT:
             others = market.sells if order.is_buy else market.buys
             if meets or (others and self.meets(order, others[0].price_ticks)):
                 self.ledger.close(order, deed, POST_ONLY_CANCELLED)
@@ -88,7 +88,7 @@ class CandleMatcher(Matcher):
         self.take(order, market, deed, [(self.slipped(order, ticks), ENDLESS)] if meets else [], -1)
         if meets and order.executed_lots * LARGE > order.bar_lots:
             self.large_fills += 1
-        if order.type is OrderType.MARKET:
+        if order.type is MARKET:
             self.finish(order, deed)
         elif order.remaining_lots:
             market.rest(order)

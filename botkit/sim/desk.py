@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from botkit.model.clock import Nanos
 from botkit.model.events import Candle
-from botkit.model.orders import OrderType
+from botkit.model.orders import LIMIT, STOP_LIMIT
 from botkit.model.requests import (
     Answer,
     AnswerBody,
@@ -38,6 +38,8 @@ from botkit.sim.rules import BAD_BODY, BAD_TYPE, BATCH_MAX, UNKNOWN_ORDER, balan
 
 if TYPE_CHECKING:
     from botkit.sim.kernel import Kernel
+
+_OK: Final = Outcome.OK
 
 Handled: TypeAlias = tuple[Answer, tuple[PairMarket, ...]]
 
@@ -89,7 +91,7 @@ class Desk:
         return granted(request.id, OrderAck(order.order_id, new.client_id or None)), (market,)
 
     def _enter(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
-        if order.type is OrderType.STOP_LIMIT:
+        if order.type is STOP_LIMIT:
             last = market.last_ticks(deed.time)
             market.stops.append(order)
             if last is not None and self._matcher.is_met(order, last, last):
@@ -107,7 +109,7 @@ class Desk:
         for new in request.orders:
             refusal: str | None = BAD_TYPE
             currency, units = "", 0
-            if new.type is not OrderType.STOP_LIMIT:
+            if new.type is not STOP_LIMIT:
                 refusal = entry_refusal(new, self._kernel.pairs, account, queued.get(new.pair, 0))
             if refusal is None:
                 currency, units = lock_of(new)
@@ -115,7 +117,7 @@ class Desk:
             if refusal is None:
                 accepted.append((new, units))
                 spent[currency] = spent.get(currency, 0) + units
-                if new.type is OrderType.LIMIT:
+                if new.type is LIMIT:
                     queued[new.pair] = queued.get(new.pair, 0) + 1
             elif self._all_or_nothing:
                 return refused(request.id, refusal), ()
@@ -205,7 +207,7 @@ def _created_within(account: Account, request: ListOrders) -> list[VenueOrder]:
 
 def granted(request_id: int, body: AnswerBody) -> Answer:
     """200."""
-    return Answer(request_id=request_id, outcome=Outcome.OK, body=body)
+    return Answer(request_id=request_id, outcome=_OK, body=body)
 
 
 def refused(request_id: int, text: str) -> Answer:

@@ -17,7 +17,7 @@ from botkit.model.columns import MarketColumns
 from botkit.model.events import OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
-from botkit.model.orders import OrderType
+from botkit.model.orders import STOP_LIMIT
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, CreateOrder, NewOrder, Outcome, Request
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
@@ -347,7 +347,7 @@ class Kernel:
                 break
             attempt += 1
         self._ids.add(number)
-        order_id = f"SL-{number}" if new.type is OrderType.STOP_LIMIT else str(number)
+        order_id = f"SL-{number}" if new.type is STOP_LIMIT else str(number)
         return VenueOrder(account, new, order_id, self._rank, sent, now, lock_units)
 
     # -- what an emulator and a test read -------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 from botkit.model.clock import Nanos
 from botkit.model.extension import QueueModel
 from botkit.model.money import UNIT, divide_up
-from botkit.model.orders import Condition, OrderType
+from botkit.model.orders import MARKET, STOP_LIMIT, Condition
 from botkit.sim.fills import WHOLE
 from botkit.sim.ledger import Deed, Ledger
 from botkit.sim.market import PairMarket
@@ -60,14 +60,14 @@ class Matcher:
         slippage = self.slippage_e8
         if order.is_buy:
             price = divide_up(ticks * (UNIT + slippage), UNIT)
-            return price if order.type is OrderType.MARKET else min(price, order.price_ticks)
+            return price if order.type is MARKET else min(price, order.price_ticks)
         price = max(ticks * (UNIT - slippage) // UNIT, 1)
-        return price if order.type is OrderType.MARKET else max(price, order.price_ticks)
+        return price if order.type is MARKET else max(price, order.price_ticks)
 
     @staticmethod
     def meets(order: VenueOrder, ticks: int) -> bool:
         """True when the order may trade at a price of the other side."""
-        if order.type is OrderType.MARKET:
+        if order.type is MARKET:
             return True
         return ticks <= order.price_ticks if order.is_buy else ticks >= order.price_ticks
 
@@ -77,11 +77,11 @@ class Matcher:
         """Work an order that has arrived (or triggered) on a tape with books, or with trades alone."""
         row = market.book_row(deed.time)
         levels = market.net_levels(row, bids=not order.is_buy)
-        is_limit = order.type is not OrderType.MARKET
+        is_limit = order.type is not MARKET
         last = None if market.books is not None or not is_limit else market.last_ticks(deed.time)
         # equal to the last price is no crossing: nobody knows whether anything stood there
         crosses_last = last is not None and (order.price_ticks > last if order.is_buy else order.price_ticks < last)
-        if order.new.post_only and is_limit and order.type is not OrderType.STOP_LIMIT:
+        if order.new.post_only and is_limit and order.type is not STOP_LIMIT:
             others = market.sells if order.is_buy else market.buys
             best = [level[0] for level in levels[:1]] + [other.price_ticks for other in others[:1]]
             if crosses_last or any(self.meets(order, ticks) for ticks in best):
@@ -302,7 +302,7 @@ class Matcher:
         """Tapes of trades alone: orders that take from the next trade. What is left of its amount."""
         waiting, market.waiting = market.waiting, []
         for order in waiting:
-            if order.type is OrderType.MARKET:
+            if order.type is MARKET:
                 self.take(order, market, deed, [(self.slipped(order, ticks), ENDLESS)], -1)
                 self.finish(order, deed)
             elif self.meets(order, ticks) and lots:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import OrderReport
-from botkit.model.orders import OrderType, Side
+from botkit.model.orders import BUY, LIMIT, MARKET, STOP_LIMIT
 from botkit.model.requests import NewOrder
 
 if TYPE_CHECKING:
@@ -64,16 +64,16 @@ class VenueOrder:
         self.arrived = arrived
         self.lock_units = lock_units
         self.pair = new.pair
-        self.is_buy = new.side is Side.BUY
+        self.is_buy = new.side is BUY
         self.type = new.type
-        self.is_market_buy = self.is_buy and new.type is OrderType.MARKET  # it spends an amount of quote
+        self.is_market_buy = self.is_buy and new.type is MARKET  # it spends an amount of quote
         self.price_ticks = new.price_ticks
         self.original_lots = new.amount_lots
         self.remaining_lots = new.amount_lots
         self.spend_units = new.spend_units  # of a market buy: what is left to spend
         self.executed_lots = 0
         self.executed_units = 0
-        self.status = UNTRIGGERED if new.type is OrderType.STOP_LIMIT else OPEN
+        self.status = UNTRIGGERED if new.type is STOP_LIMIT else OPEN
         self.created = self.updated = arrived
         self.ahead = 0
         self.book_row = -1
@@ -99,7 +99,7 @@ class VenueOrder:
             executed_units=self.executed_units,
             stop_ticks=new.stop_ticks,
             condition=new.condition,
-            post_only=new.post_only and self.type is OrderType.LIMIT,  # others are always GTC (Q28)
+            post_only=new.post_only and self.type is LIMIT,  # others are always GTC (Q28)
             created=self.created - self.created % NS_PER_MS,
             updated=self.updated - self.updated % NS_PER_MS,
         )

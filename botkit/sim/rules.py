@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from botkit.model.money import UNIT_DECIMALS, format_units
-from botkit.model.orders import OrderType, Side
+from botkit.model.orders import BUY, MARKET, SELL, STOP_LIMIT
 from botkit.model.pairs import Pair
 from botkit.model.requests import NewOrder
 from botkit.sim.ledger import Account
@@ -24,7 +24,7 @@ BAD_TYPE = "Unsupported order type"
 
 def _bad_amount(new: NewOrder, pair: Pair) -> str | None:
     rules = pair.rules
-    if new.type is OrderType.MARKET and new.side is Side.BUY:
+    if new.type is MARKET and new.side is BUY:
         spend = new.spend_units
         if spend % 10 ** (UNIT_DECIMALS - rules.price_decimals):
             return f"Invalid amount {format_units(spend)}, decimal limit is {rules.price_decimals}."
@@ -59,11 +59,11 @@ def entry_refusal(new: NewOrder, pairs: Mapping[str, Pair], account: Account, qu
     amount = _bad_amount(new, pair)
     if amount is not None:
         return amount
-    if new.type is OrderType.MARKET:
+    if new.type is MARKET:
         return None
     if new.price_ticks <= 0:
         return f"Invalid price {rules.price_text(new.price_ticks)}."
-    if new.type is OrderType.STOP_LIMIT:
+    if new.type is STOP_LIMIT:
         if new.stop_ticks <= 0:
             return f"Invalid stop price {rules.price_text(new.stop_ticks)}."  # assumed
         if new.condition is None:
@@ -77,9 +77,9 @@ def entry_refusal(new: NewOrder, pairs: Mapping[str, Pair], account: Account, qu
 def lock_of(new: NewOrder) -> tuple[str, int]:
     """(currency, units) that an order holds back: value at its limit rounded up, its spend, or its amount of base."""
     pair = new.pair
-    if new.side is Side.SELL:
+    if new.side is SELL:
         return pair.base, pair.rules.base_units(new.amount_lots)
-    if new.type is OrderType.MARKET:
+    if new.type is MARKET:
         return pair.quote, new.spend_units
     return pair.quote, pair.rules.value_units_up(new.price_ticks, new.amount_lots)
 
