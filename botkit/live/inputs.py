@@ -5,9 +5,10 @@ comes from outside of `botkit.engine` is one entry of ``inputs.bin``, with its a
 itself are not, since a replay makes them by itself. Where the engine calls back (an answer to a read that the bot
 asked for, a change of an order that the breaker watches), the calls made from there stand between two marks.
 
-An entry costs a few microseconds in the turn; compression and writing wait for `Inputs.flush`, a few times a second,
-so a kill loses less than a second of it. A file that cannot be written ends the recording and never the bot, and so
-does one that has reached its bound, when older runs have already given way to it.
+A market event is put into bytes once the orders that it brought about have left (`Inputs.settle`); compression and
+writing wait for `Inputs.flush`, a few times a second, so a kill loses less than a second of it. A file that cannot be
+written ends the recording and never the bot, and so does one that has reached its bound, when older runs have already
+given way to it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import msgspec
 from botkit.engine.parameters import parameters_of
 from botkit.engine.turn import Engine
 from botkit.live.journal_rows import order_row
+from botkit.model.events import OrderBook, Ticker, Trade
 from botkit.model.orders import Order
 from botkit.model.requests import Answer
 
@@ -60,6 +62,8 @@ _TARGETS: dict[str, tuple[Callable[[Engine], Any], tuple[str, ...]]] = {
     "risk": (lambda e: e.risk, ("halt", "resume")),
     "decisions": (lambda e: e.decisions, ("note",)),
 }
+#: events of which nobody can change anything until they are put into bytes
+_UNCHANGING = (OrderBook, Trade, Ticker)
 #: engine modules that stand outside of the turn: the bot drives them
 _OUTER = ("botkit.engine.reconcile",)
 
@@ -82,6 +86,9 @@ class Inputs:
     ) -> None:
         self._engine = engine
         self._entries: list[bytes] = []
+        #: turns of market events, not in bytes yet
+        self._later: list[tuple[str, tuple[Any, ...]]] = []
+        self._packed: list[bytes] = []
         self._inside = False
         self._changes = 0
         self._backs = 0
@@ -106,20 +113,34 @@ class Inputs:
         for strategy, context in engine.contexts.items():
             context.market_sell = self._recording(f"sell.{strategy}", context.market_sell)  # type: ignore[method-assign]
 
+    def settle(self) -> None:
+        """Put into bytes, and pack, what came in: little by little, since a second's worth would hold the bot up."""
+        self._catch_up()
+        if self._entries:
+            entries, self._entries = self._entries, []
+            self._packed.append(
+                self._packer.compress(b"".join(len(entry).to_bytes(4, "big") + entry for entry in entries))
+            )
+
+    def _catch_up(self) -> None:
+        later, self._later = self._later, []
+        for code, arguments in later:
+            self._encoded(code, [_typed(argument) for argument in arguments], {})
+
     def flush(self) -> None:
         """Write what has gathered."""
-        if self._file is None or not self._entries:
+        self.settle()
+        if self._file is None or not self._packed:
             return
         self._put(self._file)
         if self._file is not None:
             self._keep_within_bound(self._file)
 
     def _put(self, file: IO[bytes]) -> None:
-        entries, self._entries = self._entries, []
+        self.settle()
+        packed, self._packed = self._packed, []
         try:
-            for entry in entries:
-                file.write(self._packer.compress(len(entry).to_bytes(4, "big") + entry))
-            file.write(self._packer.flush(zlib.Z_SYNC_FLUSH))
+            file.write(b"".join(packed) + self._packer.flush(zlib.Z_SYNC_FLUSH))
             file.flush()
         except OSError as error:
             self._tell(f"this run can no longer be recorded for a replay: {error}")
@@ -145,6 +166,7 @@ class Inputs:
     def _give_up(self) -> None:
         file, self._file = self._file, None
         self._entries.clear()
+        self._packed.clear()
         with contextlib.suppress(OSError):
             if file is not None:
                 file.close()
@@ -165,6 +187,10 @@ class Inputs:
         self._changes += 1
 
     def _write(self, code: str, *arguments: Any) -> None:
+        self._catch_up()
+        self._encoded(code, *arguments)
+
+    def _encoded(self, code: str, *arguments: Any) -> None:
         if self._file is None:
             return
         try:
@@ -194,6 +220,9 @@ class Inputs:
 
     def _noted(self, code: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
         """Write the call down; its arguments, with calls back that are recorded in place of plain ones."""
+        if code == "engine.turn" and not options and type(arguments[0]) in _UNCHANGING:
+            self._later.append((code, arguments))
+            return arguments
         if code == "engine.start":
             self._write_states()
         if code == "desk.read":
