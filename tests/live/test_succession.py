@@ -1,0 +1,49 @@
+"""What a run tells the next one of its share of the limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from botkit.live.journal import Journal
+from botkit.live.succession import keep_identity, predecessor
+from botkit.model.requests import Outcome
+from tests.live.killed_bot import NOT_ANSWERED
+from tests.live.kills import Forks, kill_world, own_machine
+from tests.live.world import World, far_buy, settled, until
+
+
+def sends(path: Path) -> dict[str, list[bool]]:
+    """Whether each request was answered, by endpoint."""
+    journal = Journal.open(path, read_only=True)
+    found: dict[str, list[bool]] = {}
+    for sent in journal.sends_since(0):
+        found.setdefault(sent.endpoint, []).append(sent.answered is not None)
+    journal.close()
+    return found
+
+
+async def test_a_killed_bots_sends_are_told_to_the_ledger_that_it_shared(tmp_path: Path) -> None:
+    with own_machine(tmp_path):
+        async with Forks.open() as forks, kill_world(tmp_path) as world:
+            await world.kill(forks, NOT_ANSWERED, Random(1))
+            journal = Journal.open(world._state_folder().journal)
+            before = predecessor(journal, 0)
+            assert before is not None
+            assert before.ledger
+            assert {"create_order", "balance", "open_orders"} <= {sent.endpoint for sent in before.sent}
+            assert any(sent.answered is None for sent in before.sent if sent.endpoint == "create_order")
+            keep_identity(journal, None)  # a run that shares with nobody leaves nothing to its successor
+            assert predecessor(journal, 0) is None
+            journal.close()
+
+
+async def test_a_request_of_unknown_outcome_counts_as_one_without_an_answer(world: World) -> None:
+    bot = await world.start()
+    first = far_buy(bot)
+    await settled(first)
+    world.emulator.add_fault({"kind": "error_after", "where": "create_order", "count": 1})
+    far_buy(bot)
+    await until(lambda: bot.outcomes.get(Outcome.UNKNOWN), 60)
+    await world.crash(bot)
+    assert sends(bot.parts.folder.journal)["create_order"] == [True, False]
