@@ -45,6 +45,8 @@ from botkit.model.results import RouterUse
 
 #: how late the exchange may still act on a read whose answer was given up
 READ_LATEST_NS = 60 * NS_PER_S
+#: no request is waited for longer
+LONGEST_WAIT_NS = 60 * NS_PER_S
 #: alarms that nobody collected are kept up to here, newest last
 ALARMS_MAX = 256
 #: later than any time
@@ -388,9 +390,10 @@ class Router:
         for sent in sends:
             route = self._routes[sent.endpoint]
             is_read = self._table[sent.endpoint].method == "GET"
-            # no answer journaled: the crash ended the waiting, at some time up to now
+            # no answer journaled: patience or a crash ended the waiting, at some time up to now
             late = self._read_latest_ns if is_read else self._latest_accept_ns
-            arrives_by = sent.answered if sent.answered is not None else now + late
+            given_up = min(now, sent.sent + LONGEST_WAIT_NS)
+            arrives_by = sent.answered if sent.answered is not None else given_up + late
             key = self._old_key = self._old_key - 1
             for window in route.windows:
                 if arrives_by + window.hold > now:

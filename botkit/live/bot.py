@@ -36,6 +36,7 @@ from botkit.live.slots import LedgerUnreachable
 from botkit.live.standstill import Standstill
 from botkit.live.state_folder import Halt
 from botkit.live.stopping import stop_in_order
+from botkit.live.succession import disown_with_a_broken_journal, keep_identity, predecessor
 from botkit.live.stream_news import CONNECTED, StreamNews
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
@@ -154,8 +155,11 @@ class Bot:
         self.bar_check = BarCheck(self.engine, self._tell_of_bars, speed=parts.clock.speed)
         self.driver.observers += [self._observe, self.bar_check.observe]
         self.driver.after_turns.append(self._after_turns)
-        self._cool_down(now)
-        await self._share_limits()
+        at_start = SentBefore(endpoint=GetBalances.endpoint, sent=now, answered=parts.clock.now())
+        self.engine.router.cool_down([at_start], now)
+        await self._share_limits(now)
+        if not parts.is_new_world:  # what earlier runs sent still counts in the exchange's windows
+            self.engine.router.cool_down(self.journal.sends_since(now - _WINDOWS), now)
         self._restore(now, balances)
         parts.adapter.watch(self.driver.sink, account=True)
         try:
@@ -283,16 +287,11 @@ class Bot:
             )
         self._orphan_orders = orphans
 
-    def _cool_down(self, now: Nanos) -> None:
-        """What earlier runs sent still counts in the exchange's windows. One read was made before the router was."""
-        if not self.parts.is_new_world:
-            self.engine.router.cool_down(self.journal.sends_since(now - _WINDOWS), now)
-        at_start = SentBefore(endpoint=GetBalances.endpoint, sent=self.began, answered=now)
-        self.engine.router.cool_down([at_start], now)
-
-    async def _share_limits(self) -> None:
+    async def _share_limits(self, now: Nanos) -> None:
         """Join the other processes that count into the same windows. Nothing is sent before."""
         shared = self.parts.shared
+        before = predecessor(self.journal, now - _WINDOWS)
+        keep_identity(self.journal, shared)
         if shared is None:
             return
 
@@ -306,6 +305,9 @@ class Bot:
             await shared.start()
         except LedgerUnreachable as error:
             raise StartRefused(str(error)) from None
+        if before is not None:
+            await shared.succeed(before)
+        disown_with_a_broken_journal(self.driver, shared)
 
     async def _reconcile_at_start(self, *, first: bool) -> None:
         found: list[BalanceReport] = []

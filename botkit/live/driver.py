@@ -189,7 +189,8 @@ class Driver:
         for rank, _, _, event in events:
             if rank == 0:
                 self._persistence.heard()
-            if type(event) is Answer:
+            # a request of unknown outcome may still arrive: for the next run it is one that was not answered
+            if type(event) is Answer and event.outcome is not Outcome.UNKNOWN:
                 self._persistence.answered(event.request_id, now)
             for observe in self.observers:
                 observe(event, now)

@@ -289,11 +289,12 @@ class Journal:
             for row in rows
         ]
 
-    def sends_since(self, time: Nanos) -> list[SentBefore]:
-        """Requests of earlier runs that a window may still count."""
+    def sends_since(self, time: Nanos, *, run: int = 0) -> list[SentBefore]:
+        """Requests of earlier runs, or of those from ``run`` on, that a window may still count."""
         rows = self._db.execute(
-            "SELECT endpoint, sent, answered, client_ids FROM sends WHERE sent >= ? AND run < ? ORDER BY sent",
-            (time, self.run or ID_MAX),
+            "SELECT endpoint, sent, answered, client_ids FROM sends WHERE sent >= ? AND run >= ? AND run < ? "
+            "ORDER BY sent",
+            (time, run, self.run or ID_MAX),
         )
         return [
             SentBefore(

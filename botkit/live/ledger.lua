@@ -90,17 +90,22 @@ local function block_all()
   end
 end
 
-local function finish(holder)
+-- `sent`: what a successor knows to have been sent (see `Leave`); nil: all that was leased may have been
+local function finish(holder, sent)
   local h = P .. ':h:' .. holder
   local pools = redis.call('HGET', h, 'pools')
   if pools then
     for place, pool in ipairs(cjson.decode(pools)) do
       local leased = tonumber(redis.call('HGET', h, 'l' .. (place - 1)) or '0')
+      local late = sent and sent[pool[1]] or {}
+      if sent then table.sort(late, function(a, b) return a > b end) end
       for _, shared in ipairs(pool[4]) do
         local w = window_of(shared)
         redis.call('HDEL', w.waiters, holder)
         w.leased = w.leased - leased
-        for _ = 1, leased do put(w, fresh(), now + pool[2] + w.hold) end
+        for i = 1, sent and min(leased, #late) or leased do
+          put(w, fresh(), now + (sent and late[i] or pool[2]) + w.hold)
+        end
       end
     end
   end
@@ -266,7 +271,7 @@ if kind == 'Join' then
     end
   end
 elseif kind == 'Leave' then
-  finish(holder)
+  finish(holder, message[3] ~= cjson.null and message[3] or nil)
 elseif kind == 'Sync' then
   local stored = redis.call('HMGET', h, 'pools', 'number', 'reply')
   if not stored[1] then

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Sequence
 from random import Random
 from typing import Literal, TypeAlias
 
@@ -98,9 +99,15 @@ class Sync(msgspec.Struct, array_like=True, tag=True):
 
 
 class Leave(msgspec.Struct, array_like=True, tag=True):
-    """A process ends; what it still leases is on its way."""
+    """A process ends; what it still leases is on its way.
+
+    Or it is dead, and its successor has read in its journal what it ``sent``: by the pool's name, microseconds until
+    the latest arrival of each request, negative once it was answered. Of what it leases the latest of those were sent,
+    and the rest was not.
+    """
 
     holder: str
+    sent: dict[str, tuple[int, ...]] | None = None
 
 
 class AskUsage(msgspec.Struct, array_like=True, tag=True):
@@ -247,7 +254,7 @@ class Ledger:
             return self._join(message, now)
         if isinstance(message, Leave):
             if message.holder in self._holders:
-                self._end(message.holder, now)
+                self._end(message.holder, now, message.sent)
             return self._reply(now)
         return msgspec.structs.replace(self._reply(now), usage=self._usage(now))
 
@@ -413,15 +420,20 @@ class Ledger:
         limit = now - DEAD_AFTER_US * NS_PER_US
         return [name for name, holder in self._holders.items() if holder.heard < limit]
 
-    def _end(self, name: str, now: Nanos) -> None:
-        """What ``name`` leases may have been sent until now, and be on its way."""
+    def _end(self, name: str, now: Nanos, sent: dict[str, tuple[int, ...]] | None = None) -> None:
+        """What ``name`` leases may have been sent until now, and be on its way, unless what was ``sent`` is known."""
         holder = self._holders.pop(name)
         for pool, windows, leased in zip(holder.pools, holder.windows, holder.leased, strict=True):
-            arrives_by = now + pool.late_us * NS_PER_US
+            late_us: Sequence[int] = (pool.late_us,) * leased
+            if sent is not None:
+                # which of them this ledger was told of as answered, nobody knows: the latest were not
+                late_us = sorted(sent.get(pool.name, ()), reverse=True)[:leased]
             for window in windows:
                 window.waiters.pop(name, None)
-                for _ in range(leased):
-                    window.log.hold_late(self._fresh_key(), arrives_by)
+                for in_us in late_us:
+                    window.log.hold_late(self._fresh_key(), now + in_us * NS_PER_US)
+                for _ in range(leased - len(late_us)):
+                    window.log.give_back()
 
     def _fresh_key(self) -> int:
         self._next_key += 1

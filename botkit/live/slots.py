@@ -18,6 +18,7 @@ from typing import Protocol
 import msgspec
 
 from botkit.engine.limits import SlotLog, Slots
+from botkit.engine.router import LONGEST_WAIT_NS, SentBefore
 from botkit.engine.routes import reserve_of
 from botkit.errors import BotkitError
 from botkit.live.clock import DriverClock, SteadyClock
@@ -88,6 +89,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     venue: str
     account: str
     address: str = "shared"
+
+
+class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that is dead for certain: as whom it shared which ledger, and all that it sent after it had joined."""
+
+    ledger: str
+    holder: str
+    sent: Sequence[SentBefore]
 
 
 class SharedSlots:
@@ -176,7 +185,8 @@ class SharedSlots:
         self._log.cool_down(key, arrives_by)
         if self._speaks:
             at = self._limits.to_steady(arrives_by)
-            self._pool.occupied.append((key, at))
+            if not self._limits.knows_earlier:
+                self._pool.occupied.append((key, at))
             self._limits.remember(self._pool, key, at)
 
     def shorten(self, key: int, arrives_by: Nanos) -> None:
@@ -293,6 +303,11 @@ class SharedLimits:
         self._task: asyncio.Task[None] | None = None
         self._is_lost = False
         self._is_stopping = False
+        self._is_disowned = False
+        #: the ledger counts what earlier runs sent: it need not be told again
+        self.knows_earlier = False
+        #: told of every (ledger, holder) as which this process joins
+        self.on_join: Callable[[str, str], None] = lambda ledger, holder: None
 
     # -- for the router -----------------------------------------------------------------------------------------------
 
@@ -390,6 +405,32 @@ class SharedLimits:
             )
             await asyncio.sleep(wait_ns / NS_PER_S / self._speed)
 
+    async def succeed(self, before: Predecessor) -> None:
+        """Say what a dead process sent, so that its leases are not held for all that it might have sent."""
+        if before.ledger != self._ledger:
+            return
+        with contextlib.suppress(LedgerUnreachable):
+            await self._link.call(Leave(before.holder, self._sent_by(before.sent)))
+            self.knows_earlier = True
+
+    def _sent_by(self, requests: Sequence[SentBefore]) -> dict[str, tuple[int, ...]]:
+        now = self._clock.now()
+        found: dict[str, list[int]] = {name: [] for name in self._pools}
+        for request in requests:
+            pool = self._pools.get(self._table.endpoints[request.endpoint].pool)
+            if pool is not None:
+                # a clock that was set back holds slots longer, never shorter
+                ns = min(0, (request.answered or request.sent + LONGEST_WAIT_NS) - now)
+                ns += pool.late_ns if request.answered is None else 0
+                found[pool.name].append(-(-ns // NS_PER_US))
+        most = {name: max(window.requests for window, _ in pool.windows) for name, pool in self._pools.items()}
+        return {name: tuple(sorted(late, reverse=True)[: most[name]]) for name, late in found.items()}
+
+    def disown(self) -> None:
+        """The journal is no longer complete: what was and will be sent is not to be read in it by a successor."""
+        self._is_disowned = True
+        self._wake.set()
+
     async def stop(self) -> None:
         """Give back what is unused and leave."""
         if self._task is not None:
@@ -443,6 +484,10 @@ class SharedLimits:
                         await self._wake.wait()
                 continue
             try:
+                if self._is_disowned:
+                    await self._link.call(Leave(self._holder))
+                    await self._join()
+                    self._is_disowned = False
                 await self._sync()
             except LedgerUnreachable as error:
                 self._tell_lost(error)
@@ -478,6 +523,7 @@ class SharedLimits:
         self._number = 0
         self._ledger_time = None
         self._heard_at = now
+        self.on_join(self._ledger, self._holder)
 
     def _forget_old(self) -> None:
         """What is late no more need not be said again."""

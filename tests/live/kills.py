@@ -59,7 +59,7 @@ PHASES = (*INSIDE, *OUTSIDE)
 BETWEEN = (NOT_SENT, NOT_ANSWERED)
 #: kills at one exchange. A dead bot's slots are held for minutes, since nobody knows what it sent of them: after some
 #: forty deaths within that time the next bot would have no cancels left.
-KILLS_A_WORLD = 5
+KILLS_A_WORLD = 20
 _LANES = 3
 _UNIT = 10**8
 _PATIENCE_S = 60.0
@@ -234,7 +234,8 @@ class KillWorld:
             os.kill(bot, signal.SIGKILL)
             await ending
             raise RuntimeError(f"the bot never came to {phase!r}: {self._last_words()}") from None
-        if code != (0 if phase == SIGTERM else -signal.SIGKILL):
+        # one that is stopping may have come to its end first
+        if code not in {SIGTERM: (0,), STOPPING: (0, -signal.SIGKILL)}.get(phase, (-signal.SIGKILL,)):
             raise RuntimeError(f"the bot ended by itself, with {code}, before {phase!r}: {self._last_words()}")
 
     def _last_words(self) -> str:

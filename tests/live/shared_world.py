@@ -11,9 +11,11 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
-from botkit.engine.router import Router
+import msgspec
+
+from botkit.engine.router import Router, SentBefore
 from botkit.live.ledger import Leave, Ledger, Message, Reply
-from botkit.live.slots import Identity, LedgerUnreachable, SharedLimits
+from botkit.live.slots import Identity, LedgerUnreachable, Predecessor, SharedLimits
 from botkit.model.clock import NS_PER_MS, NS_PER_S, NS_PER_US
 from botkit.model.limits import LimitTable
 from botkit.model.requests import Outcome, Request
@@ -145,6 +147,8 @@ class Process:
         self.link = LossyLink(server, Random(f"{seed} {name} link"), lost)
         self.notices: list[tuple[str, bool]] = []
         self.sent: list[tuple[int, str]] = []
+        self.journal: dict[int, SentBefore] = {}
+        self._identity = ("", "")
         self._random = Random(f"{seed} {name}")
         self._unknown = unknown
         self._loop = loop
@@ -177,6 +181,20 @@ class Process:
             slots=self.shared.slots,
         )
 
+    async def start(self, *, patience_s: float = 10.0, heir_of: Process | None = None) -> None:
+        """Join; as the successor of a process that is dead, say what that one had sent."""
+        self.shared.on_join = self._joined
+        await self.shared.start(patience_s)
+        if heir_of is not None:
+            ledger, holder = heir_of._identity
+            sent = list(heir_of.journal.values())
+            await self.shared.succeed(Predecessor(ledger=ledger, holder=holder, sent=sent))
+            self.router.cool_down(sent, self._clock.now())
+            self.pump()
+
+    def _joined(self, ledger: str, holder: str) -> None:
+        self._identity = (ledger, holder)
+
     def create(self, count: int = 1, *, reduces: bool = False) -> None:
         for _ in range(count):
             self._next_id += 1
@@ -208,6 +226,7 @@ class Process:
         while (due := self.router.next_due()) is not None and due <= now:
             for request in self.router.due(now).requests:
                 self.sent.append((self._venue.now(), request.endpoint))
+                self.journal[request.id] = SentBefore(endpoint=request.endpoint, sent=now)
                 task = self._loop.create_task(self._carry(request))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -234,5 +253,7 @@ class Process:
         arrived.append(self._venue.now())
         await asyncio.sleep(self._random.randint(1, 80) * NS_PER_MS / NS_PER_S)
         if self.is_alive:
-            self.router.answered(request.id, self._clock.now(), Outcome.OK)
+            now = self._clock.now()
+            self.journal[request.id] = msgspec.structs.replace(self.journal[request.id], answered=now)
+            self.router.answered(request.id, now, Outcome.OK)
             self.pump()

@@ -143,7 +143,8 @@ async def test_it_answers_as_the_ledger_in_python_does(url: str, seed: int) -> N
         process = random.choice(processes)
         deed = random.random()
         if deed < 0.03:
-            await both(Leave(process.name))
+            known = {pool.name: tuple(random.randint(-700_000, 900_000) for _ in range(3)) for pool in process.pools}
+            await both(Leave(process.name, random.choice([None, known])))
             processes[processes.index(process)] = fresh = Model(f"{process.name}x", random)
             await both(Join(fresh.name, random.choice(["", "another"]) if deed < 0.003 else "", fresh.pools))
         elif deed < 0.1:

@@ -41,14 +41,18 @@ def test_no_window_is_exceeded_by_all_together(
     async def main(loop: VirtualLoop) -> None:
         server = Server(LoopClock(loop))
         processes: list[Process] = []
+        left_behind: list[Process] = []  # those that have a successor
 
         async def join() -> None:
             name = f"p{len(processes)}"
             one = Process(name, SMALL, server, loop, arrivals, seed=seed, lost=lost, unknown=unknown)
+            dead = [p for p in processes if not p.is_alive and p not in left_behind]
+            heir_of = random.choice(dead) if dead and random.random() < 0.7 else None
+            left_behind.extend(dead[:0] if heir_of is None else [heir_of])
             processes.append(one)
             one.create(400)
             one.cancel(5)
-            await one.shared.start(patience_s=60)
+            await one.start(patience_s=60, heir_of=heir_of)
 
         starting = [asyncio.create_task(join()) for _ in range(2)]
         for wait_ms, deed in deeds:
@@ -152,6 +156,56 @@ def test_a_dead_process_s_slots_are_held_as_unknown_and_come_free_by_themselves(
         assert create.holders == 1
         late = [at for at, _ in second.sent if at > (loop.virtual_s - 4) * NS_PER_S]
         assert len(late) >= 36  # both windows of the last four seconds, whole
+
+    run_virtually(main)
+    assert exceeded(arrivals, limits) == []
+
+
+def test_a_bot_that_dies_again_and_again_is_not_held_up_by_its_predecessors() -> None:
+    limits = table(create_order=(300, 15), cancel_order=(90, 60), open_orders=(5, 1), private=(60, 60))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        before: Process | None = None
+        for life in range(30):
+            bot = Process(f"life{life}", limits, server, loop, arrivals, seed=life)
+            await bot.start(heir_of=before)
+            asked, cancels = loop.virtual_s, 2 if life % 3 == 0 else 0
+            bot.create(3)
+            bot.cancel(cancels)
+            while len(bot.sent) < 3 + cancels:
+                await asyncio.sleep(0.001)
+            assert loop.virtual_s - asked < 0.1
+            await asyncio.sleep(0.3)
+            bot.die()
+            before = bot
+        await asyncio.sleep(LATEST_ACCEPT_NS / NS_PER_S)
+
+    run_virtually(main)
+    assert exceeded(arrivals, limits) == []
+    assert len(arrivals["cancel_order"]) == 20
+
+
+def test_a_successor_holds_what_was_on_its_way_until_it_can_no_longer_arrive() -> None:
+    limits = table(create_order=(16, 1))
+    arrivals: dict[str, list[int]] = {}
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        first = Process("first", limits, server, loop, arrivals, seed=1, unknown=1.0)
+        await first.start()
+        first.create(100)
+        await asyncio.sleep(0.9)
+        assert len(first.sent) == 16
+        first.die()
+        second = Process("second", limits, server, loop, arrivals, seed=1)
+        await second.start(heir_of=first)
+        second.create(100)
+        await asyncio.sleep(LATEST_ACCEPT_NS / NS_PER_S - 1)
+        assert second.sent == []
+        await asyncio.sleep((LATEST_ACCEPT_NS + TIMEOUT_NS) / NS_PER_S + 60)
+        assert second.sent
 
     run_virtually(main)
     assert exceeded(arrivals, limits) == []
