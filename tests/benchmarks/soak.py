@@ -130,12 +130,13 @@ async def soak(folder: Path, minutes: float, speed: float) -> int:
         out, _ = await bot.communicate()
         summary = json.loads(out) if out else {}
         print(f"ended: {summary.get('ended')}, halted: {summary.get('halted')}, fills: {summary.get('fills')}")
+        if summary.get("ended") != "signal":
+            print((folder / "told").read_text()[-4000:])
+            return 1
         describe(samples)
         broken = await judge(paths["watching"], emulator)
         print("\n".join(broken) or "0 invariant breaks: both sides' books agree")
-        if summary.get("ended") != "signal":
-            print((folder / "told").read_text()[-4000:])
-        return 1 if broken or summary.get("ended") != "signal" else 0
+        return 1 if broken else 0
 
 
 async def watch(bot: asyncio.subprocess.Process, emulator: Any, state: Path, minutes: float) -> list[Sample]:
