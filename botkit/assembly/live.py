@@ -149,6 +149,7 @@ class LiveParts:
             "mode": self.mode,
             "speed": self.clock.speed,
             "latest_accept_ns": self._latest_accept_ns,
+            "shared": None if self.shared is None else [pool.name for pool in self.shared.pools],
             "fees": msgspec.to_builtins(self._fees_config),
             "pairs": {name: msgspec.to_builtins(pair.rules) for name, pair in self._priced.items()},
         }

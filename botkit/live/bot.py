@@ -143,6 +143,7 @@ class Bot:
             self.engine,
             self._run_folder,
             {**parts.recorded_as(), "first_client_id": first_id},
+            shared=parts.shared,
             bytes_max=parts.recording_bytes_max,
             tell=lambda text: self.notices.tell("warning", text),
         )

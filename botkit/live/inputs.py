@@ -30,6 +30,8 @@ import msgspec
 from botkit.engine.parameters import parameters_of
 from botkit.engine.turn import Engine
 from botkit.live.journal_rows import order_row
+from botkit.live.recorded_slots import SlotRecord
+from botkit.live.slots import SharedLimits
 from botkit.model.events import OrderBook, Ticker, Trade
 from botkit.model.orders import Order
 from botkit.model.requests import Answer
@@ -71,6 +73,8 @@ _OUTER = ("botkit.engine.reconcile",)
 class Inputs:
     """Records one engine, from before its first call.
 
+    ``shared`` are windows that the engine shares with others.
+
     ``folder`` is the run's; what else is written there counts as well. All runs together stay within ``bytes_max``, and
     ``tell`` hears why a recording ended before its run.
     """
@@ -81,10 +85,12 @@ class Inputs:
         folder: Path,
         header: Mapping[str, Any],
         *,
+        shared: SharedLimits | None = None,
         bytes_max: int = 1 << 30,
         tell: Callable[[str], None] = log.warning,
     ) -> None:
         self._engine = engine
+        self._slots = None if shared is None else SlotRecord(shared)
         self._entries: list[bytes] = []
         #: turns of market events, not in bytes yet
         self._later: list[tuple[str, tuple[Any, ...]]] = []
@@ -205,6 +211,8 @@ class Inputs:
             if caller.startswith("botkit.engine.") and caller not in _OUTER:
                 return original(*arguments, **options)
             observed = self._inside
+            if self._slots is not None:
+                self._slots.write(self._write)
             if observed:  # the engine told somebody of something, and that somebody acts within the turn
                 self._write(OBSERVED, self._changes)
             arguments = self._noted(code, arguments, options)

@@ -40,6 +40,7 @@ class LeasedPool:
         "shortened",
         "standing",
         "stock",
+        "taken",
         "windows",
     )
 
@@ -52,6 +53,7 @@ class LeasedPool:
         self.standing = 0
         self.ahead = 1
         self.stock = 0  # leased and unused
+        self.taken = 0  # how many the engine took from it, less those that it gave back
         self.in_flight = 0  # leased and on their way
         self.declared: list[int] = []  # on their way, held under these keys since this process joined again
         self.needs_urgent = False

@@ -20,6 +20,7 @@ from botkit.engine.turn import Engine
 from botkit.errors import BotkitError
 from botkit.live.inputs import BACK, CLOSED, END, FORMAT, FULL, HEADER, INPUTS, OBSERVED, read_entries
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
+from botkit.live.recorded_slots import ReplayedLimits
 from botkit.live.settings import set_parameter
 from botkit.model import events, requests
 from botkit.model.clock import Nanos
@@ -83,8 +84,12 @@ def read_header(run: Path) -> dict[str, Any]:
 class Replay:
     """Plays one run's inputs into an engine that was made as the run's was."""
 
-    def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair]) -> None:
+    def __init__(
+        self, engine: Engine, run: Path, pairs: Mapping[str, Pair], shared: ReplayedLimits | None = None
+    ) -> None:
+        """``shared`` are the engine's windows where the run shared its own with others."""
         self._engine = engine
+        self._shared = shared
         self._pairs = dict(pairs)
         try:
             self._entries = read_entries(run / INPUTS)
@@ -219,6 +224,11 @@ class Replay:
             raise ReplayError(f"the run tells {strategy} of {name!r}, which this botkit does not replay")
         for parameter, value in changed.items():
             set_parameter(self._engine, strategy, parameter, value)
+
+    def _slots(self, raw: msgspec.Raw) -> None:
+        assert self._shared is not None
+        self._shared.take_in(*self._as(tuple[dict[str, int], tuple[bool, bool]], raw))
+        self._engine.router.slots_changed()
 
     def _router_cool_down(self, raw: msgspec.Raw) -> None:
         sends, now = self._as(tuple[list[SentBefore], Nanos], raw)

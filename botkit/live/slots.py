@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -140,6 +140,7 @@ class SharedSlots:
         if self._speaks:
             pool = self._pool
             pool.stock -= 1
+            pool.taken += 1
             pool.in_flight += 1
             if pool.stock < pool.standing:
                 self._limits.changed()
@@ -157,6 +158,7 @@ class SharedSlots:
         self._log.give_back()
         if self._speaks:
             pool = self._pool
+            pool.taken -= 1
             if pool.in_flight:
                 pool.in_flight -= 1
                 pool.stock += 1
@@ -304,6 +306,8 @@ class SharedLimits:
         self._is_lost = False
         self._is_stopping = False
         self._is_disowned = False
+        #: how often anything but the router may have changed what is in stock
+        self.messages = 0
         #: the ledger counts what earlier runs sent: it need not be told again
         self.knows_earlier = False
         #: told of every (ledger, holder) as which this process joins
@@ -341,12 +345,17 @@ class SharedLimits:
 
     def usable(self, pool: LeasedPool) -> int:
         """Slots of ``pool`` in stock whose lease is good."""
-        if not pool.stock:
-            return 0
+        return pool.stock if pool.stock and self.leases_are_good()[pool.always_urgent] else 0
+
+    def leases_are_good(self) -> tuple[bool, bool]:
+        """(Slots in stock may be used, those for cancels may)."""
         age = self._steady.now() - self._heard_at
-        if age < LEASE_NS * self._speed or (pool.always_urgent and age < OFFLINE_NS * self._speed):
-            return pool.stock
-        return 0
+        return age < LEASE_NS * self._speed, age < OFFLINE_NS * self._speed
+
+    @property
+    def pools(self) -> Iterable[LeasedPool]:
+        """The counters that are shared."""
+        return self._pools.values()
 
     def changed(self) -> None:
         """Something is to be reported; it may wait for company."""
@@ -510,6 +519,7 @@ class SharedLimits:
 
     async def _join(self) -> None:
         """Join as a process that the ledger has not seen; what is on its way is declared anew."""
+        self.messages += 1
         self._joins += 1
         self._holder = f"{self._name}#{self._joins}"
         self._unanswered = None
@@ -557,6 +567,7 @@ class SharedLimits:
 
     async def _sync(self) -> None:
         """Say what happened and ask for what is wanted. Repeats a message that was not answered."""
+        self.messages += 1
         now = self._steady.now()
         message = self._unanswered
         if message is None:
@@ -583,6 +594,7 @@ class SharedLimits:
         self._take_in(reply, now, is_news=not had_leases)
 
     def _take_in(self, reply: Reply, sent_at: Nanos, *, is_news: bool) -> None:
+        self.messages += 1
         now = self._steady.now()
         if self._ledger_time is not None:
             its_us, ours = self._ledger_time

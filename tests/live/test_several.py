@@ -16,6 +16,7 @@ import pytest
 
 from botkit.assembly.company import load_projects
 from botkit.assembly.live import parts_of
+from botkit.assembly.replay import replay_run
 from botkit.assembly.runs import BotRun
 from botkit.assembly.telling import Told
 from botkit.cli.main import main
@@ -37,6 +38,24 @@ emulator:
   account: {email: emulator@botkit.local, key: emulator-key, secret: emulator-secret}
 """
 CREATES = 40
+GREEDY = """
+from botkit import Pair, Strategy, hookimpl
+
+class Greedy(Strategy):
+    pair: Pair
+
+    def on_start(self):
+        self.subscribe_book(self.pair, depth=5)
+        self.set_timer(every_s=1)
+
+    def on_timer(self, timer):
+        for _ in range(min(5, 1000 - len(self.open_orders(self.pair)))):
+            self.buy(self.pair, amount=0.0001, price=1000)
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("greedy", Greedy)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -143,23 +162,24 @@ async def test_bots_of_one_account_share_its_connections_and_each_hears_what_is_
     assert world.emulator.sockets == 0
 
 
-async def test_greedy_bots_together_never_exceed_a_window_and_share_it(tmp_path: Path) -> None:
+async def test_greedy_bots_together_never_exceed_a_window_share_it_and_can_be_replayed(tmp_path: Path) -> None:
+    (tmp_path / "plugins" / "greedy.py").write_text(GREEDY)
     limits = f"limits: {{ledger: none, batching: false, create_order: {CREATES}}}\n"
-    paths = [config(tmp_path, name, more=limits) for name in ("a", "b")]
+    paths = [config(tmp_path, name, CONFIG.replace("puppet", "greedy"), limits) for name in ("a", "b")]
     async with together(paths, speed=40.0) as world:
         bots = [await world.start(0), await world.start(1)]
-        for bot in bots:
-            for _ in range(2 * CREATES):
-                puppet(bot).buy("btc_usdt", amount=0.001, price=1000)
-            bot.driver.wake()
         counts = world.emulator.venue.limits.counts
         await until(lambda: "create_order" in counts and counts["create_order"].arrivals >= 2.5 * CREATES, 60)
         sent = [sum(order.sent > 0 for order in bot.engine.desk.orders.values()) for bot in bots]
+        runs = [bot.parts.folder.path / "runs" / str(bot.journal.run) for bot in bots]
+        await world.stop()
         assert counts["create_order"].busiest <= CREATES
         assert world.emulator.venue.limits.refused == 0
         assert min(sent) > CREATES / 2, sent
-        await world.stop()
-        assert world.emulator.venue.limits.refused == 0
+    for run in runs:
+        verdict = replay_run(run)
+        assert verdict.difference is None
+        assert verdict.decisions > 2 * CREATES
 
 
 async def test_one_that_crashes_leaves_the_others_trading_and_its_orders_cancelled(tmp_path: Path) -> None:
