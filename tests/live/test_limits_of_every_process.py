@@ -1,0 +1,142 @@
+"""Whatever of botkit asks the exchange anything counts into the windows that all of it shares: the emulator's own
+count of arrivals never exceeds what the ledger knows to be taken."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.assembly.emulator import emulator_options, make_emulator
+from botkit.assembly.sharing import ledger_link
+from botkit.live.broker import FOLDER_VARIABLE
+from botkit.live.ledger import AskUsage
+from botkit.model.clock import NS_PER_DAY, format_time
+from botkit.model.limits import Scope
+from tests.live.world import until
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """
+name: {name}
+plugins: [{root}/tests/benchmarks/strategies]
+strategies:
+  - {{use: greedy, params: {{pairs: [btc_twd, eth_twd, usdt_twd, btc_usdt], a_second: 60, most: 700}}}}
+emulator:
+  account: {{email: a@b.c, key: some-key, secret: some-secret}}
+"""
+
+
+@pytest.fixture
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "b"))
+    return tmp_path
+
+
+class Exchange:
+    """An emulator at the machine's own speed, and the commands that meet there."""
+
+    def __init__(self, folder: Path) -> None:
+        options = emulator_options(accounts=("a@b.c:some-key:some-secret",), balance="twd=1000000,usdt=100000")
+        self.emulator = make_emulator(options)
+        self.folder = folder
+
+    def config(self, name: str) -> Path:
+        path = self.folder / f"{name}.yaml"
+        path.write_text(CONFIG.format(name=name, root=ROOT))
+        path.chmod(0o600)
+        return path
+
+    async def begin(self, *arguments: object) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "botkit", *map(str, arguments), cwd=self.folder, env=dict(os.environ),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+
+    async def done(self, process: asyncio.subprocess.Process) -> str:
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+        assert process.returncode == 0, out.decode() + err.decode()
+        return out.decode()
+
+    async def trading(self, bot: asyncio.subprocess.Process) -> None:
+        """Wait until a bot's orders come in."""
+        await until(lambda: self.arrived("create_order", "create_batch") >= 20 or bot.returncode is not None, 90)
+        assert bot.returncode is None, (await bot.communicate())[1].decode()
+
+    def arrived(self, *endpoints: str) -> int:
+        """How many of these requests have arrived."""
+        counts = self.emulator.venue.limits.counts
+        return sum(counts[endpoint].arrivals for endpoint in endpoints if endpoint in counts)
+
+    async def unaccounted(self) -> dict[str, tuple[int, int]]:
+        """Windows in which more arrived by the exchange's count than the ledger knows of: (arrived, known)."""
+        link: Any = ledger_link(None)
+        try:
+            usage = (await link.call(AskUsage())).usage
+        finally:
+            await link.close()
+        known: dict[tuple[str, str, int], int] = {}
+        for row in usage:
+            _, scope, rest = row.key.split("|", 2)
+            pool, _, size = rest.partition("|")
+            assert size == f"{row.requests}/{row.per_s}s"
+            place = (pool, scope.partition("=")[0], row.per_s)
+            known[place] = known.get(place, 0) + row.held
+        now = self.emulator.clock.now()
+        over = {}
+        for (pool, scope, length, _), window in self.emulator.venue.limits._windows.items():
+            arrived = sum(at > now - length for at in window.arrivals)
+            held = known.get((pool, "ip" if scope is Scope.IP else "account", length // 10**9), 0)
+            if arrived > held:
+                over[f"{pool} {scope.value}"] = (arrived, held)
+        return over
+
+
+async def test_a_greedy_bot_paper_a_download_account_and_panic_at_once_exceed_nothing(own_folders: Path) -> None:
+    exchange = Exchange(own_folders)
+    async with exchange.emulator as emulator:
+        where = ("--rest", emulator.rest, "--ws", emulator.ws)
+        bot_config, paper_config = exchange.config("greedy"), exchange.config("paper")
+        bot = await exchange.begin("run", bot_config, *where, "--json")
+        await exchange.trading(bot)
+        paper = await exchange.begin("run", paper_config, *where, "--mode", "paper", "--duration", "2s", "--json")
+        begin = format_time(emulator.clock.now() - 20 * NS_PER_DAY)[:10]
+        download = await exchange.begin(
+            "download", "btc_twd,eth_twd", "--from", begin, *where[:2], "--out", own_folders / "tape", "--json"
+        )
+        looks = [await exchange.begin("account", bot_config, *where[:2], "--json") for _ in range(3)]
+        assert all([json.loads(await exchange.done(look))["works"] for look in looks])
+        panic = await exchange.done(await exchange.begin("panic", bot_config, "--rest", emulator.rest))
+        assert "none left" in panic
+        assert "going ahead" not in panic
+        await exchange.done(download)
+        await exchange.done(paper)
+        await exchange.done(await exchange.begin("stop", bot_config))
+        await exchange.done(bot)
+        assert await exchange.unaccounted() == {}
+        for endpoint in ("balance", "open_orders", "trading_history", "trading_pairs"):
+            assert exchange.arrived(endpoint), endpoint
+        assert emulator.venue.limits.refused == 0
+
+
+async def test_panic_does_not_wait_for_a_ledger_that_is_out_of_reach(own_folders: Path) -> None:
+    """Nobody answers at the broker's place and none can be started there; afterwards the ledger is as it was."""
+    exchange = Exchange(own_folders)
+    async with exchange.emulator as emulator:
+        config = exchange.config("alone")
+        where = ("--rest", emulator.rest, "--ws", emulator.ws)
+        bot = await exchange.begin("run", config, *where, "--set", "limits.ledger=none", "--json")
+        await exchange.trading(bot)
+        config.write_text(config.read_text() + "limits: {ledger: 'redis://127.0.0.1:1/0'}\n")
+        told = await exchange.done(await exchange.begin("panic", config, "--rest", emulator.rest))
+        assert told.index("new orders are held back") < told.index("going ahead without it")
+        assert "redis://127.0.0.1:1/0 cannot be reached" in told
+        assert "none left" in told
+        await exchange.done(await exchange.begin("stop", config))
+        await exchange.done(bot)
+        assert emulator.venue.limits.refused == 0
