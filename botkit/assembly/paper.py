@@ -93,6 +93,12 @@ class PaperAdapter:
 
         self._market.watch(on_market, books=dict(books or {}), trades=trades, tickers=tickers, account=False)
 
+    def reconnect(self, stream_id: str = "") -> None:
+        """Give the market's streams a new connection."""
+        reconnect = getattr(self._market, "reconnect", None)
+        if reconnect is not None:
+            reconnect(stream_id)
+
     def _take(self, row: MarketColumns) -> None:
         self._kernel.load(row)
         self._advance()

@@ -380,10 +380,9 @@ class Engine:
 
     def _on_book(self, book: OrderBook, now: Nanos, *, is_read: bool = False) -> None:
         self._close_bars(now)
-        market = self._markets.get(book.pair)
-        if market is not None and (
-            (is_ordinary(book, market.book) and not market.doubts)
-            or self.quarantine.admits_book(market, book, now, is_read=is_read)
+        market = self._markets.get(book.pair) or self.market(book.pair)
+        if (is_ordinary(book, market.book) and not market.doubts) or self.quarantine.admits_book(
+            market, book, now, is_read=is_read
         ):
             self._take_book(market, book, now)
 

@@ -414,21 +414,19 @@ class Bot:
     # -- following ------------------------------------------------------------------------------------------------
 
     def follow_markets(self) -> None:
-        """Open the streams of what the strategies subscribed to, and of the pairs that things are valued through."""
-        books: dict[Pair, int] = {}
-        trades: list[Pair] = []
-        tickers: list[Pair] = []
-        for market in self.engine.markets():
-            depth = market.book_depth or _BOOK_DEPTH
-            # a deeper book asked for later needs a stream of its own; the shallower one goes on and does no harm
-            if self.watched_books.get(market.pair, 0) < depth:
-                books[market.pair] = self.watched_books[market.pair] = depth
-            if market.pair not in self.watched_trades:
-                trades.append(market.pair)
-            if market.ticker_listeners and market.pair not in self.watched_tickers:
-                tickers.append(market.pair)
-        trades += [p for p in self.parts.valuation_pairs if p not in trades and p not in self.watched_trades]
+        """Open the streams of what the strategies subscribed to or trade, and of the pairs that value things.
+
+        A market order is held against the visible book, so a pair that is traded has one, whoever subscribed to what.
+        """
+        wanted = {pair: _BOOK_DEPTH for share in self.engine.portfolio.shares for pair in share.pairs}
+        wanted |= {market.pair: market.book_depth or _BOOK_DEPTH for market in self.engine.markets()}
+        tickers = [m.pair for m in self.engine.markets() if m.ticker_listeners and m.pair not in self.watched_tickers]
+        # a deeper book asked for later needs a stream of its own; the shallower one goes on and does no harm
+        books = {pair: depth for pair, depth in wanted.items() if self.watched_books.get(pair, 0) < depth}
+        traded = [*wanted, *self.parts.valuation_pairs]
+        trades = [pair for pair in dict.fromkeys(traded) if pair not in self.watched_trades]
         if books or trades or tickers:
+            self.watched_books.update(books)
             self.watched_trades.update(trades)
             self.watched_tickers.update(tickers)
             self.parts.adapter.watch(self.driver.sink, books=books, trades=trades, tickers=tickers, account=False)

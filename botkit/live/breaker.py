@@ -1,9 +1,9 @@
 """What makes a running bot stop trading by itself: frozen books, rejections in a row, a clock that is off.
 
 Staleness is per pair and counts books alone, since pings would hide a book that stands still on a live socket. A book
-that is quiet for long is read over REST: equal means fresh, different means that frames are missing. It is adopted, and
-after two different readings without a frame, or when it cannot be read, the bot halts. Frames that the engine does not
-believe (`botkit.engine.quarantine`) are no frames here.
+that is quiet for long is read over REST: equal means fresh, different means that frames are missing. It is adopted and
+the stream connected anew; after two different readings without a frame, or when it cannot be read, the bot halts.
+Frames that the engine does not believe (`botkit.engine.quarantine`) are no frames here.
 """
 
 from __future__ import annotations
@@ -28,11 +28,19 @@ SKEW_MS_MAX = 5_000
 
 
 class Breaker:
-    """Watches one engine. ``trip(reason)`` halts the bot."""
+    """Watches one engine. ``trip(reason)`` halts the bot; ``resynchronise(pair)`` mends a stream of books."""
 
-    def __init__(self, engine: Engine, trip: Callable[[str], None], *, speed: float = 1.0) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        trip: Callable[[str], None],
+        *,
+        resynchronise: Callable[[Pair], None] = lambda pair: None,
+        speed: float = 1.0,
+    ) -> None:
         self._engine = engine
         self._trip = trip
+        self._resynchronise = resynchronise
         # at a fast emulator a second of silence is a minute there; what counts is never less than the machine's time
         self._quiet_ns: Nanos = int(QUIET_S * NS_PER_S * max(1.0, speed))
         self._seen: dict[Pair, Nanos] = {}
@@ -78,7 +86,7 @@ class Breaker:
                 self._different.pop(pair, None)  # since the last reading a frame came and was believed
             self._read_at[pair] = at
             if answer.outcome is not Outcome.OK or not isinstance(answer.body, OrderBook):
-                self._trip(
+                self._halt(
                     f"no book of {pair} for {self._quiet_ns // NS_PER_S} s, and it cannot be read: {answer.text}"
                 )
                 return
@@ -88,8 +96,11 @@ class Breaker:
             self._books[pair] = answer.body
             self._engine.take_book(answer.body)
             count = self._different[pair] = self._different.get(pair, 0) + 1
-            if count >= DIFFERENT_READINGS_MAX:
-                self._trip(
+            if count < DIFFERENT_READINGS_MAX:
+                if not is_doubted:
+                    self._resynchronise(pair)
+            else:
+                self._halt(
                     f"the frames of {pair}'s book cannot be believed, and reading it did not mend that"
                     if is_doubted
                     else f"the book of {pair} moves on, and the stream shows nothing of it"
@@ -102,6 +113,10 @@ class Breaker:
             owner="(breaker)",
             now=now,
         )
+
+    def _halt(self, reason: str) -> None:
+        if self._engine.halted is None:  # else it would be told of again at every reading
+            self._trip(reason)
 
     # -- rejections and clocks ------------------------------------------------------------------------------------
 

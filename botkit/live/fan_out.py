@@ -166,6 +166,13 @@ class Seat:
         if account:
             self._account.join(sink, {_ACCOUNT: None})
 
+    def reconnect(self, stream_id: str = "") -> None:
+        """Give the streams of one kind, or all, a new connection, those that others hear of among them."""
+        for adapter in dict.fromkeys((self._account.adapter, self._market.adapter)):
+            reconnect = getattr(adapter, "reconnect", None)
+            if reconnect is not None:
+                reconnect(stream_id)
+
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         """Make the call of a request, once, and say how it ended."""
         return await self._account.adapter.send(request, urgent=urgent)

@@ -18,6 +18,7 @@ from botkit.live.summary import order_text, summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time
 from botkit.model.events import Fill
 from botkit.model.money import format_units
+from botkit.model.pairs import Pair
 
 if TYPE_CHECKING:
     from botkit.live.bot import Bot
@@ -72,7 +73,12 @@ class Keeper:
         """Keep the bot until it is to stop; returns why: duration, signal, command, fault or left."""
         bot = self.bot
         driver, engine = bot.driver, bot.engine
-        self._breaker = Breaker(engine, lambda reason: bot.halt("breaker", reason), speed=driver.clock.speed)
+        self._breaker = Breaker(
+            engine,
+            lambda reason: bot.halt("breaker", reason),
+            resynchronise=self._connect_anew,
+            speed=driver.clock.speed,
+        )
         watch = JournalWatch(bot.journal, driver, bot.notices.tell)
         driver.observers.append(self._breaker.observe)
         engine.fill_observers.append(self._filled)
@@ -157,6 +163,16 @@ class Keeper:
             bot.notices.tell("warning", f"{dropped} books were skipped: they came faster than the bot can look at them")
         with contextlib.suppress(JournalError):  # the driver tells of it, and holds new orders back
             self._keep(now)
+
+    def _connect_anew(self, pair: Pair) -> None:
+        self.bot.notices.tell(
+            "warning",
+            f"the stream showed no book of {pair} for long, though there is a new one; it was read, and the stream of "
+            "books is connected anew",
+        )
+        reconnect = getattr(self.bot.parts.adapter, "reconnect", None)
+        if reconnect is not None:
+            reconnect("order_book")
 
     def _watch_time_of_day(self) -> None:
         drift = getattr(self.bot.driver.clock, "drift_ns", None)

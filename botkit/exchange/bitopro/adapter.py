@@ -181,9 +181,10 @@ class BitoProAdapter:
             task = asyncio.create_task(self._carry(stream_id, pairs, told, sink), name=f"bitopro {stream_id}")
             self._tasks.add(task)
 
-    def reconnect(self) -> None:
-        """Give every stream a new connection: the present ones may be dead without having been closed."""
-        for stream in self._streams:
+    def reconnect(self, stream_id: str = "") -> None:
+        """Give the streams of one kind, or all, a new connection: the present ones may be dead without having been
+        closed."""
+        for stream in [stream for stream in self._streams if stream_id in ("", stream.id)]:
             task = asyncio.create_task(stream.interrupt(), name="bitopro reconnect")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

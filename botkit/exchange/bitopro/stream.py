@@ -133,6 +133,7 @@ class Stream:
         frame_tap: FrameTap | None = None,
     ) -> None:
         """``frame_tap`` is told of every frame as it came, before it is understood."""
+        self.id = stream_id
         self._spec = STREAMS[stream_id]
         self._pairs = {pair.lower(): depth for pair, depth in (pairs or {}).items()}
         if self._spec.private and credentials is None:

@@ -1,0 +1,178 @@
+"""Books that stand still: when they are read, what that shows, and what is done about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from botkit.live import breaker as module
+from botkit.live.bot import Bot as LiveBot
+from botkit.live.breaker import QUIET_S, Breaker
+from botkit.model.events import OrderBook
+from botkit.model.orders import OrderState
+from botkit.model.requests import GetBook, Outcome
+from tests.engine_world import BTC, T0, Bot, Listener, S
+from tests.live.world import World, kept, puppet, told, until
+
+FIRST = ((100, 10),), ((110, 10),)
+
+
+class Watched:
+    """A bot that listens to bars alone, its breaker, and a test that answers the breaker's reads."""
+
+    def __init__(self) -> None:
+        self.bot = Bot(Listener(start=lambda strategy: strategy.subscribe_bars(BTC, "1m")))
+        self.trips: list[str] = []
+        self.mended: list[str] = []
+        self.breaker = Breaker(self.bot.engine, self._trip, resynchronise=self.mended.append)
+        self.breaker.look({BTC: 5}, self.bot.now)
+
+    def _trip(self, reason: str) -> None:
+        self.trips.append(reason)
+        self.bot.engine.halt(reason)
+
+    def frame(self, bids: Any, asks: Any) -> None:
+        book = OrderBook(BTC, self.bot.now, bids, asks)
+        self.breaker.observe(book, self.bot.now)
+        self.bot.tell(book)
+
+    def quiet(self, seconds: float = QUIET_S) -> list[Any]:
+        """So long nothing comes; the breaker's reads."""
+        self.bot.to((self.bot.now - T0) / S + seconds)
+        self.breaker.look({BTC: 5}, self.bot.now)
+        return [request for request in self.bot.engine.turn(None, self.bot.now) if isinstance(request, GetBook)]
+
+    def read(self, bids: Any, asks: Any) -> None:
+        """A quiet minute, and what reading the book then shows."""
+        (request,) = self.quiet()
+        self.bot.answer(request, body=OrderBook(BTC, self.bot.now, bids, asks))
+
+
+def test_a_book_is_read_only_when_it_has_been_quiet_for_long() -> None:
+    w = Watched()
+    w.frame(*FIRST)
+    assert not w.quiet(QUIET_S - 1)
+    w.frame(*FIRST)
+    assert not w.quiet(QUIET_S - 1)
+    (request,) = w.quiet(1)
+    assert request.depth == 5
+    assert not w.quiet(QUIET_S), "one read at a time"
+
+
+def test_an_equal_reading_is_fresh_however_often() -> None:
+    w = Watched()
+    w.frame(*FIRST)
+    for _ in range(5):
+        w.read(((100, 9),), ((110, 12),))  # amounts are rounded differently by stream and REST
+    assert not w.trips
+    assert not w.mended
+
+
+def test_a_different_reading_is_adopted_and_the_stream_mended_and_a_second_one_halts() -> None:
+    w = Watched()
+    w.frame(*FIRST)
+    w.read(((101, 10),), ((111, 10),))
+    assert w.bot.s.book(BTC).best_bid == 101
+    assert w.mended == [BTC]
+    assert not w.trips
+    w.read(((102, 10),), ((112, 10),))
+    assert w.bot.s.book(BTC).best_bid == 102
+    (reason,) = w.trips
+    assert "moves on, and the stream shows nothing of it" in reason
+    w.read(((103, 10),), ((113, 10),))
+    assert len(w.trips) == 1, "told once"
+    w.bot.engine.resume(None, w.bot.now)
+    w.read(((104, 10),), ((114, 10),))
+    assert len(w.trips) == 2, "a resumed bot whose book still stands still is halted again"
+
+
+def test_a_frame_between_two_different_readings_clears_the_first() -> None:
+    w = Watched()
+    w.frame(*FIRST)
+    w.read(((101, 10),), ((111, 10),))
+    w.bot.now += S
+    w.frame(((101, 10),), ((111, 10),))
+    w.read(((102, 10),), ((112, 10),))
+    assert not w.trips
+    assert len(w.mended) == 2
+
+
+def test_a_stream_that_never_showed_a_book_is_no_better() -> None:
+    w = Watched()
+    w.read(*FIRST)
+    assert w.bot.s.book(BTC).best_bid == 100
+    w.read(*FIRST)
+    assert not w.trips, "what was read stands"
+    w.read(((101, 10),), ((111, 10),))
+    assert len(w.trips) == 1
+
+
+def test_a_book_that_cannot_be_read_halts() -> None:
+    w = Watched()
+    w.frame(*FIRST)
+    (request,) = w.quiet()
+    w.bot.answer(request, Outcome.UNKNOWN, text="no answer")
+    (reason,) = w.trips
+    assert reason == "no book of btc_twd for 60 s, and it cannot be read: no answer"
+
+
+def test_an_answer_that_a_frame_overtook_says_nothing() -> None:
+    w = Watched()
+    w.frame(*FIRST)
+    (request,) = w.quiet()
+    w.bot.now += S
+    w.frame(((101, 10),), ((111, 10),))
+    w.bot.answer(request, body=OrderBook(BTC, w.bot.now, *FIRST))
+    assert not w.mended
+    assert w.bot.s.book(BTC).best_bid == 101
+
+
+# -- on a running bot -------------------------------------------------------------------------------------------------
+
+BARS_ALONE = """
+from botkit import Pair, Strategy, hookimpl
+
+class Puppet(Strategy):
+    pair: Pair
+
+    def on_start(self):
+        self.subscribe_bars(self.pair, "1m", warm_up=5)
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("puppet", Puppet)
+"""
+TIMER_ALONE = BARS_ALONE.replace('self.subscribe_bars(self.pair, "1m", warm_up=5)', "self.set_timer(every_s=3600)")
+
+
+async def bot_of(world: World, plugin: str) -> LiveBot:
+    (world.folder / "plugins" / "puppet.py").write_text(plugin)
+    return await world.start()
+
+
+@pytest.mark.parametrize("plugin", [BARS_ALONE, TIMER_ALONE], ids=["bars alone", "timer alone"])
+async def test_a_pair_that_is_traded_has_a_book_whatever_its_strategy_listens_to(world: World, plugin: str) -> None:
+    bot = await bot_of(world, plugin)
+    strategy = puppet(bot)
+    await until(lambda: strategy.book("btc_usdt").best_ask is not None)
+    assert bot.watched_books == {strategy.pair: 5}
+    order = strategy.market_buy("btc_usdt", spend=1_000, max_slippage_pct=1)
+    assert not order.is_refused, order.reason
+    bot.driver.wake()
+    await until(lambda: order.state is OrderState.FILLED)
+
+
+async def test_a_frozen_book_of_a_bot_that_listens_to_bars_alone_is_connected_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUIET_S", 0.5)
+    bot = await bot_of(world, BARS_ALONE)
+    await until(lambda: puppet(bot).book("btc_usdt").best_ask is not None)
+    async with kept(bot):
+        frozen = world.emulator.add_fault({"kind": "ws_silence", "where": "order_book", "count": 1})
+        await until(lambda: "the stream of books is connected anew" in told(bot), 40)
+        assert frozen.fired
+        seen = bot.engine.market(puppet(bot).pair).book_seen
+        await until(lambda: bot.engine.market(puppet(bot).pair).book_seen > seen + 60 * S, 40)
+        assert bot.engine.halted is None
