@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from botkit.exchange.bitopro.stream import StreamTimes
 from botkit.live import breaker
 from botkit.live.bot import Bot
-from botkit.model.events import Connection, ConnectionState
+from botkit.model.clock import NS_PER_S
+from botkit.model.events import BalanceReport, Connection, ConnectionState
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
@@ -105,17 +107,19 @@ async def test_the_fill_that_comes_before_the_answer_is_booked_once(world: World
 
 async def test_balances_that_come_out_of_order_leave_the_newest_standing(world: World) -> None:
     bot = await world.start()
-    await until(lambda: puppet(bot).book("btc_usdt").best_ask)
+    seen: list[BalanceReport] = []
+    bot.driver.observers.append(lambda event, now: seen.append(event) if type(event) is BalanceReport else None)
     swapped = world.emulator.add_fault({"kind": "ws_reorder", "where": "account_balance", "count": 1})
-    for amount in (0.01, 0.02, 0.03):
-        order = puppet(bot).buy("btc_usdt", amount=amount, price=puppet(bot).book("btc_usdt").best_ask + 10)
-        bot.driver.wake()
-        await until(lambda order=order: order.state is OrderState.FILLED)
-    await until(lambda: swapped.fired)
-    await bot.driver.wait(5)
-    assert not differences(bot, world.emulator)  # without a comparison
+    for coins in (500, 300, 7):
+        world.emulator.wallet.deposit("emulator@botkit.local", "usdt" if coins > 7 else "btc", coins * 10**8)
+        moment = world.emulator.clock.now()
+        await until(lambda moment=moment: world.emulator.venue.now > moment + NS_PER_S // 10)
+    await until(lambda: bot.engine.portfolio.account["btc"] == 8 * 10**8)
+    assert swapped.fired == 1
+    assert [set(report.balances) for report in seen] == [{"usdt"}, {"btc"}]  # the overtaken one came between them
+    assert bot.engine.portfolio.unassigned["usdt"] == 800 * 10**8
     assert bot.reconciliation is None
-    assert not any(bot.engine.portfolio.unassigned.values())
+    assert not differences(bot, world.emulator)
 
 
 async def test_money_that_a_stream_alone_speaks_of_is_compared_soon(world: World) -> None:
@@ -218,12 +222,14 @@ async def test_a_storm_of_cuts_is_met_with_ever_rarer_connections(world: World) 
         return adapter
 
     delays: dict[str, list[float]] = {}
+    moments: dict[str, list[float]] = {}
 
     def note(event: Any, now: int) -> None:
         if type(event) is Connection and event.state is ConnectionState.LOST:
             found = re.search(r"; connecting again in (\d+\.\d\d) s", event.detail)
             assert found is not None, event.detail
             delays.setdefault(event.stream, []).append(float(found[1]))
+            moments.setdefault(event.stream, []).append(asyncio.get_running_loop().time())
 
     bot = await world.start(wrap=patient)
     bot.driver.observers.append(note)
@@ -238,6 +244,9 @@ async def test_a_storm_of_cuts_is_met_with_ever_rarer_connections(world: World) 
         for i, delay in enumerate(found):
             whole = min(0.8, 0.1 * 2**i)  # it doubles up to its cap, and half of it is left to chance
             assert whole / 2 - 0.01 <= delay <= whole + 0.01, found
+    for stream, times_lost in moments.items():  # and what was said is what was done
+        waited = [later - earlier for earlier, later in itertools.pairwise(times_lost)]
+        assert all(wait >= said - 0.01 for wait, said in zip(waited, delays[stream], strict=False)), stream
     # chance keeps them apart: no two streams go the same way
     assert len({tuple(delays[stream][:6]) for stream in talkative}) == 5
     assert StreamTimes().backoff_max_s <= 60
