@@ -8,11 +8,15 @@ from random import Random
 import pytest
 
 from botkit.engine.limits import SlotLog
+from botkit.engine.router import Priority
 from botkit.errors import Refused, TryAgain
 from botkit.exchange.bitopro.limit_table import load_limit_table
 from botkit.live.paced_reads import PacedReads
+from botkit.live.slots import Identity, SharedLimits
 from botkit.model.clock import NS_PER_S
-from botkit.model.requests import Answer, GetCandles, Outcome, Request
+from botkit.model.requests import Answer, CancelAll, CancelBatch, GetCandles, ListOpenOrders, Outcome, Request
+from tests.live.shared_world import LoopClock, LossyLink, Process, Server, VirtualLoop, run_virtually
+from tests.router_world import exceeded, table
 
 S = NS_PER_S
 
@@ -109,3 +113,117 @@ async def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
     held_elsewhere = False
     reads.slots_changed()
     assert (await asyncio.wait_for(asking, 5)).outcome is Outcome.OK
+
+
+# -- windows that others count into as well, on virtual time ---------------------------------------------------------
+
+LIMITS = table(open_orders=(5, 1), cancel_batch=(2, 1), cancel_all=(1, 1))
+
+
+class Desk:
+    """Answers after 30 ms."""
+
+    def __init__(self, clock: LoopClock, arrivals: dict[str, list[int]]) -> None:
+        self._clock, self._arrivals = clock, arrivals
+
+    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
+        await asyncio.sleep(0.015)
+        self._arrivals.setdefault(request.endpoint, []).append(self._clock.now())
+        await asyncio.sleep(0.015)
+        return Answer(request_id=request.id, outcome=Outcome.OK, status=200, text="", body=())
+
+
+def hurried(loop: VirtualLoop, link: LossyLink, arrivals: dict[str, list[int]], said: list[str]) -> PacedReads:
+    clock = LoopClock(loop)
+    shared = SharedLimits(
+        LIMITS,
+        link,
+        identity=Identity(venue="v", account="one"),
+        holder="panic",
+        clock=clock,
+        latest_accept_ns=2 * S,
+        read_latest_ns=2 * S,
+        steady=clock,
+        keeps_stock=False,
+    )
+    return PacedReads(
+        Desk(clock, arrivals), LIMITS, clock, shared=shared, latest_ns=2 * S, hurries=True, say=said.append
+    )
+
+
+async def five_rounds(reads: PacedReads) -> None:
+    for n in range(5):
+        await reads.send(ListOpenOrders(id=n), urgent=True)
+        await reads.send(CancelBatch(id=n, orders=()), urgent=True)
+        await reads.send(CancelAll(id=n), urgent=True)
+
+
+def test_who_is_in_a_hurry_waits_for_slots_that_a_busy_bot_gives_back() -> None:
+    arrivals: dict[str, list[int]] = {}
+    said: list[str] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        bot = Process("bot", LIMITS, server, loop, arrivals, seed=1)
+        await bot.shared.start()
+        for n in range(60):  # more reads of open orders than the window takes
+            bot.router.read(
+                lambda i: ListOpenOrders(id=i), endpoint="open_orders", owner=f"{n}", priority=Priority.PRIVATE_READ,
+                now=bot._clock.now(),
+            )  # fmt: skip
+        bot.pump()
+        await asyncio.sleep(2)
+        async with hurried(loop, LossyLink(server, Random(1), 0.0), arrivals, said) as reads:
+            began = loop.virtual_s
+            await five_rounds(reads)
+            assert loop.virtual_s - began < 8  # five mass cancels a second apart, and the moments in which others ask
+        await asyncio.sleep(2)
+
+    run_virtually(main)
+    assert said == []
+    assert len(arrivals["cancel_all"]) == 5
+    assert exceeded(arrivals, LIMITS) == []
+
+
+def test_who_is_in_a_hurry_goes_ahead_without_the_ledger_in_windows_of_its_own_and_says_so_once() -> None:
+    arrivals: dict[str, list[int]] = {}
+    said: list[str] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        link = LossyLink(server, Random(1), 0.0)
+        link.is_cut = True
+        began = loop.virtual_s
+        async with hurried(loop, link, arrivals, said) as reads:
+            await reads.send(ListOpenOrders(id=1), urgent=True)
+            assert loop.virtual_s - began < 1
+            await five_rounds(reads)
+            link.is_cut = False
+        # once it is there again, the ledger hears of what went without it
+        known = {key: window.log.held(server.clock.now()) for key, window in server.ledger._windows.items()}
+        assert known["v|ip=shared|cancel_all|1/1s"] == 1
+
+    run_virtually(main)
+    assert len(said) == 1
+    assert "the ledger cannot be reached: going ahead without it" in said[0]
+    assert exceeded(arrivals, LIMITS) == []
+
+
+def test_who_is_in_a_hurry_goes_ahead_when_the_windows_stay_full() -> None:
+    arrivals: dict[str, list[int]] = {}
+    said: list[str] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        link = LossyLink(server, Random(1), 0.0)
+        async with hurried(loop, link, arrivals, said) as reads:
+            await reads.send(CancelAll(id=1), urgent=True)
+            for window in server.ledger._windows.values():
+                window.blocked_until = server.clock.now() + 60 * S  # as after a restart that forgot what was sent
+            began = loop.virtual_s
+            await reads.send(CancelAll(id=2), urgent=True)
+            assert 2.5 < loop.virtual_s - began < 5
+
+    run_virtually(main)
+    assert "the ledger gives no room: going ahead without it" in said[0]
+    assert len(arrivals["cancel_all"]) == 2
