@@ -226,6 +226,16 @@ class SlotLog:
         self._limit = max(least, self._limit * LOWER_NUMERATOR // LOWER_DENOMINATOR)
         self._restore_at = now + self.window.length if self._limit < documented else None
 
+    @property
+    def lowered(self) -> tuple[int, Nanos] | None:
+        """(the limit in force, when the next part comes back) after a 429; for a ledger that outlives its process."""
+        return None if self._restore_at is None else (self._limit, self._restore_at)
+
+    @lowered.setter
+    def lowered(self, was: tuple[int, Nanos] | None) -> None:
+        if was is not None:
+            self._limit, self._restore_at = was
+
     # -- the rare cases ---------------------------------------------------------------------------------------------
 
     def _expire_late(self, now: Nanos) -> None:

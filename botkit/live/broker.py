@@ -206,6 +206,7 @@ def _shifted(snapshot: Snapshot, by_us: int) -> Snapshot:
             counter,
             releases_us=tuple(at + by_us for at in counter.releases_us),
             blocked_until_us=counter.blocked_until_us + by_us,
+            lowered=(counter.lowered[0], counter.lowered[1] + by_us) if counter.lowered else (),
         )
         for counter in snapshot.counters
     )

@@ -143,11 +143,13 @@ class WindowUsage(msgspec.Struct, array_like=True):
 
 
 class Counter(msgspec.Struct, array_like=True):
-    """A window in a `Snapshot`: when each slot that is not leased comes free."""
+    """A window in a `Snapshot`: when each slot that is not leased comes free. ``lowered``: (limit in force, when more
+    of it comes back) after a 429, empty else."""
 
     window: SharedWindow
     releases_us: tuple[int, ...]
     blocked_until_us: int
+    lowered: tuple[int, ...] = ()
 
 
 class HolderState(msgspec.Struct, array_like=True):
@@ -477,15 +479,19 @@ class Ledger:
         return not self._holders and not any(window.log.held(now) for window in self._windows.values())
 
     def snapshot(self, now: Nanos) -> Snapshot:
-        """All that must outlive the process. Paces begin anew, and lowered limits are documented ones again."""
-        counters = [
-            Counter(
-                window=window.shared,
-                releases_us=tuple(-(-at // NS_PER_US) for at in window.log.releases(now)),
-                blocked_until_us=window.blocked_until // NS_PER_US,
+        """All that must outlive the process. Paces begin anew."""
+        counters = []
+        for window in self._windows.values():
+            releases = tuple(-(-at // NS_PER_US) for at in window.log.releases(now))
+            lowered = window.log.lowered  # after `releases`: time may have given a part of the limit back
+            counters.append(
+                Counter(
+                    window=window.shared,
+                    releases_us=releases,
+                    blocked_until_us=window.blocked_until // NS_PER_US,
+                    lowered=() if lowered is None else (lowered[0], -(-lowered[1] // NS_PER_US)),
+                )
             )
-            for window in self._windows.values()
-        ]
         holders = [
             HolderState(name, holder.pools, tuple(holder.leased), holder.number, holder.reply or self._reply(now))
             for name, holder in self._holders.items()
@@ -513,6 +519,8 @@ class Ledger:
         for counter in snapshot.counters:
             window = ledger._window(counter.window)
             window.blocked_until = counter.blocked_until_us * NS_PER_US
+            if counter.lowered:
+                window.log.lowered = (counter.lowered[0], counter.lowered[1] * NS_PER_US)
             for at_us in counter.releases_us:
                 window.log.cool_down(ledger._fresh_key(), at_us * NS_PER_US - window.log.hold)
         return ledger

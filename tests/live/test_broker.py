@@ -113,6 +113,18 @@ def test_a_log_with_a_torn_end_is_read_up_to_there(tmp_path: Path) -> None:
     log.close()
 
 
+def test_a_limit_that_was_lowered_after_a_429_is_still_lower_after_a_restart(tmp_path: Path) -> None:
+    log = LedgerLog(tmp_path / "log")
+    log.apply(Join("a", "", (POOL,)))
+    log.apply(Sync("a", 1, (Report(pool=0, lower=True),)))
+    assert log.apply(AskUsage()).usage[0].in_force == 8
+    for _ in range(2):  # the first reads what was written message by message, the second a snapshot
+        log.close()
+        log = LedgerLog(tmp_path / "log")
+        assert log.apply(AskUsage()).usage[0].in_force == 8
+    log.close()
+
+
 def test_a_log_that_cannot_be_read_opens_no_window_before_it_has_run_full(tmp_path: Path) -> None:
     path = tmp_path / "ledger.log"
     path.write_bytes(b"\0\0\0\4junk")
