@@ -20,12 +20,14 @@ from botkit.assembly.replay import replay_run
 from botkit.assembly.runs import BotRun
 from botkit.assembly.telling import Told
 from botkit.cli.main import main
+from botkit.cli.run import _Signals
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.client_ids import ClientIds
+from botkit.live.summary import summary_lines
 from botkit.model.orders import OrderState
 from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, until
 
@@ -272,6 +274,50 @@ async def test_each_bot_logs_into_its_own_file_and_the_watchdog_names_the_right_
     assert "hello of a" not in b
     assert "has blocked" in b
     assert "has blocked" not in a
+
+
+async def test_a_second_signal_leaves_all_bots_and_says_what_is_open_of_each(tmp_path: Path) -> None:
+    async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
+        orders = [far_buy(bot) for bot in (await world.start(0), await world.start(1))]
+        for order in orders:
+            await settled(order)
+        for endpoint in ("cancel_order", "cancel_batch"):
+            world.emulator.add_fault({"kind": "lost_request", "where": endpoint})
+        signals = _Signals([run.keeper for run in world.runs])
+        signals._came()
+        await until(lambda: all(run.told.state == "stopping" for run in world.runs), 60)
+        signals._came()
+        await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
+        for run in world.runs:
+            assert run.summary["open_orders"] == 1
+            assert "still open: buy 0.01 btc_usdt" in "\n".join(summary_lines(run.summary))
+
+
+async def test_bots_on_paper_share_the_market_and_each_has_an_account_of_its_own(tmp_path: Path) -> None:
+    text = ALONE + "limits: {ledger: none}\nemulator: {balances: {usdt: 5000}}\n"
+    projects = load_projects([config(tmp_path, "a", text), config(tmp_path, "b", text)])
+    options = EmulatorOptions(speed=1.0, seed=3, history_days=0.02)
+    async with (
+        Emulator(projects[0].facts, options) as emulator,
+        parts_of(projects, "paper", rest=emulator.rest, ws=emulator.ws) as parts,
+    ):
+        bots = [Bot(one) for one in parts]
+        try:
+            await asyncio.gather(*(bot.start() for bot in bots))
+            strategies = [bot.engine.contexts[f"s_{bot.parts.name}"].strategy for bot in bots]
+            await until(lambda: all(strategy.book("btc_usdt").best_ask for strategy in strategies), 60)
+            assert emulator.sockets == 2  # books and trades
+            bought = strategies[0].market_buy("btc_usdt", spend=500)
+            bots[0].driver.wake()
+            await until(lambda: bought.is_final, 60)
+            assert bought.state is OrderState.FILLED
+            assert bots[1].engine.portfolio.account["usdt"] == 5000 * UNIT
+            assert not bots[1].engine.foreign_orders
+        finally:
+            for bot in bots:
+                await bot.driver.close()
+                await bot.close()
+        await until(lambda: emulator.sockets == 0, 60)
 
 
 # -- configurations ---------------------------------------------------------------------------------------------------
