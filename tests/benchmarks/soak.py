@@ -44,7 +44,6 @@ FAULTS: list[dict[str, Any]] = [
 ]
 _MORE = """  - {name: second, use: restless, params: {pair: eth_usdt, trades: TRADES, keep: 10}}
   - {name: third, use: restless, params: {pair: btc_twd, trades: TRADES, keep: 10}}
-live:
 """
 
 
@@ -101,7 +100,7 @@ def write_configs(folder: Path) -> dict[str, Path]:
     paths = {}
     for name, trades in (("trading", "true"), ("watching", "false")):
         paths[name] = folder / f"{name}.yaml"
-        text = CONFIG.replace("live:\n", _MORE, 1).replace("NAME", "soak").replace("LEDGER", "null")
+        text = CONFIG.replace("live:", f"{_MORE}live:", 1).replace("NAME", "soak").replace("LEDGER", "null")
         paths[name].write_text(text.replace("TRADES", trades))
         paths[name].chmod(0o600)
     return paths
