@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -31,6 +32,11 @@ ID_BLOCK = 1_000
 ID_MAX = 2_147_483_646
 #: sends are kept so long: far longer than any window of the exchange
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
+
+#: the write-ahead log is moved into the main file after so many commits, beside the bot; where nobody does that, in the
+#: commit that finds so many pages
+_CHECKPOINT_COMMITS = 200
+_CHECKPOINT_PAGES = 20_000
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -93,6 +99,8 @@ class Journal:
         self.path = path
         self.run = 0
         self.commits = 0
+        self._moved_at = 0
+        self._mover: threading.Thread | None = None
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False) -> Journal:
@@ -126,6 +134,7 @@ class Journal:
         if not read_only:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
+            db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         check = db.execute("PRAGMA quick_check").fetchone()[0]
         if check != "ok":
             raise sqlite3.DatabaseError(check)
@@ -151,7 +160,17 @@ class Journal:
 
     def close(self) -> None:
         """Close the file. Closing twice does nothing."""
+        if self._mover is not None:
+            self._mover.join()
         self._db.close()
+
+    def checkpoint_beside(self) -> None:
+        """Now and then, move what was committed into the main file, in a thread of its own: it takes several writes
+        that the disk must confirm, and within a commit an order would wait for them."""
+        if self.commits - self._moved_at >= _CHECKPOINT_COMMITS and (self._mover is None or not self._mover.is_alive()):
+            self._moved_at = self.commits
+            self._mover = threading.Thread(target=_checkpoint, args=(self.path,), name="botkit checkpoint", daemon=True)
+            self._mover.start()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -365,3 +384,9 @@ class Journal:
         except (OSError, ValueError):
             return 0
         return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _checkpoint(path: Path) -> None:
+    """Without the GIL for as long as the disk takes. What cannot be moved now is tried again after the next commits."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")

@@ -67,9 +67,10 @@ class Persistence:
         self._heard = self._unsure = True
 
     def settle(self) -> None:
-        """When there is time: look at the books, so that the next order need not, and reserve client ids."""
+        """When there is time: look at the books, so that the next order need not, reserve client ids, move the log."""
         if not self._unsure:
             return
+        self._journal.checkpoint_beside()
         self._unsure = False
         self._heard = self._written.get("portfolio") != self._books()
         with contextlib.suppress(JournalError):

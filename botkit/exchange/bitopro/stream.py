@@ -163,6 +163,10 @@ class Stream:
         self._last_frame: Nanos = 0
         self._was_connected = False
         self._closed = False
+        # one timer for as long as the connection lasts: a timeout of its own for each frame costs more than the frame
+        self._silence_timer: asyncio.TimerHandle | None = None
+        self._waiting_since_s: float | None = None
+        self._hanging_up: asyncio.Task[bool] | None = None
 
     def _suffix(self) -> str:
         if self._spec.private:
@@ -252,6 +256,8 @@ class Stream:
             # outside of the handlers: aiohttp's error holds the signed headers, and would hang on as the context
             raise _LostError(reason)
         now = self._connected_at = self._clock.now()
+        self._waiting_since_s = None
+        self._listen_for(self._times.dead_after_s)
         self._seen_events.clear()
         self._pending.append(Received(now, StreamChange(ConnectionState.CONNECTED)))
         if self._was_connected and self._resynchronise is not None:
@@ -270,17 +276,36 @@ class Stream:
         self._pending.append(Received(now, StreamChange(ConnectionState.RESYNCHRONISED)))
 
     async def _drop(self) -> None:
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
+            self._silence_timer = None
         socket, self._socket = self._socket, None
-        if socket is not None:
+        hanging_up, self._hanging_up = self._hanging_up, None
+        if hanging_up is not None:
+            await hanging_up
+        elif socket is not None:
             await socket.close()
+
+    def _listen_for(self, seconds: float) -> None:
+        self._silence_timer = asyncio.get_running_loop().call_later(seconds, self._look_for_silence)
+
+    def _look_for_silence(self) -> None:
+        """Hang up where nothing has come for long; what waits for a frame then learns that the connection closes."""
+        loop, dead_after_s, since_s = asyncio.get_running_loop(), self._times.dead_after_s, self._waiting_since_s
+        left_s = dead_after_s if since_s is None else since_s + dead_after_s - loop.time()
+        if left_s > 0.001:
+            self._listen_for(left_s)
+        elif self._socket is not None:
+            self._hanging_up = loop.create_task(self._socket.close())
 
     # -- receiving ------------------------------------------------------------------------------------------------
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> Received | None:
-        try:
-            message = await socket.receive(timeout=self._times.dead_after_s)
-        except TimeoutError:
-            raise _LostError(f"nothing was received for {self._times.dead_after_s:g} s") from None
+        self._waiting_since_s = asyncio.get_running_loop().time()
+        message = await socket.receive()
+        self._waiting_since_s = None
+        if self._hanging_up is not None:
+            raise _LostError(f"nothing was received for {self._times.dead_after_s:g} s")
         now = self._clock.now()
         if self._failures and now - self._connected_at >= self._times.healthy_after_s * NS_PER_S:
             self._failures = 0

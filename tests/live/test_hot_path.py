@@ -1,0 +1,133 @@
+"""What an order waits for before it leaves: its row and whatever moved money, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.exchange.bitopro.adapter import BitoProAdapter
+from botkit.live.bot import Bot
+from botkit.live.journal import Journal
+from botkit.live.persistence import without_locks
+from botkit.model.requests import Answer, CreateOrder, Request
+from tests.live.world import World, make_world, until
+
+TRADER = """
+from botkit import Strategy, Pair, hookimpl
+
+class Trader(Strategy):
+    pair: Pair
+    size: float = 0.001
+
+    def on_start(self):
+        self.heard = []
+        self.state["books"] = 0
+        self.subscribe_book(self.pair, depth=5)
+
+    def on_book(self, book):
+        self.state["books"] += 1
+        if self.state["books"] % 3 == 0 and book.best_bid and not self.open_orders(self.pair):
+            self.buy(self.pair, amount=self.size, price=round(book.best_bid / 2))
+        elif self.state["books"] % 3 == 1 and book.best_ask:
+            self.market_buy(self.pair, spend=100)
+        elif self.state["books"] % 3 == 2:
+            self.cancel_all()
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("puppet", Trader)
+"""
+
+
+def figures(state: dict[str, Any]) -> tuple[Any, Any]:
+    """The money of the books; the day's beginnings follow prices, and are written when money moves."""
+    return state["ledger"], state["positions"]
+
+
+async def trading(world: World) -> Bot:
+    (world.folder / "plugins" / "puppet.py").write_text(TRADER)
+    bot = Bot(world.parts())
+    world.bots.append(bot)
+    await bot.start()
+    return bot
+
+
+async def test_every_commit_holds_the_books_and_the_states_as_they_are(tmp_path: Path, monkeypatch: Any) -> None:
+    commit, differences, looked = Journal.commit, [], []
+    bots: list[Bot] = []
+
+    def compared(journal: Journal, **what: Any) -> None:
+        commit(journal, **what)
+        if not bots or not what.get("sends"):
+            return
+        engine = bots[0].engine
+        kept = json.loads(journal.meta("portfolio"))
+        state = json.loads(journal.meta("strategy:p"))["state"]
+        now = json.loads(json.dumps(without_locks(engine.portfolio.state())))
+        looked.append(dict(what["states"]).keys())
+        if figures(kept) != figures(now) or state != engine.contexts["p"].state:
+            differences.append((figures(kept), figures(now), state))
+
+    async with make_world(tmp_path) as world:
+        bots.append(await trading(world))
+        monkeypatch.setattr(Journal, "commit", compared)
+        await until(lambda: len(looked) >= 30 and len(bots[0].journal.fills()) >= 5, 60)
+        assert not differences, differences[0]
+        assert sum("portfolio" not in names for names in looked) >= 10, "an order waited for the books of the account"
+
+
+async def test_an_order_leaves_before_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    send, turned = BitoProAdapter.send, threading.Event()
+
+    async def sending(adapter: BitoProAdapter, request: Request, **options: Any) -> Answer:
+        if isinstance(request, CreateOrder):
+            happened.append("order")
+        return await send(adapter, request, **options)
+
+    async with make_world(tmp_path) as world:
+        bot = await trading(world)
+        dispatch = bot.driver.dispatch
+
+        def dispatching(requests: list[Request], now: int) -> None:
+            if any(isinstance(request, CreateOrder) for request in requests):
+                happened.append("turn")
+                turned.set()
+            dispatch(requests, now)
+
+        monkeypatch.setattr(BitoProAdapter, "send", sending)
+        monkeypatch.setattr(bot.driver, "dispatch", dispatching)
+        bot.driver.after_turns.append(lambda now: happened.append("figures") if happened else None)
+        await until(lambda: happened.count("order") >= 5, 60)
+    for i, what in enumerate(happened[:-2]):
+        if what == "turn":
+            assert happened[i + 1] == "order", happened[i : i + 4]
+    assert "figures" in happened
+
+
+def test_committing_leaves_the_main_file_alone_and_a_thread_moves_the_log_into_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    log = tmp_path / "journal.sqlite-wal"
+    journal = Journal.open(path)
+    before, largest = path.stat().st_size, 0
+    for i in range(400):
+        journal.commit(sends=[(i, "create_order", 5, [i])], states=[("strategy:p", b"x" * 6_000)])
+    assert path.stat().st_size == before, "a commit moved the log: an order waited for it"
+    for i in range(400, 1_400):
+        journal.commit(sends=[(i, "create_order", 5, [i])], states=[("strategy:p", b"x" * 6_000)])
+        journal.checkpoint_beside()
+        mover = journal._mover
+        if i % 200 == 0 and mover is not None:
+            mover.join()
+        largest = max(largest, log.stat().st_size)
+    assert path.stat().st_size > before
+    assert largest < 12 * 2**20, "the log is used again from its beginning"
+    journal.close()
+    with_all = Journal.open(path, read_only=True)
+    with_all.run = 0
+    assert len(with_all.sends_since(0)) == 1_400
+    with_all.close()
