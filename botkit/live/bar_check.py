@@ -79,8 +79,9 @@ class _Series:
 
     __slots__ = ("agreeing", "asking", "counts", "different", "due", "judged_until", "suspects", "told")
 
-    def __init__(self) -> None:
-        self.judged_until: Nanos = 0
+    def __init__(self, since: Nanos) -> None:
+        #: a strategy may ask for bars at any time, and the one that runs then is not built from its beginning
+        self.judged_until = since
         self.due: Nanos = 0
         self.asking = False
         #: bars that differed at the last read and were not told of yet
@@ -160,11 +161,11 @@ class BarCheck:
                 continue
             trades = self._trades.get(market.pair)
             since = None if trades is None else self._whole_since(trades, now)
-            for feed in market.bar_feeds.values() if since is not None else ():
-                series = self._series.setdefault((market.pair, feed.resolution), _Series())
-                if series.asking or now < series.due:
+            for feed in market.bar_feeds.values():
+                series = self._series.setdefault((market.pair, feed.resolution), _Series(now))
+                if since is None or series.asking or now < series.due:
                     continue
-                bars = self._ended(feed, max(series.judged_until, since or 0), now)
+                bars = self._ended(feed, max(series.judged_until, since), now)
                 if bars:
                     self._ask(feed, series, bars, now)
                     asked = True

@@ -11,11 +11,14 @@ import pytest
 
 from botkit.assembly.replay import replay_run
 from botkit.exchange.bitopro import sign
-from botkit.live.bar_check import agrees
+from botkit.live.bar_check import BarCheck, agrees
 from botkit.live.bot import Bot
 from botkit.live.keeper import Keeper
 from botkit.model.clock import NS_PER_S
-from botkit.model.events import Bar, Candle
+from botkit.model.events import Bar, Candle, Connection, ConnectionState, Trade
+from botkit.model.requests import GetCandles
+from tests.engine_world import BTC, MINUTE, T0, Listener, S
+from tests.engine_world import Bot as EngineBot
 from tests.live.test_replay import run_folder
 from tests.live.world import World, make_world, puppet, told, until
 from tests.portfolio_cases import make_pair
@@ -112,6 +115,169 @@ async def test_the_reads_of_candles_are_replayed(fast: World) -> None:
     await bot.close()
     assert replay_run(run_folder(bot)).difference is None
     assert '"endpoint":"trading_history"' in (run_folder(bot) / "decisions.jsonl").read_text()
+
+
+# -- the check on its own ----------------------------------------------------------------------------------------------
+
+
+class Checked:
+    """A bot that makes bars of the trades that a test shows it, and its check, whose reads the test answers."""
+
+    def __init__(self, *resolutions: str) -> None:
+        def start(strategy: Listener) -> None:
+            for resolution in resolutions or ("1m",):
+                strategy.subscribe_bars(BTC, resolution)
+
+        self.bot = EngineBot(Listener(start=start))
+        self.said: list[tuple[str, str]] = []
+        self.check = BarCheck(self.bot.engine, lambda level, text: self.said.append((level, text)))
+        self.check.look(T0)
+        self.stream(ConnectionState.CONNECTED)
+        #: what the exchange has made of the trades: time -> prices and amount
+        self.candles: dict[int, Candle] = {}
+
+    def stream(self, state: ConnectionState, *, gap: bool = False) -> None:
+        change = Connection(state, "trades", BTC, gap=gap)
+        self.check.observe(change, self.bot.now)
+        self.bot.tell(change)
+
+    def to(self, seconds: float) -> None:
+        self.bot.to(seconds)
+
+    def trade(self, price: int, *, seen: bool = True, made_s: float | None = None) -> None:
+        """A trade of one coin, which the stream shows or not; it may have been made earlier."""
+        made = self.bot.now if made_s is None else T0 + round(made_s * S)
+        minute = made - made % MINUTE
+        old = self.candles.get(minute)
+        known = (price, price, price, price, 0.0) if old is None else (old.open, old.high, old.low, 0, old.volume)
+        self.candles[minute] = Candle(
+            BTC, "1m", minute, known[0], max(known[1], price), min(known[2], price), price, known[4] + 1.0
+        )
+        if seen:
+            event = Trade(BTC, made, float(price), 1.0)
+            self.check.observe(event, self.bot.now)
+            self.bot.tell(event)
+
+    def minutes(self, first: int, last: int, missed: tuple[int, ...] = ()) -> None:
+        """Two trades in each of these minutes; the second one of some is not shown."""
+        for minute in range(first, last):
+            self.to(minute * 60 + 10)
+            self.trade(100 + minute)
+            self.to(minute * 60 + 20)
+            self.trade(101 + minute, seen=minute not in missed)
+
+    def read(self) -> GetCandles | None:
+        """Look, and answer the read that this makes with what the exchange has."""
+        self.check.look(self.bot.now)
+        requests = [r for r in self.bot.engine.turn(None, self.bot.now) if isinstance(r, GetCandles)]
+        for request in requests:
+            rows = [c for t, c in sorted(self.candles.items()) if request.start <= t <= request.end]
+            self.bot.answer(request, body=tuple(rows))
+        return requests[0] if requests else None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.check.figures["btc_twd 1m"]
+
+
+def test_one_read_covers_all_bars_since_the_last_and_comes_minutes_later() -> None:
+    c = Checked()
+    c.minutes(0, 4)
+    c.to(4 * 60)
+    request = c.read()
+    assert request is not None
+    assert (request.start, request.end) == (T0 + MINUTE, T0 + 3 * MINUTE), "the first minute was not seen whole"
+    assert c.counts == {"checked": 2, "different": 0}
+    c.minutes(4, 7)
+    assert c.read() is None, "not before three minutes"
+    c.to(8 * 60)
+    request = c.read()
+    assert request is not None
+    assert (request.start, request.end) == (T0 + 3 * MINUTE, T0 + 7 * MINUTE)
+    assert not c.said
+
+
+def test_a_candle_that_lags_behind_is_read_once_more_before_anything_is_said() -> None:
+    c = Checked()
+    c.minutes(0, 4)
+    late = c.candles.pop(T0 + 2 * MINUTE)
+    c.to(4 * 60)
+    c.read()
+    assert c.counts == {"checked": 1, "different": 0}
+    c.candles[late.time] = late
+    c.minutes(4, 7)
+    c.to(8 * 60)
+    c.read()
+    assert c.counts == {"checked": 6, "different": 0}
+    assert not c.said
+
+
+def test_a_stretch_of_missed_trades_is_told_of_at_its_first_bar_and_at_its_end() -> None:
+    c = Checked()
+    c.minutes(0, 20, missed=(3, 4, 6))
+    c.to(22 * 60)
+    c.read()
+    c.to(26 * 60)
+    c.read()
+    (warning, over) = c.said
+    assert warning[0] == "warning"
+    assert "btc_twd 1m: the bar of" in warning[1]
+    assert "is open 103 high 103 low 103 close 103 volume 1 here and open 103 high 104 low 103" in warning[1]
+    assert over == ("info", "btc_twd 1m: bars agree with the exchange's again, after 3 that did not")
+    assert c.counts["different"] == 3
+
+
+@pytest.mark.parametrize(
+    ("cause", "level", "told_of"),
+    [
+        ("down", "info", "the stream of trades was down"),
+        ("gap", "warning", "more trades were made between two frames than the exchange lists"),
+        ("late", "info", "trades came after it had closed"),
+        ("very late", "warning", "trades came long after it had closed"),
+        ("spike", "info", "a price that fitted nothing before it was withheld"),
+    ],
+)
+def test_what_the_bot_knows_of_the_cause_is_said(cause: str, level: str, told_of: str) -> None:
+    c = Checked()
+    c.minutes(0, 3)
+    c.to(3 * 60 + 10)
+    c.trade(103)
+    if cause == "down":
+        c.stream(ConnectionState.LOST)
+        c.trade(110, seen=False)
+        c.to(3 * 60 + 50)
+        c.stream(ConnectionState.CONNECTED)
+    elif cause == "gap":
+        c.trade(110, seen=False)
+        c.stream(ConnectionState.RESYNCHRONISED, gap=True)
+    elif cause == "late":
+        c.to(4 * 60 + 3)
+        c.trade(110, made_s=4 * 60 - 1)
+    elif cause == "very late":
+        c.to(4 * 60 + 30)
+        c.trade(110, made_s=4 * 60 - 1)
+    else:
+        c.trade(1_000_000)
+    c.minutes(4, 8)
+    for minute in (9, 13):
+        c.to(minute * 60)
+        c.read()
+    said, text = c.said[0]
+    assert said == level
+    assert told_of in text
+
+
+def test_a_bar_that_ran_when_it_was_asked_for_is_not_judged() -> None:
+    c = Checked()
+    c.minutes(0, 7)
+    c.to(7 * 60 + 30)
+    c.bot.s.subscribe_bars(BTC, "5m")
+    c.check.look(c.bot.now)
+    c.minutes(8, 17)
+    c.to(17 * 60)
+    c.check.look(c.bot.now)
+    asked = [request for request in c.bot.engine.turn(None, c.bot.now) if isinstance(request, GetCandles)]
+    assert {request.resolution: request.start for request in asked}["5m"] == T0 + 10 * MINUTE
 
 
 def bar(*prices: float, volume: float = 1.0, empty: bool = False) -> Bar:
