@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from botkit.assembly.emulator import emulator_options, make_emulator
+from botkit.assembly.replay import replay_run
 from botkit.assembly.sharing import ledger_link
 from botkit.live.broker import FOLDER_VARIABLE
 from botkit.live.ledger import AskUsage
@@ -122,6 +123,13 @@ async def test_a_greedy_bot_paper_a_download_account_and_panic_at_once_exceed_no
         for endpoint in ("balance", "open_orders", "trading_history", "trading_pairs"):
             assert exchange.arrived(endpoint), endpoint
         assert emulator.venue.limits.refused == 0
+    # and what the ledger gave to each, and when, is part of what a replay runs over
+    runs = sorted((own_folders / "state").glob("*/*/*/runs/1"))
+    assert [run.parts[-5] for run in runs] == ["greedy", "paper"]
+    for run in runs:
+        verdict = await asyncio.to_thread(replay_run, run)
+        assert verdict.difference is None, verdict
+        assert verdict.decisions > 100
 
 
 async def test_panic_does_not_wait_for_a_ledger_that_is_out_of_reach(own_folders: Path) -> None:
