@@ -98,6 +98,25 @@ async def test_an_answer_that_cannot_be_believed_is_looked_up_when(name: str, wo
     await until(lambda: not differences(bot, world.emulator), 20)
 
 
+async def test_an_order_that_arrives_after_it_was_proved_absent_is_cancelled_and_the_user_is_alarmed(
+    world: World,
+) -> None:
+    bot = await world.start()
+    free = puppet(bot).balance("usdt").exact.available
+    world.emulator.add_fault({"kind": "late_arrival", "where": "create_order", "value": 100_000, "count": 1})
+    order = far_buy(bot)
+    await until(lambda: order.state is OrderState.ABSENT, 30)
+    assert exchange_rows(world.emulator) == []
+    assert puppet(bot).balance("usdt").exact.available == free
+    # no bound is published for how late the exchange may act, and this is beyond the one that was assumed
+    await until(lambda: exchange_rows(world.emulator), 30)
+    await until(lambda: order.state is OrderState.CANCELLED, 30)
+    assert "was taken for absent, but lives at the exchange: it counts again and is cancelled" in told(bot)
+    assert "acted on later than `live: {latest_accept_s}` says; raise it" in told(bot)
+    assert puppet(bot).balance("usdt").exact.available == free
+    await until(lambda: not differences(bot, world.emulator), 20)
+
+
 async def settled_after(bot: Bot, order: Any) -> None:
     open_ = (OrderState.QUEUED, OrderState.SENDING, OrderState.UNKNOWN)
     await until(lambda: order.state not in open_, 30)
