@@ -155,7 +155,7 @@ class Bot:
         self.driver.gate = self.standstill.gate
         self.bar_check = BarCheck(self.engine, self._tell_of_bars, speed=parts.clock.speed)
         self.driver.observers += [self._observe, self.bar_check.observe]
-        self.driver.after_turns.append(self._after_turns)
+        self.driver.after_turns += [self._after_turns, lambda now: self.inputs.settle()]
         at_start = SentBefore(endpoint=GetBalances.endpoint, sent=now, answered=parts.clock.now())
         self.engine.router.cool_down([at_start], now)
         await self._share_limits(now)
