@@ -21,6 +21,7 @@ from botkit.live.lockstep import HeldClock, Lockstep
 from botkit.live.replay import Difference, compare
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Bar
+from botkit.model.extension import FeeModel
 from botkit.model.pairs import Pair
 
 #: the decisions of the run over the wire, named as a backtest's, and those of the backtest beside them
@@ -40,11 +41,13 @@ class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lockstep_engine(
-    parts: BacktestParts, decisions: DecisionLog, history: Callable[[Pair, str, int], Sequence[Bar]]
+    parts: BacktestParts,
+    decisions: DecisionLog,
+    history: Callable[[Pair, str, int], Sequence[Bar]],
+    fees: FeeModel,
 ) -> Engine:
     """The bot of a configuration's backtest, its account opened, not started: the same pairs, seed and client ids."""
     project = parts.project
-    fees = project.fee_model(project.config.backtest.fees, "backtest.fees")
     engine = make_engine(
         project,
         pairs=parts.pairs,
@@ -69,6 +72,8 @@ async def run_lockstep(
     """
     project = parts.project
     section = project.config.backtest
+    # one for both, as in a backtest: where ranks follow the volume, the bot knows its own
+    fees = project.fee_model(section.fees, "backtest.fees")
     # a key's nonces only grow within a process, so a second run from the same start needs a key of its own
     account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
     options = EmulatorOptions(
@@ -79,7 +84,7 @@ async def run_lockstep(
         lockstep=True,
         start=start - 2,
         seed=parts.seed,
-        fees=project.fee_model(section.fees, "backtest.fees"),
+        fees=fees,
         latency=project.latency_model(section.latency, "backtest.latency", parts.seed),
         queue=project.queue_model(section.fills, "backtest.fills"),
     )
@@ -90,6 +95,7 @@ async def run_lockstep(
             parts,
             decisions,
             lambda pair, resolution, count: bars_before(parts.feed, pair, resolution, count, start + 1),
+            fees,
         )
         key = Account(email=account.email, key=account.key, secret=account.secret)
         adapter: Any = connect(project, key, emulator.rest, emulator.ws, clock)
