@@ -444,6 +444,10 @@ class Engine:
             return
         shortage = "; ".join(map(str, self.portfolio.shortages())) or None
         if shortage != self.shortage:
+            if shortage is None:
+                self.messages.append(("info", "the account has all that its strategies own; new orders go on"))
+            elif self.shortage is None:
+                self.messages.append(("error", f"no new orders but those that reduce: {shortage}"))
             self.shortage = shortage
             self.touched = True
             self.decisions.note("shortage", self.now, shortage or "over")

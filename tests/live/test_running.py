@@ -18,7 +18,8 @@ from botkit.live.panic import hold_back, panic
 from botkit.live.state_folder import Halt, StateFolder
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.events import BalanceReport, OrderBook, Trade
-from botkit.model.orders import OrderState
+from botkit.model.orders import OrderState, OrderType, Side
+from botkit.model.requests import CreateOrder, NewOrder
 from tests.live.world import World, far_buy, puppet, settled, told, until
 
 
@@ -221,6 +222,28 @@ async def test_balances_that_others_change_count_as_unassigned(world: World) -> 
     bot.compare()
     await until(lambda: bot.engine.portfolio.unassigned.get("usdt") == 500 * 10**8)
     assert puppet(bot).balance("usdt").total == 100_000
+
+
+async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they_are_back(world: World) -> None:
+    bot = await world.start()
+    emulator = world.emulator
+    new = NewOrder(
+        client_id=1, pair=emulator.venue.pairs["btc_usdt"], side=Side.SELL, type=OrderType.MARKET, amount_lots=10**7
+    )
+    now = emulator.clock.now()
+    emulator.venue.submit(
+        "emulator@botkit.local", lambda i: CreateOrder(id=i, order=new, timestamp=now), now, lambda answer, at: None
+    )
+    await until(lambda: "no new orders but those that reduce: the account has 0.1 btc less than its" in told(bot))
+    assert "was withdrawn or traded away by hand. Put it back, or take capital from a strategy" in told(bot)
+    order = far_buy(bot)
+    assert order.state is OrderState.REFUSED
+    emulator.wallet.deposit("emulator@botkit.local", "btc", 10**7)
+    emulator.advance(emulator.venue.now)
+    await until(lambda: "the account has all that its strategies own; new orders go on" in told(bot))
+    again = far_buy(bot)
+    await settled(again)
+    assert again.state is OrderState.OPEN
 
 
 async def test_a_lost_stream_is_told_of_and_compared_after(world: World) -> None:
