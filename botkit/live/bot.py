@@ -36,8 +36,8 @@ from botkit.live.slots import LedgerUnreachable
 from botkit.live.standstill import Standstill
 from botkit.live.state_folder import Halt
 from botkit.live.stopping import stop_in_order
-from botkit.live.succession import disown_with_a_broken_journal, keep_identity, predecessor
 from botkit.live.stream_news import CONNECTED, StreamNews
+from botkit.live.succession import disown_with_a_broken_journal, keep_identity, predecessor
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, Connection, ConnectionState
@@ -51,6 +51,7 @@ log = logging.getLogger("botkit.live")
 #: streams of the account that must be connected before anything is compared
 _ACCOUNT_STREAMS = 4
 _CONNECT_S = 20.0
+_ASK_AGAIN_S = 1.0
 _RECONCILE_S = 60.0
 #: between something suspicious and the comparison that it leads to
 _SUSPECTED_FOR: Nanos = 2 * NS_PER_S
@@ -63,7 +64,7 @@ _BOOK_DEPTH = 5
 
 
 class Notices:
-    """What the user is told, in order; whoever shows it subscribes."""
+    """What the user is told, in order; whoever shows it subscribes, and may be called from any thread."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str, str], None]] = []
@@ -204,7 +205,7 @@ class Bot:
                     return answer.body
                 if answer.outcome is Outcome.REFUSED:
                     break
-                await asyncio.sleep(1)
+                await asyncio.sleep(_ASK_AGAIN_S)
         why = answer.text or answer.outcome.value
         raise StartRefused(f"the account's balances cannot be read: {why}. Nothing was traded; {_remedy(answer)}")
 
@@ -551,9 +552,9 @@ class Bot:
             self.journal.note(kind, text, self.driver.now())
 
     def _blocked(self, blocked: Blocked) -> None:
-        # comes from the watchdog's own thread
+        # from the watchdog's own thread: a callback that never ends would keep it from the loop's
         log.error("%s\n%s", blocked, blocked.stack.rstrip())
-        self._loop.call_soon_threadsafe(self.notices.tell, "error", str(blocked))
+        self.notices.tell("error", str(blocked))
 
     def _state_unwritable(self, strategy: str, why: str) -> None:
         self.notices.tell("error", f"self.state of {strategy!r} cannot be kept for a restart: {why}")

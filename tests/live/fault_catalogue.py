@@ -66,7 +66,7 @@ NETWORK: dict[str, Shown] = {
     ),
     "half-open TCP": Shown(
         (_NETWORK + "test_a_connection_on_which_nothing_comes_any_more_is_left_and_what_it_missed_is_read",),
-        "was lost: nothing was received for 4 s",
+        "was lost: nothing was received for 2.5 s",
     ),
     "slow-drip body": Shown((_CREATE, _TRANSPORT + "test_a_broken_answer_ends_within_the_timeout")),
     "huge body": Shown(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from botkit.engine import resolution
+from botkit.live import bot as bot_module
 from botkit.live.bot import Bot, StartRefused
 from botkit.model.clock import NS_PER_S
 from botkit.model.orders import OrderState
@@ -136,8 +137,6 @@ async def test_a_listing_of_an_unknown_kind_is_no_listing_and_the_user_hears_of_
 async def test_an_unknown_order_of_somebody_elses_refuses_the_start_and_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from botkit.live import bot as bot_module
-
     monkeypatch.setattr(bot_module, "_CONNECT_S", 1.0)
     bot = await world.start()
     await settled(far_buy(bot))
@@ -167,7 +166,8 @@ async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> Non
     assert not differences(bot, world.emulator)
 
 
-async def test_without_a_list_of_balances_the_start_is_refused(world: World) -> None:
+async def test_without_a_list_of_balances_the_start_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bot_module, "_ASK_AGAIN_S", 0.05)
     world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
     with pytest.raises(StartRefused, match=r"lists no currency.*start again in a minute"):
         await world.start()

@@ -27,6 +27,11 @@ from tests.live.self_signed import server_context
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
 
+@pytest.fixture(autouse=True)
+def impatient_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bot_module, "_ASK_AGAIN_S", 0.05)
+
+
 async def test_without_an_exchange_the_start_is_refused_and_says_so(world: World) -> None:
     with pytest.raises(StartRefused, match=r"balances cannot be read: .*Nothing was traded; check the address and the"):
         await world.start(rest="http://127.0.0.1:9/v3")
@@ -246,7 +251,7 @@ async def test_a_connection_on_which_nothing_comes_any_more_is_left_and_what_it_
     assert StreamTimes().dead_after_s <= 30
 
     def impatient(adapter: Any) -> Any:
-        adapter.client._stream_times = StreamTimes(dead_after_s=4.0)
+        adapter.client._stream_times = StreamTimes(dead_after_s=2.5)
         return adapter
 
     async with make_world(tmp_path, switches={"keepalive": "observed"}) as world:
@@ -257,7 +262,7 @@ async def test_a_connection_on_which_nothing_comes_any_more_is_left_and_what_it_
         order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
         bot.driver.wake()
         await until(lambda: any(row.executed_lots for row in exchange_rows(world.emulator)))
-        await until(lambda: "user_trades was lost: nothing was received for 4 s" in told(bot), 30)
+        await until(lambda: "user_trades was lost: nothing was received for 2.5 s" in told(bot), 30)
         await until(lambda: order.state is OrderState.FILLED, 20)
         await until(lambda: not differences(bot, world.emulator), 20)
 
