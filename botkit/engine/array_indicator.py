@@ -13,7 +13,7 @@ from botkit.engine.indicators import Indicator, check_length, columns_of
 from botkit.engine.rolling import Array
 
 
-class ArrayIndicator(Indicator):
+class ArrayIndicator(Indicator[float | tuple[float, ...]]):
     """Makes an indicator of any function from arrays to arrays, such as those of TA-Lib or pandas.
 
         rsi = ArrayIndicator(talib.RSI, 100, timeperiod=14)
@@ -30,7 +30,6 @@ class ArrayIndicator(Indicator):
     """
 
     __slots__ = ("_buffers", "_count", "function", "inputs", "options", "window")
-    value: float | tuple[float, ...] | None
 
     def __init__(self, function: Callable[..., Any], window: int, *, inputs: int = 1, **options: Any) -> None:
         if not callable(function):

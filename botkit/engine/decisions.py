@@ -6,6 +6,7 @@ inputs give equal bytes on any machine, and a backtest can be compared with a ru
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -23,7 +24,8 @@ from botkit.model.requests import (
     Request,
 )
 
-_text = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+# names, tags and reasons come again and again
+_text = functools.lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode)
 
 # An enum's ``value`` is a Python call; six lines an order make that worth a table.
 _SIDE = {side: side.value for side in Side}

@@ -27,6 +27,7 @@ import numpy.typing as npt
 from botkit.engine.rolling import Array, Blocks, from_the_back, rolling_extreme
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 def check_length(name: str, length: int, what: str = "length") -> int:
@@ -47,11 +48,11 @@ def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
     return columns
 
 
-class Indicator:
+class Indicator(Generic[V]):
     """What all indicators share. ``value`` is the latest result, None until there are enough values."""
 
     __slots__ = ("value",)
-    value: Any
+    value: V | None
 
     @property
     def ready(self) -> bool:
@@ -59,11 +60,10 @@ class Indicator:
         return self.value is not None
 
 
-class SMA(Indicator):
+class SMA(Indicator[float]):
     """Simple moving average of the last ``length`` values."""
 
     __slots__ = ("_block", "_front", "_place", "_reference", "_suffix", "length")
-    value: float | None
 
     def __init__(self, length: int) -> None:
         self.length = check_length("SMA", length)
@@ -108,11 +108,10 @@ class SMA(Indicator):
         return blocks.references + blocks.sums(blocks.prefix, blocks.suffix) / self.length
 
 
-class WMA(Indicator):
+class WMA(Indicator[float]):
     """Linearly weighted average of the last ``length`` values: weight 1 for the oldest, ``length`` for the newest."""
 
     __slots__ = ("_block", "_front", "_place", "_reference", "_suffix", "_weighted", "length")
-    value: float | None
 
     def __init__(self, length: int) -> None:
         self.length = check_length("WMA", length)
@@ -168,11 +167,10 @@ class WMA(Indicator):
         return blocks.references + blocks.join(prefix, suffix) / (length * (length + 1) // 2)
 
 
-class EMA(Indicator):
+class EMA(Indicator[float]):
     """Exponential average with weight 2 / (length + 1), beginning with the mean of the first ``length`` values."""
 
     __slots__ = ("_count", "_reference", "_sum", "_weight", "length")
-    value: float | None
 
     def __init__(self, length: int) -> None:
         self.length = check_length("EMA", length)
@@ -214,14 +212,13 @@ def _replay(fresh: Any, *columns: Array) -> Array:
 # -- momentum ---------------------------------------------------------------------------------------------------------
 
 
-class RSI(Indicator):
+class RSI(Indicator[float]):
     """Relative strength index after Wilder, 0 to 100; 50 where no price has moved at all.
 
     Ready after ``length`` changes, that is length + 1 values; the first averages are plain means.
     """
 
     __slots__ = ("_count", "_gain", "_last", "_loss", "length")
-    value: float | None
 
     def __init__(self, length: int = 14) -> None:
         self.length = check_length("RSI", length)
@@ -267,14 +264,13 @@ class MACDValue(NamedTuple, Generic[T]):
     histogram: T
 
 
-class MACD(Indicator):
+class MACD(Indicator[MACDValue[float]]):
     """Moving average convergence/divergence of exponential averages.
 
     Each average begins with a plain mean of its own first values; ready after slow + signal - 1 values.
     """
 
     __slots__ = ("_fast", "_signal", "_slow", "fast", "signal", "slow")
-    value: MACDValue[float] | None
 
     def __init__(self, fast: int = 12, slow: int = 26, signal: int = 9) -> None:
         self.fast = check_length("MACD", fast, "fast length")
@@ -319,7 +315,7 @@ class Bands(NamedTuple, Generic[T]):
     upper: T
 
 
-class Bollinger(Indicator):
+class Bollinger(Indicator[Bands[float]]):
     """Bollinger bands: the mean of the last ``length`` values, and ``width`` standard deviations around it.
 
     The standard deviation is that of the window itself (divided by length, not by length - 1), as charts draw it.
@@ -336,7 +332,6 @@ class Bollinger(Indicator):
         "length",
         "width",
     )
-    value: Bands[float] | None
 
     def __init__(self, length: int = 20, width: float = 2.0) -> None:
         self.length = check_length("Bollinger", length)
@@ -400,14 +395,13 @@ class Bollinger(Indicator):
         return Bands(middle - reach, middle, middle + reach)
 
 
-class ATR(Indicator):
+class ATR(Indicator[float]):
     """Average true range after Wilder. The first bar has no close before it; its range is high less low.
 
     Ready after ``length`` bars; the first average is a plain mean.
     """
 
     __slots__ = ("_count", "_last", "_mean", "length")
-    value: float | None
 
     def __init__(self, length: int = 14) -> None:
         self.length = check_length("ATR", length)
@@ -441,11 +435,10 @@ class ATR(Indicator):
 # -- extremes ---------------------------------------------------------------------------------------------------------
 
 
-class RollingHigh(Indicator):
+class RollingHigh(Indicator[float]):
     """The highest of the last ``length`` values."""
 
     __slots__ = ("_candidates", "_count", "length")
-    value: float | None
 
     def __init__(self, length: int) -> None:
         self.length = check_length("RollingHigh", length)
@@ -473,11 +466,10 @@ class RollingHigh(Indicator):
         return rolling_extreme(np.maximum, columns_of(values)[0], self.length)
 
 
-class RollingLow(Indicator):
+class RollingLow(Indicator[float]):
     """The lowest of the last ``length`` values."""
 
     __slots__ = ("_candidates", "_count", "length")
-    value: float | None
 
     def __init__(self, length: int) -> None:
         self.length = check_length("RollingLow", length)
@@ -507,14 +499,13 @@ class RollingLow(Indicator):
 # -- volume -----------------------------------------------------------------------------------------------------------
 
 
-class VWAP(Indicator):
+class VWAP(Indicator[float]):
     """Average price weighted by volume: of the last ``length`` rows, or without a length of all since `reset`.
 
     Where nothing traded it is the latest price. Of bars, (high + low + close) / 3 is the usual price.
     """
 
     __slots__ = ("_block", "_place", "_reference", "_suffix", "_value", "_volume", "length")
-    value: float | None
 
     def __init__(self, length: int | None = None) -> None:
         self.length = None if length is None else check_length("VWAP", length)

@@ -641,7 +641,8 @@ class Engine:
         """A strategy raised: note where, stop it, cancel its orders. The others go on."""
         name = getattr(callback, "__name__", "callback")
         frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if "/botkit/engine/" not in frame.filename.replace("\\", "/")]
+        # a compiled module's frames name its file from the package on
+        own = [frame for frame in frames if "/botkit/engine/" not in "/" + frame.filename.replace("\\", "/")]
         frame = (own or frames)[-1]
         failure = StrategyFailure(
             strategy=context.name,
