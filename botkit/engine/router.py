@@ -11,7 +11,7 @@ import enum
 from collections import deque
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -102,6 +102,13 @@ class _Kind(enum.Enum):
     CANCEL = 1
     READ = 2
 
+
+# globals, since a member costs much more to read off its class (`botkit.model.orders`)
+_CREATE: Final = _Kind.CREATE
+_CANCEL: Final = _Kind.CANCEL
+_READ: Final = _Kind.READ
+_OK: Final = Outcome.OK
+_REFUSED: Final = Outcome.REFUSED
 
 #: a request on its way: its route, the time of its grant, its kind, and the client ids in it
 _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
@@ -348,9 +355,9 @@ class Router:
         """
         self._now = now
         route, granted, kind, client_ids = self._flights.pop(request_id)
-        if kind is _Kind.CANCEL:
+        if kind is _CANCEL:
             self._cancelling.difference_update(client_ids)
-        if outcome is Outcome.OK or outcome is Outcome.REFUSED:
+        if outcome is _OK or outcome is _REFUSED:
             for window in route.windows:
                 window.release(now)
             # the slot comes free a window from now, so what is known to be due before that stays as it is
@@ -367,10 +374,10 @@ class Router:
             if route.rate_limited(granted, now):
                 self._alarm(route, now)
         else:
-            late = self._read_latest_ns if kind is _Kind.READ else self._latest_accept_ns
+            late = self._read_latest_ns if kind is _READ else self._latest_accept_ns
             for window in route.windows:
                 window.hold_late(request_id, now + late)
-            if kind is _Kind.CREATE:
+            if kind is _CREATE:
                 for client_id in client_ids:
                     self._unknown[client_id] = (route, request_id)
 
@@ -494,7 +501,7 @@ class Router:
     def _create_request(self, order: Order, since: Nanos, now: Nanos) -> CreateOrder:
         request_id = self._next_id
         self._next_id = request_id + 1
-        self._flights[request_id] = (self._create_route, now, _Kind.CREATE, (order.client_id,))
+        self._flights[request_id] = (self._create_route, now, _CREATE, (order.client_id,))
         figures = self._create_figures
         figures.requests += 1
         if now > since:
@@ -504,7 +511,7 @@ class Router:
     def _cancel_request(self, order: Order, since: Nanos, now: Nanos) -> CancelOrder:
         request_id = self._next_id
         self._next_id = request_id + 1
-        self._flights[request_id] = (self._cancel_route, now, _Kind.CANCEL, (order.client_id,))
+        self._flights[request_id] = (self._cancel_route, now, _CANCEL, (order.client_id,))
         figures = self._cancel_figures
         figures.requests += 1
         if now > since:
@@ -558,7 +565,7 @@ class Router:
         taken = self._cancel_batch_route.take(now, True)
         assert taken
         client_ids = tuple(item.order.client_id for item in items)
-        request_id = self._begin_batch("cancel_batch", self._cancel_batch_route, _Kind.CANCEL, items, client_ids, now)
+        request_id = self._begin_batch("cancel_batch", self._cancel_batch_route, _CANCEL, items, client_ids, now)
         orders = tuple((item.order.pair, item.order.order_id) for item in items)
         requests.append(CancelBatch(id=request_id, orders=orders, client_ids=client_ids))
 
@@ -584,7 +591,7 @@ class Router:
             for item in items:
                 self._leave(item)
             client_ids = tuple(item.order.client_id for item in items)
-            request_id = self._begin_batch("create_batch", batch, _Kind.CREATE, items, client_ids, now)
+            request_id = self._begin_batch("create_batch", batch, _CREATE, items, client_ids, now)
             orders = tuple(new_order(item.order) for item in items)
             requests.append(CreateBatch(id=request_id, orders=orders, timestamp=now))
 
@@ -622,7 +629,7 @@ class Router:
                 self._count -= 1
                 del self._waiting_reads[item.key]
                 self._deadlines.forget(item)
-                self._flights[item.key] = (route, now, _Kind.READ, ())
+                self._flights[item.key] = (route, now, _READ, ())
                 figures = self._figures[item.endpoint]
                 figures.requests += 1
                 if now > item.since:
