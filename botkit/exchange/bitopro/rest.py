@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from random import Random
 from types import TracebackType
 from typing import Literal, TypeVar
@@ -156,12 +157,10 @@ class BitoProClient:
         **names: str,
     ) -> T:
         endpoint = ENDPOINTS[endpoint_id]
-        if any(not value for value in names.values()):
-            raise Refused(f"{endpoint_id}: {', '.join(n for n, v in names.items() if not v)} must not be empty")
-        text = {name: _text(value) for name, value in (query or {}).items() if value is not None}
+        text = {name: _text(value) for name, value in query.items() if value is not None} if query else None
         answer = await self._transport.call(
             endpoint,
-            endpoint.fill(**names),
+            _path(endpoint_id, **names),
             query=text,
             body=body,
             timeout_s=timeout_s or (self._write_timeout_s if endpoint.is_write else self._read_timeout_s),
@@ -538,6 +537,14 @@ class BitoProClient:
             start, end = since - NS_PER_MINUTE, self.clock.now() + NS_PER_MINUTE
             return tuple([Snapshot(stream_id, pair, await self.all_own_trades(pair, start, end)) for pair in pairs])
         return ()
+
+
+@lru_cache(maxsize=1024)
+def _path(endpoint_id: str, **names: str) -> str:
+    """The path of a call. Raises Refused for an empty name, which would reach another endpoint."""
+    if not all(names.values()):
+        raise Refused(f"{endpoint_id}: {', '.join(n for n, v in names.items() if not v)} must not be empty")
+    return ENDPOINTS[endpoint_id].fill(**names)
 
 
 def _text(value: object) -> str:
