@@ -117,7 +117,6 @@ class Bot:
         self._connected = asyncio.Event()
         self._watchdog: Watchdog | None = None
         self._file: Any = None
-        self._loop = asyncio.get_running_loop()
 
     # -- starting -------------------------------------------------------------------------------------------------
 

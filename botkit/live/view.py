@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
@@ -52,6 +53,7 @@ class TerminalView:
         self._zone = zone
         self._line_every_s = line_every_s
         self._events: deque[tuple[str, str]] = deque(maxlen=_EVENTS_KEPT)
+        self._thread = threading.get_ident()
         self._live: Live | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -74,9 +76,12 @@ class TerminalView:
             self._live = None
 
     def tell(self, level: str, text: str) -> None:
-        """Something happened: it stays among the last events, or is printed as a line."""
+        """Something happened: it stays among the last events, or is printed as a line.
+
+        What another thread tells is printed at once: it may be that the loop, which draws the screen, never comes back.
+        """
         self._events.append((level, text))
-        if self._live is None:
+        if self._live is None or threading.get_ident() != self._thread:
             prefix = "" if level == "info" else f"{level}: "
             self._console.print(prefix + text, markup=False, highlight=False, soft_wrap=True)
 

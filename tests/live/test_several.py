@@ -254,18 +254,21 @@ async def test_each_bot_logs_into_its_own_file_and_the_watchdog_names_the_right_
     paths = [config(tmp_path, file.stem, more=f"log: {{file: {file}}}\n") for file in files]
     blocking = [True]
 
-    def block(now: int) -> None:
-        if blocking:
-            blocking.clear()
-            time.sleep(1)  # what the watchdog is for
-
     async with together(paths) as world:
+
+        def block(now: int) -> None:
+            if blocking:
+                blocking.clear()
+                end = time.monotonic() + 60  # for ever, if nobody is told of it while it goes on
+                while not any("has blocked" in line for line in world.said) and time.monotonic() < end:
+                    time.sleep(0.05)
+
         bots = [await world.start(0), await world.start(1)]
         for bot, name in zip(bots, "ab", strict=True):
             log = logging.getLogger("botkit.live")
             bot.driver.after_turns.append(lambda now, log=log, name=name: log.info("hello of %s", name))  # type: ignore[misc]
         bots[1].driver.after_turns.append(block)
-        await until(lambda: any("has blocked" in line for line in world.said), 60)
+        await until(lambda: any("has blocked" in line for line in world.said), 30)
         assert {line.split(":")[0] for line in world.said if "has blocked" in line} == {"b"}
         await until(lambda: all("hello" in file.read_text() for file in files), 60)
         await world.stop()
