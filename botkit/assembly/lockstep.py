@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +64,11 @@ def lockstep_engine(
 
 
 async def run_lockstep(
-    parts: BacktestParts, start: Nanos, end: Nanos, decisions_to: Callable[[bytes], object]
+    parts: BacktestParts, start: Nanos, end: Nanos, priced: Iterable[str], decisions_to: Callable[[bytes], object]
 ) -> LockstepResult:
     """Run a backtest's bot from ``start`` to ``end`` against an emulator of its tape, over real HTTP and WebSocket.
+
+    ``priced``: the pairs that the backtest read, those included that no strategy wants but that value something.
 
     Raises ConfigError where the data is not one tape, and LockstepError.
     """
@@ -102,7 +104,7 @@ async def run_lockstep(
         lockstep = Lockstep(engine, adapter, emulator.rest.removesuffix("/v3"), clock)
         await lockstep.open()
         try:
-            await lockstep.run(start, end)
+            await lockstep.run(start, end, priced)
         finally:
             await lockstep.close()
         emulator.venue.kernel.check()
@@ -118,14 +120,11 @@ async def run_lockstep(
     )
 
 
-async def compare_in_lockstep(
-    config: Path, out: Path, *, overrides: Sequence[str] = ()
-) -> tuple[LockstepResult, Difference | None]:
+async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResult, Difference | None]:
     """A configuration's backtest and the same bot over the wire: the latter, and the first decision that differs.
 
     Both runs' decisions are written into ``out``. Raises BotkitError.
     """
-    project = Project.load(config, overrides=overrides)
     parts = BacktestParts(project)
     _tape(parts)
     out.mkdir(parents=True, exist_ok=True)
@@ -137,7 +136,9 @@ async def compare_in_lockstep(
             "such as `data: [{path: ..., kind: trades}]`"
         )
     with (out / DECISIONS).open("wb") as file:
-        result = await run_lockstep(BacktestParts(project), expected.start, expected.end, file.write)
+        result = await run_lockstep(
+            BacktestParts(project), expected.start, expected.end, expected.data.kinds, file.write
+        )
     recorded, replayed = ((out / name).read_text("ascii").splitlines() for name in (BACKTEST_DECISIONS, DECISIONS))
     return result, compare(recorded, replayed, len(recorded), is_whole=True).difference
 

@@ -109,11 +109,13 @@ def run(
 
 def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int:
     """Hold a run over the wire against the backtest. Exit code 1 when a decision differs."""
+    from botkit.assembly import Project
     from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
 
     _quieten_log(["warning"])
     folder = out or Path("out") / f"{config.stem}-lockstep"
-    result, found = _with_loop(lambda: compare_in_lockstep(config, folder, overrides=overrides))
+    project = Project.load(config, overrides=overrides)
+    result, found = _with_loop(lambda: compare_in_lockstep(project, folder))
     figures = {"decisions": result.decisions, "answers": result.answers, "frames": result.frames}
     if as_json:
         different = None if found is None else {"line": found.line, "backtest": found.recorded, "wire": found.replayed}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -119,18 +119,16 @@ class Lockstep:
 
     # -- running --------------------------------------------------------------------------------------------------
 
-    async def run(self, start: Nanos, end: Nanos, books: Mapping[str, int] | None = None) -> None:
+    async def run(self, start: Nanos, end: Nanos, priced: Iterable[str] = ()) -> None:
         """Start the bot at ``start``, carry it to ``end`` and stop it, as a backtest over that span does.
 
-        ``books`` are the depths by pair; default: what the strategies subscribed to, five levels elsewhere.
+        It follows what the strategies subscribed to, and the trades of ``priced``, by which other things are valued.
         """
         await self._step(start - 1, whole=True)
         self.clock.time = start
         opening = self.engine.start(start)
-        depths = books
-        if depths is None:
-            depths = {market.pair: market.book_depth or 5 for market in self.engine.markets()}
-        await self._listen(depths)
+        depths: dict[str, int] = {market.pair: market.book_depth or 5 for market in self.engine.markets()}
+        await self._listen(depths, [pair for pair in priced if pair not in depths])
         # what the streams began with is from before the start
         await self._send(opening)
         await self._carry(end)
@@ -194,11 +192,11 @@ class Lockstep:
 
     # -- streams --------------------------------------------------------------------------------------------------
 
-    async def _listen(self, books: Mapping[str, int]) -> None:
-        pairs = [self.adapter.pairs[name] for name in books]
+    async def _listen(self, books: Mapping[str, int], priced: Sequence[str]) -> None:
+        pairs = [self.adapter.pairs[name] for name in [*books, *priced]]
         wanted: list[tuple[str, dict[str, int | None]]] = [(stream_id, {}) for stream_id in _PRIVATE_STREAMS]
         wanted += [
-            ("order_book", {str(pair): books[pair] for pair in pairs}),
+            ("order_book", dict(books)),
             ("trades", {str(p): None for p in pairs}),
         ]
         for stream_id, of in wanted:

@@ -14,7 +14,7 @@ from botkit.assembly import BacktestParts, Project
 from botkit.backtest.session import run_backtest
 from botkit.cli.main import botkit
 from botkit.model.clock import NS_PER_MINUTE
-from tests.parity.worlds import assert_equal, backtested, counted, over_the_wire, project, write_tape
+from tests.parity.worlds import backtested, both, counted, project, write_tape
 
 SMA = "{name: s, use: sma_cross, params: {pair: btc_usdt, resolution: 1m, fast: 2, slow: 4, share: 0.3}}"
 MAKER = (
@@ -56,6 +56,15 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     ),
     # nonsense, orders beyond the balance, and cancels of what was just filled
     "anything": ("{name: r, use: random_trader, params: {pairs: [btc_usdt], acts: 0.6}}", 60, {"first_s": 120}),
+    # valued in a currency that only a pair nobody trades leads to
+    "bounded": (
+        "{name: r, use: random_trader, params: {pairs: [btc_usdt]}, risk: {max_daily_loss: {twd: 300}}}",
+        120,
+        {
+            "first_s": 120,
+            "more": "currency: twd\nrisk: {max_order_value: {twd: 90000}, max_open_orders: 9, price_collar_pct: 0.05}",
+        },
+    ),
     "lone_bid": ("{name: l, use: lone_bid, params: {pair: btc_usdt}}", 100, {}),
 }
 BUNDLED = ("sma_cross", "market_maker", "grid", "rsi_reversion", "dca", "rebalance", "triangular")
@@ -81,10 +90,8 @@ def case_project(world: tuple[Path, float], case: str) -> Project:
 
 @pytest.mark.parametrize("case", list(CASES))
 async def test_a_backtest_decides_as_the_bot_over_the_wire(world: tuple[Path, float], case: str) -> None:
-    backtest = backtested(case_project(world, case))
-    wire, result = await over_the_wire(case_project(world, case))
-    assert_equal(backtest, wire)
-    found = counted(wire)
+    decisions, result = await both(case_project(world, case))
+    found = counted(decisions)
     assert result.answers == found["answer"] == found["request"]
     assert result.frames > 100
     if case in BUNDLED:
@@ -105,6 +112,7 @@ def test_all_that_may_become_of_an_order_occurs_over_the_set(world: tuple[Path, 
         "state refused": 10,  # by rules and balances, before anything was sent
         "answer refused": 5,  # by the exchange: cancels of what was filled meanwhile
         "throttled": 400,
+        "loss_limit": 1,
     }
     assert {name: total[name] for name, count in least.items() if total[name] < count} == {}
 
@@ -117,10 +125,8 @@ async def test_a_strategy_that_does_anything_is_answered_alike(world: tuple[Path
     if seed % 2:
         options["latency"] = ", model: lognormal, sigma: 0.6"
     strategy = "{name: r, use: random_trader, params: {pairs: [btc_usdt, btc_twd]}}"
-    backtest = backtested(project(folder, strategy, 60, **options))
-    wire, _ = await over_the_wire(project(folder, strategy, 60, **options))
-    assert_equal(backtest, wire)
-    found = counted(wire)
+    decisions, _ = await both(project(folder, strategy, 60, **options))
+    found = counted(decisions)
     assert found["intent"] >= 10
     assert found["answer refused"] + found["state refused"] >= 2, found
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from botkit.assembly import BacktestParts, Project
-from botkit.assembly.lockstep import LockstepResult, run_lockstep
+from botkit.assembly.lockstep import BACKTEST_DECISIONS, DECISIONS, LockstepResult, compare_in_lockstep
 from botkit.backtest.session import run_backtest
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, format_time
 from botkit.model.columns import BookColumns, MarketColumns
@@ -115,21 +115,15 @@ def backtested(found: Project) -> list[str]:
     return path.read_text().splitlines()
 
 
-async def over_the_wire(found: Project) -> tuple[list[str], LockstepResult]:
-    """The decisions of the same bot over HTTP and WebSocket."""
-    parts = BacktestParts(found)
-    assert parts.start is not None
-    assert parts.end is not None
-    lines: list[bytes] = []
-    result = await run_lockstep(parts, parts.start, parts.end, lines.append)
-    return b"".join(lines).decode().splitlines(), result
-
-
-def assert_equal(backtest: list[str], wire: list[str]) -> None:
-    """Line by line, so that a failure shows the first that differs."""
-    for number, (a, b) in enumerate(zip(backtest, wire, strict=False), 1):
-        assert a == b, f"line {number}:\nbacktest {a}\nwire     {b}"
-    assert len(backtest) == len(wire)
+async def both(found: Project) -> tuple[list[str], LockstepResult]:
+    """The decisions of a bot in a backtest and over HTTP and WebSocket, which are the same line by line."""
+    folder = found.loaded.path.parent / "lockstep"
+    result, difference = await compare_in_lockstep(found, folder)
+    assert difference is None, (
+        f"line {difference.line}:\nbacktest {difference.recorded}\nwire     {difference.replayed}"
+    )
+    assert (folder / DECISIONS).read_bytes() == (folder / BACKTEST_DECISIONS).read_bytes()
+    return (folder / DECISIONS).read_text().splitlines(), result
 
 
 def counted(lines: list[str]) -> Counter[str]:
