@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.reconcile import Difference, Reconciliation
+from botkit.engine.reconcile import Reconciliation
 from botkit.engine.router import SentBefore
 from botkit.engine.turn import Engine, StrategyFailure
 from botkit.errors import ConfigError
@@ -350,17 +350,21 @@ class Bot:
         """How loudly to say that somebody else used the account: another bot of this process is no reason to worry."""
         return "info" if self.parts.siblings else "warning"
 
-    def _level_of(self, difference: Difference) -> str:
-        return self._foreign_level if difference.kind == "balance" else "warning"
-
     @property
     def _or_siblings(self) -> str:
         return f" ({', '.join(self.parts.siblings)} trade there too)" if self.parts.siblings else ""
 
-    def _explain(self, comparison: Reconciliation) -> None:
+    def _tell_differences(self, comparison: Reconciliation) -> None:
         for difference in comparison.differences:
-            self.notices.tell(self._level_of(difference), difference.text)
+            if difference.kind == "balance" and self.parts.siblings:
+                # the account moves with every fill of theirs; a shortage is told of all the same, and halts
+                log.debug("%s", difference.text)
+                continue
+            self.notices.tell("warning", difference.text)
             self._note("difference", difference.text)
+
+    def _explain(self, comparison: Reconciliation) -> None:
+        self._tell_differences(comparison)
         unknown = [o for o in self.engine.desk.all_open() if o.state is OrderState.UNKNOWN]
         for order in unknown:
             self._order_news.changed(order)
@@ -518,9 +522,7 @@ class Bot:
             self.reconciled_at = now
             if comparison is self._failing:
                 self.notices.tell("info", "the books were compared with the exchange's again")
-            for difference in comparison.differences:
-                self.notices.tell(self._level_of(difference), difference.text)
-                self._note("difference", difference.text)
+            self._tell_differences(comparison)
 
     def halt(self, kind: str, reason: str) -> None:
         """Set the durable latch, take no new orders, cancel what is open."""

@@ -156,8 +156,16 @@ async def test_bots_of_one_account_share_its_connections_and_each_hears_what_is_
         first.compare()
         await until(lambda: first.reconciliation is not None and first.reconciliation.is_done)
         assert first.engine.shortage is None
+        # a break of the streams concerns both, and both go on
+        told, cut = len(world.said), world.emulator.cut_sockets()
+        assert cut == 6
+        await until(lambda: sum(line.endswith("is back") for line in world.said) == 2 * cut, 60)
+        assert not [line for line in world.said[:told] if "warning" in line or "error" in line]
+        again = far_buy(second)
+        await settled(again)
+        assert again.state is OrderState.OPEN
+        await until(lambda: again.order_id in first.engine.foreign_orders)
         await world.stop()
-        assert not [line for line in world.said if "warning" in line or "error" in line]
         assert not [
             row for row in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if row.status in (-1, 0, 1)
         ]
@@ -397,6 +405,11 @@ async def test_the_emulator_inside_has_an_account_for_each_with_its_own_balances
         try:
             await asyncio.gather(*(bot.start() for bot in bots))
             assert [bot.engine.portfolio.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
+            # the market came by the first one's connection, which outlives it
+            await bots[0].driver.close()
+            await bots[0].close()
+            turns = bots[1].driver.turns
+            await until(lambda: bots[1].driver.turns > turns + 5, 60)
         finally:
             for bot in bots:
                 await bot.driver.close()
