@@ -107,7 +107,15 @@ class Together:
 async def together(paths: Sequence[Path], *, speed: float = 20.0) -> AsyncIterator[Together]:
     projects = load_projects(paths)
     options = EmulatorOptions(balances={"usdt": 100_000 * UNIT, "btc": UNIT}, speed=speed, seed=3, history_days=0.02)
-    async with Emulator(projects[0].facts, options) as emulator, contextlib.AsyncExitStack() as stack:
+    async with Emulator(projects[0].facts, options) as emulator, process(paths, emulator) as world:
+        yield world
+
+
+@contextlib.asynccontextmanager
+async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[Together]:
+    """One process's worth of bots; at the end of the block it dies."""
+    projects = load_projects(paths)
+    async with contextlib.AsyncExitStack() as stack:
         said: list[str] = []
         parts = await stack.enter_async_context(parts_of(projects, "emulator", rest=emulator.rest, ws=emulator.ws))
         runs = []
@@ -241,6 +249,26 @@ async def test_a_bot_that_cannot_start_or_that_is_stopped_leaves_the_others(tmp_
         await settled(order)
         assert order.state is OrderState.OPEN
         await world.stop()
+
+
+async def test_after_a_crash_of_the_process_each_bot_finds_its_own_orders_again(tmp_path: Path) -> None:
+    paths = [config(tmp_path, "a"), config(tmp_path, "b")]
+    async with together(paths) as world:
+        orders = [far_buy(bot) for bot in (await world.start(0), await world.start(1))]
+        for order in orders:
+            await settled(order)
+        for task in world.tasks:
+            task.cancel()
+        await asyncio.gather(*world.tasks, return_exceptions=True)
+        async with process(paths, world.emulator) as again:
+            for index, order in enumerate(orders):
+                bot = await again.start(index)
+                assert [one.order_id for one in bot.engine.desk.all_open()] == [order.order_id]
+                assert bot.engine.foreign_orders.keys() == {orders[1 - index].order_id}
+            assert [line for line in again.said if "not this bot's" in line]
+            await again.stop()
+        open_rows = [r for r in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if r.status in (-1, 0, 1)]
+        assert open_rows == []
 
 
 async def test_whatever_breaks_in_one_bot_ends_that_bot_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
