@@ -177,7 +177,7 @@ async def _run(
             click.echo(f"metrics at http://127.0.0.1:{display.metrics.port}/metrics")
         runs = []
         for parts in all_parts:
-            lines = _Lines(parts.name if several else "", as_json=as_json)
+            lines = _Lines(parts.name if several else "", as_json=as_json, console=console)
             runs.append(
                 BotRun(
                     parts,
@@ -211,15 +211,21 @@ def _show_end(summaries: Sequence[dict[str, Any]], *, as_json: bool) -> None:
 class _Lines:
     """Plain lines of one bot; its name stands before them where there are several."""
 
-    def __init__(self, name: str, *, as_json: bool) -> None:
+    def __init__(self, name: str, *, as_json: bool, console: Any) -> None:
         self._prefix = f"{name}: " if name else ""
         self._as_json = as_json
+        self._console = console
 
     def say(self, text: str) -> None:
         """A line, unless nothing but the JSON object is wanted."""
-        if not self._as_json:
-            # the opening line names the bot in any case
-            click.echo(text if text.startswith(self._prefix) else self._prefix + text)
+        if self._as_json:
+            return
+        # the opening line names the bot in any case
+        line = text if text.startswith(self._prefix) else self._prefix + text
+        if self._console is None:
+            click.echo(line)
+        else:  # past the console it would stand in the middle of the screen that is drawn
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def say_notice(self, level: str, text: str) -> None:
         """What the user should know, on standard error."""

@@ -72,6 +72,8 @@ class TerminalView:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         if self._live is not None:
+            with contextlib.suppress(Exception):
+                self._show()  # what stays on the terminal is how it ended
             self._live.stop()
             self._live = None
 

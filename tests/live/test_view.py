@@ -104,7 +104,9 @@ async def test_in_a_terminal_the_screen_is_drawn_until_the_end() -> None:
         async with asyncio.timeout(5):
             while "demo" not in out.getvalue():
                 await asyncio.sleep(0.01)
+        view.tell("info", "stopped")
     assert "bought 0.01" in out.getvalue()
+    assert "stopped" in out.getvalue()
     assert out.getvalue().endswith("\x1b[?25h")  # the cursor is back
 
 
