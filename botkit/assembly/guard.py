@@ -19,7 +19,7 @@ from pathlib import Path
 from botkit.assembly import Project
 from botkit.assembly.live import account_access
 from botkit.live.journal import Journal
-from botkit.live.panic import PanicResult, panic
+from botkit.live.panic import OwnOrders, PanicResult, panic
 from botkit.live.state_folder import StateFolder
 
 _LOOK_S = 0.5
@@ -54,11 +54,11 @@ def has_successor(folder: StateFolder, bot: int) -> bool:
 async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws: str | None) -> PanicResult:
     """Cancel the orders of the folder's bot; those of others stay."""
     journal = Journal.open(folder.journal, read_only=True)
-    ids = [row["order_id"] for row in journal.order_rows() if row["order_id"]]
+    own = OwnOrders(journal.order_rows())
     journal.close()
     async with account_access(project, folder.path.parent.name, rest=rest, ws=ws, hurries=True, say=_say) as access:
         # without the latch: a bot that comes back knows its journal, and may go on
-        return await panic(access, ids, own_only=True, say=_say)
+        return await panic(access, own, own_only=True, say=_say)
 
 
 def _say(text: str) -> None:

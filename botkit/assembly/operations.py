@@ -9,12 +9,13 @@ from botkit.live.capital import move_stopped, parse_amounts
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
-from botkit.live.panic import hold_back, panic
+from botkit.live.panic import OwnOrders, hold_back, panic
 from botkit.live.summary import summary_lines
 
 __all__ = [
     "Journal",
     "JournalError",
+    "OwnOrders",
     "Project",
     "account_access",
     "account_lines",

@@ -115,7 +115,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     spares them. `botkit resume` lifts the halt.
     """
     from botkit.assembly import Project
-    from botkit.assembly.operations import Journal, JournalError, account_access, find_folder, hold_back
+    from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, find_folder, hold_back
     from botkit.assembly.operations import panic as run_panic
 
     project = Project.load(config)
@@ -125,10 +125,10 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
         raise ConfigError("a paper account lives inside its bot; use `botkit stop`")
     status = folder.read_status() or {}
     address = status.get("address") or [None, None]
-    ids: list[str] = []
+    known = OwnOrders(())
     try:
         journal = Journal.open(folder.journal, read_only=True)
-        ids = [row["order_id"] for row in journal.order_rows() if row["order_id"]]
+        known = OwnOrders(journal.order_rows())
         journal.close()
     except JournalError as error:
         click.echo(f"problem: {error}", err=True)
@@ -139,7 +139,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
         async with account_access(
             project, mode, rest=rest or address[0], ws=address[1], hurries=True, say=click.echo
         ) as access:
-            return _told(await run_panic(access, ids, own_only=own, say=click.echo))
+            return _told(await run_panic(access, known, own_only=own, say=click.echo))
 
     return asyncio.run(main())
 

@@ -7,7 +7,8 @@ next order. Then everything is cancelled and looked for again until nothing is l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -31,6 +32,28 @@ class PanicResult(msgspec.Struct, kw_only=True):
     problems: list[str] = msgspec.field(default_factory=list)
 
 
+class OwnOrders:
+    """Tells a bot's orders from those of others by the rows of its journal (`Journal.order_rows`).
+
+    An order whose answer the bot did not live to read has no id of the exchange's in its row; it is known by what was
+    sent.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._ids: set[str] = set()
+        self._sent: set[tuple[int, str, str, int]] = set()
+        for row in rows:
+            if row["order_id"]:
+                self._ids.add(row["order_id"])
+            else:
+                self._sent.add((row["client_id"], row["pair"], row["side"], row["price_ticks"]))
+
+    def __contains__(self, row: object) -> bool:
+        assert isinstance(row, OrderReport)
+        sent = (row.client_id or 0, str(row.pair), row.side.value, row.price_ticks)
+        return row.order_id in self._ids or sent in self._sent
+
+
 def text_of(row: OrderReport) -> str:
     """An order of the exchange in a line."""
     rules = row.pair.rules
@@ -48,14 +71,14 @@ def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> No
 
 async def panic(
     adapter: Sender,
-    own_ids: Iterable[str],
+    own: Container[OrderReport],
     *,
     own_only: bool,
     say: Callable[[str], None],
     pause_s: float = _PAUSE_S,
 ) -> PanicResult:
-    """Cancel every order of the account, or with ``own_only`` those with ``own_ids`` alone."""
-    result, own = PanicResult(), frozenset(own_ids)
+    """Cancel every order of the account, or with ``own_only`` those in ``own`` alone."""
+    result = PanicResult()
     number = 0
 
     async def send(make: Callable[[int], Request]) -> object:
@@ -73,13 +96,13 @@ async def panic(
         listed = [row for row in rows if isinstance(row, OrderReport)] if isinstance(rows, tuple) else None
         wanted = listed
         if listed is not None:
-            foreign = [row for row in listed if row.order_id not in own]
+            foreign = [row for row in listed if row not in own]
             if attempt == 0:
                 result.foreign = len(foreign)
                 result.cancelled = len(listed) - (len(foreign) if own_only else 0)
                 for row in foreign:
                     say(f"{'spared' if own_only else 'hit too'}, not this bot's: {text_of(row)}")
-            wanted = [row for row in listed if row.order_id in own] if own_only else listed
+            wanted = [row for row in listed if row in own] if own_only else listed
             result.left = tuple(text_of(row) for row in wanted)
             if not wanted:
                 return result

@@ -1,6 +1,6 @@
 """Kill -9 a trading bot again and again, and hold its books against the exchange's after every restart.
 
-    python -m tests.benchmarks.kill_runs [--kills 200] [--seed 1]
+    python -m tests.benchmarks.kill_runs [--kills 200] [--seed 1] [--open-orders 200]
 
 `tests.live.kills` says what is done and what is judged; this prints it by phase.
 """
@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from random import Random
 
-from tests.live.kills import plan, run_kills
+from tests.live.kills import plan, restart_with_open_orders, run_kills
+from tests.live.world import make_world
 
 
 def main() -> int:
@@ -23,6 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--open-orders", type=int, default=200)
     given = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -31,7 +33,16 @@ def main() -> int:
         findings = asyncio.run(run_kills(Path(folder), phases, seed=given.seed, say=say))
     print("\n".join([*findings.lines(), *findings.broken]))
     print(f"{given.kills / (time.monotonic() - began):.1f} kills a second")
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = asyncio.run(restart_with(Path(folder), given.open_orders))
+    print(f"restart to reconciled with {given.open_orders} open orders: {seconds:.2f} s")
     return 1 if findings.broken else 0
+
+
+async def restart_with(folder: Path, open_orders: int) -> float:
+    """Seconds that a restart with so many open orders takes."""
+    async with make_world(folder) as world:
+        return await restart_with_open_orders(world, open_orders)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ looked at in one moment:
     orphaned  an order open at the exchange that the restarted bot does not hold for open, or the other way round
     money     executed amounts, the account's totals, or the parts' sum that differ from the exchange's
     429       the exchange refused a request for its rate
-    command   what was said to be set is not
+    command   what the bot said to have done it has not
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -51,9 +52,11 @@ from tests.live.killed_bot import (
     SIGTERM,
     Life,
 )
+from tests.live.world import World, puppet, until
 
-STARTING, STOPPING, ANY_TIME, SETTING = "starting", "stopping", "any time", "a parameter being set"
-OUTSIDE = (STARTING, STOPPING, ANY_TIME, SETTING)
+STARTING, STOPPING, ANY_TIME = "starting", "stopping", "any time"
+SETTING, MOVING = "a parameter being set", "capital being moved"
+OUTSIDE = (STARTING, STOPPING, ANY_TIME, SETTING, MOVING)
 PHASES = (*INSIDE, *OUTSIDE)
 #: a third of the kills between the journal row and the answer
 BETWEEN = (NOT_SENT, NOT_ANSWERED)
@@ -116,7 +119,10 @@ CONFIG = f"""
 name: NAME
 plugins: [plugins]
 strategies:
-  - {{name: r, use: restless, params: {{pair: btc_usdt, trades: TRADES}}}}
+  - name: r
+    use: restless
+    params: {{pair: btc_usdt, trades: TRADES}}
+    capital: {{usdt: "5000000", btc: "50"}}
 live: {{on_stop: keep}}
 limits: {{ledger: LEDGER}}
 emulator:
@@ -250,8 +256,8 @@ class KillWorld:
                 if time.monotonic() > until:
                     break
                 await asyncio.sleep(0.01)
-            if phase == SETTING:
-                await self._set(bot, random)
+            if phase in (SETTING, MOVING):
+                await self._command(bot, phase, random)
             else:
                 await asyncio.sleep(random.uniform(0.05, 0.8))
             if phase == STOPPING:
@@ -260,20 +266,36 @@ class KillWorld:
         with contextlib.suppress(ProcessLookupError):
             os.kill(bot, signal.SIGKILL)
 
-    async def _set(self, bot: int, random: Random) -> None:
-        """Set a parameter, and kill before, while or after it is taken in."""
+    async def _command(self, bot: int, phase: str, random: Random) -> None:
+        """Leave a command, and kill before, while or after it is carried out."""
         folder = self._state_folder()
-        size = round(random.uniform(0.001, 0.002), 6)
-        command = commands.leave(folder, "set", strategy="r", name="size", value=size)
+        was = self._commanded(phase)
+        if phase == SETTING:
+            wanted: float = round(random.uniform(0.001, 0.002), 6)
+            command = commands.leave(folder, "set", strategy="r", name="size", value=wanted)
+        else:
+            change = random.randrange(-5000, 5000) * _UNIT
+            wanted = was + change
+            command = commands.leave(folder, "capital", strategy="r", units={"usdt": change})
         await asyncio.sleep(random.uniform(0, 1.5 * _COMMANDS_S))
         os.kill(bot, signal.SIGKILL)
         command.unlink(missing_ok=True)
-        answered = command.with_suffix(".answer").exists()
-        journal = Journal.open(folder.journal, read_only=True)
-        values = [value for _, _, value in journal.parameters()]
-        journal.close()
-        if answered and values[-1:] != [size]:
-            self.findings.broken.append(f"command: size was set to {size}, and the journal says {values[-1:]}")
+        answer = command.with_suffix(".answer")
+        found = self._commanded(phase)
+        if answer.exists() and not json.loads(answer.read_bytes())["ok"]:
+            self.findings.broken.append(f"command: {phase}: {answer.read_text()}")
+        if found != wanted and (answer.exists() or found != was):
+            self.findings.broken.append(f"command: {phase}: {found}, and it was {was} and should be {wanted}")
+
+    def _commanded(self, phase: str) -> float:
+        """What the journal says of what commands change."""
+        journal = Journal.open(self._state_folder().journal, read_only=True)
+        try:
+            if phase == SETTING:
+                return next((value for _, _, value in reversed(journal.parameters())), 0.001)
+            return int(json.loads(journal.meta("portfolio"))["given"]["r"]["usdt"])
+        finally:
+            journal.close()
 
     def _state_folder(self) -> StateFolder:
         [journal] = Path(os.environ[STATE_VARIABLE], self.name, "emulator").glob("*/journal.sqlite")
@@ -356,6 +378,18 @@ def own_machine(folder: Path) -> Iterator[None]:
             else:
                 os.environ[name] = value
         shutil.rmtree(broker, ignore_errors=True)  # the broker ends by itself when it has been alone for a while
+
+
+async def restart_with_open_orders(world: World, count: int) -> float:
+    """Seconds from the restart of a bot that crashed with ``count`` open orders to its trading again."""
+    bot = await world.start()
+    orders = [puppet(bot).buy("btc_usdt", amount=0.001, price=20_000 - 10 * i) for i in range(count)]
+    bot.driver.wake()
+    await until(lambda: all(order.state is OrderState.OPEN for order in orders), 60)
+    await world.crash(bot)
+    began = time.monotonic()
+    await world.start()
+    return time.monotonic() - began
 
 
 def plan(kills: int, random: Random) -> list[str]:
