@@ -21,7 +21,7 @@ from botkit.assembly.runs import BotRun
 from botkit.assembly.telling import Told
 from botkit.cli.main import main
 from botkit.cli.run import _Signals
-from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
+from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorAccount, EmulatorOptions
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
@@ -40,6 +40,7 @@ emulator:
   account: {email: emulator@botkit.local, key: emulator-key, secret: emulator-secret}
 """
 CREATES = 40
+OTHER = EmulatorAccount(email="other@botkit.local", key="other-key", secret=DEFAULT_ACCOUNT.secret)
 GREEDY = """
 from botkit import Pair, Strategy, hookimpl
 
@@ -106,7 +107,13 @@ class Together:
 @contextlib.asynccontextmanager
 async def together(paths: Sequence[Path], *, speed: float = 20.0) -> AsyncIterator[Together]:
     projects = load_projects(paths)
-    options = EmulatorOptions(balances={"usdt": 100_000 * UNIT, "btc": UNIT}, speed=speed, seed=3, history_days=0.02)
+    options = EmulatorOptions(
+        accounts=(DEFAULT_ACCOUNT, OTHER),
+        balances={"usdt": 100_000 * UNIT, "btc": UNIT},
+        speed=speed,
+        seed=3,
+        history_days=0.02,
+    )
     async with Emulator(projects[0].facts, options) as emulator, process(paths, emulator) as world:
         yield world
 
@@ -180,10 +187,15 @@ async def test_bots_of_one_account_share_its_connections_and_each_hears_what_is_
     assert world.emulator.sockets == 0
 
 
-async def test_greedy_bots_together_never_exceed_a_window_share_it_and_can_be_replayed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("second", [DEFAULT_ACCOUNT, OTHER], ids=["one account", "two accounts at one address"])
+async def test_greedy_bots_together_never_exceed_a_window_share_it_and_can_be_replayed(
+    tmp_path: Path, second: EmulatorAccount
+) -> None:
     (tmp_path / "plugins" / "greedy.py").write_text(GREEDY)
     limits = f"limits: {{ledger: none, batching: false, create_order: {CREATES}}}\n"
-    paths = [config(tmp_path, name, CONFIG.replace("puppet", "greedy"), limits) for name in ("a", "b")]
+    text = CONFIG.replace("puppet", "greedy")
+    other = text.replace("emulator@botkit.local", second.email).replace("emulator-key", second.key)
+    paths = [config(tmp_path, "a", text, limits), config(tmp_path, "b", other, limits)]
     async with together(paths, speed=40.0) as world:
         bots = [await world.start(0), await world.start(1)]
         counts = world.emulator.venue.limits.counts
