@@ -50,6 +50,8 @@ _RANKS: dict[type, int] = {
 }
 #: steps of the event loop from a request to its bytes at the socket: its own task's, and that of aiohttp's writer
 _STEPS_TO_SOCKET = 2
+#: how long what came in waits for company on its way into the journal, when nothing is sent
+_GATHER_S = 0.02
 #: market events that wait while the bot is busy; beyond it the oldest books of a pair give way to newer ones
 EVENTS_MAX = 20_000
 
@@ -125,6 +127,7 @@ class Driver:
         # streams may be another bot's too: what this one does and logs is its own, whoever woke it
         self._context = contextvars.copy_context()
         self._journal_retry: Nanos = 0
+        self._gathering: asyncio.TimerHandle | None = None
 
     # -- events in ------------------------------------------------------------------------------------------------
 
@@ -258,17 +261,34 @@ class Driver:
     # -- requests out ---------------------------------------------------------------------------------------------
 
     def dispatch(self, requests: list[Request], now: Nanos) -> None:
-        """Commit what the turns changed, then send what they asked for."""
-        if requests or (self._persistence.is_dirty and now >= self._journal_retry):
-            try:
-                self._persistence.commit(requests, now)
-                self.journal_fault = None
-            except JournalError as error:
-                self._journal_failed(error, now)
+        """Commit what the turns changed, then send what they asked for.
+
+        Where nothing is sent the commit waits a little for company: what came in would be read again after a crash,
+        while a commit for each answer and each report keeps the next book waiting for the disk.
+        """
+        if requests:
+            self._commit(requests, now)
+        elif self._gathering is None and self._persistence.is_dirty and now >= self._journal_retry:
+            self._gathering = self._loop.call_later(_GATHER_S, self._guarded, self._commit_gathered)
         for request in requests:
             task = self._loop.create_task(self._carry(request), context=self._context)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _commit(self, requests: list[Request], now: Nanos) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        try:
+            self._persistence.commit(requests, now)
+            self.journal_fault = None
+        except JournalError as error:
+            self._journal_failed(error, now)
+
+    def _commit_gathered(self) -> None:
+        self._gathering = None
+        if self._persistence.is_dirty:
+            self._commit([], self.now())
 
     def _journal_failed(self, error: JournalError, now: Nanos) -> None:
         # no journal, no new orders; cancels go on, since an order that is cancelled needs no record to be safe
@@ -355,6 +375,9 @@ class Driver:
             self._turns()  # answers that have come are written down
         if self._unfinished and self.fault is None:
             self._finish()
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._guarded(self._commit_gathered)
         if self._timer is not None:
             self._timer.cancel()
 
