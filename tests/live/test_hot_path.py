@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from botkit.exchange.bitopro.adapter import BitoProAdapter
+from botkit.live import driver
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
 from botkit.live.persistence import without_locks
 from botkit.model.requests import Answer, CreateOrder, Request
-from tests.live.world import World, make_world, until
+from tests.live.world import World, far_buy, make_world, settled, until
 
 TRADER = """
 from botkit import Strategy, Pair, hookimpl
@@ -131,3 +132,35 @@ def test_committing_leaves_the_main_file_alone_and_a_thread_moves_the_log_into_i
     with_all.run = 0
     assert len(with_all.sends_since(0)) == 1_400
     with_all.close()
+
+
+async def test_what_comes_in_waits_for_company_and_is_committed_at_the_latest_when_the_driver_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "_GATHER_S", 3600.0)
+
+    def states(journal: Journal) -> list[str]:
+        return [row["state"] for row in journal.order_rows()]
+
+    async with make_world(tmp_path) as world:
+        bot = await world.start()
+        orders = [far_buy(bot, 0.001) for _ in range(5)]
+        for order in orders:
+            await settled(order)
+        assert states(bot.journal) == ["sending"] * 5
+        await bot.driver.close()
+        assert states(bot.journal) == ["open"] * 5
+
+
+async def test_an_order_takes_along_what_came_in_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_GATHER_S", 3600.0)
+    async with make_world(tmp_path) as world:
+        bot = await world.start()
+        first = far_buy(bot, 0.001)
+        await settled(first)
+        second = far_buy(bot, 0.001)
+        await settled(second)
+        assert {row["client_id"]: row["state"] for row in bot.journal.order_rows()} == {
+            first.client_id: "open",
+            second.client_id: "sending",
+        }
