@@ -140,6 +140,7 @@ class Engine:
         self.events = 0
         #: an order was refused in this turn
         self._refused = False
+        self._is_stopping = False
         self._client_id = first_client_id
         self._markets: dict[str, PairMarket] = {}
         self._notices: deque[tuple[Context, Callable[..., Any], Any]] = deque()
@@ -262,8 +263,8 @@ class Engine:
             self.notify(context, "on_timer", timer)
 
     def stop(self, now: Nanos) -> list[Request]:
-        """Run every strategy's ``on_stop``. From then on it hears of its orders alone: market data would only bring
-        back the orders that it has just withdrawn."""
+        """Run every strategy's ``on_stop``. From then on it hears of its orders alone, and may ask for nothing but ways
+        out: whoever stops it withdraws its orders, and what it placed after that would stay at the exchange."""
         self.now = now
         for context in list(self.contexts.values()):
             if context.active:
@@ -277,6 +278,7 @@ class Engine:
         self.protector.end()
         for context in self.contexts.values():
             self.quoter.drop(context)  # what fills from now on is not filled up
+        self._is_stopping = True
         return self.end_turn()
 
     def span(self, columns: MarketColumns, start: int, stop: int) -> tuple[int, list[Request]]:
@@ -494,6 +496,8 @@ class Engine:
         """What the bot as a whole says to a new order; ``replaced`` is the one that makes room for it, if any."""
         if not context.active and not order.reduces:
             return "the strategy is stopped"
+        if self._is_stopping and not order.reduces:
+            return "the bot is being stopped"
         refusal = self._closed(order)
         if refusal is not None or order.type is MARKET:
             return refusal

@@ -64,7 +64,6 @@ async def _ends(bot: Bot, keep: set[str], wait_s: float) -> None:
 async def _flatten(bot: Bot, strategy: str, keep: set[str], wait_s: float) -> None:
     """Sell what a strategy holds, as much at a time as the visible book takes within the slippage."""
     context = bot.engine.contexts[strategy]
-    context.active = True  # the strategy is stopped; its last orders are the engine's
     refused = ""
     for _ in range(_FLATTEN_ROUNDS):
         orders = []
@@ -82,7 +81,6 @@ async def _flatten(bot: Bot, strategy: str, keep: set[str], wait_s: float) -> No
         if all(position.is_flat for position in bot.engine.portfolio.positions(strategy)):
             break
         await bot.driver.wait(1.0)
-    context.active = False
     for position in bot.engine.portfolio.positions(strategy):
         if not position.is_flat:
             why = refused or "the book did not take it"

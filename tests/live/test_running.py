@@ -73,6 +73,26 @@ async def test_on_stop_flatten_sells_the_position(world: World) -> None:
     assert puppet(bot).position("btc_usdt").is_flat
 
 
+async def test_what_a_strategy_asks_for_while_it_is_stopped_does_not_stay_at_the_exchange(world: World) -> None:
+    """It hears of the fills of its last orders, and answers each with a new one."""
+    plugin = world.folder / "plugins" / "puppet.py"
+    plugin.write_text(
+        plugin.read_text().replace(
+            "    def on_params",
+            "    def on_fill(self, fill):\n"
+            "        self.again = self.buy(self.pair, amount=self.size, price=fill.price * 0.5)\n\n"
+            "    def on_params",
+        )
+    )
+    world.config.write_text(world.config.read_text() + "live: {on_stop: flatten}\n")
+    bot = await world.start()
+    await until(lambda: puppet(bot).book("btc_usdt").best_bid)
+    await bot.stop()
+    assert puppet(bot).position("btc_usdt").is_flat
+    assert puppet(bot).again.reason == "the bot is being stopped"
+    assert not world.exchange_orders(open_only=True)
+
+
 async def test_commands_from_another_process(world: World) -> None:
     bot = await world.start()
     keeper = Keeper(bot)
