@@ -75,6 +75,8 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
     if not replay.is_whole and recorded and not _is_json(recorded[-1]):
         recorded.pop()  # torn by a kill
     verdict = compare(recorded, lines, entries, is_whole=replay.is_whole or replay.diverged)
+    if replay.error is not None and (verdict.difference is None or verdict.difference.replayed is None):
+        raise replay.error
     return msgspec.structs.replace(verdict, ends_early=replay.ends_early)
 
 

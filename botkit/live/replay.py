@@ -103,6 +103,8 @@ class Replay:
         self.ends_early = False
         #: the engine asked for something in another order than it did in the run
         self.diverged = False
+        #: what the engine raised, which is no news where it had decided otherwise before
+        self.error: Exception | None = None
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
         engine.history = self._history
         engine.order_observers.append(self._changed)
@@ -120,6 +122,10 @@ class Replay:
                     self._play(code, raw)
         except _Diverged:
             self.diverged = self._at < len(self._entries)
+        except ReplayError:
+            raise
+        except Exception as error:  # such as an answer to a request that was not made this time
+            self.diverged, self.error = True, error
         return self._at
 
     # -- entries --------------------------------------------------------------------------------------------------
@@ -182,10 +188,8 @@ class Replay:
         values, options = self._as(tuple[list[msgspec.Raw], dict[str, Any]], raw)
         arguments = [self._value(value) for value in values]
         if target == "sell":
-            context = engine.contexts[name]
-            was, context.active = context.active, True
-            context.market_sell(self._pairs[arguments[0]], Decimal(arguments[1]), *arguments[2:], **options)
-            context.active = was
+            sell = engine.contexts[name].market_sell
+            sell(self._pairs[arguments[0]], Decimal(arguments[1]), *arguments[2:], **options)
             return
         if target == "desk" and name.startswith("on_") and self._depth == 0:
             engine.now = arguments[1]  # before the start the driver itself tells the engine the time

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from botkit.assembly.replay import replay_run
+from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
@@ -16,7 +17,7 @@ from botkit.live.bot import Bot
 from botkit.live.inputs import INPUTS
 from botkit.live.keeper import Keeper
 from botkit.live.replay import ReplayError
-from tests.live.world import World, make_world, until
+from tests.live.world import UNIT, World, make_world, until
 
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl, param
@@ -45,6 +46,10 @@ class Puppet(Strategy):
             self.market_sell(self.pair, amount=self.size)
         else:
             self.quote(self.pair, bids=[(book.best_bid * 0.99, self.size)], asks=[(book.best_ask * 1.01, self.size)])
+
+    def on_fill(self, fill):
+        if self.random.random() < 0.3:
+            self.buy(self.pair, amount=self.size, price=fill.price * 0.9, tag="after a fill")
 
     def on_params(self, changed):
         self.cancel_all()
@@ -115,6 +120,32 @@ async def test_restarts_faults_halts_and_commands_are_replayed_as_well(trading: 
     text = (run_folder(again) / "decisions.jsonl").read_text()
     assert "p.size=0.002" in text
     assert verdict.decisions > 100
+
+
+async def test_a_run_in_which_much_goes_wrong_is_replayed(trading: World) -> None:
+    """Lost, doubled and overtaking frames, cut sockets, refusals, deposits by other hands, a frozen book, halts that
+    are lifted; and at the end all that is held is sold."""
+    trading.config.write_text(trading.config.read_text().replace("use: puppet,", "use: puppet, on_stop: flatten,"))
+    bot = await trading.start()
+    emulator, folder = trading.emulator, bot.parts.folder
+    running = asyncio.ensure_future(kept(bot, 5))
+    for kind in ("ws_drop", "ws_duplicate", "ws_reorder", "ws_abort", "error_after", "storm_429"):
+        emulator.add_fault({"kind": kind, "share": 0.03})
+    for beat in range(10):
+        await asyncio.sleep(0.3)
+        emulator.venue.kernel.transfer(DEFAULT_ACCOUNT.email, "usdt", 10 * UNIT)
+        if beat == 2:
+            emulator.add_fault({"kind": "ws_silence", "where": "order_book", "count": 1, "for_s": 20})
+        if beat == 4:
+            bot.halt("breaker", "by the test")
+        if beat in (6, 8):
+            folder.clear_halt()
+    emulator.remove_faults()
+    await running
+    verdict = replay_run(run_folder(bot))
+    assert verdict.difference is None
+    assert verdict.decisions > 100
+    assert '"tag":"flatten"' in (run_folder(bot) / "decisions.jsonl").read_text()
 
 
 async def test_the_first_decision_that_differs_is_shown(trading: World) -> None:
