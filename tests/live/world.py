@@ -165,6 +165,8 @@ async def make_world(
         world = World(folder, emulator, path, speed)
         try:
             yield world
+            # by the exchange's own count; a storm of 429 that a test has ordered is none of it
+            assert not emulator.venue.limits.refused, emulator.venue.limits.counts
         finally:
             for bot in world.bots:
                 if hasattr(bot, "driver"):
