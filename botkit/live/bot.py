@@ -55,6 +55,7 @@ _ASK_AGAIN_S = 1.0
 _RECONCILE_S = 60.0
 #: between something suspicious and the comparison that it leads to
 _SUSPECTED_FOR: Nanos = 2 * NS_PER_S
+_SUSPECTED_EVERY: Nanos = 10 * NS_PER_S
 #: a comparison that failed so often is told of
 _FAILURES_TOLD = 3
 #: final orders are remembered this long, to recognise what arrives late
@@ -470,7 +471,10 @@ class Bot:
 
     def compare_if_suspected(self, now: Nanos) -> None:
         """Compare the books where `suspect` asked for it a moment ago."""
-        if self.suspected_at is not None and now - self.suspected_at >= _SUSPECTED_FOR and self.compare():
+        if self.suspected_at is None or now < self.suspected_at + _SUSPECTED_FOR:
+            return
+        # somebody who trades by hand on the account all the time leaves the reads their room
+        if now >= self.reconciled_at + _SUSPECTED_EVERY and self.compare():
             self.suspected_at = None
 
     def compare(self) -> bool:
