@@ -462,7 +462,7 @@ class Bot:
                 self.compare()  # whatever the stream would have said meanwhile is read
             if event.state is ConnectionState.STALE:
                 self.suspect(now)
-        self._stream_news.changed(event, now)
+        self._stream_news.changed(event)
 
     def suspect(self, now: Nanos) -> None:
         """The books may be wrong: compare them soon, when what is under way has come."""
@@ -504,6 +504,7 @@ class Bot:
 
     def _after_turns(self, now: Nanos) -> None:
         engine = self.engine
+        self._stream_news.tell(now)
         for failure in engine.failures[self._failures_told :]:
             self._failures_told += 1
             self.notices.tell("error", f"strategy {failure.strategy!r} was stopped: {_failure_text(failure)}")

@@ -17,38 +17,52 @@ _REASONS_MAX = 100
 
 
 class StreamNews:
-    """Watches connections change. ``tell(level, text)`` reaches the user."""
+    """Watches connections change. ``tell(level, text)`` reaches the user: once for all pairs of a connection."""
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
         #: what was said last of each stream of the account that is not connected
         self._troubles: dict[str, str] = {}
+        #: what changed since the last telling: (stream, state, detail) -> pairs
+        self._changes: dict[tuple[str, ConnectionState, str], list[str]] = {}
         #: when each reason was told: stream -> reason -> time
         self._reasons: dict[str, dict[str, Nanos]] = {}
         self._told_lost: set[str] = set()
 
-    def changed(self, event: Connection, now: Nanos) -> None:
-        """A stream has another state."""
-        name = event.stream if event.pair is None else f"{event.stream} {event.pair}"
-        if event.state in CONNECTED:
+    def changed(self, event: Connection) -> None:
+        """A stream of a pair, or of the account, has another state."""
+        pairs = self._changes.setdefault((event.stream, event.state, event.detail), [])
+        if event.pair is not None:
+            pairs.append(event.pair)
+        elif event.state in CONNECTED:
             self._troubles.pop(event.stream, None)
-            if name in self._told_lost and event.state is ConnectionState.CONNECTED:
+        else:
+            self._troubles[event.stream] = event.detail
+
+    def tell(self, now: Nanos) -> None:
+        """Tell of what changed since the last time."""
+        if not self._changes:
+            return
+        changes, self._changes = self._changes, {}
+        for (stream, state, detail), pairs in changes.items():
+            self._tell_of(f"{stream} {', '.join(pairs)}".rstrip(), state, detail, now, account=not pairs)
+
+    def _tell_of(self, name: str, state: ConnectionState, detail: str, now: Nanos, *, account: bool) -> None:
+        if state in CONNECTED:
+            if name in self._told_lost and state is ConnectionState.CONNECTED:
                 self._told_lost.discard(name)
                 self._tell("info", f"the stream {name} is back")
-            return
-        if event.pair is None:
-            self._troubles[event.stream] = event.detail
-        if not self._is_news(name, event.detail.partition(";")[0], now):
-            log.info("the stream %s: %s", name, event.detail)
-        elif event.state is ConnectionState.LOST:
+        elif not self._is_news(name, detail.partition(";")[0], now):
+            log.info("the stream %s: %s", name, detail)
+        elif state is ConnectionState.LOST:
             self._told_lost.add(name)
-            text = f"the stream {name} was lost: {event.detail}; what it missed is read when it is back"
+            text = f"the stream {name} was lost: {detail}; what it missed is read when it is back"
             self._tell("warning", text)
         else:
-            compared = ", and the books are compared with the exchange's" if event.pair is None else ""
+            compared = ", and the books are compared with the exchange's" if account else ""
             self._tell(
                 "warning",
-                f"the stream {name} sent what cannot be read ({event.detail}); it was left out{compared}. "
+                f"the stream {name} sent what cannot be read ({detail}); it was left out{compared}. "
                 "Look whether there is a newer botkit",
             )
 
