@@ -65,4 +65,4 @@ def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | Non
     # the bot's own time, which on an emulator is not the machine's: `botkit why` counts back from that
     now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
     portfolio = make_portfolio(project, {str(pair): pair for pair in priced_pairs(project)})
-    click.echo(move_stopped(folder, portfolio, strategy, units, now))
+    click.echo(move_stopped(folder, portfolio, project.pairs, strategy, units, now))

@@ -15,9 +15,12 @@ from botkit.engine.portfolio import Portfolio
 from botkit.errors import ConfigError
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
+from botkit.live.persistence import without_locks
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import Nanos
 from botkit.model.money import UNIT, UNIT_DECIMALS, format_units, parse_scaled
+from botkit.model.orders import LIVE_STATES
+from botkit.model.pairs import Pair
 
 if TYPE_CHECKING:
     from botkit.live.bot import Bot
@@ -85,7 +88,12 @@ def _unpriced(portfolio: Portfolio, units: Mapping[str, int]) -> str | None:
 
 
 def move_stopped(
-    folder: StateFolder, portfolio: Portfolio, target: str, units_by_currency: Mapping[str, int], now: Nanos
+    folder: StateFolder,
+    portfolio: Portfolio,
+    pairs: Mapping[str, Pair],
+    target: str,
+    units_by_currency: Mapping[str, int],
+    now: Nanos,
 ) -> str:
     """Move capital in the books of a bot that does not run; ``portfolio`` is one as the bot would make it.
 
@@ -100,12 +108,13 @@ def move_stopped(
                 raise ConfigError(
                     "this bot has not traded yet, so no capital is set aside; change it in its `capital:`"
                 )
-            portfolio.restore(json.loads(document), starting=False)
-            refusal = portfolio.capital_refusal(target, units_by_currency)
+            portfolio.restore(without_locks(json.loads(document)), starting=False)
+            refusal = _lock_what_stands(portfolio, journal, pairs, target)
+            refusal = refusal or portfolio.capital_refusal(target, units_by_currency)
             if refusal is not None:
                 raise ConfigError(refusal)
             portfolio.move_capital(target, units_by_currency)
-            text = json.dumps(portfolio.state(), separators=(",", ":"), allow_nan=False).encode()
+            text = json.dumps(without_locks(portfolio.state()), separators=(",", ":"), allow_nan=False).encode()
             note = ("capital", _note(target, units_by_currency), now)
             journal.commit(states=[("portfolio", text)], notes=[note])
         finally:
@@ -113,6 +122,22 @@ def move_stopped(
     finally:
         folder.unlock()
     return _told(portfolio, target, units_by_currency)
+
+
+def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str, Pair], target: str) -> str | None:
+    """Lock the money of orders that stand at the exchange, or may: the books are kept without locks, and the next
+    start would find it gone."""
+    for order in journal.orders(dict(pairs)):
+        if order.state not in LIVE_STATES:
+            continue
+        if order.strategy in portfolio.strategies:
+            portfolio.relock(order)
+        elif order.strategy == target:
+            return (
+                f"orders of {target}, which the configuration has no more, may still be open; start the bot once with "
+                "--cancel (end them) or --adopt (leave them standing)"
+            )
+    return None
 
 
 def _note(target: str, units: Mapping[str, int]) -> str:

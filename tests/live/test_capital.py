@@ -182,6 +182,35 @@ async def test_the_books_of_a_stopped_bot_are_changed_and_its_file_may_show_eith
     ]
 
 
+async def test_what_orders_of_a_stopped_bot_lock_cannot_be_taken(
+    funded: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    funded.config.write_text(CONFIG + "live: {on_stop: keep}\n")
+    bot = await funded.start()
+    order = far_buy(bot, 0.5)
+    await settled(order)
+    free = available(bot, "usdt")
+    await bot.stop()
+    await bot.close()
+    assert len(funded.exchange_orders(open_only=True)) == 1
+    code, text = await said(funded, capsys, "take", "p", f"usdt={free + 1:.8f}")
+    assert code == 2
+    assert f"p has {free:.10g} usdt available" in text
+    assert "is locked in 1 order" in text
+    code, text = await said(funded, capsys, "take", "p", f"usdt={free:.8f}")
+    assert code == 0, text
+    again = await funded.start()
+    assert available(again, "usdt") == 0
+    assert not differences(again, funded.emulator)
+    await again.stop()
+    await again.close()
+
+    funded.config.write_text(CONFIG.replace("name: p,", "name: q,").replace('capital: {usdt: "50000"}', "capital: 1%"))
+    code, text = await said(funded, capsys, "take", "p", "usdt=1")
+    assert code == 2
+    assert "orders of p, which the configuration has no more, may still be open" in text
+
+
 async def test_money_that_cannot_be_journaled_does_not_move(funded: World) -> None:
     bot = await funded.start()
     keeper = Keeper(bot)
