@@ -19,7 +19,7 @@ from botkit.model.extension import LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
 from botkit.model.orders import STOP_LIMIT
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, CreateOrder, NewOrder, Outcome, Request
+from botkit.model.requests import Answer, NewOrder, Outcome, Request
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.desk import Desk
 from botkit.sim.draws import keyed, mix
@@ -39,6 +39,7 @@ from botkit.sim.publish import (
     compose,
     prints_of,
 )
+from botkit.sim.request_keys import RequestKeys
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
 from botkit.sim.venue_limits import EndpointCount, VenueLimits
 
@@ -90,6 +91,7 @@ class Kernel:
         self._limits = VenueLimits(limits)
         self._arrivals: list[tuple[Nanos, int, Account, Request, Nanos, int]] = []
         self._sent = 0
+        self._keys = RequestKeys()
         self._rank = 0
         self._ids: set[int] = set()
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
@@ -152,13 +154,14 @@ class Kernel:
     def submit(self, account: str, request: Request, now: Nanos) -> None:
         """The bot sends a request. It arrives after the latency model's order and feed times."""
         now = max(now, self.now)
-        key = key_of(request)
+        owner = self._ledger.accounts[account]
+        key = self._keys.key_of(owner, request)
         latency = self._latency
         arrives = now + latency.order_ns(key) + latency.feed_ns(key)
         self._sent += 1
         if self._next_known and (self._next is None or arrives < self._next):
             self._next = arrives
-        heapq.heappush(self._arrivals, (arrives, self._sent, self._ledger.accounts[account], request, now, key))
+        heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
 
     def next_at(self) -> Nanos | None:
         """The earliest time at which anything private or dynamic happens, None when nothing will.
@@ -424,10 +427,3 @@ class Kernel:
         for account in self._ledger.accounts.values():
             sentences += account.fees.assumptions
         return list(dict.fromkeys(sentences))
-
-
-def key_of(request: Request) -> int:
-    """What a request's latency is drawn by: the client id of a single order, else the request's own id."""
-    if isinstance(request, CreateOrder) and request.order.client_id:
-        return request.order.client_id
-    return request.id

@@ -65,6 +65,19 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
             "more": "currency: twd\nrisk: {max_order_value: {twd: 90000}, max_open_orders: 9, price_collar_pct: 0.05}",
         },
     ),
+    # several on one account, latencies that draw apart, batches, and far more wanted than the limits let leave
+    "crowd": (
+        "{name: a, use: random_trader, capital: 40%, params: {pairs: [btc_usdt, btc_twd], acts: 0.8}}\n"
+        '  - {name: b, use: random_trader, capital: {usdt: 9000}, params: {pairs: [btc_usdt, usdt_twd], acts: 0.8}}\n'
+        "  - {name: m, use: market_maker, params: {pair: btc_usdt, amount: 0.001, spread_bps: 1.5}}",
+        60,
+        {
+            "first_s": 120,
+            "seed": 1,
+            "latency": ", model: lognormal, sigma: 0.7",
+            "more": "limits: {create_order: 60, cancel_order: 45}",
+        },
+    ),
     "lone_bid": ("{name: l, use: lone_bid, params: {pair: btc_usdt}}", 100, {}),
 }
 BUNDLED = ("sma_cross", "market_maker", "grid", "rsi_reversion", "dca", "rebalance", "triangular")
@@ -108,6 +121,7 @@ def test_all_that_may_become_of_an_order_occurs_over_the_set(world: tuple[Path, 
         "partial fill": 50,
         "state cancelled": 50,
         "request cancel_batch": 3,
+        "request create_batch": 20,
         "state post_only_cancelled": 5,
         "state refused": 10,  # by rules and balances, before anything was sent
         "answer refused": 5,  # by the exchange: cancels of what was filled meanwhile

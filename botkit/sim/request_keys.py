@@ -1,0 +1,51 @@
+"""What a request's latency is drawn by: the same in a backtest and behind the wire, where ids of requests are not told.
+
+An order's client id, or the client id of the first order that is meant, so that one more request does not shift the
+draws of the others; where no order is meant, how many such requests the account had made before.
+"""
+
+from __future__ import annotations
+
+from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, GetOrder, ListOrders, Request
+from botkit.sim.draws import mix, text_key
+from botkit.sim.ledger import Account
+
+
+class RequestKeys:
+    """Gives each request its key."""
+
+    def __init__(self) -> None:
+        self._endpoints: dict[str, int] = {}
+        self._made: dict[tuple[str, str], int] = {}
+
+    def key_of(self, account: Account, request: Request) -> int:
+        """An integer to draw by."""
+        client_id = _client_id(account, request)
+        if client_id and type(request) is CreateOrder:
+            return client_id
+        endpoint = request.endpoint
+        base = self._endpoints.get(endpoint)
+        if base is None:
+            base = self._endpoints[endpoint] = text_key(endpoint)
+        if not client_id:
+            client_id = self._made.get((account.name, endpoint), 0) - 1  # below all client ids
+            self._made[account.name, endpoint] = client_id
+        return mix(base + client_id)
+
+
+def _client_id(account: Account, request: Request) -> int:
+    match request:
+        case CreateOrder():
+            return request.order.client_id
+        case CreateBatch():
+            return request.orders[0].client_id if request.orders else 0
+        case CancelOrder() | GetOrder():
+            order_id = request.order_id
+        case CancelBatch():
+            order_id = request.orders[0][1] if request.orders else ""
+        case ListOrders():
+            return request.client_id or 0
+        case _:
+            return 0
+    order = account.orders.get(order_id)
+    return 0 if order is None else order.new.client_id
