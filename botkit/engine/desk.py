@@ -144,14 +144,15 @@ class OrderDesk:
             if refusal is not None:
                 self.portfolio.release(order)
         if refusal is None:
-            self._track(order)
+            self._track(order, now)
         return refusal
 
-    def _track(self, order: Order) -> None:
+    def _track(self, order: Order, now: Nanos) -> None:
         self._open.setdefault(order.strategy, {})[order.client_id] = order
         self.risk.order_opened(order)
         if order.expires is not None and order.type is not MARKET:
-            self._follow(order, order.expires)
+            # the time of a replacement may have run out while the old order ended
+            self._follow(order, max(now, order.expires))
 
     def cancel(self, order: Order, now: Nanos) -> None:
         """Ask for an order's end, once. One that waits ends here; one on its way is cancelled when it is known."""
@@ -192,7 +193,7 @@ class OrderDesk:
                 old.move(OrderState.CANCELLED, now, "replaced before it was sent")
                 self.decisions.state(old, now)
                 self._on_order(old)
-                self._track(new)
+                self._track(new, now)
                 return new
             relocked = self.portfolio.lock(old)
             assert relocked is None, relocked

@@ -591,3 +591,16 @@ def test_a_replacement_that_waited_long_counts_as_an_order_of_the_moment_at_whic
     b.to(10)
     b.push(old, 4)
     assert new.state is OrderState.SENDING
+
+
+def test_a_replacement_whose_time_has_run_out_before_it_could_leave_expires_and_wakes_nobody_in_the_past() -> None:
+    b = bot()
+    old = b.rest(buy(b, expire_s=5))
+    new = b.s.replace(old, price=910)
+    b.end_turn()
+    b.to(10)
+    b.push(old, 4)
+    wake = b.engine.wake_at()
+    assert wake is None or wake >= b.engine.now
+    assert new.state is OrderState.EXPIRED
+    assert len(b.all(CreateOrder)) == 1
