@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
@@ -69,6 +69,8 @@ class Context:
         self.random = Random(f"{engine.seed}:{name}")
         self.state: dict[str, Any] = {}
         self.timer_rings: dict[str, int] = {}
+        #: highest price of each protected position since it was opened, by pair
+        self.best_prices: dict[str, float] = {}
         self.log: logging.LoggerAdapter[logging.Logger] = _StrategyLog(self)
         self.skips: dict[str, int] = {}
         self.last_skip: dict[str, dict[str, Any]] = {}
@@ -428,6 +430,18 @@ class Context:
     ) -> None:
         """Watch a position and leave it when it is time."""
         self.engine.protector.protect(self, self.pair(pair), stop_loss_pct, take_profit_pct, trail_pct)
+
+    # -- what outlives the process ----------------------------------------------------------------------------------
+
+    def kept(self) -> dict[str, Any]:
+        """What a restart must find again, as JSON takes it where the strategy's own ``state`` does."""
+        return {"state": self.state, "timers": self.timer_rings, "best": self.best_prices}
+
+    def recall(self, kept: Mapping[str, Any]) -> None:
+        """Take in what `kept` gave, before ``on_start``."""
+        self.state.update(kept["state"])
+        self.timer_rings.update(kept["timers"])
+        self.best_prices.update(kept.get("best", {}))  # journals from before it was kept have none
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 

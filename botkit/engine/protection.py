@@ -34,7 +34,7 @@ _RETRY_AFTER: Nanos = 1 * NS_PER_S
 class _Watch:
     """One protected position."""
 
-    __slots__ = ("best", "context", "due", "order", "pair", "retry_at", "stop_loss", "take_profit", "trail")
+    __slots__ = ("context", "due", "order", "pair", "retry_at", "stop_loss", "take_profit", "trail")
 
     def __init__(
         self,
@@ -50,13 +50,22 @@ class _Watch:
         self.stop_loss = stop_loss
         self.take_profit = take_profit
         self.trail = trail
-        #: highest price since the position was opened
-        self.best: float | None = None
         #: which exit is due, while the position is being left
         self.due = ""
         self.order: Order | None = None
         #: no attempt before this time
         self.retry_at: Nanos = 0
+
+    @property
+    def best(self) -> float | None:
+        """Highest price since the position was opened. It outlives the process, as the position does."""
+        return self.context.best_prices.get(self.pair)
+
+    def rise_to(self, price: float) -> None:
+        """A price of the position's."""
+        best = self.best
+        if best is None or price > best:
+            self.context.best_prices[self.pair] = price
 
 
 class Protector:
@@ -93,10 +102,11 @@ class Protector:
         before = self._watches.pop(key, None)
         self._engine.touched = True
         if stop_loss_pct is None and take_profit_pct is None and trail_pct is None:
+            context.best_prices.pop(pair, None)
             return
         watch = _Watch(context, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
         if before is not None:  # new distances, same position: what was seen stays seen
-            watch.best, watch.due, watch.order = before.best, before.due, before.order
+            watch.due, watch.order = before.due, before.order
         self._watches[key] = watch
         self._engine.market(pair)
 
@@ -138,7 +148,7 @@ class Protector:
         """A fill may have opened the position: its best price starts there."""
         watch = self._watches.get((fill.order.strategy, str(fill.pair)))
         if watch is not None and fill.side is Side.BUY:
-            watch.best = fill.price if watch.best is None else max(watch.best, fill.price)
+            watch.rise_to(fill.price)
 
     def on_price(self, market: PairMarket) -> None:
         """The pair has a new last price."""
@@ -151,10 +161,11 @@ class Protector:
     def _look(self, watch: _Watch, price: float) -> None:
         position = watch.context.position(watch.pair)
         if position.is_flat:
-            watch.best, watch.due, watch.order = None, "", None
+            watch.due, watch.order = "", None
+            watch.context.best_prices.pop(watch.pair, None)
             self._forget_if_over(watch)
             return
-        watch.best = price if watch.best is None else max(watch.best, price)
+        watch.rise_to(price)
         if not watch.due:
             watch.due = _exit_due(watch, price, position.average_entry)
         if watch.due:

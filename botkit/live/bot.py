@@ -252,9 +252,7 @@ class Bot:
         for name, context in engine.contexts.items():
             document = self.journal.meta(f"strategy:{name}")
             if document is not None:
-                found = json.loads(document)
-                context.state.update(found["state"])
-                context.timer_rings.update(found["timers"])
+                context.recall(json.loads(document))
         for strategy, name, value in self.journal.parameters():
             if strategy in engine.contexts:
                 with contextlib.suppress(ValueError):

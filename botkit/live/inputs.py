@@ -290,7 +290,7 @@ class Inputs:
     def _write_states(self) -> None:
         """What strategies have from earlier runs; it was put into them by hand."""
         for name, context in self._engine.contexts.items():
-            state = json.dumps({"state": context.state, "timers": context.timer_rings}, default=str)
+            state = json.dumps(context.kept(), default=str)
             live = {
                 parameter.name: getattr(context.strategy, parameter.name)
                 for parameter in parameters_of(type(context.strategy)).values()

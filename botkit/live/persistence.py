@@ -22,7 +22,7 @@ log = logging.getLogger("botkit.live")
 
 # of the standard library's: a strategy's state may hold anything, and int keys become text
 _document = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-_NOTHING_KEPT = _document({"state": {}, "timers": {}}).encode()
+_NOTHING_KEPT = _document({"state": {}, "timers": {}, "best": {}}).encode()
 
 
 class Persistence:
@@ -122,10 +122,8 @@ class Persistence:
         for name, context in self._engine.contexts.items():
             key = f"strategy:{name}"
             try:
-                if context.state or context.timer_rings:
-                    text = _document({"state": context.state, "timers": context.timer_rings}).encode()
-                else:
-                    text = _NOTHING_KEPT
+                kept = context.kept()
+                text = _document(kept).encode() if any(kept.values()) else _NOTHING_KEPT
             except (TypeError, ValueError, RecursionError) as error:
                 if key not in self._unwritable:
                     self._unwritable.add(key)

@@ -241,9 +241,7 @@ class Replay:
     def _strategy(self, raw: msgspec.Raw) -> None:
         name, document, live = self._as(tuple[str, str, dict[str, Any]], raw)
         context = self._engine.contexts[name]
-        found = json.loads(document)
-        context.state.update(found["state"])
-        context.timer_rings.update(found["timers"])
+        context.recall(json.loads(document))
         for parameter, value in live.items():
             if getattr(context.strategy, parameter) != value:
                 set_parameter(self._engine, name, parameter, value, tell=False)

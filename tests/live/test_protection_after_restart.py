@@ -1,0 +1,29 @@
+"""A trailing stop remembers how high the price has been, though the bot was not there all the time."""
+
+from __future__ import annotations
+
+import json
+
+from tests.live.world import World, puppet, until
+
+
+async def test_a_trailing_stop_still_trails_the_highest_price_from_before_the_restart(world: World) -> None:
+    bot = await world.start()
+    puppet(bot).protect("btc_usdt", trail_pct=50)
+    bought = puppet(bot).market_buy("btc_usdt", spend=100)
+    bot.driver.wake()
+    context = bot.engine.contexts["p"]
+    await until(lambda: bought.is_final and "btc_usdt" in context.best_prices)
+    context.best_prices["btc_usdt"] *= 1.5  # the price has been there, and has come down again by a third
+    high = context.best_prices["btc_usdt"]
+    bot.compare()  # whatever else is written down takes it along
+    await until(lambda: json.loads(bot.journal.meta("strategy:p") or "{}").get("best") == {"btc_usdt": high})
+    await world.crash(bot)
+
+    again = await world.start()
+    puppet(again).protect("btc_usdt", trail_pct=20)
+    again.driver.wake()
+    await until(lambda: puppet(again).position("btc_usdt").is_flat)
+    sold = [row for row in world.exchange_orders() if row.side.value == "sell"]
+    assert len(sold) == 1
+    await until(lambda: not again.engine.contexts["p"].best_prices)  # the next position begins anew
