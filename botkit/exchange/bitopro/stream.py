@@ -163,7 +163,7 @@ class Stream:
         self._last_frame: Nanos = 0
         self._was_connected = False
         self._closed = False
-        # one timer for as long as the connection lasts: a timeout of its own for each frame costs more than the frame
+        # one timer for as long as the connection lasts, and not a timeout that is made and dropped with every frame
         self._silence_timer: asyncio.TimerHandle | None = None
         self._waiting_since_s: float | None = None
         self._hanging_up: asyncio.Task[bool] | None = None

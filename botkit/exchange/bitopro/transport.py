@@ -100,7 +100,7 @@ def once_only_session(connections_max: int, *, for_streams: bool = False) -> aio
 
     Two bars against a repetition: the switch that aiohttp has for its own test client, and, since that switch is
     private and may go, a connector that refuses a call its second connection. ``for_streams`` refuses redirects too, as
-    ``ws_connect`` has no parameter for it; a trace costs every request a tenth of its way, so no other session has one.
+    ``ws_connect`` has no parameter for it; a trace costs every request some 30 to 80 us of 1,500, so no other has one.
     """
     traces = []
     if for_streams:
