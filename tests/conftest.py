@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,3 +13,13 @@ from botkit.live.broker import FOLDER_VARIABLE
 def _broker_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test counts into the windows of bots that this user runs, or leaves a broker among their files."""
     os.environ.setdefault(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("broker")))
+
+
+@pytest.fixture(autouse=True)
+def _log_as_found() -> Iterator[None]:
+    """`botkit run` takes its log off the terminal, for the whole process; the tests after one read it again."""
+    logger = logging.getLogger("botkit")
+    level, propagates, handlers = logger.level, logger.propagate, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.propagate, logger.handlers = propagates, handlers

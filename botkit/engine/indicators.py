@@ -248,7 +248,8 @@ class RSI(Indicator[float]):
             gain = self._gain = self._gain / length
             loss = self._loss = self._loss / length
         both = gain + loss
-        index = self.value = 100.0 * gain / both if both else 50.0
+        # the share first: 100.0 * gain / gain may come out above 100
+        index = self.value = 100.0 * (gain / both) if both else 50.0
         return index
 
     def over(self, values: npt.ArrayLike) -> Array:

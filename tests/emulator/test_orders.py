@@ -197,18 +197,17 @@ async def test_a_blank_order_where_the_switch_wants_one(start, session) -> None:
 
 
 async def test_withdrawals_debit_and_pass_through_their_statuses(start, session) -> None:  # type: ignore[no-untyped-def]
-    emulator = await start(balance="usdt=100", speed=40.0)
+    emulator = await start(balance="usdt=100")
     raw = Raw(emulator.rest, session)
+    emulator.clock.hold()
+    raw.now_ms = lambda: emulator.clock.now() // 1_000_000  # type: ignore[method-assign]
     _, made = await raw.send("POST", "/wallet/withdraw/USDT", {"protocol": "trx", "address": "T1", "amount": "50"})
-    seen = []
-    for _ in range(400):
+    for passed_s, status in ((0, "WAIT_PROCESS"), (3, "PROCESSING"), (10, "COMPLETE")):
+        until = {"until": emulator.clock.now() + passed_s * 1_000_000_000}
+        async with session.post(f"{raw.control}/step", json=until) as stepped:
+            assert stepped.status == 200
         _, row = await raw.get(f"/wallet/withdraw/usdt/{made['data']['serial']}", private=True)
-        if row["data"]["status"] not in seen:
-            seen.append(row["data"]["status"])
-        if seen[-1] == "COMPLETE":
-            break
-        await asyncio.sleep(0.005)
-    assert seen == ["WAIT_PROCESS", "PROCESSING", "COMPLETE"]
+        assert row["data"]["status"] == status
     for body, text in (
         ({"address": "T1", "amount": "5"}, "Invalid amount 5, from 10 to 300000."),
         ({"address": "T1", "amount": "51"}, "Balance for usdt not enough, only has 50, but ordered 51."),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from botkit.engine.array_indicator import ArrayIndicator
@@ -150,6 +150,7 @@ def test_a_flat_window_gives_exactly_its_price(prices: list[float], first: int, 
 
 
 @given(st.lists(st.integers(-500, 500), min_size=20, max_size=60), LENGTHS)
+@example([0] * 14 + [1, 0, 1, 0, 0, 0], 3)  # a gain that 100 times itself over itself does not give 100
 @settings(deadline=None, max_examples=40)
 def test_rsi_stays_in_its_range_and_mirrors(steps: list[int], length: int) -> None:
     prices = np.cumsum([100_000, *steps]) / 100
