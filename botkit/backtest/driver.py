@@ -86,6 +86,7 @@ class Driver:
     def _rows(self, columns: MarketColumns, row: int, stop: int) -> None:
         engine, kernel, received = self.engine, self.kernel, columns.received
         assert isinstance(columns, (TradeColumns, CandleColumns))
+        last = int(received[stop - 1]) if row < stop else 0
         while row < stop:
             at = int(received[row])
             due, wake = kernel.next_at(), engine.wake_at()
@@ -99,7 +100,7 @@ class Driver:
                 row += 1
             else:
                 earliest = due if wake is None or (due is not None and due < wake) else wake
-                if earliest is None or received[stop - 1] < earliest:
+                if earliest is None or last < earliest:
                     end = stop
                 else:
                     end = row + int(received[row:stop].searchsorted(earliest))

@@ -63,42 +63,40 @@ class Indicator(Generic[V]):
 class SMA(Indicator[float]):
     """Simple moving average of the last ``length`` values."""
 
-    __slots__ = ("_block", "_front", "_place", "_reference", "_suffix", "length")
+    __slots__ = ("_block", "_front", "_left", "_reference", "_sums", "length")
 
     def __init__(self, length: int) -> None:
         self.length = check_length("SMA", length)
         self.value = None
+        # filled from the back, so that it reads from the newest value to the oldest
         self._block = [0.0] * length
-        self._suffix: list[float] | None = None  # sums of the block before; None while there is none
-        self._place = 0
+        self._left = length  # places of the block that wait for a value
+        self._sums: list[float] | None = None  # of the last 0, 1, ... values of the block before; None before the first
         self._front = 0.0  # sum of the present block
         self._reference = 0.0
 
     def update(self, value: float) -> float | None:
         """Take in the next value; the average, or None until ``length`` values were seen."""
-        place = self._place
-        self._block[place] = value
-        place += 1
-        if place == self.length:
+        left = self._left - 1
+        self._block[left] = value
+        if not left:
             return self._turn(value)
-        self._place = place
+        self._left = left
         reference = self._reference
         front = self._front = self._front + (value - reference)
-        suffix = self._suffix
-        if suffix is None:
+        sums = self._sums
+        if sums is None:
             return None
-        mean = self.value = reference + (front + suffix[place]) / self.length
+        mean = self.value = reference + (front + sums[left]) / self.length
         return mean
 
     def _turn(self, value: float) -> float:
         """The block is full and becomes the one before."""
-        suffix = list(accumulate([v - value for v in reversed(self._block)], initial=0.0))
-        suffix.reverse()
-        self._suffix = suffix
-        self._place = 0
+        length = self._left = self.length
+        sums = self._sums = list(accumulate([v - value for v in self._block], initial=0.0))
         self._front = 0.0
         self._reference = value
-        mean = self.value = value + suffix[0] / self.length
+        mean = self.value = value + sums[length] / length
         return mean
 
     def over(self, values: npt.ArrayLike) -> Array:

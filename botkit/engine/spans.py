@@ -51,6 +51,7 @@ class _Block:
         start: int,
         received: IntArray,
         prices: npt.NDArray[np.float64],
+        price_list: list[float],
         events: list[Any],
         range_: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
         most: float,
@@ -63,7 +64,7 @@ class _Block:
         self.received: list[int] = received.tolist()
         self.prices = prices
         self.events = events
-        self._prices: list[float] = prices.tolist()
+        self._prices = price_list
         self.done = 0
         self._rows = self._from(0)
 
@@ -109,8 +110,9 @@ class _TradeBlock(_Block):
         amounts = (columns.lots[start:stop] / 10**rules.amount_decimals).tolist()
         sides = _SIDES[columns.side[start:stop] + 1].tolist()
         times = columns.time[start:stop].tolist()
-        events = list(map(Trade, repeat(columns.pair), times, prices.tolist(), amounts, sides))
-        super().__init__(start, columns.received[start:stop], prices, events, (prices, prices), MOST)
+        price_list = prices.tolist()
+        events = list(map(Trade, repeat(columns.pair), times, price_list, amounts, sides))
+        super().__init__(start, columns.received[start:stop], prices, price_list, events, (prices, prices), MOST)
 
 
 class _CandleBlock(_Block):
@@ -137,7 +139,7 @@ class _CandleBlock(_Block):
         *figures, empty = [column.tolist() for column in self.columns]
         events = list(map(Bar, repeat(columns.pair), *figures, repeat(columns.resolution), empty))
         range_ = (self.columns[3], self.columns[2])
-        super().__init__(start, columns.received[start:stop], close, events, range_, CANDLE_MOST)
+        super().__init__(start, columns.received[start:stop], close, figures[4], events, range_, CANDLE_MOST)
 
 
 class SeriesSource:

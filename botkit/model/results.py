@@ -72,7 +72,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, order: Order) -> OrderRow:
-        """The row of an order as it stands."""
+        """The row of an order as it stands. (``_value_`` is ``value`` without a Python call.)"""
         return cls(
             order.created,
             order.sent,
@@ -81,14 +81,14 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
             order.client_id,
             order.order_id,
             order.pair,
-            order.side.value,
-            order.type.value,
+            order.side._value_,
+            order.type._value_,
             order.price_ticks,
             order.amount_lots,
             order.spend_units,
             order.stop_ticks,
             order.post_only,
-            order.state.value,
+            order.state._value_,
             order.reason,
             order.executed_lots,
             order.executed_units,
@@ -125,7 +125,7 @@ class FillRow(msgspec.Struct, frozen=True, gc=False):
             order.client_id,
             order.order_id,
             fill.pair,
-            fill.side.value,
+            fill.side._value_,
             fill.is_maker,
             fill.price_ticks,
             fill.lots,
