@@ -203,7 +203,7 @@ async def test_withdrawals_debit_and_pass_through_their_statuses(start, session)
     raw.now_ms = lambda: emulator.clock.now() // 1_000_000  # type: ignore[method-assign]
     _, made = await raw.send("POST", "/wallet/withdraw/USDT", {"protocol": "trx", "address": "T1", "amount": "50"})
     for passed_s, status in ((0, "WAIT_PROCESS"), (3, "PROCESSING"), (10, "COMPLETE")):
-        until = {"until": emulator.clock.now() + passed_s * 1_000_000_000}
+        until = {"until": emulator.clock.now() + passed_s * 1_000_000_000, "whole": True}
         async with session.post(f"{raw.control}/step", json=until) as stepped:
             assert stepped.status == 200
         _, row = await raw.get(f"/wallet/withdraw/usdt/{made['data']['serial']}", private=True)
