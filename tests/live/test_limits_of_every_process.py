@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -147,4 +148,26 @@ async def test_panic_does_not_wait_for_a_ledger_that_is_out_of_reach(own_folders
         assert "none left" in told
         await exchange.done(await exchange.begin("stop", config))
         await exchange.done(bot)
+        assert emulator.venue.limits.refused == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be stopped there")
+async def test_panic_works_while_the_bot_hangs_with_its_slots(own_folders: Path) -> None:
+    exchange = Exchange(own_folders)
+    async with exchange.emulator as emulator:
+        config = exchange.config("hanging")
+        bot = await exchange.begin("run", config, "--rest", emulator.rest, "--ws", emulator.ws, "--json")
+        await exchange.trading(bot)
+        bot.send_signal(signal.SIGSTOP)
+        try:
+            told = await exchange.done(await exchange.begin("panic", config, "--rest", emulator.rest))
+        finally:
+            bot.send_signal(signal.SIGCONT)
+        assert "none left" in told
+        assert "going ahead" not in told
+        await exchange.done(await exchange.begin("stop", config))
+        await exchange.done(bot)
+        kernel = emulator.venue.kernel
+        assert not [order for order in kernel.orders("a@b.c") if order.status in (-1, 0, 1)]
+        assert await exchange.unaccounted() == {}
         assert emulator.venue.limits.refused == 0
