@@ -346,9 +346,9 @@ def _complaint(meta: Any, value: Any) -> str | None:
     if isinstance(meta, Bound):
         return meta.complaint(value)
     if isinstance(meta, msgspec.Meta) and meta.pattern is not None and isinstance(value, str):
-        if not re.search(meta.pattern, value):
+        if not re.fullmatch(meta.pattern, value):  # `$` alone lets a line's end pass
             lower = value.lower()
-            if lower != value and re.search(meta.pattern, lower):
+            if lower != value and re.fullmatch(meta.pattern, lower):
                 return f"it is written in small letters; write {lower}"
             return str((meta.extra or {}).get("wanted", f"it must match {meta.pattern}"))
         return None

@@ -116,7 +116,15 @@ def read_manifest(root: Path) -> Manifest:
         raise DataError(
             f"{path} is of version {manifest.version}, and this botkit reads up to {FORMAT_VERSION}; upgrade botkit"
         )
+    for entry in manifest.files:
+        if not is_inside(entry.path):
+            raise DataError(f"{path} is not to be trusted: it lists {entry.path!r}, which lies outside of the tape")
     return manifest
+
+
+def is_inside(path: str) -> bool:
+    """True when a path of a manifest stays below the tape's folder on every system: files of a tape are replaced."""
+    return not (path.startswith("/") or any(sign in path for sign in "\\:\0") or ".." in path.split("/") or not path)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

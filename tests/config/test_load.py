@@ -197,6 +197,9 @@ MISTAKES = [
     ("timezone: Asia\n", 2, "is no time zone"),
     ("timezone: ../../etc/passwd\n", 2, "is no time zone"),
     ("name: ../x\n", 2, "a name is 1 to 64"),
+    ("name: /etc/x\n", 2, "a name is 1 to 64"),
+    ("name: 'a\\..\\b'\n", 2, "a name is 1 to 64"),
+    ('name: "x\\0"\n', 2, "a name is 1 to 64"),
     ("name: con\n", 2, "Windows"),
     ("name: true\n", 2, "text is wanted"),
     ("plugins: [../nowhere]\n", 2, "there is no folder"),
@@ -211,6 +214,10 @@ MISTAKES = [
     ("risk: {max_order_value: {twd: 1_000}}\n", 2, "can be read in two ways"),
     ("amount_step: basePrecison\n", 2, "basePrecision"),
 ]
+
+
+def test_a_name_does_not_end_with_a_line(tmp_path: Path) -> None:
+    assert "a name is 1 to 64" in " ".join(refused(tmp_path, MINIMAL + 'name: "x\\n"\n'))
 
 
 @pytest.mark.parametrize(("text", "line", "words"), MISTAKES)

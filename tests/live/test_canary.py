@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 import zlib
 from pathlib import Path
 
@@ -51,6 +55,7 @@ plugins: [plugins]
 strategies:
   - {name: c, use: clumsy, params: {pair: btc_usdt}}
 log: {level: debug}
+notify: [{use: bell, level: info, digest_s: 0}]
 emulator:
   account: {email: canary@example.com, key: "${CANARY_KEY}", secret: "${CANARY_SECRET}"}
 """
@@ -78,6 +83,25 @@ def arguments_of(process_id: int) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+def metrics_of(port: int, process_id: int) -> bytes:
+    """The bot's figures, or nothing where it ended before it had any."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and arguments_of(process_id):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as got:
+            text: bytes = got.read()
+            if b"botkit_up" in text:
+                return text
+        time.sleep(0.05)
+    return b""
+
+
 @pytest.mark.parametrize("fault", ["", "wrong secret", "redirect", "errors"])
 async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
     import asyncio
@@ -103,13 +127,18 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
             emulator.add_fault({"kind": "ws_garbage", "share": 0.2})
         if fault == "redirect":
             emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 302})
+        port = free_port()
         command = [sys.executable, "-m", "botkit", "run", str(config), "--rest", emulator.rest, "--ws", emulator.ws]
+        command += ["--metrics-port", str(port)]
         process = await asyncio.create_subprocess_exec(
             *command, "--duration", "3s", "--plain", env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+        figures = asyncio.create_task(asyncio.to_thread(metrics_of, port, process.pid))
         await asyncio.sleep(1.5)
         assert_absent("the list of processes", arguments_of(process.pid))
         out, err = await asyncio.wait_for(process.communicate(), 90)
+        metrics = await figures
+        assert_absent("the metrics", metrics)
         assert_absent("standard output", out)
         assert_absent("standard error", err)
     for command in (["journal"], ["status"], ["why"], ["config", "show"]):
@@ -126,6 +155,8 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
     if not fault:
         assert {"journal.sqlite", "decisions.jsonl", "inputs.bin", "inputs.json"} <= names
         assert b"this strategy fails" in err
+        assert b"canary (emulator): error: " in err, "the notifier has told of it"
+        assert b"botkit_up" in metrics
         header = json.loads(next(path for path in files if path.name == "inputs.json").read_text())
         assert header["mode"] == "emulator"
     if fault == "wrong secret":

@@ -225,3 +225,17 @@ def test_any_range_is_exact_across_row_groups(
         write_all(root, trades)
     found = list(Tape.open(root, pairs).read("btc_usdt", "trades", start=start, end=end, rows_max=3))
     assert [int(t) for part in found for t in part.received] == [t for t in seconds if start <= t < end]
+
+
+@pytest.mark.parametrize("path", ["../x.parquet", "a/../../x.parquet", "/etc/passwd", "C:/x", "a\\..\\..\\x", ""])
+def test_a_manifest_that_points_outside_of_the_tape_is_refused(
+    tmp_path: Path, pairs: Mapping[str, Pair], make_trades: Callable[..., TradeColumns], path: str
+) -> None:
+    root = tmp_path / "tape"
+    write_all(root, make_trades([1, 2]))
+    manifest = root / "manifest.json"
+    document = msgspec.json.decode(manifest.read_bytes())
+    document["files"][0]["path"] = path
+    manifest.write_bytes(msgspec.json.encode(document))
+    with pytest.raises(DataError, match="lies outside of the tape"):
+        Tape.open(root, pairs)
