@@ -594,8 +594,16 @@ class OrderDesk:
             self._read_order(order, now)
 
     def forget_before(self, time: Nanos) -> int:
-        """Drop orders that were final before ``time``, so that a bot may run for months; how many went."""
-        old = [cid for cid, order in self.orders.items() if order.state in FINAL_STATES and order.updated < time]
+        """Drop orders that were final before ``time``, so that a bot may run for months; how many went.
+
+        Those that ended before they were sent go at once: nothing can be heard of them, and a strategy that keeps
+        asking while the bot is halted makes them by the thousand.
+        """
+        old = [
+            client_id
+            for client_id, order in self.orders.items()
+            if order.state in FINAL_STATES and (order.updated < time or not order.sent)
+        ]
         for client_id in old:
             order = self.orders.pop(client_id)
             self._by_order_id.pop(order.order_id, None)

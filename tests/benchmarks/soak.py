@@ -143,7 +143,10 @@ async def watch(bot: asyncio.subprocess.Process, emulator: Any, state: Path, min
     began = time.monotonic()
     samples: list[Sample] = []
     while (passed := time.monotonic() - began) < minutes * 60 and bot.returncode is None:
-        samples.append(sample(bot.pid, state, passed))
+        try:
+            samples.append(sample(bot.pid, state, passed))
+        except FileNotFoundError:
+            break  # it has just ended
         if len(samples) % 10 == 1:
             print(f"{samples[-1].line()}  {len(exchange_rows(emulator))} orders", flush=True)
         await asyncio.sleep(min(6.0, minutes * 60 / 300))

@@ -604,3 +604,24 @@ def test_a_replacement_whose_time_has_run_out_before_it_could_leave_expires_and_
     assert wake is None or wake >= b.engine.now
     assert new.state is OrderState.EXPIRED
     assert len(b.all(CreateOrder)) == 1
+
+
+# -- forgetting -------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_never_sent_is_forgotten_at_once_and_what_was_is_kept_for_late_news() -> None:
+    b = bot()
+    cancelled = buy(b)
+    b.accept(cancelled)
+    b.s.cancel(cancelled)
+    b.end_turn()
+    b.push(cancelled, 4)
+    refused = b.s.buy(BTC, amount=ONE, price=10**9)
+    b.end_turn()
+    resting = buy(b, price=800)
+    assert (cancelled.state, refused.state) == (OrderState.CANCELLED, OrderState.REFUSED)
+    assert b.engine.desk.forget_before(b.now) == 1
+    assert refused.client_id not in b.engine.desk.orders
+    assert b.engine.desk.orders[cancelled.client_id] is cancelled
+    assert b.engine.desk.forget_before(b.now + 1) == 1
+    assert list(b.engine.desk.orders) == [resting.client_id]

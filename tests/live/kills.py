@@ -63,7 +63,7 @@ BETWEEN = (NOT_SENT, NOT_ANSWERED)
 #: kills at one exchange. A dead bot's slots are held for minutes, since nobody knows what it sent of them: after some
 #: forty deaths within that time the next bot would have no cancels left.
 KILLS_A_WORLD = 20
-_LANES = 3
+_LANES = 2
 _UNIT = 10**8
 _PATIENCE_S = 60.0
 #: how long the bot's keeper takes at most to look for commands
