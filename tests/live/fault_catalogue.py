@@ -207,70 +207,260 @@ WEBSOCKET: dict[str, Shown] = {
     ),
 }
 
+_TIME = _LIVE + "test_faults_time.py::"
+_KILLS = _LIVE + "test_kills.py::"
+_DISK = _LIVE + "test_faults_disk.py::"
+_PLUGINS = _LIVE + "test_faults_plugins.py::"
+_DATA = _LIVE + "test_faults_data.py::"
+_QUARANTINE = "tests/engine/test_quarantine.py::"
+_SOURCE = "tests/config/test_source.py::"
+_JUMP = _TIME + "test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_and_is_told"
+_JUMPED = "this machine's time of day was set 3,600 s...; the bot goes on by its own"
+_FAILS = _PLUGINS + "test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line"
+_NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, and cancels go on"
+_FEES = _DATA + "test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them"
+_PLAIN_YAML = _SOURCE + "test_what_is_not_plain_yaml_is_refused_with_its_line"
+
 TIME: dict[str, Shown] = {
-    "wall clock jumps an hour forward": Shown(),
-    "wall clock jumps an hour back": Shown(),
-    "machine suspended ten minutes": Shown(),
-    "seconds and milliseconds mixed": Shown(),
+    "wall clock jumps an hour forward": Shown((_JUMP,), _JUMPED),
+    "wall clock jumps an hour back": Shown((_JUMP,), _JUMPED),
+    "wall clock wrong from the start": Shown(
+        (_TIME + "test_a_clock_that_is_wrong_from_the_start_halts_the_bot_and_says_by_how_much",),
+        "this machine's clock is...ms ahead of the exchange's; set it, start the bot anew, then resume",
+    ),
+    "machine suspended ten minutes": Shown(
+        (
+            _TIME + "test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything_is_sent",
+            _TIME + "test_cancels_go_out_at_once_after_a_sleep",
+        ),
+        "the bot stood still for...it connects anew and sends no new order until its books are compared",
+    ),
+    "seconds and milliseconds mixed": Shown(
+        (
+            _TIME + "test_a_stamp_is_read_in_seconds_or_in_milliseconds_by_its_size",
+            _TIME + "test_a_stamp_of_no_time_at_all_is_refused",
+        )
+    ),
 }
 
 PROCESS_AND_DISK: dict[str, Shown] = {
-    "kill -9 at any await": Shown(),
-    "SIGTERM in the middle of a submit": Shown(),
-    "two instances": Shown(),
-    "journal on a full disk": Shown(),
-    "journal on a read-only disk": Shown(),
-    "journal on a failing disk": Shown(),
-    "torn journal": Shown(),
-    "corrupt journal": Shown(),
-    "deleted journal": Shown(),
-    "journal deleted while running": Shown(),
-    "restored journal": Shown(),
+    "kill -9 at any await": Shown(
+        (
+            _KILLS + "test_nothing_is_lost_doubled_or_orphaned_wherever_the_bot_is_killed",
+            _KILLS + "test_a_third_of_the_kills_fall_between_journal_row_and_answer_and_each_phase_has_its_share",
+        )
+    ),
+    "SIGTERM in the middle of a submit": Shown(
+        (
+            _DISK + "test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind",
+            _LIVE + "test_modes.py::test_sigterm_stops_in_order",
+        )
+    ),
+    "two instances": Shown(
+        (_DISK + "test_a_second_instance_is_refused_and_names_the_first",),
+        "this bot runs already, as process...stop it",
+    ),
+    "journal on a full disk": Shown(
+        (
+            _DISK + "test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives",
+            _DISK + "test_on_a_full_disk_nothing_new_is_sent_cancels_go_on_and_it_recovers",
+        ),
+        _NO_JOURNAL,
+    ),
+    "journal on a read-only disk": Shown(
+        (
+            _DISK + "test_a_journal_that_becomes_read_only_is_told_of_and_so_is_its_recovery",
+            _DISK + "test_a_state_folder_that_cannot_be_written_refuses_the_start_and_says_so",
+        ),
+        _NO_JOURNAL + "...can be written again; new orders are sent",
+    ),
+    "journal on a failing disk": Shown(
+        (_DISK + "test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_lives",),
+        _NO_JOURNAL + "...the halt could not be written",
+    ),
+    "journal held by another program": Shown(
+        (_DISK + "test_a_journal_that_another_program_holds_delays_orders_and_sends_none_unwritten",), "locked"
+    ),
+    "torn journal": Shown((_DISK + "test_a_torn_end_of_the_write_ahead_log_costs_no_order",)),
+    "corrupt journal": Shown(
+        (_DISK + "test_a_damaged_journal_refuses_the_start_and_says_what_to_do",),
+        "is damaged...Move it away to start anew...look at your open orders first",
+    ),
+    "deleted journal": Shown(
+        (_DISK + "test_a_deleted_journal_makes_its_orders_foreign_and_touches_none",),
+        "2 open orders are not this bot's and will not be touched",
+    ),
+    "journal deleted while running": Shown(
+        (_DISK + "test_a_journal_that_is_taken_away_under_the_bot_holds_new_orders_until_it_is_back",),
+        "was deleted or replaced while the bot runs. What is written goes nowhere...is back; new orders are sent",
+    ),
+    "restored journal": Shown(
+        (_DISK + "test_a_journal_put_back_from_a_copy_shows_later_orders_as_foreign_and_gives_no_id_twice",),
+        "1 open orders are not this bot's",
+    ),
 }
 
 CONFIGURATION: dict[str, Shown] = {
-    "duplicate key": Shown(),
-    "no, 010, 22:22, 1e3 read as something else": Shown(),
-    "aliases that expand without end": Shown(),
-    "unknown key": Shown(),
-    "live keys with an emulator address": Shown(),
-    "live mode at an emulator": Shown(),
+    "duplicate key": Shown((_PLAIN_YAML,), "`a` stands here a second time, first on line 1"),
+    "no, 010, 22:22, 1e3 read as something else": Shown(
+        (
+            _SOURCE + "test_bare_words_mean_what_they_look_like",
+            _SOURCE + "test_suspicious_spellings_come_with_what_to_write",
+        ),
+        "write false...write 10...quotes...write it out: 1000",
+    ),
+    "aliases that expand without end": Shown(
+        (_SOURCE + "test_a_bomb_of_aliases_is_refused_at_once", _PLAIN_YAML), "alias *x"
+    ),
+    "unknown key": Shown(
+        ("tests/config/test_load.py::test_each_mistake_has_its_line_and_its_remedy",),
+        "`stratgies` is not known; did you mean `strategies`?",
+    ),
+    "live keys with an emulator address": Shown(
+        (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",), "use --mode emulator"
+    ),
+    "live mode at an emulator": Shown(
+        (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",), "this machine alone"
+    ),
 }
 
 PLUGINS: dict[str, Shown] = {
-    "exception": Shown(),
-    "BaseException": Shown(),
-    "sys.exit": Shown(),
-    "endless loop or time.sleep": Shown(),
-    "swallowed cancellation": Shown(),
-    "a million orders a second": Shown(),
-    "memory growth": Shown(),
-    "mutating a shared event": Shown(),
+    "exception": Shown((_FAILS,), "strategy 'r' was stopped: ...KeyError: 'what'...in on_book at"),
+    "BaseException": Shown((_FAILS,), "BaseException: as such"),
+    "sys.exit": Shown(
+        (_FAILS, _PLUGINS + "test_a_notifier_that_exits_ends_neither_the_bot_nor_itself"), "SystemExit: 3"
+    ),
+    "endless loop or time.sleep": Shown(
+        (_PLUGINS + "test_a_callback_that_does_not_return_is_named_with_its_line_within_two_seconds",),
+        "rogue has blocked the bot for...s at",
+    ),
+    "swallowed cancellation": Shown(
+        (_FAILS, _LIVE + "test_notify.py::test_a_notifier_that_hangs_holds_up_neither_the_bot_nor_the_others"),
+        "CancelledError",
+    ),
+    "a million orders a second": Shown(
+        (
+            _PLUGINS + "test_a_million_orders_in_one_callback_end_in_a_stop_and_few_requests",
+            _PLUGINS + "test_orders_above_the_strategys_own_rate_are_refused_and_say_so",
+            _PLUGINS + "test_a_loss_above_the_strategys_own_limit_stops_it_and_says_so",
+        ),
+        "over 100 orders were refused in one turn...orders in the last second, max_orders_per_second is 5",
+    ),
+    "callbacks that cause each other": Shown(
+        (
+            "tests/engine/test_strategy_failures.py::"
+            "test_callbacks_that_cause_each_other_without_end_stop_their_strategy_alone",
+        ),
+        "its callbacks cause each other without end",
+    ),
+    "memory growth": Shown(
+        (
+            _PLUGINS + "test_memory_that_doubles_is_told_of_with_its_figures",
+            _PLUGINS + "test_a_running_bot_looks_at_its_memory",
+        ),
+        "the bot holds...MB of memory, 90 MB at its start",
+    ),
+    "mutating a shared event": Shown((_FAILS,), "AttributeError: immutable type: 'OrderBook'"),
 }
 
 DATA_AND_MONEY: dict[str, Shown] = {
-    "crossed book": Shown(),
-    "empty book": Shown(),
-    "negative book": Shown(),
-    "10^12 spike": Shown(),
-    "missing candle": Shown(),
-    "doubled candle": Shown(),
-    "NaN, 1e999999999, 1_000, Arabic digits": Shown(),
-    "feeSymbol wrong on sells": Shown(),
-    "USER_TRADE fee scaled by 10^8": Shown(),
-    "the same trade by REST and WS": Shown(),
-    "rounding past the balance": Shown(),
-    "rounding under the minimum": Shown(),
-    "market buy amount is quote": Shown(),
+    "crossed book": Shown(
+        (
+            _DATA + "test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_place",
+            _QUARANTINE + "test_a_book_that_cannot_be_is_never_believed_however_often_it_comes",
+        ),
+        "the order book is crossed or shows no prices...cannot be believed, and reading it did not mend that",
+    ),
+    "empty book": Shown(
+        (_DATA + "test_an_empty_book_refuses_market_orders_with_its_reason_and_harms_nothing",),
+        "the book of btc_usdt shows no asks to trade with",
+    ),
+    "negative book": Shown(
+        (
+            _DATA + "test_a_negative_level_of_a_book_is_no_book",
+            _QUARANTINE + "test_a_book_that_cannot_be_is_never_believed_however_often_it_comes",
+        ),
+        "a level of...the order book is crossed or shows no prices",
+    ),
+    "10^12 spike": Shown(
+        (
+            _DATA + "test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_told_of",
+            _DATA + "test_a_market_that_really_jumps_is_believed_after_two_more_words",
+            "tests/properties/test_spans.py::test_spans_and_turns_decide_alike",
+        ),
+        "is far from the last price...it is kept from strategies, valuations and loss limits until 2 later ones agree",
+    ),
+    "missing candle": Shown(
+        (
+            "tests/engine/test_bars.py::test_a_gap_in_the_candles_gives_flat_bars",
+            "tests/cli/test_download.py::test_what_the_exchange_left_out_is_a_gap_within_and_between_requests",
+        ),
+        "the exchange left out 25, in which nothing was traded",
+    ),
+    "doubled candle": Shown(
+        (
+            "tests/engine/test_bars.py::test_a_candle_of_a_closed_bar_is_counted_only",
+            "tests/cli/test_data.py::test_doubled_candles_are_left_out_on_request",
+        ),
+        "a second candle",
+    ),
+    "NaN, 1e999999999, 1_000, Arabic digits": Shown(
+        (
+            _DATA + "test_what_only_python_takes_for_a_number_is_no_number",
+            _QUARANTINE + "test_what_is_no_price_is_never_taken_in",
+        )
+    ),
+    "feeSymbol wrong on sells": Shown(
+        (_FEES, "tests/exchange/test_translate.py::test_the_fee_of_a_sell_is_in_quote_whatever_fee_symbol_says")
+    ),
+    "USER_TRADE fee scaled by 10^8": Shown((_FEES,)),
+    "the same trade by REST and WS": Shown((_FEES,)),
+    "rounding past the balance": Shown(
+        (_DATA + "test_the_whole_balance_can_be_spent_and_never_a_unit_more",), "usdt, 100000 available"
+    ),
+    "rounding under the minimum": Shown(
+        (_DATA + "test_an_amount_that_rounds_below_the_minimum_is_refused_before_it_is_sent",), "is below the minimum"
+    ),
+    "market buy amount is quote": Shown((_DATA + "test_a_market_buy_spends_quote_and_not_that_many_coins",)),
 }
 
+_CANARY = _LIVE + "test_canary.py::test_no_secret_is_left_behind"
+
 SECURITY: dict[str, Shown] = {
-    "a secret in logs, tracebacks, argv, reports, journal": Shown(),
-    "key file that others can read": Shown(),
-    "path traversal in report and config paths": Shown(),
-    "metrics asked from another host": Shown(),
-    "emulator's control asked by a web page": Shown(),
-    "a plugin that was not named": Shown(),
+    "a secret in logs, tracebacks, argv, reports, journal": Shown(
+        (
+            _CANARY,
+            _LIVE + "test_canary.py::test_a_set_argument_with_a_secret_is_not_written_into_the_recording",
+            "tests/config/test_secrets.py::test_no_output_shows_a_secret",
+        )
+    ),
+    "a secret in metrics, notifications and recordings": Shown(
+        (_CANARY, _LIVE + "test_notify.py::test_the_last_messages_leave_before_the_end_and_without_secrets")
+    ),
+    "key file that others can read": Shown(
+        (
+            "tests/config/test_secrets.py::test_a_secrets_file_that_others_can_read_is_refused",
+            "tests/config/test_secrets.py::test_a_literal_secret_needs_a_private_configuration",
+        ),
+        "chmod 600",
+    ),
+    "path traversal in report and config paths": Shown(
+        (
+            "tests/config/test_load.py::test_each_mistake_has_its_line_and_its_remedy",
+            "tests/tape/test_tape.py::test_a_manifest_that_points_outside_of_the_tape_is_refused",
+        ),
+        "a name is 1 to 64...lies outside of the tape",
+    ),
+    "metrics asked from another host": Shown((_LIVE + "test_metrics.py::test_only_this_machine_is_answered",)),
+    "emulator's control asked by a web page": Shown(
+        ("tests/emulator/test_control.py::test_a_web_page_cannot_reach_it",)
+    ),
+    "a plugin that was not named": Shown(
+        (
+            "tests/test_plugins.py::test_a_blocked_plugin_is_not_even_imported",
+            "tests/test_plugins.py::test_the_environment_restricts_installed_plugins",
+        )
+    ),
 }
 
 CATALOGUE: dict[str, dict[str, Shown]] = {
