@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 from botkit.assembly import Project, pairs_of
+from botkit.assembly.live_parts import LiveParts
 from botkit.assembly.sharing import ALONE
 from botkit.config.load import overrides_for
 from botkit.errors import BotkitError, ConfigError
@@ -18,9 +18,6 @@ from botkit.live.fan_out import FanOut
 from botkit.live.own_ledger import OwnLedger
 from botkit.model.money import UNIT, format_units
 from botkit.model.pairs import Pair
-
-if TYPE_CHECKING:
-    from botkit.assembly.live import LiveParts
 
 
 class Company:

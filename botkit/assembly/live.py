@@ -5,44 +5,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from pathlib import Path
-from random import Random
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
-from botkit.assembly import Project, default_bar_grace_ns, make_engine
+from botkit.assembly import Project
 from botkit.assembly.company import Company
 from botkit.assembly.inside import emulator_inside, inside_account
-from botkit.assembly.sharing import ALONE, paced, shared_limits, venue_name
+from botkit.assembly.live_parts import ASIDE, LiveParts, Mode, connect
+from botkit.assembly.sharing import ALONE, paced, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
-from botkit.engine.decisions import DecisionLog
-from botkit.engine.routes import memory_slots
-from botkit.engine.turn import Engine
-from botkit.engine.valuation import Valuation
 from botkit.errors import BotkitError, ConfigError, RequestError
-from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock, SteadyClock
-from botkit.live.driver import Adapter
-from botkit.live.history import History
-from botkit.live.own_ledger import OwnLedger
 from botkit.live.paced_reads import PacedReads
-from botkit.live.parts import OnStop
-from botkit.live.slots import SharedLimits
 from botkit.live.state_folder import StateFolder, account_label, state_root
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.pairs import Pair
-from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders, Outcome
+from botkit.model.clock import NS_PER_S
+from botkit.model.requests import Outcome
 
-Mode = Literal["emulator", "paper", "live"]
-
-#: how late a trade may be on a busy machine whose emulator runs faster than the time of day
-_LATE_TRADE_MS = 200
-#: what a bot, and a command for it, asks outside of the engine's router
-ASIDE = tuple(request.endpoint for request in (GetBalances, ListOpenOrders, CancelOrder, CancelBatch, CancelAll))
 _PAIRS = "trading_pairs"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 #: what a bot with real money must be bounded by, and what each rule is for
@@ -52,152 +32,6 @@ _NEEDED_RULES = {
     "max_daily_loss": "{twd: 3000}",
     "price_collar_pct": "5",
 }
-
-
-class LiveParts:
-    """The parts of a running bot (`botkit.live.bot.Parts`)."""
-
-    def __init__(
-        self,
-        project: Project,
-        mode: Mode,
-        *,
-        adapter: Adapter,
-        clock: DriverClock,
-        folder: StateFolder,
-        fees: FeesConfig,
-        latest_accept_s: float,
-        address: tuple[str | None, str | None] = (None, None),
-        account: str = "",
-        is_new_world: bool = False,
-        ledger: str | OwnLedger | None = ALONE,
-        endpoints: Collection[str] | None = None,
-        share: Callable[[Nanos], SharedLimits | None] | None = None,
-    ) -> None:
-        """``account`` is whose windows its requests count in; "" where nobody else counts into them.
-
-        ``ledger`` keeps the windows that it shares, all or those of ``endpoints``; ``share`` makes them in another way,
-        given how late requests may arrive.
-        """
-        config = project.config
-        self.project = project
-        self.name = config.name
-        self.mode: str = mode
-        self.currency = project.currency
-        self.adapter = adapter
-        self.clock = clock
-        self.folder = folder
-        self.recording_bytes_max = config.log.record_mb << 20
-        self.is_new_world = is_new_world
-        self.address = address
-        self.shared: SharedLimits | None = None
-        self.siblings: Sequence[str] = ()
-        self.client_ids: ClientIds | None = None
-        self._share = share or self._shared_limits
-        self._ledger = ledger
-        self._endpoints = endpoints
-        self._account = account
-        self._venue = venue_name(project.facts, address[0])
-        self.random = Random()  # client ids begin anywhere; nothing that is compared hangs on it
-        self.on_stop: Mapping[str, OnStop] = {
-            strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
-        }
-        named = project.bot_pairs()
-        self.valuation_pairs = _valuation_pairs(project, named)
-        self.pairs: Mapping[str, Pair] = project.pairs
-        self._priced = {str(pair): pair for pair in [*named, *self.valuation_pairs]}
-        self._fees = project.fee_model(fees, "emulator.fees" if mode != "live" else "live")
-        self._fees_config = fees
-        # lateness in the exchange's time, but never less than in the machine's
-        self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
-
-    def aside(self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None) -> PacedReads:
-        """Requests that do not go through the engine's router, in the same windows: before there is one, and after a
-        fault of its own. An async context manager."""
-        return paced(
-            self.adapter,
-            self.project.facts.limits,
-            self._ledger if self._account else ALONE,
-            endpoints=ASIDE,
-            venue=self._venue,
-            clock=self.clock,
-            account=self._account,
-            latest_ns=self._latest_accept_ns,
-            hurries=hurries,
-            say=say,
-        )
-
-    def _shared_limits(self, latest_accept_ns: Nanos) -> SharedLimits | None:
-        return shared_limits(
-            self.project.facts.limits,
-            self._ledger,
-            venue=self._venue,
-            account=self._account,
-            clock=self.clock,
-            latest_accept_ns=latest_accept_ns,
-            endpoints=self._endpoints,
-        )
-
-    def recorded_as(self) -> dict[str, Any]:
-        """What making the same engine again takes, as plain JSON values; no secret is in it."""
-        loaded = self.project.loaded
-        return {
-            "config": str(loaded.path.absolute()),
-            "config_sha256": hashlib.sha256(loaded.path.read_bytes()).hexdigest(),
-            "overrides": list(loaded.overrides),
-            "folder": str(Path.cwd()),
-            "mode": self.mode,
-            "speed": self.clock.speed,
-            "latest_accept_ns": self._latest_accept_ns,
-            "shared": None if self.shared is None else [pool.name for pool in self.shared.pools],
-            "fees": msgspec.to_builtins(self._fees_config),
-            "pairs": {name: msgspec.to_builtins(pair.rules) for name, pair in self._priced.items()},
-        }
-
-    def engine(
-        self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
-    ) -> Engine:
-        """A new bot, not started; what it shares with others is in ``shared``."""
-        self.shared = self._share(self._latest_accept_ns)
-        return make_engine(
-            self.project,
-            pairs=self._priced,
-            decisions=decisions,
-            seed=self.project.config.seed,
-            latest_accept_ns=self._latest_accept_ns,
-            fee_rates=lambda pair: self._fees.rates(now()),
-            history=history,
-            bar_grace_ns=self._bar_grace_ns(),
-            first_client_id=first_client_id,
-            slots=memory_slots if self.shared is None else self.shared.slots,
-        )
-
-    def _bar_grace_ns(self) -> Nanos:
-        grace = default_bar_grace_ns(self.project)
-        if self.project.config.bar_grace_ms is not None:
-            return grace
-        # a trade is late on this machine's clock, however fast the emulator's runs
-        return max(grace, int(_LATE_TRADE_MS * NS_PER_MS * self.clock.speed))
-
-
-def priced_pairs(project: Project) -> list[Pair]:
-    """The pairs that a bot trades, and those that it values things through."""
-    named = project.bot_pairs()
-    return [*named, *_valuation_pairs(project, named)]
-
-
-def _valuation_pairs(project: Project, named: Sequence[Pair]) -> tuple[Pair, ...]:
-    """Pairs that no strategy trades, but that lead from a traded currency to the one everything is valued in."""
-    at_hand = Valuation({str(pair): pair for pair in named})
-    everything = Valuation(project.pairs)
-    found: dict[str, Pair] = {}
-    for currency in [c for pair in named for c in (pair.base, pair.quote)]:
-        if currency == project.currency or at_hand.find_path(currency, project.currency) is not None:
-            continue
-        path = everything.find_path(currency, project.currency)
-        for cell, _ in path.steps if path is not None else ():
-            found.setdefault(cell.pair, cell.pair)
-    return tuple(pair for pair in found.values() if pair not in named)
 
 
 @contextlib.asynccontextmanager
@@ -266,27 +100,6 @@ async def parts_of(
 def _address(project: Project, rest: str | None, ws: str | None) -> tuple[str | None, str | None]:
     """REST and WebSocket addresses: of the command line, or else of the configuration."""
     return rest or project.config.exchange.rest, ws or project.config.exchange.ws
-
-
-def connect(
-    project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
-) -> Adapter:
-    """A connection to the configuration's exchange, not yet open. ``more`` are further options of its plugin."""
-    exchange: Any = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
-    adapter: Adapter = exchange.thing.connect(
-        {
-            **project.config.exchange.options,
-            "account": {"email": account.email, "key": account.key, "secret": account.secret} if account else {},
-            "rest": rest,
-            "ws": ws,
-            "clock": clock,
-            "speed": clock.speed,
-            "random": Random(),
-            "pairs": project.pairs,
-            **more,
-        }
-    )
-    return adapter
 
 
 async def refresh_pairs(project: Project, rest: str | None, ws: str | None, company: Company) -> None:

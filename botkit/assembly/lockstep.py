@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_engine
-from botkit.assembly.live import connect
+from botkit.assembly.live_parts import connect
 from botkit.backtest.session import bars_before, run_backtest
 from botkit.config.secrets import Account
 from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from botkit.assembly import ACCOUNT, Project, make_kernel
 from botkit.assembly.company import Company
 from botkit.assembly.inside import opening_balances
+from botkit.assembly.live_parts import LiveParts, connect, priced_pairs
 from botkit.assembly.sharing import venue_name
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
@@ -23,9 +24,6 @@ from botkit.model.orders import Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, GetBook, GetCandles, Request
 from botkit.sim.kernel import Kernel
-
-if TYPE_CHECKING:
-    from botkit.assembly.live import LiveParts
 
 Sink = Callable[[Any], None]
 
@@ -168,8 +166,6 @@ def paper_balances(project: Project) -> dict[str, int]:
 
 def paper_parts(project: Project, rest: str | None, ws: str | None, company: Company) -> LiveParts:
     """The parts of a bot on paper. The market needs no account."""
-    from botkit.assembly.live import LiveParts, connect, priced_pairs
-
     config, section = project.config, project.config.emulator
     venue = venue_name(project.facts, rest)
     clock = company.clocks.setdefault(venue, SteadyClock())

@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from botkit.assembly import Project
-from botkit.assembly.live import LiveParts
+from botkit.assembly.live_parts import LiveParts
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.errors import ConfigError

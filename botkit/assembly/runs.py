@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from botkit.assembly.guard import start_guard
-from botkit.assembly.live import LiveParts
+from botkit.assembly.live_parts import LiveParts
 from botkit.assembly.telling import Told
 from botkit.errors import BotkitError
 from botkit.live.bot import Bot

@@ -47,7 +47,7 @@ def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None
 
 def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None, sign: int) -> None:
     from botkit.assembly import Project, make_portfolio
-    from botkit.assembly.live import priced_pairs
+    from botkit.assembly.live_parts import priced_pairs
     from botkit.assembly.operations import ask, find_folder, move_stopped, parse_amounts
 
     units = {currency: sign * change for currency, change in parse_amounts(amounts).items()}

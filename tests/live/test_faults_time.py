@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from botkit.assembly.live import LiveParts, connect
+from botkit.assembly.live_parts import LiveParts, connect
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.exchange.bitopro import sign
 from botkit.exchange.bitopro.wire.codec import WireError, to_ns

@@ -119,7 +119,7 @@ async def test_no_secret_is_left_in_anything_that_is_written(world: World, tmp_p
 
     account = Account(email="me@example.com", key=f"key-{CANARY}", secret=f"secret-{CANARY}")
     parts = world.parts()
-    from botkit.assembly.live import connect
+    from botkit.assembly.live_parts import connect
 
     parts.adapter = connect(parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock)
     bot = Bot(parts)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from botkit.assembly import Project
-from botkit.assembly.live import LiveParts, connect
+from botkit.assembly.live_parts import LiveParts, connect
 from botkit.assembly.sharing import ledger_link, shared_limits
 from botkit.config.schema import FeesConfig
 from botkit.emulator.options import DEFAULT_ACCOUNT

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from botkit.assembly import Project
-from botkit.assembly.live import LiveParts, connect
+from botkit.assembly.live_parts import LiveParts, connect
 from botkit.config.schema import FeesConfig
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.switches import choose
