@@ -86,9 +86,9 @@ class Driver:
     def _rows(self, columns: MarketColumns, row: int, stop: int) -> None:
         engine, kernel, received = self.engine, self.kernel, columns.received
         assert isinstance(columns, (TradeColumns, CandleColumns))
-        last = int(received[stop - 1]) if row < stop else 0
+        last: int = received.item(stop - 1) if row < stop else 0
         while row < stop:
-            at = int(received[row])
+            at: int = received.item(row)
             due, wake = kernel.next_at(), engine.wake_at()
             if due is not None and due <= at and (wake is None or due <= wake):
                 self._publish(due)

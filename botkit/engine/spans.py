@@ -71,7 +71,8 @@ class _Block:
     def calm_until(self, begin: int, end: int, last: float) -> int:
         """The first row from ``begin`` on that does not follow from the price before it, at the most ``end``."""
         low, high = self.range
-        if not (last * (1 / self.most) < low[begin] and high[begin] < last * self.most):
+        # item gives plain floats: numpy's own single numbers take half as long again to make and to compare
+        if not (last * (1 / self.most) < low.item(begin) and high.item(begin) < last * self.most):
             return begin
         if self._jumps is None:
             self._jumps = jumps(self.prices, low, high, self.most)
