@@ -18,7 +18,7 @@ from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.errors import BotkitError, ConfigError, RequestError
 from botkit.live.clock import DriverClock, SteadyClock
-from botkit.live.paced_reads import PacedReads
+from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.live.state_folder import StateFolder, account_label, state_root
 from botkit.model.clock import NS_PER_S
 from botkit.model.requests import Outcome

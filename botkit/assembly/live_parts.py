@@ -17,14 +17,14 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.routes import memory_slots
 from botkit.engine.turn import Engine
 from botkit.engine.valuation import Valuation
-from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
 from botkit.live.history import History
-from botkit.live.own_ledger import OwnLedger
-from botkit.live.paced_reads import PacedReads
 from botkit.live.parts import OnStop
-from botkit.live.slots import SharedLimits
+from botkit.live.shared_limits.client_ids import ClientIds
+from botkit.live.shared_limits.own_ledger import OwnLedger
+from botkit.live.shared_limits.paced_reads import PacedReads
+from botkit.live.shared_limits.slots import SharedLimits
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.pairs import Pair

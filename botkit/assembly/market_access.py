@@ -10,7 +10,7 @@ from botkit.assembly import assemble_plugins
 from botkit.assembly.sharing import paced, venue_name
 from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
-from botkit.live.paced_reads import PacedReads
+from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.model.clock import Nanos
 from botkit.model.extension import ExchangeFacts
 from botkit.model.pairs import Pair

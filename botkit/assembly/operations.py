@@ -10,7 +10,7 @@ from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.panic import OwnOrders, hold_back, panic
-from botkit.live.summary import summary_lines
+from botkit.live.telling.summary import summary_lines
 
 __all__ = [
     "Journal",

@@ -17,8 +17,8 @@ from botkit.engine.decisions import DecisionLog
 from botkit.errors import ConfigError
 from botkit.live.driver import Adapter
 from botkit.live.history import History
-from botkit.live.recorded_slots import ReplayedLimits
 from botkit.live.replay import Replay, Verdict, compare, read_header
+from botkit.live.shared_limits.recorded_slots import ReplayedLimits
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_S
 from botkit.model.pairs import Pair, PairRules

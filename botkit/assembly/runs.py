@@ -15,8 +15,8 @@ from botkit.errors import BotkitError
 from botkit.live.bot import Bot
 from botkit.live.collector import quiet_collector
 from botkit.live.keeper import Keeper
-from botkit.live.logs import CURRENT_BOT
-from botkit.live.summary import summary_of
+from botkit.live.telling.logs import CURRENT_BOT
+from botkit.live.telling.summary import summary_of
 
 log = logging.getLogger("botkit.live")
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Sequence
 from botkit.engine.router import READ_LATEST_NS
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.endpoints import REST_BASE
-from botkit.live.broker_link import BrokerLink
 from botkit.live.clock import DriverClock
-from botkit.live.ledger import AskUsage, WindowUsage
-from botkit.live.own_ledger import OwnLedger
-from botkit.live.paced_reads import PacedReads, Sender
-from botkit.live.slots import GATHER_NS, Identity, Link, SharedLimits
+from botkit.live.shared_limits.broker_link import BrokerLink
+from botkit.live.shared_limits.ledger import AskUsage, WindowUsage
+from botkit.live.shared_limits.own_ledger import OwnLedger
+from botkit.live.shared_limits.paced_reads import PacedReads, Sender
+from botkit.live.shared_limits.slots import GATHER_NS, Identity, Link, SharedLimits
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import ExchangeFacts
 from botkit.model.limits import LimitTable
@@ -37,7 +37,7 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
             f"limits.ledger: {ledger.split(':', 1)[0]}: is not known; write redis://HOST:PORT/0, or {ALONE} for a bot"
             " that shares with nobody"
         )
-    from botkit.live.ledger_redis import RedisLink
+    from botkit.live.shared_limits.ledger_redis import RedisLink
 
     return RedisLink(ledger)
 

@@ -15,18 +15,18 @@ from botkit.assembly import Project, day_start
 from botkit.config.secrets import resolve_account, resolve_text
 from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
-from botkit.live.logs import LogFile, Redactor
-from botkit.live.notify import Channel, Telling, policy_of
-from botkit.live.picture import Picture, Standing, picture_of
-from botkit.live.summary import summary_lines, summary_of
+from botkit.live.telling.logs import LogFile, Redactor
+from botkit.live.telling.notify import Channel, Telling, policy_of
+from botkit.live.telling.picture import Picture, Standing, picture_of
+from botkit.live.telling.summary import summary_lines, summary_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from botkit.live.bot import Bot
     from botkit.live.keeper import Keeper
-    from botkit.live.metrics_server import MetricsServer, Source
-    from botkit.live.view import TerminalView
+    from botkit.live.telling.metrics_server import MetricsServer, Source
+    from botkit.live.telling.view import TerminalView
 
 _LOOK_EVERY_S = 20.0
 
@@ -148,13 +148,13 @@ class Display:
         self.view: TerminalView | None = None
         self.metrics: MetricsServer | None = None
         if console is not None:
-            from botkit.live.view import TerminalView
+            from botkit.live.telling.view import TerminalView
 
             self.view = TerminalView(self._standings, console=console, zone=zone)
             for name, told in tolds.items():
                 told.listeners.append(self.view.tell if len(tolds) == 1 else partial(self._tell, self.view, name))
         if metrics_port is not None:
-            from botkit.live.metrics_server import MetricsServer
+            from botkit.live.telling.metrics_server import MetricsServer
 
             self.metrics = MetricsServer(self._sources(), port=metrics_port)
         self._stack = contextlib.AsyncExitStack()
@@ -167,7 +167,7 @@ class Display:
         return [Standing(name=name, state=told.state, picture=told.picture()) for name, told in self._tolds.items()]
 
     def _sources(self) -> Sequence[Source]:
-        from botkit.live.metrics_server import Source
+        from botkit.live.telling.metrics_server import Source
 
         several = len(self._tolds) > 1
         return [

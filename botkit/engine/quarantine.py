@@ -204,9 +204,7 @@ class Quarantine:
     def _end(self, market: PairMarket, source: Source, why: str, price: float) -> None:
         doubt = market.doubts.pop(source)
         if doubt.is_told:
-            self._tell(
-                "info", f"{market.pair}: {why} {_figure(price)}; {doubt.withheld} withheld before that"
-            )
+            self._tell("info", f"{market.pair}: {why} {_figure(price)}; {doubt.withheld} withheld before that")
 
 
 def _known(market: PairMarket) -> tuple[float, float] | None:

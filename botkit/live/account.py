@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from botkit.live.paced_reads import PacedReads
 from botkit.live.panic import text_of
+from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.extension import ExchangeFacts
 from botkit.model.money import format_units

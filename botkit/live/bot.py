@@ -27,17 +27,17 @@ from botkit.live.history import History
 from botkit.live.inputs import Inputs
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
-from botkit.live.order_news import OrderNews
 from botkit.live.orphans import StartRefused, end_orphans
 from botkit.live.parts import Parts
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.settings import set_parameter
-from botkit.live.slots import LedgerUnreachable
+from botkit.live.shared_limits.slots import LedgerUnreachable
+from botkit.live.shared_limits.succession import disown_with_a_broken_journal, keep_identity, predecessor
 from botkit.live.standstill import Standstill
 from botkit.live.state_folder import Halt
 from botkit.live.stopping import stop_in_order
-from botkit.live.stream_news import CONNECTED, StreamNews
-from botkit.live.succession import disown_with_a_broken_journal, keep_identity, predecessor
+from botkit.live.telling.order_news import OrderNews
+from botkit.live.telling.stream_news import CONNECTED, StreamNews
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, Connection, ConnectionState

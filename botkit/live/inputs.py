@@ -30,8 +30,8 @@ import msgspec
 from botkit.engine.parameters import parameters_of
 from botkit.engine.turn import Engine
 from botkit.live.journal_rows import order_row
-from botkit.live.recorded_slots import SlotRecord
-from botkit.live.slots import SharedLimits
+from botkit.live.shared_limits.recorded_slots import SlotRecord
+from botkit.live.shared_limits.slots import SharedLimits
 from botkit.model.events import OrderBook, Ticker, Trade
 from botkit.model.orders import Order
 from botkit.model.requests import Answer

@@ -13,8 +13,8 @@ from botkit.live import capital, commands, settings
 from botkit.live.breaker import Breaker
 from botkit.live.journal_rows import JournalError
 from botkit.live.journal_watch import JournalWatch
-from botkit.live.memory import MemoryWatch
-from botkit.live.summary import order_text, summary_of
+from botkit.live.telling.memory import MemoryWatch
+from botkit.live.telling.summary import order_text, summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time
 from botkit.model.events import Fill
 from botkit.model.money import format_units

@@ -15,7 +15,7 @@ def botkit_register_notifiers(register: Callable[[str, Callable[[Options], Notif
 
 
 def _bell(options: Options) -> Notifier:
-    from botkit.live.notify import Bell
+    from botkit.live.telling.notify import Bell
 
     if options:
         raise ValueError(f"bell takes no options, not {next(iter(options))!r}")
@@ -23,6 +23,6 @@ def _bell(options: Options) -> Notifier:
 
 
 def _apprise(options: Options) -> Notifier:
-    from botkit.live.notify import AppriseNotifier
+    from botkit.live.telling.notify import AppriseNotifier
 
     return AppriseNotifier(options)

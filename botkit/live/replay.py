@@ -20,8 +20,8 @@ from botkit.engine.turn import Engine
 from botkit.errors import BotkitError
 from botkit.live.inputs import BACK, CLOSED, END, FORMAT, FULL, HEADER, INPUTS, OBSERVED, read_entries
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
-from botkit.live.recorded_slots import ReplayedLimits
 from botkit.live.settings import set_parameter
+from botkit.live.shared_limits.recorded_slots import ReplayedLimits
 from botkit.model import events, requests
 from botkit.model.clock import Nanos
 from botkit.model.events import Bar

@@ -158,11 +158,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         """The most lots that ``value_units`` of quote pay for at ``ticks``."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         # v >= floor(t*l*10^s)  <=>  l <= ((v+1)*10^-s - 1) / t  for s < 0, and l <= v / (t*10^s) otherwise
-        lots = (
-            value_units // (ticks * _TEN[shift])
-            if shift >= 0
-            else ((value_units + 1) * _TEN[-shift] - 1) // ticks
-        )
+        lots = value_units // (ticks * _TEN[shift]) if shift >= 0 else ((value_units + 1) * _TEN[-shift] - 1) // ticks
         return lots - lots % self.amount_step
 
 

@@ -17,9 +17,9 @@ import aiohttp
 
 from botkit.engine.router import Priority, Router
 from botkit.engine.routes import memory_slots
-from botkit.live.broker_link import BrokerLink
 from botkit.live.clock import SteadyClock
-from botkit.live.slots import Identity, Link, SharedLimits
+from botkit.live.shared_limits.broker_link import BrokerLink
+from botkit.live.shared_limits.slots import Identity, Link, SharedLimits
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, WindowLimit
 from botkit.model.orders import Order
@@ -218,7 +218,7 @@ def link_of(options: argparse.Namespace) -> Link | None:
     if options.ledger == "memory":
         return None
     if options.ledger.startswith("redis"):
-        from botkit.live.ledger_redis import RedisLink
+        from botkit.live.shared_limits.ledger_redis import RedisLink
 
         return RedisLink(options.ledger)
     return BrokerLink(Path(options.ledger), by_port=options.by_port)

@@ -11,7 +11,7 @@ import pytest
 
 from botkit.cli.main import main
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.live import paced_reads
+from botkit.live.shared_limits import paced_reads
 from botkit.tape.tape import Tape
 from tests.market_venue import MarketVenue
 

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from botkit.cli.limits import limits
-from botkit.live.broker_link import BrokerLink
-from botkit.live.ledger import Join, Report, SharedPool, SharedWindow, Sync
-from botkit.live.slots import LedgerUnreachable
+from botkit.live.shared_limits.broker_link import BrokerLink
+from botkit.live.shared_limits.ledger import Join, Report, SharedPool, SharedWindow, Sync
+from botkit.live.shared_limits.slots import LedgerUnreachable
 from tests.benchmarks.limits_judge import broker_pid
 
 

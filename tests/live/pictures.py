@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from botkit.live.picture import LimitRow, OrderRow, Picture, PositionRow, PriceRow, StrategyRow
+from botkit.live.telling.picture import LimitRow, OrderRow, Picture, PositionRow, PriceRow, StrategyRow
 
 PICTURE = Picture(
     name="demo",

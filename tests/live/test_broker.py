@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from botkit.live.broker import BrokerPlace, Entry, LedgerLog, take_lock
-from botkit.live.broker_link import BrokerLink
 from botkit.live.clock import counter_ns
-from botkit.live.ledger import AskUsage, Join, Reply, Report, SharedPool, SharedWindow, Sync
-from botkit.live.slots import LedgerUnreachable
+from botkit.live.shared_limits.broker import BrokerPlace, Entry, LedgerLog, take_lock
+from botkit.live.shared_limits.broker_link import BrokerLink
+from botkit.live.shared_limits.ledger import AskUsage, Join, Reply, Report, SharedPool, SharedWindow, Sync
+from botkit.live.shared_limits.slots import LedgerUnreachable
 from tests.benchmarks.limits_judge import Trial, broker_pid, limits_for, trial, used
 
 POOL = SharedPool("create_order", 2_000_000, 0, (SharedWindow("v|ip|create", 10, 60, 60_000_000),))
@@ -141,7 +141,7 @@ def test_after_a_restart_of_the_machine_every_window_runs_full_first(
 ) -> None:
     path = tmp_path / "ledger.log"
     a_log(path)
-    monkeypatch.setattr("botkit.live.broker.counter_ns", lambda: 5_000_000_000)  # seconds after the start
+    monkeypatch.setattr("botkit.live.shared_limits.broker.counter_ns", lambda: 5_000_000_000)  # seconds after the start
     log = LedgerLog(path)
     log.apply(Join("b", "", (POOL,)))
     assert log.apply(Sync("b", 1, (Report(pool=0, wanted=1),))).granted == ()
@@ -152,7 +152,7 @@ def test_silence_is_written_down_so_that_a_replay_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [counter_ns()]
-    monkeypatch.setattr("botkit.live.broker.counter_ns", lambda: now[0])
+    monkeypatch.setattr("botkit.live.shared_limits.broker.counter_ns", lambda: now[0])
     path = tmp_path / "ledger.log"
     log = LedgerLog(path)
     log.apply(Join("a", "", (POOL,)))

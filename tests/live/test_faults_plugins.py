@@ -15,9 +15,9 @@ import pytest
 from botkit.exchange.bitopro import sign
 from botkit.live.bot import Bot
 from botkit.live.keeper import Keeper
-from botkit.live.memory import WARN_FROM_MB, MemoryWatch, resident_bytes
-from botkit.live.notify import Channel, Telling
-from botkit.live.outbox import Policy
+from botkit.live.telling.memory import WARN_FROM_MB, MemoryWatch, resident_bytes
+from botkit.live.telling.notify import Channel, Telling
+from botkit.live.telling.outbox import Policy
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, told, until

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from botkit.errors import ConfigError
-from botkit.live.logs import HIDDEN, LogFile, Redactor
+from botkit.live.telling.logs import HIDDEN, LogFile, Redactor
 
 SECRET = "canary-5f1d0c"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.live.stream_news import StreamNews
+from botkit.live.telling.stream_news import StreamNews
 from botkit.model.clock import NS_PER_MINUTE
 from botkit.model.events import Connection, ConnectionState
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from botkit.assembly import Project
 from botkit.assembly.telling import Told
 from botkit.errors import ConfigError
-from botkit.live import notify
-from botkit.live.logs import HIDDEN, Redactor
-from botkit.live.notify import AppriseNotifier, Channel, Telling, policy_of
-from botkit.live.outbox import LEVELS, LINES_MAX, Level, Outbox, Policy
+from botkit.live.telling import notify
+from botkit.live.telling.logs import HIDDEN, Redactor
+from botkit.live.telling.notify import AppriseNotifier, Channel, Telling, policy_of
+from botkit.live.telling.outbox import LEVELS, LINES_MAX, Level, Outbox, Policy
 from botkit.model.clock import NS_PER_DAY, NS_PER_S
 
 S = NS_PER_S

@@ -11,8 +11,8 @@ from botkit.engine.limits import SlotLog
 from botkit.engine.router import Priority
 from botkit.errors import Refused, TryAgain
 from botkit.exchange.bitopro.limit_table import load_limit_table
-from botkit.live.paced_reads import PacedReads
-from botkit.live.slots import Identity, SharedLimits
+from botkit.live.shared_limits.paced_reads import PacedReads
+from botkit.live.shared_limits.slots import Identity, SharedLimits
 from botkit.model.clock import NS_PER_S
 from botkit.model.requests import Answer, CancelAll, CancelBatch, GetCandles, ListOpenOrders, Outcome, Request
 from tests.live.shared_world import LoopClock, LossyLink, Process, Server, VirtualLoop, run_virtually

@@ -14,13 +14,24 @@ import msgspec
 import pytest
 
 from botkit.errors import ConfigError
-from botkit.live.ledger import AskUsage, Join, Leave, Ledger, Message, Reply, Report, SharedPool, SharedWindow, Sync
-from botkit.live.slots import LedgerUnreachable
+from botkit.live.shared_limits.ledger import (
+    AskUsage,
+    Join,
+    Leave,
+    Ledger,
+    Message,
+    Reply,
+    Report,
+    SharedPool,
+    SharedWindow,
+    Sync,
+)
+from botkit.live.shared_limits.slots import LedgerUnreachable
 from botkit.model.clock import NS_PER_US
 from tests.benchmarks.limits_judge import limits_for, redis_server, trial, used
 
 pytest.importorskip("redis", reason="the extra botkit[redis] is not installed")
-from botkit.live.ledger_redis import RedisLink
+from botkit.live.shared_limits.ledger_redis import RedisLink
 
 needs_server = pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server here")
 START_US = 1_700_000_000_000_000

@@ -26,8 +26,8 @@ from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
-from botkit.live.client_ids import ClientIds
-from botkit.live.summary import summary_lines
+from botkit.live.shared_limits.client_ids import ClientIds
+from botkit.live.telling.summary import summary_lines
 from botkit.model.orders import OrderState
 from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, until
 

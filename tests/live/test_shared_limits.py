@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.live.ledger import DEAD_AFTER_US, Ledger
-from botkit.live.slots import LEASE_NS
+from botkit.live.shared_limits.ledger import DEAD_AFTER_US, Ledger
+from botkit.live.shared_limits.slots import LEASE_NS
 from botkit.model.clock import NS_PER_S
 from tests.live.shared_world import LATEST_ACCEPT_NS, TIMEOUT_NS, LoopClock, Process, Server, VirtualLoop, run_virtually
 from tests.router_world import exceeded, table

@@ -19,10 +19,10 @@ from botkit.emulator.options import DEFAULT_ACCOUNT
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live.bot import Bot, StartRefused
-from botkit.live.broker_link import BrokerLink
 from botkit.live.clock import SteadyClock
-from botkit.live.ledger import AskUsage, Message, Reply
-from botkit.live.slots import Identity, LedgerUnreachable, Link, SharedLimits
+from botkit.live.shared_limits.broker_link import BrokerLink
+from botkit.live.shared_limits.ledger import AskUsage, Message, Reply
+from botkit.live.shared_limits.slots import Identity, LedgerUnreachable, Link, SharedLimits
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_S
 from tests.benchmarks.limits_judge import broker_pid

@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from botkit.live.picture import Picture, Standing, picture_of
-from botkit.live.summary import order_text
-from botkit.live.view import Several, TerminalView, line_of, screen_of, shared_room
+from botkit.live.telling.picture import Picture, Standing, picture_of
+from botkit.live.telling.summary import order_text
+from botkit.live.telling.view import Several, TerminalView, line_of, screen_of, shared_room
 from tests.live.pictures import PICTURE, picture
 from tests.live.world import World, far_buy, settled
 

@@ -68,7 +68,7 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
     # several on one account, latencies that draw apart, batches, and far more wanted than the limits let leave
     "crowd": (
         "{name: a, use: random_trader, capital: 40%, params: {pairs: [btc_usdt, btc_twd], acts: 0.8}}\n"
-        '  - {name: b, use: random_trader, capital: {usdt: 9000}, params: {pairs: [btc_usdt, usdt_twd], acts: 0.8}}\n'
+        "  - {name: b, use: random_trader, capital: {usdt: 9000}, params: {pairs: [btc_usdt, usdt_twd], acts: 0.8}}\n"
         "  - {name: m, use: market_maker, params: {pair: btc_usdt, amount: 0.001, spread_bps: 1.5}}",
         60,
         {

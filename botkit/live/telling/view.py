@@ -22,7 +22,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from botkit.live.picture import Picture, Standing
+from botkit.live.telling.picture import Picture, Standing
 from botkit.model.clock import Nanos, to_datetime
 
 log = logging.getLogger("botkit.view")

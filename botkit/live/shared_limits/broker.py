@@ -1,6 +1,6 @@
 """The limits broker: one small process per user and machine that keeps the shared windows of all bots.
 
-The first bot starts it (`botkit.live.broker_link`), and it ends by itself when nobody has shared for a while. Bots
+The first bot starts it (`broker_link.py` beside it), and it ends by itself when nobody has shared for a while. Bots
 speak to it over a Unix socket in a folder that only the user may open; on Windows over a loopback port, with a token
 from a file in such a folder. Every message that changes something is in a log before it is answered, so that a broker
 that is killed is replaced by one that knows what it knew. After a restart of the machine, or with a log that cannot be
@@ -28,7 +28,17 @@ import msgspec
 import platformdirs
 
 from botkit.live.clock import counter_ns
-from botkit.live.ledger import AskUsage, Join, Leave, Ledger, Message, Reply, Snapshot, Sync, new_ledger_id
+from botkit.live.shared_limits.ledger import (
+    AskUsage,
+    Join,
+    Leave,
+    Ledger,
+    Message,
+    Reply,
+    Snapshot,
+    Sync,
+    new_ledger_id,
+)
 from botkit.model.clock import NS_PER_S, NS_PER_US
 
 #: the folder of the broker, for tests and for users who want two apart
@@ -293,8 +303,10 @@ def take_lock(path: Path) -> IO[bytes] | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """``python -m botkit.live.broker``: be the broker, unless there is one."""
-    parser = argparse.ArgumentParser(prog="botkit.live.broker", description=(__doc__ or "").split("\n")[0])
+    """``python -m botkit.live.shared_limits.broker``: be the broker, unless there is one."""
+    parser = argparse.ArgumentParser(
+        prog="botkit.live.shared_limits.broker", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--folder", type=Path, help="Where the broker keeps its files.")
     parser.add_argument("--port", action="store_true", help="Listen on a loopback port, as on Windows.")
     options = parser.parse_args(arguments)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from botkit.live.clock import DriverClock
-from botkit.live.leases import LeasedPool
-from botkit.live.ledger import Message, Reply
-from botkit.live.slots import Identity, LedgerUnreachable, SharedLimits
+from botkit.live.shared_limits.leases import LeasedPool
+from botkit.live.shared_limits.ledger import Message, Reply
+from botkit.live.shared_limits.slots import Identity, LedgerUnreachable, SharedLimits
 from botkit.model.clock import Nanos
 from botkit.model.limits import LimitTable
 

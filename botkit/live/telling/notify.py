@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from botkit.live.logs import Redactor
-from botkit.live.outbox import LEVELS, Level, Message, Outbox, Policy
+from botkit.live.telling.logs import Redactor
+from botkit.live.telling.outbox import LEVELS, Level, Message, Outbox, Policy
 from botkit.model.clock import NS_PER_S, Clock, Nanos
 from botkit.model.extension import Notifier, Options
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from botkit.live.ledger import Report
+from botkit.live.shared_limits.ledger import Report
 from botkit.model.clock import NS_PER_S, NS_PER_US, Nanos
 from botkit.model.limits import Scope, WindowLimit
 

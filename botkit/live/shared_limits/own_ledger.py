@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from botkit.live.clock import DriverClock
-from botkit.live.ledger import Ledger, Message, Reply, new_ledger_id
+from botkit.live.shared_limits.ledger import Ledger, Message, Reply, new_ledger_id
 
 
 class OwnLedger:

@@ -14,7 +14,7 @@ import json
 from botkit.live.driver import Driver
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
-from botkit.live.slots import Predecessor, SharedLimits
+from botkit.live.shared_limits.slots import Predecessor, SharedLimits
 from botkit.model.clock import Nanos
 
 _META = "shared"

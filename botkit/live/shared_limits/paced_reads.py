@@ -16,7 +16,7 @@ from typing import Protocol
 from botkit.engine.router import READ_LATEST_NS, Priority, Router, SentBefore
 from botkit.engine.routes import SlotSource, memory_slots
 from botkit.errors import Refused, TryAgain
-from botkit.live.slots import LedgerUnreachable, SharedLimits
+from botkit.live.shared_limits.slots import LedgerUnreachable, SharedLimits
 from botkit.model.clock import NS_PER_S, Clock, Nanos
 from botkit.model.limits import LimitTable
 from botkit.model.requests import Answer, ListOpenOrders, Outcome, Request

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from botkit.errors import ConfigError
-from botkit.live.ledger import Message, Reply
-from botkit.live.slots import LedgerUnreachable
+from botkit.live.shared_limits.ledger import Message, Reply
+from botkit.live.shared_limits.slots import LedgerUnreachable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -61,7 +61,7 @@ class RedisLink:
             decode_responses=True,
         )
         self._script: Any = self._redis.register_script(
-            files("botkit.live").joinpath("ledger.lua").read_text(encoding="utf-8")
+            files("botkit.live.shared_limits").joinpath("ledger.lua").read_text(encoding="utf-8")
         )
         self._fresh_id = secrets.token_hex(8)
 

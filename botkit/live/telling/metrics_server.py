@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from botkit.errors import ConfigError
-from botkit.live.picture import Picture
+from botkit.live.telling.picture import Picture
 
 log = logging.getLogger("botkit.metrics")
 

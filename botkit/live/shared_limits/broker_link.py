@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from botkit.live.broker import MESSAGE_MAX, BrokerPlace, Hello
-from botkit.live.ledger import Message, Reply
-from botkit.live.slots import LedgerUnreachable
+from botkit.live.shared_limits.broker import MESSAGE_MAX, BrokerPlace, Hello
+from botkit.live.shared_limits.ledger import Message, Reply
+from botkit.live.shared_limits.slots import LedgerUnreachable
 
 #: a broker on this machine that does not answer for so long is as good as gone
 ANSWER_S = 1.0
@@ -112,7 +112,7 @@ class BrokerLink:
             self._reader, self._writer = await asyncio.open_unix_connection(str(place.socket))
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "botkit.live.broker"]
+        command = [sys.executable, "-m", "botkit.live.shared_limits.broker"]
         if self._place.is_given:
             command += ["--folder", str(self._place.folder)]
         if self._place.by_port:

@@ -1,6 +1,6 @@
 """The router's windows where other processes count into them too: slots are leased ahead from a shared ledger.
 
-`SharedLimits` is the `SlotSource` of the router and the one that talks to the ledger (`botkit.live.ledger` holds the
+`SharedLimits` is the `SlotSource` of the router and the one that talks to the ledger (`ledger.py` beside it holds the
 rule). Its `Slots` answer at once, from what was leased; when they cannot, the want is noted, the ledger is asked, and
 ``on_change`` tells the driver to let the engine try again.
 
@@ -22,8 +22,8 @@ from botkit.engine.router import LONGEST_WAIT_NS, SentBefore
 from botkit.engine.routes import reserve_of
 from botkit.errors import BotkitError
 from botkit.live.clock import DriverClock, SteadyClock
-from botkit.live.leases import LeasedPool
-from botkit.live.ledger import (
+from botkit.live.shared_limits.leases import LeasedPool
+from botkit.live.shared_limits.ledger import (
     AskUsage,
     Join,
     Leave,
