@@ -21,7 +21,10 @@ def replay(run: Path, config: Path | None, as_json: bool) -> int:
     from botkit.assembly.replay import replay_run
 
     logging.disable(logging.CRITICAL)  # what strategies log they have logged before
-    verdict = replay_run(run, config)
+    try:
+        verdict = replay_run(run, config)
+    finally:
+        logging.disable(logging.NOTSET)
     found = verdict.difference
     if as_json:
         difference = None if found is None else {"line": found.line, "run": found.recorded, "replay": found.replayed}
