@@ -26,7 +26,7 @@ from botkit.live.shared_limits.own_ledger import OwnLedger
 from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.live.shared_limits.slots import SharedLimits
 from botkit.live.state_folder import StateFolder
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.pairs import Pair
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
 
@@ -72,6 +72,7 @@ class LiveParts:
         self.clock = clock
         self.folder = folder
         self.recording_bytes_max = config.log.record_mb << 20
+        self.unfilled_kept_ns: Nanos = config.log.journal_days * NS_PER_DAY
         self.is_new_world = is_new_world
         self.address = address
         self.shared: SharedLimits | None = None

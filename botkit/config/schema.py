@@ -443,6 +443,11 @@ class LogConfig(_Section, frozen=True, kw_only=True):
         Bound(least=1),
         Meta(description="Most MB of all recordings for `botkit replay`: old runs give way, then the recording ends."),
     ] = 1024
+    journal_days: Annotated[
+        int,
+        Bound(least=1),
+        Meta(description="Days that orders which ended without a fill stay in the journal; fills stay for ever."),
+    ] = 7
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> LogConfig:

@@ -48,6 +48,9 @@ BACK, OBSERVED, END = "back", "observed", "end"
 CLOSED, FULL = "closed", "full"
 #: recordings that are kept in a bot's state folder
 RUNS_KEPT = 20
+#: each entry follows its size
+_SIZE_BYTES = 4
+_READ_BYTES = 1 << 16
 
 #: where calls come in: name -> how to find the object they are made on
 _TARGETS: dict[str, tuple[Callable[[Engine], Any], tuple[str, ...]]] = {
@@ -125,7 +128,7 @@ class Inputs:
         if self._entries:
             entries, self._entries = self._entries, []
             self._packed.append(
-                self._packer.compress(b"".join(len(entry).to_bytes(4, "big") + entry for entry in entries))
+                self._packer.compress(b"".join(len(entry).to_bytes(_SIZE_BYTES, "big") + entry for entry in entries))
             )
 
     def _catch_up(self) -> None:
@@ -339,19 +342,53 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not written down")
 
 
-def read_entries(path: Path) -> list[tuple[str, msgspec.Raw]]:
-    """The entries of a run as (code, arguments), in order. A torn end, as a kill leaves it, is left out."""
-    unpacker = zlib.decompressobj()
-    data = unpacker.decompress(path.read_bytes())
-    decode = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw]).decode
-    entries, at = [], 0
-    while at + 4 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        if at + 4 + size > len(data):
-            break
-        entries.append(decode(data[at + 4 : at + 4 + size]))
-        at += 4 + size
-    return entries
+class Entries:
+    """The entries of a recorded run as (code, arguments), in order, read as they are taken: a run may be longer than
+    the memory. A torn end, as a kill leaves it, is left out."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        self._file = path.open("rb")
+        self._unpacker = zlib.decompressobj()
+        self._decode = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw]).decode
+        self._data = bytearray()
+        self._at = 0
+        self._next = self._read()
+        #: how many were taken
+        self.taken = 0
+
+    @property
+    def next(self) -> tuple[str, msgspec.Raw] | None:
+        """The next entry, which stays the next one; None at the end."""
+        return self._next
+
+    def take(self) -> tuple[str, msgspec.Raw] | None:
+        """The next entry, and go on."""
+        entry = self._next
+        if entry is not None:
+            self.taken += 1
+            self._next = self._read()
+        return entry
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _read(self) -> tuple[str, msgspec.Raw] | None:
+        head = self._bytes(_SIZE_BYTES)
+        data = None if head is None else self._bytes(int.from_bytes(head, "big"))
+        return None if data is None else self._decode(data)
+
+    def _bytes(self, count: int) -> bytes | None:
+        while len(self._data) - self._at < count:
+            packed = self._file.read(_READ_BYTES)
+            if not packed:
+                return None
+            del self._data[: self._at]
+            self._at = 0
+            self._data += self._unpacker.decompress(packed)
+        self._at += count
+        return bytes(self._data[self._at - count : self._at])
 
 
-__all__ = ["BACK", "CLOSED", "END", "FORMAT", "FULL", "HEADER", "INPUTS", "OBSERVED", "Inputs", "read_entries"]
+__all__ = ["BACK", "CLOSED", "END", "FORMAT", "FULL", "HEADER", "INPUTS", "OBSERVED", "Entries", "Inputs"]

@@ -70,6 +70,9 @@ _PUT_FILL = "INSERT OR REPLACE INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _PUT_SEND = "INSERT OR REPLACE INTO sends VALUES (?,?,?,?,NULL,?)"
 _PUT_ANSWERED = "UPDATE sends SET answered = ? WHERE run = ? AND id = ?"
 _PUT_META = "INSERT OR REPLACE INTO meta VALUES (?,?)"
+_DROP_UNFILLED = """DELETE FROM orders WHERE client_id IN (
+  SELECT client_id FROM orders WHERE updated < ? AND final = 1 AND executed_lots = '0' LIMIT ?)"""
+_DROPPED_AT_ONCE = 1_000
 _PUT_NOTE = "INSERT INTO notes (time, kind, text) VALUES (?,?,?)"
 
 
@@ -252,13 +255,16 @@ class Journal:
         """Keep a sample of the equity."""
         self._execute("INSERT OR REPLACE INTO equity VALUES (?,?,?)", (now, currency, str(units)))
 
-    def prune(self, now: Nanos) -> None:
-        """Drop sends that no window can count any more."""
+    def prune(self, now: Nanos, unfilled_before: Nanos) -> bool:
+        """Drop sends that no window can count any more, and orders that ended ``unfilled_before`` without a fill: a
+        market maker makes a gigabyte of them in a few days. True when there may be more to drop: it is done bit by bit,
+        since nothing else runs meanwhile. Orders with fills, and the fills, stay."""
         self._execute("DELETE FROM sends WHERE sent < ?", (now - _SENDS_KEPT,))
+        return self._execute(_DROP_UNFILLED, (unfilled_before, _DROPPED_AT_ONCE)) == _DROPPED_AT_ONCE
 
-    def _execute(self, statement: str, values: Sequence[Any]) -> None:
+    def _execute(self, statement: str, values: Sequence[Any]) -> int:
         try:
-            self._db.execute(statement, values)
+            return self._db.execute(statement, values).rowcount
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"the journal {self.path} cannot be written: {error}") from None
 

@@ -200,8 +200,8 @@ class Keeper:
         if bot.opening_equity is None:
             bot.opening_equity = portfolio.equity_units(None, portfolio.currency)
         if now - self._pruned_at >= _FORGET_EVERY:
-            self._pruned_at = now
-            bot.journal.prune(now)
+            has_more = bot.journal.prune(now, now - bot.parts.unfilled_kept_ns)
+            self._pruned_at = now if not has_more else now - _FORGET_EVERY + NS_PER_S
             bot.engine.desk.forget_before(now - _REMEMBERED)
 
     def _keep_reasons(self, now: Nanos) -> None:

@@ -36,6 +36,8 @@ class Parts(Protocol):
     on_stop: Mapping[str, OnStop]
     #: most that all recordings of runs may take on the disk
     recording_bytes_max: int
+    #: orders that ended without a fill stay in the journal so long
+    unfilled_kept_ns: Nanos
     random: Random
     #: REST and WebSocket addresses, for a second process that must reach the same exchange
     address: tuple[str | None, str | None]

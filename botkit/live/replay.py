@@ -18,7 +18,7 @@ import msgspec
 from botkit.engine.router import Priority, SentBefore
 from botkit.engine.turn import Engine
 from botkit.errors import BotkitError
-from botkit.live.inputs import BACK, CLOSED, END, FORMAT, FULL, HEADER, INPUTS, OBSERVED, read_entries
+from botkit.live.inputs import BACK, CLOSED, END, FORMAT, FULL, HEADER, INPUTS, OBSERVED, Entries
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
 from botkit.live.settings import set_parameter
 from botkit.live.shared_limits.recorded_slots import ReplayedLimits
@@ -92,10 +92,9 @@ class Replay:
         self._shared = shared
         self._pairs = dict(pairs)
         try:
-            self._entries = read_entries(run / INPUTS)
+            self._entries = Entries(run / INPUTS)
         except OSError as error:
             raise ReplayError(f"{run / INPUTS} cannot be read: {error}") from None
-        self._at = 0
         self._changes = 0
         #: the run ended in order, and was played to its end
         self.is_whole = False
@@ -112,7 +111,7 @@ class Replay:
     def run(self) -> int:
         """Play everything; how many entries were played. A run that was killed may end within an entry's calls."""
         try:
-            while self._at < len(self._entries) and not self.is_whole:
+            while self._entries.next is not None and not self.is_whole:
                 code, raw = self._next()
                 if code == CLOSED:
                     self.is_whole = True
@@ -121,20 +120,22 @@ class Replay:
                 else:
                     self._play(code, raw)
         except _Diverged:
-            self.diverged = self._at < len(self._entries)
+            self.diverged = self._entries.next is not None
         except ReplayError:
             raise
         except Exception as error:  # such as an answer to a request that was not made this time
             self.diverged, self.error = True, error
-        return self._at
+        finally:
+            self._entries.close()
+        return self._entries.taken
 
     # -- entries --------------------------------------------------------------------------------------------------
 
     def _next(self) -> tuple[str, msgspec.Raw]:
-        if self._at >= len(self._entries):
+        entry = self._entries.take()
+        if entry is None:
             raise _Diverged
-        self._at += 1
-        return self._entries[self._at - 1]
+        return entry
 
     def _as(self, kind: Any, raw: Any) -> Any:
         decoder = self._decoders.get(kind)
@@ -249,20 +250,22 @@ class Replay:
     # -- calls back -----------------------------------------------------------------------------------------------
 
     def _back(self, number: int) -> None:
-        code, raw = self._next()
-        if code != BACK or self._as(tuple[int], raw) != (number,):
-            self._at -= 1
+        if not self._comes(BACK, number):
             raise _Diverged
         self._until_end()
 
     def _changed(self, order: Order) -> None:
         self._changes += 1
-        while self._at < len(self._entries):
-            code, raw = self._entries[self._at]
-            if code != OBSERVED or self._as(tuple[int], raw) != (self._changes,):
-                return
-            self._at += 1
+        while self._comes(OBSERVED, self._changes):
             self._until_end()
+
+    def _comes(self, code: str, number: int) -> bool:
+        """True, and takes it, when this is the next entry."""
+        entry = self._entries.next
+        if entry is None or entry[0] != code or self._as(tuple[int], entry[1]) != (number,):
+            return False
+        self._entries.take()
+        return True
 
     def _until_end(self) -> None:
         while True:
@@ -272,11 +275,11 @@ class Replay:
             self._play(code, raw)
 
     def _history(self, pair: Pair, resolution: str, count: int) -> list[Bar]:
-        code, raw = self._next()
-        if code != "history":
-            self._at -= 1
+        entry = self._entries.next
+        if entry is None or entry[0] != "history":
             raise _Diverged
-        bars: list[Bar] = self._as(tuple[list[Bar]], raw)[0]
+        self._entries.take()
+        bars: list[Bar] = self._as(tuple[list[Bar]], entry[1])[0]
         return bars
 
 

@@ -143,6 +143,24 @@ def test_fills_of_an_order_come_back_in_order(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_orders_that_came_to_nothing_are_dropped_in_time_bit_by_bit_and_fills_never(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "journal.sqlite")
+    rows = [order(client_id=i) for i in range(1, 2_505)]
+    for made in rows:
+        made.state, made.updated = OrderState.CANCELLED, 10
+    filled, standing, late = rows[-3:]
+    filled.executed_lots = 3
+    standing.state = OrderState.OPEN
+    late.updated = 20
+    journal.commit(orders=rows)
+    assert journal.prune(0, 20)
+    assert journal.prune(0, 20)
+    assert len(journal.orders(PAIRS, since=0)) == 504  # type: ignore[arg-type]
+    assert not journal.prune(0, 20)
+    assert [o.client_id for o in journal.orders(PAIRS, since=0)] == [o.client_id for o in (filled, standing, late)]  # type: ignore[arg-type]
+    assert not journal.prune(0, 20)
+
+
 def test_books_are_restored_without_any_order_in_them() -> None:
     state = {
         "ledger": {"parts": {"(pool)": {"usdt": [70, 30, 1, 0]}}, "unassigned": {}, "locks": {"5": 30}},

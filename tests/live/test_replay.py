@@ -152,7 +152,7 @@ async def test_the_first_decision_that_differs_is_shown(trading: World) -> None:
     bot = await trading.start()
     await kept(bot, 2)
     plugin = trading.folder / "plugins" / "puppet.py"
-    plugin.write_text(STRATEGY.replace("draw < 0.6", "draw < 0.7"))
+    plugin.write_text(STRATEGY.replace("draw < 0.6", "draw < 1.0"))
     verdict = replay_run(run_folder(bot))
     assert verdict.difference is not None
     assert verdict.difference.recorded != verdict.difference.replayed
