@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from botkit.live.clock import counter_ns
-from botkit.live.shared_limits.broker import BrokerPlace, Entry, LedgerLog, take_lock
+from botkit.live.shared_limits.broker import FOLDER_VARIABLE, BrokerPlace, Entry, LedgerLog, take_lock
 from botkit.live.shared_limits.broker_link import BrokerLink
 from botkit.live.shared_limits.ledger import AskUsage, Join, Reply, Report, SharedPool, SharedWindow, Sync
 from botkit.live.shared_limits.slots import LedgerUnreachable
@@ -25,9 +25,9 @@ TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A broker's folder; the broker ends with the test."""
-    place = tmp_path / "b"
+    place = tmp_path / getattr(request, "param", "b")
     yield place
     if sys.platform == "linux":
         with contextlib.suppress(LookupError):
@@ -47,6 +47,27 @@ async def test_the_broker_is_started_when_absent_and_shared_when_there(folder: P
     assert held(await second.call(AskUsage())) == (3, 3)
     await first.close()
     await second.close()
+
+
+def test_bots_of_a_terminal_and_of_a_service_look_for_the_broker_in_one_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    terminal = BrokerPlace()
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    service = BrokerPlace()
+    assert (terminal.socket, terminal.port_file, terminal.lock) == (service.socket, service.port_file, service.lock)
+
+
+@pytest.mark.parametrize("folder", ["x" * 100], indirect=True)
+async def test_a_folder_too_deep_for_a_socket_is_served_by_a_port(folder: Path) -> None:
+    link = BrokerLink(folder)
+    await link.call(Join("a", "", (POOL,)))
+    assert held(await link.call(AskUsage())) == (0, 0)
+    assert BrokerPlace(folder).port_file.exists()
+    await link.close()
 
 
 async def test_a_message_that_is_sent_twice_is_applied_once(folder: Path) -> None:

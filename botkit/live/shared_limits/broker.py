@@ -79,27 +79,17 @@ class BrokerPlace:
 
     def __init__(self, folder: Path | None = None, *, by_port: bool = sys.platform == "win32") -> None:
         given = folder or (Path(os.environ[FOLDER_VARIABLE]) if FOLDER_VARIABLE in os.environ else None)
-        # the log must outlive a log-out, the socket need not
+        # Not where sockets usually are: XDG_RUNTIME_DIR is set for a terminal, and not for cron or a service, and its
+        # folder goes when the user logs out. All bots of a user must look in one place.
         self.folder = given or platformdirs.user_state_path("botkit") / "broker"
-        runtime = given or _runtime_folder(self.folder)
-        for path in (self.folder, runtime):
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.by_port = by_port
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.is_given = given is not None
         self.log = self.folder / "ledger.log"
         self.lock = self.folder / "lock"
         self.errors = self.folder / "errors.txt"
-        self.port_file = runtime / "port.json"
-        self.socket = runtime / "limits.sock"
-
-
-def _runtime_folder(fallback: Path) -> Path:
-    runtime = platformdirs.user_runtime_path("botkit")
-    with contextlib.suppress(OSError):
-        runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if len(os.fsencode(runtime)) < _SOCKET_PATH_MAX - 20 and os.access(runtime, os.W_OK):
-            return runtime
-    return fallback
+        self.port_file = self.folder / "port.json"
+        self.socket = self.folder / "limits.sock"
+        self.by_port = by_port or len(os.fsencode(self.socket)) > _SOCKET_PATH_MAX
 
 
 class LedgerLog:
