@@ -166,7 +166,10 @@ class Engine:
             context = Context(self, spec.name, spec.strategy)
             bind(spec.strategy, context, spec.parameters)
             self.contexts[spec.name] = context
-        self._handlers: dict[type, Callable[[Any, Nanos], None]] = {
+        self._handlers = self._by_event()
+
+    def _by_event(self) -> dict[type, Callable[[Any, Nanos], None]]:
+        return {
             Trade: self._on_trade,
             OrderBook: self._on_book,
             Ticker: self._on_ticker,
