@@ -33,10 +33,10 @@ ID_MAX = 2_147_483_646
 #: sends are kept so long: far longer than any window of the exchange
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
 
-#: the write-ahead log is moved into the main file after so many commits, beside the bot; where nobody does that, in the
-#: commit that finds so many pages
+#: The write-ahead log is moved into the main file after so many commits, beside the bot. A busy bot's commits go on
+#: meanwhile, so that the log cannot begin anew: the commit that finds so many pages (20 MB) does the little that is left.
 _CHECKPOINT_COMMITS = 200
-_CHECKPOINT_PAGES = 20_000
+_CHECKPOINT_PAGES = 5_000
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
