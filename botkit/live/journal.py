@@ -33,8 +33,8 @@ ID_MAX = 2_147_483_646
 #: sends are kept so long: far longer than any window of the exchange
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
 
-#: The write-ahead log is moved into the main file after so many commits, beside the bot. A busy bot's commits go on
-#: meanwhile, so that the log cannot begin anew: the commit that finds so many pages (20 MB) does the little that is left.
+#: The write-ahead log is moved into the main file after so many commits, beside the bot. Those of a busy bot go on
+#: meanwhile, so the log cannot begin anew: the commit that finds so many pages (20 MB) does the little that is left.
 _CHECKPOINT_COMMITS = 200
 _CHECKPOINT_PAGES = 5_000
 
