@@ -95,6 +95,7 @@ class BotRun:
             with contextlib.suppress(Exception):
                 await bot.stop()
             self.summary = summary_of(bot, "failed")
+            self.keeper.write_status("failed")
             raise
         fault = bot.driver.fault
         self.failed = fault is not None
@@ -103,6 +104,7 @@ class BotRun:
             self._say(f"stopping ({why}): cancelling open orders ...")
             await self.keeper.stop()
         self.summary = summary_of(bot, why)
+        self.keeper.write_status(why)
         if fault is not None:
             self.summary |= {"error": repr(fault)}
             bot.notices.tell("error", f"the bot met a fault of its own and has ended: {fault!r}")

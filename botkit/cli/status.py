@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
 from botkit.errors import ConfigError
+from botkit.model.clock import format_time
 
 _SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -36,7 +38,7 @@ def status(config: Path, mode: str | None, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(found))
         return 0 if holder is not None else 3
-    click.echo(f"{'running, process ' + str(holder) if holder is not None else 'not running'}; mode {found['mode']}")
+    click.echo(f"{_standing(found)}; mode {found['mode']}")
     if halt is not None:
         click.echo(f"HALTED ({halt.kind}): {halt.reason}; `botkit resume` lifts it")
     if "strategies" in found:
@@ -48,6 +50,17 @@ def status(config: Path, mode: str | None, as_json: bool) -> int:
         for name, state in broken.items():
             click.echo(f"  stream {name}: {state}")
     return 0 if holder is not None else 3
+
+
+def _standing(status: dict[str, Any]) -> str:
+    """Whether the bot runs, and if not, of when the rest is."""
+    if status["running"]:
+        return f"running, process {status['pid']}"
+    if status.get("ended"):
+        return f"not running, ended ({status['ended']})"
+    if "time" in status:
+        return f"not running, and not ended in order; this is how it was at {format_time(status['time'])}"
+    return "not running"
 
 
 @click.command()

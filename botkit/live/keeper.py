@@ -98,7 +98,7 @@ class Keeper:
             if now >= status_at:
                 status_at = now + _STATUS_S
                 self._memory.look()
-                self._write_status()
+                self.write_status()
             if now >= line_at:
                 line_at = now + _LINE_S
                 self.on_line(self._line())
@@ -280,9 +280,10 @@ class Keeper:
         counts = f"{summary['orders']} orders, {summary['fills']} fills, {summary['open_orders']} open"
         return f"{when} {counts}{money}{profit}  {prices}"
 
-    def _write_status(self) -> None:
+    def write_status(self, ended: str = "") -> None:
+        """Let `botkit status` read how the bot is, or how it was when it ``ended``, and why."""
         bot = self.bot
-        status = summary_of(bot)
+        status = summary_of(bot, ended)
         status["time"] = bot.driver.now()
         status["latest_fills"] = self._latest
         status["streams"] = {" ".join(key).strip(): state.value for key, state in bot.connections.items()}

@@ -145,7 +145,9 @@ async def test_a_keeper_leaves_a_status_that_others_can_read(world: World) -> No
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-async def test_sigterm_stops_in_order(tmp_path: Path) -> None:
+async def test_sigterm_stops_in_order_and_the_status_is_that_of_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = config(tmp_path, "emulator:\n  balances: {usdt: 10000, btc: 1}\n")
     environ = {**os.environ, "BOTKIT_STATE": str(tmp_path / "state")}
     process = await asyncio.create_subprocess_exec(
@@ -161,3 +163,13 @@ async def test_sigterm_stops_in_order(tmp_path: Path) -> None:
     assert summary["ended"] == "signal"
     assert summary["open_orders"] == 0
     assert summary["orders"] > 0
+    assert main(["status", str(path)]) == 3
+    shown = capsys.readouterr().out
+    assert shown.startswith("not running, ended (signal); mode emulator\n")
+    assert f"{summary['orders']} orders" in shown
+    assert "still open" not in shown
+
+    document = json.loads(status.read_bytes())
+    status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # as a kill leaves it
+    assert main(["status", str(path)]) == 3
+    assert "not ended in order; this is how it was at 1970-01-01T00:00:00.000Z" in capsys.readouterr().out
