@@ -123,6 +123,8 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     mode = folder.path.parent.name
     if mode == "paper":
         raise ConfigError("a paper account lives inside its bot; use `botkit stop`")
+    if folder.path.name == "inside" and folder.holder() is None:
+        raise ConfigError("the emulator inside has ended with its bot, and its orders with it: nothing stands")
     status = folder.read_status() or {}
     address = status.get("address") or [None, None]
     known = OwnOrders(())

@@ -87,8 +87,10 @@ async def panic(
         answer = await adapter.send(make(number), urgent=True)
         if answer.outcome is Outcome.OK:
             return answer.body
-        result.problems.append(answer.text or answer.outcome.value)
-        say(f"problem: {result.problems[-1]}")
+        problem = answer.text or answer.outcome.value
+        if problem not in result.problems:
+            say(f"problem: {problem}")
+        result.problems.append(problem)
         return None
 
     for attempt in range(_TRIES):

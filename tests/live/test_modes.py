@@ -169,6 +169,9 @@ async def test_sigterm_stops_in_order_and_the_status_is_that_of_the_end(
     assert f"{summary['orders']} orders" in shown
     assert "still open" not in shown
 
+    assert main(["panic", str(path)]) == 2
+    assert "the emulator inside has ended with its bot" in capsys.readouterr().err
+
     document = json.loads(status.read_bytes())
     status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # as a kill leaves it
     assert main(["status", str(path)]) == 3

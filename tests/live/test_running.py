@@ -177,6 +177,23 @@ async def test_panic_ends_every_order_and_names_foreign_ones(world: World) -> No
     assert parts.folder.is_halted()
 
 
+async def test_panic_cancels_unseen_what_it_cannot_list_and_tells_of_one_problem_once(world: World) -> None:
+    bot = await world.start()
+    await settled(far_buy(bot))
+    said: list[str] = []
+    parts = world.parts()
+    await parts.adapter.open()
+    world.emulator.add_fault({"kind": "error_before", "where": "open_orders"})
+    try:
+        done = await panic(parts.adapter, [], own_only=False, say=said.append, pause_s=2 / world.speed)
+    finally:
+        await parts.adapter.close()
+    assert done.left is None
+    assert len(done.problems) > 1
+    assert len([text for text in said if text.startswith("problem: ")]) == len(set(done.problems)) == 1
+    assert not world.exchange_orders(open_only=True)
+
+
 async def test_without_a_journal_nothing_new_is_sent_and_cancels_go_on(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
