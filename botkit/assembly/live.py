@@ -286,7 +286,12 @@ async def account_access(
 ) -> AsyncIterator[PacedReads]:
     """A connection of its own to the account of a bot, in the windows that bots share, for `botkit panic` and
     `botkit account`. Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
-    rest, ws = rest or project.config.exchange.rest, ws or project.config.exchange.ws
+    rest, ws = _address(project, rest, ws)
+    # keys of the one must never be shown to the other
+    if mode == "emulator" and (rest is None or not _is_loopback(rest)):
+        raise ConfigError("which emulator? give its address on this machine, such as --rest http://127.0.0.1:8080/v3")
+    if mode == "live" and rest is not None and _is_loopback(rest):
+        raise ConfigError(f"{rest} is on this machine; use --mode emulator for an emulator")
     if mode == "live":
         account: Any = resolve_account(project.loaded, environ)
     elif project.config.emulator.account is not None:
@@ -298,7 +303,8 @@ async def account_access(
         is_inside = rest is not None and rest in status.get("address", ())
         account = inside_account(project.config.name) if is_inside else DEFAULT_ACCOUNT
     ledger, clock = project.config.limits.ledger, SteadyClock()
-    if mode == "emulator" and rest is not None:
+    if mode == "emulator":
+        assert rest is not None
         with contextlib.suppress(ConfigError):  # its requests will say better that it does not answer
             ledger = ledger if (await _clock_of(rest, None)).speed == 1 else ALONE
     adapter: Any = connect(project, account, rest, ws, clock)

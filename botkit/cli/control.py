@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -165,9 +166,12 @@ def _told(result: Any) -> int:
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
     """Prove, read-only, that the account's key works: balances, open orders, and a guess at the fee rank."""
     from botkit.assembly import Project
-    from botkit.assembly.operations import account_access, account_lines, read_account
+    from botkit.assembly.operations import account_access, account_lines, find_folder, read_account
 
     project = Project.load(config)
+    if mode == "emulator" and rest is None:
+        with contextlib.suppress(ConfigError):  # a bot that has never run has met no emulator
+            rest = ((find_folder(project, mode).read_status() or {}).get("address") or [None])[0]
 
     async def main() -> Any:
         async with account_access(project, mode or ("emulator" if rest else "live"), rest=rest) as access:

@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from botkit.assembly import Project
-from botkit.assembly.live import live_parts
+from botkit.assembly.emulator import emulator_options, make_emulator
+from botkit.assembly.live import account_access, live_parts
 from botkit.cli.main import main
+from botkit.emulator import DEFAULT_ACCOUNT
+from botkit.emulator.thread import EmulatorThread
 from botkit.errors import ConfigError
 from botkit.live.bot import Bot
 from botkit.live.keeper import Keeper
@@ -176,3 +179,29 @@ async def test_sigterm_stops_in_order_and_the_status_is_that_of_the_end(
     status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # as a kill leaves it
     assert main(["status", str(path)]) == 3
     assert "not ended in order; this is how it was at 1970-01-01T00:00:00.000Z" in capsys.readouterr().out
+
+
+async def test_no_command_shows_the_keys_of_the_one_exchange_to_the_other(tmp_path: Path) -> None:
+    keys = "{email: a@example.org, key: k, secret: s}"
+    project = Project.load(config(tmp_path, f"account: {keys}\nemulator:\n  account: {keys}\n"))
+    for mode, rest, mend in (
+        ("emulator", None, "give its address on this machine"),
+        ("emulator", "https://api.example.org/v3", "give its address on this machine"),
+        ("live", "http://127.0.0.1:9/v3", "use --mode emulator"),
+    ):
+        with pytest.raises(ConfigError, match=mend):
+            async with account_access(project, mode, rest=rest):
+                raise AssertionError("a connection was made")
+
+
+def test_account_asks_the_emulator_that_the_bot_ran_against(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = f"{{email: {DEFAULT_ACCOUNT.email}, key: {DEFAULT_ACCOUNT.key}, secret: {DEFAULT_ACCOUNT.secret}}}"
+    path = config(tmp_path, f"emulator:\n  account: {keys}\n")
+    assert main(["account", str(path), "--mode", "emulator"]) == 2
+    assert "which emulator?" in capsys.readouterr().err
+    with EmulatorThread(lambda: make_emulator(emulator_options())) as running:
+        where = ["--rest", running.rest, "--ws", running.ws]
+        assert main(["run", str(path), *where, "--duration", "1s", "--json"]) == 0
+        capsys.readouterr()
+        assert main(["account", str(path), "--mode", "emulator", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["works"]
