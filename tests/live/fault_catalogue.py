@@ -253,7 +253,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     "SIGTERM in the middle of a submit": Shown(
         (
             _DISK + "test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind",
-            _LIVE + "test_modes.py::test_sigterm_stops_in_order",
+            _LIVE + "test_modes.py::test_sigterm_stops_in_order_and_the_status_is_that_of_the_end",
         )
     ),
     "two instances": Shown(
