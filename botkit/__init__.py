@@ -11,7 +11,7 @@ What a strategy author needs is here; the rest of the map:
     sim/            the exchange, without I/O: matching, ledger, fees, rules, rate limits, latency
     exchange/       the real exchange: bitopro/ {sign, wire, rest, stream, adapter}
     tape/           recorded data: formats, reader, writer, checks, the synthetic market
-    backtest/       the driver on simulated time; results and figures
+    backtesting/    the driver on simulated time; results and figures
     live/           the driver on wall time, its journal and recording; shared_limits/, telling/
     emulator/       sim behind the exchange's HTTP and WebSocket
     report/         the HTML report and the summary in the terminal
@@ -19,16 +19,15 @@ What a strategy author needs is here; the rest of the map:
     cli/            the commands
 
     |                  | real        | simulated   |
-    |------------------|-------------|-------------|
-    | who drives time  | `live/`     | `backtest/` |
+    |------------------|-------------|----------------|
+    | who drives time  | `live/`     | `backtesting/` |
     | who answers      | `exchange/` | `sim/`      |
 
 `engine/` stands in the middle and never learns on which side it is.
 """
 
-from botkit.engine.array_indicator import ArrayIndicator
-from botkit.engine.bars import BarSeries
-from botkit.engine.indicators import (
+from botkit.engine.indicators.array_indicator import ArrayIndicator
+from botkit.engine.indicators.standard import (
     ATR,
     EMA,
     MACD,
@@ -40,10 +39,11 @@ from botkit.engine.indicators import (
     RollingHigh,
     RollingLow,
 )
-from botkit.engine.market import BookView
-from botkit.engine.parameters import param
-from botkit.engine.positions import Position
-from botkit.engine.strategy import Strategy
+from botkit.engine.market.bars import BarSeries
+from botkit.engine.market.pair_market import BookView
+from botkit.engine.money.positions import Position
+from botkit.engine.strategy.base import Strategy
+from botkit.engine.strategy.parameters import param
 from botkit.errors import BotkitError, ConfigError
 from botkit.hookspecs import Register
 from botkit.model.events import (

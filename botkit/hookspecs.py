@@ -38,7 +38,7 @@ from botkit.model.orders import Order
 if TYPE_CHECKING:
     import click
 
-    from botkit.engine.strategy import Strategy
+    from botkit.engine.strategy.base import Strategy
 
 
 class Register(Protocol):

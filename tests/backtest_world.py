@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from botkit.assembly import BacktestParts, Project
-from botkit.backtest.session import run_backtest
+from botkit.backtesting.session import run_backtest
 from botkit.model.results import BacktestResult
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,11 +11,11 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.portfolio import CapitalShare, Portfolio
-from botkit.engine.risk import RiskDesk
-from botkit.engine.risk_rules import BUILT_IN
-from botkit.engine.router import Router
-from botkit.engine.strategy import Strategy
+from botkit.engine.money.portfolio import CapitalShare, Portfolio
+from botkit.engine.risk.review import RiskDesk
+from botkit.engine.risk.rules import BUILT_IN
+from botkit.engine.router.router import Router
+from botkit.engine.strategy.base import Strategy
 from botkit.engine.turn import Engine, StrategySpec
 from botkit.exchange.bitopro.limit_table import load_limit_table
 from botkit.model.clock import NS_PER_DAY, NS_PER_S

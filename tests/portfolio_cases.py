@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from botkit.engine.portfolio import CapitalShare, Portfolio
+from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.model.events import TradeReport
 from botkit.model.orders import Order, OrderType, Side
 from botkit.model.pairs import Pair, PairRules

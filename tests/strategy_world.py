@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from botkit.assembly import BacktestParts, Project
-from botkit.backtest.session import run_backtest
+from botkit.backtesting.session import run_backtest
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, parse_time
 from botkit.model.columns import BookColumns, TradeColumns

@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sim": {"model"},
     "exchange": {"model"},
     "tape": {"model"},
-    "backtest": {"model", "engine", "sim", "tape"},
+    "backtesting": {"model", "engine", "sim", "tape"},
     "live": {"model", "engine", "exchange"},
     "emulator": {"model", "sim", "tape", "exchange.bitopro.wire", "exchange.bitopro.sign"},
     "report": {"model"},

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from botkit.backtest.outputs import DECISIONS, RunFolder, summary_json, write_outputs
-from botkit.backtest.plan import FeeCurrencies, Plan
-from botkit.backtest.session import run_backtest
+from botkit.backtesting.outputs import DECISIONS, RunFolder, summary_json, write_outputs
+from botkit.backtesting.plan import FeeCurrencies, Plan
+from botkit.backtesting.session import run_backtest
 from botkit.config.load import LoadedConfig, load_config
 from botkit.config.schema import DataSource, FeesConfig, FillsConfig, LatencyConfig, moment
 from botkit.config.show import resolved_yaml
 from botkit.engine import plugin as engine_plugin
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.parameters import ParameterError, check_parameters
-from botkit.engine.portfolio import CapitalShare, Portfolio
-from botkit.engine.risk import RiskDesk
-from botkit.engine.router import Router
-from botkit.engine.routes import SlotSource, memory_slots
+from botkit.engine.money.portfolio import CapitalShare, Portfolio
+from botkit.engine.risk.review import RiskDesk
+from botkit.engine.router.router import Router
+from botkit.engine.router.routes import SlotSource, memory_slots
+from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.engine.turn import Engine, StrategySpec
 from botkit.errors import ConfigError, PluginError
 from botkit.exchange.bitopro import plugin as bitopro_plugin
@@ -442,7 +442,7 @@ def asked_moment(option: str, text: str, zone: ZoneInfo, *, end: bool = False) -
 
 
 class BacktestParts:
-    """The parts of a backtest of one configuration (`botkit.backtest.session.Parts`)."""
+    """The parts of a backtest of one configuration (`botkit.backtesting.session.Parts`)."""
 
     account = ACCOUNT
 

@@ -14,9 +14,9 @@ from botkit.assembly import Project, default_bar_grace_ns, make_engine
 from botkit.assembly.sharing import ALONE, paced, shared_limits, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.routes import memory_slots
+from botkit.engine.money.valuation import Valuation
+from botkit.engine.router.routes import memory_slots
 from botkit.engine.turn import Engine
-from botkit.engine.valuation import Valuation
 from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
 from botkit.live.history import History

@@ -11,7 +11,7 @@ import msgspec
 
 from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_engine
 from botkit.assembly.live_parts import connect
-from botkit.backtest.session import bars_before, run_backtest
+from botkit.backtesting.session import bars_before, run_backtest
 from botkit.config.secrets import Account
 from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions
 from botkit.engine.decisions import DecisionLog

@@ -9,7 +9,7 @@ import secrets
 import socket
 from collections.abc import Callable, Collection, Sequence
 
-from botkit.engine.router import READ_LATEST_NS
+from botkit.engine.router.router import READ_LATEST_NS
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.endpoints import REST_BASE
 from botkit.live.clock import DriverClock

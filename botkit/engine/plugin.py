@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from botkit.engine.risk_rules import BUILT_IN
+from botkit.engine.risk.rules import BUILT_IN
 from botkit.model.extension import RiskRule, hookimpl
 
 

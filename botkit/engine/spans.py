@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from botkit.engine.quarantine import CANDLE_MOST, MOST, jumps
+from botkit.engine.market.quarantine import CANDLE_MOST, MOST, jumps
 from botkit.model.columns import CandleColumns, IntArray, MarketColumns, TradeColumns
 from botkit.model.events import Bar, Candle, Trade
 from botkit.model.orders import Side
 
 if TYPE_CHECKING:
-    from botkit.engine.bars import BarSeries
-    from botkit.engine.market import BarFeed, PairMarket
+    from botkit.engine.market.bars import BarSeries
+    from botkit.engine.market.pair_market import BarFeed, PairMarket
     from botkit.engine.turn import Engine
 
 BLOCK_ROWS = 8_192

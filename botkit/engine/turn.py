@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from botkit.engine import spans
-from botkit.engine.context import Context
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.desk import OrderDesk
-from botkit.engine.entry import expected_price, slippage_refusal
-from botkit.engine.market import BarFeed, PairMarket
-from botkit.engine.portfolio import Portfolio
-from botkit.engine.protection import Protector
-from botkit.engine.quarantine import CANDLE_LEAST, CANDLE_MOST, LEAST, MOST, Quarantine, is_near, is_ordinary
-from botkit.engine.quoting import Quoter
-from botkit.engine.risk import RiskDesk
-from botkit.engine.router import Router
-from botkit.engine.strategy import Strategy, bind
-from botkit.engine.timers import TimerBook
+from botkit.engine.market.pair_market import BarFeed, PairMarket
+from botkit.engine.market.quarantine import CANDLE_LEAST, CANDLE_MOST, LEAST, MOST, Quarantine, is_near, is_ordinary
+from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.desk import OrderDesk
+from botkit.engine.orders.entry import expected_price, slippage_refusal
+from botkit.engine.orders.protection import Protector
+from botkit.engine.orders.quoting import Quoter
+from botkit.engine.risk.review import RiskDesk
+from botkit.engine.router.router import Router
+from botkit.engine.strategy.base import Strategy, bind
+from botkit.engine.strategy.context import Context
+from botkit.engine.strategy.timers import TimerBook
 from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import (

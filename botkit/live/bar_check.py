@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from botkit.engine.quarantine import LEAST, MOST
-from botkit.engine.router import Priority
+from botkit.engine.market.quarantine import LEAST, MOST
+from botkit.engine.router.router import Priority
 from botkit.engine.turn import Engine
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, Nanos, format_time
 from botkit.model.events import Bar, Candle, Connection, ConnectionState, Trade
@@ -26,7 +26,7 @@ from botkit.model.requests import Answer, GetCandles, Outcome
 from botkit.model.resolutions import bucket_end
 
 if TYPE_CHECKING:
-    from botkit.engine.market import BarFeed
+    from botkit.engine.market.pair_market import BarFeed
 
 #: how often the candles of one pair and resolution are read, in the machine's time
 CHECK_EVERY_S = 180.0

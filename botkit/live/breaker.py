@@ -3,7 +3,7 @@
 Staleness is per pair and counts books alone, since pings would hide a book that stands still on a live socket. A book
 that is quiet for long is read over REST: equal means fresh, different means that frames are missing. It is adopted and
 the stream connected anew; after two different readings without a frame, or when it cannot be read, the bot halts.
-Frames that the engine does not believe (`botkit.engine.quarantine`) are no frames here.
+Frames that the engine does not believe (`botkit.engine.market.quarantine`) are no frames here.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from botkit.engine.portfolio import Portfolio
+from botkit.engine.money.portfolio import Portfolio
 from botkit.errors import ConfigError
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError

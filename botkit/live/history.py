@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from botkit.engine.bars import BarBuilder
+from botkit.engine.market.bars import BarBuilder
 from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.events import Bar, Candle
 from botkit.model.pairs import Pair

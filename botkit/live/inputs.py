@@ -27,7 +27,7 @@ from typing import IO, Any
 
 import msgspec
 
-from botkit.engine.parameters import parameters_of
+from botkit.engine.strategy.parameters import parameters_of
 from botkit.engine.turn import Engine
 from botkit.live.journal_rows import order_row
 from botkit.live.shared_limits.recorded_slots import SlotRecord
@@ -70,7 +70,7 @@ _TARGETS: dict[str, tuple[Callable[[Engine], Any], tuple[str, ...]]] = {
 #: events of which nobody can change anything until they are put into bytes
 _UNCHANGING = (OrderBook, Trade, Ticker)
 #: engine modules that stand outside of the turn: the bot drives them
-_OUTER = ("botkit.engine.reconcile",)
+_OUTER = ("botkit.engine.orders.reconcile",)
 
 
 class Inputs:

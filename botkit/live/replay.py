@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from botkit.engine.router import Priority, SentBefore
+from botkit.engine.router.router import Priority, SentBefore
 from botkit.engine.turn import Engine
 from botkit.errors import BotkitError
 from botkit.live.inputs import BACK, CLOSED, END, FORMAT, FULL, HEADER, INPUTS, OBSERVED, Entries

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from botkit.engine.context import Context
-from botkit.engine.parameters import ParameterError, check_value, parameters_of
+from botkit.engine.strategy.context import Context
+from botkit.engine.strategy.parameters import ParameterError, check_value, parameters_of
 from botkit.engine.turn import Engine
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from botkit.engine.market import walk
-from botkit.engine.routes import CANCEL_BATCH_MAX
+from botkit.engine.market.pair_market import walk
+from botkit.engine.router.routes import CANCEL_BATCH_MAX
 from botkit.model.orders import OrderState
 from botkit.model.requests import CancelBatch, Outcome
 

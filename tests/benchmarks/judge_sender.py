@@ -15,8 +15,8 @@ from random import Random
 
 import aiohttp
 
-from botkit.engine.router import Priority, Router
-from botkit.engine.routes import memory_slots
+from botkit.engine.router.router import Priority, Router
+from botkit.engine.router.routes import memory_slots
 from botkit.live.clock import SteadyClock
 from botkit.live.shared_limits.broker_link import BrokerLink
 from botkit.live.shared_limits.slots import Identity, Link, SharedLimits

@@ -45,8 +45,8 @@ def run_once(config: Path, out: Path) -> dict[str, Any]:
     import resource
 
     from botkit.assembly import BacktestParts, Project
-    from botkit.backtest.outputs import DECISIONS, RunFolder, write_outputs
-    from botkit.backtest.session import run_backtest
+    from botkit.backtesting.outputs import DECISIONS, RunFolder, write_outputs
+    from botkit.backtesting.session import run_backtest
     from botkit.report import render
 
     clocks = [(time.process_time(), time.perf_counter())]

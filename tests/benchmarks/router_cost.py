@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from botkit.engine.router import Router
+from botkit.engine.router.router import Router
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.requests import Outcome
 from tests.router_world import START, order, table

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from botkit.engine.entry import expected_price
+from botkit.engine.orders.entry import expected_price
 from botkit.model.events import BalanceReport
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from botkit.engine.array_indicator import ArrayIndicator
-from botkit.engine.indicators import (
+from botkit.engine.indicators.array_indicator import ArrayIndicator
+from botkit.engine.indicators.standard import (
     ATR,
     EMA,
     MACD,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.engine.limits import SlotLog, hold_ns
+from botkit.engine.router.windows import SlotLog, hold_ns
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.limits import Scope, WindowLimit
 

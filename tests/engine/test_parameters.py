@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.engine.parameters import (
+from botkit.engine.strategy.parameters import (
     REQUIRED,
     ParameterError,
     check_parameters,
@@ -407,7 +407,7 @@ def test_whatever_is_given_only_a_parameter_error_comes_out(value: Any, cls: typ
 def test_param_type_checks_as_its_default(tmp_path: Path) -> None:
     source = tmp_path / "typed.py"
     source.write_text(
-        "from botkit.engine.parameters import param\n"
+        "from botkit.engine.strategy.parameters import param\n"
         "class S:\n    a: int = param(1, ge=1)\n    b: float = param(0.5)\n    c: str = param()\n"
         "    d: int = param('x')\n",
         encoding="utf-8",

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from botkit.engine.balance_check import SETTLE_NS
-from botkit.engine.portfolio import CapitalShare, Portfolio, Shortage
+from botkit.engine.money.balance_check import SETTLE_NS
+from botkit.engine.money.portfolio import CapitalShare, Portfolio, Shortage
 from botkit.errors import ConfigError
 from botkit.model.events import BalanceReport
 from botkit.model.orders import Side

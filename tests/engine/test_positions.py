@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from botkit.engine.portfolio import CapitalShare, Portfolio
-from botkit.engine.positions import Position
+from botkit.engine.money.portfolio import CapitalShare, Portfolio
+from botkit.engine.money.positions import Position
 from botkit.model.orders import Side
 from botkit.model.pairs import Pair
 from tests.portfolio_cases import BTC_TWD, BTC_USDT, COIN, coins, execution, make_order, open_portfolio

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from botkit.engine import plugin
-from botkit.engine.portfolio import CapitalShare, Portfolio
-from botkit.engine.risk import LossLimit, RiskDesk
-from botkit.engine.risk_rules import BUILT_IN
+from botkit.engine.money.portfolio import CapitalShare, Portfolio
+from botkit.engine.risk.review import LossLimit, RiskDesk
+from botkit.engine.risk.rules import BUILT_IN
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_S
 from botkit.model.extension import RiskRule, RiskView
 from botkit.model.orders import Order, Side

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from botkit.engine.router import Priority, Router
+from botkit.engine.router.router import Priority, Router
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.limits import LimitTable
 from tests.router_world import START, World, exceeded, make_balances, make_open_orders, order, resting, table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from botkit.engine.router import Priority, Router, SentBefore
+from botkit.engine.router.router import Priority, Router, SentBefore
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.limits import Scope
 from botkit.model.requests import Outcome

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.engine.schedule import COUNT_MOST, CronSchedule, EverySchedule, parse_schedule
+from botkit.engine.strategy.schedule import COUNT_MOST, CronSchedule, EverySchedule, parse_schedule
 from botkit.model.clock import NS_PER_DAY, NS_PER_S, format_time, from_datetime, parse_time
 
 TAIPEI = ZoneInfo("Asia/Taipei")

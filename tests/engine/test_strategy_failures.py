@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from botkit.assembly import backtest_into
-from botkit.backtest.driver import StrategyRaised
-from botkit.engine.context import ORDERS_A_MOMENT_MAX, REASONS_MAX
+from botkit.backtesting.driver import StrategyRaised
+from botkit.engine.strategy.context import ORDERS_A_MOMENT_MAX, REASONS_MAX
 from botkit.model.events import BalanceReport, Connection, ConnectionState, Ticker
 from botkit.model.orders import Order
 from tests.engine_world import BTC, RICH, T0, UNIT, Bot, Listener, cancelled_ids

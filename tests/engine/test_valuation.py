@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from botkit.engine.valuation import Valuation
+from botkit.engine.money.valuation import Valuation
 from tests.portfolio_cases import BTC_TWD, BTC_USDT, COIN, ETH_BTC, ETH_TWD, USDT_TWD
 
 

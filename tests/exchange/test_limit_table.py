@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from botkit.engine.router import Router
+from botkit.engine.router.router import Router
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.limit_table import load_limit_table
 from botkit.model import requests

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from botkit.engine.router import Router, SentBefore
+from botkit.engine.router.router import Router, SentBefore
 from botkit.live.shared_limits.ledger import Leave, Ledger, Message, Reply
 from botkit.live.shared_limits.slots import Identity, LedgerUnreachable, Predecessor, SharedLimits
 from botkit.model.clock import NS_PER_MS, NS_PER_S, NS_PER_US

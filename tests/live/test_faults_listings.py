@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from botkit.engine import resolution
+from botkit.engine.orders import resolution
 from botkit.live import bot as bot_module
 from botkit.live.bot import Bot, StartRefused
 from botkit.model.clock import NS_PER_S

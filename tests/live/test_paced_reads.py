@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from botkit.engine.limits import SlotLog
-from botkit.engine.router import Priority
+from botkit.engine.router.router import Priority
+from botkit.engine.router.windows import SlotLog
 from botkit.errors import Refused, TryAgain
 from botkit.exchange.bitopro.limit_table import load_limit_table
 from botkit.live.shared_limits.paced_reads import PacedReads

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from botkit.assembly import BacktestParts, Project
-from botkit.backtest.session import run_backtest
+from botkit.backtesting.session import run_backtest
 from botkit.cli.main import botkit
 from botkit.model.clock import NS_PER_MINUTE
 from tests.parity.worlds import backtested, both, counted, project, write_tape

@@ -12,7 +12,7 @@ import numpy as np
 
 from botkit.assembly import BacktestParts, Project
 from botkit.assembly.lockstep import BACKTEST_DECISIONS, DECISIONS, LockstepResult, compare_in_lockstep
-from botkit.backtest.session import run_backtest
+from botkit.backtesting.session import run_backtest
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, format_time
 from botkit.model.columns import BookColumns, MarketColumns
 from botkit.tape.synthetic import SyntheticMarket

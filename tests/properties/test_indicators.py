@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from botkit.engine.array_indicator import ArrayIndicator
-from botkit.engine.indicators import (
+from botkit.engine.indicators.array_indicator import ArrayIndicator
+from botkit.engine.indicators.standard import (
     ATR,
     EMA,
     MACD,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.engine.router import Priority, Router, SentBefore
+from botkit.engine.router.router import Priority, Router, SentBefore
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.requests import Outcome
 from tests.router_world import (

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from botkit.backtest.driver import StrategyRaised
+from botkit.backtesting.driver import StrategyRaised
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S, Nanos, parse_time
 from botkit.tape.feed import TapeSource

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from botkit.engine.desk import OrderDesk
-from botkit.engine.executions import Executions
-from botkit.engine.resolution import Case, Resolution
+from botkit.engine.orders.desk import OrderDesk
+from botkit.engine.orders.executions import Executions
+from botkit.engine.orders.resolution import Case, Resolution
 from botkit.model.orders import FINAL_STATES, OrderState, Side
 from botkit.model.requests import Answer, Outcome
 from tests.engine_world import BTC, RICH, T0, Bot, Listener, S

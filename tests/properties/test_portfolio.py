@@ -11,9 +11,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.engine.portfolio import CapitalShare, Portfolio, required_units
-from botkit.engine.risk import RiskDesk
-from botkit.engine.risk_rules import MaxDailyLoss
+from botkit.engine.money.portfolio import CapitalShare, Portfolio, required_units
+from botkit.engine.risk.review import RiskDesk
+from botkit.engine.risk.rules import MaxDailyLoss
 from botkit.model.clock import NS_PER_DAY
 from botkit.model.events import BalanceReport, TradeReport
 from botkit.model.orders import Order, Side

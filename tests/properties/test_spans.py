@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from botkit.backtest.driver import Driver
+from botkit.backtesting.driver import Driver
 from botkit.engine import spans
-from botkit.engine.risk import RiskDesk
+from botkit.engine.risk.review import RiskDesk
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.pairs import Pair
 from botkit.sim.fees import FixedFees

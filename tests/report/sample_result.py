@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 
-from botkit.backtest.downsample import CandleSampler, CurveSampler
+from botkit.backtesting.downsample import CandleSampler, CurveSampler
 from botkit.model.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, parse_time
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.results import (

@@ -6,8 +6,8 @@ the script in ``ledger.lua`` does the same inside Redis, and a test holds one ag
 A turn of the engine cannot wait for an answer from another process, so a process *leases* slots a few at a time before
 it needs them. A leased slot counts as taken for everybody from the moment of the lease, which is before the request is
 granted; it is given back unused, or cools down for one window from when its answer was read, or is held late when the
-outcome is unknown. So the rule that `botkit.engine.limits` proves for one process holds for all of them together. The
-ages and times in messages are counted when they are sent, and count from when they are read here: never too short.
+outcome is unknown. So the rule that `botkit.engine.router.windows` proves for one process holds for all of them
+together. The ages and times in messages are counted when they are sent, and count from when they are read here: never too short.
 
 A holder that is silent is declared dead. Whatever it had leased may have been sent up to that moment and be on its way,
 so it is held as an unknown outcome, and frees itself.
@@ -23,8 +23,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from botkit.engine.limits import SlotLog
-from botkit.engine.pacing import LEAST_PACED, Pace
+from botkit.engine.router.pacing import LEAST_PACED, Pace
+from botkit.engine.router.windows import SlotLog
 from botkit.model.clock import NS_PER_US, Nanos
 from botkit.model.limits import Scope, WindowLimit
 

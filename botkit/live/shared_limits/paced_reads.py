@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Protocol
 
-from botkit.engine.router import READ_LATEST_NS, Priority, Router, SentBefore
-from botkit.engine.routes import SlotSource, memory_slots
+from botkit.engine.router.router import READ_LATEST_NS, Priority, Router, SentBefore
+from botkit.engine.router.routes import SlotSource, memory_slots
 from botkit.errors import Refused, TryAgain
 from botkit.live.shared_limits.slots import LedgerUnreachable, SharedLimits
 from botkit.model.clock import NS_PER_S, Clock, Nanos

@@ -17,9 +17,9 @@ from typing import Protocol
 
 import msgspec
 
-from botkit.engine.limits import SlotLog, Slots
-from botkit.engine.router import LONGEST_WAIT_NS, SentBefore
-from botkit.engine.routes import reserve_of
+from botkit.engine.router.router import LONGEST_WAIT_NS, SentBefore
+from botkit.engine.router.routes import reserve_of
+from botkit.engine.router.windows import SlotLog, Slots
 from botkit.errors import BotkitError
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.shared_limits.leases import LeasedPool

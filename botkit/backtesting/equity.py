@@ -1,0 +1,432 @@
+"""Equity of a run, slice by slice: what everything held was worth, at every price and after every change.
+
+Holdings are exact integers and step at fills; prices step at recorded rows. Their product is formed with numpy, no
+Python per row, and only for the pairs that what is held is valued through. What is kept is bounded: the running peak
+and deepest fall, a close a day, and a sampled curve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, time, timedelta, tzinfo
+from itertools import pairwise
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from botkit.backtesting.downsample import CurveSampler, FloatArray, TimeArray
+from botkit.engine.money.valuation import Valuation
+from botkit.errors import ConfigError
+from botkit.model.clock import Nanos, from_datetime, to_datetime
+from botkit.model.money import UNIT
+from botkit.model.pairs import Pair
+from botkit.model.results import Curve, Drawdown
+
+#: (time, currency, units added): a fill is one for the base, one for the quote, and one for the fee
+Change: TypeAlias = tuple[Nanos, str, int]
+Prices: TypeAlias = dict[str, tuple[TimeArray, FloatArray]]
+#: pairs to go through, and whether to divide by the price instead of multiplying
+Path: TypeAlias = tuple[tuple[str, bool], ...]
+
+
+class EquityCurve:
+    """The equity of one holder: the whole account, or one strategy's part of it.
+
+    ``pairs`` are all pairs with prices; ``traded`` those whose base counts as a position (default: all).
+    ``opening`` holds units by currency. ``first_prices`` serve before a pair's first row: without them a moment at
+    which something held has no price yet is left out, so a run starts when everything in ``opening`` has one.
+    """
+
+    def __init__(
+        self,
+        *,
+        pairs: Sequence[Pair],
+        currency: str,
+        zone: tzinfo,
+        opening: Mapping[str, int],
+        traded: Iterable[str] | None = None,
+        first_prices: Mapping[str, float] | None = None,
+    ) -> None:
+        pairs = tuple(pairs)
+        self._valuation = Valuation({str(pair): pair for pair in pairs})
+        self._currency = currency
+        self._zone = zone
+        self._opening_units = {c: u for c, u in opening.items() if u}
+        self._held = dict(self._opening_units)
+        self._paths: dict[str, Path] = {}
+        for held in self._held:
+            self._path(held)
+        self._last_price: dict[str, float] = dict(first_prices or {})
+        self._before: dict[str, float] = dict(self._last_price)  # prices in force before the latest slice
+        self._slice: Prices = {}
+
+        wanted = {str(p) for p in pairs} if traded is None else set(traded)
+        self._traded = tuple(p for p in pairs if str(p) in wanted)
+        self._least: dict[str, int] = {}  # units from which a base currency is a position and not dust
+        for pair in self._traded:
+            least = pair.rules.base_units(pair.rules.least_lots)
+            self._least[pair.base] = min(least, self._least.get(pair.base, least))
+        self._positions = {c for c, least in self._least.items() if self._held.get(c, 0) >= least}
+        self._position_since: Nanos | None = None
+        self._exposed = 0
+
+        self.start: Nanos | None = None
+        self.end: Nanos | None = None
+        self._opening: float | None = None
+        self._final: float | None = None
+        self._sampler = CurveSampler()
+        self._equity_memory: FloatArray = np.empty(0)
+        self._time_memory: TimeArray = np.empty(0, np.int64)
+        self._peak = 0.0
+        self._peak_time: Nanos | None = None
+        self._worst = 1.0  # equity / peak at the deepest fall
+        self._worst_peak = 0.0
+        self._drawdown = Drawdown()
+        self._midnight: Nanos | None = None
+        self._daily: list[tuple[Nanos, float]] = []
+        self._hold_first: dict[str, float] = {}
+
+    # -- feeding ------------------------------------------------------------------------------------------------------
+
+    def add_slice(self, prices: Prices, changes: Sequence[Change] = ()) -> None:
+        """Advance by the rows of ``prices`` (pair -> times and prices) and by ``changes``, both in time order.
+
+        At equal times a change comes after the rows, so that a fill is valued at the price that made it; changes of one
+        time count as one. Nothing in a slice may be earlier than the slice before.
+        """
+        prices = {name: columns for name, columns in prices.items() if len(columns[0])}
+        self._before, self._slice = dict(self._last_price), prices
+        self._advance_clock(prices, changes)
+        held_before = dict(self._held)
+        change_times, steps = self._take(changes)
+
+        currencies = {c for c, units in held_before.items() if units} | set(steps)
+        if self._opening is None:
+            currencies |= set(self._opening_units)
+        needed = sorted({name for currency in currencies for name, _ in self._path(currency)} & set(prices))
+        if not self._evaluate_line(prices, needed, change_times, held_before, steps, currencies):
+            times, columns, rows = self._merge({name: prices[name] for name in needed}, change_times)
+            if len(times):
+                rates = {c: self._rate(c, columns) for c in sorted(currencies)}
+                equity = np.zeros(len(times))
+                for currency, rate in rates.items():
+                    equity += _worth(held_before.get(currency, 0), steps.get(currency), rows, len(times), rate)
+                self._evaluate(times, equity, rates)
+        for name, (_, column) in prices.items():
+            self._last_price[name] = float(column[-1])
+        self._note_hold_prices()
+
+    def _advance_clock(self, prices: Prices, changes: Sequence[Change]) -> None:
+        """Move start and end, which count every row, those without influence on the equity too."""
+        firsts = [int(times[0]) for times, _ in prices.values()] + [change[0] for change in changes[:1]]
+        lasts = [int(times[-1]) for times, _ in prices.values()] + [change[0] for change in changes[-1:]]
+        if not firsts:
+            return
+        if self.start is None:
+            self.start = self.end = min(firsts)
+            if self._positions:
+                self._position_since = self.start
+        assert self.end is not None
+        self.end = max(self.end, *lasts)
+
+    def _take(self, changes: Sequence[Change]) -> tuple[list[Nanos], dict[str, tuple[list[int], list[int]]]]:
+        """Apply the changes. Distinct times, and for each currency (index of the time, units from then on)."""
+        times: list[Nanos] = []
+        steps: dict[str, tuple[list[int], list[int]]] = {}
+        held, least, last = self._held, self._least, -1
+        for moment, currency, delta in changes:
+            if moment != last:
+                assert moment > last, (moment, last)
+                times.append(moment)
+                last = moment
+            units = held[currency] = held.get(currency, 0) + delta
+            step = steps.get(currency)
+            if step is None:
+                step = steps[currency] = ([], [])
+            if step[0] and step[0][-1] == len(times) - 1:
+                step[1][-1] = units
+            else:
+                step[0].append(len(times) - 1)
+                step[1].append(units)
+            if currency in least and (units >= least[currency]) is not (currency in self._positions):
+                self._toggle(currency, moment)
+        return times, steps
+
+    def _toggle(self, currency: str, moment: Nanos) -> None:
+        was = bool(self._positions)
+        self._positions ^= {currency}
+        if self._positions and not was:
+            self._position_since = moment
+        elif was and not self._positions and self._position_since is not None:
+            self._exposed += moment - self._position_since
+            self._position_since = None
+
+    def _evaluate_line(
+        self,
+        prices: Prices,
+        needed: Sequence[str],
+        change_times: list[Nanos],
+        held_before: Mapping[str, int],
+        steps: Mapping[str, tuple[list[int], list[int]]],
+        currencies: Iterable[str],
+    ) -> bool:
+        """The common slice, three times as fast: one pair moves, few changes, so equity is cash + coins x price.
+
+        Works in memory that is kept, since fresh pages cost more here than the arithmetic. False when the slice is of
+        another kind; the general way then gives the same figures.
+        """
+        if self._opening is None or len(needed) != 1 or len(change_times) * 256 > len(prices[needed[0]][0]):
+            return False
+        times, column = prices[needed[0]]
+        cash, coins = np.zeros(len(change_times) + 1), np.zeros(len(change_times) + 1)
+        for currency in sorted(currencies):
+            factor, moves = 1.0, False
+            for name, divides in self._path(currency):
+                if name == needed[0]:
+                    if divides or moves:
+                        return False
+                    moves = True
+                else:
+                    price = self._before.get(name, np.nan)
+                    factor = factor / price if divides else factor * price
+            if np.isnan(factor):
+                return False
+            indices, units = steps.get(currency, ([], []))
+            amounts = np.array([u / UNIT for u in (held_before.get(currency, 0), *units)])
+            counts = np.diff([0, *(i + 1 for i in indices), len(change_times) + 1])
+            (coins if moves else cash)[:] += np.repeat(amounts * factor, counts)
+        known = self._before.get(needed[0], np.nan)
+        if np.isnan(known):
+            return False
+        size = len(times) + len(change_times)
+        if len(self._equity_memory) < size:
+            self._equity_memory, self._time_memory = np.empty(size), np.empty(size, np.int64)
+        equity, axis, start = self._equity_memory[:size], self._time_memory[:size], 0
+        for i, stop in enumerate([*np.searchsorted(times, change_times, side="right").tolist(), len(times)]):
+            part = equity[start + i : stop + i]
+            np.multiply(column[start:stop], coins[i], out=part)
+            part += cash[i]
+            axis[start + i : stop + i] = times[start:stop]
+            if i < len(change_times):
+                equity[stop + i] = cash[i + 1] + coins[i + 1] * (column[stop - 1] if stop else known)
+                axis[stop + i] = change_times[i]
+            start = stop
+        self._evaluate(axis, equity, {})
+        return True
+
+    def _merge(
+        self, prices: Prices, change_times: list[Nanos]
+    ) -> tuple[TimeArray, dict[str, FloatArray], npt.NDArray[np.intp]]:
+        """One axis for price rows and changes: its times, each pair's price on it, and the row of each change."""
+        changed = np.asarray(change_times, dtype=np.int64)
+        if not prices:
+            return changed, {}, np.arange(len(changed))
+        if len(prices) == 1:
+            ((name, (times, column)),) = prices.items()
+            if not change_times:
+                return times, {name: column}, np.zeros(0, np.intp)
+            at = np.searchsorted(times, changed, side="right")
+            known = np.concatenate(([self._before.get(name, np.nan)], column))[at]
+            return np.insert(times, at, changed), {name: np.insert(column, at, known)}, at + np.arange(len(at))
+        sources = [times for times, _ in prices.values()] + [changed]
+        joined = np.concatenate(sources)
+        order = np.argsort(joined, kind="stable")  # equal times keep the order of the sources: changes come last
+        source = np.repeat(np.arange(len(sources), dtype=np.int16), [len(s) for s in sources])[order]
+        columns = {}
+        for number, (name, (_, column)) in enumerate(prices.items()):
+            known = np.concatenate(([self._before.get(name, np.nan)], column))
+            columns[name] = known[np.cumsum(source == number)]
+        return joined[order], columns, np.flatnonzero(source == len(prices))
+
+    def _rate(self, currency: str, columns: Mapping[str, FloatArray]) -> FloatArray | float:
+        """What one coin is worth on the merged axis; NaN where a price on the way is not known yet."""
+        rate: FloatArray | float = 1.0
+        for name, divides in self._path(currency):
+            price = columns[name] if name in columns else self._before.get(name, np.nan)
+            rate = rate / price if divides else rate * price
+        return rate
+
+    def _path(self, currency: str) -> Path:
+        path = self._paths.get(currency)
+        if path is None:
+            found = self._valuation.find_path(currency, self._currency)
+            if found is None:
+                raise ConfigError(
+                    f"{currency} cannot be valued in {self._currency}: no pair of the run leads there. Add data for a "
+                    f"pair such as {currency}_{self._currency}, or choose another currency."
+                )
+            path = self._paths[currency] = tuple((str(cell.pair), not forward) for cell, forward in found.steps)
+        return path
+
+    def _evaluate(self, times: TimeArray, equity: FloatArray, rates: Mapping[str, FloatArray | float]) -> None:
+        if self._opening is None and not self._open(times, rates):
+            return
+        low = float(equity.min())
+        if np.isnan(low):
+            known = ~np.isnan(equity)
+            times, equity = times[known], equity[known]
+            if not len(times):
+                return
+            low = float(equity.min())
+        self._close_days(times, equity)
+        self._follow(times, equity, low, float(equity.max()))
+        self._sampler.add(times, equity)
+        self._final = float(equity[-1])
+
+    def _open(self, times: TimeArray, rates: Mapping[str, FloatArray | float]) -> bool:
+        """Value the opening balances at the first moment at which all of them have a price."""
+        worth = np.zeros(len(times))
+        for currency, units in self._opening_units.items():
+            worth += units / UNIT * rates[currency]
+        known = np.flatnonzero(~np.isnan(worth))
+        if not len(known):
+            return False
+        first = int(known[0])
+        self._opening = self._peak = float(worth[first])
+        self._peak_time = int(times[first])
+        self._midnight = self._next_midnight(self._peak_time)
+        self._sampler.add(times[first : first + 1], worth[first : first + 1])
+        return True
+
+    def _next_midnight(self, moment: Nanos) -> Nanos:
+        # through the calendar and not by adding 24 hours: a day with a clock change is 23 or 25 hours long
+        day = to_datetime(moment, self._zone).date() + timedelta(days=1)
+        return from_datetime(datetime.combine(day, time(), self._zone))
+
+    def _close_days(self, times: TimeArray, equity: FloatArray) -> None:
+        assert self._midnight is not None
+        assert self._opening is not None
+        last = int(times[-1])
+        while last >= self._midnight:
+            row = int(np.searchsorted(times, self._midnight))
+            before = self._opening if self._final is None else self._final
+            self._daily.append((self._midnight, float(equity[row - 1]) if row else before))
+            self._midnight = self._next_midnight(self._midnight)
+
+    def _follow(self, times: TimeArray, equity: FloatArray, low: float, high: float) -> None:
+        """Follow the peak and the deepest fall below it."""
+        fall = self._drawdown
+        if fall.trough_time is not None and fall.recovered is None and high >= self._worst_peak:
+            first = int(np.argmax(equity >= self._worst_peak))
+            self._drawdown = msgspec.structs.replace(fall, recovered=int(times[first]))
+        # Most slices need no more than their extremes: nothing in one can be deeper than its lowest row under the
+        # highest peak that it could stand under.
+        if low < self._worst * max(self._peak, high):
+            peaks = np.maximum(np.maximum.accumulate(equity), self._peak)
+            ratio = np.divide(equity, peaks, out=np.ones_like(equity), where=peaks > 0)
+            trough = int(ratio.argmin())
+            if ratio[trough] < self._worst:
+                self._deepen(times, equity, trough, float(peaks[trough]), float(ratio[trough]))
+        if high > self._peak:
+            self._peak, self._peak_time = high, int(times[int(equity.argmax())])
+
+    def _deepen(self, times: TimeArray, equity: FloatArray, trough: int, peak: float, ratio: float) -> None:
+        self._worst, self._worst_peak = ratio, peak
+        peak_time = int(times[int(np.argmax(equity[: trough + 1] == peak))]) if peak > self._peak else self._peak_time
+        later = np.flatnonzero(equity[trough:] >= peak)
+        recovered = int(times[trough + int(later[0])]) if len(later) else None
+        self._drawdown = Drawdown(1 - ratio, peak_time, int(times[trough]), recovered)
+
+    def _note_hold_prices(self) -> None:
+        for pair in self._traded:
+            if pair.base not in self._hold_first and pair.base != self._currency and str(pair) in self._slice:
+                worth = float(self.value_at(pair.base, self._slice[str(pair)][0][:1])[0])
+                if not np.isnan(worth):
+                    self._hold_first[pair.base] = worth
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def value_at(self, currency: str, times: Sequence[Nanos] | TimeArray) -> FloatArray:
+        """What one coin was worth at ``times`` within the latest slice; before its first price, that first price.
+
+        NaN where a pair on the way has had no row at all.
+        """
+        moments = np.asarray(times, dtype=np.int64)
+        worth = np.ones(len(moments))
+        for name, divides in self._path(currency):
+            if name in self._slice:
+                rows, column = self._slice[name]
+                known = np.concatenate(([self._before.get(name, column[0])], column))
+                price = known[np.searchsorted(rows, moments, side="right")]
+            else:
+                price = np.full(len(moments), self._before.get(name, np.nan))
+            worth = worth / price if divides else worth * price
+        return worth
+
+    @property
+    def opening(self) -> float | None:
+        """Worth of the opening balances at the first prices, or None before there were any."""
+        if self._opening is None and self.start is not None and set(self._opening_units) == {self._currency}:
+            # nothing but cash from the first row to the last: no price was looked at, and none was needed
+            return self._opening_units[self._currency] / UNIT
+        return self._opening
+
+    @property
+    def final(self) -> float | None:
+        """Equity at the last row or change."""
+        return self.opening if self._final is None else self._final
+
+    @property
+    def drawdown(self) -> Drawdown:
+        """The deepest fall so far, over every row."""
+        return self._drawdown
+
+    @property
+    def exposure(self) -> float | None:
+        """Share of the time in which at least the smallest order's amount of a traded base currency was held."""
+        if self.start is None or self.end is None or self.end == self.start:
+            return None
+        exposed = self._exposed + (self.end - self._position_since if self._position_since is not None else 0)
+        return exposed / (self.end - self.start)
+
+    @property
+    def buy_and_hold_return(self) -> float | None:
+        """Return of holding every traded base currency from its first price to the last, in equal parts, free of fees.
+
+        In the valuation currency; None where there was no price. A base that *is* the valuation currency is left out.
+        """
+        returns = []
+        for currency, first in self._hold_first.items():
+            last = 1.0
+            for name, divides in self._path(currency):
+                price = self._last_price[name]
+                last = last / price if divides else last * price
+            returns.append(last / first - 1)
+        return sum(returns) / len(returns) if returns else None
+
+    def curve(self) -> Curve:
+        """The curve for a chart: at most 4,000 points, extremes kept."""
+        return self._sampler.curve()
+
+    def daily_closes(self) -> list[tuple[Nanos, float]]:
+        """(midnight that ends the trading day, equity at the last row before it) of every finished day."""
+        return list(self._daily)
+
+    def daily_returns(self) -> list[float]:
+        """Return of each trading day; the first from the opening, the last, maybe unfinished, up to the end."""
+        if self._opening is None or self._final is None:
+            return []
+        values = [self._opening, *(value for _, value in self._daily), self._final]
+        return [b / a - 1 for a, b in pairwise(values) if a > 0]
+
+
+def _worth(
+    held: int,
+    steps: tuple[list[int], list[int]] | None,
+    rows: npt.NDArray[np.intp],
+    length: int,
+    rate: FloatArray | float,
+) -> FloatArray | float:
+    """Worth of one currency on an axis of ``length`` rows: ``held`` units until the first of ``steps``."""
+    if steps is None:
+        return held / UNIT * rate if held else 0.0
+    indices, units = steps
+    amounts = np.array([held / UNIT, *(u / UNIT for u in units)])
+    bounds = np.concatenate(([0], rows[indices], [length]))
+    amount = np.repeat(amounts, np.diff(bounds))
+    worth: FloatArray = amount * rate
+    if np.isnan(worth[0]):
+        worth = np.where(amount == 0, 0.0, worth)  # what is not held needs no price
+    return worth

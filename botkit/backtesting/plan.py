@@ -1,0 +1,213 @@
+"""Which recorded streams a run is made of, and its span.
+
+One pair has one kind of source in a run: candles if its strategies only want bars, else books and trades. Pairs that no
+strategy wants, but that a value is taken through, come along with whatever the data has of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from botkit.engine.market.bars import can_build
+from botkit.engine.money.valuation import Valuation
+from botkit.engine.turn import Engine
+from botkit.errors import ConfigError, DataError
+from botkit.model.clock import Nanos, format_time
+from botkit.model.pairs import Pair
+from botkit.model.resolutions import RESOLUTIONS, fixed_length
+from botkit.tape.feed import Feed, StreamKey
+from botkit.tape.manifest import StreamInfo
+
+Source: TypeAlias = Literal["candles", "market"]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a run reads. ``sources`` says for each pair of the bot whether it runs on candles or on books and trades."""
+
+    sources: dict[str, Source]
+    keys: tuple[StreamKey, ...]
+    start: Nanos
+    end: Nanos
+
+    @property
+    def candle_pairs(self) -> frozenset[str]:
+        """Pairs whose bars come from candles."""
+        return frozenset(pair for pair, source in self.sources.items() if source == "candles")
+
+    @property
+    def is_market(self) -> bool:
+        """True when any pair runs on books and trades."""
+        return "market" in self.sources.values()
+
+    def described(self) -> dict[str, str]:
+        """Pair -> what it runs on, such as ``candles 1m`` or ``books + trades``."""
+        words: dict[str, list[str]] = {}
+        for pair, kind, resolution in self.keys:
+            words.setdefault(pair, []).append(f"{kind} {resolution}" if resolution else kind)
+        return {pair: " + ".join(kinds) for pair, kinds in words.items()}
+
+
+def guessed_sources(engine: Engine, pairs_by_strategy: Mapping[str, Sequence[Pair]]) -> dict[str, Source]:
+    """A guess before ``on_start``: a strategy that listens to trades, books or tickers wants them for its pairs."""
+    sources: dict[str, Source] = {}
+    for name, pairs in pairs_by_strategy.items():
+        context = engine.contexts[name]
+        wants_market = any(engine.overrides(context, hook) for hook in ("on_trade", "on_book", "on_ticker"))
+        for pair in pairs:
+            if wants_market or pair not in sources:
+                sources[pair] = "market" if wants_market else "candles"
+    return sources
+
+
+def wanted_sources(engine: Engine) -> dict[str, Source]:
+    """What the strategies subscribed to in ``on_start``."""
+    sources: dict[str, Source] = {}
+    for market in engine.markets():
+        listens = market.trade_listeners or market.book_listeners or market.ticker_listeners or market.book_depth
+        sources[market.pair] = "market" if listens else "candles"
+    return sources
+
+
+class FeeCurrencies(msgspec.Struct, frozen=True):
+    """What fees are reckoned in: the currency that an account's volume counts in, and the coin that pays ("": none)."""
+
+    volume: str
+    coin: str = ""
+
+    def wanted(self, sources: Iterable[str], pairs: Mapping[str, Pair]) -> list[str]:
+        """The pairs whose prices the fees of a run on ``sources`` need."""
+        currencies = dict.fromkeys(pairs[pair].quote for pair in sources)
+        if self.coin:
+            currencies[self.coin] = None
+        return [f"{currency}_{self.volume}" for currency in currencies if currency != self.volume]
+
+
+def make_plan(
+    feed: Feed,
+    sources: Mapping[str, Source],
+    resolutions: Mapping[str, Sequence[str]],
+    *,
+    currency: str,
+    held: Iterable[str],
+    pairs: Mapping[str, Pair],
+    start: Nanos | None,
+    end: Nanos | None,
+    fees: FeeCurrencies | None = None,
+) -> Plan:
+    """Choose streams and span. ``resolutions`` are those of the bars wanted of each pair; ``held`` the currencies
+    that are valued. Raises DataError or ConfigError that says what the data lacks."""
+    chosen: dict[str, Source] = {}
+    keys: list[StreamKey] = []
+    for pair, source in sources.items():
+        actual, streams = _streams_of(feed, pair, source, resolutions.get(pair, ()))
+        chosen[pair] = actual
+        keys += streams
+    priced = _valuation_pairs(chosen, currency, held, pairs)
+    if fees is not None:
+        priced += [name for name in fees.wanted(chosen, pairs) if name not in chosen and name not in priced]
+    for pair in priced:
+        streams = _prices_of(feed, pair, "market" if "market" in chosen.values() else "candles")
+        keys += [key for key in streams if key not in keys]
+    infos = [feed.stream(*key) for key in keys]
+    spans = [info for info in infos if info is not None]
+    assert len(spans) == len(keys), keys
+    if not spans:
+        raise ConfigError("no strategy subscribed to any pair in on_start, so there is nothing to run on")
+    first = max(_begin(info) for info in spans) if start is None else start
+    last = min(info.end for info in spans) + 1 if end is None else end
+    if start is not None or end is not None:
+        _check_asked(spans, start, end)
+    if first >= last:
+        raise DataError(
+            "the streams of this run have no time in common: "
+            + "; ".join(f"{i.label} from {format_time(i.start)} to {format_time(i.end)}" for i in spans)
+        )
+    for info in spans:
+        if info.end < first or info.start >= last:
+            raise DataError(
+                f"{info.label} runs from {format_time(info.start)} to {format_time(info.end)}, and the backtest "
+                f"from {format_time(first)} to {format_time(last)}; change `from` and `to`, or the data"
+            )
+    return Plan(chosen, tuple(keys), first, last)
+
+
+def _check_asked(spans: Sequence[StreamInfo], start: Nanos | None, end: Nanos | None) -> None:
+    """The span that was asked for must meet the data."""
+    for info in spans:
+        if start is not None and start > info.end:
+            raise DataError(
+                f"the backtest begins at {format_time(start)}, but {info.label} ends {format_time(info.end)}"
+            )
+        if end is not None and end <= _begin(info):
+            raise DataError(
+                f"the backtest ends at {format_time(end)}, but {info.label} begins {format_time(_begin(info))}"
+            )
+
+
+def _begin(info: StreamInfo) -> Nanos:
+    """When a stream begins: a candle's row is received at its end, and its open is a price already."""
+    length = fixed_length(info.resolution) if info.resolution else None
+    return info.start - (length or 0)
+
+
+def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str]) -> tuple[Source, list[StreamKey]]:
+    have = [info for info in feed.streams if info.pair == pair]
+    if not have:
+        labels = ", ".join(sorted({info.pair for info in feed.streams})) or "nothing"
+        raise DataError(f"the data holds no {pair}; it holds {labels}")
+    market: list[StreamKey] = [info.key for info in have if info.kind in ("books", "trades")]
+    candles = _candles_for(have, resolutions)
+    if source == "candles" and candles is not None:
+        return "candles", [candles]
+    if any(kind == "trades" for _, kind, _ in market):
+        return "market", market
+    if source == "market":
+        raise DataError(
+            f"a strategy listens to trades or books of {pair}, and the data holds only "
+            f"{', '.join(info.label for info in have)}; record or import trades, or run it on bars"
+        )
+    wanted = ", ".join(resolutions) or "any"
+    raise DataError(
+        f"the data of {pair} ({', '.join(info.label for info in have)}) cannot make bars of {wanted}; "
+        "give candles of a resolution at least as fine"
+    )
+
+
+def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> StreamKey | None:
+    """The finest candles that make every wanted resolution: the finer, the less a fill must be guessed."""
+    for resolution in RESOLUTIONS:
+        for info in have:
+            if info.resolution == resolution and all(can_build(wanted, resolution) for wanted in resolutions):
+                return info.key
+    return None
+
+
+def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
+    """Any stream that prices a pair which is only valued through, of the run's own kind where there is one."""
+    have = {info.kind: info.key for info in feed.streams if info.pair == pair}
+    order = ("trades", "candles") if source == "market" else ("candles", "trades")
+    return next(([have[kind]] for kind in order if kind in have), [])
+
+
+def _valuation_pairs(
+    sources: Mapping[str, Source], currency: str, held: Iterable[str], pairs: Mapping[str, Pair]
+) -> list[str]:
+    """Pairs outside the bot that lead from a held or traded currency to the one everything is valued in."""
+    valuation = Valuation(pairs)
+    currencies = dict.fromkeys(held)
+    for pair in sources:
+        currencies[pairs[pair].base] = None
+        currencies[pairs[pair].quote] = None
+    found: dict[str, None] = {}
+    for name in currencies:
+        path = valuation.find_path(name, currency) if name != currency else None
+        if path is not None:
+            for cell, _ in path.steps:
+                if cell.pair not in sources:
+                    found[str(cell.pair)] = None
+        elif name != currency and name in {pairs[pair].quote for pair in sources}:
+            valuation.check_path(name, currency)
+    return list(found)

@@ -1,0 +1,130 @@
+"""What a run is watched for: fills, equity at every price, and prices for the charts, slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from typing import Any
+
+import numpy as np
+
+from botkit.backtesting.downsample import CandleSampler, FloatArray, TimeArray
+from botkit.backtesting.equity import EquityCurve
+from botkit.backtesting.metrics import fill_rows
+from botkit.engine.market.quarantine import Withheld
+from botkit.engine.turn import Engine
+from botkit.model.clock import Nanos
+from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
+from botkit.model.events import Fill
+from botkit.model.orders import BUY
+from botkit.model.pairs import Pair
+from botkit.model.results import FillRow
+
+Change = tuple[Nanos, str, int]
+
+
+class Recorder:
+    """Watches one run. Memory stays bounded on a tape larger than memory: only fills and samples are kept."""
+
+    def __init__(
+        self, engine: Engine, pairs: Sequence[Pair], traded: Sequence[Pair], zone: tzinfo, balances: Mapping[str, int]
+    ) -> None:
+        currency = engine.portfolio.currency
+        self._engine = engine
+        self.fills: list[FillRow] = []
+        self.rows = 0
+        self._new: list[tuple[Nanos, Fill]] = []
+        self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=balances, traded=traded)
+        self.strategy_curves: dict[str, EquityCurve] = {}
+        if len(engine.contexts) > 1:
+            for name in engine.contexts:
+                self.strategy_curves[name] = EquityCurve(
+                    pairs=pairs,
+                    currency=currency,
+                    zone=zone,
+                    opening=engine.portfolio.holdings(name),
+                    traded=traded,
+                )
+        self.samplers = {pair: CandleSampler(pair) for pair in traded}
+        #: units that each strategy's position in a pair began with: its opening coins
+        self._opening_units = {
+            (name, str(position.pair)): position.amount_units
+            for name in engine.contexts
+            for position in engine.portfolio.positions(name)
+            if position.amount_units
+        }
+        self._first_prices: dict[str, float] = {}
+        engine.fill_observers.append(self._filled)
+
+    def _filled(self, fill: Fill) -> None:
+        self._new.append((self._engine.now, fill))
+
+    def opening_positions(self) -> dict[tuple[str, str], tuple[int, float]]:
+        """By (strategy, pair): base units held at the start, and the pair's first price, which is what they cost."""
+        return {
+            key: (units, self._first_prices[key[1]])
+            for key, units in self._opening_units.items()
+            if key[1] in self._first_prices
+        }
+
+    def slice_done(self, delivered: Sequence[MarketColumns]) -> None:
+        """A slice has run: value everything that happened in it."""
+        prices: dict[str, tuple[TimeArray, FloatArray]] = {}
+        withheld = self._engine.quarantine.take_prices()
+        for columns in delivered:
+            self.rows += len(columns)
+            scale = 10**columns.pair.rules.price_decimals
+            sampler = self.samplers.get(columns.pair)
+            if isinstance(columns, TradeColumns):
+                received, values = _taken_in(withheld, columns, columns.received, columns.ticks / scale)
+                prices[columns.pair] = (received, values)
+                if sampler is not None:
+                    sampler.add(received, values)
+            elif isinstance(columns, CandleColumns):
+                figures = (columns.time, columns.open / scale, columns.high / scale, columns.low / scale)
+                received, values, time, *others = _taken_in(
+                    withheld, columns, columns.received, columns.close / scale, *figures
+                )
+                prices[columns.pair] = (received, values)
+                if sampler is not None:
+                    sampler.add(time, values, *others)
+        for pair, (_, values) in prices.items():
+            if len(values):
+                self._first_prices.setdefault(str(pair), float(values[0]))
+        fills, self._new = self._new, []
+        self.curve.add_slice(prices, _changes(fills))
+        self.fills += fill_rows([fill for _, fill in fills], self.curve)
+        for name, curve in self.strategy_curves.items():
+            curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
+
+    def curve_of(self, strategy: str) -> EquityCurve:
+        """A strategy's own curve; the bot's, where it is the only one."""
+        return self.strategy_curves.get(strategy, self.curve)
+
+
+def _taken_in(
+    withheld: Sequence[Withheld], columns: MarketColumns, received: TimeArray, prices: FloatArray, *others: Any
+) -> tuple[Any, ...]:
+    """The columns without the rows that the bot never took in, or as they are."""
+    rows = [row for row in withheld if row.pair == columns.pair]
+    if not rows:
+        return received, prices, *others
+    keep = np.ones(len(prices), dtype=bool)
+    for row in rows:
+        first, stop = np.searchsorted(received, [row.time, row.time + 1])
+        keep[first:stop] &= prices[first:stop] != row.price
+    return tuple(column[keep] for column in (received, prices, *others))
+
+
+def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:
+    """What fills did to the holdings, at the time at which the bot learned of them."""
+    changes: list[Change] = []
+    for now, fill in fills:
+        pair = fill.pair
+        coins, money = pair.rules.base_units(fill.lots), fill.value_units
+        bought = fill.side is BUY
+        changes.append((now, pair.base, coins if bought else -coins))
+        changes.append((now, pair.quote, -money if bought else money))
+        if fill.fee_units:
+            changes.append((now, fill.fee_currency, -fill.fee_units))
+    return changes

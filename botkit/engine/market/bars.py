@@ -1,0 +1,452 @@
+"""Bars: built from trades or finer candles by `BarBuilder`, kept for a strategy by `BarSeries`.
+
+A bar closes at the first trade of a later interval, or by timer at its end plus a grace. An interval without trades
+gives a flat bar of volume 0 with ``empty=True``, live and in a backtest alike, once there was a first trade whose
+price can be carried on. Both classes are pure: time comes in as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from botkit.engine.market.column import Column
+from botkit.model.clock import NS_PER_DAY, Nanos
+from botkit.model.events import Bar
+from botkit.model.pairs import Pair
+from botkit.model.resolutions import bucket_end, bucket_start, check_resolution, fixed_length
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+TimeArray: TypeAlias = npt.NDArray[np.int64]
+
+_NONE: tuple[Bar, ...] = ()
+_INFINITY = float("inf")
+_LATE_BARS_MAX = 100
+_FLUSH_AT = 4096  # pending bars: bounds the memory of bar objects, and is long enough to spread the cost of a flush
+
+
+def can_build(resolution: str, source: str) -> bool:
+    """True where bars of ``resolution`` can be made of candles of ``source``: each candle lies within one bar."""
+    length, part = fixed_length(resolution), fixed_length(source)
+    if part is None:
+        return length is None
+    if length is None:
+        return NS_PER_DAY % part == 0  # weeks straddle months
+    return length % part == 0
+
+
+# -- the series a strategy reads --------------------------------------------------------------------------------------
+
+
+class BarSeries:
+    """The finished bars of one pair and resolution, oldest first; what ``subscribe_bars`` returns.
+
+    ``open``, ``high``, ``low``, ``close``, ``volume`` (float64) and ``time`` (int64 nanoseconds, start of the bucket)
+    are read-only numpy arrays of length ``len(series)``. An array already taken never changes: ask again after the
+    next bar. ``series[-1]`` is the latest `Bar`, ``series[-3:]`` a list of them.
+
+    ``keep`` limits the series to its last so many bars; None keeps all.
+    """
+
+    __slots__ = (
+        "_close", "_columns", "_empty", "_high", "_low", "_open", "_pending", "_pull", "_time", "_volume",
+        "keep", "pair", "resolution",
+    )  # fmt: skip
+
+    def __init__(self, pair: Pair, resolution: str, *, keep: int | None = None) -> None:
+        if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
+            raise ValueError(f"keep must be a whole number of at least 1 bar, or None for all, not {keep!r}")
+        self.pair = pair
+        self.resolution = check_resolution(resolution)
+        self.keep = keep
+        self._pending: list[Bar] = []
+        self._time = Column(np.int64)
+        self._open, self._high, self._low = Column(np.float64), Column(np.float64), Column(np.float64)
+        self._close, self._volume = Column(np.float64), Column(np.float64)
+        self._empty = Column(np.bool_)
+        self._columns = (
+            self._time, self._open, self._high, self._low, self._close, self._volume, self._empty
+        )  # fmt: skip
+        self._pull: Callable[[], None] | None = None
+
+    # -- the engine's side ----------------------------------------------------------------------------------------
+
+    def append(self, bar: Bar) -> None:
+        """Add a finished bar that starts after all bars here."""
+        pending = self._pending
+        pending.append(bar)
+        if len(pending) >= _FLUSH_AT:
+            self._flush()
+
+    def warm_start(self, bars: Iterable[Bar]) -> None:
+        """Add finished bars from before the start, oldest first."""
+        for bar in bars:
+            self.append(bar)
+
+    def extend(
+        self,
+        time: npt.ArrayLike,
+        open: npt.ArrayLike,
+        high: npt.ArrayLike,
+        low: npt.ArrayLike,
+        close: npt.ArrayLike,
+        volume: npt.ArrayLike,
+        empty: npt.ArrayLike | None = None,
+    ) -> None:
+        """Add many finished bars as arrays of equal length, oldest first; they are copied."""
+        self._flush()
+        times = np.asarray(time, np.int64)
+        flags = np.zeros(len(times), np.bool_) if empty is None else np.asarray(empty, np.bool_)
+        floats = [np.asarray(values, np.float64) for values in (open, high, low, close, volume)]
+        assert all(len(values) == len(times) for values in (*floats, flags)), "columns of unequal length"
+        self._write(times, *floats, flags)
+
+    def pull_from(self, pull: Callable[[], None] | None) -> None:
+        """Let ``pull`` be called before every read; it adds what has finished meanwhile with `extend`.
+
+        For a driver that goes through columns: a bar that nobody reads then costs nothing. None ends it.
+        """
+        if self._pull is not None:
+            self._pull()
+        self._pull = pull
+
+    def _settle(self) -> None:
+        """Before a read: everything finished stands in the columns."""
+        if self._pull is not None:
+            self._pull()
+        if self._pending:
+            self._flush()
+
+    def _flush(self) -> None:
+        bars = self._pending
+        if len(bars) == 1:  # a strategy that reads at every bar: numpy's way with one row costs ten times this
+            bar = bars.pop()
+            latest = self._time.last()
+            assert latest is None or bar.time > latest, "a bar that starts no later than the latest one"
+            row = (bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.empty)
+            for column, value in zip(self._columns, row, strict=True):
+                column.push(value, self.keep)
+            return
+        # replaced first: should an assertion below fail, the same bars must not be written twice
+        self._pending = []
+        count = len(bars)
+        self._write(
+            np.fromiter((bar.time for bar in bars), np.int64, count),
+            np.fromiter((bar.open for bar in bars), np.float64, count),
+            np.fromiter((bar.high for bar in bars), np.float64, count),
+            np.fromiter((bar.low for bar in bars), np.float64, count),
+            np.fromiter((bar.close for bar in bars), np.float64, count),
+            np.fromiter((bar.volume for bar in bars), np.float64, count),
+            np.fromiter((bar.empty for bar in bars), np.bool_, count),
+        )
+
+    def _write(self, times: TimeArray, *values: npt.NDArray[Any]) -> None:
+        if not len(times):
+            return
+        latest = self._time.last()
+        assert bool((times[1:] > times[:-1]).all()), "bars out of order"
+        assert latest is None or times[0] > latest, "a bar that starts no later than the latest one"
+        for column, rows in zip(self._columns, (times, *values), strict=True):
+            column.extend(rows, self.keep)
+
+    # -- the strategy's side --------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if self._pull is not None:
+            self._pull()
+        count = len(self._time) + len(self._pending)
+        return count if self.keep is None else min(count, self.keep)
+
+    def __repr__(self) -> str:
+        return f"<BarSeries {self.pair} {self.resolution}: {len(self)} bars>"
+
+    @property
+    def time(self) -> TimeArray:
+        """Starts of the buckets, nanoseconds since the epoch."""
+        self._settle()
+        return self._time.view()
+
+    @property
+    def open(self) -> FloatArray:
+        """First prices, in quote currency."""
+        self._settle()
+        return self._open.view()
+
+    @property
+    def high(self) -> FloatArray:
+        """Highest prices, in quote currency."""
+        self._settle()
+        return self._high.view()
+
+    @property
+    def low(self) -> FloatArray:
+        """Lowest prices, in quote currency."""
+        self._settle()
+        return self._low.view()
+
+    @property
+    def close(self) -> FloatArray:
+        """Last prices, in quote currency."""
+        self._settle()
+        return self._close.view()
+
+    @property
+    def volume(self) -> FloatArray:
+        """Traded amounts, in base currency."""
+        self._settle()
+        return self._volume.view()
+
+    @overload
+    def __getitem__(self, index: int) -> Bar: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Bar]: ...
+
+    def __getitem__(self, index: int | slice) -> Bar | list[Bar]:
+        if isinstance(index, slice):
+            self._settle()
+            return [self._bar(i) for i in range(*index.indices(len(self)))]
+        if (
+            index == -1 and self._pending and self._pull is None
+        ):  # what strategies ask for most, without writing columns nobody reads
+            return self._pending[-1]
+        self._settle()
+        count = len(self)
+        if not -count <= index < count:
+            raise IndexError(f"bar {index} of {count} finished bars of {self.pair} {self.resolution}")
+        return self._bar(index % count)
+
+    def __iter__(self) -> Iterator[Bar]:
+        self._settle()
+        return iter([self._bar(i) for i in range(len(self))])
+
+    def _bar(self, i: int) -> Bar:
+        return Bar(
+            self.pair,
+            int(self._time.view()[i]),
+            float(self._open.view()[i]),
+            float(self._high.view()[i]),
+            float(self._low.view()[i]),
+            float(self._close.view()[i]),
+            float(self._volume.view()[i]),
+            self.resolution,
+            bool(self._empty.view()[i]),
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A new DataFrame with columns open, high, low, close, volume, indexed by the start of the bucket in UTC.
+
+        It is a copy: change it as you like.
+        """
+        import pandas as pd  # here, since it takes half a second that most runs need not pay
+
+        index = pd.DatetimeIndex(self.time.copy(), tz="UTC", name="time")
+        names = ("open", "high", "low", "close", "volume")
+        return pd.DataFrame({name: getattr(self, name).copy() for name in names}, index=index)
+
+
+# -- building bars ----------------------------------------------------------------------------------------------------
+
+
+class BarBuilder:
+    """Builds the bars of one resolution of one pair from trades, or from candles of the same or a finer resolution.
+
+    Methods that may finish bars return them, oldest first and without gaps; mostly that is the same empty tuple.
+    ``late`` counts the trades (or candles) of bars that had already closed: they are not applied, since the strategy
+    has acted on the bar.
+
+    Where several things happen at one ``now``, hand over candles before asking `close_due`, and ask `close_due`
+    before handing over trades: a candle *is* the end of its bar, a trade at that moment came too late for it.
+    """
+
+    __slots__ = (
+        "_accepted", "_close", "_end", "_flat", "_high", "_length_ns", "_limit", "_lots_per_coin", "_low", "_open",
+        "_start", "_volume", "grace_ns", "late", "late_bars", "pair", "resolution",
+    )  # fmt: skip
+
+    def __init__(self, pair: Pair, resolution: str, *, grace_ns: Nanos) -> None:
+        if grace_ns < 0:
+            raise ValueError(f"grace_ns must not be negative, not {grace_ns}")
+        self.pair = pair
+        self.resolution = check_resolution(resolution)
+        self.grace_ns = grace_ns
+        self.late = 0
+        #: how many came too late by the start of their bar, of the bars that this last happened to
+        self.late_bars: dict[Nanos, int] = {}
+        self._length_ns = fixed_length(resolution)
+        self._lots_per_coin = 10**pair.rules.amount_decimals
+        self._accepted = {resolution: self._length_ns}  # resolutions of candles known to nest in ours
+        # the bucket under construction; _start == _end == 0 before the first trade ever
+        self._start = self._end = 0
+        # == _end while the bucket holds something, else _start, so that its first trade takes the slow way in and
+        # all others need only one comparison
+        self._limit = 0
+        self._open = self._close = self._volume = 0.0
+        self._high, self._low = -_INFINITY, _INFINITY
+        self._flat = True  # nothing but empty candles so far
+
+    # -- what comes in --------------------------------------------------------------------------------------------
+
+    def on_trade(self, time: Nanos, price: float, amount: float) -> Sequence[Bar]:
+        """A trade with the exchange's own time, in order of receiving. It opens the next bar if it ends one."""
+        if time < self._limit:
+            if time < self._start:
+                self._came_late(time)
+                return _NONE
+            if price > self._high:
+                self._high = price
+            if price < self._low:
+                self._low = price
+            self._close = price
+            self._volume += amount
+            return _NONE
+        if time < self._start:  # the bucket before closed by timer, and this one is still without trades
+            self._came_late(time)
+            return _NONE
+        bars = self._move_to(time)
+        self._open = self._high = self._low = self._close = price
+        self._volume = amount
+        self._flat = False
+        self._limit = self._end
+        return bars
+
+    def on_candle(
+        self,
+        time: Nanos,
+        open: float,
+        high: float,
+        low: float,
+        close: float,
+        volume: float,
+        resolution: str,
+    ) -> Sequence[Bar]:
+        """A finished candle that starts at ``time``. The last candle of a bar finishes it.
+
+        A flat candle without volume counts as an interval without trades. Raises ValueError where candles of
+        ``resolution`` do not nest in these bars.
+        """
+        if resolution not in self._accepted:
+            self._accept(resolution)
+        if time < self._start:
+            self._came_late(time)
+            return _NONE
+        flat = volume == 0 and high == low
+        if resolution == self.resolution and time == self._start and self._limit == time:
+            # the expected next candle of our own resolution: nothing to merge, nothing between
+            bar = Bar(self.pair, time, open, high, low, close, self._rounded(volume), resolution, flat)
+            self._close = close
+            end = self._start = self._limit = self._end
+            length_ns = self._length_ns
+            self._end = bucket_end(end, resolution) if length_ns is None else end + length_ns
+            return [bar]
+        bars = self._move_to(time) if time >= self._end or self._limit == self._start else []
+        if self._limit == self._start or (self._flat and not flat):
+            # an interval without trades adds nothing, its carried-on price least of all: bars from trades have none
+            self._open, self._high, self._low, self._close, self._volume = open, high, low, close, volume
+            self._flat = flat
+            self._limit = self._end
+        elif not flat:
+            self._high = max(self._high, high)
+            self._low = min(self._low, low)
+            self._close = close
+            self._volume += volume
+        length_ns = self._accepted[resolution]
+        if length_ns is None or time + length_ns == self._end:  # only a month is made of a month
+            bars.append(self._finish())
+        return bars
+
+    def warm_start(self, candles: Iterable[Bar]) -> list[Bar]:
+        """Take in finished bars from before the start (of this or a finer resolution, oldest first).
+
+        Returns the finished bars without gaps, for the series; no ``on_bar`` is owed for them. The exchange omits
+        intervals without trades, at the end of the history too: ``close_due(start)`` afterwards gives those.
+        """
+        bars: list[Bar] = []
+        for candle in candles:
+            bars += self.on_candle(
+                candle.time, candle.open, candle.high, candle.low, candle.close, candle.volume, candle.resolution
+            )
+        return bars
+
+    def follows(self, bar: Bar) -> bool:
+        """True when a finished bar of our own resolution is the very next one, with nothing under construction."""
+        return bar.time == self._start and self._limit == self._start
+
+    def follow(self, bar: Bar) -> None:
+        """Bars up to and including this one, without gaps, were made elsewhere: go on after it."""
+        self._close = bar.close
+        length_ns = self._length_ns
+        self._open_bucket(bucket_end(bar.time, self.resolution) if length_ns is None else bar.time + length_ns)
+
+    def _came_late(self, time: Nanos) -> None:
+        self.late += 1
+        late_bars = self.late_bars
+        start = bucket_start(time, self.resolution)
+        late_bars[start] = late_bars.get(start, 0) + 1
+        if len(late_bars) > _LATE_BARS_MAX:
+            del late_bars[next(iter(late_bars))]
+
+    # -- the timer ------------------------------------------------------------------------------------------------
+
+    def next_close(self) -> Nanos | None:
+        """When `close_due` will next return something, if nothing comes in before; None before the first trade."""
+        return self._end + self.grace_ns if self._end else None
+
+    def close_due(self, now: Nanos) -> Sequence[Bar]:
+        """The bars whose end plus grace lies at or before ``now``, flat ones where nothing traded."""
+        latest_end = now - self.grace_ns
+        if not self._end or self._end > latest_end:
+            return _NONE
+        bars = []
+        while self._end <= latest_end:
+            bars.append(self._finish())
+        return bars
+
+    # -- within ---------------------------------------------------------------------------------------------------
+
+    def _accept(self, resolution: str) -> None:
+        check_resolution(resolution)
+        if not can_build(self.resolution, resolution):
+            raise ValueError(f"bars of {self.resolution} cannot be built from candles of {resolution}")
+        self._accepted[resolution] = fixed_length(resolution)
+
+    def _move_to(self, time: Nanos) -> list[Bar]:
+        """Finish every bar before the bucket of ``time``, and make that bucket the current one."""
+        if not self._end:
+            self._open_bucket(bucket_start(time, self.resolution))
+            return []
+        bars = []
+        while time >= self._end:
+            bars.append(self._finish())
+        return bars
+
+    def _open_bucket(self, start: Nanos) -> None:
+        length_ns = self._length_ns
+        self._start = self._limit = start
+        self._end = bucket_end(start, self.resolution) if length_ns is None else start + length_ns
+
+    def _finish(self) -> Bar:
+        """The current bucket as a bar, flat if nothing traded; the next bucket becomes the current one."""
+        start = self._start
+        if self._limit == start:
+            last = self._close
+            bar = Bar(self.pair, start, last, last, last, last, 0.0, self.resolution, True)
+        else:
+            volume = self._rounded(self._volume)
+            bar = Bar(
+                self.pair, start, self._open, self._high, self._low, self._close, volume, self.resolution, self._flat
+            )
+        self._open_bucket(self._end)
+        return bar
+
+    def _rounded(self, volume: float) -> float:
+        # amounts are whole lots but their float sum is not: back to the nearest lot, and from there to the float that
+        # every other source of the same volume gives
+        lots_per_coin = self._lots_per_coin
+        return float(round(volume * lots_per_coin) / lots_per_coin)  # as PairRules.amount, without its power of ten

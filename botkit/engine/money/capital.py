@@ -1,0 +1,139 @@
+"""What every strategy was given: the capital it opened with, and what was added and taken since.
+
+The configuration may show any of three figures at a later start: the one that opened the sub-account, or that stood
+there at the last start, since nothing has to be edited after `botkit capital add`; or what was given in total by now,
+since a reader of the file wants to see the present state. Any other is a misunderstanding and is refused. Profit is in
+none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botkit.engine.money.subaccounts import CapitalShare, Fund
+from botkit.errors import ConfigError
+from botkit.model.money import format_units
+
+Spec = dict[str, str] | str | None
+
+_NOT_THERE: Any = object()
+
+
+class CapitalRecord:
+    """Openings as `CapitalShare.spec` writes them, and totals in units, by strategy."""
+
+    __slots__ = ("given", "opened", "written")
+
+    def __init__(self) -> None:
+        self.opened: dict[str, Spec] = {}
+        #: what the configuration said at the last start, where that was a total
+        self.written: dict[str, Spec] = {}
+        #: what a strategy with a sub-account was given in total; below zero where more profit was taken than that
+        self.given: dict[str, dict[str, int]] = {}
+
+    def open(self, share: CapitalShare, units_by_currency: Mapping[str, int] | None) -> None:
+        """A strategy starts for the first time, with this money where it has a sub-account."""
+        self.opened[share.strategy] = share.spec()
+        if units_by_currency is not None:
+            self.given[share.strategy] = dict(units_by_currency)
+
+    def moved(self, strategy: str, currency: str, units: int) -> None:
+        """Units were added, or below zero taken."""
+        total = self.given.setdefault(strategy, {})
+        total[currency] = total.get(currency, 0) + units
+
+    def check(self, share: CapitalShare, *, kind_only: bool = False) -> None:
+        """Raises ConfigError where the configuration's capital is none of the figures that it may be.
+
+        ``kind_only`` looks no further than at whether there is a sub-account.
+        """
+        name = share.strategy
+        before = self.opened.get(name, _NOT_THERE)
+        if before is _NOT_THERE or share.spec() in (before, self.written.get(name, before)):
+            return
+        if before is None or share.capital is None:
+            raise ConfigError(
+                f"capital of {name!r} was {_spec_text(before)} when it first started and is now "
+                f"{_spec_text(share.spec())}. A strategy keeps to the pool, or to a sub-account, for good: put it back,"
+                f" or give the strategy another name to begin anew, and move the money with `botkit capital take`."
+            )
+        if kind_only:
+            return
+        total = {currency: units for currency, units in self.given.get(name, {}).items() if units}
+        if isinstance(share.capital, dict) and total == {c: units for c, units in share.capital.items() if units}:
+            self.written[name] = share.spec()
+            return
+        raise ConfigError(
+            f"capital of {name!r} was {_spec_text(before)} when it first started{self._since(name, before)} and is now "
+            f"{_spec_text(share.spec())}. Capital opens a sub-account once: put the old figure back"
+            f"{_remedy(share, total)}."
+        )
+
+    def _since(self, name: str, before: Any) -> str:
+        total = self.given.get(name)
+        spec = {currency: str(units) for currency, units in (total or {}).items()}
+        return "" if total is None or spec == before else f", {_spec_text(spec)} with what was added and taken since,"
+
+    def state(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        return {
+            "capital": dict(self.opened),
+            "given": {name: dict(total) for name, total in self.given.items()},
+            "written": dict(self.written),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave. Journals of before there was `capital add` hold no totals."""
+        self.opened = dict(state["capital"])
+        given = state.get("given")
+        if given is None:
+            given = {n: {c: int(u) for c, u in s.items()} for n, s in self.opened.items() if isinstance(s, dict)}
+        self.given = {name: dict(total) for name, total in given.items()}
+        self.written = dict(state.get("written", {}))
+
+
+def not_unassigned(currency: str, units: int, has: int, reserved: int) -> str | None:
+    """Why a strategy cannot be given so much, where ``has`` belongs to nobody and part of it is reserved."""
+    free = max(0, has - reserved)
+    if units <= free:
+        return None
+    kept = f" (of {format_units(has)}, {format_units(reserved)} is reserved)" if reserved else ""
+    return (
+        f"{format_units(units)} {currency} is more than the {format_units(free)} {currency} that belongs to no strategy"
+        f"{kept}. Take it from another strategy first, or put it into the account: a running bot sees a deposit within "
+        f"a minute"
+    )
+
+
+def not_available(target: str, currency: str, units: int, fund: Fund) -> str | None:
+    """Why so much cannot be taken from a strategy with this fund."""
+    if units <= fund.available:
+        return None
+    held = ""
+    if fund.locked:
+        orders = f"{fund.orders} order{'s' if fund.orders != 1 else ''}"
+        held = f"; {format_units(fund.locked)} {currency} more is locked in {orders}, so cancel first"
+    return (
+        f"{target} has {format_units(fund.available)} {currency} available, and {format_units(units)} was asked for"
+        f"{held}"
+    )
+
+
+def _remedy(share: CapitalShare, total: Mapping[str, int]) -> str:
+    if not isinstance(share.capital, dict):
+        return ", or use `botkit capital add` and `botkit capital take`"
+    commands = []
+    for verb, sign in (("add", 1), ("take", -1)):
+        wanted = share.capital
+        changes = {c: sign * (wanted.get(c, 0) - total.get(c, 0)) for c in {**wanted, **total}}
+        figures = " ".join(f"{c}={format_units(units)}" for c, units in changes.items() if units > 0)
+        if figures:
+            commands.append(f"`botkit capital {verb} CONFIG {share.strategy} {figures}`")
+    return f", or run {' and '.join(commands)}"
+
+
+def _spec_text(spec: Any) -> str:
+    if spec is None:
+        return "not given"
+    return spec if isinstance(spec, str) else ", ".join(f"{format_units(int(u))} {c}" for c, u in spec.items())

@@ -1,0 +1,238 @@
+"""The books of one account: what each part has available and locked, and what each order locks. Exact, O(1) a change.
+
+Every unit is in one part or in ``unassigned``; their sum is ``account``, what the exchange should report. `check`
+asserts it over the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botkit.engine.money.subaccounts import SubAccount
+from botkit.model.money import format_units
+
+
+class AccountLedger:
+    """Parts by name, the unassigned rest, and locks by client id. Amounts are units of 1e-8."""
+
+    __slots__ = ("account", "locks", "parts", "unassigned")
+
+    def __init__(self) -> None:
+        self.parts: dict[str, SubAccount] = {}
+        self.unassigned: dict[str, int] = {}
+        self.account: dict[str, int] = {}
+        self.locks: dict[int, int] = {}
+
+    def part(self, name: str) -> SubAccount:
+        """The part of that name, made where there was none."""
+        found = self.parts.get(name)
+        if found is None:
+            found = self.parts[name] = SubAccount(name)
+        return found
+
+    # -- locks ----------------------------------------------------------------------------------------------------
+
+    def lock(self, part: SubAccount, client_id: int, currency: str, units: int) -> str | None:
+        """Move units from available to locked, or say with figures why not."""
+        fund = part.fund(currency)
+        assert units > 0, (client_id, units)
+        assert client_id not in self.locks, client_id
+        if units > fund.available:
+            return self.shortfall(part, currency, units)
+        fund.available -= units
+        fund.locked += units
+        fund.orders += 1
+        self.locks[client_id] = units
+        return None
+
+    def lock_more(self, part: SubAccount, client_id: int, currency: str, units: int) -> int:
+        """Add up to ``units`` to a lock, or begin one; returns how many there were."""
+        fund = part.fund(currency)
+        units = min(units, fund.available)
+        if units <= 0:
+            return 0
+        held = self.locks.get(client_id, 0)
+        fund.available -= units
+        fund.locked += units
+        fund.orders += not held
+        self.locks[client_id] = held + units
+        return units
+
+    def unlock(self, part: SubAccount, client_id: int, currency: str) -> int:
+        """Give back what an order still locks; returns how much. A second time there is nothing."""
+        units = self.locks.pop(client_id, 0)
+        if units:
+            fund = part.fund(currency)
+            fund.available += units
+            fund.locked -= units
+            fund.orders -= 1
+            assert fund.locked >= 0, (client_id, currency, fund.locked)
+            assert fund.orders >= 0, (client_id, currency, fund.orders)
+        return units
+
+    def shortfall(self, part: SubAccount, currency: str, need: int) -> str:
+        """Why so much cannot be locked."""
+        fund = part.fund(currency)
+        held = ""
+        if fund.locked:
+            orders = f"{fund.orders} order{'s' if fund.orders != 1 else ''}"
+            held = f" ({format_units(fund.locked)} locked in {orders})"
+        return f"needs {format_units(need)} {currency}, {format_units(fund.available)} available{held}"
+
+    # -- capital --------------------------------------------------------------------------------------------------
+
+    def assign(self, part: SubAccount, currency: str, units: int) -> None:
+        """Move units that belong to nobody to a part, or below zero back. The caller has seen that they are there."""
+        fund = part.fund(currency)
+        assert -fund.available <= units <= max(0, self.unassigned.get(currency, 0)), (part, currency, units)
+        self.unassigned[currency] = self.unassigned.get(currency, 0) - units
+        fund.available += units
+        if units > 0 and fund.claims < 0:
+            self._repay(part, currency)
+
+    # -- fills ----------------------------------------------------------------------------------------------------
+
+    def spend(self, part: SubAccount, client_id: int, currency: str, units: int, needed: int) -> int:
+        """Take what a fill cost out of the account, from the order's lock first. Returns by how much that shrank.
+
+        ``needed`` is what the rest of the order must keep locked; what it does not need becomes available.
+        """
+        self.account[currency] = self.account.get(currency, 0) - units
+        fund = part.fund(currency)
+        held = self.locks.get(client_id, 0)
+        # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. One that is short
+        # (see lock_more) pays first and keeps what is left.
+        keep = min(needed, max(0, held - units))
+        freed = held - keep
+        fund.locked -= freed
+        fund.available += freed
+        assert fund.locked >= 0, (client_id, currency, fund.locked)
+        if keep:
+            self.locks[client_id] = keep
+        elif held:
+            del self.locks[client_id]
+            fund.orders -= 1
+        if units <= fund.available:
+            fund.available -= units
+        else:
+            self._borrow(part, currency, units)
+        return freed
+
+    def earn(self, part: SubAccount, currency: str, units: int) -> None:
+        """The account received units on behalf of ``part``."""
+        self.account[currency] = self.account.get(currency, 0) + units
+        fund = part.fund(currency)
+        fund.available += units
+        if fund.claims < 0:
+            self._repay(part, currency)
+
+    def charge(self, part: SubAccount, currency: str, units: int) -> None:
+        """The account paid units, such as a fee, on behalf of ``part``."""
+        self.account[currency] = self.account.get(currency, 0) - units
+        fund = part.fund(currency)
+        if units <= fund.available:
+            fund.available -= units
+        else:
+            self._borrow(part, currency, units)
+
+    def _borrow(self, part: SubAccount, currency: str, units: int) -> None:
+        """Take units from ``part`` as far as it has them, then from whoever does, as a claim on ``part``."""
+        fund = part.fund(currency)
+        units -= fund.available
+        fund.available = 0
+        taken = min(max(0, self.unassigned.get(currency, 0)), units)  # it belongs to no strategy, so it comes first
+        if taken:
+            self.unassigned[currency] -= taken
+            units -= taken
+            fund.claims -= taken
+        for other in self.parts.values():
+            if not units:
+                return
+            if other is part or currency not in other.funds:
+                continue
+            lender = other.funds[currency]
+            taken = min(lender.available, units)
+            lender.available -= taken
+            lender.claims += taken
+            fund.claims -= taken
+            units -= taken
+        if units:  # nobody has it by our books, yet the exchange took it: a shortage, seen at the next balances
+            self.unassigned[currency] = self.unassigned.get(currency, 0) - units
+            fund.claims -= units
+
+    def _repay(self, part: SubAccount, currency: str) -> None:
+        """Pay what ``part`` owes from what it has available, other parts first, the rest that owns nothing last."""
+        fund = part.fund(currency)
+        for other in self.parts.values():
+            if other is not part and currency in other.funds and other.funds[currency].claims > 0:
+                lender = other.funds[currency]
+                paid = min(-fund.claims, lender.claims, fund.available)
+                fund.available -= paid
+                fund.claims += paid
+                lender.available += paid
+                lender.claims -= paid
+        # claims sum to zero with those of unassigned, so what no part claims is owed to it
+        owed = -sum(other.funds[currency].claims for other in self.parts.values() if currency in other.funds)
+        paid = max(0, min(-fund.claims, owed, fund.available))
+        fund.available -= paid
+        fund.claims += paid
+        self.unassigned[currency] = self.unassigned.get(currency, 0) + paid
+
+    # -- the whole ------------------------------------------------------------------------------------------------
+
+    def sums(self) -> dict[str, int]:
+        """Parts and unassigned together, per currency."""
+        sums = dict(self.unassigned)
+        for part in self.parts.values():
+            for currency, fund in part.funds.items():
+                sums[currency] = sums.get(currency, 0) + fund.available + fund.locked
+        return sums
+
+    def holdings(self) -> dict[str, int]:
+        """What the parts own together, claims on each other and on the rest included."""
+        total: dict[str, int] = {}
+        for part in self.parts.values():
+            for currency, fund in part.funds.items():
+                total[currency] = total.get(currency, 0) + fund.available + fund.locked + fund.claims
+        return total
+
+    def locked_units(self, currency: str) -> int:
+        """What all orders together lock of a currency."""
+        return sum(part.funds[currency].locked for part in self.parts.values() if currency in part.funds)
+
+    def check(self) -> None:
+        """Assert I5: parts + unassigned = account, nothing below zero, and locks add up."""
+        sums = self.sums()
+        for currency in {**self.account, **sums}:
+            assert sums.get(currency, 0) == self.account.get(currency, 0), (currency, sums, self.account)
+        locked = orders = 0
+        for part in self.parts.values():
+            for currency, fund in part.funds.items():
+                assert fund.available >= 0, (part, currency, fund.available)
+                assert fund.locked >= 0, (part, currency, fund.locked)
+                locked, orders = locked + fund.locked, orders + fund.orders
+        assert locked == sum(self.locks.values()), (locked, self.locks)
+        assert orders == len(self.locks), (orders, self.locks)
+
+    def state(self) -> dict[str, Any]:
+        """The books as plain data."""
+        return {
+            "parts": {
+                name: {c: [f.available, f.locked, f.orders, f.claims] for c, f in part.funds.items()}
+                for name, part in self.parts.items()
+            },
+            "unassigned": dict(self.unassigned),
+            "locks": {str(client_id): units for client_id, units in self.locks.items()},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave. A part whose strategy has left the configuration keeps its money."""
+        for name, funds in state["parts"].items():
+            part = self.part(name)
+            for currency, (available, locked, orders, claims) in funds.items():
+                fund = part.fund(currency)
+                fund.available, fund.locked, fund.orders, fund.claims = available, locked, orders, claims
+        self.unassigned = dict(state["unassigned"])
+        self.locks = {int(client_id): units for client_id, units in state["locks"].items()}
+        self.account = self.sums()

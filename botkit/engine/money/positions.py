@@ -1,0 +1,183 @@
+"""What one strategy holds in one pair, what it paid for that, and what it has earned: exact integers inside.
+
+Average cost. The position's money and coins are two signed numbers: ``amount_units`` of the base currency and
+``cost_units`` of the quote currency that they cost. A fill in the direction of the position adds to both; one against
+it takes out the same share of both, and what came in less what goes out of the cost is realised. So realised profit
+plus (value - cost) is the exact flow of money, however the shares were rounded.
+
+An amount may be negative: a strategy that buys coins through ``btc_twd`` and sells them through ``btc_usdt`` is long
+in one pair and short in the other.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+from botkit.engine.money.subaccounts import Fund
+from botkit.engine.money.valuation import LastPrice
+from botkit.model.money import UNIT, UNIT_DECIMALS, from_units
+from botkit.model.pairs import Pair
+
+
+class Position:
+    """A strategy's own net amount in a pair since it first started, net of fees taken in base.
+
+    It always shows the present: keep numbers rather than the object to compare with later. Figures are floats in
+    base currency (``amount``, ``sellable``) or quote currency; ``.exact`` has the same names as Decimals.
+    """
+
+    __slots__ = ("_fund", "_price", "amount_units", "cost_units", "locked_units", "pair", "realised_units", "unpriced")
+
+    def __init__(self, pair: Pair, fund: Fund, price: LastPrice) -> None:
+        self.pair = pair
+        self._fund = fund
+        self._price = price
+        self.amount_units = 0
+        self.cost_units = 0
+        self.realised_units = 0
+        #: base units locked in the strategy's own sell orders of this pair
+        self.locked_units = 0
+        #: base units of opening capital that still wait for the pair's first price; part of ``amount_units``
+        self.unpriced = 0
+
+    # -- what a strategy reads ------------------------------------------------------------------------------------
+
+    @property
+    def amount(self) -> float:
+        """What the strategy holds, in base currency, coins locked in its orders included."""
+        return self.amount_units / UNIT
+
+    @property
+    def lots(self) -> int:
+        """Whole lots held, locked ones included; below zero for a short position."""
+        units_per_lot = int(10 ** (UNIT_DECIMALS - self.pair.rules.amount_decimals))
+        return self.amount_units // units_per_lot if self.amount_units >= 0 else -(-self.amount_units // units_per_lot)
+
+    @property
+    def sellable_lots(self) -> int:
+        """Lots that the rules let it sell now: not locked, covered by the balance, and no less than the least order."""
+        units = min(self.amount_units - self.locked_units, self._fund.available)
+        if units <= 0:
+            return 0
+        rules = self.pair.rules
+        lots = min(rules.lots_of_units(units), rules.most_lots)
+        return lots if lots >= rules.least_lots else 0
+
+    @property
+    def sellable(self) -> float:
+        """The amount that can be sold now, in base currency; 0.0 when less than the least order is left."""
+        return self.pair.rules.amount(self.sellable_lots)
+
+    @property
+    def is_flat(self) -> bool:
+        """True when the whole amount, locked coins included, is less than the least order: what is left is dust."""
+        rules = self.pair.rules
+        return rules.lots_of_units(abs(self.amount_units)) < rules.least_lots
+
+    @property
+    def average_entry(self) -> float:
+        """Average price paid, fees included; 0.0 without an amount, and before opening coins have a first price."""
+        if not self.amount_units or self.unpriced:
+            return 0.0
+        return self.cost_units / self.amount_units
+
+    @property
+    def unrealised_units(self) -> int:
+        """Value at the last price less cost, in quote units; 0 before the first price."""
+        ticks = self._price.ticks
+        if ticks is None or not self.amount_units:
+            return 0
+        return self.amount_units * ticks // self._price.scale - self.cost_units
+
+    @property
+    def unrealised(self) -> float:
+        """What selling it all at the last price would earn, before fees, in quote currency."""
+        return self.unrealised_units / UNIT
+
+    @property
+    def realised(self) -> float:
+        """What the sold part has earned, fees included, in quote currency."""
+        return self.realised_units / UNIT
+
+    @property
+    def exact(self) -> Any:
+        """amount, sellable, average_entry, unrealised and realised as Decimals."""
+        known = self.amount_units and not self.unpriced
+        return SimpleNamespace(
+            amount=from_units(self.amount_units),
+            sellable=self.pair.rules.exact_amount(self.sellable_lots),
+            average_entry=Decimal(self.cost_units) / Decimal(self.amount_units) if known else Decimal(0),
+            unrealised=from_units(self.unrealised_units),
+            realised=from_units(self.realised_units),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Position {self.amount} {self.pair} at {self.average_entry}>"
+
+    # -- what the portfolio writes --------------------------------------------------------------------------------
+
+    def open_with(self, units: int) -> None:
+        """Begin with coins that were there before; they cost the first price that the pair shows."""
+        self.amount_units += units
+        self.unpriced += units
+
+    def room_for(self, units: int) -> int:
+        """How many of some coins given (below zero: taken away) are this position's to take in or let go.
+
+        What is taken beyond the coins of all positions was never bought here, and leaves no position short.
+        """
+        return units if units >= 0 else max(units, min(0, self.locked_units - self.amount_units))
+
+    def move_coins(self, units: int) -> None:
+        """Coins were given, or below zero taken away, at the last price: neither is a profit or a loss.
+
+        Without a price (the bot is stopped) given ones wait for the first as opening coins do, and taken ones leave at
+        what they cost.
+        """
+        ticks = self._price.ticks
+        if ticks is not None:
+            self.apply(units, -(units * ticks // self._price.scale))
+        elif units >= 0:
+            self.open_with(units)
+        else:
+            waiting = min(-units, self.unpriced)
+            self.unpriced -= waiting
+            priced = self.amount_units - self.unpriced - waiting
+            self.amount_units += units
+            if priced:
+                self.cost_units -= self.cost_units * (-units - waiting) // priced
+
+    def price_opening(self, ticks: int) -> None:
+        """The pair has its first price: the opening coins cost that."""
+        self.cost_units += self.unpriced * ticks // self._price.scale
+        self.unpriced = 0
+
+    def apply(self, base_units: int, quote_units: int) -> None:
+        """A fill moved ``base_units`` and ``quote_units``, fees included: (+, -) for a buy, (-, +) for a sell."""
+        held = self.amount_units
+        if not base_units:  # a fill whose whole amount went into its fee
+            self.realised_units += quote_units
+        elif held == 0 or (held > 0) == (base_units > 0):
+            self.amount_units = held + base_units
+            self.cost_units -= quote_units
+        elif abs(base_units) <= abs(held):
+            cost = self.cost_units * base_units // -held
+            self.amount_units = held + base_units
+            self.cost_units -= cost
+            self.realised_units += quote_units - cost
+            assert self.amount_units or not self.cost_units, self
+        else:  # through zero: close what was held, open the rest
+            closing = quote_units * held // -base_units
+            self.realised_units += closing - self.cost_units
+            self.amount_units = held + base_units
+            self.cost_units = closing - quote_units
+
+    def state(self) -> list[int]:
+        """The figures as plain integers, for the journal."""
+        return [self.amount_units, self.cost_units, self.realised_units, self.locked_units, self.unpriced]
+
+    def restore(self, figures: list[int]) -> None:
+        """Take over what `state` gave."""
+        self.amount_units, self.cost_units, self.realised_units, self.locked_units, self.unpriced = figures

@@ -1,0 +1,232 @@
+"""Exits that the engine manages: stop loss, take profit and trailing stop of a position.
+
+Two resting exits would lock the same coins twice, and the exchange knows no order that cancels another. So nothing
+rests: the engine watches the last price, and when an exit is due it cancels what locks the coins, waits for its end,
+and sells at the market. Between two prices it sees nothing, and a gap through the stop is sold at what is paid there.
+
+Exits are the engine's, not the strategy's, and go on when it is paused, halted or stopped, by a loss or by a mistake of
+its own: just then nobody else looks after the position, and selling it makes nothing worse. They end with the run
+(what becomes of positions then is `on_stop`'s to say), and where a stopped strategy has nothing left to sell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import Fill
+from botkit.model.orders import Order, OrderType, Side
+from botkit.model.pairs import Pair
+
+if TYPE_CHECKING:
+    from botkit.engine.market.pair_market import PairMarket
+    from botkit.engine.strategy.context import Context
+    from botkit.engine.turn import Engine
+
+#: how far through the book an exit may go
+EXIT_SLIPPAGE_PCT = 1.0
+#: a limit exit that has not sold everything by then is taken back, and the next one goes where the market is
+_LIMIT_EXIT_LASTS: Nanos = 5 * NS_PER_S
+#: how long after a refusal the next attempt is made
+_RETRY_AFTER: Nanos = 1 * NS_PER_S
+
+
+class _Watch:
+    """One protected position."""
+
+    __slots__ = ("context", "due", "order", "pair", "retry_at", "stop_loss", "take_profit", "trail")
+
+    def __init__(
+        self,
+        context: Context,
+        pair: Pair,
+        stop_loss: float | None,
+        take_profit: float | None,
+        trail: float | None,
+    ) -> None:
+        self.context = context
+        self.pair = pair
+        #: fractions
+        self.stop_loss = stop_loss
+        self.take_profit = take_profit
+        self.trail = trail
+        #: which exit is due, while the position is being left
+        self.due = ""
+        self.order: Order | None = None
+        #: no attempt before this time
+        self.retry_at: Nanos = 0
+
+    @property
+    def best(self) -> float | None:
+        """Highest price since the position was opened. It outlives the process, as the position does."""
+        return self.context.best_prices.get(self.pair)
+
+    def rise_to(self, price: float) -> None:
+        """A price of the position's."""
+        best = self.best
+        if best is None or price > best:
+            self.context.best_prices[self.pair] = price
+
+
+class Protector:
+    """Every protected position of the bot."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        #: watches to look at again, since an order that locked their coins has ended
+        self.again: dict[int, _Watch] = {}
+
+    @property
+    def is_watching(self) -> bool:
+        """True while a position is protected, or would be once there is one."""
+        return bool(self._watches)
+
+    def protect(
+        self,
+        context: Context,
+        pair: Pair,
+        stop_loss_pct: float | None,
+        take_profit_pct: float | None,
+        trail_pct: float | None,
+    ) -> None:
+        """Watch the position of a strategy in a pair, now and whenever it has one, until told otherwise."""
+        for name, value in (
+            ("stop_loss_pct", stop_loss_pct),
+            ("take_profit_pct", take_profit_pct),
+            ("trail_pct", trail_pct),
+        ):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}; it is a percentage above 0, or None")
+        key = (context.name, str(pair))
+        before = self._watches.pop(key, None)
+        self._engine.touched = True
+        if stop_loss_pct is None and take_profit_pct is None and trail_pct is None:
+            context.best_prices.pop(pair, None)
+            return
+        watch = _Watch(context, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
+        if before is not None:  # new distances, same position: what was seen stays seen
+            watch.due, watch.order = before.due, before.order
+        self._watches[key] = watch
+        self._engine.market(pair)
+
+    def order_changed(self, order: Order) -> None:
+        """An order has moved on: once final, it locks no coins any more."""
+        if self._watches and order.is_final and order.side is Side.SELL:
+            watch = self._watches.get((order.strategy, str(order.pair)))
+            if watch is not None and watch.due:
+                self.again[id(watch)] = watch
+
+    def settle(self) -> None:
+        """Go on leaving positions whose coins have come free."""
+        while self.again:
+            watch = self.again.pop(next(iter(self.again)))
+            price = self._engine.market(watch.pair).last.price
+            if price is not None and self._watches.get((watch.context.name, str(watch.pair))) is watch:
+                self._look(watch, price)
+
+    def strategy_stopped(self, context: Context) -> list[Pair]:
+        """A strategy was stopped: what it holds, or may still buy by orders that are being cancelled, stays protected.
+
+        Returns the pairs that are.
+        """
+        for watch in [watch for watch in self._watches.values() if watch.context is context]:
+            self._forget_if_over(watch)
+        return [watch.pair for watch in self._watches.values() if watch.context is context]
+
+    def _forget_if_over(self, watch: _Watch) -> None:
+        context, pair = watch.context, watch.pair
+        if not context.active and context.position(pair).is_flat and not context.open_orders(pair):
+            self._watches.pop((context.name, str(pair)), None)
+
+    def end(self) -> None:
+        """The run ends: no exit begins any more."""
+        self._watches.clear()
+        self.again.clear()
+
+    def filled(self, fill: Fill) -> None:
+        """A fill may have opened the position: its best price starts there."""
+        watch = self._watches.get((fill.order.strategy, str(fill.pair)))
+        if watch is not None and fill.side is Side.BUY:
+            watch.rise_to(fill.price)
+
+    def on_price(self, market: PairMarket) -> None:
+        """The pair has a new last price."""
+        price = market.last.price
+        assert price is not None
+        for watch in list(self._watches.values()):
+            if watch.pair == market.pair:
+                self._look(watch, price)
+
+    def _look(self, watch: _Watch, price: float) -> None:
+        position = watch.context.position(watch.pair)
+        if position.is_flat:
+            watch.due, watch.order = "", None
+            watch.context.best_prices.pop(watch.pair, None)
+            self._forget_if_over(watch)
+            return
+        watch.rise_to(price)
+        if not watch.due:
+            watch.due = _exit_due(watch, price, position.average_entry)
+        if watch.due:
+            self._leave(watch)
+
+    def _leave(self, watch: _Watch) -> None:
+        if watch.order is not None and watch.order.is_open:
+            return
+        if self._engine.now < watch.retry_at:
+            return
+        context, pair = watch.context, watch.pair
+        locking = [order for order in context.open_orders(pair) if order.side is Side.SELL]
+        if locking:
+            for order in locking:
+                context.cancel(order)
+            return  # their coins are free once they are final: `order_changed`
+        lots = context.position(pair).sellable_lots
+        if not lots:
+            return
+        order = context.close(pair, EXIT_SLIPPAGE_PCT, watch.due)
+        if order.is_refused:
+            # No market orders while an order of the pair is unknown, nor into a book too thin for all of it: a limit
+            # order as far through the book as the exit may go takes what is there.
+            order = self._limit_exit(watch, lots)
+        if order.is_refused:
+            watch.retry_at = self._engine.now + _RETRY_AFTER
+        watch.order = order
+
+    def _limit_exit(self, watch: _Watch, lots: int) -> Order:
+        engine, context, pair = self._engine, watch.context, watch.pair
+        market = engine.market(pair)
+        bids = market.book.bid_levels
+        best = bids[0][0] if bids else market.last.ticks
+        assert best is not None
+        order = Order(
+            client_id=engine.next_client_id(),
+            strategy=context.name,
+            pair=pair,
+            side=Side.SELL,
+            type=OrderType.LIMIT,
+            created=engine.now,
+            price_ticks=max(1, int(best * (1 - EXIT_SLIPPAGE_PCT / 100))),
+            amount_lots=lots,
+            expires=engine.now + _LIMIT_EXIT_LASTS,
+            tag=watch.due,
+            reduces=True,
+        )
+        context.orders_count += 1
+        return engine.desk.place(order, engine.entry_refusal(context, order), engine.now)
+
+
+def _share(pct: float | None) -> float | None:
+    return None if pct is None else pct / 100
+
+
+def _exit_due(watch: _Watch, price: float, entry: float) -> str:
+    if entry > 0:
+        if watch.stop_loss is not None and price <= entry * (1 - watch.stop_loss):
+            return "stop_loss"
+        if watch.take_profit is not None and price >= entry * (1 + watch.take_profit):
+            return "take_profit"
+    if watch.trail is not None and watch.best is not None and price <= watch.best * (1 - watch.trail):
+        return "trailing_stop"
+    return ""

@@ -1,0 +1,252 @@
+"""Wanted resting orders: a strategy states what should rest, and the difference is worked out and sent.
+
+A quote belongs to (strategy, pair, tag). Whenever a wanted state is stated, or an order of it reaches its end, the
+orders at hand are held against it, level by level from the touch outwards:
+
+* orders within the tolerance of a level's price are kept, oldest first, until they make up its amount;
+* other orders are cancelled, and a side waits for its cancels before it places anything, because until then the old
+  order may still be filled and still locks its money;
+* what is missing of a level is placed, if the pair's minimum allows an order of that size;
+* while an order of the pair is of unknown outcome nothing is placed: it counts as resting;
+* an order that was refused, or cancelled by post-only, is not tried again before the strategy states a quote anew:
+  the same order would meet the same book;
+* orders of an earlier run that still rest are the quote's again once it is stated: without them a restart would place
+  everything a second time;
+* the pair's cap on open orders is given to the levels nearest to the touch; what the cap or an unknown order kept from
+  being placed is tried again when an order of the pair moves on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from botkit.model.money import Number
+from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.pairs import Pair, PairRules
+
+if TYPE_CHECKING:
+    from botkit.engine.strategy.context import Context
+    from botkit.engine.turn import Engine
+
+_Level = tuple[int, int]  # ticks, lots
+#: ends after which the same order is not tried again by itself; one proved absent is never re-submitted unasked
+_NOT_AGAIN = frozenset({OrderState.POST_ONLY_CANCELLED, OrderState.REJECTED, OrderState.NOT_SENT, OrderState.ABSENT})
+
+
+class _Quote:
+    """One wanted state, and the orders that stand for it."""
+
+    __slots__ = ("context", "given_up", "orders", "pair", "post_only", "tag", "tolerance_bps", "wanted")
+
+    def __init__(self, context: Context, pair: Pair, tag: str) -> None:
+        self.context = context
+        self.pair = pair
+        self.tag = tag
+        self.post_only = True
+        self.tolerance_bps = 0.0
+        self.wanted: dict[Side, list[_Level]] = {Side.BUY: [], Side.SELL: []}
+        self.orders: dict[int, Order] = {}
+        #: (side, ticks) refused since the quote was last stated
+        self.given_up: set[tuple[Side, int]] = set()
+
+
+class Quoter:
+    """Every quote of the bot. Works at the end of a turn, when all callbacks have spoken."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._quotes: dict[tuple[str, str, str], _Quote] = {}
+        self._owner: dict[int, _Quote] = {}
+        #: orders of an earlier run, until the quote they stand for is stated
+        self._left: dict[tuple[str, str, str], list[Order]] = {}
+        #: quotes to be held against their orders at the end of the turn
+        self.dirty: dict[int, _Quote] = {}
+        #: quotes that lack an order for which there was no room, or that an order of unknown outcome forbids
+        self._short: dict[int, _Quote] = {}
+
+    def restore(self, order: Order) -> None:
+        """Take over a live order that an earlier run placed for a quote."""
+        assert order.is_quote, order
+        self._left.setdefault((order.strategy, str(order.pair), order.tag), []).append(order)
+
+    def want(
+        self,
+        context: Context,
+        pair: Pair,
+        bids: Sequence[tuple[Number, Number]],
+        asks: Sequence[tuple[Number, Number]],
+        post_only: bool,
+        tolerance_bps: float,
+        tag: str,
+    ) -> None:
+        """State what shall rest. Levels too small for the pair are left out and counted; a bid at or above an ask
+        changes nothing and is counted, since the two would trade with each other."""
+        wanted = {
+            Side.BUY: _levels(context, pair.rules, bids, Side.BUY),
+            Side.SELL: _levels(context, pair.rules, asks, Side.SELL),
+        }
+        if wanted[Side.BUY] and wanted[Side.SELL] and wanted[Side.BUY][0][0] >= wanted[Side.SELL][0][0]:
+            context.skip("quote: a bid at or above an ask", {})
+            return
+        key = (context.name, str(pair), tag)
+        quote = self._quotes.get(key)
+        if quote is None:
+            quote = self._quotes[key] = _Quote(context, pair, tag)
+            for order in self._left.pop(key, ()):
+                if not order.is_final:
+                    quote.orders[order.client_id] = order
+                    self._owner[order.client_id] = quote
+        quote.post_only = post_only
+        quote.tolerance_bps = tolerance_bps
+        quote.wanted = wanted
+        quote.given_up.clear()
+        self._mark(quote)
+
+    def _mark(self, quote: _Quote) -> None:
+        self.dirty[id(quote)] = quote
+        self._engine.touched = True
+
+    def order_changed(self, order: Order) -> None:
+        """An order of a quote moved on."""
+        if self._short:
+            for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
+                self._mark(short)
+        quote = self._owner.get(order.client_id)
+        if quote is None:
+            return
+        if order.is_final:
+            del self._owner[order.client_id]
+            quote.orders.pop(order.client_id, None)
+            # an order that another of unknown outcome kept from leaving is tried again when that one is known
+            if order.state in _NOT_AGAIN and not self._engine.desk.resolution.blocks_all(order.pair):
+                quote.given_up.add((order.side, order.price_ticks))
+        self._mark(quote)
+
+    def filled(self, order: Order) -> None:
+        """An order of a quote was executed in part or whole: less rests than was wanted."""
+        quote = self._owner.get(order.client_id)
+        if quote is not None:
+            self._mark(quote)
+
+    def drop(self, context: Context) -> None:
+        """Forget the quotes of a strategy that was stopped; its orders are cancelled by the engine."""
+        for key in [key for key in self._quotes if key[0] == context.name]:
+            quote = self._quotes.pop(key)
+            self.dirty.pop(id(quote), None)
+            self._short.pop(id(quote), None)
+            for client_id in quote.orders:
+                self._owner.pop(client_id, None)
+
+    def settle(self) -> None:
+        """Hold the changed quotes against their orders, and send the difference."""
+        while self.dirty:
+            quote = self.dirty.pop(next(iter(self.dirty)))
+            if quote.context.active:
+                self._settle(quote)
+
+    def _settle(self, quote: _Quote) -> None:
+        engine = self._engine
+        missing: list[tuple[Side, int, int]] = []
+        room = quote.pair.rules.open_orders_max - engine.risk.open_count(quote.pair)
+        wanted = _nearest(quote, room + len(quote.orders))
+        self._short.pop(id(quote), None)
+        for side in (Side.BUY, Side.SELL):
+            resting = [order for order in quote.orders.values() if order.side is side]
+            keep, places = _difference(quote, wanted[side], resting)
+            for order in resting:
+                # one that was filled whole ends by itself; the exchange would refuse its cancel, and count it
+                if order.client_id not in keep and not order.cancel_requested and order.remaining_lots:
+                    engine.desk.cancel(order, engine.now)
+            if not any(order.cancel_requested for order in quote.orders.values() if order.side is side):
+                missing += [(side, ticks, lots) for ticks, lots in places if (side, ticks) not in quote.given_up]
+        if wanted is not quote.wanted:
+            self._short[id(quote)] = quote
+        if not missing:
+            return
+        room = quote.pair.rules.open_orders_max - engine.risk.open_count(quote.pair)
+        if len(missing) > room or engine.desk.resolution.blocks_all(quote.pair):
+            self._short[id(quote)] = quote  # until an order of the pair moves on
+            if engine.desk.resolution.blocks_all(quote.pair):
+                return
+        # nearest to the touch first on both sides in turn, so that a small cap still quotes both
+        missing.sort(key=lambda row: _distance(quote, row))
+        for side, ticks, lots in missing[: max(0, room)]:
+            order = self._place(quote, side, ticks, lots)
+            if order.is_final:
+                quote.given_up.add((side, ticks))
+
+    def _place(self, quote: _Quote, side: Side, ticks: int, lots: int) -> Order:
+        engine, context = self._engine, quote.context
+        order = Order(
+            client_id=engine.next_client_id(),
+            strategy=context.name,
+            pair=quote.pair,
+            side=side,
+            type=OrderType.LIMIT,
+            created=engine.now,
+            price_ticks=ticks,
+            amount_lots=lots,
+            post_only=quote.post_only,
+            tag=quote.tag,
+            is_quote=True,
+        )
+        context.orders_count += 1
+        placed = engine.desk.place(order, engine.entry_refusal(context, order), engine.now)
+        if not placed.is_final:
+            quote.orders[order.client_id] = order
+            self._owner[order.client_id] = quote
+        return placed
+
+
+def _levels(context: Context, rules: PairRules, levels: Sequence[tuple[Number, Number]], side: Side) -> list[_Level]:
+    """Levels in steps, one a price, from the touch outwards, without those that are too small."""
+    at: dict[int, int] = {}
+    for price, amount in levels:
+        ticks = rules.ticks(price, up=side is Side.SELL)
+        at[ticks] = at.get(ticks, 0) + rules.lots(amount)
+    result = []
+    for ticks, lots in at.items():
+        if ticks <= 0 or lots < rules.least_lots:
+            context.skip(f"quote: a level below the minimum of {rules.amount_text(rules.least_lots)}", {})
+        else:
+            result.append((ticks, min(lots, rules.most_lots)))
+    return sorted(result, reverse=side is Side.BUY)
+
+
+def _nearest(quote: _Quote, most: int) -> dict[Side, list[_Level]]:
+    """The wanted levels that the cap has room for: those nearest to the touch, on both sides in turn."""
+    if len(quote.wanted[Side.BUY]) + len(quote.wanted[Side.SELL]) <= most:
+        return quote.wanted
+    rows = [(side, ticks, lots) for side, levels in quote.wanted.items() for ticks, lots in levels]
+    rows.sort(key=lambda row: _distance(quote, row))
+    nearest: dict[Side, list[_Level]] = {Side.BUY: [], Side.SELL: []}
+    for side, ticks, lots in rows[: max(0, most)]:
+        nearest[side].append((ticks, lots))
+    return nearest
+
+
+def _difference(quote: _Quote, wanted: list[_Level], resting: list[Order]) -> tuple[set[int], list[_Level]]:
+    """(client ids that may stay, levels to place) of one side."""
+    keep: set[int] = set()
+    places: list[_Level] = []
+    least = quote.pair.rules.least_lots
+    for ticks, lots in wanted:
+        slack = ticks * quote.tolerance_bps / 10_000
+        have = 0
+        for order in resting:
+            if order.client_id in keep or order.cancel_requested or abs(order.price_ticks - ticks) > slack:
+                continue
+            # an excess too small to be an order is not worth losing the place in the queue for
+            if have + order.remaining_lots < lots + least:
+                have += order.remaining_lots
+                keep.add(order.client_id)
+        if lots - have >= least:
+            places.append((ticks, lots - have))
+    return keep, places
+
+
+def _distance(quote: _Quote, row: tuple[Side, int, int]) -> tuple[int, int]:
+    side, ticks, _ = row
+    best = quote.wanted[side][0][0]
+    return abs(ticks - best), 0 if side is Side.BUY else 1

@@ -1,0 +1,428 @@
+"""Risk at two levels: every order must pass the rules of its strategy and those of the bot, so the stricter wins.
+
+The desk keeps what rules look at (open orders, pending lots, orders in the last second) as it changes, so that a
+review costs the same with one order open as with a hundred. Loss limits are watched on every price move besides:
+`RiskDesk.breached` after a row, `RiskDesk.first_breach` over many rows at once, with equal results.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.money.valuation import ValuationPath
+from botkit.engine.risk.rules import MaxDailyLoss, money_text, order_lots
+from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
+from botkit.model.extension import RiskRule
+from botkit.model.orders import BUY, Order, Side
+from botkit.model.pairs import Pair
+
+#: longer than any day with a change of clocks, shorter than two of the shortest
+_INTO_NEXT_DAY = 30 * NS_PER_HOUR
+
+
+class LossLimit(msgspec.Struct, frozen=True):
+    """The most that a strategy, or with level None the bot, may lose in a trading day."""
+
+    level: str | None
+    currency: str
+    limit_units: int
+
+
+class LossBreach(msgspec.Struct, frozen=True):
+    """A loss limit was reached: the level stops, and its orders are cancelled."""
+
+    level: str | None
+    currency: str
+    loss_units: int
+    limit_units: int
+
+    def __str__(self) -> str:
+        loss, limit = money_text(self.loss_units, self.currency), money_text(self.limit_units, self.currency)
+        return f"the day's loss {loss} has reached max_daily_loss {limit}"
+
+
+class _Counts:
+    """What is open at one level."""
+
+    __slots__ = ("buys", "by_pair", "seen", "sells", "times", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.by_pair: dict[str, int] = {}
+        self.buys: dict[str, int] = {}  # pair -> lots still to be filled
+        self.sells: dict[str, int] = {}
+        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id), about a second of them
+        self.seen: set[int] = set()  # the client ids in ``times``: an order that is opened again counts once
+
+    def opened(self, order: Order, lots: int) -> None:
+        pair = order.pair
+        self.total += 1
+        self.by_pair[pair] = self.by_pair.get(pair, 0) + 1
+        side = self.buys if order.side is BUY else self.sells
+        side[pair] = side.get(pair, 0) + lots
+        times, created, client_id = self.times, order.created, order.client_id
+        if client_id not in self.seen and (not times or created >= times[-1][0]):
+            self.forget_before(created - NS_PER_S)
+            times.append((created, client_id))
+            self.seen.add(client_id)
+
+    def closed(self, order: Order, lots: int) -> None:
+        pair = order.pair
+        self.total -= 1
+        self.by_pair[pair] -= 1
+        side = self.buys if order.side is BUY else self.sells
+        side[pair] -= lots
+        assert self.total >= 0, order
+        assert self.by_pair[pair] >= 0, order
+        assert side[pair] >= 0, order
+
+    def forget_before(self, time: Nanos) -> None:
+        """Drop what was asked for at ``time`` or earlier."""
+        times = self.times
+        while times and times[0][0] <= time:
+            self.seen.discard(times.popleft()[1])
+
+
+class _View:
+    """What the rules of one level see: a strategy, or with level None the whole bot."""
+
+    __slots__ = ("_desk", "_level", "_portfolio", "counts", "now")
+
+    def __init__(self, desk: RiskDesk, level: str | None, portfolio: Portfolio) -> None:
+        self._desk = desk
+        self._level = level
+        self._portfolio = portfolio
+        self.counts = _Counts()
+        self.now: Nanos = 0
+
+    def _strategies(self) -> list[str]:
+        return self._portfolio.strategies if self._level is None else [self._level]
+
+    def pairs(self) -> list[Pair]:
+        """The pairs it trades, in the order of the configuration."""
+        portfolio = self._portfolio
+        return list(dict.fromkeys(p.pair for name in self._strategies() for p in portfolio.positions(name)))
+
+    def last_price(self, pair: Pair) -> float | None:
+        """Last traded price, or None before the first."""
+        return self._portfolio.last_price(pair)
+
+    def expected_price(self, order: Order) -> float | None:
+        """The average price that a taking order would get from the visible book, or None without one."""
+        return self._desk.expected_price(order)
+
+    def position_lots(self, pair: Pair) -> int:
+        """Net amount held in the pair, in lots."""
+        return self._portfolio.position_lots(self._level, pair)
+
+    def pending_lots(self, pair: Pair, side: Side) -> int:
+        """Lots still to be filled of live and queued orders of a side, unknown ones counted as live."""
+        return (self.counts.buys if side is BUY else self.counts.sells).get(pair, 0)
+
+    def open_orders(self, pair: Pair | None = None) -> int:
+        """Number of orders that are live or queued."""
+        return self.counts.total if pair is None else self.counts.by_pair.get(pair, 0)
+
+    def orders_in_last_second(self) -> int:
+        """Orders that passed in the second up to now, this one not counted."""
+        self.counts.forget_before(self.now - NS_PER_S)
+        return len(self.counts.times)
+
+    def value(self, units: int, currency: str, into: str) -> int | None:
+        """Convert units of one currency into another at last prices, or None where no price is known yet."""
+        return self._portfolio.valuation.convert(units, currency, into)
+
+    def day_pnl_units(self, currency: str) -> int | None:
+        """Change of the strategies' own equity since the trading day began, unrealised included."""
+        return self._portfolio.day_pnl_units(self._level, currency)
+
+
+class RiskDesk:
+    """Reviews orders and watches losses. One a bot; the engine tells it of every order that opens, fills and closes.
+
+    ``strategy_rules`` are by strategy name. ``day_start`` gives the beginning of the trading day that a moment lies in.
+    ``expected_price`` may be set by whoever knows the visible books. Raises ValueError where a rule's currency cannot
+    be valued through the bot's pairs.
+    """
+
+    def __init__(
+        self,
+        bot_rules: Sequence[RiskRule],
+        strategy_rules: Mapping[str, Sequence[RiskRule]],
+        portfolio: Portfolio,
+        day_start: Callable[[Nanos], Nanos],
+    ) -> None:
+        self.portfolio = portfolio
+        self.expected_price: Callable[[Order], float | None] = lambda order: None
+        self._day_start = day_start
+        self._next_day: Nanos | None = None
+        self._rules: list[tuple[str | None, tuple[RiskRule, ...]]] = [(None, tuple(bot_rules))]
+        self._rules += [(name, tuple(strategy_rules.get(name, ()))) for name in portfolio.strategies]
+        self._bot_rules = self._rules[0][1]
+        self._rules_of = {name: rules for name, rules in self._rules if name is not None}
+        self._bot = _View(self, None, portfolio)
+        self._views = {name: _View(self, name, portfolio) for name in portfolio.strategies}
+        if len(self._views) == 1:
+            # what the only strategy has open is what the bot has open: counted once
+            (only,) = self._views.values()
+            only.counts = self._bot.counts
+        self._counts = {name: tuple({view.counts, self._bot.counts}) for name, view in self._views.items()}
+        self._pending: dict[int, int] = {}  # client id -> lots still to be filled
+        self._halted: dict[str | None, str] = {}
+        self._limits: list[LossLimit] = []
+        for level, rules in self._rules:
+            for rule in rules:
+                for currency in getattr(rule, "currencies", ()):
+                    portfolio.valuation.check_path(portfolio.currency, currency)
+                if isinstance(rule, MaxDailyLoss):
+                    for currency, units in rule.limits.items():
+                        self._limits.append(LossLimit(level, currency, units))
+                        portfolio.watch_day(level, currency)
+
+    # -- orders ---------------------------------------------------------------------------------------------------
+
+    def review(self, order: Order, now: Nanos | None = None) -> str | None:
+        """The reason why an order may not go, or None. ``now`` is the order's own time where it is not given.
+
+        A rule that raises refuses: what cannot be checked must not pass.
+        """
+        name = order.strategy
+        if self._halted and not order.reduces:
+            for level in (name, None):
+                if level in self._halted:
+                    return f"{'the bot' if level is None else name} is halted: {self._halted[level]}"
+        moment = order.created if now is None else now
+        view = self._views[name]
+        view.now = self._bot.now = moment
+        try:
+            for rule in self._rules_of[name]:
+                reason = rule.review(order, view)
+                if reason is not None:
+                    return reason
+            for rule in self._bot_rules:
+                reason = rule.review(order, self._bot)
+                if reason is not None:
+                    return reason
+        except Exception as error:
+            return f"risk rule {type(rule).__name__} failed, so the order was not sent: {error!r}"
+        return None
+
+    def order_opened(self, order: Order) -> None:
+        """An order was accepted for sending, or one thought dead turned out to live."""
+        assert order.client_id not in self._pending, order
+        if order.spend_units:
+            # a market buy's lots are known only when it has filled; at the last price they are a fair guess, and
+            # rules that need one refuse the order while there is no price
+            lots = order_lots(order, self._bot) or 0
+        else:
+            lots = order.amount_lots - order.executed_lots
+        self._pending[order.client_id] = lots
+        for counts in self._counts[order.strategy]:
+            counts.opened(order, lots)
+
+    def order_filled(self, order: Order, lots: int) -> None:
+        """So many lots of an order were executed. Nothing to do for one that is closed."""
+        left = self._pending.get(order.client_id)
+        if left is None:
+            return
+        taken = min(left, lots)
+        self._pending[order.client_id] = left - taken
+        for counts in self._counts[order.strategy]:
+            (counts.buys if order.side is BUY else counts.sells)[order.pair] -= taken
+
+    def order_closed(self, order: Order) -> None:
+        """An order is final. Closing twice does nothing."""
+        lots = self._pending.pop(order.client_id, None)
+        if lots is not None:
+            for counts in self._counts[order.strategy]:
+                counts.closed(order, lots)
+
+    def view(self, level: str | None) -> _View:
+        """What rules see of a strategy, or of the bot (None)."""
+        return self._bot if level is None else self._views[level]
+
+    def open_count(self, pair: Pair) -> int:
+        """How many orders of a pair are live or queued, of all strategies."""
+        return self._bot.counts.by_pair.get(pair, 0)
+
+    # -- days and losses ------------------------------------------------------------------------------------------
+
+    def start(self, strategy: str, now: Nanos) -> None:
+        """A strategy starts: if the trading day of ``now`` has not begun, it begins."""
+        assert strategy in self._views, strategy
+        self.turn_of_day(now)
+
+    def turn_of_day(self, now: Nanos) -> bool:
+        """Begin the trading day of ``now`` if it has not begun; True when it did."""
+        if self._next_day is not None and now < self._next_day:
+            return False
+        start = self._day_start(now)
+        self._next_day = self._day_start(start + _INTO_NEXT_DAY)
+        assert start <= now < self._next_day, (start, now, self._next_day)
+        if self.portfolio.day == start:
+            return False  # a restart within the day: its beginning was kept
+        self.portfolio.start_day(start)
+        return True
+
+    def next_day(self) -> Nanos | None:
+        """When the next trading day begins; None where no loss is measured by days."""
+        return self._next_day if self._limits else None
+
+    @property
+    def has_loss_limits(self) -> bool:
+        """True when price moves must be checked."""
+        return bool(self._limits)
+
+    def loss_limits(self) -> list[LossLimit]:
+        """All loss limits, those of the bot first."""
+        return list(self._limits)
+
+    def breached(self, now: Nanos) -> LossBreach | None:
+        """The first loss limit that is reached at the last prices, which halts its level; None if none is.
+
+        A level that is halted already is not looked at, so each breach is told once.
+        """
+        for limit in self._limits:
+            if limit.level in self._halted:
+                continue
+            pnl = self.portfolio.day_pnl_units(limit.level, limit.currency)
+            if pnl is not None and -pnl >= limit.limit_units:
+                breach = LossBreach(limit.level, limit.currency, -pnl, limit.limit_units)
+                self.halt(limit.level, str(breach))
+                return breach
+        return None
+
+    def first_breach(self, pair: Pair, prices: np.ndarray[Any, Any], now: Nanos) -> int | None:
+        """Index of the first of ``prices`` of one pair at which a loss limit is reached, or None.
+
+        Holdings and all other prices stay as they are. Exactly what marking each price and asking `breached` would
+        find. The pair must have been marked before: its first price sets what the day is measured from.
+        """
+        if not self._limits or not len(prices):
+            return None
+        assert self.portfolio.last_price(pair) is not None, f"mark the first price of {pair} before skipping rows"
+        first: int | None = None
+        for limit in self._limits:
+            if limit.level not in self._halted:
+                found = self._first_row(limit, pair, prices if first is None else prices[:first])
+                first = first if found is None else found
+        return first
+
+    def _first_row(self, limit: LossLimit, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
+        portfolio = self.portfolio
+        baseline = portfolio.day_baseline_units(limit.level, limit.currency)
+        if baseline is None or not len(prices):
+            return None
+        worth = _WorthOverPrice(portfolio, portfolio.holdings(limit.level), limit.currency, pair)
+        if worth.unknown:
+            return None
+        threshold = baseline - limit.limit_units
+        for index in worth.candidates(prices, threshold):
+            if self._is_breached_at(limit, pair, float(prices[index]), threshold):
+                return int(index)
+        return None
+
+    def _is_breached_at(self, limit: LossLimit, pair: Pair, price: float, threshold: int) -> bool:
+        cell = self.portfolio.prices[pair]
+        kept, cell.price = cell.price, price
+        try:
+            equity = self.portfolio.equity_units(limit.level, limit.currency)
+        finally:
+            cell.price = kept
+        return equity is not None and equity <= threshold
+
+    def halt(self, level: str | None, reason: str) -> None:
+        """Refuse all orders of a strategy (None: of all) that do not reduce exposure, until `resume`."""
+        self._halted[level] = reason
+
+    def resume(self, level: str | None) -> None:
+        """Lift a halt. The level's profit of the day counts from here, else the same loss would halt it again."""
+        if self._halted.pop(level, None) is not None:
+            self.portfolio.restart_day(level)
+
+    def halted(self, level: str | None) -> str | None:
+        """Why a strategy (None: the bot) is halted, if it is."""
+        return self._halted.get(level)
+
+    @property
+    def halts(self) -> dict[str | None, str]:
+        """Halted levels and why."""
+        return dict(self._halted)
+
+
+class _WorthOverPrice:
+    """Equity as a function of one price, in floats: ``constant + rising x price + falling / price``."""
+
+    __slots__ = ("_falling", "_pair", "_rising", "_scale", "constant", "paths", "unknown")
+
+    def __init__(self, portfolio: Portfolio, holdings: Mapping[str, int], into: str, pair: Pair) -> None:
+        self.constant = 0
+        self._rising = self._falling = 0.0
+        self._pair = pair
+        self._scale = portfolio.prices[pair].scale
+        self.unknown = False
+        self.paths: list[ValuationPath] = []
+        for currency, units in holdings.items():
+            path = portfolio.valuation.find_path(currency, into) if units else None
+            if path is None:
+                continue
+            direction = path.direction(pair)
+            if not direction:
+                worth = path.convert(units)
+                self.unknown = self.unknown or worth is None
+                self.constant += worth or 0
+                continue
+            rate = path.rate(without=pair)
+            if rate is None:
+                self.unknown = True
+                continue
+            self.paths.append(path)
+            if direction > 0:
+                self._rising += units * rate
+            else:
+                self._falling += units * rate
+
+    def candidates(self, prices: np.ndarray[Any, Any], threshold: int) -> Any:
+        """Indices, in order, of all prices at which the worth may be at or below ``threshold``, and few others."""
+        if not self.paths:
+            return range(1) if self.constant <= threshold else ()
+        scale = self._scale
+        low, high = round(float(prices.min()) * scale) / scale, round(float(prices.max()) * scale) / scale
+        if low <= 0:  # such rows have no price; the exact check sorts them out
+            return range(len(prices))
+        rising, falling = self._rising, self._falling
+        gross = abs(rising) * high + abs(falling) / low + abs(self.constant) + abs(threshold)
+        # how far floats may be from the exact integers, which round down at every step of a path
+        slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, self._pair, low, high) for path in self.paths)
+        allowed = threshold - self.constant + slack
+        # the cheap test first: no price between the lowest and the highest can take it that far down
+        if min(rising * low, rising * high) + min(falling / low, falling / high) > allowed:
+            return ()
+        rounded = np.rint(prices * scale) / scale
+        worth = rising * rounded
+        if falling:
+            worth += falling / rounded
+        return np.flatnonzero(worth <= allowed)
+
+
+def _rounding_units(path: ValuationPath, pair: Pair, low: float, high: float) -> float:
+    """How many units the steps of a path may lose by rounding down, with ``pair`` between ``low`` and ``high``.
+
+    What one step loses is multiplied by all later ones: a satoshi lost is 0.03 TWD.
+    """
+    lost = 0.0
+    for cell, forward in path.steps:
+        if cell.pair == pair:
+            rate = high if forward else 1 / low
+        else:
+            ticks = cell.ticks
+            assert ticks is not None, path
+            rate = ticks / cell.scale if forward else cell.scale / ticks
+        lost = lost * rate + 1
+    return lost

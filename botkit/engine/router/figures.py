@@ -1,0 +1,168 @@
+"""What the router tells about itself: use of each window, waits, and alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from botkit.engine.router.routes import Route
+from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.limits import LimitTable, Scope
+from botkit.model.results import EndpointUse, RouterUse
+
+#: waits are counted in classes of their first seven binary digits: a quantile is at most 1.6 % too high
+_DIGITS = 7
+_CREATES = ("create_order", "create_batch")
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """One window at one moment. ``limit`` is the documented one, ``in_force`` what is used after a 429."""
+
+    pool: str
+    scope: Scope
+    limit: int
+    in_force: int
+    per_s: int
+    held: int
+    peak_percent: float
+    refused: int  # 429 answers, of all windows of this pool together
+
+
+class SentWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """A window that is in use: requests whose answer is out, and when each of the other slots comes free."""
+
+    pool: str
+    scopes: tuple[Scope, ...]
+    on_their_way: int
+    releases: tuple[Nanos, ...]
+
+
+class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):
+    """The exchange answered 429, which the slot rule makes impossible for this bot alone."""
+
+    pool: str
+    at: Nanos
+    until: Nanos  # when other requests than urgent ones go on
+    limits: tuple[int, ...]  # requests per window in force from now on
+    text: str
+
+
+class WaitClasses:
+    """Counts waits in classes, so that a bot that runs for months needs no more memory than one that runs an hour."""
+
+    __slots__ = ("_classes", "count", "longest_ns")
+
+    def __init__(self) -> None:
+        self._classes: dict[int, int] = {}
+        self.count = 0
+        self.longest_ns: Nanos = 0
+
+    def add(self, wait_ns: Nanos) -> None:
+        """Count one wait, above zero."""
+        shift = max(0, wait_ns.bit_length() - _DIGITS)
+        upper = (((wait_ns >> shift) + 1) << shift) - 1
+        self._classes[upper] = self._classes.get(upper, 0) + 1
+        self.count += 1
+        if wait_ns > self.longest_ns:
+            self.longest_ns = wait_ns
+
+    def quantile_ms(self, share: float) -> float | None:
+        """The wait that ``share`` of all did not exceed, in milliseconds; None without any."""
+        rank = share * self.count
+        seen = 0
+        for upper in sorted(self._classes):
+            seen += self._classes[upper]
+            if seen >= rank:
+                return min(upper, self.longest_ns) / NS_PER_MS
+        return None
+
+
+class EndpointFigures:
+    """What went through one endpoint. Waits and ``batched`` count orders, not requests."""
+
+    __slots__ = ("batched", "dropped", "requests", "waits")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.batched = 0
+        self.dropped = 0
+        self.waits = WaitClasses()
+
+
+def usage_of(routes: Iterable[Route], now: Nanos) -> list[Usage]:
+    """One row for each window and scope, in the order of the table."""
+    return [
+        Usage(
+            pool=route.name,
+            scope=scope,
+            limit=window.window.requests,
+            in_force=window.limit,
+            per_s=window.window.per_s,
+            held=window.held(now),
+            peak_percent=100 * window.peak / window.window.requests,
+            refused=route.refused,
+        )
+        for route in routes
+        for window in route.windows
+        for scope in window.scopes
+    ]
+
+
+def sent_windows_of(routes: Iterable[Route], now: Nanos) -> list[SentWindow]:
+    """The windows in which a slot is taken."""
+    found = []
+    for route in routes:
+        for window in route.windows:
+            held = window.held(now)
+            if held:
+                releases = window.releases(now)
+                found.append(
+                    SentWindow(
+                        pool=route.name,
+                        scopes=window.scopes,
+                        on_their_way=held - len(releases),
+                        releases=releases,
+                    )
+                )
+    return found
+
+
+def router_use(table: LimitTable, routes: dict[str, Route], figures: dict[str, EndpointFigures]) -> RouterUse:
+    """The router's part of a run's result: endpoints that were used or dropped from, in the order of the table."""
+    endpoints = []
+    for endpoint in table.endpoints:
+        seen = figures.get(endpoint)
+        if seen is None or not (seen.requests or seen.dropped):
+            continue
+        route = routes[endpoint]
+        waits = seen.waits
+        endpoints.append(
+            EndpointUse(
+                endpoint=endpoint,
+                requests=seen.requests,
+                limit="; ".join(_window_text(w.window.requests, w.window.per_s, w.scopes) for w in route.windows),
+                peak_use=max(w.peak / w.window.requests for w in route.windows),
+                delayed=waits.count,
+                wait_p50_ms=waits.quantile_ms(0.5),
+                wait_p99_ms=waits.quantile_ms(0.99),
+                wait_max_ms=waits.longest_ns / NS_PER_MS if waits.count else None,
+                batched=seen.batched,
+                dropped=seen.dropped,
+            )
+        )
+    creates = [figures[e].waits for e in _CREATES if e in figures]
+    pools = {route.name: route.refused for route in routes.values()}
+    return RouterUse(
+        endpoints=endpoints,
+        orders_delayed=sum(waits.count for waits in creates),
+        max_queue_ms=max((waits.longest_ns for waits in creates), default=0) / NS_PER_MS,
+        batched=sum(seen.batched for seen in figures.values()),
+        dropped=sum(seen.dropped for seen in figures.values()),
+        refused_by_exchange=sum(pools.values()),
+    )
+
+
+def _window_text(requests: int, per_s: int, scopes: tuple[Scope, ...]) -> str:
+    whose = " and per ".join("IP address" if s is Scope.IP else "account" for s in scopes)
+    return f"{requests:,} in {per_s} s per {whose}"

@@ -1,0 +1,682 @@
+"""The router: what the bot wants to send waits here until the exchange's documented limits let it leave.
+
+It holds a slot from the grant of a request until its answer was read plus one window (`botkit.engine.router.windows`
+says why that can never exceed a limit), lets cancels and exits go first, takes turns between strategies, and batches what piles
+up. It has no clock: a driver asks `Router.next_due` when to come again.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Final, TypeAlias
+
+import msgspec
+
+from botkit.engine.router.figures import (
+    EndpointFigures,
+    LimitAlarm,
+    SentWindow,
+    Usage,
+    router_use,
+    sent_windows_of,
+    usage_of,
+)
+from botkit.engine.router.queue import Deadlines, FairQueue, WaitingOrder, WaitingRead
+from botkit.engine.router.routes import (
+    BATCH_MAX,
+    CANCEL_BATCH_MAX,
+    CANCELS_FOR_A_BATCH,
+    Route,
+    SlotSource,
+    batch_is_worth_it,
+    is_batchable,
+    make_routes,
+    memory_slots,
+    new_order,
+)
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.limits import LimitTable
+from botkit.model.orders import Order
+from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome, Request
+from botkit.model.results import RouterUse
+
+#: how late the exchange may still act on a read whose answer was given up
+READ_LATEST_NS = 60 * NS_PER_S
+#: no request is waited for longer
+LONGEST_WAIT_NS = 60 * NS_PER_S
+#: alarms that nobody collected are kept up to here, newest last
+ALARMS_MAX = 256
+#: later than any time
+_NEVER: Nanos = 1 << 62
+
+
+class Priority(enum.IntEnum):
+    """Who goes first where slots are short."""
+
+    CANCEL = 0
+    REDUCE = 1
+    CREATE = 2
+    PRIVATE_READ = 3
+    PUBLIC_READ = 4
+
+
+class Withdrawal(enum.Enum):
+    """What became of a cancel."""
+
+    WITHDRAWN = "withdrawn"  # the create still waited: both are gone, nothing will be sent
+    QUEUED = "queued"  # it leaves as soon as its slot allows
+    DUPLICATE = "duplicate"  # one is queued or on its way already
+
+
+class DroppedRead(msgspec.Struct, frozen=True):
+    """A read that will not be sent. ``ticket`` is what `Router.read` returned."""
+
+    ticket: int
+    endpoint: str
+    owner: str
+    reason: str
+
+
+class Due(msgspec.Struct):
+    """What a moment brings: requests to send in this order, and what waited past its deadline."""
+
+    requests: list[Request]
+    expired: list[Order]
+    dropped: list[DroppedRead]
+
+
+class SentBefore(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of an earlier run, from its journal. ``answered`` is None where no answer was journaled."""
+
+    endpoint: str
+    sent: Nanos
+    answered: Nanos | None = None
+    client_ids: tuple[int, ...] = ()
+
+
+class _Kind(enum.Enum):
+    CREATE = 0
+    CANCEL = 1
+    READ = 2
+
+
+# globals, since a member costs much more to read off its class (`botkit.model.orders`)
+_CREATE: Final = _Kind.CREATE
+_CANCEL: Final = _Kind.CANCEL
+_READ: Final = _Kind.READ
+_OK: Final = Outcome.OK
+_REFUSED: Final = Outcome.REFUSED
+
+#: a request on its way: its route, the time of its grant, its kind, and the client ids in it
+_Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
+
+
+class Router:
+    """The queue and the windows of one bot: one account at one address.
+
+    Times are nanoseconds of a clock that advances like a monotonic one: set forward, it would free slots early. The
+    router reads orders and never writes them: their states are the engine's. Equal calls give equal requests.
+    """
+
+    def __init__(
+        self,
+        table: LimitTable,
+        *,
+        latest_accept_ns: int,
+        read_latest_ns: int = READ_LATEST_NS,
+        queue_max: int = 100_000,
+        batching: bool = True,
+        seed: int = 0,
+        first_request_id: int = 1,
+        slots: SlotSource = memory_slots,
+    ) -> None:
+        """``latest_accept_ns`` is how long after an abort the exchange may still act on an order request.
+
+        ``slots`` makes the windows; another source than memory shares them with other processes. ``seed`` serves the
+        jitter of the pause after a 429.
+        """
+        self._table = table
+        self._latest_accept_ns = latest_accept_ns
+        self._read_latest_ns = read_latest_ns
+        self._queue_max = queue_max
+        self._batching = batching and "create_batch" in table.endpoints and "cancel_batch" in table.endpoints
+        self._routes = make_routes(table, Random(seed), slots)
+        self._pools = {route.name: route for route in self._routes.values()}
+        self._ranks = {name: rank for rank, name in enumerate(self._pools)}
+        self._figures = {endpoint: EndpointFigures() for endpoint in table.endpoints}
+        self._create_route = self._routes["create_order"]
+        self._cancel_route = self._routes["cancel_order"]
+        self._create_batch_route = self._routes["create_batch"] if self._batching else self._create_route
+        self._cancel_batch_route = self._routes["cancel_batch"] if self._batching else self._cancel_route
+        self._create_figures = self._figures["create_order"]
+        self._cancel_figures = self._figures["cancel_order"]
+
+        self._now: Nanos = 0
+        self._next_id = first_request_id
+        self._next_key = 0  # of what waits; counts up, so it orders first come, first served
+        self._old_key = 0  # of slots of an earlier run; counts down, apart from request ids
+        # The one order that was asked for while nothing waited. Most orders leave in the same turn, and this saves
+        # them the way through the queues.
+        self._express: Order | None = None
+        self._express_is_cancel = False
+        self._express_since: Nanos = 0
+        self._count = 0  # everything that waits, but for the express one
+        self._cancels: FairQueue[WaitingOrder] = FairQueue()
+        self._reduces: FairQueue[WaitingOrder] = FairQueue()
+        self._creates: FairQueue[WaitingOrder] = FairQueue()
+        # reads wait per counter and class; the list is in the order of service
+        self._lanes: list[tuple[tuple[int, int], Route, bool, FairQueue[WaitingRead]]] = []
+        self._deadlines = Deadlines()
+        self._waiting: dict[int, WaitingOrder] = {}  # creates by client id
+        self._waiting_reads: dict[int, WaitingRead] = {}  # by ticket
+        self._cancelling: set[int] = set()  # client ids whose cancel waits or is on its way; never iterated
+        self._flights: dict[int, _Flight] = {}
+        self._unknown: dict[int, tuple[Route, int]] = {}  # client id -> where its slot is held late, under which key
+        self._dropped: list[DroppedRead] = []
+        self._next: Nanos | None = None
+        self._next_is_known = False
+        self.alarms: deque[LimitAlarm] = deque(maxlen=ALARMS_MAX)
+
+    # -- what the engine asks for -----------------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """How much waits: creates, cancels and reads."""
+        return self._count if self._express is None else self._count + 1
+
+    def is_waiting(self, order: Order) -> bool:
+        """True while the create of ``order`` waits here."""
+        if self._express is order:
+            return not self._express_is_cancel
+        return order.client_id in self._waiting
+
+    def create(self, order: Order, now: Nanos) -> str | None:
+        """Let ``order`` wait for its slot; None, or the reason for which it cannot wait."""
+        self._now = now
+        if not self._count and self._express is None:
+            self._express = order
+            self._express_is_cancel = False
+            self._express_since = now
+            return None
+        self._queue_express()
+        if self._count >= self._queue_max:
+            return f"the router's queue is full: {self._count:,} requests wait for the exchange's rate limits"
+        self._queue_create(order, now)
+        return None
+
+    def cancel(self, order: Order, now: Nanos) -> Withdrawal:
+        """Cancel ``order``, which still waits here or has an order id. Never refused: it is bounded by the orders."""
+        self._now = now
+        client_id = order.client_id
+        if self._express is order and not self._express_is_cancel:
+            self._express = None
+            return Withdrawal.WITHDRAWN
+        item = self._waiting.get(client_id)
+        if item is not None:
+            self._remove_create(item)
+            return Withdrawal.WITHDRAWN
+        if client_id in self._cancelling:
+            return Withdrawal.DUPLICATE
+        assert order.order_id, f"{order!r} neither waits here nor has an order id"
+        self._cancelling.add(client_id)
+        if not self._count and self._express is None:
+            self._express = order
+            self._express_is_cancel = True
+            self._express_since = now
+        else:
+            self._queue_express()
+            self._queue_cancel(order, now)
+        return Withdrawal.QUEUED
+
+    def replace_waiting(self, old: Order, new: Order, now: Nanos) -> bool:
+        """Let ``new`` take the place of ``old`` in the queue; False if ``old`` does not wait here any more.
+
+        The place is the old one's if both are of one strategy and class; else ``new`` waits at the end of its own.
+        """
+        self._now = now
+        if self._express is old and not self._express_is_cancel:
+            self._express = new
+            self._express_since = now
+            return True
+        item = self._waiting.get(old.client_id)
+        if item is None:
+            return False
+        if (new.strategy, new.reduces, is_batchable(new)) != (item.owner, item.order.reduces, item.batchable):
+            self._remove_create(item)
+            self._queue_create(new, now)
+            return True
+        del self._waiting[old.client_id]
+        self._waiting[new.client_id] = item
+        self._deadlines.forget(item)
+        item.order, item.since, item.deadline = new, now, new.expires
+        self._deadlines.add(item)
+        self._next_is_known = False
+        return True
+
+    def read(
+        self,
+        make: Callable[[int], Request],
+        *,
+        endpoint: str,
+        owner: str,
+        priority: Priority,
+        now: Nanos,
+        deadline: Nanos | None = None,
+        urgent: bool = False,
+    ) -> int:
+        """Let a read, or any single request, wait for its slot; returns its ticket, which is also its request id.
+
+        ``make(request_id)`` builds it when it may leave. ``urgent`` ones (looking up an order of unknown outcome) go
+        first, unpaced, and may use the reserve. Past ``deadline``, or where the queue is full, it is dropped: `Due`
+        tells.
+        """
+        self._now = now
+        ticket = self._next_id
+        self._next_id = ticket + 1
+        if self._count >= self._queue_max:
+            self._figures[endpoint].dropped += 1
+            self._dropped.append(DroppedRead(ticket, endpoint, owner, "the router's queue is full"))
+            return ticket
+        self._queue_express()
+        lane = self._lane(self._routes[endpoint], priority, urgent)
+        item = WaitingRead(ticket, owner, now, deadline, make, endpoint, lane)
+        lane.push(item)
+        self._waiting_reads[ticket] = item
+        self._deadlines.add(item)
+        self._count += 1
+        self._next_is_known = False
+        return ticket
+
+    def forget_read(self, ticket: int) -> bool:
+        """Take a read that still waits out of the queue; False if it has left or was dropped."""
+        item = self._waiting_reads.pop(ticket, None)
+        if item is None:
+            return False
+        item.lane.remove(item)
+        self._deadlines.forget(item)
+        self._count -= 1
+        self._next_is_known = False
+        return True
+
+    # -- what may leave ---------------------------------------------------------------------------------------------
+
+    def due(self, now: Nanos) -> Due:
+        """What may leave at ``now``, in the order of sending, with ids given and slots taken."""
+        self._now = now
+        if self._express is not None:
+            request = self._try_express(self._express, now)
+            if request is not None:
+                return Due([request], [], [])
+        due = Due([], [], [])
+        if self._dropped:
+            due.dropped, self._dropped = self._dropped, due.dropped
+        if self._count and not (self._next_is_known and (self._next is None or self._next > now)):
+            self._next_is_known = False
+            self._drop_late(due, now)
+            if self._cancels.count:
+                self._send_cancels(due.requests, now)
+            if self._reduces.count:
+                self._send_singles(self._reduces, due.requests, now, urgent=True)
+            if self._creates.count:
+                self._send_singles(self._creates, due.requests, now, urgent=False)
+                if self._batching and self._creates.count:
+                    self._send_batches(due.requests, now)
+            if self._waiting_reads:
+                self._send_reads(due.requests, now)
+        return due
+
+    def next_due(self) -> Nanos | None:
+        """The time at which `due` would bring something new; None if nothing waits or only an answer can help.
+
+        It holds until the next call of anything else. What was asked for since the last `due` may be tried at once.
+        """
+        if self._express is not None or self._dropped:
+            return self._now
+        if not self._count:
+            return None
+        if not self._next_is_known:
+            self._next = self._soonest()
+            self._next_is_known = True
+        return self._next
+
+    def slots_changed(self) -> None:
+        """Windows that are shared with other processes have other slots than before: ask `next_due` again."""
+        self._next_is_known = False
+
+    # -- what came of it --------------------------------------------------------------------------------------------
+
+    def answered(self, request_id: int, now: Nanos, outcome: Outcome) -> None:
+        """Waiting for a request ended at ``now``: its answer was read, or it was given up.
+
+        Raises KeyError for a request that is not on its way, since freeing a slot twice would break the limit.
+        """
+        self._now = now
+        route, granted, kind, client_ids = self._flights.pop(request_id)
+        if kind is _CANCEL:
+            self._cancelling.difference_update(client_ids)
+        if outcome is _OK or outcome is _REFUSED:
+            for window in route.windows:
+                window.release(now)
+            # the slot comes free a window from now, so what is known to be due before that stays as it is
+            if self._next is None or self._next > now + route.least_hold:
+                self._next_is_known = False
+            return
+        self._next_is_known = False
+        if outcome is Outcome.NOT_SENT:
+            for window in route.windows:
+                window.give_back()
+        elif outcome is Outcome.RATE_LIMITED:
+            for window in route.windows:
+                window.release(now)
+            if route.rate_limited(granted, now):
+                self._alarm(route, now)
+        else:
+            late = self._read_latest_ns if kind is _READ else self._latest_accept_ns
+            for window in route.windows:
+                window.hold_late(request_id, now + late)
+            if kind is _CREATE:
+                for client_id in client_ids:
+                    self._unknown[client_id] = (route, request_id)
+
+    def resolved(self, client_id: int, now: Nanos) -> None:
+        """An order of unknown outcome proved there or absent: its create will not arrive after ``now``."""
+        self._now = now
+        held = self._unknown.pop(client_id, None)
+        if held is not None:
+            route, key = held
+            for window in route.windows:
+                window.shorten(key, now)
+            self._next_is_known = False
+
+    def cool_down(self, sends: Iterable[SentBefore], now: Nanos) -> None:
+        """At a restart: count what the journal of the run before shows as sent. Call it before anything is sent."""
+        self._now = now
+        for sent in sends:
+            route = self._routes[sent.endpoint]
+            is_read = self._table[sent.endpoint].method == "GET"
+            # no answer journaled: patience or a crash ended the waiting, at some time up to now
+            late = self._read_latest_ns if is_read else self._latest_accept_ns
+            given_up = min(now, sent.sent + LONGEST_WAIT_NS)
+            arrives_by = sent.answered if sent.answered is not None else given_up + late
+            key = self._old_key = self._old_key - 1
+            for window in route.windows:
+                if arrives_by + window.hold > now:
+                    window.cool_down(key, arrives_by)
+            if sent.answered is None:
+                for client_id in sent.client_ids:
+                    self._unknown[client_id] = (route, key)
+        self._next_is_known = False
+
+    # -- what it tells ----------------------------------------------------------------------------------------------
+
+    def paused_until(self, endpoint: str) -> Nanos | None:
+        """When a pause after a 429 ends at ``endpoint``; None if there is none at the last time given."""
+        pause = self._routes[endpoint].pause
+        return pause.until if pause.until > self._now else None
+
+    def take_alarms(self) -> list[LimitAlarm]:
+        """The alarms since the last call, oldest first."""
+        alarms = list(self.alarms)
+        self.alarms.clear()
+        return alarms
+
+    def usage(self, now: Nanos) -> list[Usage]:
+        """Every window and scope: limit, slots held, peak and refusals."""
+        return usage_of(self._pools.values(), now)
+
+    def sent_windows(self, now: Nanos) -> list[SentWindow]:
+        """The windows in use at ``now``."""
+        return sent_windows_of(self._pools.values(), now)
+
+    def statistics(self) -> RouterUse:
+        """Requests, waits, batches and drops so far."""
+        return router_use(self._table, self._routes, self._figures)
+
+    # -- queues -----------------------------------------------------------------------------------------------------
+
+    def _queue_express(self) -> None:
+        """The express order is express no longer: something else waits too."""
+        order = self._express
+        if order is not None:
+            self._express = None
+            if self._express_is_cancel:
+                self._queue_cancel(order, self._express_since)
+            else:
+                self._queue_create(order, self._express_since)
+
+    def _queue_create(self, order: Order, since: Nanos) -> None:
+        self._next_key += 1
+        item = WaitingOrder(self._next_key, order, since, is_cancel=False, batchable=is_batchable(order))
+        (self._reduces if order.reduces else self._creates).push(item)
+        self._waiting[order.client_id] = item
+        if item.deadline is not None:
+            self._deadlines.add(item)
+        self._count += 1
+        self._next_is_known = False
+
+    def _queue_cancel(self, order: Order, since: Nanos) -> None:
+        self._next_key += 1
+        self._cancels.push(WaitingOrder(self._next_key, order, since, is_cancel=True, batchable=True))
+        self._count += 1
+        self._next_is_known = False
+
+    def _remove_create(self, item: WaitingOrder) -> None:
+        del self._waiting[item.order.client_id]
+        (self._reduces if item.order.reduces else self._creates).remove(item)
+        self._deadlines.forget(item)
+        self._count -= 1
+        self._next_is_known = False
+
+    def _lane(self, route: Route, priority: Priority, urgent: bool) -> FairQueue[WaitingRead]:
+        rank = (Priority.CANCEL if urgent else priority, self._ranks[route.name])
+        for known, _, is_urgent, lane in self._lanes:
+            if known == rank and is_urgent == urgent:
+                return lane
+        lane = FairQueue[WaitingRead]()
+        self._lanes.append((rank, route, urgent, lane))
+        self._lanes.sort(key=lambda entry: entry[0])
+        return lane
+
+    # -- sending ----------------------------------------------------------------------------------------------------
+
+    def _try_express(self, order: Order, now: Nanos) -> Request | None:
+        """The request for the order that waits alone; None if it must wait, expired or became pointless."""
+        if self._express_is_cancel:
+            if order.is_final:
+                self._express = None
+                self._cancelling.discard(order.client_id)
+                return None
+            if self._cancel_route.take(now, True):
+                self._express = None
+                return self._cancel_request(order, self._express_since, now)
+        elif (order.expires is None or order.expires > now) and self._create_route.take(now, order.reduces):
+            self._express = None
+            return self._create_request(order, self._express_since, now)
+        self._queue_express()
+        return None
+
+    def _create_request(self, order: Order, since: Nanos, now: Nanos) -> CreateOrder:
+        request_id = self._next_id
+        self._next_id = request_id + 1
+        self._flights[request_id] = (self._create_route, now, _CREATE, (order.client_id,))
+        figures = self._create_figures
+        figures.requests += 1
+        if now > since:
+            figures.waits.add(now - since)
+        return CreateOrder(id=request_id, order=new_order(order), timestamp=now)
+
+    def _cancel_request(self, order: Order, since: Nanos, now: Nanos) -> CancelOrder:
+        request_id = self._next_id
+        self._next_id = request_id + 1
+        self._flights[request_id] = (self._cancel_route, now, _CANCEL, (order.client_id,))
+        figures = self._cancel_figures
+        figures.requests += 1
+        if now > since:
+            figures.waits.add(now - since)
+        return CancelOrder(id=request_id, pair=order.pair, order_id=order.order_id, client_id=order.client_id)
+
+    def _drop_late(self, due: Due, now: Nanos) -> None:
+        for item in self._deadlines.pop_passed(now):
+            self._count -= 1
+            if isinstance(item, WaitingRead):
+                del self._waiting_reads[item.key]
+                item.lane.remove(item)
+                self._figures[item.endpoint].dropped += 1
+                due.dropped.append(DroppedRead(item.key, item.endpoint, item.owner, "waited past its deadline"))
+            else:
+                assert isinstance(item, WaitingOrder)
+                del self._waiting[item.order.client_id]
+                (self._reduces if item.order.reduces else self._creates).remove(item)
+                self._create_figures.dropped += 1
+                due.expired.append(item.order)
+
+    def _send_cancels(self, requests: list[Request], now: Nanos) -> None:
+        cancels, single, batch = self._cancels, self._cancel_route, self._cancel_batch_route
+        while cancels.count:
+            if cancels.peek().order.is_final:  # it was filled or cancelled meanwhile: no slot for that
+                self._count -= 1
+                self._cancelling.discard(cancels.pop().order.client_id)
+                continue
+            owner, size = cancels.longest_batch(CANCEL_BATCH_MAX)
+            if self._batching and size >= CANCELS_FOR_A_BATCH and batch.is_open(now, True):
+                self._send_cancel_batch(owner, requests, now)
+            elif single.take(now, True):
+                item = cancels.pop()
+                self._count -= 1
+                requests.append(self._cancel_request(item.order, item.since, now))
+            elif self._batching and batch.is_open(now, True):
+                self._send_cancel_batch(owner, requests, now)
+            else:
+                return
+
+    def _send_cancel_batch(self, owner: str, requests: list[Request], now: Nanos) -> None:
+        items = []
+        for item in self._cancels.pop_batch(owner, CANCEL_BATCH_MAX):
+            self._count -= 1
+            if item.order.is_final:
+                self._cancelling.discard(item.order.client_id)
+            else:
+                items.append(item)
+        if not items:
+            return
+        taken = self._cancel_batch_route.take(now, True)
+        assert taken
+        client_ids = tuple(item.order.client_id for item in items)
+        request_id = self._begin_batch("cancel_batch", self._cancel_batch_route, _CANCEL, items, client_ids, now)
+        orders = tuple((item.order.pair, item.order.order_id) for item in items)
+        requests.append(CancelBatch(id=request_id, orders=orders, client_ids=client_ids))
+
+    def _send_singles(
+        self, queue: FairQueue[WaitingOrder], requests: list[Request], now: Nanos, *, urgent: bool
+    ) -> None:
+        route = self._create_route
+        while queue.count and route.take(now, urgent):
+            item = queue.pop()
+            self._leave(item)
+            requests.append(self._create_request(item.order, item.since, now))
+
+    def _send_batches(self, requests: list[Request], now: Nanos) -> None:
+        """Batches for the creates that no single request could take at ``now``."""
+        creates, single, batch = self._creates, self._create_route, self._create_batch_route
+        while creates.count and batch.is_open(now, False):
+            owner, size = creates.longest_batch(BATCH_MAX)
+            if not batch_is_worth_it(size, creates.count, single.open_at(now, False), single.interval, now):
+                return
+            taken = batch.take(now, False)
+            assert taken
+            items = creates.pop_batch(owner, BATCH_MAX)
+            for item in items:
+                self._leave(item)
+            client_ids = tuple(item.order.client_id for item in items)
+            request_id = self._begin_batch("create_batch", batch, _CREATE, items, client_ids, now)
+            orders = tuple(new_order(item.order) for item in items)
+            requests.append(CreateBatch(id=request_id, orders=orders, timestamp=now))
+
+    def _begin_batch(
+        self,
+        endpoint: str,
+        route: Route,
+        kind: _Kind,
+        items: list[WaitingOrder],
+        client_ids: tuple[int, ...],
+        now: Nanos,
+    ) -> int:
+        request_id = self._next_id
+        self._next_id = request_id + 1
+        self._flights[request_id] = (route, now, kind, client_ids)
+        figures = self._figures[endpoint]
+        figures.requests += 1
+        figures.batched += len(items)
+        for item in items:
+            if now > item.since:
+                figures.waits.add(now - item.since)
+        return request_id
+
+    def _leave(self, item: WaitingOrder) -> None:
+        """A create that was popped leaves the other books too."""
+        self._count -= 1
+        del self._waiting[item.order.client_id]
+        if item.deadline is not None:
+            self._deadlines.forget(item)
+
+    def _send_reads(self, requests: list[Request], now: Nanos) -> None:
+        for _, route, urgent, lane in self._lanes:
+            while lane.count and route.take(now, urgent):
+                item = lane.pop()
+                self._count -= 1
+                del self._waiting_reads[item.key]
+                self._deadlines.forget(item)
+                self._flights[item.key] = (route, now, _READ, ())
+                figures = self._figures[item.endpoint]
+                figures.requests += 1
+                if now > item.since:
+                    figures.waits.add(now - item.since)
+                requests.append(item.make(item.key))
+
+    def _soonest(self) -> Nanos | None:
+        """`next_due` for what stands in the queues."""
+        now = self._now
+        soonest = self._deadlines.next() or _NEVER
+        if self._cancels.count:
+            soonest = min(soonest, self._cancel_route.open_at(now, True) or _NEVER)
+            if self._batching:
+                soonest = min(soonest, self._cancel_batch_route.open_at(now, True) or _NEVER)
+        if self._reduces.count:
+            soonest = min(soonest, self._create_route.open_at(now, True) or _NEVER)
+        waiting = self._creates.count
+        if waiting:
+            single_at = self._create_route.open_at(now, False)
+            if single_at is not None and single_at < soonest:
+                soonest = single_at
+            if self._batching and soonest > now:
+                at = self._create_batch_route.open_at(now, False)
+                if at is not None and at < soonest:
+                    size = self._creates.longest_batch(BATCH_MAX)[1]
+                    if batch_is_worth_it(size, waiting, single_at, self._create_route.interval, at):
+                        soonest = at
+        for _, route, urgent, lane in self._lanes:
+            if lane.count:
+                soonest = min(soonest, route.open_at(now, urgent) or _NEVER)
+        if soonest == _NEVER:
+            return None
+        return soonest if soonest > now else now
+
+    def _alarm(self, route: Route, now: Nanos) -> None:
+        limits = tuple(window.limit for window in route.windows)
+        until = route.pause.until
+        self.alarms.append(
+            LimitAlarm(
+                pool=route.name,
+                at=now,
+                until=until,
+                limits=limits,
+                text=(
+                    f"429 at {route.name}: somebody else uses this account or address, or the table of limits is"
+                    f" wrong; closed for {(until - now) / NS_PER_S:.1f} s but for urgent requests, then at most"
+                    f" {', '.join(str(n) for n in limits)} a window until it has recovered"
+                ),
+            )
+        )

@@ -1,0 +1,210 @@
+"""The ways out: per counter of the exchange its windows, pace and pause; and which way clears a backlog soonest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from botkit.engine.router.pacing import LEAST_PACED, Pace, Pause
+from botkit.engine.router.windows import SlotLog, Slots
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.limits import LimitTable, Scope, WindowLimit
+from botkit.model.orders import Order, OrderType
+from botkit.model.requests import NewOrder
+
+#: most orders of one POST /orders/batch (API documentation)
+BATCH_MAX = 10
+#: most orders of one PUT /orders. The documents give no bound; ours keeps a body below 2 kB
+CANCEL_BATCH_MAX = 50
+#: so many cancels of one strategy go in one PUT even when there are slots for each: one answer, fifty slots saved
+CANCELS_FOR_A_BATCH = 3
+#: a batch is worth its slot when single creates would need longer than this for the same orders ...
+BATCH_GAIN_NS = 200 * NS_PER_MS
+#: ... and for one order alone when no single create can leave for a second
+LONE_BATCH_GAIN_NS = NS_PER_S
+#: slots kept for urgent requests: a part of the creates' window that leaves 99.5 % of the limit to everybody ...
+CREATE_RESERVE_DIVISOR = 600
+#: ... and a larger one of windows of reads, where the order protocol looks orders of unknown outcome up
+READ_RESERVE_DIVISOR = 20
+
+_BATCH_TYPES = (OrderType.LIMIT, OrderType.MARKET)
+
+#: makes the window of a pool: (pool, window, scopes) -> slots. For a ledger that is shared with other processes.
+SlotSource = Callable[[str, WindowLimit, tuple[Scope, ...]], Slots]
+
+
+def memory_slots(pool: str, window: WindowLimit, scopes: tuple[Scope, ...]) -> Slots:
+    """The default: windows in the memory of this process."""
+    return SlotLog(window, scopes)
+
+
+class Route:
+    """One counter of the exchange (a pool): its windows, in all of which a request takes a slot or in none."""
+
+    __slots__ = ("interval", "least_hold", "name", "pace", "pause", "paused", "refused", "reserve", "windows")
+
+    def __init__(self, name: str, windows: Sequence[Slots], *, reserve: int, random: Random) -> None:
+        assert windows, name
+        self.name = name
+        self.windows = tuple(windows)
+        tightest = max(windows, key=lambda w: w.window.length // w.window.requests).window
+        least = min(w.window.requests for w in windows)
+        self.reserve = reserve if least > reserve else 0
+        self.interval = tightest.length // tightest.requests
+        #: an answer read now brings no slot before this has passed
+        self.least_hold = min(w.hold for w in windows)
+        self.pace: Pace | None = None
+        if least >= LEAST_PACED:
+            burst = min(Pace.burst_of(w.window.requests) for w in windows)
+            self.pace = Pace(tightest.requests, tightest.length, burst)
+        self.pause = Pause(self.interval, max(w.window.length for w in windows), random)
+        self.paused = False  # a pause has begun and its end has not been noticed
+        self.refused = 0
+
+    def is_open(self, now: Nanos, urgent: bool) -> bool:
+        """Would `take` succeed?"""
+        if self.paused and not self._passes_pause(now, urgent):
+            return False
+        if not urgent and self.pace is not None and self.pace.earliest > now:
+            return False
+        kept = 0 if urgent else self.reserve
+        return all(window.free(now) > kept for window in self.windows)
+
+    def take(self, now: Nanos, urgent: bool) -> bool:
+        """Take a slot in every window if the request may leave at ``now``; False if it must wait."""
+        pace = self.pace
+        if self.paused and not self._passes_pause(now, urgent):
+            return False
+        if not urgent and pace is not None and pace.earliest > now:
+            return False
+        kept = 0 if urgent else self.reserve
+        least = 1 << 60
+        for window in self.windows:
+            free = window.free(now)
+            if free <= kept:
+                return False
+            if free < least:
+                least = free
+        for window in self.windows:
+            window.take()
+        if not urgent:
+            if pace is not None:
+                pace.sent(now, least - kept - 1, self.windows[0].next_release(now))
+        elif self.paused:
+            self.pause.sent_urgent(now)
+        return True
+
+    def open_at(self, now: Nanos, urgent: bool) -> Nanos | None:
+        """The earliest time from ``now`` at which `take` would succeed; None: an answer must come first."""
+        at = now
+        if not urgent and self.pace is not None and self.pace.earliest > at:
+            at = self.pace.earliest
+        if self.paused:
+            at = max(at, self.pause.open_at(urgent))
+        needed = 1 if urgent else 1 + self.reserve
+        for window in self.windows:
+            free_at = window.open_at(now, needed)
+            if free_at is None:
+                return None
+            if free_at > at:
+                at = free_at
+        return at
+
+    def rate_limited(self, granted: Nanos, now: Nanos) -> bool:
+        """A 429 came back at ``now`` for a request granted at ``granted``: close, and use less. True if it is news."""
+        self.refused += 1
+        if not self.pause.refused(granted, now):
+            return False
+        self.paused = True
+        for window in self.windows:
+            window.lower(now)
+        return True
+
+    def _passes_pause(self, now: Nanos, urgent: bool) -> bool:
+        if now >= self.pause.until:
+            self.paused = False
+            return True
+        return urgent and self.pause.open_at(True) <= now
+
+
+def make_routes(table: LimitTable, random: Random, slots: SlotSource) -> dict[str, Route]:
+    """A route for every endpoint of the table; those that share a pool share the route."""
+    pools: dict[str, Route] = {}
+    routes: dict[str, Route] = {}
+    for endpoint, limit in table.endpoints.items():
+        route = pools.get(limit.pool)
+        if route is None:
+            windows = [slots(limit.pool, w, scopes) for w, scopes in _merged(limit.windows)]
+            least = min(w.requests for w in limit.windows)
+            route = Route(limit.pool, windows, reserve=reserve_of(limit.method, endpoint, least), random=random)
+            pools[limit.pool] = route
+        assert {w.window for w in route.windows} == {w for w, _ in _merged(limit.windows)}, (
+            f"{endpoint} shares the counter {limit.pool} but has other windows"
+        )
+        routes[endpoint] = route
+    return routes
+
+
+def _merged(windows: Sequence[WindowLimit]) -> list[tuple[WindowLimit, tuple[Scope, ...]]]:
+    """Windows of equal size but other scope as one: a router serves one account at one address.
+
+    Each of its requests takes a slot in both, so their logs would be equal, entry for entry.
+    """
+    merged: dict[tuple[int, int], tuple[WindowLimit, tuple[Scope, ...]]] = {}
+    for window in windows:
+        key = (window.requests, window.per_s)
+        first, scopes = merged.get(key, (window, ()))
+        merged[key] = (first, (*scopes, window.scope))
+    return list(merged.values())
+
+
+def reserve_of(method: str, endpoint: str, least: int) -> int:
+    """Slots kept for urgent requests in a pool with this first endpoint, whose smallest window has ``least``.
+
+    Cancels need none: nothing else shares their windows.
+    """
+    if endpoint == "create_order":
+        return least // CREATE_RESERVE_DIVISOR
+    if method == "GET" and least > 1:
+        return max(1, least // READ_RESERVE_DIVISOR)
+    return 0
+
+
+def is_batchable(order: Order) -> bool:
+    """True for an order that may ride in a batch: LIMIT or MARKET, and none that reduces risk.
+
+    One bad item may refuse all ten, and an exit must not fail because of another order.
+    """
+    return not order.reduces and order.type in _BATCH_TYPES
+
+
+def batch_is_worth_it(size: int, waiting: int, single_at: Nanos | None, interval: Nanos, at: Nanos) -> bool:
+    """Would a batch of ``size`` that leaves at ``at`` clear the backlog sooner, by enough to spend its slot?
+
+    ``waiting`` creates wait in all; the next single one may leave at ``single_at`` (None: not in sight), and one
+    follows every ``interval``.
+    """
+    if size == 0:
+        return False
+    if single_at is None:
+        return True
+    blocked = single_at - at
+    if size == 1:
+        return blocked > LONE_BATCH_GAIN_NS
+    return blocked + (waiting - 1) * interval > BATCH_GAIN_NS
+
+
+def new_order(order: Order) -> NewOrder:
+    """What goes to the exchange of ``order``."""
+    return NewOrder(
+        client_id=order.client_id,
+        pair=order.pair,
+        side=order.side,
+        type=order.type,
+        price_ticks=order.price_ticks,
+        amount_lots=order.amount_lots,
+        spend_units=order.spend_units,
+        stop_ticks=order.stop_ticks,
+        condition=order.condition,
+        post_only=order.post_only,
+    )

@@ -1,0 +1,347 @@
+"""The base class of every strategy: what its author may override, read and call.
+
+This surface is a promise. A strategy sees market data, its own orders, money and position, and nothing else: no keys,
+no sockets, no clock but ``self.now``. The same object runs in a backtest, on the emulator, on paper and live.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from botkit.model.clock import Nanos
+from botkit.model.events import Balance, Bar, Connection, Fill, OrderBook, Ticker, Timer, Trade
+from botkit.model.extension import FeeRates
+from botkit.model.money import Number
+from botkit.model.orders import Order
+from botkit.model.pairs import Pair, PairRules
+
+if TYPE_CHECKING:
+    from botkit.engine.market.bars import BarSeries
+    from botkit.engine.market.pair_market import BookView
+    from botkit.engine.money.positions import Position
+    from botkit.engine.strategy.context import Context
+
+
+class Strategy:
+    """Derive from this, annotate class attributes as parameters, and override the callbacks you need.
+
+        class Threshold(Strategy):
+            \"\"\"Buys below one price and sells above another.\"\"\"
+            pair: Pair
+            buy_below: float
+            sell_above: float
+            spend: float = 1_000
+
+            def on_start(self):
+                self.subscribe_trades(self.pair)
+
+            def on_trade(self, trade):
+                position = self.position(self.pair)
+                if position.is_flat and trade.price < self.buy_below and not self.open_orders(self.pair):
+                    self.market_buy(self.pair, spend=self.spend)
+                elif position.sellable and trade.price > self.sell_above:
+                    self.close(self.pair)
+
+    Parameters are int, float, str, bool, Decimal, an enum, list or `Pair`, with or without a default; names that
+    start with ``_`` and ClassVars are none. Order calls return an `Order` at once and never raise for what the market
+    or the rules refuse: such an order is in state REFUSED, with the reason.
+    """
+
+    #: how the plugin machinery knows a strategy without importing this module
+    __botkit_strategy__: ClassVar[bool] = True
+
+    _context: Context
+
+    # -- callbacks: override the ones you need --------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """The bot starts: subscribe and set timers here. Market data has not begun yet.
+
+        Raise `ConfigError` for parameters that make no sense together: the user sees its sentence alone.
+        """
+
+    def on_trade(self, trade: Trade) -> None:
+        """A public trade of a pair subscribed to with `subscribe_trades`."""
+
+    def on_book(self, book: OrderBook) -> None:
+        """A new order book of a pair subscribed to with `subscribe_book`."""
+
+    def on_ticker(self, ticker: Ticker) -> None:
+        """New 24-hour figures of a pair subscribed to with `subscribe_ticker`."""
+
+    def on_bar(self, bar: Bar) -> None:
+        """A bar of a series subscribed to with `subscribe_bars` has ended; the series already holds it."""
+
+    def on_order(self, order: Order) -> None:
+        """One of your orders changed its state."""
+
+    def on_fill(self, fill: Fill) -> None:
+        """Part or all of one of your orders was executed; position and balance already include it."""
+
+    def on_balance(self, balance: Balance) -> None:
+        """What you have of a currency changed."""
+
+    def on_timer(self, timer: Timer) -> None:
+        """A timer set with `set_timer` rang."""
+
+    def on_connection(self, connection: Connection) -> None:
+        """A stream was connected, lost, or brought up to date again."""
+
+    def on_params(self, changed: dict[str, Any]) -> None:
+        """Parameters declared live were changed while running; they are already set."""
+
+    def on_stop(self) -> None:
+        """The bot stops. Orders asked for here are still sent."""
+
+    # -- time and identity ----------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name of this instance in the configuration."""
+        return self._context.name
+
+    @property
+    def now(self) -> Nanos:
+        """The time of the event at hand, in nanoseconds since the epoch, UTC. The only clock to use."""
+        return self._context.engine.now
+
+    @property
+    def local_time(self) -> datetime:
+        """`now` as a datetime in the configuration's time zone."""
+        return self._context.local_time()
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that names this strategy and carries the bot's time."""
+        return self._context.log
+
+    @property
+    def random(self) -> Random:
+        """Random numbers, seeded by the run and this strategy's name, so that a run can be repeated."""
+        return self._context.random
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Survives restarts: numbers, text, lists and dicts. Saved with the orders of the same turn."""
+        return self._context.state
+
+    # -- market data ----------------------------------------------------------------------------------------------
+
+    def subscribe_trades(self, pair: Pair | str) -> None:
+        """Call `on_trade` for every public trade of the pair."""
+        self._context.subscribe_trades(pair)
+
+    def subscribe_book(self, pair: Pair | str, depth: int = 5) -> None:
+        """Call `on_book` for every new book of the pair, with ``depth`` levels a side (1, 5, 10, 20, 30 or 50)."""
+        self._context.subscribe_book(pair, depth)
+
+    def subscribe_ticker(self, pair: Pair | str) -> None:
+        """Call `on_ticker` when the pair's 24-hour figures change."""
+        self._context.subscribe_ticker(pair)
+
+    def subscribe_bars(
+        self,
+        pair: Pair | str,
+        resolution: str = "1m",
+        *,
+        warm_up: int = 0,
+        on: Callable[[Bar], None] | str | None = None,
+    ) -> BarSeries:
+        """Call `on_bar` at the end of every bar, and return the series of finished bars.
+
+        ``resolution`` is one of the exchange's (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). ``warm_up`` asks for so many
+        finished bars from before the start; where there are fewer, ``len(series)`` tells. ``on`` routes the series to
+        another method, given itself or by name; its name must not start with ``on_``.
+        """
+        return self._context.subscribe_bars(pair, resolution, warm_up, on)
+
+    def book(self, pair: Pair | str, own: bool = True) -> BookView:
+        """The order book as last seen: ``bids``, ``asks``, ``mid``, ``spread_bps``, ``age_s``.
+
+        Your own resting orders stand in it, as they do on the exchange; ``own=False`` takes them out.
+        Empty sides and a mid of None before the first book.
+        """
+        return self._context.book(pair, own)
+
+    def last_price(self, pair: Pair | str) -> float | None:
+        """The price of the last trade (or the last bar's close), or None before the first."""
+        return self._context.last_price(pair)
+
+    def rules(self, pair: Pair | str) -> PairRules:
+        """The exchange's rules for orders of the pair."""
+        return self._context.pair(pair).rules
+
+    def fees(self, pair: Pair | str) -> FeeRates:
+        """Fee rates: ``maker`` and ``taker`` as fractions, and ``source``: where the figures come from."""
+        return self._context.fees(pair)
+
+    # -- money ----------------------------------------------------------------------------------------------------
+
+    def balance(self, currency: str) -> Balance:
+        """What this strategy has of a currency: ``available``, ``locked``, ``total``."""
+        return self._context.balance(currency)
+
+    def position(self, pair: Pair | str) -> Position:
+        """This strategy's own net amount in the pair: ``amount``, ``sellable``, ``is_flat``, ``average_entry``,
+        ``unrealised`` and ``realised`` (quote currency)."""
+        return self._context.position(pair)
+
+    def open_orders(self, pair: Pair | str | None = None) -> list[Order]:
+        """Your orders that are not final, oldest first: those that still wait and those of unknown outcome too."""
+        return self._context.open_orders(pair)
+
+    # -- orders ---------------------------------------------------------------------------------------------------
+
+    def buy(
+        self,
+        pair: Pair | str,
+        *,
+        amount: Number,
+        price: Number,
+        post_only: bool = False,
+        stop_price: Number | None = None,
+        condition: Literal[">=", "<="] | None = None,
+        on_met: Literal["refuse", "market"] = "refuse",
+        expire_s: float | None = None,
+        tag: str = "",
+    ) -> Order:
+        """A limit order to buy ``amount`` (base currency) at ``price`` or better.
+
+        The amount and the price are rounded down to the pair's steps. ``post_only``: cancelled rather than executed at
+        once. ``stop_price`` makes it a stop order, sent to the book when the last price is ``>=`` it, or ``<=`` where
+        ``condition`` says so; one whose condition is already met is refused, or sent as a plain order at once with
+        ``on_met="market"``. ``expire_s``, counted from this call, drops or cancels what has not been executed by then.
+        """
+        return self._context.limit("buy", pair, amount, price, post_only, stop_price, condition, on_met, expire_s, tag)
+
+    def sell(
+        self,
+        pair: Pair | str,
+        *,
+        amount: Number,
+        price: Number,
+        post_only: bool = False,
+        stop_price: Number | None = None,
+        condition: Literal[">=", "<="] | None = None,
+        on_met: Literal["refuse", "market"] = "refuse",
+        expire_s: float | None = None,
+        tag: str = "",
+    ) -> Order:
+        """A limit order to sell ``amount`` (base currency) at ``price`` or better.
+
+        The amount is rounded down and the price up. A stop order waits for ``<=`` its ``stop_price`` unless
+        ``condition`` says otherwise; the rest is as in `buy`.
+        """
+        return self._context.limit("sell", pair, amount, price, post_only, stop_price, condition, on_met, expire_s, tag)
+
+    def market_buy(
+        self,
+        pair: Pair | str,
+        *,
+        spend: Number | None = None,
+        amount: Number | None = None,
+        max_slippage_pct: float = 1,
+        tag: str = "",
+    ) -> Order:
+        """Buy at once: for ``spend`` (quote currency) or about ``amount`` (base currency).
+
+        The exchange's market buy knows only a spend. An ``amount`` is therefore sent as the spend which that amount
+        costs on the visible book, or at the last price where there is no book, so what is bought may differ a little.
+        Refused when the visible book cannot fill it within ``max_slippage_pct`` of the best ask; checked again just
+        before it is sent.
+        """
+        return self._context.market_buy(pair, spend, amount, max_slippage_pct, tag)
+
+    def market_sell(self, pair: Pair | str, *, amount: Number, max_slippage_pct: float = 1, tag: str = "") -> Order:
+        """Sell ``amount`` (base currency) at once. Refused when the visible book cannot take it within
+        ``max_slippage_pct`` of the best bid; checked again just before it is sent."""
+        return self._context.market_sell(pair, amount, max_slippage_pct, tag)
+
+    def close(self, pair: Pair | str, *, max_slippage_pct: float = 1, tag: str = "close") -> Order:
+        """Sell at once all of the position that can be sold now. Coins locked in open orders are not: cancel first."""
+        return self._context.close(pair, max_slippage_pct, tag)
+
+    def cancel(self, order: Order) -> None:
+        """Ask for the end of one of your orders. Its end comes as `on_order`; until then it can still be filled."""
+        self._context.cancel(order)
+
+    def cancel_all(self, pair: Pair | str | None = None) -> None:
+        """Cancel your own open orders, of one pair or of all."""
+        self._context.cancel_all(pair)
+
+    def replace(self, order: Order, *, price: Number | None = None, amount: Number | None = None) -> Order:
+        """Cancel an order and put another in its place; ``amount`` is what shall remain.
+
+        The new order is sent once the old one is final, less what was filled meanwhile, and dropped when that falls
+        below the minimum. One that still waits to be sent is edited in its place in the queue.
+        """
+        return self._context.replace(order, price, amount)
+
+    def quote(
+        self,
+        pair: Pair | str,
+        *,
+        bids: Sequence[tuple[Number, Number]] = (),
+        asks: Sequence[tuple[Number, Number]] = (),
+        post_only: bool = True,
+        tolerance_bps: float = 0,
+        tag: str = "",
+    ) -> None:
+        """State the resting orders you want: (price, amount) each. The engine sends the difference.
+
+        Orders of this pair and ``tag`` that fit a wanted level within ``tolerance_bps`` of its price are kept, the
+        others are cancelled and, once they are final, what is missing is placed. Call it as often as you like.
+        """
+        self._context.quote(pair, bids, asks, post_only, tolerance_bps, tag)
+
+    def protect(
+        self,
+        pair: Pair | str,
+        *,
+        stop_loss_pct: float | None = None,
+        take_profit_pct: float | None = None,
+        trail_pct: float | None = None,
+    ) -> None:
+        """Let the engine leave the position: at a loss, at a profit, or when it has fallen back from its best price.
+
+        Percent of the average entry (of the best price since then for ``trail_pct``). The exits are managed by the
+        engine, since two resting exits would lock the same coins twice; they go on when the strategy is paused,
+        halted or stopped, and end with the run. All None ends the protection.
+        """
+        self._context.protect(pair, stop_loss_pct, take_profit_pct, trail_pct)
+
+    # -- the rest -------------------------------------------------------------------------------------------------
+
+    def set_timer(
+        self,
+        name: str = "timer",
+        *,
+        every_s: float | None = None,
+        cron: str | None = None,
+        missed: Literal["skip", "once"] = "skip",
+    ) -> None:
+        """Ring `on_timer` every so many seconds (aligned to the epoch) or by a cron line in the config's time zone.
+
+        ``missed="once"`` rings one time at the start for rings missed while the bot was down; "skip" does not. A timer
+        of the same name is replaced.
+        """
+        self._context.set_timer(name, every_s, cron, missed)
+
+    def cancel_timer(self, name: str = "timer") -> None:
+        """End a timer."""
+        self._context.cancel_timer(name)
+
+    def skip(self, reason: str, /, **values: Any) -> None:
+        """Say why you do not trade now. Counted by reason, shown in the report and by ``botkit why``."""
+        self._context.skip(reason, values)
+
+
+def bind(strategy: Strategy, context: Context, parameters: Mapping[str, Any]) -> None:
+    """Give an instance its parameters and its connection to the engine. For the engine and tests."""
+    strategy._context = context
+    for name, value in parameters.items():
+        setattr(strategy, name, value)

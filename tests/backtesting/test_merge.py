@@ -1,0 +1,39 @@
+"""The one total order over several streams."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botkit.backtesting.merge import runs
+from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.model.columns import TradeColumns
+
+PAIRS = packaged_pairs()
+
+
+def trades(name: str, received: list[int]) -> TradeColumns:
+    times = np.array(received, dtype=np.int64)
+    ones = np.ones(len(times), dtype=np.int64)
+    return TradeColumns(PAIRS[name], times, times, ones, ones, np.ones(len(times), dtype=np.int8))
+
+
+def test_nothing_gives_nothing() -> None:
+    assert list(runs([])) == []
+    assert list(runs([trades("btc_usdt", [])])) == []
+
+
+def test_rows_of_one_stream_are_one_run() -> None:
+    only = trades("btc_usdt", [1, 2, 2, 3])
+    assert list(runs([trades("eth_usdt", []), only])) == [(only, 0, 4)]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.lists(st.integers(0, 12), max_size=12).map(sorted), max_size=4))
+def test_by_time_then_in_the_order_of_the_streams_then_by_row(times: list[list[int]]) -> None:
+    names = ("btc_twd", "btc_usdt", "eth_twd", "eth_usdt")
+    streams = [trades(name, received) for name, received in zip(names, times, strict=False)]
+    merged = [(columns.pair, row) for columns, first, stop in runs(streams) for row in range(first, stop)]
+    expected = sorted((time, order, row) for order, received in enumerate(times) for row, time in enumerate(received))
+    assert merged == [(streams[order].pair, row) for _, order, row in expected]

@@ -1,0 +1,260 @@
+"""The figures of a run, with exact expected numbers and the cases in which there is nothing to say."""
+
+from __future__ import annotations
+
+import json
+import math
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from botkit.backtesting.equity import EquityCurve
+from botkit.backtesting.metrics import (
+    RoundTrips,
+    complete_strategy,
+    fill_rows,
+    round_trips,
+    sharpe,
+    sortino,
+    summarise,
+)
+from botkit.model.events import Fill
+from botkit.model.orders import Order, OrderType, Side
+from botkit.model.results import SUMMARY_KEYS, FillRow, RouterUse, StrategyRow
+from tests.report.sample_result import pair
+
+BTC = pair("btc_usdt", 2)
+COIN = 10**8
+START = 1_740_758_400 * 10**9
+
+
+def row(
+    order: int,
+    side: str,
+    amount: float,
+    price: float,
+    *,
+    fee: float = 0.0,
+    fee_currency: str = "usdt",
+    fee_value: float | None = None,
+    strategy: str = "s",
+) -> FillRow:
+    lots, ticks = round(amount * COIN), round(price * 100)
+    return FillRow(
+        START,
+        strategy,
+        order,
+        "",
+        BTC,
+        side,
+        False,
+        ticks,
+        lots,
+        BTC.rules.value_units(ticks, lots),
+        round(fee * COIN),
+        fee_currency,
+        amount * price,
+        fee if fee_value is None else fee_value,
+        "",
+    )
+
+
+def test_a_round_trip_earns_the_difference_less_the_fees_of_both_sides() -> None:
+    # buys 1 and pays 0.002 of it as the fee; sells 0.998 at 110 for a fee of 0.2196
+    fills = [
+        row(1, "buy", 1, 100, fee=0.002, fee_currency="btc", fee_value=0.2),
+        row(2, "sell", 0.998, 110, fee=0.21956),
+    ]
+    trips = round_trips(fills)
+    assert (trips.count, trips.wins) == (1, 1)
+    assert trips.gross_profit == pytest.approx(0.998 * 110 - 0.21956 - 100)
+    assert trips.win_rate == 1.0
+    assert trips.profit_factor is None  # nothing was lost, and infinity is no figure
+    assert trips.realised == {("s", "btc_usdt"): pytest.approx(9.56044)}
+
+
+def test_all_fills_of_one_order_are_one_round_trip_at_average_cost() -> None:
+    fills = [
+        row(1, "buy", 1, 100),
+        row(2, "buy", 1, 200),  # average 150
+        row(3, "sell", 0.5, 170),
+        row(3, "sell", 0.5, 110),  # together 140: a loss of 10
+        row(4, "sell", 1, 180),  # a gain of 30
+    ]
+    trips = round_trips(fills)
+    assert (trips.count, trips.wins) == (2, 1)
+    assert trips.gross_profit == pytest.approx(30)
+    assert trips.gross_loss == pytest.approx(10)
+    assert trips.profit_factor == pytest.approx(3)
+
+
+def test_a_fee_in_the_exchange_s_own_coin_is_taken_off_at_its_value() -> None:
+    fills = [
+        row(1, "buy", 1, 100, fee=50, fee_currency="bito", fee_value=0.5),
+        row(2, "sell", 1, 101, fee=50, fee_currency="bito", fee_value=0.6),
+    ]
+    assert round_trips(fills).gross_loss == pytest.approx(0.1)
+
+
+def test_strategies_do_not_share_positions() -> None:
+    fills = [row(1, "buy", 1, 100, strategy="a"), row(2, "sell", 1, 120, strategy="b")]
+    assert round_trips(fills).count == 0
+
+
+def test_opening_coins_count_at_their_first_price() -> None:
+    trips = round_trips([row(1, "sell", 1, 90)], {("s", "btc_usdt"): (2 * COIN, 100.0)})
+    assert trips.gross_loss == pytest.approx(10)
+
+
+def test_an_order_that_turns_the_position_round_opens_the_other_side() -> None:
+    fills = [row(1, "buy", 1, 100), row(2, "sell", 3, 110), row(3, "buy", 2, 105)]
+    trips = round_trips(fills)
+    assert (trips.count, trips.wins) == (2, 2)
+    assert trips.gross_profit == pytest.approx(10 + 10)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=40))
+def test_realised_gains_and_what_is_still_held_add_up_to_the_cash(drawn: list[tuple[bool, int, int]]) -> None:
+    fills = [row(i, "buy" if buy else "sell", amount, price) for i, (buy, amount, price) in enumerate(drawn)]
+    held = sum(a if buy else -a for buy, a, _ in drawn)
+    # closing everything at the last price turns all of it into cash
+    last = drawn[-1][2]
+    if held:
+        fills.append(row(999, "sell" if held > 0 else "buy", abs(held), last))
+    cash = sum((-a if buy else a) * p for buy, a, p in drawn) + held * last
+    trips = round_trips(fills)
+    assert math.fsum(trips.realised.values()) == pytest.approx(cash, abs=1e-6)
+    assert trips.gross_profit - trips.gross_loss == pytest.approx(cash, abs=1e-6)
+
+
+def test_sharpe_and_sortino_by_hand() -> None:
+    returns = [0.01, -0.02, 0.03]
+    mean = 0.02 / 3
+    deviation = math.sqrt(sum((r - mean) ** 2 for r in returns) / 2)
+    assert sharpe(returns) == pytest.approx(mean / deviation * math.sqrt(365))
+    assert sortino(returns) == pytest.approx(mean / math.sqrt(0.0004 / 3) * math.sqrt(365))
+
+
+@pytest.mark.parametrize("returns", [[], [0.01], [0.0, 0.0, 0.0], [0.01, 0.01, 0.01]])
+def test_ratios_that_would_divide_by_nothing_are_none(returns: list[float]) -> None:
+    assert sharpe(returns) is None
+    assert sortino(returns) is None
+
+
+def test_sortino_without_a_losing_day_is_none() -> None:
+    assert sortino([0.01, 0.02]) is None
+    assert sharpe([0.01, 0.02]) is not None
+
+
+def a_fill(time: int, side: Side, price: float, amount: float, fee: float, fee_currency: str) -> Fill:
+    order = Order(client_id=time, strategy="s", pair=BTC, side=side, type=OrderType.MARKET, created=time, tag="t")
+    ticks, lots = BTC.rules.ticks(price, up=False), BTC.rules.lots(amount)
+    return Fill(
+        order=order,
+        pair=BTC,
+        side=side,
+        time=time,
+        price_ticks=ticks,
+        lots=lots,
+        value_units=BTC.rules.value_units(ticks, lots),
+        fee_units=round(fee * COIN),
+        fee_currency=fee_currency,
+        is_maker=False,
+        executed_lots=lots,
+    )
+
+
+def figures(curve: EquityCurve, fills: list[FillRow], **more: object) -> dict[str, object]:
+    given = {"events": 0, "wall_s": 0.0, "orders": 0, "refused": 0} | more
+    return summarise(
+        strategies=["s"],
+        currency="twd",
+        curve=curve,
+        fills=fills,
+        trips=round_trips(fills),
+        router=RouterUse(orders_delayed=3, max_queue_ms=250.0),
+        journal_sha256="ab",
+        **given,  # type: ignore[arg-type]
+    )
+
+
+def test_the_summary_of_a_small_run() -> None:
+    usdt = pair("usdt_twd", 2)
+    curve = EquityCurve(
+        pairs=(BTC, usdt),
+        currency="twd",
+        zone=ZoneInfo("Asia/Taipei"),
+        opening={"usdt": 1_000 * COIN},
+        traded=["btc_usdt"],
+    )
+    fills = [
+        a_fill(START + 10, Side.BUY, 100, 2, 0.004, "btc"),
+        a_fill(START + 30, Side.SELL, 110, 1.996, 0.43912, "usdt"),
+    ]
+    changes = [
+        (START + 10, "btc", 2 * COIN), (START + 10, "usdt", -200 * COIN), (START + 10, "btc", -400_000),
+        (START + 30, "btc", -199_600_000), (START + 30, "usdt", 21_956_000_000), (START + 30, "usdt", -43_912_000),
+    ]  # fmt: skip
+    curve.add_slice(
+        {
+            "btc_usdt": (np.array([START, START + 20, START + 40]), np.array([100.0, 110.0, 120.0])),
+            "usdt_twd": (np.array([START]), np.array([30.0])),
+        },
+        changes,
+    )
+    rows = fill_rows(fills, curve)
+    assert [(r.value, r.tag) for r in rows] == [(6_000.0, "t"), (pytest.approx(219.56 * 30), "t")]
+    assert rows[0].fee_value == pytest.approx(0.004 * 100 * 30)
+    summary = figures(curve, rows, events=7, wall_s=0.5, orders=4, refused=2)
+    assert tuple(summary)[: len(SUMMARY_KEYS)] == SUMMARY_KEYS
+    assert summary["opening_equity"] == 30_000.0
+    assert summary["final_equity"] == pytest.approx((800 + 219.56 - 0.43912) * 30)
+    assert summary["pnl"] == pytest.approx(573.6264)
+    assert summary["return"] == pytest.approx(573.6264 / 30_000)
+    assert summary["fees"] == pytest.approx((0.4 + 0.43912) * 30)
+    assert summary["turnover"] == pytest.approx((200 + 219.56) * 30)
+    assert summary["exposure"] == 0.5
+    assert (summary["win_rate"], summary["profit_factor"]) == (1.0, None)
+    assert summary["buy_and_hold_return"] == pytest.approx(0.2)
+    assert (summary["sharpe"], summary["sortino"]) == (None, None)  # one day
+    assert (summary["events_per_second"], summary["orders_delayed"], summary["max_queue_ms"]) == (14, 3, 250.0)
+    assert (summary["orders"], summary["fills"], summary["refused"]) == (4, 2, 2)
+    json.dumps(summary, allow_nan=False)
+
+
+def test_a_run_without_prices_or_trades_says_none_and_never_nan() -> None:
+    curve = EquityCurve(pairs=(BTC,), currency="usdt", zone=ZoneInfo("UTC"), opening={})
+    summary = figures(curve, [])
+    assert summary["return"] is None
+    assert summary["win_rate"] is None
+    assert summary["events_per_second"] is None
+    assert (summary["fees"], summary["turnover"]) == (0.0, 0.0)
+    json.dumps(summary, allow_nan=False)
+
+
+def test_a_strategy_s_row_splits_its_gain_into_realised_and_unrealised() -> None:
+    curve = EquityCurve(pairs=(BTC,), currency="usdt", zone=ZoneInfo("UTC"), opening={"usdt": 1_000 * COIN})
+    changes = [
+        (START, "btc", 2 * COIN),
+        (START, "usdt", -200 * COIN),
+        (START + 5, "btc", -COIN),
+        (START + 5, "usdt", 110 * COIN),
+    ]
+    curve.add_slice({"btc_usdt": (np.array([START, START + 5, START + 9]), np.array([100.0, 110.0, 130.0]))}, changes)
+    fills = [row(1, "buy", 2, 100), row(2, "sell", 1, 110)]
+    strategy = StrategyRow(name="s")
+    complete_strategy(strategy, curve, fills, round_trips(fills))
+    assert strategy.pnl == pytest.approx(40.0)
+    assert strategy.realised == pytest.approx(10.0)
+    assert strategy.unrealised == pytest.approx(30.0)
+    assert strategy.return_ == pytest.approx(0.04)
+    assert (strategy.fills, strategy.round_trips, strategy.turnover) == (2, 1, 310.0)
+
+
+def test_no_round_trips_is_no_rate() -> None:
+    assert RoundTrips().win_rate is None
+    assert RoundTrips().profit_factor is None

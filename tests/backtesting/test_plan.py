@@ -1,0 +1,81 @@
+"""What a run is made of: kinds, streams, span, and what the data must hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from botkit.backtesting.plan import Plan, Source, make_plan
+from botkit.errors import ConfigError, DataError
+from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.model.clock import NS_PER_MINUTE
+from botkit.tape.feed import Feed, TapeSource
+from tests.benchmarks import market_data
+
+PAIRS = packaged_pairs()
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Feed:
+    market_data.write_tape(tmp_path / "candles", market_data.candles(600))
+    market_data.write_tape(tmp_path / "trades", market_data.trades(5_000))
+    return Feed([TapeSource(tmp_path / name, PAIRS) for name in ("candles", "trades")])
+
+
+def plan(feed: Feed, sources: dict[str, Source], *resolutions: str, **more: object) -> Plan:
+    wanted = dict.fromkeys(sources, resolutions)
+    options: dict[str, object] = {"currency": "usdt", "held": ["usdt"], "start": None, "end": None, **more}
+    return make_plan(feed, sources, wanted, pairs=PAIRS, **options)  # type: ignore[arg-type]
+
+
+def test_bars_alone_run_on_candles_and_everything_else_on_the_market(feed: Feed) -> None:
+    bars = plan(feed, {"btc_usdt": "candles"}, "1m", "1h")
+    assert bars.keys == (("btc_usdt", "candles", "1m"),)
+    assert bars.candle_pairs == {"btc_usdt"}
+    assert not bars.is_market
+    market = plan(feed, {"btc_usdt": "market"}, "1m")
+    assert market.keys == (("btc_usdt", "trades", None),)
+    assert market.candle_pairs == frozenset()
+    assert market.is_market
+    assert market.described() == {"btc_usdt": "trades"}
+
+
+def test_a_run_on_candles_begins_with_the_first_candles_open(feed: Feed) -> None:
+    whole = plan(feed, {"btc_usdt": "candles"}, "1m")
+    assert whole.start == market_data.START
+    assert whole.end == market_data.START + 600 * NS_PER_MINUTE + 1
+    start, end = whole.start + 5 * NS_PER_MINUTE, whole.start + 9 * NS_PER_MINUTE
+    cut = plan(feed, {"btc_usdt": "candles"}, "1m", start=start, end=end)
+    assert (cut.start, cut.end) == (start, end)
+
+
+def test_a_span_outside_the_data_is_an_error_that_names_both(feed: Feed) -> None:
+    late = market_data.START + 10_000 * NS_PER_MINUTE
+    with pytest.raises(DataError, match=r"2024-01-07T22:40.* candles 1m .*2024-01-01T10:00"):
+        plan(feed, {"btc_usdt": "candles"}, "1m", start=late, end=late + NS_PER_MINUTE)
+
+
+def test_a_pair_that_is_not_there_names_those_that_are(feed: Feed) -> None:
+    with pytest.raises(DataError, match=r"no eth_usdt; it holds btc_usdt"):
+        plan(feed, {"eth_usdt": "candles"}, "1m")
+
+
+def test_trades_where_there_are_only_candles(tmp_path: Path) -> None:
+    market_data.write_tape(tmp_path / "candles", market_data.candles(60))
+    alone = Feed([TapeSource(tmp_path / "candles", PAIRS)])
+    with pytest.raises(DataError, match="listens to trades or books of btc_usdt"):
+        plan(alone, {"btc_usdt": "market"})
+
+
+def test_no_subscription_is_an_error(feed: Feed) -> None:
+    with pytest.raises(ConfigError, match="no strategy subscribed"):
+        plan(feed, {})
+
+
+def test_a_currency_that_nothing_leads_to_is_an_error(feed: Feed) -> None:
+    with pytest.raises((ConfigError, ValueError), match="usdt"):
+        make_plan(
+            feed, {"btc_usdt": "candles"}, {"btc_usdt": ["1m"]}, currency="doge", held=["usdt"],
+            pairs={"btc_usdt": PAIRS["btc_usdt"]}, start=None, end=None,
+        )  # fmt: skip

@@ -1,0 +1,150 @@
+"""One backtest from its parts to its result: history before the start, readings of the queue, collection of garbage."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from botkit.assembly import BacktestParts, Project
+from botkit.backtesting.session import READING_FIGURES, bars_before, run_backtest
+from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.model.clock import NS_PER_MINUTE, NS_PER_S
+from botkit.model.columns import BookColumns, TradeColumns
+from botkit.tape.feed import Feed, TapeSource
+from botkit.tape.writer import TapeWriter
+from tests.backtest_world import write_config, write_strategy
+from tests.benchmarks import market_data
+
+PAIRS = packaged_pairs()
+PAIR = PAIRS["btc_usdt"]
+START = market_data.START
+
+QUOTER = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_book(self.pair)
+
+def on_book(self, book):
+    self.quote(self.pair, bids=[(book.best_bid, 0.5)], asks=[(book.best_ask, 0.5)])
+"""
+
+
+def small_market(root: Path, rows: int = 400) -> Path:
+    """A book a second, and in every second a trade of 0.3 at its best bid or ask."""
+    received = START + np.arange(rows, dtype=np.int64) * NS_PER_S
+    best = 8_600_000 + (np.arange(rows) // 50 % 2) * 10
+    bids, asks = np.stack([best, best - 1], axis=1), np.stack([best + 5, best + 6], axis=1)
+    lots = np.full((rows, 2), 100_000_000, dtype=np.int64)
+    books = BookColumns(PAIR, received, received, bids, lots, asks, lots)
+    side = np.where(np.arange(rows) % 2 == 1, 1, -1).astype(np.int8)
+    price = np.where(side > 0, asks[:, 0], bids[:, 0])
+    late = received + NS_PER_S // 2
+    trades = TradeColumns(PAIR, late, late, price, np.full(rows, 30_000_000, dtype=np.int64), side)
+    with TapeWriter(root, source="test", recorded="test", synthetic=True, amount_decimals={"btc_usdt": 8}) as writer:
+        writer.write(books)
+        writer.write(trades)
+    return root
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> BacktestParts:
+    tape = small_market(tmp_path / "tape")
+    config = write_config(
+        tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=write_strategy(tmp_path, QUOTER),
+        backtest='  fees: {maker: "0", taker: "0.002"}\n  latency: {order_ms: 100, answer_ms: 100}\n',
+    )  # fmt: skip
+    return BacktestParts(Project.load(config))
+
+
+def test_resting_orders_are_told_under_every_reading_of_the_queue(parts: BacktestParts) -> None:
+    seen: list[tuple[str, float]] = []
+    result = run_backtest(parts, progress=lambda reading, share: seen.append((reading, share)))
+    readings = {reading.name: reading for reading in result.queue_readings}
+    assert list(readings) == ["queue", "optimistic", "pessimistic"]
+    assert [reading.chosen for reading in result.queue_readings] == [True, False, False]
+    assert all(tuple(reading.figures) == READING_FIGURES for reading in result.queue_readings)
+    assert readings["queue"].figures["fills"] == result.summary["fills"]
+    fills = {name: reading.figures["fills"] for name, reading in readings.items()}
+    assert fills["pessimistic"] <= fills["queue"] < fills["optimistic"], fills
+    assert {reading for reading, _ in seen} == set(readings)
+    assert all(0 < share <= 1 for _, share in seen)
+
+
+def test_readings_are_left_out_when_nobody_wants_them(parts: BacktestParts) -> None:
+    assert run_backtest(parts, readings=False).queue_readings == []
+
+
+def test_the_collector_of_garbage_is_left_as_it_was(parts: BacktestParts) -> None:
+    before = gc.get_threshold()
+    run_backtest(parts, readings=False)
+    assert gc.get_threshold() == before
+
+
+def test_decisions_are_written_as_the_run_goes_on(parts: BacktestParts, tmp_path: Path) -> None:
+    import hashlib
+
+    file = tmp_path / "decisions.jsonl"
+    result = run_backtest(parts, decisions_to=file, readings=False)
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == result.summary["journal_sha256"]
+
+
+def test_bars_before_a_moment_are_the_last_that_had_ended(tmp_path: Path) -> None:
+    columns = market_data.candles(200)
+    feed = Feed([TapeSource(market_data.write_tape(tmp_path / "tape", columns), PAIRS)])
+    moment = START + 100 * NS_PER_MINUTE
+    for before, rows in ((moment, (96, 97, 98)), (moment + 1, (97, 98, 99))):  # row 99 comes at the moment itself
+        minutes = bars_before(feed, PAIR, "1m", 3, before)
+        assert [bar.time for bar in minutes] == [START + i * NS_PER_MINUTE for i in rows]
+        assert [bar.close for bar in minutes] == [PAIR.rules.price(int(columns.close[i])) for i in rows]
+    fives = bars_before(feed, PAIR, "5m", 2, moment + 2 * NS_PER_MINUTE)
+    assert [bar.time for bar in fives] == [START + i * NS_PER_MINUTE for i in (90, 95)]
+    assert fives[-1].close == PAIR.rules.price(int(columns.close[99]))
+    assert bars_before(feed, PAIR, "1m", 3, START) == []
+
+
+def test_bars_of_trades_are_warmed_up_by_the_trades_before_the_start(tmp_path: Path) -> None:
+    columns = market_data.trades(20_000)
+    feed = Feed([TapeSource(market_data.write_tape(tmp_path / "tape", columns), PAIRS)])
+    info = feed.stream(PAIR, "trades", None)
+    assert info is not None
+    middle = (info.start + info.end) // 2 // NS_PER_MINUTE * NS_PER_MINUTE
+    bars = bars_before(feed, PAIR, "1m", 5, middle + 1)
+    assert [bar.time for bar in bars] == [middle - i * NS_PER_MINUTE for i in (5, 4, 3, 2, 1)]
+    known = (columns.time >= bars[-1].time) & (columns.received <= middle)
+    prices = [PAIR.rules.price(int(ticks)) for ticks in columns.ticks[known]]
+    assert (bars[-1].open, bars[-1].close) == (prices[0], prices[-1])
+    assert (bars[-1].high, bars[-1].low) == (max(prices), min(prices))
+    assert bars_before(feed, PAIR, "1m", 5, info.start) == []
+    # the tape began within the first bucket, which is therefore no whole bar
+    assert bars_before(feed, PAIR, "1m", 10**4, middle)[0].time > info.start
+
+
+BARS = """
+pair: Pair
+
+def on_start(self):
+    self.series = self.subscribe_bars(self.pair, "1m", warm_up=3)
+    self.skip("history " + " ".join(f"{price:.2f}" for price in self.series.close))
+
+def on_bar(self, bar):
+    if len(self.series) <= 5:
+        self.skip(f"bar {bar.close:.2f}, of {len(self.series)}")
+"""
+
+
+def test_a_bar_that_ends_with_the_start_is_neither_lost_nor_invented(tmp_path: Path) -> None:
+    columns = market_data.candles(200)
+    tape = market_data.write_tape(tmp_path / "tape", columns)
+    config = write_config(tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=write_strategy(tmp_path, BARS))
+    close = [f"{PAIR.rules.price(int(ticks)):.2f}" for ticks in columns.close]
+    for start, first in (("2024-01-01T09:40", 99), ("2024-01-01T09:40:30", 100)):  # Taipei; row 99 ends at 09:40
+        result = run_backtest(BacktestParts(Project.load(config), start=start), readings=False)
+        assert list(result.strategies[0].skips) == [
+            "history " + " ".join(close[first - 3 : first]),
+            f"bar {close[first]}, of 4",
+            f"bar {close[first + 1]}, of 5",
+        ]
