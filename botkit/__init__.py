@@ -18,10 +18,10 @@ What a strategy author needs is here; the rest of the map:
     config/         YAML into typed, frozen configuration; errors with file:line
     cli/            the commands
 
-    |                  | real        | simulated   |
+    |                  | real        | simulated      |
     |------------------|-------------|----------------|
     | who drives time  | `live/`     | `backtesting/` |
-    | who answers      | `exchange/` | `sim/`      |
+    | who answers      | `exchange/` | `sim/`         |
 
 `engine/` stands in the middle and never learns on which side it is.
 """

@@ -1,8 +1,8 @@
 """Who owns what: the account divided among the strategies, exact to the unit, whatever happens.
 
 Every unit of every currency is in one part (a sub-account or the pool, `botkit.engine.money.subaccounts`) or
-unassigned, and their sum is what the account has; `Portfolio.check` asserts it. An order locks what it may spend before it is sent;
-a fill moves locked money to what it bought; the final state gives the rest back.
+unassigned, and their sum is what the account has; `Portfolio.check` asserts it. An order locks what it may spend
+before it is sent; a fill moves locked money to what it bought; the final state gives the rest back.
 
 The exchange's own balances do not drive any of this. They are compared with it: what our orders cannot explain is not
 the strategies' doing (a deposit, a manual trade) and goes to ``unassigned``. Below zero there means that somebody took

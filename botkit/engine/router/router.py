@@ -1,8 +1,8 @@
 """The router: what the bot wants to send waits here until the exchange's documented limits let it leave.
 
 It holds a slot from the grant of a request until its answer was read plus one window (`botkit.engine.router.windows`
-says why that can never exceed a limit), lets cancels and exits go first, takes turns between strategies, and batches what piles
-up. It has no clock: a driver asks `Router.next_due` when to come again.
+says why that can never exceed a limit), lets cancels and exits go first, takes turns between strategies, and batches
+what piles up. It has no clock: a driver asks `Router.next_due` when to come again.
 """
 
 from __future__ import annotations

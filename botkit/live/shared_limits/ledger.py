@@ -7,7 +7,8 @@ A turn of the engine cannot wait for an answer from another process, so a proces
 it needs them. A leased slot counts as taken for everybody from the moment of the lease, which is before the request is
 granted; it is given back unused, or cools down for one window from when its answer was read, or is held late when the
 outcome is unknown. So the rule that `botkit.engine.router.windows` proves for one process holds for all of them
-together. The ages and times in messages are counted when they are sent, and count from when they are read here: never too short.
+together. The ages and times in messages are counted when they are sent, and count from when they are read here:
+never too short.
 
 A holder that is silent is declared dead. Whatever it had leased may have been sent up to that moment and be on its way,
 so it is held as an unknown outcome, and frees itself.
