@@ -40,7 +40,7 @@ from botkit.engine.indicators.standard import (
     RollingLow,
 )
 from botkit.engine.market.bars import BarSeries
-from botkit.engine.market.pair_market import BookView
+from botkit.engine.market.book import BookView
 from botkit.engine.money.positions import Position
 from botkit.engine.strategy.base import Strategy
 from botkit.engine.strategy.parameters import param

@@ -131,6 +131,11 @@ def on_start() -> None:
 
 
 @hookspec
+def on_ready() -> None:
+    """History is there and trading is open: series can be read, and orders placed, from here on."""
+
+
+@hookspec
 def on_trade(trade: Trade) -> None:
     """A public trade of a pair that the strategy subscribed to with ``subscribe_trades``."""
 

@@ -24,18 +24,18 @@ from botkit.config.schema import DataSource, FeesConfig, FillsConfig, LatencyCon
 from botkit.config.show import resolved_yaml
 from botkit.engine import plugin as engine_plugin
 from botkit.engine.decisions import DecisionLog
+from botkit.engine.engine import Engine
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.risk.review import RiskDesk
+from botkit.engine.rooms import EngineSettings, StrategySpec
 from botkit.engine.router.router import Router
 from botkit.engine.router.routes import SlotSource, memory_slots
 from botkit.engine.strategy.parameters import ParameterError, check_parameters
-from botkit.engine.turn import Engine, StrategySpec
 from botkit.errors import ConfigError, PluginError
 from botkit.exchange.bitopro import plugin as bitopro_plugin
 from botkit.live import plugin as live_plugin
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
 from botkit.model.columns import MarketColumns
-from botkit.model.events import Bar
 from botkit.model.extension import ExchangeFacts, FeeModel, FeeRates, LatencyModel, QueueModel, RiskRule, TapeFormat
 from botkit.model.limits import NEEDED_ENDPOINTS
 from botkit.model.money import UNIT
@@ -260,12 +260,11 @@ def make_engine(
     decisions: DecisionLog,
     seed: int,
     latest_accept_ns: Nanos,
-    fee_rates: Callable[[Pair], FeeRates],
-    history: Callable[[Pair, str, int], Sequence[Bar]],
+    fee_rates: Callable[[Pair, Nanos], FeeRates],
     bar_grace_ns: Nanos,
-    candle_pairs: frozenset[str] = frozenset(),
     first_client_id: int = 1,
     slots: SlotSource = memory_slots,
+    watch_speed: float | None = None,
 ) -> Engine:
     """The bot, not started. ``pairs`` are those with prices; the same wiring serves every driver."""
     config = project.config
@@ -295,14 +294,15 @@ def make_engine(
         router=router,
         fee_rates=fee_rates,
         decisions=decisions,
-        zone=config.zone,
-        seed=seed,
-        first_client_id=first_client_id,
-        bar_grace_ns=bar_grace_ns,
-        latest_accept_ns=latest_accept_ns,
-        history=history,
-        candle_pairs=candle_pairs,
-        callbacks=plugins.callbacks,
+        settings=EngineSettings(
+            zone=config.zone,
+            seed=seed,
+            first_client_id=first_client_id,
+            bar_grace_ns=bar_grace_ns,
+            latest_accept_ns=latest_accept_ns,
+            watch_speed=watch_speed,
+        ),
+        find_callback=plugins.callbacks,
     )
 
 
@@ -532,22 +532,18 @@ class BacktestParts:
                 'order pays beyond the price, as a fraction ("0.0005" is 0.05 %); `botkit data spread` measures it',
             )
 
-    def engine(
-        self, decisions: DecisionLog, history: Callable[[Pair, str, int], Sequence[Bar]], kernel: Kernel
-    ) -> Engine:
+    def engine(self, decisions: DecisionLog) -> Engine:
         """A new bot."""
-        engine = make_engine(
+        return make_engine(
             self.project,
             pairs=self.pairs,
             decisions=decisions,
             seed=self.seed,
             latest_accept_ns=self.project.config.backtest.latest_accept_s * NS_PER_S,
-            fee_rates=lambda pair: self._fees.rates(engine.now),
-            history=history,
+            fee_rates=lambda pair, now: self._fees.rates(now),
             bar_grace_ns=default_bar_grace_ns(self.project),
             first_client_id=self.first_client_id,
         )
-        return engine
 
     def kernel(self, reading: str) -> Kernel:
         """A new exchange under a reading of the queue; it begins with fees of its own, since they may follow volume."""

@@ -1,10 +1,10 @@
-"""The driver on simulated time: carries events in, requests out, and time forward. It decides nothing.
+"""The driver on simulated time: carries inputs in, requests out, and time forward. It decides nothing.
 
 for rows between two moments at which anything can happen:    a quiet span, straight from the columns
-    requests = engine.span(rows)                               strategies run; out comes what may be sent
+    engine.span(rows, begin, end, out)                         strategies run; out comes what may be sent
     kernel.submit(request)                                     arrives one latency later
 for what the exchange says (answers, fills, books):            one turn each, in order of time
-    requests = engine.turn(event)
+    engine.turn(event, now, out)
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
 from botkit.backtesting.contiguous import GapFiller
-from botkit.backtesting.merge import runs
-from botkit.engine import spans
-from botkit.engine.turn import Engine
+from botkit.engine.engine import Engine
+from botkit.engine.outcome import HistoryWanted, Outcome, StrategyFailure
 from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
-from botkit.model.requests import Request
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, MergedRows
+from botkit.model.inputs import History, Input, Stop
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Slice
 
@@ -32,38 +31,63 @@ class StrategyRaised(BotkitError):
 
 
 class Driver:
-    """One run of one bot over one feed."""
+    """One run of one bot over one feed.
 
-    def __init__(self, engine: Engine, kernel: Kernel, account: str) -> None:
+    ``observe`` is shown the outcome of every turn that brought something about, ``history`` gives the bars from before
+    a time that series want.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        kernel: Kernel,
+        account: str,
+        *,
+        observe: Callable[[Outcome, Nanos], None],
+        history: Callable[[Sequence[HistoryWanted], Nanos], History],
+    ) -> None:
         self.engine = engine
         self.kernel = kernel
         self.account = account
         self.gap_fillers: dict[str, GapFiller] = {}
+        self._observe = observe
+        self._history = history
+        self._out = Outcome()
 
-    def run(
-        self,
-        slices: Iterable[Slice],
-        opening: Sequence[Request],
-        start: Nanos,
-        on_slice: Callable[[Slice, list[MarketColumns]], None],
-    ) -> None:
-        """Run to the end of the slices. ``opening`` are the requests of the engine's start, at ``start``.
-
-        ``on_slice`` is told of every slice that is done, with its rows as they were delivered.
-        """
-        self._send(opening, start)
+    def run(self, slices: Iterable[Slice], on_slice: Callable[[Slice, list[MarketColumns]], None]) -> None:
+        """Run to the end of the slices. ``on_slice`` hears of every slice that is done, with its rows as they were
+        delivered."""
         ahead: Slice | None = None
         delivered: list[MarketColumns] = []
         for following in slices:
             rows = self._load(following)
             if ahead is not None:
-                self._slice(delivered)
+                self._rows(MergedRows(delivered))
                 on_slice(ahead, delivered)
             ahead, delivered = following, rows
         if ahead is not None:
-            self._slice(delivered)
+            self._rows(MergedRows(delivered))
             self._close(ahead.end)
             on_slice(ahead, delivered)
+
+    def turn(self, given: Input | None, now: Nanos) -> None:
+        """One turn, and what it asks for."""
+        self.engine.turn(given, now, self._out)
+        self._leave(now)
+
+    def _leave(self, now: Nanos) -> None:
+        out = self._out
+        if out.requests:
+            for request in out.requests:
+                self.kernel.submit(self.account, request, now)
+        if out.failures:
+            raise_failure(out.failures[0])
+        wanted = list(out.history)
+        if out.states or out.fills or out.withheld or out.notes or out.requests or wanted or out.streams or out.halts:
+            self._observe(out, now)
+            out.clear()
+        if wanted:
+            self.turn(self._history(wanted, now), now)
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
         """Give a slice to the exchange; returns the rows that the bot will be shown, in the order of slices.
@@ -79,24 +103,20 @@ class Driver:
                 rows.append(columns)
         return rows
 
-    def _slice(self, rows: Sequence[MarketColumns]) -> None:
-        for columns, first, stop in runs(rows):
-            self._rows(columns, first, stop)
-
-    def _rows(self, columns: MarketColumns, row: int, stop: int) -> None:
-        engine, kernel, received = self.engine, self.kernel, columns.received
-        assert isinstance(columns, (TradeColumns, CandleColumns))
-        last: int = received.item(stop - 1) if row < stop else 0
+    def _rows(self, rows: MergedRows) -> None:
+        engine, kernel, received = self.engine, self.kernel, rows.received
+        row, stop = 0, len(rows)
+        last: int = received.item(stop - 1) if stop else 0
         while row < stop:
             at: int = received.item(row)
             due, wake = kernel.next_at(), engine.wake_at()
             if due is not None and due <= at and (wake is None or due <= wake):
                 self._publish(due)
             elif wake is not None and wake < at:
-                self._send(engine.turn(None, wake), wake)
+                self.turn(None, max(wake, engine.view.now))
             elif wake == at:
                 # timers of this moment ring after its rows, and bars that end now before them: the turn does both
-                self._send(engine.turn(spans.event_at(engine.blocks, columns, row), at), at)
+                self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
                 earliest = due if wake is None or (due is not None and due < wake) else wake
@@ -104,33 +124,20 @@ class Driver:
                     end = stop
                 else:
                     end = row + int(received[row:stop].searchsorted(earliest))
-                taken, requests = engine.span(columns, row, end)
-                row += taken
-                if requests:
-                    self._send(requests, engine.now)
-            if engine.failures:
-                self.raise_failure()
+                row += engine.span(rows, row, end, self._out)
+                self._leave(engine.view.now)
 
     def _publish(self, due: Nanos) -> None:
-        turn = self.engine.turn
         for publication in self.kernel.advance(due):
             if publication.account is None or publication.account == self.account:
-                requests = turn(publication.event, publication.at)
-                if requests:
-                    self._send(requests, publication.at)
-
-    def _send(self, requests: Sequence[Request], now: Nanos) -> None:
-        for request in requests:
-            self.kernel.submit(self.account, request, now)
+                self.turn(publication.event, publication.at)
 
     def _close(self, end: Nanos) -> None:
         """Let the bot stop at ``end``, and wait for the answers to what is on its way."""
         self._drain(end)
-        now = max(end, self.engine.now)
-        self._send(self.engine.stop(now), now)
+        now = max(end, self.engine.view.now)
+        self.turn(Stop(), now)
         self._drain(now + DRAIN)
-        if self.engine.failures:
-            self.raise_failure()
 
     def _drain(self, until: Nanos) -> None:
         while True:
@@ -141,16 +148,14 @@ class Driver:
             if earliest == due:
                 self._publish(earliest)
             else:
-                self._send(self.engine.turn(None, earliest), earliest)
-            if self.engine.failures:
-                self.raise_failure()
+                self.turn(None, max(earliest, self.engine.view.now))
 
-    def raise_failure(self) -> NoReturn:
-        """Turn the first failure of a strategy into an error that ends the run."""
-        failure = self.engine.failures[0]
-        if failure.is_config:
-            raise ConfigError(f"strategy {failure.strategy!r}: {failure.error.partition(': ')[2]}")
-        raise StrategyRaised(
-            f"strategy {failure.strategy!r} raised in {failure.callback} at {failure.where}: {failure.error}\n"
-            f"{failure.text.rstrip()}"
-        )
+
+def raise_failure(failure: StrategyFailure) -> NoReturn:
+    """Turn a failure of a strategy into an error that ends the run."""
+    if failure.is_config:
+        raise ConfigError(f"strategy {failure.strategy!r}: {failure.error.partition(': ')[2]}")
+    raise StrategyRaised(
+        f"strategy {failure.strategy!r} raised in {failure.callback} at {failure.where}: {failure.error}\n"
+        f"{failure.text.rstrip()}"
+    )

@@ -13,7 +13,7 @@ import msgspec
 
 from botkit.engine.market.bars import can_build
 from botkit.engine.money.valuation import Valuation
-from botkit.engine.turn import Engine
+from botkit.engine.view import MarketView
 from botkit.errors import ConfigError, DataError
 from botkit.model.clock import Nanos, format_time
 from botkit.model.pairs import Pair
@@ -50,25 +50,15 @@ class Plan(msgspec.Struct, frozen=True):
         return {pair: " + ".join(kinds) for pair, kinds in words.items()}
 
 
-def guessed_sources(engine: Engine, pairs_by_strategy: Mapping[str, Sequence[Pair]]) -> dict[str, Source]:
-    """A guess before ``on_start``: a strategy that listens to trades, books or tickers wants them for its pairs."""
-    sources: dict[str, Source] = {}
-    for name, pairs in pairs_by_strategy.items():
-        context = engine.contexts[name]
-        wants_market = any(engine.overrides(context, hook) for hook in ("on_trade", "on_book", "on_ticker"))
-        for pair in pairs:
-            if wants_market or pair not in sources:
-                sources[pair] = "market" if wants_market else "candles"
-    return sources
+def wanted_sources(markets: Iterable[MarketView]) -> dict[str, Source]:
+    """What each pair that the strategies look at must run on."""
+    return {market.pair: "market" if market.is_listened_to else "candles" for market in markets}
 
 
-def wanted_sources(engine: Engine) -> dict[str, Source]:
-    """What the strategies subscribed to in ``on_start``."""
-    sources: dict[str, Source] = {}
-    for market in engine.markets():
-        listens = market.trade_listeners or market.book_listeners or market.ticker_listeners or market.book_depth
-        sources[market.pair] = "market" if listens else "candles"
-    return sources
+def first_moment(feed: Feed, pairs: Iterable[str]) -> Nanos:
+    """When the earliest stream of these pairs begins: the time of ``on_start`` where no ``from`` is given."""
+    wanted = set(pairs)
+    return min((_begin(info) for info in feed.streams if info.pair in wanted), default=0)
 
 
 class FeeCurrencies(msgspec.Struct, frozen=True):

@@ -11,8 +11,8 @@ import numpy as np
 from botkit.backtesting.downsample import CandleSampler, FloatArray, TimeArray
 from botkit.backtesting.equity import EquityCurve
 from botkit.backtesting.metrics import fill_rows
-from botkit.engine.market.quarantine import Withheld
-from botkit.engine.turn import Engine
+from botkit.engine.outcome import Outcome, Withheld
+from botkit.engine.view import EngineView
 from botkit.model.clock import Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Fill
@@ -27,37 +27,40 @@ class Recorder:
     """Watches one run. Memory stays bounded on a tape larger than memory: only fills and samples are kept."""
 
     def __init__(
-        self, engine: Engine, pairs: Sequence[Pair], traded: Sequence[Pair], zone: tzinfo, balances: Mapping[str, int]
+        self, view: EngineView, pairs: Sequence[Pair], traded: Sequence[Pair], zone: tzinfo, balances: Mapping[str, int]
     ) -> None:
-        currency = engine.portfolio.currency
-        self._engine = engine
+        currency = view.money.currency
+        names = view.names()
         self.fills: list[FillRow] = []
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
         self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=balances, traded=traded)
         self.strategy_curves: dict[str, EquityCurve] = {}
-        if len(engine.contexts) > 1:
-            for name in engine.contexts:
+        if len(names) > 1:
+            for name in names:
                 self.strategy_curves[name] = EquityCurve(
                     pairs=pairs,
                     currency=currency,
                     zone=zone,
-                    opening=engine.portfolio.holdings(name),
+                    opening=view.money.holdings(name),
                     traded=traded,
                 )
         self.samplers = {pair: CandleSampler(pair) for pair in traded}
         #: units that each strategy's position in a pair began with: its opening coins
         self._opening_units = {
             (name, str(position.pair)): position.amount_units
-            for name in engine.contexts
-            for position in engine.portfolio.positions(name)
+            for name in names
+            for position in view.money.positions(name)
             if position.amount_units
         }
         self._first_prices: dict[str, float] = {}
-        engine.fill_observers.append(self._filled)
+        self._withheld: list[Withheld] = []
 
-    def _filled(self, fill: Fill) -> None:
-        self._new.append((self._engine.now, fill))
+    def observe(self, out: Outcome, now: Nanos) -> None:
+        """A turn brought something about."""
+        for fill in out.fills:
+            self._new.append((now, fill))
+        self._withheld += out.withheld
 
     def opening_positions(self) -> dict[tuple[str, str], tuple[int, float]]:
         """By (strategy, pair): base units held at the start, and the pair's first price, which is what they cost."""
@@ -70,7 +73,7 @@ class Recorder:
     def slice_done(self, delivered: Sequence[MarketColumns]) -> None:
         """A slice has run: value everything that happened in it."""
         prices: dict[str, tuple[TimeArray, FloatArray]] = {}
-        withheld = self._engine.quarantine.take_prices()
+        withheld, self._withheld = self._withheld, []
         for columns in delivered:
             self.rows += len(columns)
             scale = 10**columns.pair.rules.price_decimals

@@ -10,20 +10,22 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Protocol
 
-from botkit.backtesting.driver import Driver
+from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.metrics import RoundTrips, complete_strategy, round_trips, summarise
-from botkit.backtesting.plan import FeeCurrencies, Plan, guessed_sources, make_plan, wanted_sources
+from botkit.backtesting.plan import FeeCurrencies, Plan, first_moment, make_plan, wanted_sources
 from botkit.backtesting.recorder import Recorder
 from botkit.engine.decisions import DecisionLog
+from botkit.engine.engine import Engine
 from botkit.engine.market.bars import BarBuilder
-from botkit.engine.turn import Engine
-from botkit.errors import DataError
+from botkit.engine.outcome import HistoryWanted, Outcome
+from botkit.engine.view import EngineView
 from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Bar
+from botkit.model.inputs import Begin, History, PastBars, Restore
+from botkit.model.money import from_units
 from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
-from botkit.model.requests import Request
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import (
     BacktestResult,
@@ -76,9 +78,7 @@ class Parts(Protocol):
         """Refuse what the configuration lacks for this plan, such as slippage for candles."""
         ...
 
-    def engine(
-        self, decisions: DecisionLog, history: Callable[[Pair, str, int], Sequence[Bar]], kernel: Kernel
-    ) -> Engine:
+    def engine(self, decisions: DecisionLog) -> Engine:
         """A new bot."""
         ...
 
@@ -101,49 +101,30 @@ class _Run:
     def __init__(self, parts: Parts, reading: str, decisions: DecisionLog) -> None:
         self.parts = parts
         self.decisions = decisions
-        self.kernel = parts.kernel(reading)
-        self._plan_at_hand: Plan | None = None
-        self.engine, self.opening, self.plan = self._started(reading)
-        traded = [parts.pairs[name] for name in self.plan.sources]
-        priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in self.plan.keys)]
-        self.recorder = Recorder(self.engine, priced, traded, parts.zone, parts.balances)
-        self.driver = Driver(self.engine, self.kernel, parts.account)
-        self.wall_s = 0.0
-
-    def _started(self, reading: str) -> tuple[Engine, list[Request], Plan]:
-        """Start the bot. What it subscribes to decides on what it runs and when it starts, and it is asked at its
-        start: so that is guessed first, and the bot made anew where the guess was wrong."""
-        parts = self.parts
-        engine = parts.engine(self.decisions, self._history, self.kernel)
-        sources = guessed_sources(engine, parts.strategy_pairs())
-        resolutions: Mapping[str, Sequence[str]] = {}
-        try:
-            self._plan(sources, resolutions)
-        except DataError:
-            # a callback for trades need not mean that it will ask for them: see what it does on candles
-            sources = dict.fromkeys(sources, "candles")
-        for _ in range(4):
-            plan = self._plan(sources, resolutions)
-            engine.candle_pairs = plan.candle_pairs
-            self._plan_at_hand = plan
-            engine.portfolio.open(parts.balances)
-            opening = engine.start(plan.start)
-            if engine.failures:
-                Driver(engine, self.kernel, parts.account).raise_failure()
-            wanted = wanted_sources(engine)
-            resolutions = {market.pair: tuple(market.bar_feeds) for market in engine.markets()}
-            actual = self._plan(wanted, resolutions)
-            if actual == plan:
-                break
-            sources = dict(actual.sources)
-            self.decisions.reset()
-            self.kernel = parts.kernel(reading)
-            engine = parts.engine(self.decisions, self._history, self.kernel)
+        self.kernel = kernel = parts.kernel(reading)
+        self.engine = engine = parts.engine(decisions)
+        view, out = engine.view, Outcome()
+        names = [pair for pairs in parts.strategy_pairs().values() for pair in pairs]
+        at = parts.start if parts.start is not None else first_moment(parts.feed, names)
+        engine.turn(Restore(balances=parts.balances), at, out)
+        engine.turn(Begin(), at, out)
+        if out.failures:
+            raise_failure(out.failures[0])
+        # what the strategies subscribed to decides what the run reads
+        markets = view.markets()
+        resolutions = {str(market.pair): market.resolutions for market in markets}
+        self.plan = plan = self._plan(wanted_sources(markets), resolutions)
         parts.check(plan)
-        for market in engine.markets():
+        for market in markets:
             if plan.sources.get(market.pair) == "market" and (market.pair, "books", None) in plan.keys:
-                self.kernel.publish_books(market.pair, market.book_depth or _BOOK_DEPTH)
-        return engine, opening, plan
+                kernel.publish_books(market.pair, market.book_depth or _BOOK_DEPTH)
+        traded = [parts.pairs[name] for name in plan.sources]
+        priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
+        self.recorder = Recorder(view, priced, traded, parts.zone, parts.balances)
+        self.driver = Driver(engine, kernel, parts.account, observe=self.recorder.observe, history=self._late_history)
+        self._opening = self._history(out.history, plan.start)
+        self.recorder.observe(out, at)
+        self.wall_s = 0.0
 
     def _plan(self, sources: Mapping[str, Any], resolutions: Mapping[str, Sequence[str]]) -> Plan:
         parts = self.parts
@@ -159,14 +140,25 @@ class _Run:
             fees=parts.fee_currencies,
         )
 
-    def _history(self, pair: Pair, resolution: str, count: int) -> Sequence[Bar]:
-        """The last ``count`` finished bars before the run's start, from whatever candles the data has."""
-        plan = self._plan_at_hand
-        assert plan is not None
-        # A candle that ends with the start is a row of a run on candles, and will be shown as such. On trades nobody
-        # shows it: it is history.
-        end = plan.start if pair in plan.candle_pairs else plan.start + 1
-        return bars_before(self.parts.feed, pair, resolution, count, end)
+    def _history(self, wanted: Sequence[HistoryWanted], now: Nanos) -> History:
+        """The last finished bars before a time, from whatever candles or trades the data has."""
+        plan = self.plan
+        bars = []
+        for item in wanted:
+            # A candle that ends just now is a row of a run on candles, and will be shown as such. On trades it is not:
+            # it is history.
+            end = now if item.pair in plan.candle_pairs else now + 1
+            found = bars_before(self.parts.feed, item.pair, item.resolution, item.count, end)
+            bars.append(PastBars(item.pair, item.resolution, tuple(found)))
+        return History(
+            bars=tuple(bars),
+            candle_pairs=plan.candle_pairs,
+            kinds=frozenset((pair, kind) for pair, kind, _ in plan.keys),
+        )
+
+    def _late_history(self, wanted: Sequence[HistoryWanted], now: Nanos) -> History:
+        """For series that were subscribed to in the middle of the run."""
+        return self._history(wanted, now)
 
     def run(self, progress: Callable[[float], None] | None) -> None:
         plan = self.plan
@@ -180,10 +172,11 @@ class _Run:
         began = time.perf_counter()
         slices = self.parts.feed.slices(plan.keys, plan.start, plan.end, rows_max=SLICE_ROWS)
         with _collecting_seldom():
-            self.driver.run(slices, self.opening, plan.start, done)
+            self.driver.turn(self._opening, plan.start)
+            self.driver.run(slices, done)
         self.wall_s = time.perf_counter() - began
         self.kernel.check()
-        self.engine.portfolio.check()
+        self.engine.view.money.check()
 
 
 @contextmanager
@@ -293,16 +286,16 @@ def _reading(name: str, summary: Mapping[str, Any], *, chosen: bool) -> QueueRea
 
 def _result(run: _Run) -> BacktestResult:
     """Gather the figures of a finished run."""
-    parts, engine, recorder, plan = run.parts, run.engine, run.recorder, run.plan
+    parts, view, recorder, plan = run.parts, run.engine.view, run.recorder, run.plan
     curve = recorder.curve
-    orders = list(engine.desk.orders.values())
-    use = engine.router.statistics()
+    orders = view.orders()
+    use = view.router.statistics()
     use.refused_by_exchange = run.kernel.refused_429
     refused = sum(order.state is OrderState.REFUSED for order in orders)
     trips = round_trips(recorder.fills, recorder.opening_positions())
     rows = _strategy_rows(run, trips)
     summary = summarise(
-        strategies=[parts.strategy_uses[name] for name in engine.contexts],
+        strategies=[parts.strategy_uses[name] for name in view.names()],
         currency=parts.currency,
         curve=curve,
         orders=len(orders),
@@ -310,7 +303,7 @@ def _result(run: _Run) -> BacktestResult:
         fills=recorder.fills,
         trips=trips,
         router=use,
-        events=engine.events,
+        events=view.events,
         wall_s=run.wall_s,
         journal_sha256=run.decisions.sha256(),
     )
@@ -334,37 +327,38 @@ def _result(run: _Run) -> BacktestResult:
         router=use,
         assumptions=parts.assumptions(run.kernel),
         warnings=_cautions(run, use),
-        dust=_dust(engine),
+        dust=_dust(view),
         versions=dict(parts.versions),
     )
 
 
 def _strategy_rows(run: _Run, trips: RoundTrips) -> list[StrategyRow]:
-    engine, recorder = run.engine, run.recorder
-    failures = {failure.strategy: failure.error for failure in engine.failures}
+    view, recorder = run.engine.view, run.recorder
+    strategies = view.strategies()
     rows = []
-    for name, context in engine.contexts.items():
+    for strategy in strategies:
+        name = strategy.name
         fills = [fill for fill in recorder.fills if fill.strategy == name]
         row = StrategyRow(
             name=name,
             use=run.parts.strategy_uses[name],
-            orders=context.orders_count,
-            refused=sum(context.refusals.values()),
-            skips=dict(context.skips),
-            refusals=dict(context.refusals),
-            stopped=failures.get(name, "" if context.active else context.stopped_because),
+            orders=strategy.orders,
+            refused=sum(strategy.refusals.values()),
+            skips=dict(strategy.skips),
+            refusals=dict(strategy.refusals),
+            stopped="" if strategy.active else strategy.stopped_because,
             positions=[
                 PositionRow(
                     pair=position.pair,
-                    lots=position.pair.rules.lots_of_units(position.amount_units),
+                    lots=position.lots,
                     average_entry=position.average_entry or None,
                     realised=position.realised,
                     unrealised=position.unrealised,
                 )
-                for position in engine.portfolio.positions(name)
+                for position in view.money.positions(name)
             ],
         )
-        own = trips if len(engine.contexts) == 1 else round_trips(fills, recorder.opening_positions())
+        own = trips if len(strategies) == 1 else round_trips(fills, recorder.opening_positions())
         complete_strategy(row, recorder.curve_of(name), fills, own)
         rows.append(row)
     return rows
@@ -401,28 +395,26 @@ def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
     filled = sum(filler.filled for filler in run.driver.gap_fillers.values())
     if filled:
         cautions.append(Caution(f"{filled} intervals without a candle were taken as intervals without trades", False))
-    for pair, count in run.engine.quarantine.counts.items():
+    for pair, count in run.engine.view.withheld().items():
         cautions.append(
             Caution(
                 f"{pair}: {count} market events were withheld from the bot, since their prices fitted nothing before "
                 "them; decisions.jsonl says which (quarantine), and `botkit data check` looks the data over"
             )
         )
-    if run.engine.halted is not None:
-        cautions.append(Caution(f"the bot was halted: {run.engine.halted}"))
+    if run.engine.view.halted is not None:
+        cautions.append(Caution(f"the bot was halted: {run.engine.view.halted}"))
     return cautions
 
 
-def _dust(engine: Engine) -> list[str]:
+def _dust(view: EngineView) -> list[str]:
     """What is left of a position but too little to be sold."""
     lines = []
-    for name in engine.contexts:
-        for position in engine.portfolio.positions(name):
+    for name in view.names():
+        for position in view.money.positions(name):
             if position.is_flat and position.amount_units > 0:
                 pair = position.pair
                 least = pair.rules.amount_text(pair.rules.least_lots)
-                lines.append(
-                    f"{name}: {position.exact.amount.normalize():f} {pair.base} of {pair} is below the least order "
-                    f"of {least} and stays"
-                )
+                amount = from_units(position.amount_units).normalize()
+                lines.append(f"{name}: {amount:f} {pair.base} of {pair} is below the least order of {least} and stays")
     return lines

@@ -18,7 +18,7 @@ import msgspec
 
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.orders.reconcile import Reconciliation
-from botkit.engine.router.router import SentBefore
+from botkit.model.inputs import SentBefore
 from botkit.engine.turn import Engine, StrategyFailure
 from botkit.errors import ConfigError
 from botkit.live.bar_check import BarCheck

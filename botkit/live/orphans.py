@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from botkit.engine.router.router import SentBefore
+from botkit.model.inputs import SentBefore
 from botkit.errors import BotkitError
 from botkit.model.events import OrderReport
 from botkit.model.orders import Order

@@ -12,62 +12,23 @@ Nothing is held back for later: what was withheld is dropped, and counted. Fills
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from math import inf, nan
 from typing import Literal, TypeAlias
 
-import msgspec
-import numpy as np
-import numpy.typing as npt
-
-from botkit.engine.market.pair_market import PairMarket
+from botkit.engine.market.pair_market import Doubt, PairMarket
+from botkit.engine.market.plausible import CANDLE_MOST, LEAST, MOST
+from botkit.engine.outcome import Withheld
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.events import Bar, Candle, OrderBook
 from botkit.model.pairs import Pair
 
 Source: TypeAlias = Literal["trade", "candle", "book"]
-FloatArray: TypeAlias = npt.NDArray[np.float64]
 
-#: a trade or a book is withheld from so many times the last price up
-MOST = 2.0
-LEAST = 1 / MOST
-CANDLE_MOST = 10.0
-CANDLE_LEAST = 1 / CANDLE_MOST
 #: later moments that must agree with a doubted price before it is believed
 CONFIRMATIONS = 2
 #: the same pair and source is not told of again within this time
 _QUIET: Nanos = NS_PER_HOUR
-#: withheld prices that are remembered for whoever draws the run
-_KEPT = 100_000
-
-
-class Doubt(msgspec.Struct):
-    """What is doubted at present: prices from ``low`` to ``high`` (NaN: what is no price), last seen at ``at``."""
-
-    low: float
-    high: float
-    at: Nanos
-    agreed: int = 0
-    withheld: int = 0
-    is_told: bool = False
-
-
-class Withheld(msgspec.Struct, frozen=True):
-    """A trade's or candle's price that the bot never took in, and when it came."""
-
-    pair: Pair
-    time: Nanos
-    price: float
-
-
-def is_ordinary(book: OrderBook, before: OrderBook) -> bool:
-    """The quick answer for nearly every book: it follows the one before. False says only that it must be looked at."""
-    bids, asks, old_bids, old_asks = book.bid_levels, book.ask_levels, before.bid_levels, before.ask_levels
-    if not (bids and asks and old_bids and old_asks):
-        return False
-    bid, ask = bids[0][0], asks[0][0]
-    return 0 < bid < ask and bid < old_asks[0][0] * 2 and ask * 2 > old_bids[0][0] and bids[-1][0] > 0
 
 
 def is_near(market: PairMarket, price: float) -> bool:
@@ -76,30 +37,21 @@ def is_near(market: PairMarket, price: float) -> bool:
     return known is None or known[0] * LEAST < price < known[1] * MOST
 
 
-def jumps(prices: FloatArray, lows: FloatArray, highs: FloatArray, most: float) -> list[int]:
-    """Rows, the first one aside, whose ``lows`` or ``highs`` do not follow from the last price of the row before. The
-    same arithmetic as that of a turn."""
-    last = prices[:-1]
-    fits = (last * (1 / most) < lows[1:]) & (highs[1:] < last * most)
-    found: list[int] = (np.flatnonzero(~fits) + 1).tolist()
-    return found
-
-
 class Quarantine:
-    """Looks at what does not follow from what is known. ``tell(level, text)`` is called once an episode."""
+    """Looks at what does not follow from what is known.
 
-    def __init__(self, tell: Callable[[Literal["info", "warning"], str], None]) -> None:
+    ``tell(level, text)`` is called once an episode, ``on_withheld`` with each price of a trade or candle that is kept
+    back.
+    """
+
+    def __init__(
+        self, tell: Callable[[Literal["info", "warning"], str], None], on_withheld: Callable[[Withheld], None]
+    ) -> None:
         self._tell = tell
+        self._on_withheld = on_withheld
         self._told_at: dict[tuple[Pair, Source], Nanos] = {}
         #: events withheld, by pair
         self.counts: dict[Pair, int] = {}
-        self._prices: deque[Withheld] = deque(maxlen=_KEPT)
-
-    def take_prices(self) -> list[Withheld]:
-        """The prices of trades and candles withheld since the last call."""
-        found = list(self._prices)
-        self._prices.clear()
-        return found
 
     # -- what came ------------------------------------------------------------------------------------------------
 
@@ -108,7 +60,7 @@ class Quarantine:
         # a book that is believed speaks for a pair that has not traded for long
         if self._fits(market, "trade", price, price, _known(market), MOST, now):
             return True
-        self._prices.append(Withheld(market.pair, now, price))
+        self._on_withheld(Withheld(market.pair, now, price))
         return False
 
     def admits_candle(self, market: PairMarket, candle: Candle | Bar, now: Nanos) -> bool:
@@ -117,7 +69,7 @@ class Quarantine:
         known = None if last is None else (last, last)
         if self._fits(market, "candle", candle.low, candle.high, known, CANDLE_MOST, now):
             return True
-        self._prices.append(Withheld(market.pair, now, candle.close))
+        self._on_withheld(Withheld(market.pair, now, candle.close))
         return False
 
     def admits_book(self, market: PairMarket, book: OrderBook, now: Nanos, *, is_read: bool = False) -> bool:

@@ -24,6 +24,7 @@ from botkit.engine.money.subaccounts import POOL, CapitalShare, Fund, SubAccount
 from botkit.engine.money.valuation import LastPrice, Valuation
 from botkit.model.clock import Nanos
 from botkit.model.events import Balance, BalanceReport, Fill, TradeReport
+from botkit.model.money import UNIT
 from botkit.model.orders import BUY, SELL, Order
 from botkit.model.pairs import Pair
 
@@ -209,6 +210,14 @@ class Portfolio:
                 refusal = not_available(target, currency, -units, fund or Fund())
             if refusal is not None:
                 return refusal
+        return None
+
+    def unpriced(self, units_by_currency: Mapping[str, int]) -> str | None:
+        """Why the worth of money that comes or goes is not known, if so."""
+        for currency in units_by_currency:
+            known = currency == self.currency or self.valuation.find_path(currency, self.currency) is None
+            if not known and self.valuation.convert(UNIT, currency, self.currency) is None:
+                return f"{currency} has no price yet, so what it is worth is not known; try again once it has traded"
         return None
 
     def move_capital(self, target: str, units_by_currency: Mapping[str, int]) -> None:

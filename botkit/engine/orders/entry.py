@@ -1,139 +1,309 @@
-"""Whether an order may be asked for at all: the exchange's rules, checked before anything is sent.
-
-Each check returns a sentence for the strategy's `Order`, or None. The simulated and the real exchange check the same
-things on their own; an order that is refused here costs no request.
-"""
+"""From a strategy's call to an order: figures rounded to the pair's steps, an intent, and the desk."""
 
 from __future__ import annotations
 
-from botkit.engine.market.pair_market import PairMarket, cost_units, walk
-from botkit.model.money import format_units
-from botkit.model.orders import BUY, MARKET, Condition, Order
+from collections.abc import Callable
+from typing import Literal
+
+from botkit.engine.agenda import BotClock
+from botkit.engine.market.markets import Markets
+from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.checks import is_met, spend_for
+from botkit.engine.orders.desk import OrderDesk
+from botkit.engine.orders.table import OrderTable
+from botkit.engine.strategy.record import StrategyRecord
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.money import Number
+from botkit.model.orders import BUY, LIMIT, MARKET, SELL, STOP_LIMIT, Condition, Order, OrderState, Side
 from botkit.model.pairs import Pair
 
-
-def limit_refusal(order: Order) -> str | None:
-    """What the pair's rules say to a limit or stop order."""
-    rules, pair = order.pair.rules, order.pair
-    if rules.maintenance:
-        return f"{pair} is in maintenance"
-    if order.price_ticks <= 0:
-        return f"price rounds to {rules.price_text(order.price_ticks)}; the smallest is {rules.tick_size} {pair.quote}"
-    return _amount_refusal(pair, order.amount_lots)
+#: a market order that waited longer than this is not worth sending
+MARKET_DEADLINE_S = 5
+_EXPIRE_MAX_S = 10**9  # thirty years; times must stay below 2^63 ns
+#: orders that a strategy may ask for at one moment; 200 may rest in a pair
+ORDERS_A_MOMENT_MAX = 5_000
+#: and how many, when they were too many to let it go on, until its callback is ended
+ORDERS_WHEN_STOPPED_MAX = 1_000
 
 
-def _amount_refusal(pair: Pair, lots: int) -> str | None:
-    rules = pair.rules
-    if lots < rules.least_lots:
-        return (
-            f"amount {rules.amount_text(lots)} {pair.base} is below the minimum {rules.amount_text(rules.least_lots)}"
+class Runaway(BaseException):
+    """Ends a callback that asks for orders without end. No Exception, since strategies catch those."""
+
+
+class ClientIds:
+    """Client ids in order. 2147483647 is never given, since the exchange's own tools put it on every order."""
+
+    __slots__ = ("next",)
+
+    def __init__(self, first: int) -> None:
+        #: the id that the next order gets
+        self.next = first
+
+    def take(self) -> int:
+        """The next id."""
+        found = self.next
+        self.next = found + 1 if found < 2_147_483_646 else 1
+        return found
+
+
+class OrderEntry:
+    """The order calls of one strategy."""
+
+    def __init__(
+        self,
+        record: StrategyRecord,
+        *,
+        clock: BotClock,
+        client_ids: ClientIds,
+        markets: Markets,
+        portfolio: Portfolio,
+        table: OrderTable,
+        desk: OrderDesk,
+        turns: Callable[[], int],
+    ) -> None:
+        """``turns`` tells one event from the next of the same time."""
+        self._record = record
+        self._clock = clock
+        self._client_ids = client_ids
+        self._markets = markets
+        self._portfolio = portfolio
+        self._table = table
+        self._desk = desk
+        self._turns = turns
+        #: orders asked for at one moment, and the moment
+        self._asked = 0
+        self._asked_at: tuple[Nanos, int] = (0, 0)
+
+    # -- limit orders ---------------------------------------------------------------------------------------------
+
+    def limit(
+        self,
+        side_text: Literal["buy", "sell"],
+        pair: Pair,
+        amount: Number,
+        price: Number,
+        post_only: bool,
+        stop_price: Number | None,
+        condition: Literal[">=", "<="] | None,
+        on_met: Literal["refuse", "market"],
+        expire_s: float | None,
+        tag: str,
+    ) -> Order:
+        """A limit or stop-limit order."""
+        now, side = self._clock.now, Side(side_text)
+        rules, up = pair.rules, side_text == "sell"
+        refusal: str | None = None
+        ticks = lots = stop_ticks = 0
+        try:
+            ticks, lots = rules.ticks(price, up=up), rules.lots(amount)
+            if stop_price is not None:
+                stop_ticks = rules.ticks(stop_price, up=up)
+            if expire_s is not None and not 0 < expire_s <= _EXPIRE_MAX_S:
+                raise ValueError(f"expire_s is {expire_s}; it is a number of seconds above 0, or None")
+        except (ValueError, TypeError) as error:
+            refusal = str(error)
+        when = Condition(condition) if condition else Condition.AT_MOST if up else Condition.AT_LEAST
+        order = Order(
+            client_id=self._client_ids.take(),
+            strategy=self._record.name,
+            pair=pair,
+            side=side,
+            type=LIMIT if stop_price is None else STOP_LIMIT,
+            created=now,
+            price_ticks=max(ticks, 0),
+            amount_lots=max(lots, 0),
+            stop_ticks=max(stop_ticks, 0),
+            condition=None if stop_price is None else when,
+            post_only=post_only,
+            expires=now + int(expire_s * NS_PER_S) if expire_s and not refusal else None,
+            tag=tag,
         )
-    if lots > rules.most_lots:
-        return f"amount {rules.amount_text(lots)} {pair.base} is above the maximum {rules.amount_text(rules.most_lots)}"
-    return None
+        if refusal is None and stop_price is not None and on_met == "market" and not post_only and stop_ticks > 0:
+            last_ticks = self._markets.of(pair).last.ticks
+            if last_ticks is not None and is_met(order, last_ticks):
+                if side is SELL:
+                    return self.market_sell(pair, amount, 1, tag)
+                return self.market_buy(pair, None, amount, 1, tag)
+        return self._place(order, refusal)
 
+    # -- market orders --------------------------------------------------------------------------------------------
 
-def stop_refusal(order: Order, last_ticks: int | None) -> str | None:
-    """What speaks against a stop order; one already met is the caller's business (`is_met`)."""
-    if order.post_only:
-        return "a stop order cannot be post-only: the exchange always takes it as GTC"
-    if order.stop_ticks <= 0:
-        return "stop_price must be above 0"
-    if last_ticks is None:
-        return f"there is no last price of {order.pair} yet to hold the stop price against"
-    return None
+    def market_buy(
+        self, pair: Pair, spend: Number | None, amount: Number | None, max_slippage_pct: float, tag: str
+    ) -> Order:
+        """A market buy, by spend or by amount."""
+        refusal: str | None = None
+        units = 0
+        try:
+            if (spend is None) == (amount is None):
+                refusal = "give either spend (quote currency) or amount (base currency)"
+            elif spend is not None:
+                units = pair.rules.spend_units(spend)
+            elif amount is not None:
+                cost = spend_for(pair, pair.rules.lots(amount), self._markets.of(pair))
+                if isinstance(cost, str):
+                    refusal = cost
+                else:
+                    units = cost
+        except (ValueError, TypeError) as error:
+            refusal = str(error)
+        return self._place(self._market_order(pair, BUY, max_slippage_pct, tag, spend_units=max(units, 0)), refusal)
 
+    def market_sell(
+        self, pair: Pair, amount: Number, max_slippage_pct: float, tag: str, *, reduces: bool = False
+    ) -> Order:
+        """A market sell of an amount."""
+        refusal: str | None = None
+        lots = 0
+        try:
+            lots = pair.rules.lots(amount)
+        except (ValueError, TypeError) as error:
+            refusal = str(error)
+        order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=max(lots, 0), reduces=reduces)
+        return self._place(order, refusal)
 
-def is_met(order: Order, last_ticks: int) -> bool:
-    """True when a stop order's condition already holds at the last price."""
-    if order.condition is Condition.AT_LEAST:
-        return last_ticks >= order.stop_ticks
-    return last_ticks <= order.stop_ticks
+    def close(self, pair: Pair, max_slippage_pct: float, tag: str) -> Order:
+        """Sell what is sellable, at the market."""
+        position = self._portfolio.position(self._record.name, pair)
+        lots = position.sellable_lots
+        order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=lots, reduces=True)
+        refusal = None if lots else f"nothing of {pair} can be sold now (position {position.amount:g} {pair.base})"
+        return self._place(order, refusal)
 
+    def _market_order(
+        self,
+        pair: Pair,
+        side: Side,
+        max_slippage_pct: float,
+        tag: str,
+        *,
+        spend_units: int = 0,
+        amount_lots: int = 0,
+        reduces: bool = False,
+    ) -> Order:
+        now = self._clock.now
+        return Order(
+            client_id=self._client_ids.take(),
+            strategy=self._record.name,
+            pair=pair,
+            side=side,
+            type=MARKET,
+            created=now,
+            spend_units=spend_units,
+            amount_lots=amount_lots,
+            expires=now + MARKET_DEADLINE_S * NS_PER_S,
+            max_slippage_pct=max_slippage_pct,
+            tag=tag,
+            reduces=reduces,
+        )
 
-def market_refusal(order: Order, market: PairMarket) -> str | None:
-    """Rules and slippage of a market order, against the book as the bot sees it. Checked again at the last gate."""
-    rules, pair = order.pair.rules, order.pair
-    if rules.maintenance:
-        return f"{pair} is in maintenance"
-    if order.max_slippage_pct is not None and not 0 <= order.max_slippage_pct <= 100:
-        return f"max_slippage_pct is {order.max_slippage_pct}; it is a percentage from 0 to 100"
-    if order.side is BUY:
-        if order.spend_units < rules.least_spend_units:
-            return (
-                f"spend {format_units(order.spend_units)} {pair.quote} is below the minimum "
-                f"{format_units(rules.least_spend_units)}"
+    # -- orders of the engine's own -------------------------------------------------------------------------------
+
+    def exit_limit(self, pair: Pair, lots: int, ticks: int, lasts: Nanos, tag: str) -> Order:
+        """A limit order to sell that reduces the position and ends by itself."""
+        now = self._clock.now
+        order = Order(
+            client_id=self._client_ids.take(),
+            strategy=self._record.name,
+            pair=pair,
+            side=SELL,
+            type=LIMIT,
+            created=now,
+            price_ticks=ticks,
+            amount_lots=lots,
+            expires=now + lasts,
+            tag=tag,
+            reduces=True,
+        )
+        self._record.orders_count += 1
+        return self._desk.place(order, None, now)
+
+    def quote_level(self, pair: Pair, side: Side, ticks: int, lots: int, post_only: bool, tag: str) -> Order:
+        """An order that stands for a level of a quote."""
+        now = self._clock.now
+        order = Order(
+            client_id=self._client_ids.take(),
+            strategy=self._record.name,
+            pair=pair,
+            side=side,
+            type=LIMIT,
+            created=now,
+            price_ticks=ticks,
+            amount_lots=lots,
+            post_only=post_only,
+            tag=tag,
+            is_quote=True,
+        )
+        self._record.orders_count += 1
+        return self._desk.place(order, None, now)
+
+    # -- orders that stand ----------------------------------------------------------------------------------------
+
+    def cancel(self, order: Order) -> None:
+        """Cancel one of this strategy's orders."""
+        self._own(order)
+        self._desk.cancel(order, self._clock.now)
+
+    def cancel_all(self, pair: Pair | None) -> None:
+        """Cancel this strategy's orders."""
+        for order in self._table.open_of(self._record.name, pair):
+            self._desk.cancel(order, self._clock.now)
+
+    def replace(self, old: Order, price: Number | None, amount: Number | None) -> Order:
+        """Put another order in the place of one."""
+        self._own(old)
+        rules, now = old.pair.rules, self._clock.now
+        refusal: str | None = None
+        ticks, lots = old.price_ticks, old.remaining_lots
+        try:
+            if price is not None:
+                ticks = rules.ticks(price, up=old.side is SELL)
+            if amount is not None:
+                lots = rules.lots(amount)
+        except (ValueError, TypeError) as error:
+            refusal = str(error)
+        # a stop order that has triggered is a limit order from then on
+        triggered = old.type is STOP_LIMIT and old.state in (OrderState.OPEN, OrderState.PARTLY_FILLED)
+        new = Order(
+            client_id=self._client_ids.take(),
+            strategy=self._record.name,
+            pair=old.pair,
+            side=old.side,
+            type=LIMIT if triggered else old.type,
+            created=now,
+            price_ticks=max(ticks, 0),
+            amount_lots=max(lots, 0),
+            stop_ticks=0 if triggered else old.stop_ticks,
+            condition=None if triggered else old.condition,
+            post_only=old.post_only,
+            expires=old.expires,
+            tag=old.tag,
+        )
+        self._count()
+        if old.type is MARKET:
+            refusal = "a market order cannot be replaced"
+        return self._desk.replace(old, new, refusal, now)
+
+    # -- within ---------------------------------------------------------------------------------------------------
+
+    def _own(self, order: Order) -> None:
+        if order.strategy != self._record.name:
+            raise ValueError(
+                f"order {order.client_id} belongs to strategy {order.strategy!r}, not to {self._record.name!r}"
             )
-    else:
-        refusal = _amount_refusal(pair, order.amount_lots)
-        if refusal is not None:
-            return refusal
-    return slippage_refusal(order, market)
 
+    def _place(self, order: Order, refusal: str | None) -> Order:
+        self._count()
+        return self._desk.place(order, refusal, self._clock.now)
 
-def slippage_refusal(order: Order, market: PairMarket) -> str | None:
-    """Whether the visible book can fill a market order within its ``max_slippage_pct`` of the best price."""
-    assert order.type is MARKET
-    if order.max_slippage_pct is None or not market.book_seen:
-        return None  # no book in this run (candles only): there is nothing to hold it against
-    rules = order.pair.rules
-    buying = order.side is BUY
-    levels = market.book.ask_levels if buying else market.book.bid_levels
-    if not levels:
-        return f"the book of {order.pair} shows no {'asks' if buying else 'bids'} to trade with"
-    best = levels[0][0]
-    share = order.max_slippage_pct / 100
-    limit = int(best * (1 + share)) if buying else -int(-best * (1 - share))
-    if buying:
-        within = tuple(level for level in levels if level[0] <= limit)
-        affordable = sum(rules.value_units_up(ticks, lots) for ticks, lots in within)
-        if affordable >= order.spend_units:
-            return None
-        shown = f"{format_units(affordable)} {order.pair.quote}"
-    else:
-        found, _ = walk(levels, order.amount_lots, limit, buying=False)
-        if found >= order.amount_lots:
-            return None
-        shown = f"{rules.amount_text(found)} {order.pair.base}"
-    return f"the visible book holds only {shown} within {order.max_slippage_pct:g} % of the best price"
-
-
-def expected_price(order: Order, market: PairMarket) -> float | None:
-    """The average price that a market order would get from the visible book, or None where no book is seen.
-
-    Of an order that the book cannot fill whole, the price of the part that it can.
-    """
-    buying = order.side is BUY
-    levels = market.book.ask_levels if buying else market.book.bid_levels
-    if not market.book_seen or not levels:
-        return None
-    rules = order.pair.rules
-    units_left, lots_left = order.spend_units, order.amount_lots
-    lots = ticks_lots = 0
-    for ticks, shown in levels:
-        take = min(shown, rules.lots_for_value(ticks, units_left) if buying else lots_left)
-        lots += take
-        ticks_lots += ticks * take
-        units_left -= rules.value_units(ticks, take)
-        lots_left -= take
-        if take < shown:
-            break
-    if not lots:
-        return rules.price(levels[0][0])
-    return float(ticks_lots / (lots * 10**rules.price_decimals))
-
-
-def spend_for(pair: Pair, lots: int, market: PairMarket) -> int | str:
-    """The spend, in units, that buys about ``lots``: from the visible asks, else at the last price. Or a refusal."""
-    rules = pair.rules
-    if market.book_seen:
-        units, missing = cost_units(pair, market.book.ask_levels, lots)
-        if missing:
-            return f"the visible book does not hold {rules.amount_text(lots)} {pair.base}"
-    else:
-        ticks = market.last.ticks
-        if ticks is None:
-            return f"there is no price of {pair} yet to turn an amount into a spend"
-        units = rules.value_units_up(ticks, lots)
-    step = int(10 ** (8 - rules.price_decimals))
-    return -(-units // step) * step
+    def _count(self) -> None:
+        record = self._record
+        record.orders_count += 1
+        moment = (self._clock.now, self._turns())
+        if moment != self._asked_at:
+            self._asked_at, self._asked = moment, 0
+        self._asked += 1
+        if self._asked > (ORDERS_A_MOMENT_MAX if record.active else ORDERS_WHEN_STOPPED_MAX):
+            # neither a refusal nor a stop ends a loop that does not look at them, and every order of it takes memory
+            why = f" after it was stopped ({record.stopped_because})" if not record.active else ""
+            raise Runaway(f"it asked for {self._asked:,} orders at one moment{why}")

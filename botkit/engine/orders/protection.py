@@ -11,17 +11,17 @@ its own: just then nobody else looks after the position, and selling it makes no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from botkit.engine.agenda import BotClock, Changes
+from botkit.engine.market.markets import Markets
+from botkit.engine.market.pair_market import PairMarket
+from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.entry import OrderEntry
+from botkit.engine.orders.table import OrderTable
+from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Fill
-from botkit.model.orders import Order, OrderType, Side
+from botkit.model.orders import Order, Side
 from botkit.model.pairs import Pair
-
-if TYPE_CHECKING:
-    from botkit.engine.market.pair_market import PairMarket
-    from botkit.engine.strategy.context import Context
-    from botkit.engine.turn import Engine
 
 #: how far through the book an exit may go
 EXIT_SLIPPAGE_PCT = 1.0
@@ -34,17 +34,19 @@ _RETRY_AFTER: Nanos = 1 * NS_PER_S
 class _Watch:
     """One protected position."""
 
-    __slots__ = ("context", "due", "order", "pair", "retry_at", "stop_loss", "take_profit", "trail")
+    __slots__ = ("due", "entry", "order", "pair", "record", "retry_at", "stop_loss", "take_profit", "trail")
 
     def __init__(
         self,
-        context: Context,
+        record: StrategyRecord,
+        entry: OrderEntry,
         pair: Pair,
         stop_loss: float | None,
         take_profit: float | None,
         trail: float | None,
     ) -> None:
-        self.context = context
+        self.record = record
+        self.entry = entry
         self.pair = pair
         #: fractions
         self.stop_loss = stop_loss
@@ -59,20 +61,26 @@ class _Watch:
     @property
     def best(self) -> float | None:
         """Highest price since the position was opened. It outlives the process, as the position does."""
-        return self.context.best_prices.get(self.pair)
+        return self.record.best_prices.get(self.pair)
 
     def rise_to(self, price: float) -> None:
         """A price of the position's."""
         best = self.best
         if best is None or price > best:
-            self.context.best_prices[self.pair] = price
+            self.record.best_prices[self.pair] = price
 
 
 class Protector:
     """Every protected position of the bot."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(
+        self, *, clock: BotClock, changes: Changes, markets: Markets, portfolio: Portfolio, table: OrderTable
+    ) -> None:
+        self._clock = clock
+        self._changes = changes
+        self._markets = markets
+        self._portfolio = portfolio
+        self._table = table
         self._watches: dict[tuple[str, str], _Watch] = {}
         #: watches to look at again, since an order that locked their coins has ended
         self.again: dict[int, _Watch] = {}
@@ -84,7 +92,8 @@ class Protector:
 
     def protect(
         self,
-        context: Context,
+        record: StrategyRecord,
+        entry: OrderEntry,
         pair: Pair,
         stop_loss_pct: float | None,
         take_profit_pct: float | None,
@@ -98,17 +107,17 @@ class Protector:
         ):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it is a percentage above 0, or None")
-        key = (context.name, str(pair))
+        key = (record.name, str(pair))
         before = self._watches.pop(key, None)
-        self._engine.touched = True
+        self._changes.count += 1
         if stop_loss_pct is None and take_profit_pct is None and trail_pct is None:
-            context.best_prices.pop(pair, None)
+            record.best_prices.pop(pair, None)
             return
-        watch = _Watch(context, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
+        watch = _Watch(record, entry, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
         if before is not None:  # new distances, same position: what was seen stays seen
             watch.due, watch.order = before.due, before.order
         self._watches[key] = watch
-        self._engine.market(pair)
+        self._markets.of(pair)
 
     def order_changed(self, order: Order) -> None:
         """An order has moved on: once final, it locks no coins any more."""
@@ -121,23 +130,25 @@ class Protector:
         """Go on leaving positions whose coins have come free."""
         while self.again:
             watch = self.again.pop(next(iter(self.again)))
-            price = self._engine.market(watch.pair).last.price
-            if price is not None and self._watches.get((watch.context.name, str(watch.pair))) is watch:
+            price = self._markets.of(watch.pair).last.price
+            if price is not None and self._watches.get((watch.record.name, str(watch.pair))) is watch:
                 self._look(watch, price)
 
-    def strategy_stopped(self, context: Context) -> list[Pair]:
+    def strategy_stopped(self, record: StrategyRecord) -> list[Pair]:
         """A strategy was stopped: what it holds, or may still buy by orders that are being cancelled, stays protected.
 
         Returns the pairs that are.
         """
-        for watch in [watch for watch in self._watches.values() if watch.context is context]:
+        for watch in [watch for watch in self._watches.values() if watch.record is record]:
             self._forget_if_over(watch)
-        return [watch.pair for watch in self._watches.values() if watch.context is context]
+        return [watch.pair for watch in self._watches.values() if watch.record is record]
 
     def _forget_if_over(self, watch: _Watch) -> None:
-        context, pair = watch.context, watch.pair
-        if not context.active and context.position(pair).is_flat and not context.open_orders(pair):
-            self._watches.pop((context.name, str(pair)), None)
+        record, pair = watch.record, watch.pair
+        if record.active or not self._portfolio.position(record.name, pair).is_flat:
+            return
+        if not self._table.open_of(record.name, pair):
+            self._watches.pop((record.name, str(pair)), None)
 
     def end(self) -> None:
         """The run ends: no exit begins any more."""
@@ -159,10 +170,10 @@ class Protector:
                 self._look(watch, price)
 
     def _look(self, watch: _Watch, price: float) -> None:
-        position = watch.context.position(watch.pair)
+        position = self._portfolio.position(watch.record.name, watch.pair)
         if position.is_flat:
             watch.due, watch.order = "", None
-            watch.context.best_prices.pop(watch.pair, None)
+            watch.record.best_prices.pop(watch.pair, None)
             self._forget_if_over(watch)
             return
         watch.rise_to(price)
@@ -174,47 +185,33 @@ class Protector:
     def _leave(self, watch: _Watch) -> None:
         if watch.order is not None and watch.order.is_open:
             return
-        if self._engine.now < watch.retry_at:
+        if self._clock.now < watch.retry_at:
             return
-        context, pair = watch.context, watch.pair
-        locking = [order for order in context.open_orders(pair) if order.side is Side.SELL]
+        name, entry, pair = watch.record.name, watch.entry, watch.pair
+        locking = [order for order in self._table.open_of(name, pair) if order.side is Side.SELL]
         if locking:
             for order in locking:
-                context.cancel(order)
+                entry.cancel(order)
             return  # their coins are free once they are final: `order_changed`
-        lots = context.position(pair).sellable_lots
+        lots = self._portfolio.position(name, pair).sellable_lots
         if not lots:
             return
-        order = context.close(pair, EXIT_SLIPPAGE_PCT, watch.due)
+        order = entry.close(pair, EXIT_SLIPPAGE_PCT, watch.due)
         if order.is_refused:
             # No market orders while an order of the pair is unknown, nor into a book too thin for all of it: a limit
             # order as far through the book as the exit may go takes what is there.
             order = self._limit_exit(watch, lots)
         if order.is_refused:
-            watch.retry_at = self._engine.now + _RETRY_AFTER
+            watch.retry_at = self._clock.now + _RETRY_AFTER
         watch.order = order
 
     def _limit_exit(self, watch: _Watch, lots: int) -> Order:
-        engine, context, pair = self._engine, watch.context, watch.pair
-        market = engine.market(pair)
+        market = self._markets.of(watch.pair)
         bids = market.book.bid_levels
         best = bids[0][0] if bids else market.last.ticks
         assert best is not None
-        order = Order(
-            client_id=engine.next_client_id(),
-            strategy=context.name,
-            pair=pair,
-            side=Side.SELL,
-            type=OrderType.LIMIT,
-            created=engine.now,
-            price_ticks=max(1, int(best * (1 - EXIT_SLIPPAGE_PCT / 100))),
-            amount_lots=lots,
-            expires=engine.now + _LIMIT_EXIT_LASTS,
-            tag=watch.due,
-            reduces=True,
-        )
-        context.orders_count += 1
-        return engine.desk.place(order, engine.entry_refusal(context, order), engine.now)
+        ticks = max(1, int(best * (1 - EXIT_SLIPPAGE_PCT / 100)))
+        return watch.entry.exit_limit(watch.pair, lots, ticks, _LIMIT_EXIT_LASTS, watch.due)
 
 
 def _share(pct: float | None) -> float | None:

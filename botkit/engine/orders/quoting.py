@@ -19,15 +19,15 @@ orders at hand are held against it, level by level from the touch outwards:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from botkit.engine.agenda import BotClock, Changes
+from botkit.engine.orders.desk import OrderDesk
+from botkit.engine.orders.entry import OrderEntry
+from botkit.engine.risk.review import RiskDesk
+from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.money import Number
-from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.orders import Order, OrderState, Side
 from botkit.model.pairs import Pair, PairRules
-
-if TYPE_CHECKING:
-    from botkit.engine.strategy.context import Context
-    from botkit.engine.turn import Engine
 
 _Level = tuple[int, int]  # ticks, lots
 #: ends after which the same order is not tried again by itself; one proved absent is never re-submitted unasked
@@ -37,10 +37,11 @@ _NOT_AGAIN = frozenset({OrderState.POST_ONLY_CANCELLED, OrderState.REJECTED, Ord
 class _Quote:
     """One wanted state, and the orders that stand for it."""
 
-    __slots__ = ("context", "given_up", "orders", "pair", "post_only", "tag", "tolerance_bps", "wanted")
+    __slots__ = ("entry", "given_up", "orders", "pair", "post_only", "record", "tag", "tolerance_bps", "wanted")
 
-    def __init__(self, context: Context, pair: Pair, tag: str) -> None:
-        self.context = context
+    def __init__(self, record: StrategyRecord, entry: OrderEntry, pair: Pair, tag: str) -> None:
+        self.record = record
+        self.entry = entry
         self.pair = pair
         self.tag = tag
         self.post_only = True
@@ -54,8 +55,11 @@ class _Quote:
 class Quoter:
     """Every quote of the bot. Works at the end of a turn, when all callbacks have spoken."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, *, clock: BotClock, changes: Changes, desk: OrderDesk, risk: RiskDesk) -> None:
+        self._clock = clock
+        self._changes = changes
+        self._desk = desk
+        self._risk = risk
         self._quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
         #: orders of an earlier run, until the quote they stand for is stated
@@ -72,7 +76,8 @@ class Quoter:
 
     def want(
         self,
-        context: Context,
+        record: StrategyRecord,
+        entry: OrderEntry,
         pair: Pair,
         bids: Sequence[tuple[Number, Number]],
         asks: Sequence[tuple[Number, Number]],
@@ -83,16 +88,16 @@ class Quoter:
         """State what shall rest. Levels too small for the pair are left out and counted; a bid at or above an ask
         changes nothing and is counted, since the two would trade with each other."""
         wanted = {
-            Side.BUY: _levels(context, pair.rules, bids, Side.BUY),
-            Side.SELL: _levels(context, pair.rules, asks, Side.SELL),
+            Side.BUY: _levels(record, pair.rules, bids, Side.BUY),
+            Side.SELL: _levels(record, pair.rules, asks, Side.SELL),
         }
         if wanted[Side.BUY] and wanted[Side.SELL] and wanted[Side.BUY][0][0] >= wanted[Side.SELL][0][0]:
-            context.skip("quote: a bid at or above an ask", {})
+            record.skip("quote: a bid at or above an ask", {})
             return
-        key = (context.name, str(pair), tag)
+        key = (record.name, str(pair), tag)
         quote = self._quotes.get(key)
         if quote is None:
-            quote = self._quotes[key] = _Quote(context, pair, tag)
+            quote = self._quotes[key] = _Quote(record, entry, pair, tag)
             for order in self._left.pop(key, ()):
                 if not order.is_final:
                     quote.orders[order.client_id] = order
@@ -105,7 +110,7 @@ class Quoter:
 
     def _mark(self, quote: _Quote) -> None:
         self.dirty[id(quote)] = quote
-        self._engine.touched = True
+        self._changes.count += 1
 
     def order_changed(self, order: Order) -> None:
         """An order of a quote moved on."""
@@ -119,7 +124,7 @@ class Quoter:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
             # an order that another of unknown outcome kept from leaving is tried again when that one is known
-            if order.state in _NOT_AGAIN and not self._engine.desk.resolution.blocks_all(order.pair):
+            if order.state in _NOT_AGAIN and not self._desk.resolution.blocks_all(order.pair):
                 quote.given_up.add((order.side, order.price_ticks))
         self._mark(quote)
 
@@ -129,9 +134,9 @@ class Quoter:
         if quote is not None:
             self._mark(quote)
 
-    def drop(self, context: Context) -> None:
+    def drop(self, record: StrategyRecord) -> None:
         """Forget the quotes of a strategy that was stopped; its orders are cancelled by the engine."""
-        for key in [key for key in self._quotes if key[0] == context.name]:
+        for key in [key for key in self._quotes if key[0] == record.name]:
             quote = self._quotes.pop(key)
             self.dirty.pop(id(quote), None)
             self._short.pop(id(quote), None)
@@ -142,13 +147,13 @@ class Quoter:
         """Hold the changed quotes against their orders, and send the difference."""
         while self.dirty:
             quote = self.dirty.pop(next(iter(self.dirty)))
-            if quote.context.active:
+            if quote.record.active:
                 self._settle(quote)
 
     def _settle(self, quote: _Quote) -> None:
-        engine = self._engine
+        desk, risk = self._desk, self._risk
         missing: list[tuple[Side, int, int]] = []
-        room = quote.pair.rules.open_orders_max - engine.risk.open_count(quote.pair)
+        room = quote.pair.rules.open_orders_max - risk.open_count(quote.pair)
         wanted = _nearest(quote, room + len(quote.orders))
         self._short.pop(id(quote), None)
         for side in (Side.BUY, Side.SELL):
@@ -157,17 +162,17 @@ class Quoter:
             for order in resting:
                 # one that was filled whole ends by itself; the exchange would refuse its cancel, and count it
                 if order.client_id not in keep and not order.cancel_requested and order.remaining_lots:
-                    engine.desk.cancel(order, engine.now)
+                    desk.cancel(order, self._clock.now)
             if not any(order.cancel_requested for order in quote.orders.values() if order.side is side):
                 missing += [(side, ticks, lots) for ticks, lots in places if (side, ticks) not in quote.given_up]
         if wanted is not quote.wanted:
             self._short[id(quote)] = quote
         if not missing:
             return
-        room = quote.pair.rules.open_orders_max - engine.risk.open_count(quote.pair)
-        if len(missing) > room or engine.desk.resolution.blocks_all(quote.pair):
+        room = quote.pair.rules.open_orders_max - risk.open_count(quote.pair)
+        if len(missing) > room or desk.resolution.blocks_all(quote.pair):
             self._short[id(quote)] = quote  # until an order of the pair moves on
-            if engine.desk.resolution.blocks_all(quote.pair):
+            if desk.resolution.blocks_all(quote.pair):
                 return
         # nearest to the touch first on both sides in turn, so that a small cap still quotes both
         missing.sort(key=lambda row: _distance(quote, row))
@@ -177,29 +182,16 @@ class Quoter:
                 quote.given_up.add((side, ticks))
 
     def _place(self, quote: _Quote, side: Side, ticks: int, lots: int) -> Order:
-        engine, context = self._engine, quote.context
-        order = Order(
-            client_id=engine.next_client_id(),
-            strategy=context.name,
-            pair=quote.pair,
-            side=side,
-            type=OrderType.LIMIT,
-            created=engine.now,
-            price_ticks=ticks,
-            amount_lots=lots,
-            post_only=quote.post_only,
-            tag=quote.tag,
-            is_quote=True,
-        )
-        context.orders_count += 1
-        placed = engine.desk.place(order, engine.entry_refusal(context, order), engine.now)
-        if not placed.is_final:
+        order = quote.entry.quote_level(quote.pair, side, ticks, lots, quote.post_only, quote.tag)
+        if not order.is_final:
             quote.orders[order.client_id] = order
             self._owner[order.client_id] = quote
-        return placed
+        return order
 
 
-def _levels(context: Context, rules: PairRules, levels: Sequence[tuple[Number, Number]], side: Side) -> list[_Level]:
+def _levels(
+    record: StrategyRecord, rules: PairRules, levels: Sequence[tuple[Number, Number]], side: Side
+) -> list[_Level]:
     """Levels in steps, one a price, from the touch outwards, without those that are too small."""
     at: dict[int, int] = {}
     for price, amount in levels:
@@ -208,7 +200,7 @@ def _levels(context: Context, rules: PairRules, levels: Sequence[tuple[Number, N
     result = []
     for ticks, lots in at.items():
         if ticks <= 0 or lots < rules.least_lots:
-            context.skip(f"quote: a level below the minimum of {rules.amount_text(rules.least_lots)}", {})
+            record.skip(f"quote: a level below the minimum of {rules.amount_text(rules.least_lots)}", {})
         else:
             result.append((ticks, min(lots, rules.most_lots)))
     return sorted(result, reverse=side is Side.BUY)

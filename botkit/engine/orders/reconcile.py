@@ -1,25 +1,24 @@
 """Comparing the bot's books with the exchange's: at the start, after a break of a stream, and every now and then.
 
 One listing of the open orders tells most of it. An order of ours that is not in it is read by its id, and what it
-executed by its trades; an order in it that nobody here knows is foreign: shown, and never touched. Balances come last,
-when what the orders did is booked.
+executed by its trades; an order in it that is not ours is foreign: shown, and never touched. Balances come last, when
+what the orders did is booked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-import msgspec
-
+from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.desk import OrderDesk
+from botkit.engine.orders.reads import Reads
+from botkit.engine.orders.table import OrderTable
+from botkit.engine.outcome import Comparison, Difference, Outbox
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.money import format_units
 from botkit.model.orders import RESTING_STATES, Order, OrderState
 from botkit.model.requests import Answer, GetBalances, ListOpenOrders, Outcome
-
-if TYPE_CHECKING:
-    from botkit.engine.turn import Engine
 
 _OWNER = "(reconcile)"
 #: a read that failed is asked again after so long
@@ -28,67 +27,71 @@ RETRY_NS: Nanos = 1 * NS_PER_S
 _OVERTAKEN_MAX = 5
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """Something that the books and the exchange did not agree on, in a sentence for the user."""
-
-    kind: str  # "order", "foreign", "balance"
-    text: str
-
-
 class Reconciliation:
-    """One comparison. It asks through the desk; `is_done` when every row is classified."""
+    """One comparison. ``first`` opens books that were never opened; ``on_done`` hears what was found."""
 
-    def __init__(self, engine: Engine, now: Nanos, on_balances: Callable[[BalanceReport, Nanos], None]) -> None:
-        self._engine = engine
-        self._desk = engine.desk
-        self._on_balances = on_balances
+    def __init__(
+        self,
+        *,
+        now: Nanos,
+        table: OrderTable,
+        reads: Reads,
+        desk: OrderDesk,
+        portfolio: Portfolio,
+        outbox: Outbox,
+        on_done: Callable[[Comparison], None],
+    ) -> None:
+        self._table = table
+        self._reads = reads
+        self._desk = desk
+        self._portfolio = portfolio
+        self._outbox = outbox
+        self._on_done = on_done
         self.began = now
-        self.differences: list[Difference] = []
-        self.open_at_exchange = 0
-        self.foreign = 0
+        self.is_done = False
+        self._differences: list[Difference] = []
+        self._open_at_exchange = 0
+        self._foreign = 0
         self._read: list[tuple[Order, OrderState, int]] = []
-        self._listed = self._balances_read = False
-        self.failures: list[str] = []
         self._booked_before = self._overtaken = 0
         self._list_orders(now)
 
-    @property
-    def is_done(self) -> bool:
-        """Every order of ours is explained, and the balances were compared."""
-        return self._balances_read and not self.unexplained()
+    def _unexplained(self) -> list[Order]:
+        """Orders that are still being read."""
+        return [order for order, _, _ in self._read if order.client_id in self._desk.being_read]
 
-    def unexplained(self) -> list[Order]:
-        """Orders that were to be read and still stand as before."""
-        return [order for order, state, executed in self._read if order.client_id in self._desk.being_read]
+    def _failed(self, what: str, answer: Answer) -> None:
+        why = f"the {what} cannot be read: {answer.text or answer.outcome.value}"
+        self._outbox.compare_failed(why, is_refused=answer.outcome is Outcome.REFUSED)
 
     def _list_orders(self, now: Nanos) -> None:
-        self._desk.read(
+        self._reads.read(
             lambda i: ListOpenOrders(id=i), self._on_orders, endpoint=ListOpenOrders.endpoint, owner=_OWNER, now=now
         )
 
     def _on_orders(self, answer: Answer, now: Nanos) -> None:
         if answer.outcome is not Outcome.OK or not isinstance(answer.body, tuple):
-            self.failures.append(f"the open orders could not be read: {answer.text or answer.outcome.value}")
-            self._desk.later(now + RETRY_NS, self._list_orders)
+            self._failed("open orders", answer)
+            self._reads.later(now + RETRY_NS, self._list_orders)
             return
         rows = [row for row in answer.body if isinstance(row, OrderReport)]
-        self.open_at_exchange = len(rows)
+        self._open_at_exchange = len(rows)
         listed = {row.order_id: row.executed_lots for row in rows}
         # an order that changed after the question was asked says nothing about the answer
         stale = [
             (order, order.state, order.executed_lots)
-            for order in self._desk.all_open()
+            for order in self._table.all_open()
             if order.state in RESTING_STATES
             and order.updated < self.began
             and not 0 <= listed.get(order.order_id, -1) <= order.executed_lots
         ]
         for row in rows:
-            known = self._desk.is_known(row.order_id)
+            known = self._table.is_known(row.order_id)
             self._desk.on_order_report(row, now)
-            if not known and self._desk.is_known(row.order_id):
-                self.differences.append(Difference("order", f"order {row.order_id} of {row.pair} is ours, and lives"))
+            if not known and self._table.is_known(row.order_id):
+                self._differences.append(Difference("order", f"order {row.order_id} of {row.pair} is ours, and lives"))
             elif not known:
-                self.foreign += 1
+                self._foreign += 1
         self._read = stale
         for order, _, _ in stale:
             self._desk.look_at(order, now)
@@ -96,43 +99,57 @@ class Reconciliation:
 
     def _list_balances(self, now: Nanos) -> None:
         self._booked_before = self._desk.booked
-        self._desk.read(
+        self._reads.read(
             lambda i: GetBalances(id=i), self._on_balance, endpoint=GetBalances.endpoint, owner=_OWNER, now=now
         )
 
     def _on_balance(self, answer: Answer, now: Nanos) -> None:
         if answer.outcome is not Outcome.OK or not isinstance(answer.body, BalanceReport):
-            self.failures.append(f"the balances could not be read: {answer.text or answer.outcome.value}")
-            self._desk.later(now + RETRY_NS, self._list_balances)
+            self._failed("account's balances", answer)
+            self._reads.later(now + RETRY_NS, self._list_balances)
             return
-        if self.unexplained():
+        if self._unexplained():
             # their fills are still being read; balances before that would look like somebody else's doing
-            self._desk.later(now + RETRY_NS // 4, self._list_balances)
+            self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
         if self._desk.booked != self._booked_before and self._overtaken < _OVERTAKEN_MAX:
             # it may be from before an execution that was booked meanwhile, which it would seem to deny
             self._overtaken += 1
-            self._desk.later(now + RETRY_NS // 4, self._list_balances)
+            self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
         for order, state, executed in self._read:
             if order.state is not state or order.executed_lots != executed:
                 what = f"{order.state.value}, executed {order.pair.rules.amount_text(order.executed_lots)}"
-                self.differences.append(
+                self._differences.append(
                     Difference("order", f"order {order.client_id} of {order.pair} was {state.value} and is {what}")
                 )
+        adopted: list[tuple[str, int]] = []
         if self._desk.booked == self._booked_before:
-            self._compare(answer.body)
-            self._on_balances(answer.body, now)
-        self._balances_read = True
+            adopted = self._take_balances(answer.body, now)
+        self.is_done = True
+        self._on_done(
+            Comparison(
+                began=self.began,
+                differences=tuple(self._differences),
+                open_at_exchange=self._open_at_exchange,
+                foreign=self._foreign,
+                adopted=tuple(adopted),
+            )
+        )
 
-    def _compare(self, report: BalanceReport) -> None:
-        account = self._engine.portfolio.account
+    def _take_balances(self, report: BalanceReport, now: Nanos) -> list[tuple[str, int]]:
+        portfolio = self._portfolio
+        if not portfolio.account:  # the very first start: what the account has now is what there is
+            portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
+            # what stands in orders that are not ours belongs to no strategy
+            portfolio.on_balances(report, now, quiet=True)
+            return []
         for currency, (total, _) in report.balances.items():
-            expected = account.get(currency, 0)
-            if account and total != expected:
-                self.differences.append(
-                    Difference(
-                        "balance",
-                        f"{currency}: the account has {format_units(total)}, the books say {format_units(expected)}",
-                    )
+            expected = portfolio.account.get(currency, 0)
+            if total != expected:
+                have, books = format_units(total), format_units(expected)
+                self._differences.append(
+                    Difference("balance", f"{currency}: the account has {have}, the books say {books}")
                 )
+        found = portfolio.on_balances(report, now, quiet=not self._table.has_live)
+        return [(item.currency, item.adopted_units) for item in found if item.adopted_units]

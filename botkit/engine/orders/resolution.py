@@ -12,10 +12,15 @@ A model of this protocol with lost requests, lost answers, late arrivals, 5xx an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
-from botkit.engine.money.portfolio import required_units
+from botkit.engine.agenda import Agenda
+from botkit.engine.money.portfolio import Portfolio, required_units
 from botkit.engine.orders.matching_reports import CREATED_SLACK, is_same_order, is_too_old
+from botkit.engine.orders.reads import Reads
+from botkit.engine.orders.table import OrderTable
+from botkit.engine.router.router import Router
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order, OrderState, OrderType, Side
@@ -30,11 +35,6 @@ from botkit.model.requests import (
     Outcome,
     Request,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from botkit.engine.orders.desk import OrderDesk
 
 #: polls of an unknown order, seconds after the abort; every 30 s from then on
 _POLLS_NS = tuple(int(s * NS_PER_S) for s in (0.5, 1, 2, 4, 8, 15, 30))
@@ -77,14 +77,41 @@ class Case:
         self.foreign_lock_units = 0
 
 
-class Resolution:
-    """The look-ups under way. It asks through the desk's router and tells the desk what it found."""
+class Verdicts(Protocol):
+    """Who acts on what was found: the desk."""
 
-    def __init__(self, desk: OrderDesk, *, latest_accept_ns: Nanos) -> None:
-        self._desk = desk
+    def adopt(self, order: Order, report: OrderReport, now: Nanos) -> None:
+        """The report shows that the order exists at the exchange."""
+        ...
+
+    def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "") -> None:
+        """End an order that was proved refused or absent."""
+        ...
+
+
+class Resolution:
+    """The look-ups under way. It asks through `Reads` and tells ``verdicts`` what it found."""
+
+    def __init__(
+        self,
+        *,
+        table: OrderTable,
+        reads: Reads,
+        router: Router,
+        portfolio: Portfolio,
+        agenda: Agenda,
+        verdicts: Verdicts,
+        latest_accept_ns: int,
+    ) -> None:
+        self._table = table
+        self._reads = reads
+        self._router = router
+        self._portfolio = portfolio
+        self._verdicts = verdicts
         self._latest_accept_ns = latest_accept_ns
         self._cases: dict[int, Case] = {}
         self._blocked: dict[Pair, int] = {}
+        self._slot = agenda.slot("look-ups", self.next_check, self.check)
 
     @property
     def is_busy(self) -> bool:
@@ -98,6 +125,7 @@ class Resolution:
         case.due = now + _POLLS_NS[0]
         self._cases[order.client_id] = case
         self._blocked[order.pair] = self._blocked.get(order.pair, 0) + 1
+        self._slot.changed()
 
     def confirm_rejection(self, order: Order, now: Nanos) -> None:
         """The exchange refused the create. A 4xx is only believed once a look-up finds nothing."""
@@ -111,7 +139,8 @@ class Resolution:
         if case is None:
             return
         self._unblock(case)
-        self._desk.router.resolved(order.client_id, now)
+        self._slot.changed()
+        self._router.resolved(order.client_id, now)
 
     def _unblock(self, case: Case) -> None:
         if not case.rejected:
@@ -130,7 +159,7 @@ class Resolution:
                 for c in self._cases.values()
                 if c.order.pair == order.pair and c.order.strategy == order.strategy and c.order.side is Side.SELL
             )
-            held = self._desk.portfolio.position(order.strategy, order.pair).lots
+            held = self._portfolio.position(order.strategy, order.pair).lots
             if order.amount_lots + unknown_sells <= held:
                 return None
         return f"an order of {order.pair} is of unknown outcome; no new orders there until it is found"
@@ -158,6 +187,7 @@ class Resolution:
 
     def _look(self, case: Case, now: Nanos) -> None:
         case.busy = True
+        self._slot.changed()
         order = case.order
         self._list(case, "by client id", lambda i, end: _orders(i, order, order.client_id, end), now)
 
@@ -185,7 +215,7 @@ class Resolution:
                 else:
                     self._list(case, kind, make, at, oldest)
 
-        self._desk.read(
+        self._reads.read(
             lambda i: make(i, end), on_answer, endpoint=_ENDPOINTS[kind], owner=case.order.strategy, now=now
         )
 
@@ -195,13 +225,13 @@ class Resolution:
         for row in rows:
             if isinstance(row, OrderReport):
                 if self._is_it(order, row):
-                    self._desk.adopt(order, row, now)
+                    self._verdicts.adopt(order, row, now)
                     return True
                 if self._could_be(order, row):
                     self._start_over(case, now)  # it can neither be adopted nor ruled out
                     return True
                 case.explained.add(row.order_id)
-                if not self._desk.is_known(row.order_id):
+                if not self._table.is_known(row.order_id):
                     foreign_lock_units += _lock_units(row, _lock_currency(order.pair, order.side))
             elif isinstance(row, TradeReport) and self._is_unexplained(case, row):
                 self._list(case, _ORDER, _order_of(row), now)
@@ -235,12 +265,12 @@ class Resolution:
 
     def _weigh(self, case: Case, report: BalanceReport, asked: Nanos, now: Nanos) -> None:
         """Hold what the exchange has locked against what known orders lock, other people's included."""
-        order, desk = case.order, self._desk
+        order = case.order
         currency = _lock_currency(order.pair, order.side)
         total, available = report.balances.get(currency, (0, 0))
         known = [
             other
-            for other in desk.all_open()
+            for other in self._table.all_open()
             if other.state in LIVE_STATES
             and other.state is not OrderState.UNKNOWN
             and _lock_currency(other.pair, other.side) == currency
@@ -258,6 +288,7 @@ class Resolution:
 
     def _later(self, case: Case, now: Nanos) -> None:
         case.busy = False
+        self._slot.changed()
         if case.rejected:
             case.due = now + _CONFIRM_RETRY_NS
             return
@@ -275,7 +306,7 @@ class Resolution:
     def _could_be(self, order: Order, row: OrderReport) -> bool:
         """An order nobody can explain, that fits in all but the client id."""
         return (
-            not self._desk.is_known(row.order_id)
+            not self._table.is_known(row.order_id)
             and row.client_id in (None, 0)
             and is_same_order(order, row)
             and not is_too_old(order, row)
@@ -284,7 +315,7 @@ class Resolution:
     def _is_unexplained(self, case: Case, row: TradeReport) -> bool:
         order = case.order
         return (
-            not self._desk.is_known(row.order_id)
+            not self._table.is_known(row.order_id)
             and row.order_id not in case.explained
             and row.side is order.side
             and row.time >= order.sent - CREATED_SLACK
@@ -293,7 +324,7 @@ class Resolution:
     def _close(self, case: Case, state: OrderState, now: Nanos, reason: str) -> None:
         self.settled(case.order, now)
         if case.order.state not in FINAL_STATES:
-            self._desk.finish(case.order, state, now, reason)
+            self._verdicts.finish(case.order, state, now, reason)
 
 
 _ORDER = "order of a trade"

@@ -271,8 +271,8 @@ class RiskDesk:
         return True
 
     def next_day(self) -> Nanos | None:
-        """When the next trading day begins; None where no loss is measured by days."""
-        return self._next_day if self._limits else None
+        """When the next trading day begins; None before the first."""
+        return self._next_day
 
     @property
     def has_loss_limits(self) -> bool:

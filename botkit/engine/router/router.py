@@ -38,6 +38,7 @@ from botkit.engine.router.routes import (
     new_order,
 )
 from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable
 from botkit.model.orders import Order
 from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome, Request
@@ -88,15 +89,6 @@ class Due(msgspec.Struct):
     dropped: list[DroppedRead]
 
 
-class SentBefore(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of an earlier run, from its journal. ``answered`` is None where no answer was journaled."""
-
-    endpoint: str
-    sent: Nanos
-    answered: Nanos | None = None
-    client_ids: tuple[int, ...] = ()
-
-
 class _Kind(enum.Enum):
     CREATE = 0
     CANCEL = 1
@@ -112,6 +104,10 @@ _REFUSED: Final = Outcome.REFUSED
 
 #: a request on its way: its route, the time of its grant, its kind, and the client ids in it
 _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
+
+
+def _nobody_listens() -> None:
+    pass
 
 
 class Router:
@@ -179,6 +175,15 @@ class Router:
         self._next: Nanos | None = None
         self._next_is_known = False
         self.alarms: deque[LimitAlarm] = deque(maxlen=ALARMS_MAX)
+        self._on_change: Callable[[], None] = _nobody_listens
+
+    def take_listener(self, on_change: Callable[[], None]) -> None:
+        """Call ``on_change`` whenever `next_due` may have changed."""
+        self._on_change = on_change
+
+    def _changed(self) -> None:
+        self._next_is_known = False
+        self._on_change()
 
     # -- what the engine asks for -----------------------------------------------------------------------------------
 
@@ -200,6 +205,7 @@ class Router:
             self._express = order
             self._express_is_cancel = False
             self._express_since = now
+            self._on_change()
             return None
         self._queue_express()
         if self._count >= self._queue_max:
@@ -213,6 +219,7 @@ class Router:
         client_id = order.client_id
         if self._express is order and not self._express_is_cancel:
             self._express = None
+            self._on_change()
             return Withdrawal.WITHDRAWN
         item = self._waiting.get(client_id)
         if item is not None:
@@ -226,6 +233,7 @@ class Router:
             self._express = order
             self._express_is_cancel = True
             self._express_since = now
+            self._on_change()
         else:
             self._queue_express()
             self._queue_cancel(order, now)
@@ -253,7 +261,7 @@ class Router:
         self._deadlines.forget(item)
         item.order, item.since, item.deadline = new, now, new.expires
         self._deadlines.add(item)
-        self._next_is_known = False
+        self._changed()
         return True
 
     def read(
@@ -279,6 +287,7 @@ class Router:
         if self._count >= self._queue_max:
             self._figures[endpoint].dropped += 1
             self._dropped.append(DroppedRead(ticket, endpoint, owner, "the router's queue is full"))
+            self._on_change()
             return ticket
         self._queue_express()
         lane = self._lane(self._routes[endpoint], priority, urgent)
@@ -287,7 +296,7 @@ class Router:
         self._waiting_reads[ticket] = item
         self._deadlines.add(item)
         self._count += 1
-        self._next_is_known = False
+        self._changed()
         return ticket
 
     def forget_read(self, ticket: int) -> bool:
@@ -298,7 +307,7 @@ class Router:
         item.lane.remove(item)
         self._deadlines.forget(item)
         self._count -= 1
-        self._next_is_known = False
+        self._changed()
         return True
 
     # -- what may leave ---------------------------------------------------------------------------------------------
@@ -306,6 +315,7 @@ class Router:
     def due(self, now: Nanos) -> Due:
         """What may leave at ``now``, in the order of sending, with ids given and slots taken."""
         self._now = now
+        self._on_change()
         if self._express is not None:
             request = self._try_express(self._express, now)
             if request is not None:
@@ -314,7 +324,7 @@ class Router:
         if self._dropped:
             due.dropped, self._dropped = self._dropped, due.dropped
         if self._count and not (self._next_is_known and (self._next is None or self._next > now)):
-            self._next_is_known = False
+            self._changed()
             self._drop_late(due, now)
             if self._cancels.count:
                 self._send_cancels(due.requests, now)
@@ -344,7 +354,7 @@ class Router:
 
     def slots_changed(self) -> None:
         """Windows that are shared with other processes have other slots than before: ask `next_due` again."""
-        self._next_is_known = False
+        self._changed()
 
     # -- what came of it --------------------------------------------------------------------------------------------
 
@@ -362,9 +372,9 @@ class Router:
                 window.release(now)
             # the slot comes free a window from now, so what is known to be due before that stays as it is
             if self._next is None or self._next > now + route.least_hold:
-                self._next_is_known = False
+                self._changed()
             return
-        self._next_is_known = False
+        self._changed()
         if outcome is Outcome.NOT_SENT:
             for window in route.windows:
                 window.give_back()
@@ -389,7 +399,7 @@ class Router:
             route, key = held
             for window in route.windows:
                 window.shorten(key, now)
-            self._next_is_known = False
+            self._changed()
 
     def cool_down(self, sends: Iterable[SentBefore], now: Nanos) -> None:
         """At a restart: count what the journal of the run before shows as sent. Call it before anything is sent."""
@@ -408,7 +418,7 @@ class Router:
             if sent.answered is None:
                 for client_id in sent.client_ids:
                     self._unknown[client_id] = (route, key)
-        self._next_is_known = False
+        self._changed()
 
     # -- what it tells ----------------------------------------------------------------------------------------------
 
@@ -455,20 +465,20 @@ class Router:
         if item.deadline is not None:
             self._deadlines.add(item)
         self._count += 1
-        self._next_is_known = False
+        self._changed()
 
     def _queue_cancel(self, order: Order, since: Nanos) -> None:
         self._next_key += 1
         self._cancels.push(WaitingOrder(self._next_key, order, since, is_cancel=True, batchable=True))
         self._count += 1
-        self._next_is_known = False
+        self._changed()
 
     def _remove_create(self, item: WaitingOrder) -> None:
         del self._waiting[item.order.client_id]
         (self._reduces if item.order.reduces else self._creates).remove(item)
         self._deadlines.forget(item)
         self._count -= 1
-        self._next_is_known = False
+        self._changed()
 
     def _lane(self, route: Route, priority: Priority, urgent: bool) -> FairQueue[WaitingRead]:
         rank = (Priority.CANCEL if urgent else priority, self._ranks[route.name])

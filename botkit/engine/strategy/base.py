@@ -10,20 +10,18 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+from botkit.engine.market.bars import BarSeries
+from botkit.engine.market.book import BookView
+from botkit.engine.money.positions import Position
+from botkit.engine.strategy.context import Context
 from botkit.model.clock import Nanos
 from botkit.model.events import Balance, Bar, Connection, Fill, OrderBook, Ticker, Timer, Trade
 from botkit.model.extension import FeeRates
 from botkit.model.money import Number
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair, PairRules
-
-if TYPE_CHECKING:
-    from botkit.engine.market.bars import BarSeries
-    from botkit.engine.market.pair_market import BookView
-    from botkit.engine.money.positions import Position
-    from botkit.engine.strategy.context import Context
 
 
 class Strategy:
@@ -59,10 +57,13 @@ class Strategy:
     # -- callbacks: override the ones you need --------------------------------------------------------------------
 
     def on_start(self) -> None:
-        """The bot starts: subscribe and set timers here. Market data has not begun yet.
+        """The bot starts: subscribe and set timers here. Runs once; orders and reading of series wait for `on_ready`.
 
         Raise `ConfigError` for parameters that make no sense together: the user sees its sentence alone.
         """
+
+    def on_ready(self) -> None:
+        """History is there: series can be read, and orders placed from here on. Called once, after `on_start`."""
 
     def on_trade(self, trade: Trade) -> None:
         """A public trade of a pair subscribed to with `subscribe_trades`."""
@@ -102,12 +103,12 @@ class Strategy:
     @property
     def name(self) -> str:
         """The name of this instance in the configuration."""
-        return self._context.name
+        return self._context.record.name
 
     @property
     def now(self) -> Nanos:
         """The time of the event at hand, in nanoseconds since the epoch, UTC. The only clock to use."""
-        return self._context.engine.now
+        return self._context.now
 
     @property
     def local_time(self) -> datetime:
@@ -122,26 +123,26 @@ class Strategy:
     @property
     def random(self) -> Random:
         """Random numbers, seeded by the run and this strategy's name, so that a run can be repeated."""
-        return self._context.random
+        return self._context.record.random
 
     @property
     def state(self) -> dict[str, Any]:
         """Survives restarts: numbers, text, lists and dicts. Saved with the orders of the same turn."""
-        return self._context.state
+        return self._context.record.state
 
     # -- market data ----------------------------------------------------------------------------------------------
 
     def subscribe_trades(self, pair: Pair | str) -> None:
         """Call `on_trade` for every public trade of the pair."""
-        self._context.subscribe_trades(pair)
+        self._context.subscriptions.trades(self._context.pair(pair))
 
     def subscribe_book(self, pair: Pair | str, depth: int = 5) -> None:
         """Call `on_book` for every new book of the pair, with ``depth`` levels a side (1, 5, 10, 20, 30 or 50)."""
-        self._context.subscribe_book(pair, depth)
+        self._context.subscriptions.book(self._context.pair(pair), depth)
 
     def subscribe_ticker(self, pair: Pair | str) -> None:
         """Call `on_ticker` when the pair's 24-hour figures change."""
-        self._context.subscribe_ticker(pair)
+        self._context.subscriptions.ticker(self._context.pair(pair))
 
     def subscribe_bars(
         self,
@@ -157,7 +158,7 @@ class Strategy:
         finished bars from before the start; where there are fewer, ``len(series)`` tells. ``on`` routes the series to
         another method, given itself or by name; its name must not start with ``on_``.
         """
-        return self._context.subscribe_bars(pair, resolution, warm_up, on)
+        return self._context.subscriptions.bars(self._context.pair(pair), resolution, warm_up, on)
 
     def book(self, pair: Pair | str, own: bool = True) -> BookView:
         """The order book as last seen: ``bids``, ``asks``, ``mid``, ``spread_bps``, ``age_s``.
@@ -216,7 +217,10 @@ class Strategy:
         ``condition`` says so; one whose condition is already met is refused, or sent as a plain order at once with
         ``on_met="market"``. ``expire_s``, counted from this call, drops or cancels what has not been executed by then.
         """
-        return self._context.limit("buy", pair, amount, price, post_only, stop_price, condition, on_met, expire_s, tag)
+        context = self._context
+        return context.orders.limit(
+            "buy", context.pair(pair), amount, price, post_only, stop_price, condition, on_met, expire_s, tag
+        )
 
     def sell(
         self,
@@ -236,7 +240,10 @@ class Strategy:
         The amount is rounded down and the price up. A stop order waits for ``<=`` its ``stop_price`` unless
         ``condition`` says otherwise; the rest is as in `buy`.
         """
-        return self._context.limit("sell", pair, amount, price, post_only, stop_price, condition, on_met, expire_s, tag)
+        context = self._context
+        return context.orders.limit(
+            "sell", context.pair(pair), amount, price, post_only, stop_price, condition, on_met, expire_s, tag
+        )
 
     def market_buy(
         self,
@@ -254,24 +261,24 @@ class Strategy:
         Refused when the visible book cannot fill it within ``max_slippage_pct`` of the best ask; checked again just
         before it is sent.
         """
-        return self._context.market_buy(pair, spend, amount, max_slippage_pct, tag)
+        return self._context.orders.market_buy(self._context.pair(pair), spend, amount, max_slippage_pct, tag)
 
     def market_sell(self, pair: Pair | str, *, amount: Number, max_slippage_pct: float = 1, tag: str = "") -> Order:
         """Sell ``amount`` (base currency) at once. Refused when the visible book cannot take it within
         ``max_slippage_pct`` of the best bid; checked again just before it is sent."""
-        return self._context.market_sell(pair, amount, max_slippage_pct, tag)
+        return self._context.orders.market_sell(self._context.pair(pair), amount, max_slippage_pct, tag)
 
     def close(self, pair: Pair | str, *, max_slippage_pct: float = 1, tag: str = "close") -> Order:
         """Sell at once all of the position that can be sold now. Coins locked in open orders are not: cancel first."""
-        return self._context.close(pair, max_slippage_pct, tag)
+        return self._context.orders.close(self._context.pair(pair), max_slippage_pct, tag)
 
     def cancel(self, order: Order) -> None:
         """Ask for the end of one of your orders. Its end comes as `on_order`; until then it can still be filled."""
-        self._context.cancel(order)
+        self._context.orders.cancel(order)
 
     def cancel_all(self, pair: Pair | str | None = None) -> None:
         """Cancel your own open orders, of one pair or of all."""
-        self._context.cancel_all(pair)
+        self._context.orders.cancel_all(None if pair is None else self._context.pair(pair))
 
     def replace(self, order: Order, *, price: Number | None = None, amount: Number | None = None) -> Order:
         """Cancel an order and put another in its place; ``amount`` is what shall remain.
@@ -279,7 +286,7 @@ class Strategy:
         The new order is sent once the old one is final, less what was filled meanwhile, and dropped when that falls
         below the minimum. One that still waits to be sent is edited in its place in the queue.
         """
-        return self._context.replace(order, price, amount)
+        return self._context.orders.replace(order, price, amount)
 
     def quote(
         self,
@@ -337,7 +344,7 @@ class Strategy:
 
     def skip(self, reason: str, /, **values: Any) -> None:
         """Say why you do not trade now. Counted by reason, shown in the report and by ``botkit why``."""
-        self._context.skip(reason, values)
+        self._context.record.skip(reason, values)
 
 
 def bind(strategy: Strategy, context: Context, parameters: Mapping[str, Any]) -> None:

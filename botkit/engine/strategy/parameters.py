@@ -543,3 +543,24 @@ def _did_you_mean(text: str, known: Iterable[str]) -> str:
 def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def set_live_parameter(strategy: object, label: str, name: str, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
+    """Set a parameter of a running strategy that is declared ``live``; returns the checked value.
+
+    ``label`` is the strategy's name in the configuration. Raises ValueError that says why not.
+    """
+    parameters = parameters_of(type(strategy))
+    parameter = parameters.get(name)
+    if parameter is None:
+        raise ValueError(f"{label} has no parameter {name!r}; it has {', '.join(parameters)}")
+    if not parameter.live:
+        live = [p.name for p in parameters.values() if p.live]
+        hint = f"only {', '.join(live)} can" if live else "none of its parameters can"
+        raise ValueError(f"{label}.{name} cannot be changed while running; {hint} (declare it with live=True)")
+    try:
+        checked = check_value(parameter, value, pairs)
+    except ParameterError as error:
+        raise ValueError(f"{label}.{name}: {error.message}") from None
+    setattr(strategy, name, checked)
+    return checked

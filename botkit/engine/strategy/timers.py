@@ -3,76 +3,102 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from botkit.engine.agenda import Agenda
+from botkit.engine.strategy.callbacks import Callbacks
+from botkit.engine.strategy.record import StrategyRecord
+from botkit.engine.strategy.schedule import Schedule
 from botkit.model.clock import Nanos
 from botkit.model.events import Timer
 
-if TYPE_CHECKING:
-    from botkit.engine.strategy.context import Context
-    from botkit.engine.strategy.schedule import Schedule
-
 
 class TimerBook:
-    """Every timer of the bot, in the order in which they ring; at one time in the order in which they were set."""
+    """Every timer of the bot, in the order in which they ring; at one time in the order in which they were set.
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[Nanos, int, Context, str]] = []
+    Timers set before `arm` begin to count there.
+    """
+
+    def __init__(self, agenda: Agenda, callbacks: Callbacks) -> None:
+        self._callbacks = callbacks
+        self._heap: list[tuple[Nanos, int, StrategyRecord, str]] = []
         self._timers: dict[tuple[str, str], tuple[int, Schedule]] = {}
+        #: timers set before the start, in order
+        self._unarmed: dict[tuple[str, str], tuple[StrategyRecord, Schedule, Literal["skip", "once"]]] | None = {}
         self._sequence = 0
+        self._slot = agenda.slot("timers", self.next_due, self._ring)
 
     def set(
-        self, context: Context, name: str, schedule: Schedule, missed: Literal["skip", "once"], now: Nanos
-    ) -> Timer | None:
-        """Start or replace a timer. Returns the ring that is owed at once for missed ones, where that was asked for.
+        self, record: StrategyRecord, name: str, schedule: Schedule, missed: Literal["skip", "once"], now: Nanos
+    ) -> None:
+        """Start or replace a timer. Rings missed while the bot was down bring one at once where that was asked for.
 
         The time of the last ring is kept in the strategy's state, so that a restart knows what it missed.
         """
+        if self._unarmed is not None:
+            self._unarmed.pop((record.name, name), None)
+            self._unarmed[record.name, name] = (record, schedule, missed)
+            return
         self._sequence += 1
-        self._timers[context.name, name] = (self._sequence, schedule)
-        heapq.heappush(self._heap, (schedule.next_after(now), self._sequence, context, name))
-        last = context.timer_rings.get(name)
-        context.timer_rings[name] = now
+        self._timers[record.name, name] = (self._sequence, schedule)
+        heapq.heappush(self._heap, (schedule.next_after(now), self._sequence, record, name))
+        self._slot.changed()
+        last = record.timer_rings.get(name)
+        record.timer_rings[name] = now
         if missed == "once" and last is not None:
             count = schedule.count_between(last, now)
             if count:
-                return Timer(name, now, count)
-        return None
+                self._callbacks.notify(record, "on_timer", Timer(name, now, count))
 
-    def cancel(self, context: Context, name: str) -> None:
+    def arm(self, now: Nanos) -> None:
+        """The bot trades from here on: what was set before begins to count."""
+        waiting, self._unarmed = self._unarmed, None
+        for (_, name), (record, schedule, missed) in (waiting or {}).items():
+            if record.active:
+                self.set(record, name, schedule, missed, now)
+
+    def cancel(self, record: StrategyRecord, name: str) -> None:
         """End a timer; one that does not exist is no error."""
-        self._timers.pop((context.name, name), None)
+        if self._unarmed is not None:
+            self._unarmed.pop((record.name, name), None)
+        self._timers.pop((record.name, name), None)
+        self._slot.changed()
 
-    def drop(self, context: Context) -> None:
+    def drop(self, record: StrategyRecord) -> None:
         """End all timers of a strategy."""
-        for key in [key for key in self._timers if key[0] == context.name]:
+        for key in [key for key in self._timers if key[0] == record.name]:
             del self._timers[key]
+        self._slot.changed()
+
+    @property
+    def is_empty(self) -> bool:
+        """True while no timer is set."""
+        return not self._timers and not self._unarmed
 
     def next_due(self) -> Nanos | None:
         """When the next timer rings."""
         heap = self._heap
         while heap:
-            _, sequence, context, name = heap[0]
-            current = self._timers.get((context.name, name))
+            _, sequence, record, name = heap[0]
+            current = self._timers.get((record.name, name))
             if current is not None and current[0] == sequence:
                 return heap[0][0]
             heapq.heappop(heap)
         return None
 
-    def ring(self, now: Nanos) -> list[tuple[Context, Timer]]:
-        """The timers that are due, and when they ring again. What a pause skipped is counted, not rung."""
-        due: list[tuple[Context, Timer]] = []
+    def _ring(self, now: Nanos) -> None:
+        """Ring what is due, and set when it rings again. What a pause skipped is counted, not rung."""
         while True:
             first = self.next_due()
             if first is None or first > now:
-                return due
-            at, sequence, context, name = heapq.heappop(self._heap)
-            schedule = self._timers[context.name, name][1]
+                return
+            at, sequence, record, name = heapq.heappop(self._heap)
+            schedule = self._timers[record.name, name][1]
             following = schedule.next_after(at)
             missed = 0
             if following <= now:  # the clock jumped over several rings: one is enough, the rest is counted
                 missed = schedule.count_between(at, now)
                 following = schedule.next_after(now)
-            heapq.heappush(self._heap, (following, sequence, context, name))
-            context.timer_rings[name] = now
-            due.append((context, Timer(name, at, missed)))
+            heapq.heappush(self._heap, (following, sequence, record, name))
+            record.timer_rings[name] = now
+            self._callbacks.notify(record, "on_timer", Timer(name, at, missed))

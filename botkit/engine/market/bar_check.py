@@ -11,22 +11,22 @@ in, and a history that changes under them would fit neither what they did nor wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from datetime import tzinfo
+from typing import Literal
 
 import msgspec
 import numpy as np
 
-from botkit.engine.market.quarantine import LEAST, MOST
+from botkit.engine.market.markets import Markets
+from botkit.engine.market.pair_market import BarFeed
+from botkit.engine.market.plausible import LEAST, MOST
+from botkit.engine.orders.reads import Reads
 from botkit.engine.router.router import Priority
-from botkit.engine.turn import Engine
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, Nanos, format_time
 from botkit.model.events import Bar, Candle, Connection, ConnectionState, Trade
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer, GetCandles, Outcome
 from botkit.model.resolutions import bucket_end
-
-if TYPE_CHECKING:
-    from botkit.engine.market.pair_market import BarFeed
 
 #: how often the candles of one pair and resolution are read, in the machine's time
 CHECK_EVERY_S = 180.0
@@ -44,7 +44,7 @@ _AGREE_TO_END = 5
 _BARS_A_READ = 1_000
 _OUTAGES_KEPT = 50
 
-Tell = Callable[[str, str], None]
+Tell = Callable[[Literal["info", "warning"], str], None]
 
 
 class Counts(msgspec.Struct):
@@ -94,18 +94,22 @@ class _Series:
 
 
 class BarCheck:
-    """Watches one engine's bars. ``tell`` takes a level and a sentence; ``speed`` is how fast the bot's clock runs."""
+    """Watches a bot's bars. ``tell`` takes a level and a sentence; ``speed`` is how fast the bot's clock runs."""
 
     def __init__(
         self,
-        engine: Engine,
+        markets: Markets,
+        reads: Reads,
         tell: Tell,
         *,
+        zone: tzinfo,
         speed: float = 1.0,
         every_s: float = CHECK_EVERY_S,
         settle_s: float = SETTLE_S,
     ) -> None:
-        self._engine = engine
+        self._markets = markets
+        self._reads = reads
+        self._zone = zone
         self._tell = tell
         self._scale = NS_PER_S * max(1.0, speed)
         self._every: Nanos = int(every_s * self._scale)
@@ -156,7 +160,7 @@ class BarCheck:
     def look(self, now: Nanos) -> bool:
         """Ask for the candles of bars that have not been looked at; True when something was asked for."""
         asked = False
-        for market in self._engine.markets():
+        for market in self._markets.all():
             if not market.bar_feeds:
                 continue
             trades = self._trades.get(market.pair)
@@ -203,7 +207,7 @@ class BarCheck:
                 self._compare(feed, series, bars, candles)
             # else the same bars are asked for next time
 
-        self._engine.desk.read(
+        self._reads.read(
             lambda i: GetCandles(id=i, pair=pair, resolution=resolution, start=start, end=end),
             on_answer,
             endpoint=GetCandles.endpoint,
@@ -255,7 +259,7 @@ class BarCheck:
             return
         series.told.add(cause)
         self._late_told = self._late_told or cause == _LATE
-        rules, when = bar.pair.rules, format_time(bar.time, self._engine.zone)
+        rules, when = bar.pair.rules, format_time(bar.time, self._zone)
         ours, theirs = _figures(None if bar.empty else bar, rules), _figures(candle, rules)
         self._tell(
             level,
@@ -263,7 +267,9 @@ class BarCheck:
             "stays as the strategies have seen it",
         )
 
-    def _cause(self, feed: BarFeed, bar: Bar, candle: Candle | None, end: Nanos) -> tuple[str, str]:
+    def _cause(
+        self, feed: BarFeed, bar: Bar, candle: Candle | None, end: Nanos
+    ) -> tuple[Literal["info", "warning"], str]:
         trades = self._trades[bar.pair]
         for since, until in trades.outages:
             if until is None and trades.connected_at is not None:  # no trade since, so what there was has come by then

@@ -1,0 +1,141 @@
+"""What the user or a guard says to a running bot. Each command sets a reply: a value, or the sentence why not."""
+
+from __future__ import annotations
+
+from botkit.engine.market.book import walk
+from botkit.engine.orders.orphans import Orphans
+from botkit.engine.outcome import Reply
+from botkit.engine.rooms import BotRooms
+from botkit.engine.strategy.parameters import set_live_parameter
+from botkit.engine.strategy.record import StrategyRecord
+from botkit.model.clock import Nanos
+from botkit.model.inputs import (
+    CancelOrphans,
+    Flatten,
+    Forget,
+    Halt,
+    JournalFailed,
+    MoveCapital,
+    Pause,
+    Resume,
+    SetParameter,
+)
+
+PAUSED = "paused by hand"
+#: how far through the visible book a position is sold when a bot stops
+_FLATTEN_SLIPPAGE_PCT = 1.0
+
+
+class Commands:
+    """The commands of one engine."""
+
+    def __init__(self, rooms: BotRooms) -> None:
+        self._rooms = rooms
+
+    def _reply(self, value: object = None, refusal: str | None = None) -> None:
+        self._rooms.outbox.out.reply = Reply(value, refusal)
+
+    def _record(self, strategy: str) -> StrategyRecord | None:
+        record = self._rooms.records.get(strategy)
+        if record is None:
+            names = ", ".join(self._rooms.records)
+            self._reply(refusal=f"there is no strategy {strategy!r}; this bot has {names}")
+        return record
+
+    def halt(self, given: Halt, now: Nanos) -> None:
+        """Halt the bot or one strategy."""
+        if given.level is None:
+            self._rooms.halt(given.reason)
+        elif self._record(given.level) is not None:
+            self._halt_strategy(given.level, given.reason, now)
+
+    def pause(self, given: Pause, now: Nanos) -> None:
+        """Cancel a strategy's open orders and let it place no new ones, but for those that reduce its position."""
+        if self._record(given.strategy) is not None:
+            self._halt_strategy(given.strategy, PAUSED, now)
+
+    def _halt_strategy(self, strategy: str, reason: str, now: Nanos) -> None:
+        self._rooms.risk.halt(strategy, reason)
+        for order in self._rooms.table.open_of(strategy):
+            if not order.reduces:
+                self._rooms.desk.cancel(order, now)
+        self._reply()
+
+    def resume(self, given: Resume, now: Nanos) -> None:
+        """Lift a halt. A strategy that was stopped stays so: it missed what happened meanwhile."""
+        rooms = self._rooms
+        if given.level is not None:
+            record = self._record(given.level)
+            if record is None:
+                return
+            if not record.active:
+                self._reply(refusal=f"{given.level} was stopped ({record.stopped_because}); start the bot again")
+                return
+        if rooms.risk.halted(given.level) is not None:
+            rooms.risk.resume(given.level)
+            rooms.decisions.note("resume", now, "the bot" if given.level is None else given.level)
+        self._reply()
+
+    def set_parameter(self, given: SetParameter, now: Nanos) -> None:
+        """Set a parameter that is declared ``live``, and tell the strategy."""
+        record = self._record(given.strategy)
+        if record is None:
+            return
+        rooms = self._rooms
+        try:
+            checked = set_live_parameter(
+                rooms.strategies[given.strategy], given.strategy, given.name, given.value, rooms.pairs
+            )
+        except ValueError as error:
+            self._reply(refusal=str(error))
+            return
+        if record.active:
+            rooms.callbacks.notify(record, "on_params", {given.name: checked})
+        self._reply(checked)
+
+    def move_capital(self, given: MoveCapital, now: Nanos) -> None:
+        """Give a strategy (or the pool) money that belongs to nobody, or take it back. May end a shortage."""
+        rooms = self._rooms
+        refusal = rooms.portfolio.capital_refusal(given.target, given.units) or rooms.portfolio.unpriced(given.units)
+        if refusal is not None:
+            self._reply(refusal=refusal)
+            return
+        rooms.portfolio.move_capital(given.target, given.units)
+        figures = " ".join(f"{currency}={units}" for currency, units in given.units.items())
+        rooms.decisions.note("capital", now, f"{given.target} {figures}")
+        rooms.watch_shortages()
+        rooms.tell_balances(given.units)
+        self._reply()
+
+    def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:
+        """Cancel what stands of orders whose strategies are gone; the outcome of a later turn says when it is done."""
+        Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
+
+    def flatten(self, given: Flatten, now: Nanos) -> None:
+        """Sell what a strategy holds, as much as the visible book takes within the slippage."""
+        record = self._record(given.strategy)
+        if record is None:
+            return
+        rooms = self._rooms
+        refusals = []
+        for position in rooms.portfolio.positions(given.strategy):
+            lots = position.sellable_lots
+            levels = rooms.markets.of(position.pair).book.bid_levels if lots else ()
+            if lots and levels:
+                lowest = -int(-levels[0][0] * (1 - _FLATTEN_SLIPPAGE_PCT / 100))
+                lots = min(lots, walk(levels, lots, lowest, buying=False)[0])
+            if lots >= position.pair.rules.least_lots:
+                amount = position.pair.rules.exact_amount(lots)
+                entry = rooms.contexts[given.strategy].orders
+                order = entry.market_sell(position.pair, amount, _FLATTEN_SLIPPAGE_PCT, "flatten", reduces=True)
+                if order.is_refused:
+                    refusals.append(order.reason)
+        self._reply(tuple(refusals))
+
+    def forget(self, given: Forget, now: Nanos) -> None:
+        """Drop orders that were final long ago."""
+        self._reply(self._rooms.table.forget_before(given.before))
+
+    def journal_failed(self, given: JournalFailed, now: Nanos) -> None:
+        """No new order leaves while the journal cannot be written."""
+        self._rooms.gate.journal_fault = given.why

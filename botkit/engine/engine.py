@@ -1,0 +1,221 @@
+"""The engine: everything that must behave the same in a backtest, on the emulator and live, decided in one turn.
+
+    engine.turn(given, now, out)     the only way in: one input, or None to do what is due
+    engine.wake_at()                 when it wants a turn without an input
+    engine.span(rows, begin, end, out)   many rows of recorded data at once; equal to a turn a row
+    engine.view                      values to show
+
+A driver only carries: inputs in, the outcome's requests out, time forward. Inputs come in the one total order: by the
+time at which the bot learns of them, then by `botkit.model.moment.rank`, then by pair and row. A driver gives market
+events of a time before the wake of that time; the engine itself closes the bars that are due before it shows a market
+event of the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from botkit.engine.commands import Commands
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.outcome import Outcome
+from botkit.engine.risk.review import RiskDesk
+from botkit.engine.rooms import BotRooms, EngineSettings, FindCallback, StrategySpec
+from botkit.engine.router.router import Router
+from botkit.engine.spans import Spans
+from botkit.engine.stages import Stages
+from botkit.engine.view import EngineView
+from botkit.model.clock import Nanos
+from botkit.model.columns import MergedRows
+from botkit.model.events import (
+    BalanceReport,
+    Candle,
+    Connection,
+    OrderBook,
+    OrderReport,
+    Ticker,
+    Trade,
+    TradeReport,
+)
+from botkit.model.extension import FeeRates
+from botkit.model.inputs import (
+    AccountEvents,
+    Begin,
+    CancelOrphans,
+    Compare,
+    Flatten,
+    Forget,
+    Halt,
+    History,
+    Input,
+    JournalFailed,
+    MoveCapital,
+    Pause,
+    Restore,
+    Resume,
+    SetParameter,
+    SlotsChanged,
+    Stop,
+)
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer
+
+
+class Engine:
+    """The bot. `botkit.assembly` puts one together."""
+
+    def __init__(
+        self,
+        *,
+        pairs: Mapping[str, Pair],
+        strategies: Sequence[StrategySpec],
+        portfolio: Portfolio,
+        risk: RiskDesk,
+        router: Router,
+        fee_rates: Callable[[Pair, Nanos], FeeRates],
+        decisions: DecisionLog,
+        settings: EngineSettings | None = None,
+        find_callback: FindCallback | None = None,
+    ) -> None:
+        """``fee_rates`` gives the rates of a pair in force at a time, ``find_callback`` a plugin's wrapper of one."""
+        self._rooms = rooms = BotRooms(
+            pairs=pairs,
+            strategies=strategies,
+            portfolio=portfolio,
+            risk=risk,
+            router=router,
+            fee_rates=fee_rates,
+            decisions=decisions,
+            settings=settings or EngineSettings(),
+            find_callback=find_callback,
+        )
+        self._clock = rooms.clock
+        self._router = router
+        self._stages = Stages(rooms, rooms.reads)
+        self._spans = Spans(
+            clock=rooms.clock,
+            changes=rooms.changes,
+            markets=rooms.markets,
+            callbacks=rooms.callbacks,
+            risk=risk,
+            protector=rooms.protector,
+        )
+        self.view = EngineView(rooms)
+        self._handlers = self._by_type()
+
+    def _by_type(self) -> dict[type, Callable[[Any, Nanos], None]]:
+        rooms, stages, commands = self._rooms, self._stages, Commands(self._rooms)
+        markets, desk = rooms.markets, rooms.desk
+        return {
+            Trade: self._on_trade if rooms.watch else markets.on_trade,
+            OrderBook: self._on_book if rooms.watch else markets.on_book,
+            Ticker: markets.on_ticker,
+            Candle: markets.on_candle,
+            Answer: desk.on_answer,
+            OrderReport: desk.on_order_report,
+            TradeReport: desk.on_trade_report,
+            BalanceReport: self._on_balances,
+            AccountEvents: self._on_account,
+            Connection: self._on_connection,
+            SlotsChanged: self._on_slots,
+            Restore: stages.restore,
+            Compare: stages.compare,
+            Begin: stages.begin,
+            History: stages.take_history,
+            Stop: stages.stop,
+            Halt: commands.halt,
+            Pause: commands.pause,
+            Resume: commands.resume,
+            SetParameter: commands.set_parameter,
+            MoveCapital: commands.move_capital,
+            CancelOrphans: commands.cancel_orphans,
+            Flatten: commands.flatten,
+            Forget: commands.forget,
+            JournalFailed: commands.journal_failed,
+        }
+
+    # -- the ways in ----------------------------------------------------------------------------------------------
+
+    def turn(self, given: Input | None, now: Nanos, out: Outcome) -> None:
+        """Take one input in, or None to do what is due at ``now``. What it brings about is added to ``out``.
+
+        Raises ConfigError where what is restored does not fit the configuration. Any other exception is a fault of the
+        engine's own: nothing of that turn may leave.
+        """
+        clock, rooms = self._clock, self._rooms
+        assert now >= clock.now, f"time went back from {clock.now} to {now}"
+        clock.now = now
+        rooms.outbox.out = out
+        if given is None:
+            rooms.agenda.ring(now)
+        else:
+            rooms.events += 1
+            self._handlers[type(given)](given, now)
+        self._finish(now, out)
+
+    def span(self, rows: MergedRows, begin: int, end: int, out: Outcome) -> int:
+        """Take rows ``begin`` to ``end`` in at once, and return how many were. Equal to a `turn` for each, but faster.
+
+        It stops after the row that changed the agenda or the outcome. Nothing else may be due before the last row:
+        the driver sees to that.
+        """
+        rooms = self._rooms
+        rooms.outbox.out = out
+        taken = self._spans.run(rows, begin, end)
+        rooms.events += taken
+        self._finish(self._clock.now, out)
+        return taken
+
+    def event_at(self, rows: MergedRows, position: int) -> Trade | Candle | OrderBook:
+        """One row of merged streams as the input that `turn` takes."""
+        return self._spans.event_at(rows, position)
+
+    def wake_at(self) -> Nanos | None:
+        """When the engine wants a turn without an input. Exact: a driver need not poll."""
+        return self._rooms.agenda.head()
+
+    def _finish(self, now: Nanos, out: Outcome) -> None:
+        """Deliver what the turn caused, then collect what may leave. Ends when nothing more is caused."""
+        rooms, router = self._rooms, self._router
+        while True:
+            rooms.work_off()
+            due = router.next_due()
+            if due is None or due > now:
+                break
+            out.requests += rooms.desk.collect(now)
+        rooms.end_of_turn()
+        self._stages.end_of_turn(now)
+
+    # -- what the world says --------------------------------------------------------------------------------------
+
+    def _on_trade(self, trade: Trade, now: Nanos) -> None:
+        watch = self._rooms.watch
+        assert watch is not None
+        watch.on_trade_or_connection(trade, now)
+        self._rooms.markets.on_trade(trade, now)
+
+    def _on_book(self, book: OrderBook, now: Nanos) -> None:
+        watch = self._rooms.watch
+        assert watch is not None
+        watch.on_book(book, now)
+        self._rooms.markets.on_book(book, now)
+
+    def _on_balances(self, report: BalanceReport, now: Nanos) -> None:
+        if self._stages.has_begun:  # before that they are asked for
+            self._rooms.on_balances(report, now)
+
+    def _on_account(self, given: AccountEvents, now: Nanos) -> None:
+        for event in given.events:
+            self._handlers[type(event)](event, now)
+
+    def _on_connection(self, connection: Connection, now: Nanos) -> None:
+        rooms = self._rooms
+        if rooms.watch is not None:
+            rooms.watch.on_trade_or_connection(connection, now)
+        for record in rooms.records.values():
+            if record.active and self._stages.has_begun:
+                rooms.callbacks.notify(record, "on_connection", connection)
+
+    def _on_slots(self, given: SlotsChanged, now: Nanos) -> None:
+        self._router.slots_changed()

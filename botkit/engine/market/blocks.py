@@ -1,0 +1,208 @@
+"""Rows of recorded data as objects, a block at a time.
+
+A strategy that acts often must not convert the same rows again and again, and a long quiet tape must not stand in
+memory as objects.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import islice, repeat
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from botkit.engine.market.bars import BarSeries
+from botkit.engine.market.plausible import CANDLE_MOST, MOST, jumps
+from botkit.model.columns import BookColumns, CandleColumns, IntArray, MarketColumns, TradeColumns
+from botkit.model.events import Bar, Candle, OrderBook, Trade
+from botkit.model.orders import Side
+
+BLOCK_ROWS = 8_192
+#: up to so many bars are handed to a series one by one; numpy takes ten times as long for a single row
+_FEW_BARS = 8
+
+#: taker sides by column value + 1
+_SIDES = np.array([Side.SELL, None, Side.BUY], dtype=object)
+
+
+class Block:
+    """Some rows as objects. ``start`` is the row of the first; indices below count from there.
+
+    ``done`` is how many of them a loop over `rows` has taken: the loop itself writes it, so that whoever is called
+    from within it (a series that is read) knows how far the run has come, and that the next loop goes on there.
+    """
+
+    __slots__ = ("_jumps", "_prices", "_rows", "done", "events", "most", "prices", "range", "received", "start")
+
+    def __init__(
+        self,
+        start: int,
+        received: IntArray,
+        prices: npt.NDArray[np.float64],
+        price_list: list[float],
+        events: list[Any],
+        range_: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+        most: float,
+    ) -> None:
+        #: the lowest and highest price of each row, and how many times the last price they may be
+        self.range = range_
+        self.most = most
+        self._jumps: list[int] | None = None
+        self.start = start
+        self.received: list[int] = received.tolist()
+        self.prices = prices
+        self.events = events
+        self._prices = price_list
+        self.done = 0
+        self._rows = self._from(0)
+
+    def calm_until(self, begin: int, end: int, last: float) -> int:
+        """The first row from ``begin`` on that does not follow from the price before it, at the most ``end``."""
+        low, high = self.range
+        # item gives plain floats: numpy's own single numbers take half as long again to make and to compare
+        if not (last * (1 / self.most) < low.item(begin) and high.item(begin) < last * self.most):
+            return begin
+        if self._jumps is None:
+            self._jumps = jumps(self.prices, low, high, self.most)
+        at = bisect_right(self._jumps, begin)
+        return min(end, self._jumps[at]) if at < len(self._jumps) else end
+
+    def _from(self, begin: int) -> Iterator[tuple[int, int, float, Any]]:
+        count = len(self.events)
+        return zip(
+            range(begin + 1, count + 1),
+            islice(self.received, begin, None),
+            islice(self._prices, begin, None),
+            islice(self.events, begin, None),
+            strict=True,
+        )
+
+    def rows(self, begin: int, end: int) -> Iterator[tuple[int, int, float, Any]]:
+        """(index + 1, receive time, price, event) from ``begin`` to ``end``.
+
+        One iterator serves one loop after another: cutting lists anew for every order cost more than the orders.
+        """
+        if self.done != begin:
+            self._rows = self._from(begin)
+            self.done = begin
+        return self._rows if end == len(self.events) else islice(self._rows, end - begin)
+
+
+class TradeBlock(Block):
+    """Trades."""
+
+    __slots__ = ()
+
+    def __init__(self, columns: TradeColumns, start: int, stop: int) -> None:
+        rules = columns.pair.rules
+        prices = columns.ticks[start:stop] / 10**rules.price_decimals
+        amounts = (columns.lots[start:stop] / 10**rules.amount_decimals).tolist()
+        sides = _SIDES[columns.side[start:stop] + 1].tolist()
+        times = columns.time[start:stop].tolist()
+        price_list = prices.tolist()
+        events = list(map(Trade, repeat(columns.pair), times, price_list, amounts, sides))
+        super().__init__(start, columns.received[start:stop], prices, price_list, events, (prices, prices), MOST)
+
+
+class CandleBlock(Block):
+    """Candles as finished bars, with the columns that a `BarSeries` keeps of them."""
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: CandleColumns, start: int, stop: int) -> None:
+        rules = columns.pair.rules
+        scale = 10**rules.price_decimals
+        lots = columns.lots[start:stop]
+        high, low = columns.high[start:stop], columns.low[start:stop]
+        close = columns.close[start:stop] / scale
+        #: time, open, high, low, close, volume, empty
+        self.columns: tuple[npt.NDArray[Any], ...] = (
+            columns.time[start:stop],
+            columns.open[start:stop] / scale,
+            high / scale,
+            low / scale,
+            close,
+            lots / 10**rules.amount_decimals,
+            (lots == 0) & (high == low),
+        )
+        *figures, empty = [column.tolist() for column in self.columns]
+        events = list(map(Bar, repeat(columns.pair), *figures, repeat(columns.resolution), empty))
+        range_ = (self.columns[3], self.columns[2])
+        super().__init__(start, columns.received[start:stop], close, figures[4], events, range_, CANDLE_MOST)
+
+
+class SeriesSource:
+    """Brings a series up to where the loop over a block of candles has come, but only when somebody reads it.
+
+    A bar that no strategy reads from its series then costs nothing: whole blocks go in as columns.
+    """
+
+    __slots__ = ("block", "given", "series")
+
+    def __init__(self, series: BarSeries, block: CandleBlock, begin: int) -> None:
+        self.series = series
+        self.block = block
+        self.given = begin
+        series.pull_from(self.pull)
+
+    def pull(self) -> None:
+        """Give the series the bars that have finished since the last time."""
+        given, done = self.given, self.block.done
+        if given == done:
+            return
+        self.given = done
+        if done - given < _FEW_BARS:
+            self.series.warm_start(self.block.events[given:done])
+        else:
+            self.series.extend(*(column[given:done] for column in self.block.columns))
+
+    def end(self) -> None:
+        """Give what is left, and let bars be appended one by one again."""
+        self.series.pull_from(None)
+
+
+class BlockCache:
+    """The block of each stream that was converted last."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[str, str], tuple[MarketColumns, Any]] = {}
+
+    def get(self, columns: TradeColumns | CandleColumns, row: int) -> Any:
+        """The block that holds ``row``."""
+        key = (columns.pair, columns.kind)
+        found = self._blocks.get(key)
+        start = row // BLOCK_ROWS * BLOCK_ROWS
+        if found is not None and found[0] is columns and found[1].start == start:
+            return found[1]
+        stop = min(start + BLOCK_ROWS, len(columns))
+        block: Any
+        if isinstance(columns, TradeColumns):
+            block = TradeBlock(columns, start, stop)
+        else:
+            block = CandleBlock(columns, start, stop)
+        self._blocks[key] = (columns, block)
+        return block
+
+    def event_at(self, columns: MarketColumns, row: int) -> Trade | Candle | OrderBook:
+        """One row as the event that a turn takes in."""
+        if isinstance(columns, BookColumns):
+            return _book_at(columns, row)
+        block = self.get(columns, row)
+        event = block.events[row - block.start]
+        if isinstance(event, Trade):
+            return event
+        return Candle(
+            event.pair, event.resolution, event.time, event.open, event.high, event.low, event.close, event.volume
+        )
+
+
+def _book_at(columns: BookColumns, row: int) -> OrderBook:
+    def side(ticks: IntArray, lots: IntArray) -> tuple[tuple[int, int], ...]:
+        pairs = zip(ticks[row].tolist(), lots[row].tolist(), strict=True)
+        return tuple((level, amount) for level, amount in pairs if amount)
+
+    bids = side(columns.bid_ticks, columns.bid_lots)
+    return OrderBook(columns.pair, int(columns.time[row]), bids, side(columns.ask_ticks, columns.ask_lots))

@@ -1,0 +1,199 @@
+"""Every pair that somebody looks at: market events come in here, and reach bars and strategies from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from botkit.engine.agenda import Agenda, BotClock
+from botkit.engine.market.bars import BarBuilder
+from botkit.engine.market.pair_market import BarFeed, PairMarket
+from botkit.engine.market.plausible import CANDLE_LEAST, CANDLE_MOST, LEAST, MOST, is_ordinary
+from botkit.engine.market.quarantine import Quarantine, is_near
+from botkit.engine.money.valuation import LastPrice
+from botkit.engine.strategy.callbacks import Callbacks
+from botkit.model.clock import Nanos
+from botkit.model.events import Bar, Candle, OrderBook, Ticker, Trade
+from botkit.model.pairs import Pair
+
+
+class Markets:
+    """The markets of one bot.
+
+    ``prices`` are the cells that valuations read, by pair. ``on_price`` is called when a pair has a new last price,
+    before any strategy hears of the event that brought it.
+    """
+
+    def __init__(
+        self,
+        *,
+        prices: Mapping[str, LastPrice],
+        clock: BotClock,
+        agenda: Agenda,
+        callbacks: Callbacks,
+        quarantine: Quarantine,
+        bar_grace_ns: Nanos,
+        on_price: Callable[[PairMarket, float], None],
+    ) -> None:
+        self._prices = prices
+        self._clock = clock
+        self._callbacks = callbacks
+        self._quarantine = quarantine
+        self._bar_grace_ns = bar_grace_ns
+        self._on_price = on_price
+        self._markets: dict[str, PairMarket] = {}
+        #: pairs whose bars come from candles without gaps, which need no timer to end a bar
+        self.candle_pairs: frozenset[str] = frozenset()
+        self._slot = agenda.slot("bars", self._next_close, self.close_bars)
+
+    # -- the markets ----------------------------------------------------------------------------------------------
+
+    def of(self, pair: Pair) -> PairMarket:
+        """The pair's market, made on first use. Raises ValueError for a pair that this run has no prices of."""
+        market = self._markets.get(pair)
+        if market is None:
+            cell = self._prices.get(pair)
+            if cell is None:
+                raise ValueError(
+                    f"this run has no prices of {pair}: name it as a parameter of the strategy (`other: Pair`), so "
+                    f"that its data is read; it has {', '.join(self._prices)}"
+                )
+            market = PairMarket(pair, cell)
+            # sorted, since what happens at one time happens by pair; a new dict, since a callback may ask for a pair
+            # while the markets are gone through
+            self._markets = dict(sorted([*self._markets.items(), (str(pair), market)]))
+        return market
+
+    def all(self) -> list[PairMarket]:
+        """Every pair that somebody has looked at, by name."""
+        return list(self._markets.values())
+
+    # -- what comes in --------------------------------------------------------------------------------------------
+
+    def on_trade(self, trade: Trade, now: Nanos) -> None:
+        """A public trade."""
+        self._close_bars_before(now)
+        market = self._markets.get(trade.pair) or self.of(trade.pair)
+        last, price = market.last.price, trade.price
+        if (
+            last is None or market.doubts or not last * LEAST < price < last * MOST
+        ) and not self._quarantine.admits_trade(market, price, now):
+            return
+        if market.bar_feeds:
+            self._into_bars(market, trade)
+        self._on_price(market, price)
+        for record, callback in market.trade_listeners:
+            self._callbacks.call(record, callback, trade)
+
+    def _into_bars(self, market: PairMarket, trade: Trade) -> None:
+        for feed in list(market.bar_feeds.values()):
+            builder = feed.builder
+            before = builder.next_close()
+            bars = builder.on_trade(trade.time, trade.price, trade.amount)
+            if bars or builder.next_close() != before:
+                self._slot.changed()
+            for bar in bars:
+                self._deliver(feed, bar)
+
+    def on_candle(self, candle: Candle | Bar, now: Nanos) -> None:
+        """A finished candle, or a row of a tape in the shape of its bar."""
+        market = self._markets.get(candle.pair) or self.of(candle.pair)
+        last = market.last.price
+        if (
+            last is None or market.doubts or not (last * CANDLE_LEAST < candle.low and candle.high < last * CANDLE_MOST)
+        ) and not self._quarantine.admits_candle(market, candle, now):
+            return
+        self._on_price(market, candle.close)
+        for feed in list(market.bar_feeds.values()):
+            bars = feed.builder.on_candle(
+                candle.time, candle.open, candle.high, candle.low, candle.close, candle.volume, candle.resolution
+            )
+            if candle.pair not in self.candle_pairs:
+                self._slot.changed()
+            for bar in bars:
+                self._deliver(feed, bar)
+
+    def on_book(self, book: OrderBook, now: Nanos) -> None:
+        """A book from the stream."""
+        self._close_bars_before(now)
+        market = self._markets.get(book.pair) or self.of(book.pair)
+        if (is_ordinary(book, market.book) and not market.doubts) or self._quarantine.admits_book(market, book, now):
+            self._take_book(market, book, now)
+
+    def on_read_book(self, book: OrderBook, now: Nanos) -> None:
+        """A book that was read since the stream was quiet: a second source's word."""
+        market = self.of(book.pair)
+        if self._quarantine.admits_book(market, book, now, is_read=True):
+            self._take_book(market, book, now)
+
+    def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos) -> None:
+        market.book = book
+        market.book_seen = now
+        for record, callback, depth in market.book_listeners:
+            shown = book
+            if len(book.bid_levels) > depth or len(book.ask_levels) > depth:
+                shown = OrderBook(book.pair, book.time, book.bid_levels[:depth], book.ask_levels[:depth])
+            self._callbacks.call(record, callback, shown)
+
+    def on_ticker(self, ticker: Ticker, now: Nanos) -> None:
+        """The 24-hour figures of a pair."""
+        self._close_bars_before(now)
+        market = self._markets.get(ticker.pair)
+        if market is None or not is_near(market, ticker.last_price):
+            return
+        market.ticker = ticker
+        for record, callback in market.ticker_listeners:
+            self._callbacks.call(record, callback, ticker)
+
+    # -- bars -----------------------------------------------------------------------------------------------------
+
+    def feed(self, market: PairMarket, resolution: str) -> BarFeed:
+        """The bars of a pair in a resolution, built from now on."""
+        feed = market.bar_feeds.get(resolution)
+        if feed is None:
+            feed = BarFeed(resolution, BarBuilder(market.pair, resolution, grace_ns=self._bar_grace_ns))
+            market.bar_feeds[resolution] = feed
+            self._slot.changed()
+        return feed
+
+    def warm_builder(self, feed: BarFeed, bars: Sequence[Bar]) -> None:
+        """Let a new builder know the last bar before now, so that the next one follows it without a gap."""
+        feed.builder.warm_start(bars)
+        feed.builder.close_due(self._clock.now)
+        self._slot.changed()
+
+    def _deliver(self, feed: BarFeed, bar: Bar) -> None:
+        """Put a finished bar into every series, then tell who wants to hear of it."""
+        feed.settle()
+        for _, series, _ in feed.listeners:
+            series.append(bar)
+        for record, _, callback in list(feed.listeners):
+            if callback is not None and record.active:
+                self._callbacks.call(record, callback, bar)
+
+    def _close_bars_before(self, now: Nanos) -> None:
+        due = self._slot.ask()
+        if due is not None and due <= now:
+            self.close_bars(now)
+
+    def close_bars(self, now: Nanos) -> None:
+        """End the bars whose time is over."""
+        for name, market in self._markets.items():
+            if not market.bar_feeds or name in self.candle_pairs:
+                continue
+            for feed in list(market.bar_feeds.values()):
+                bars = feed.builder.close_due(now)
+                if bars:
+                    self._slot.changed()
+                for bar in bars:
+                    self._deliver(feed, bar)
+
+    def _next_close(self) -> Nanos | None:
+        first: Nanos | None = None
+        for name, market in self._markets.items():
+            if not market.bar_feeds or name in self.candle_pairs:
+                continue
+            for feed in market.bar_feeds.values():
+                due = feed.builder.next_close()
+                if due is not None and (first is None or due < first):
+                    first = due
+        return first

@@ -1,0 +1,110 @@
+"""Books that stand still: read over REST when the stream is quiet for long, and what the reading says.
+
+Staleness is per pair and counts books alone, since pings would hide a book that stands still on a live socket. A book
+that is quiet for long is read: equal means fresh, different means that frames are missing. It is adopted and the stream
+connected again; after two different readings without a frame, or when it cannot be read, the bot halts. Frames that
+quarantine withholds do not count as frames here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from botkit.engine.market.markets import Markets
+from botkit.engine.orders.reads import Reads
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import OrderBook
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer, GetBook, Outcome
+
+#: a healthy pair went 84 s without a frame, so silence alone proves nothing; it is a reason to look
+QUIET_S = 60.0
+DIFFERENT_READINGS_MAX = 2
+
+
+class QuietBooks:
+    """Watches the books of a running bot. ``trip(reason)`` halts it, ``resynchronise(pair)`` mends a stream."""
+
+    def __init__(
+        self,
+        markets: Markets,
+        reads: Reads,
+        *,
+        trip: Callable[[str], None],
+        resynchronise: Callable[[Pair], None],
+        speed: float = 1.0,
+    ) -> None:
+        self._markets = markets
+        self._reads = reads
+        self._trip = trip
+        self._resynchronise = resynchronise
+        # at a fast emulator a second of silence is a minute there; what counts is never less than the machine's time
+        self._quiet_ns: Nanos = int(QUIET_S * NS_PER_S * max(1.0, speed))
+        self._seen: dict[Pair, Nanos] = {}
+        self._books: dict[Pair, OrderBook] = {}
+        self._different: dict[Pair, int] = {}
+        self._asking: set[Pair] = set()
+        self._read_at: dict[Pair, Nanos] = {}
+
+    def observe(self, book: OrderBook, now: Nanos) -> None:
+        """A book came in."""
+        self._seen[book.pair] = now
+        self._books[book.pair] = book
+
+    def _is_doubted(self, pair: Pair) -> bool:
+        return "book" in self._markets.of(pair).doubts
+
+    def look(self, pairs: dict[Pair, int], now: Nanos) -> None:
+        """Ask for the books that have been quiet too long; ``pairs`` are those followed, with their depths."""
+        for pair, depth in pairs.items():
+            since = self._seen.setdefault(pair, now)
+            if self._is_doubted(pair):
+                since = self._markets.of(pair).book_seen
+            if now - max(since, self._read_at.get(pair, 0)) < self._quiet_ns or pair in self._asking:
+                continue
+            self._asking.add(pair)
+            self._ask(pair, depth, now)
+
+    def _ask(self, pair: Pair, depth: int, now: Nanos) -> None:
+        def on_answer(answer: Answer, at: Nanos) -> None:
+            self._asking.discard(pair)
+            is_doubted = self._is_doubted(pair)
+            if self._seen[pair] > now and not is_doubted:
+                return  # a frame came meanwhile
+            if min(self._seen[pair], self._markets.of(pair).book_seen) > self._read_at.get(pair, 0):
+                self._different.pop(pair, None)  # since the last reading a frame came and was believed
+            self._read_at[pair] = at
+            if answer.outcome is not Outcome.OK or not isinstance(answer.body, OrderBook):
+                quiet_s = self._quiet_ns // NS_PER_S
+                self._trip(f"no book of {pair} for {quiet_s} s, and it cannot be read: {answer.text}")
+                return
+            before = self._books.get(pair)
+            if before is not None and _same(before, answer.body) and not is_doubted:
+                return
+            self._books[pair] = answer.body
+            self._markets.on_read_book(answer.body, at)
+            count = self._different[pair] = self._different.get(pair, 0) + 1
+            if count < DIFFERENT_READINGS_MAX:
+                if not is_doubted:
+                    self._resynchronise(pair)
+            else:
+                self._trip(
+                    f"the frames of {pair}'s book cannot be believed, and reading it did not mend that"
+                    if is_doubted
+                    else f"the book of {pair} moves on, and the stream shows nothing of it"
+                )
+
+        self._reads.read(
+            lambda i: GetBook(id=i, pair=pair, depth=depth),
+            on_answer,
+            endpoint=GetBook.endpoint,
+            owner="(quiet books)",
+            now=now,
+        )
+
+
+def _same(a: OrderBook, b: OrderBook) -> bool:
+    """Equal best prices: amounts are rounded differently by the stream and by REST."""
+    return [t for t, _ in a.bid_levels[:5]] == [t for t, _ in b.bid_levels[:5]] and [
+        t for t, _ in a.ask_levels[:5]
+    ] == [t for t, _ in b.ask_levels[:5]]

@@ -1,0 +1,76 @@
+"""What a running bot watches besides trading: books that stand still, and bars beside the exchange's own candles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import tzinfo
+
+from botkit.engine.agenda import Agenda
+from botkit.engine.market.bar_check import BarCheck
+from botkit.engine.market.markets import Markets
+from botkit.engine.market.quiet_books import QuietBooks
+from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.reads import Reads
+from botkit.engine.outcome import Outbox
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import Connection, OrderBook, Trade
+from botkit.model.pairs import Pair
+
+#: levels a side of the books that are followed where no strategy asks for more
+BOOK_DEPTH = 5
+#: how often it looks, in the machine's time
+_LOOK_EVERY_S = 1.0
+
+
+class Watch:
+    """One look a second, from `begin` on. ``trip(reason)`` halts the bot."""
+
+    def __init__(
+        self,
+        *,
+        agenda: Agenda,
+        markets: Markets,
+        reads: Reads,
+        portfolio: Portfolio,
+        outbox: Outbox,
+        trip: Callable[[str], None],
+        zone: tzinfo,
+        speed: float,
+    ) -> None:
+        self._markets = markets
+        self._portfolio = portfolio
+        self._outbox = outbox
+        self._every: Nanos = int(_LOOK_EVERY_S * NS_PER_S * max(1.0, speed))
+        self._due: Nanos | None = None
+        self._slot = agenda.slot("watch", lambda: self._due, self._look)
+        self.bars = BarCheck(markets, reads, outbox.note, zone=zone, speed=speed)
+        self._books = QuietBooks(markets, reads, trip=trip, resynchronise=self._resynchronise, speed=speed)
+
+    def begin(self, now: Nanos) -> None:
+        """The bot trades from here on."""
+        self._due = now
+        self._slot.changed()
+
+    def on_book(self, book: OrderBook, now: Nanos) -> None:
+        """A book came in."""
+        self._books.observe(book, now)
+
+    def on_trade_or_connection(self, event: Trade | Connection, now: Nanos) -> None:
+        """A trade came in, or a stream changed."""
+        self.bars.observe(event, now)
+
+    def followed(self) -> dict[Pair, int]:
+        """The books that the bot follows, with their depths: of every pair that is traded or looked at.
+
+        A market order is checked against the visible book, so a pair that is traded has one, whatever was subscribed.
+        """
+        wanted = {pair: BOOK_DEPTH for share in self._portfolio.shares for pair in share.pairs}
+        return wanted | {market.pair: market.book_depth or BOOK_DEPTH for market in self._markets.all()}
+
+    def _look(self, now: Nanos) -> None:
+        self._due = now + self._every
+        self.bars.look(now)
+        self._books.look(self.followed(), now)
+
+    def _resynchronise(self, pair: Pair) -> None:
+        self._outbox.resynchronise(pair)

@@ -1,0 +1,282 @@
+"""May this order go? Every reason why not, in the order in which they are looked at, each with its sentence.
+
+It is asked at three moments, since what was true when a strategy asked may not be when the exchange's limits let the
+order leave: when it is *asked* for, when it is *admitted* to the queue (a replacement: once the old order is final),
+and when its slot is *granted*. After the checks of admission the money is locked and the router takes the order, and
+either may refuse too (`botkit.engine.orders.desk`); after the grant the driver looks once more before the socket: the
+journal must hold the order, and no other process may have set the latch.
+
+The simulated and the real exchange check the pair's rules on their own; an order that is refused here costs no request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from botkit.engine.agenda import BotClock
+from botkit.engine.market.book import cost_units, walk
+from botkit.engine.market.markets import Markets
+from botkit.engine.market.pair_market import PairMarket
+from botkit.engine.orders.resolution import Resolution
+from botkit.engine.risk.review import RiskDesk
+from botkit.engine.strategy.record import StrategyRecord
+from botkit.model.money import format_units
+from botkit.model.orders import BUY, MARKET, STOP_LIMIT, Condition, Order
+from botkit.model.pairs import Pair
+
+Check = Callable[[Order], str | None]
+
+
+class Gate:
+    """The one place that says no. Ways out (``order.reduces``) pass where new exposure does not."""
+
+    def __init__(self, *, clock: BotClock, markets: Markets, risk: RiskDesk, resolution: Resolution) -> None:
+        self._clock = clock
+        self._markets = markets
+        self._risk = risk
+        self._resolution = resolution
+        #: which coin the account lacks, while it has less than its strategies own together
+        self.shortage: str | None = None
+        #: the bot is being stopped
+        self.is_stopping = False
+        #: the strategies have not begun, or their history is not there yet
+        self.is_starting = False
+        #: why the books must be compared before anything new leaves
+        self.hold: str | None = None
+        #: why the journal cannot be written
+        self.journal_fault: str | None = None
+        self._records: dict[str, StrategyRecord] = {}
+        self._asked: tuple[Check, ...] = (
+            self._starting,
+            self._rules,
+            self._stopped,
+            self._stopping,
+            self._short_of_coins,
+            self._halted,
+            self._no_room,
+        )
+        self._admitted: tuple[Check, ...] = (self._beside_unknown, self._risk_rules)
+        self._granted: tuple[Check, ...] = (
+            self._beside_unknown,
+            self._short_of_coins,
+            self._halted,
+            self._unwritten,
+            self._held,
+            self._slippage,
+        )
+        self._replaced: Order | None = None
+
+    def know(self, record: StrategyRecord) -> None:
+        """A strategy of the bot."""
+        self._records[record.name] = record
+
+    def when_asked(self, order: Order, replaced: Order | None = None) -> str | None:
+        """Why an order may not be asked for; ``replaced`` is the one that makes room for it, if any."""
+        self._replaced = replaced
+        for check in self._asked:
+            refusal = check(order)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def when_admitted(self, order: Order) -> str | None:
+        """Why an order may not enter the queue."""
+        for check in self._admitted:
+            refusal = check(order)
+            if refusal is not None:
+                return refusal
+        return None
+
+    def when_granted(self, order: Order) -> str | None:
+        """Why an order may not leave after all."""
+        for check in self._granted:
+            refusal = check(order)
+            if refusal is not None:
+                return refusal
+        return None
+
+    # -- the reasons ----------------------------------------------------------------------------------------------
+
+    def _starting(self, order: Order) -> str | None:
+        return "orders can be placed from on_ready on; move this out of on_start" if self.is_starting else None
+
+    def _rules(self, order: Order) -> str | None:
+        if order.type is MARKET:
+            return market_refusal(order, self._markets.of(order.pair))
+        refusal = limit_refusal(order)
+        if refusal is None and order.type is STOP_LIMIT and not order.reduces:
+            refusal = stop_refusal(order, self._markets.of(order.pair).last.ticks)
+        return refusal
+
+    def _stopped(self, order: Order) -> str | None:
+        return None if order.reduces or self._records[order.strategy].active else "the strategy is stopped"
+
+    def _stopping(self, order: Order) -> str | None:
+        return "the bot is being stopped" if self.is_stopping and not order.reduces else None
+
+    def _short_of_coins(self, order: Order) -> str | None:
+        return None if self.shortage is None or order.reduces else f"no new orders: {self.shortage}"
+
+    def _halted(self, order: Order) -> str | None:
+        if order.reduces:
+            return None
+        halted = self._risk.halted(None)
+        return None if halted is None else f"the bot is halted: {halted}"
+
+    def _no_room(self, order: Order) -> str | None:
+        if order.type is MARKET:
+            return None
+        cap = order.pair.rules.open_orders_max
+        room = cap if self._replaced is None or self._replaced.is_final else cap + 1
+        if self._risk.open_count(order.pair) >= room:
+            return f"{cap} orders of {order.pair} are open, which is all that the exchange allows"
+        return None
+
+    def _beside_unknown(self, order: Order) -> str | None:
+        return self._resolution.blocks(order)
+
+    def _risk_rules(self, order: Order) -> str | None:
+        return self._risk.review(order, self._clock.now)
+
+    def _unwritten(self, order: Order) -> str | None:
+        return None if self.journal_fault is None else f"not sent: {self.journal_fault}"
+
+    def _held(self, order: Order) -> str | None:
+        return None if self.hold is None else f"not sent: {self.hold}"
+
+    def _slippage(self, order: Order) -> str | None:
+        return slippage_refusal(order, self._markets.of(order.pair)) if order.type is MARKET else None
+
+
+def limit_refusal(order: Order) -> str | None:
+    """What the pair's rules say to a limit or stop order."""
+    rules, pair = order.pair.rules, order.pair
+    if rules.maintenance:
+        return f"{pair} is in maintenance"
+    if order.price_ticks <= 0:
+        return f"price rounds to {rules.price_text(order.price_ticks)}; the smallest is {rules.tick_size} {pair.quote}"
+    return _amount_refusal(pair, order.amount_lots)
+
+
+def _amount_refusal(pair: Pair, lots: int) -> str | None:
+    rules = pair.rules
+    if lots < rules.least_lots:
+        return (
+            f"amount {rules.amount_text(lots)} {pair.base} is below the minimum {rules.amount_text(rules.least_lots)}"
+        )
+    if lots > rules.most_lots:
+        return f"amount {rules.amount_text(lots)} {pair.base} is above the maximum {rules.amount_text(rules.most_lots)}"
+    return None
+
+
+def stop_refusal(order: Order, last_ticks: int | None) -> str | None:
+    """What speaks against a stop order."""
+    if order.post_only:
+        return "a stop order cannot be post-only: the exchange always takes it as GTC"
+    if order.stop_ticks <= 0:
+        return "stop_price must be above 0"
+    if last_ticks is None:
+        return f"there is no last price of {order.pair} yet to compare the stop price with"
+    if is_met(order, last_ticks):
+        rules = order.pair.rules
+        assert order.condition is not None
+        return (
+            f"the stop condition {order.condition.value} {rules.price_text(order.stop_ticks)} is already met at "
+            f"{rules.price_text(last_ticks)}"
+        )
+    return None
+
+
+def is_met(order: Order, last_ticks: int) -> bool:
+    """True when a stop order's condition already holds at the last price."""
+    if order.condition is Condition.AT_LEAST:
+        return last_ticks >= order.stop_ticks
+    return last_ticks <= order.stop_ticks
+
+
+def market_refusal(order: Order, market: PairMarket) -> str | None:
+    """Rules and slippage of a market order, against the book as the bot sees it. Checked again at the last gate."""
+    rules, pair = order.pair.rules, order.pair
+    if rules.maintenance:
+        return f"{pair} is in maintenance"
+    if order.max_slippage_pct is not None and not 0 <= order.max_slippage_pct <= 100:
+        return f"max_slippage_pct is {order.max_slippage_pct}; it is a percentage from 0 to 100"
+    if order.side is BUY:
+        if order.spend_units < rules.least_spend_units:
+            return (
+                f"spend {format_units(order.spend_units)} {pair.quote} is below the minimum "
+                f"{format_units(rules.least_spend_units)}"
+            )
+    else:
+        refusal = _amount_refusal(pair, order.amount_lots)
+        if refusal is not None:
+            return refusal
+    return slippage_refusal(order, market)
+
+
+def slippage_refusal(order: Order, market: PairMarket) -> str | None:
+    """Whether the visible book can fill a market order within its ``max_slippage_pct`` of the best price."""
+    assert order.type is MARKET
+    if order.max_slippage_pct is None or not market.book_seen:
+        return None  # no book in this run (candles only): there is nothing to hold it against
+    rules = order.pair.rules
+    buying = order.side is BUY
+    levels = market.book.ask_levels if buying else market.book.bid_levels
+    if not levels:
+        return f"the book of {order.pair} shows no {'asks' if buying else 'bids'} to trade with"
+    best = levels[0][0]
+    share = order.max_slippage_pct / 100
+    limit = int(best * (1 + share)) if buying else -int(-best * (1 - share))
+    if buying:
+        within = tuple(level for level in levels if level[0] <= limit)
+        affordable = sum(rules.value_units_up(ticks, lots) for ticks, lots in within)
+        if affordable >= order.spend_units:
+            return None
+        shown = f"{format_units(affordable)} {order.pair.quote}"
+    else:
+        found, _ = walk(levels, order.amount_lots, limit, buying=False)
+        if found >= order.amount_lots:
+            return None
+        shown = f"{rules.amount_text(found)} {order.pair.base}"
+    return f"the visible book holds only {shown} within {order.max_slippage_pct:g} % of the best price"
+
+
+def expected_price(order: Order, market: PairMarket) -> float | None:
+    """The average price that a market order would get from the visible book, or None where no book is seen.
+
+    Of an order that the book cannot fill whole, the price of the part that it can.
+    """
+    buying = order.side is BUY
+    levels = market.book.ask_levels if buying else market.book.bid_levels
+    if not market.book_seen or not levels:
+        return None
+    rules = order.pair.rules
+    units_left, lots_left = order.spend_units, order.amount_lots
+    lots = ticks_lots = 0
+    for ticks, shown in levels:
+        take = min(shown, rules.lots_for_value(ticks, units_left) if buying else lots_left)
+        lots += take
+        ticks_lots += ticks * take
+        units_left -= rules.value_units(ticks, take)
+        lots_left -= take
+        if take < shown:
+            break
+    if not lots:
+        return rules.price(levels[0][0])
+    return float(ticks_lots / (lots * 10**rules.price_decimals))
+
+
+def spend_for(pair: Pair, lots: int, market: PairMarket) -> int | str:
+    """The spend, in units, that buys about ``lots``: from the visible asks, else at the last price. Or a refusal."""
+    rules = pair.rules
+    if market.book_seen:
+        units, missing = cost_units(pair, market.book.ask_levels, lots)
+        if missing:
+            return f"the visible book does not hold {rules.amount_text(lots)} {pair.base}"
+    else:
+        ticks = market.last.ticks
+        if ticks is None:
+            return f"there is no price of {pair} yet to turn an amount into a spend"
+        units = rules.value_units_up(ticks, lots)
+    step = int(10 ** (8 - rules.price_decimals))
+    return -(-units // step) * step

@@ -1,0 +1,68 @@
+"""Reads that the engine makes for itself, and what it wants to do at a later time.
+
+They go through the router like everything else, so that no limit is ever exceeded, and their answers come in as any
+answer does.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+from botkit.engine.agenda import Agenda
+from botkit.engine.router.router import Priority, Router
+from botkit.model.clock import Nanos
+from botkit.model.requests import Answer, Request
+
+OnAnswer = Callable[[Answer, Nanos], None]
+
+
+class Reads:
+    """The reads under way, and the work that waits for its time."""
+
+    def __init__(self, router: Router, agenda: Agenda) -> None:
+        self._router = router
+        #: requests under way -> what to do with the answer
+        self._pending: dict[int, OnAnswer] = {}
+        #: (due, order of asking, function of the time)
+        self._later: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
+        self._sequence = 0
+        self._slot = agenda.slot("reads", self._next, self._ring)
+
+    def read(
+        self,
+        make: Callable[[int], Request],
+        on_answer: OnAnswer,
+        *,
+        endpoint: str,
+        owner: str,
+        now: Nanos,
+        priority: Priority = Priority.PRIVATE_READ,
+        urgent: bool = True,
+    ) -> None:
+        """Queue a read; ``on_answer`` gets its answer, whatever it is: NOT_SENT where the queue had no room for it.
+
+        Reads of the order protocol decide whether money is free and whether an order lives, so they are urgent; what
+        nobody waits for is not.
+        """
+        ticket = self._router.read(make, endpoint=endpoint, owner=owner, priority=priority, now=now, urgent=urgent)
+        self._pending[ticket] = on_answer
+
+    def answered(self, answer: Answer, now: Nanos) -> None:
+        """An answer came, to a read of ours or to something else."""
+        handler = self._pending.pop(answer.request_id, None)
+        if handler is not None:
+            handler(answer, now)
+
+    def later(self, due: Nanos, call: Callable[[Nanos], None]) -> None:
+        """Call a function at its time, with the time."""
+        self._sequence += 1
+        heapq.heappush(self._later, (due, self._sequence, call))
+        self._slot.changed()
+
+    def _next(self) -> Nanos | None:
+        return self._later[0][0] if self._later else None
+
+    def _ring(self, now: Nanos) -> None:
+        while self._later and self._later[0][0] <= now:
+            heapq.heappop(self._later)[2](now)

@@ -1,0 +1,84 @@
+"""Every order of the bot, by what it can be found by: its client id, the exchange's id, its strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from botkit.engine.orders.executions import Executions
+from botkit.model.clock import Nanos
+from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order
+from botkit.model.pairs import Pair
+
+
+class OrderTable:
+    """The orders. The desk alone writes it."""
+
+    def __init__(self) -> None:
+        self.by_client_id: dict[int, Order] = {}
+        self.by_order_id: dict[str, Order] = {}
+        self._open: dict[str, dict[int, Order]] = {}
+        #: executions seen, per order, to drop repeats
+        self._executions: dict[int, Executions] = {}
+
+    def __iter__(self) -> Iterator[Order]:
+        return iter(self.by_client_id.values())
+
+    def open_up(self, order: Order) -> None:
+        """The order counts as open from here on."""
+        self._open.setdefault(order.strategy, {})[order.client_id] = order
+
+    def close(self, order: Order) -> None:
+        """The order is final, or never was open."""
+        mine = self._open.get(order.strategy)
+        if mine is not None:
+            mine.pop(order.client_id, None)
+
+    def open_of(self, strategy: str, pair: Pair | None = None) -> list[Order]:
+        """A strategy's orders that are not final, oldest first: queued and unknown ones included."""
+        mine = self._open.get(strategy)
+        if not mine:
+            return []
+        if pair is None:
+            return list(mine.values())
+        return [order for order in mine.values() if order.pair == pair]
+
+    def all_open(self) -> list[Order]:
+        """Every order that is not final, strategy by strategy."""
+        return [order for orders in self._open.values() for order in orders.values()]
+
+    @property
+    def has_live(self) -> bool:
+        """True while an order is, or may be, at the exchange."""
+        for orders in self._open.values():
+            for order in orders.values():
+                if order.state in LIVE_STATES:
+                    return True
+        return False
+
+    def is_known(self, order_id: str) -> bool:
+        """True when the exchange's order id belongs to an order of ours."""
+        return order_id in self.by_order_id
+
+    def executions_of(self, order: Order) -> Executions:
+        """What was executed of an order."""
+        found = self._executions.get(order.client_id)
+        if found is None:
+            found = self._executions[order.client_id] = Executions()
+        return found
+
+    def forget_before(self, time: Nanos) -> int:
+        """Drop orders that were final before ``time``, so that a bot may run for months; how many went.
+
+        Those that ended before they were sent go at once: nothing can be heard of them, and a strategy that keeps
+        asking while the bot is halted makes them by the thousand.
+        """
+        old = [
+            client_id
+            for client_id, order in self.by_client_id.items()
+            if order.state in FINAL_STATES and (order.updated < time or not order.sent)
+        ]
+        for client_id in old:
+            order = self.by_client_id.pop(client_id)
+            self.by_order_id.pop(order.order_id, None)
+            self._executions.pop(client_id, None)
+        return len(old)

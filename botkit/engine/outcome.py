@@ -1,0 +1,212 @@
+"""All that can leave a turn. A driver hands in an `Outcome`, reads it, and clears it before the next turn."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from botkit.engine.agenda import Changes
+from botkit.model.clock import Nanos
+from botkit.model.events import Fill
+from botkit.model.orders import Order, OrderState
+from botkit.model.pairs import Pair
+from botkit.model.requests import Request
+
+Level = Literal["info", "warning", "error"]
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A sentence for the user."""
+
+    level: Level
+    text: str
+
+
+class StrategyFailure(msgspec.Struct, frozen=True):
+    """A strategy raised, or had to be stopped. ``where`` is the file and line; ``text`` the traceback."""
+
+    strategy: str
+    callback: str
+    where: str
+    error: str
+    text: str
+    time: Nanos
+    #: it refused its parameters (ConfigError in on_start): a user's mistake, for which a traceback explains nothing
+    is_config: bool = False
+
+
+class Withheld(msgspec.Struct, frozen=True):
+    """A trade's or candle's price that the bot never took in, and when it came."""
+
+    pair: Pair
+    time: Nanos
+    price: float
+
+
+class StreamWanted(msgspec.Struct, frozen=True):
+    """A strategy subscribed: ``kind`` is trades, books, tickers or bars; ``depth`` the levels of a book a side."""
+
+    pair: Pair
+    kind: Literal["trades", "books", "tickers", "bars"]
+    depth: int = 0
+    resolution: str = ""
+
+
+class HistoryWanted(msgspec.Struct, frozen=True):
+    """A series wants so many finished bars from before the start."""
+
+    pair: Pair
+    resolution: str
+    count: int
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """Something that the books and the exchange did not agree on, in a sentence for the user."""
+
+    kind: Literal["order", "balance"]
+    text: str
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """The books were compared with the exchange's. ``began`` is when it was asked for."""
+
+    began: Nanos
+    differences: tuple[Difference, ...] = ()
+    open_at_exchange: int = 0
+    foreign: int = 0
+    #: currency -> units that came or went by other hands; they count as unassigned
+    adopted: tuple[tuple[str, int], ...] = ()
+
+
+class Halted(msgspec.Struct, frozen=True):
+    """The bot halted itself: ``kind`` is loss or breaker."""
+
+    kind: Literal["loss", "breaker"]
+    reason: str
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What became of a command: a value, or the sentence that says why not."""
+
+    value: Any = None
+    refusal: str | None = None
+
+
+class Outcome:
+    """What one turn brought about, by kind, each in order."""
+
+    __slots__ = (
+        "compare_failures",
+        "comparisons",
+        "failures",
+        "fills",
+        "halts",
+        "history",
+        "notes",
+        "orphans",
+        "reply",
+        "requests",
+        "resynchronise",
+        "states",
+        "streams",
+        "withheld",
+    )
+
+    def __init__(self) -> None:
+        #: requests that may leave now, in the order of sending
+        self.requests: list[Request] = []
+        #: every state that an order went to
+        self.states: list[tuple[Order, OrderState]] = []
+        self.fills: list[Fill] = []
+        self.notes: list[Note] = []
+        self.failures: list[StrategyFailure] = []
+        self.streams: list[StreamWanted] = []
+        self.history: list[HistoryWanted] = []
+        self.comparisons: list[Comparison] = []
+        #: why a comparison could not be made (it is tried again), and whether the exchange refused to answer at all
+        self.compare_failures: list[tuple[str, bool]] = []
+        #: pairs whose stream of books shows nothing though the book moves on
+        self.resynchronise: list[Pair] = []
+        self.halts: list[Halted] = []
+        #: `CancelOrphans` has ended: the ids that were cancelled, or the sentence that says why not
+        self.orphans: Reply | None = None
+        self.withheld: list[Withheld] = []
+        self.reply: Reply | None = None
+
+    def clear(self) -> None:
+        """Make it ready for the next turn."""
+        self.requests.clear()
+        self.states.clear()
+        self.fills.clear()
+        self.notes.clear()
+        self.failures.clear()
+        self.streams.clear()
+        self.history.clear()
+        self.comparisons.clear()
+        self.compare_failures.clear()
+        self.resynchronise.clear()
+        self.halts.clear()
+        self.withheld.clear()
+        self.orphans = None
+        self.reply = None
+
+
+class Outbox:
+    """Where the rooms of the engine put what shall leave. The engine sets ``out`` to the turn's `Outcome`."""
+
+    __slots__ = ("_changes", "out")
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self.out = Outcome()
+
+    def order(self, order: Order) -> None:
+        """An order went to a state."""
+        self._changes.count += 1
+        self.out.states.append((order, order.state))
+
+    def fill(self, fill: Fill) -> None:
+        """An execution was booked."""
+        self._changes.count += 1
+        self.out.fills.append(fill)
+
+    def note(self, level: Level, text: str) -> None:
+        """Say something to the user."""
+        self._changes.count += 1
+        self.out.notes.append(Note(level, text))
+
+    def withheld(self, withheld: Withheld) -> None:
+        """A price was kept back."""
+        self._changes.count += 1
+        self.out.withheld.append(withheld)
+
+    def stream(self, stream: StreamWanted) -> None:
+        """A strategy subscribed."""
+        self._changes.count += 1
+        self.out.streams.append(stream)
+
+    def compare_failed(self, why: str, *, is_refused: bool) -> None:
+        """The books could not be compared with the exchange's."""
+        self._changes.count += 1
+        self.out.compare_failures.append((why, is_refused))
+
+    def compared(self, comparison: Comparison) -> None:
+        """The books were compared with the exchange's."""
+        self._changes.count += 1
+        self.out.comparisons.append(comparison)
+
+    def orphans_done(self, reply: Reply) -> None:
+        """Orders of strategies that are gone were cancelled, or could not be."""
+        self._changes.count += 1
+        self.out.orphans = reply
+
+    def resynchronise(self, pair: Pair) -> None:
+        """The stream of a pair's books must be connected again."""
+        self._changes.count += 1
+        self.out.resynchronise.append(pair)
+
+    def halt(self, kind: Literal["loss", "breaker"], reason: str) -> None:
+        """The bot halted itself."""
+        self._changes.count += 1
+        self.out.halts.append(Halted(kind, reason))

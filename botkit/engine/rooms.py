@@ -1,0 +1,431 @@
+"""The rooms of one engine, wired to each other, and what happens in several of them at once.
+
+A room gets what it needs at construction and never sees the engine. What one room must tell others (an order's new
+state, a fill, a price, a strategy that failed) comes here, and is passed on in a fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, tzinfo
+from typing import Any, Literal
+
+import msgspec
+
+from botkit.engine.agenda import Agenda, BotClock, Changes
+from botkit.engine.decisions import DecisionLog
+from botkit.engine.market.markets import Markets
+from botkit.engine.market.pair_market import PairMarket
+from botkit.engine.market.quarantine import Quarantine
+from botkit.engine.market.watch import Watch
+from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.checks import Gate, expected_price
+from botkit.engine.orders.desk import OrderDesk
+from botkit.engine.orders.entry import ClientIds, OrderEntry
+from botkit.engine.orders.protection import Protector
+from botkit.engine.orders.quoting import Quoter
+from botkit.engine.orders.reads import Reads
+from botkit.engine.orders.reconcile import Reconciliation
+from botkit.engine.orders.resolution import Resolution
+from botkit.engine.orders.table import OrderTable
+from botkit.engine.outcome import Comparison, Outbox
+from botkit.engine.risk.review import RiskDesk
+from botkit.engine.router.router import Router
+from botkit.engine.strategy.base import Strategy, bind
+from botkit.engine.strategy.callbacks import Callback, Callbacks
+from botkit.engine.strategy.context import Context, Rooms
+from botkit.engine.strategy.history import PastBook
+from botkit.engine.strategy.record import StrategyRecord
+from botkit.engine.strategy.subscriptions import Subscriptions
+from botkit.engine.strategy.timers import TimerBook
+from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.events import Balance, BalanceReport, Fill, OrderReport
+from botkit.model.extension import FeeRates
+from botkit.model.orders import FINAL_STATES, STATUS_STATES, Order, OrderState
+from botkit.model.pairs import Pair
+
+#: more refusals than this in one turn stop a strategy: it is asking in a loop
+REFUSALS_A_TURN_MAX = 100
+#: rejections by the exchange in a row, of all strategies, that halt the bot
+REJECTIONS_MAX = 10
+_REFUSED = OrderState.REFUSED
+_ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
+
+#: finds a function for (strategy, callback's name); None: the plain method
+FindCallback = Callable[[Strategy, str], Callback | None]
+
+
+class StrategySpec(msgspec.Struct, frozen=True):
+    """An instance to run: its name in the configuration, and its checked parameters."""
+
+    name: str
+    strategy: Strategy
+    parameters: Mapping[str, Any]
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine is told once."""
+
+    zone: tzinfo = UTC
+    seed: int = 0
+    first_client_id: int = 1
+    #: how long after its end a bar still waits for late trades
+    bar_grace_ns: Nanos = 2_000 * NS_PER_MS
+    #: how late the exchange may still act on an order request
+    latest_accept_ns: Nanos = 2_000 * NS_PER_MS
+    #: for a bot that runs: how fast its clock goes beside the machine's; None: nothing is watched, as in a backtest
+    watch_speed: float | None = None
+
+
+class BotRooms:
+    """Every room of one engine. `botkit.engine.engine` carries inputs to them."""
+
+    def __init__(
+        self,
+        *,
+        pairs: Mapping[str, Pair],
+        strategies: Sequence[StrategySpec],
+        portfolio: Portfolio,
+        risk: RiskDesk,
+        router: Router,
+        fee_rates: Callable[[Pair, Nanos], FeeRates],
+        decisions: DecisionLog,
+        settings: EngineSettings,
+        find_callback: FindCallback | None,
+    ) -> None:
+        self.pairs = pairs
+        self.settings = settings
+        self.portfolio = portfolio
+        self.risk = risk
+        self.router = router
+        self.decisions = decisions
+        self.clock = BotClock()
+        self.changes = Changes()
+        self.outbox = Outbox(self.changes)
+        self.agenda = agenda = Agenda(self.changes)
+        self.records: dict[str, StrategyRecord] = {}
+        self.strategies: dict[str, Strategy] = {spec.name: spec.strategy for spec in strategies}
+        self.contexts: dict[str, Context] = {}
+        self.foreign_orders: dict[str, OrderReport] = {}
+        #: inputs taken in, rows of spans included
+        self.events = 0
+        self._find_callback = find_callback
+        self._refused = False
+        self._rejections = 0
+        self._last_balances: dict[tuple[str, str], Balance] = {}
+        self.comparison: Reconciliation | None = None
+
+        self.callbacks = Callbacks(
+            clock=self.clock,
+            changes=self.changes,
+            outbox=self.outbox,
+            find=self._find,
+            stop=self.stop_strategy,
+        )
+        self.quarantine = Quarantine(self._doubted, self.outbox.withheld)
+        self.markets = Markets(
+            prices=portfolio.prices,
+            clock=self.clock,
+            agenda=agenda,
+            callbacks=self.callbacks,
+            quarantine=self.quarantine,
+            bar_grace_ns=settings.bar_grace_ns,
+            on_price=self._priced,
+        )
+        self.table = OrderTable()
+        self.reads = Reads(router, agenda)
+        self.desk = OrderDesk(
+            table=self.table,
+            reads=self.reads,
+            portfolio=portfolio,
+            risk=risk,
+            router=router,
+            decisions=decisions,
+            agenda=agenda,
+            latest_accept_ns=settings.latest_accept_ns,
+            gate=self._make_gate,
+            on_order=self._order_changed,
+            on_fill=self._filled,
+            on_foreign=self._foreign,
+        )
+        self.gate = self.desk.gate
+        self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
+        self.protector = Protector(
+            clock=self.clock, changes=self.changes, markets=self.markets, portfolio=portfolio, table=self.table
+        )
+        self.timers = TimerBook(agenda, self.callbacks)
+        self.past = PastBook(self.markets, self.outbox)
+        self.client_ids = ClientIds(settings.first_client_id)
+        self.watch: Watch | None = None
+        if settings.watch_speed is not None:
+            self.watch = Watch(
+                agenda=agenda,
+                markets=self.markets,
+                reads=self.reads,
+                portfolio=portfolio,
+                outbox=self.outbox,
+                trip=self._trip,
+                zone=settings.zone,
+                speed=settings.watch_speed,
+            )
+        self._day_slot = agenda.slot("day", risk.next_day, self._new_day)
+        agenda.slot("router", router.next_due, _nothing).follow(router.take_listener)
+        risk.expected_price = self._expected_price
+        rooms = Rooms(
+            clock=self.clock,
+            zone=settings.zone,
+            pairs=pairs,
+            markets=self.markets,
+            portfolio=portfolio,
+            table=self.table,
+            timers=self.timers,
+            quoter=self.quoter,
+            protector=self.protector,
+            fee_rates=fee_rates,
+        )
+        for spec in strategies:
+            self._add(spec, rooms)
+
+    def _make_gate(self, resolution: Resolution) -> Gate:
+        return Gate(clock=self.clock, markets=self.markets, risk=self.risk, resolution=resolution)
+
+    def _add(self, spec: StrategySpec, rooms: Rooms) -> None:
+        record = self.records[spec.name] = StrategyRecord(spec.name, self.settings.seed)
+        self.gate.know(record)
+        entry = OrderEntry(
+            record,
+            clock=self.clock,
+            client_ids=self.client_ids,
+            markets=self.markets,
+            portfolio=self.portfolio,
+            table=self.table,
+            desk=self.desk,
+            turns=self._turns,
+        )
+        subscriptions = Subscriptions(
+            record,
+            markets=self.markets,
+            callbacks=self.callbacks,
+            outbox=self.outbox,
+            past=self.past,
+            method=lambda name: _method_of(spec.strategy, name),
+        )
+        context = self.contexts[spec.name] = Context(record, rooms, entry, subscriptions)
+        bind(spec.strategy, context, spec.parameters)
+
+    def _turns(self) -> int:
+        return self.events
+
+    def _find(self, strategy: str, name: str) -> Callback | None:
+        instance = self.strategies[strategy]
+        if self._find_callback is not None:
+            found = self._find_callback(instance, name)
+            if found is not None:
+                return found
+        if getattr(type(instance), name) is getattr(Strategy, name):
+            return None
+        method: Callback = getattr(instance, name)
+        return method
+
+    # -- orders ---------------------------------------------------------------------------------------------------
+
+    def _order_changed(self, order: Order) -> None:
+        self.outbox.order(order)
+        if order.state in _ACCEPTED:
+            self._rejections = 0
+        elif order.state is OrderState.REJECTED:
+            self._rejections += 1
+            if self._rejections == REJECTIONS_MAX and self.watch is not None:
+                self._trip(f"the exchange rejected {REJECTIONS_MAX} orders in a row, the last one: {order.reason}")
+        record = self.records.get(order.strategy)
+        if record is None:
+            return
+        if order.state is _REFUSED:
+            record.refused(order.reason)
+            self._refused = True
+            if record.refused_this_turn > REFUSALS_A_TURN_MAX and record.active:
+                self.stop_strategy(
+                    record, f"over {REFUSALS_A_TURN_MAX} orders were refused in one turn: {order.reason}"
+                )
+        self.quoter.order_changed(order)
+        self.protector.order_changed(order)
+        if record.active:
+            self.callbacks.notify(record, "on_order", order)
+
+    def _filled(self, fill: Fill) -> None:
+        record = self.records.get(fill.order.strategy)
+        if record is None:
+            return
+        record.fills_count += 1
+        self.outbox.fill(fill)
+        self.quoter.filled(fill.order)
+        self.protector.filled(fill)
+        if record.active:
+            self.callbacks.notify(record, "on_fill", fill)
+
+    def _foreign(self, report: OrderReport) -> None:
+        if STATUS_STATES.get(report.status) in FINAL_STATES:
+            self.foreign_orders.pop(report.order_id, None)  # another bot on the account may trade for months
+        else:
+            self.foreign_orders[report.order_id] = report
+
+    def work_off(self) -> None:
+        """Deliver what waits in the mailbox, and settle quotes and exits, until nothing more is caused."""
+        callbacks, quoter, protector = self.callbacks, self.quoter, self.protector
+        while callbacks.is_waiting or quoter.dirty or protector.again:
+            if callbacks.is_waiting:
+                callbacks.deliver()
+            quoter.settle()
+            protector.settle()
+
+    def end_of_turn(self) -> None:
+        """Say what the router has to say, and forget what is counted by the turn."""
+        if self.router.alarms:
+            for alarm in self.router.take_alarms():
+                self.outbox.note("warning", alarm.text)
+        if self._refused:
+            self._refused = False
+            for record in self.records.values():
+                record.refused_this_turn = 0
+
+    # -- prices and losses ----------------------------------------------------------------------------------------
+
+    def _priced(self, market: PairMarket, price: float) -> None:
+        self.portfolio.mark(market.pair, price)
+        if self.risk.has_loss_limits:
+            self._check_losses()
+        if self.protector.is_watching:
+            self.protector.on_price(market)
+
+    def _check_losses(self) -> None:
+        now = self.clock.now
+        while (breach := self.risk.breached(now)) is not None:
+            self.decisions.note("loss_limit", now, str(breach))
+            if breach.level is None:
+                self.halt(str(breach))
+                self.outbox.halt("loss", str(breach))
+            else:
+                self.stop_strategy(self.records[breach.level], str(breach))
+
+    def _trip(self, reason: str) -> None:
+        if self.risk.halted(None) is None:
+            self.halt(reason)
+            self.outbox.halt("breaker", reason)
+
+    def _new_day(self, now: Nanos) -> None:
+        self.risk.turn_of_day(now)
+
+    def begin_day(self, now: Nanos) -> None:
+        """The bot begins: the trading day of ``now`` begins, unless an earlier run has begun it."""
+        self.risk.turn_of_day(now)
+        self._day_slot.changed()
+
+    def _expected_price(self, order: Order) -> float | None:
+        return expected_price(order, self.markets.of(order.pair))
+
+    def _doubted(self, level: Literal["info", "warning"], text: str) -> None:
+        self.outbox.note(level, text)
+        self.decisions.note("quarantine", self.clock.now, text)
+
+    # -- the account ----------------------------------------------------------------------------------------------
+
+    def on_balances(self, report: BalanceReport, now: Nanos) -> None:
+        """Balances that the account's stream shows."""
+        self.portfolio.on_balances(report, now, quiet=not self.table.has_live)
+        self.watch_shortages()
+        self.tell_balances(report.balances)
+
+    def tell_balances(self, currencies: Iterable[str]) -> None:
+        """Let strategies hear what they have of some currencies, where it is not what they heard last."""
+        for record in self.records.values():
+            if not record.active or self.callbacks.of(record, "on_balance") is None:
+                continue
+            for currency in currencies:
+                balance = self.portfolio.balance(record.name, currency)
+                key = (record.name, currency)
+                if self._last_balances.get(key) != balance:
+                    self._last_balances[key] = balance
+                    self.callbacks.notify(record, "on_balance", balance)
+
+    def watch_shortages(self) -> None:
+        """Halt creates while the account has less of a coin than its strategies own together."""
+        if self.gate.shortage is None and not self.portfolio.may_be_short:
+            return
+        shortage = "; ".join(map(str, self.portfolio.shortages())) or None
+        if shortage != self.gate.shortage:
+            if shortage is None:
+                self.outbox.note("info", "the account has all that its strategies own; new orders go on")
+            elif self.gate.shortage is None:
+                self.outbox.note("error", f"no new orders but those that reduce: {shortage}")
+            self.gate.shortage = shortage
+            self.decisions.note("shortage", self.clock.now, shortage or "over")
+
+    def compare(self, now: Nanos, hold: str | None) -> None:
+        """Compare the books with the exchange's, unless that is being done. ``hold`` keeps new orders back until one
+        that began now has ended."""
+        if hold is not None:
+            self.gate.hold = hold
+        elif self.comparison is not None and not self.comparison.is_done:
+            return
+        self.comparison = Reconciliation(
+            now=now,
+            table=self.table,
+            reads=self.reads,
+            desk=self.desk,
+            portfolio=self.portfolio,
+            outbox=self.outbox,
+            on_done=self._compared,
+        )
+
+    def _compared(self, comparison: Comparison) -> None:
+        self.outbox.compared(comparison)
+        assert self.comparison is not None
+        if comparison.began == self.comparison.began:
+            self.gate.hold = None
+
+    # -- strategies -----------------------------------------------------------------------------------------------
+
+    def halt(self, reason: str) -> None:
+        """Take no new orders, and cancel those that are open. Ways out stay open, and a resume alone ends it."""
+        if self.risk.halted(None) is None:
+            self.risk.halt(None, reason)
+        for order in self.table.all_open():
+            if not order.reduces:
+                self.desk.cancel(order, self.clock.now)
+
+    def stop_strategy(self, record: StrategyRecord, reason: str) -> None:
+        """Take a strategy out of the running and cancel its orders. Ways out stay open, protective exits go on."""
+        if not record.active:
+            return
+        record.active = False
+        record.stopped_because = reason
+        self.decisions.note("stopped", self.clock.now, f"{record.name}: {reason}")
+        for market in self.markets.all():
+            market.drop(record)
+        self.timers.drop(record)
+        self.quoter.drop(record)
+        for order in self.table.open_of(record.name):
+            if not order.reduces:
+                self.desk.cancel(order, self.clock.now)
+        self._say_stopped(record)
+
+    def _say_stopped(self, record: StrategyRecord) -> None:
+        if self.callbacks.failed_last != record.name:  # else its traceback is shown
+            self.outbox.note("error", f"strategy {record.name!r} was stopped: {record.stopped_because}")
+        protected = self.protector.strategy_stopped(record)
+        for position in self.portfolio.positions(record.name):
+            if not position.is_flat:
+                what = "its protective exits go on" if position.pair in protected else "nothing looks after that now"
+                self.outbox.note(
+                    "warning",
+                    f"{record.name} was stopped and holds {position.amount:.8g} of {position.pair}; {what}",
+                )
+
+
+def _nothing(now: Nanos) -> None:
+    """The router's turn comes at the end of every turn anyway."""
+
+
+def _method_of(strategy: Strategy, name: str) -> Callback | None:
+    found = getattr(strategy, name, None)
+    return found if callable(found) else None

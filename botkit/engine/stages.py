@@ -1,0 +1,151 @@
+"""The stages of a run: restore what an earlier one left, begin, take in history, stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botkit.engine.orders.reads import Reads
+from botkit.engine.outcome import HistoryWanted
+from botkit.engine.rooms import BotRooms
+from botkit.engine.strategy.parameters import set_live_parameter
+from botkit.engine.strategy.past_reads import PastReads
+from botkit.errors import ConfigError
+from botkit.model.clock import Nanos
+from botkit.model.events import Bar
+from botkit.model.inputs import Begin, Compare, History, Restore, Stop
+from botkit.model.orders import OrderState
+from botkit.model.pairs import Pair
+
+
+class Stages:
+    """Restore -> (Compare) -> Begin -> History -> Stop."""
+
+    def __init__(self, rooms: BotRooms, reads: Reads) -> None:
+        self._rooms = rooms
+        self._reads = reads
+        #: `Begin` has come: market events and timers are looked at
+        self.has_begun = False
+        self._reads_history = False
+        rooms.gate.is_starting = True
+
+    def restore(self, given: Restore, now: Nanos) -> None:
+        """Take over what the bot owns and remembers. Raises ConfigError where it does not fit the settings."""
+        rooms = self._rooms
+        rooms.router.cool_down(given.sends, now)
+        try:
+            self._open_books(given.balances, given.books)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        for name, kept in given.kept.items():
+            if name in rooms.records:
+                rooms.records[name].recall(kept)
+        for strategy, name, value in given.parameters:
+            if strategy in rooms.strategies:
+                set_live_parameter(rooms.strategies[strategy], strategy, name, value, rooms.pairs)
+        for row in given.orders:
+            if row.order.state is not OrderState.QUEUED:  # that one was never sent
+                rooms.desk.restore(row.order, row.executions, now)
+                if row.order.is_quote and not row.order.is_final:
+                    rooms.quoter.restore(row.order)
+        for level, reason in given.halts.items():
+            if level in rooms.records:
+                rooms.risk.halt(level, reason)
+        if given.halted is not None:
+            rooms.halt(given.halted)
+
+    def _open_books(self, balances: Mapping[str, int] | None, books: Mapping[str, Any] | None) -> None:
+        portfolio = self._rooms.portfolio
+        if books is not None:
+            portfolio.restore(books)
+        elif balances is not None:
+            portfolio.open(balances)
+
+    def compare(self, given: Compare, now: Nanos) -> None:
+        """Compare the books with the exchange's."""
+        self._rooms.compare(now, given.hold)
+
+    def begin(self, given: Begin, now: Nanos) -> None:
+        """Run every strategy's ``on_start``, in the order of the configuration."""
+        rooms = self._rooms
+        assert not self.has_begun, "a run begins once"
+        self.has_begun = True
+        self._reads_history = given.reads_history
+        for record in list(rooms.records.values()):
+            callback = rooms.callbacks.of(record, "on_start")
+            if callback is not None:
+                rooms.callbacks.call(record, callback)
+            if record.active:
+                rooms.begin_day(now)
+
+    def end_of_turn(self, now: Nanos) -> None:
+        """Ask for the history that series want, of the driver or of the exchange."""
+        rooms = self._rooms
+        if not self.has_begun:
+            return
+        if rooms.past.is_waiting:
+            rooms.past.ask()
+        if self._reads_history:
+            wanted = list(rooms.outbox.out.history)
+            if rooms.gate.is_starting and not self._is_reading:
+                # a price to value everything by, from before the first trade
+                wanted += [HistoryWanted(cell.pair, "1m", 1) for cell in rooms.portfolio.prices.values()]
+            if wanted or (rooms.gate.is_starting and not self._is_reading):
+                self._is_reading = True
+                PastReads(wanted, self._reads, rooms.outbox, now, self._take_read_history)
+
+    _is_reading = False
+
+    def _take_read_history(self, history: History) -> None:
+        self.take_history(history, self._rooms.clock.now)
+
+    def take_history(self, given: History, now: Nanos) -> None:
+        """Bars from before the start. The first one opens trading."""
+        rooms = self._rooms
+        is_first = rooms.gate.is_starting
+        if is_first:
+            rooms.markets.candle_pairs = given.candle_pairs
+            if self._reads_history:
+                self._mark_last_prices(given)
+        rooms.past.give(given)
+        if not is_first:
+            return
+        rooms.gate.is_starting = False
+        for record in list(rooms.records.values()):
+            callback = rooms.callbacks.of(record, "on_ready")
+            if record.active and callback is not None:
+                rooms.callbacks.call(record, callback)
+        rooms.timers.arm(now)
+        rooms.callbacks.is_open = True
+        if rooms.watch is not None:
+            rooms.watch.begin(now)
+
+    def _mark_last_prices(self, given: History) -> None:
+        newest: dict[Pair, Bar] = {}
+        for past in given.bars:
+            if past.bars and (past.pair not in newest or past.bars[-1].time > newest[past.pair].time):
+                newest[past.pair] = past.bars[-1]
+        for pair, bar in newest.items():
+            self._rooms.portfolio.mark(pair, bar.close)
+
+    def stop(self, given: Stop, now: Nanos) -> None:
+        """Run every ``on_stop``. From then on strategies hear of their orders alone, and may ask for ways out only:
+        what they placed after their orders were withdrawn would stay at the exchange."""
+        rooms = self._rooms
+        for record in list(rooms.records.values()):
+            if record.active:
+                callback = rooms.callbacks.of(record, "on_stop")
+                if callback is not None:
+                    rooms.callbacks.call(record, callback)
+            rooms.timers.drop(record)
+            for market in rooms.markets.all():
+                market.drop(record)
+        rooms.work_off()
+        rooms.protector.end()
+        for record in rooms.records.values():
+            rooms.quoter.drop(record)  # what fills from now on is not filled up
+        rooms.gate.is_stopping = True
+        if given.withdraws:
+            for order in rooms.table.all_open():
+                if order.strategy not in given.keep or order.state is OrderState.QUEUED:
+                    rooms.desk.cancel(order, now)

@@ -1,0 +1,120 @@
+"""Calling strategies: which function hears of what, the mailbox of what is still to be told, and what a failure does.
+
+A call through pluggy costs 1.2 us and a bound call 0.06 us, so each function is looked up once. What a turn causes
+(an order's new state, a fill) waits in the mailbox until the callback that is running has returned.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from botkit.engine.agenda import BotClock, Changes
+from botkit.engine.outcome import Outbox, StrategyFailure
+from botkit.engine.strategy.record import StrategyRecord
+from botkit.errors import ConfigError
+
+#: callbacks that one turn may cause before it is taken for a loop
+_NOTICES_A_TURN_MAX = 20_000
+
+Callback = Callable[..., Any]
+
+
+class Callbacks:
+    """The callbacks of every strategy of the bot.
+
+    ``find(strategy's name, callback's name)`` gives the function, or None where the strategy does nothing with it.
+    ``stop(record, reason)`` takes a strategy out of the running.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: BotClock,
+        changes: Changes,
+        outbox: Outbox,
+        find: Callable[[str, str], Callback | None],
+        stop: Callable[[StrategyRecord, str], None],
+    ) -> None:
+        self._clock = clock
+        self._changes = changes
+        self._outbox = outbox
+        self._find = find
+        self._stop = stop
+        self._found: dict[tuple[str, str], Callback | None] = {}
+        self._mailbox: deque[tuple[StrategyRecord, Callback, Any]] = deque()
+        #: False until history is there: what happens before that is told afterwards
+        self.is_open = False
+        #: name of the strategy that failed last: its traceback is shown, so its stop needs no sentence of its own
+        self.failed_last = ""
+
+    def of(self, record: StrategyRecord, name: str) -> Callback | None:
+        """The function for an event, or None."""
+        key = (record.name, name)
+        try:
+            return self._found[key]
+        except KeyError:
+            found = self._found[key] = self._find(record.name, name)
+            return found
+
+    def notify(self, record: StrategyRecord, name: str, event: object) -> None:
+        """Call a callback once the one that is running has returned, at the same time."""
+        callback = self.of(record, name)
+        if callback is not None:
+            self._mailbox.append((record, callback, event))
+            self._changes.count += 1
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while something can be delivered."""
+        return self.is_open and bool(self._mailbox)
+
+    def deliver(self) -> None:
+        """Empty the mailbox, that which its callbacks cause included."""
+        mailbox = self._mailbox
+        counts: dict[str, int] = {}
+        while mailbox:
+            record, callback, event = mailbox.popleft()
+            if record.active:
+                self.call(record, callback, event)
+                count = counts[record.name] = counts.get(record.name, 0) + 1
+                if count == _NOTICES_A_TURN_MAX:
+                    name = getattr(callback, "__name__", "callback")
+                    self._stop(record, f"its callbacks cause each other without end, {name} among them")
+
+    def call(self, record: StrategyRecord, callback: Callback, *arguments: object) -> None:
+        """Call a function of a strategy now. What it raises stops that strategy and nothing else."""
+        try:
+            callback(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit() in a strategy must not end the other strategies
+            self.failed(record, callback, error)
+
+    def failed(self, record: StrategyRecord, callback: Callback, error: BaseException) -> None:
+        """A strategy raised: note where, stop it, cancel its orders. The others go on."""
+        name = getattr(callback, "__name__", "callback")
+        frames = traceback.extract_tb(error.__traceback__)
+        # a compiled module's frames name its file from the package on
+        own = [frame for frame in frames if "/botkit/engine/" not in "/" + frame.filename.replace("\\", "/")]
+        frame = (own or frames)[-1]
+        failure = StrategyFailure(
+            strategy=record.name,
+            callback=name,
+            where=f"{frame.filename}:{frame.lineno}",
+            error=f"{type(error).__name__}: {error}",
+            text=_own_lines(own or list(frames), error),
+            time=self._clock.now,
+            is_config=isinstance(error, ConfigError) and name == "on_start",
+        )
+        self._outbox.out.failures.append(failure)
+        self.failed_last = record.name
+        self._stop(record, f"{failure.error} in {name}")
+
+
+def _own_lines(frames: list[traceback.FrameSummary], error: BaseException) -> str:
+    """A traceback of the strategy's own lines: the way to them through the engine helps nobody."""
+    lines = ["Traceback (most recent call last):\n", *traceback.StackSummary.from_list(frames).format()]
+    return "".join(lines + traceback.format_exception_only(error)).rstrip()

@@ -1,0 +1,75 @@
+"""What is known of one strategy instance: whether it runs, what it keeps, and what is counted of it. Data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+#: distinct reasons to skip or refuse that are counted apart; reasons may contain figures, so their number is bounded
+REASONS_MAX = 1_000
+_OTHER_REASONS = "(other reasons, too many to count apart)"
+
+
+class StrategyRecord:
+    """One strategy instance, without a way to anything else."""
+
+    __slots__ = (
+        "active",
+        "best_prices",
+        "fills_count",
+        "last_skip",
+        "name",
+        "orders_count",
+        "random",
+        "refusals",
+        "refused_this_turn",
+        "skips",
+        "state",
+        "stopped_because",
+        "timer_rings",
+    )
+
+    def __init__(self, name: str, seed: int) -> None:
+        self.name = name
+        self.active = True
+        #: why it was stopped before the end
+        self.stopped_because = ""
+        self.random = Random(f"{seed}:{name}")
+        self.state: dict[str, Any] = {}
+        self.timer_rings: dict[str, int] = {}
+        #: highest price of each protected position since it was opened, by pair
+        self.best_prices: dict[str, float] = {}
+        self.skips: dict[str, int] = {}
+        self.last_skip: dict[str, dict[str, Any]] = {}
+        self.refusals: dict[str, int] = {}
+        self.refused_this_turn = 0
+        self.orders_count = 0
+        self.fills_count = 0
+
+    def skip(self, reason: str, values: dict[str, Any]) -> None:
+        """Count a decision not to trade."""
+        self.last_skip[_count(self.skips, reason)] = values
+
+    def refused(self, reason: str) -> None:
+        """Count an order that was refused."""
+        _count(self.refusals, reason)
+        self.refused_this_turn += 1
+
+    def kept(self) -> dict[str, Any]:
+        """What a restart must find again, as JSON takes it where the strategy's own ``state`` does."""
+        return {"state": self.state, "timers": self.timer_rings, "best": self.best_prices}
+
+    def recall(self, kept: Mapping[str, Any]) -> None:
+        """Take in what `kept` gave, before ``on_start``."""
+        self.state.update(kept["state"])
+        self.timer_rings.update(kept["timers"])
+        self.best_prices.update(kept.get("best", {}))  # journals from before it was kept have none
+
+
+def _count(counts: dict[str, int], reason: str) -> str:
+    """Count a reason; returns the one it was counted as."""
+    if reason not in counts and len(counts) >= REASONS_MAX:
+        reason = _OTHER_REASONS
+    counts[reason] = counts.get(reason, 0) + 1
+    return reason

@@ -1,0 +1,272 @@
+"""What can be seen of an engine from outside: values for pages, status, summaries and the journal, never a room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from botkit.engine.money.positions import Position
+from botkit.engine.outcome import StreamWanted
+from botkit.engine.rooms import BotRooms
+from botkit.engine.router.figures import Usage
+from botkit.model.clock import Nanos
+from botkit.model.events import OrderBook, OrderReport
+from botkit.model.orders import Order
+from botkit.model.pairs import Pair
+from botkit.model.results import RouterUse
+
+
+class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
+    """One strategy: whether it runs, and what was counted of it. ``halted`` is why it takes no new orders."""
+
+    name: str
+    active: bool
+    stopped_because: str
+    halted: str | None
+    orders: int
+    fills: int
+    skips: Mapping[str, int]
+    refusals: Mapping[str, int]
+    last_skip: Mapping[str, Mapping[str, Any]]
+
+
+class PositionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a strategy holds of a pair; money in the pair's quote currency."""
+
+    pair: Pair
+    amount_units: int
+    amount: float
+    average_entry: float
+    realised: float
+    unrealised: float
+    is_flat: bool
+
+    @property
+    def lots(self) -> int:
+        """The amount in whole lots."""
+        return self.pair.rules.lots_of_units(self.amount_units)
+
+
+class MarketView(msgspec.Struct, frozen=True, kw_only=True):
+    """One pair: its last price, its book and when that came (0: never), and what was subscribed to."""
+
+    pair: Pair
+    last: float | None
+    book: OrderBook
+    book_seen: Nanos
+    book_depth: int
+    resolutions: tuple[str, ...]
+    #: trades, books or tickers are wanted, and not bars alone
+    is_listened_to: bool
+    wants_ticker: bool
+    late_trades: int
+
+
+class MoneyView:
+    """The books as they stand. Money is in units of 1e-8."""
+
+    def __init__(self, rooms: BotRooms) -> None:
+        self._portfolio = rooms.portfolio
+        self._rooms = rooms
+
+    @property
+    def currency(self) -> str:
+        """What everything is valued in."""
+        return self._portfolio.currency
+
+    @property
+    def account(self) -> Mapping[str, int]:
+        """What the exchange should report of each currency."""
+        return dict(self._portfolio.account)
+
+    @property
+    def unassigned(self) -> Mapping[str, int]:
+        """What belongs to no strategy."""
+        return dict(self._portfolio.unassigned)
+
+    def equity(self, strategy: str | None = None) -> int | None:
+        """What a strategy owns (None: all of them) at last prices; None while one is missing."""
+        return self._portfolio.equity_units(strategy, self._portfolio.currency)
+
+    def holdings(self, strategy: str | None) -> dict[str, int]:
+        """What counts as a strategy's own, by currency."""
+        return dict(self._portfolio.holdings(strategy))
+
+    def positions(self, strategy: str) -> list[PositionView]:
+        """A strategy's positions, its listed pairs first."""
+        return [_position(position) for position in self._portfolio.positions(strategy)]
+
+    def traded_pairs(self) -> list[Pair]:
+        """The pairs that strategies were given, in the order of the configuration."""
+        return list(dict.fromkeys(pair for share in self._portfolio.shares for pair in share.pairs))
+
+    def priced_pairs(self) -> list[Pair]:
+        """Every pair that has, or will have, a price here."""
+        return [cell.pair for cell in self._portfolio.prices.values()]
+
+    def capital_given(self, target: str) -> dict[str, int]:
+        """What a strategy's sub-account was given so far, by currency."""
+        return dict(self._portfolio.capital.given.get(target, {}))
+
+    def document(self) -> dict[str, Any]:
+        """Everything that must survive a restart, as plain data."""
+        return self._portfolio.state()
+
+    def check(self) -> None:
+        """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""
+        self._portfolio.check()
+
+
+class RouterView:
+    """What waits, and how much of the exchange's limits is in use."""
+
+    def __init__(self, rooms: BotRooms) -> None:
+        self._router = rooms.router
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a slot."""
+        return self._router.waiting
+
+    def usage(self, now: Nanos) -> list[Usage]:
+        """Every window of the limits table, and what of it is held."""
+        return self._router.usage(now)
+
+    def statistics(self) -> RouterUse:
+        """Figures of the run so far."""
+        return self._router.statistics()
+
+
+class EngineView:
+    """Values to read between turns."""
+
+    def __init__(self, rooms: BotRooms) -> None:
+        self._rooms = rooms
+        self.money = MoneyView(rooms)
+        self.router = RouterView(rooms)
+
+    @property
+    def now(self) -> Nanos:
+        """The time of the last turn."""
+        return self._rooms.clock.now
+
+    @property
+    def events(self) -> int:
+        """Inputs taken in, rows of spans included."""
+        return self._rooms.events
+
+    @property
+    def halted(self) -> str | None:
+        """Why the bot takes no new orders, if so."""
+        return self._rooms.risk.halted(None)
+
+    @property
+    def halts(self) -> dict[str, str]:
+        """Strategies that are halted, and why."""
+        return {level: reason for level, reason in self._rooms.risk.halts.items() if level is not None}
+
+    @property
+    def next_client_id(self) -> int:
+        """The client id that the next order will get."""
+        return self._rooms.client_ids.next
+
+    def strategies(self) -> list[StrategyView]:
+        """Every strategy, in the order of the configuration."""
+        halts = self._rooms.risk.halts
+        return [
+            StrategyView(
+                name=record.name,
+                active=record.active,
+                stopped_because=record.stopped_because,
+                halted=halts.get(record.name),
+                orders=record.orders_count,
+                fills=record.fills_count,
+                skips=dict(record.skips),
+                refusals=dict(record.refusals),
+                last_skip=dict(record.last_skip),
+            )
+            for record in self._rooms.records.values()
+        ]
+
+    def names(self) -> list[str]:
+        """The strategies' names."""
+        return list(self._rooms.records)
+
+    def kept(self, strategy: str) -> dict[str, Any]:
+        """What a restart of a strategy must find again."""
+        return self._rooms.records[strategy].kept()
+
+    def orders(self) -> list[Order]:
+        """Every order that is remembered, oldest first."""
+        return list(self._rooms.table)
+
+    def open_orders(self) -> list[Order]:
+        """Every order that is not final, strategy by strategy."""
+        return self._rooms.table.all_open()
+
+    def order(self, client_id: int) -> Order | None:
+        """The order of a client id."""
+        return self._rooms.table.by_client_id.get(client_id)
+
+    def foreign_orders(self) -> list[OrderReport]:
+        """Open orders of the account that are not this bot's."""
+        return list(self._rooms.foreign_orders.values())
+
+    def markets(self) -> list[MarketView]:
+        """Every pair that somebody looks at, by name."""
+        return [
+            MarketView(
+                pair=market.pair,
+                last=market.last.price,
+                book=market.book,
+                book_seen=market.book_seen,
+                book_depth=market.book_depth,
+                resolutions=tuple(market.bar_feeds),
+                is_listened_to=bool(
+                    market.trade_listeners or market.book_listeners or market.ticker_listeners or market.book_depth
+                ),
+                wants_ticker=bool(market.ticker_listeners),
+                late_trades=sum(feed.builder.late for feed in market.bar_feeds.values()),
+            )
+            for market in self._rooms.markets.all()
+        ]
+
+    def streams(self) -> list[StreamWanted]:
+        """The streams that a running bot follows: books and trades of what it trades or looks at, and tickers."""
+        rooms = self._rooms
+        books = {} if rooms.watch is None else rooms.watch.followed()
+        wanted = [StreamWanted(pair, "books", depth) for pair, depth in books.items()]
+        wanted += [StreamWanted(pair, "trades") for pair in books]
+        return wanted + [StreamWanted(m.pair, "tickers") for m in rooms.markets.all() if m.ticker_listeners]
+
+    def has_timers(self) -> bool:
+        """True while a timer is set."""
+        return not self._rooms.timers.is_empty
+
+    def withheld(self) -> dict[Pair, int]:
+        """Market events that were withheld as doubtful, by pair."""
+        return dict(self._rooms.quarantine.counts)
+
+    def bars_checked(self) -> dict[str, dict[str, int]]:
+        """Bars compared with the exchange's candles, and those that differed, such as ``btc_twd 1m``."""
+        return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
+
+    @property
+    def is_comparing(self) -> bool:
+        """True while the books are being compared with the exchange's."""
+        comparison = self._rooms.comparison
+        return comparison is not None and not comparison.is_done
+
+
+def _position(position: Position) -> PositionView:
+    return PositionView(
+        pair=position.pair,
+        amount_units=position.amount_units,
+        amount=position.amount,
+        average_entry=position.average_entry,
+        realised=position.realised,
+        unrealised=position.unrealised,
+        is_flat=position.is_flat,
+    )
