@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.frozen.freezing import (
     LOCKSTEP_SEEDS,
@@ -54,7 +55,7 @@ def main() -> int:
         found = asyncio.run(_lockstep(folder)) if given.lockstep else dict(run_all(seeds, folder))
         print(f"{len(found)} runs in {time.perf_counter() - began:.1f} s")
     path = LOCKSTEP_STORE if given.lockstep else STORE
-    before = stored(path) if path.exists() else {"tapes": tapes, "runs": {}}
+    before: dict[str, Any] = stored(path) if path.exists() else {"tapes": tapes, "runs": {}}
     different = differences(found, before["runs"])
     if tapes != before["tapes"]:
         different.insert(0, "the tapes are not those that behaviour was frozen on")

@@ -15,6 +15,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +139,17 @@ def venue_picture(emulator: Emulator) -> dict[str, Any]:
     }
 
 
+def _create(order: NewOrder, now: Nanos, number: int) -> CreateOrder:
+    return CreateOrder(id=number, order=order, timestamp=now)
+
+
 async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
     """Give the emulator the open orders of a picture under their ids, executed as far, and the same balances."""
     venue, kernel = emulator.venue, emulator.venue.kernel
     account = kernel.account(DEFAULT_ACCOUNT.email)
     for row in picture["orders"]:
         new = row["new"]
-        order = NewOrder(
+        asked = NewOrder(
             client_id=new["client_id"],
             pair=emulator.venue.pairs[new["pair"]],
             side=Side(new["side"]),
@@ -155,12 +160,7 @@ async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
             condition=Condition(new["condition"]) if new["condition"] else None,
             post_only=new["post_only"],
         )
-        venue.submit(
-            DEFAULT_ACCOUNT.email,
-            lambda number, order=order: CreateOrder(id=number, order=order, timestamp=kernel.now),
-            kernel.now,
-            lambda answer, at: None,
-        )
+        venue.submit(DEFAULT_ACCOUNT.email, partial(_create, asked, kernel.now), kernel.now, lambda answer, at: None)
     await until(lambda: len(account.open) == len(picture["orders"]))
     for row in picture["orders"]:
         [order] = [o for o in account.open.values() if o.new.client_id == row["new"]["client_id"]]
