@@ -234,7 +234,10 @@ class Anything(Strategy):
         if orders:
             order = self.random.choice(orders)
             near = bid if order.side.value == "buy" else ask
-            self._last = self.replace(order, price=near + self.random.randint(-3, 3) * self._step(pair))
+            price = near + self.random.randint(-3, 3) * self._step(pair)
+            if self.shape >= 1_800:  # the others are on the grid of prices
+                price *= 1 + self.random.randint(1, 99) * 1e-7
+            self._last = self.replace(order, price=price)
 
     def _replace_amount(self, pair: Pair, price: float, bid: float, ask: float, amount: float, position: Any) -> None:
         orders = self.open_orders(pair)
