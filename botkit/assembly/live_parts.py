@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import tzinfo
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -14,12 +15,11 @@ from botkit.assembly import Project, default_bar_grace_ns, make_engine
 from botkit.assembly.sharing import ALONE, paced, shared_limits, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
+from botkit.engine.engine import Engine
 from botkit.engine.money.valuation import Valuation
 from botkit.engine.router.routes import memory_slots
-from botkit.engine.turn import Engine
 from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
-from botkit.live.history import History
 from botkit.live.parts import OnStop
 from botkit.live.shared_limits.client_ids import ClientIds
 from botkit.live.shared_limits.own_ledger import OwnLedger
@@ -67,6 +67,7 @@ class LiveParts:
         self.project = project
         self.name = config.name
         self.mode: str = mode
+        self.zone: tzinfo = config.zone
         self.currency = project.currency
         self.adapter = adapter
         self.clock = clock
@@ -139,9 +140,7 @@ class LiveParts:
             "pairs": {name: msgspec.to_builtins(pair.rules) for name, pair in self._priced.items()},
         }
 
-    def engine(
-        self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
-    ) -> Engine:
+    def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
         """A new bot, not started; what it shares with others is in ``shared``."""
         self.shared = self._share(self._latest_accept_ns)
         return make_engine(
@@ -150,11 +149,11 @@ class LiveParts:
             decisions=decisions,
             seed=self.project.config.seed,
             latest_accept_ns=self._latest_accept_ns,
-            fee_rates=lambda pair: self._fees.rates(now()),
-            history=history,
+            fee_rates=lambda pair, now: self._fees.rates(now),
             bar_grace_ns=self._bar_grace_ns(),
             first_client_id=first_client_id,
             slots=memory_slots if self.shared is None else self.shared.slots,
+            watch_speed=self.clock.speed,
         )
 
     def _bar_grace_ns(self) -> Nanos:

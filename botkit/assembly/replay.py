@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -16,7 +16,6 @@ from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.errors import ConfigError
 from botkit.live.driver import Adapter
-from botkit.live.history import History
 from botkit.live.replay import Replay, Verdict, compare, read_header
 from botkit.live.shared_limits.recorded_slots import ReplayedLimits
 from botkit.live.state_folder import StateFolder
@@ -31,11 +30,10 @@ class _Stopped:
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
-        self.engine: Any = None
 
     def now(self) -> int:
-        """The time of the turn that is being played."""
-        return 0 if self.engine is None else int(self.engine.now)
+        """Nobody asks."""
+        return 0
 
 
 def replay_run(run: Path, config: Path | None = None) -> Verdict:
@@ -67,14 +65,14 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
     )
     lines: list[str] = []
     decisions = DecisionLog(lambda block: lines.extend(block.decode().splitlines()))
-    clock.engine = engine = parts.engine(decisions, History(), header["first_client_id"], clock.now)
-    replay = Replay(engine, run, project.pairs, shared)
+    engine = parts.engine(decisions, header["first_client_id"])
+    replay = Replay(engine, run, project.pairs, (lambda changed: None) if shared is None else shared.take_in)
     entries = replay.run()
     decisions.flush()
     recorded = (run / DECISIONS).read_text(encoding="ascii").splitlines()
     if not replay.is_whole and recorded and not _is_json(recorded[-1]):
         recorded.pop()  # torn by a kill
-    verdict = compare(recorded, lines, entries, is_whole=replay.is_whole or replay.diverged)
+    verdict = compare(recorded, lines, entries, is_whole=replay.is_whole or replay.error is not None)
     if replay.error is not None and (verdict.difference is None or verdict.difference.replayed is None):
         raise replay.error
     return msgspec.structs.replace(verdict, ends_early=replay.ends_early)

@@ -17,14 +17,14 @@ from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
 from botkit.live.telling.logs import LogFile, Redactor
 from botkit.live.telling.notify import Channel, Telling, policy_of
-from botkit.live.telling.picture import Picture, Standing, picture_of
+from botkit.live.telling.picture import BotState, Picture, picture_of
 from botkit.live.telling.summary import summary_lines, summary_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from botkit.live.bot import Bot
-    from botkit.live.keeper import Keeper
+    from botkit.live.notices import Notices
     from botkit.live.telling.metrics_server import MetricsServer, Source
     from botkit.live.telling.view import TerminalView
 
@@ -107,24 +107,24 @@ class Told:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    def follow(self, bot: Bot, keeper: Keeper) -> None:
-        """Tell of this bot from now on."""
-        for tell in (self.telling.tell, *self.listeners):
-            bot.notices.listeners.append(tell)
-            keeper.fill_listeners.append(partial(tell, "info"))
-        task = asyncio.create_task(self._days(bot), name="daily summary")
+    def follow(self, notices: Notices) -> None:
+        """Tell of a bot that is about to start, from now on."""
+        notices.listeners += [self.telling.tell, *self.listeners]
+        task = asyncio.create_task(self._days(), name="daily summary")
         self._stack.push_async_callback(_ended, task)
 
     def started(self, bot: Bot) -> None:
         """The bot trades: there is something to look at."""
         self._bot = bot
         self.state = "running"
+        bot.fills.listeners += [partial(tell, "info") for tell in (self.telling.tell, *self.listeners)]
 
-    async def _days(self, bot: Bot) -> None:
+    async def _days(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            if self._bot is not None:
-                self.telling.tell_of_the_day(lambda: "\n".join(summary_lines(summary_of(bot))))
+            bot = self._bot
+            if bot is not None:
+                self.telling.tell_of_the_day(lambda: "\n".join(summary_lines(summary_of(bot.standing()))))  # noqa: B023
 
     @property
     def is_running(self) -> bool:
@@ -133,7 +133,7 @@ class Told:
 
     def picture(self) -> Picture | None:
         """The bot as it stands, or as it stood when it ended; None before its start."""
-        return None if self._bot is None else picture_of(self._bot)
+        return None if self._bot is None else picture_of(self._bot.standing())
 
 
 class Display:
@@ -163,8 +163,8 @@ class Display:
     def _tell(view: TerminalView, name: str, level: str, text: str) -> None:
         view.tell(level, f"{name}: {text}")
 
-    def _standings(self) -> Sequence[Standing]:
-        return [Standing(name=name, state=told.state, picture=told.picture()) for name, told in self._tolds.items()]
+    def _standings(self) -> Sequence[BotState]:
+        return [BotState(name=name, state=told.state, picture=told.picture()) for name, told in self._tolds.items()]
 
     def _sources(self) -> Sequence[Source]:
         from botkit.live.telling.metrics_server import Source

@@ -17,11 +17,11 @@ from typing import Any
 
 import msgspec
 
-from botkit.model.inputs import SentBefore
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError, fill_row, order_of, order_row
 from botkit.live.state_folder import write_whole
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.events import Fill
+from botkit.model.inputs import SentBefore
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 

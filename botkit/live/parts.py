@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import tzinfo
 from random import Random
 from typing import Any, Literal, Protocol
 
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.turn import Engine
+from botkit.engine.engine import Engine
 from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
-from botkit.live.history import History
 from botkit.live.shared_limits.client_ids import ClientIds
 from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.live.shared_limits.slots import SharedLimits
@@ -27,6 +27,8 @@ class Parts(Protocol):
     name: str
     mode: str
     currency: str
+    #: the time zone that the user reads times in
+    zone: tzinfo
     pairs: Mapping[str, Pair]
     #: pairs whose prices value something, though no strategy trades them
     valuation_pairs: tuple[Pair, ...]
@@ -59,8 +61,6 @@ class Parts(Protocol):
         """What making the same engine again takes, as plain JSON values; no secret is in it."""
         ...
 
-    def engine(
-        self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
-    ) -> Engine:
-        """A new bot, not started."""
+    def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
+        """A new bot, not started; from here on ``shared`` are its windows."""
         ...

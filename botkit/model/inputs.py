@@ -144,7 +144,7 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """Take no new orders and cancel the open ones; only ways out leave. ``level`` is a strategy, or None for the bot."""
+    """Take no new orders and cancel the open ones; only ways out leave. ``level``: a strategy, or None for the bot."""
 
     reason: str
     level: str | None = None

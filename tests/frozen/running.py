@@ -6,7 +6,7 @@ from pathlib import Path
 
 from botkit.assembly import BacktestParts, Project
 from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
-from botkit.backtest.session import run_backtest
+from botkit.backtesting.session import run_backtest
 from botkit.errors import BotkitError
 from botkit.model.pairs import Pair
 

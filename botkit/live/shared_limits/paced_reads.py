@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Protocol
 
-from botkit.engine.router.router import READ_LATEST_NS, Priority, Router, SentBefore
+from botkit.engine.router.router import READ_LATEST_NS, Priority, Router
 from botkit.engine.router.routes import SlotSource, memory_slots
 from botkit.errors import Refused, TryAgain
 from botkit.live.shared_limits.slots import LedgerUnreachable, SharedLimits
 from botkit.model.clock import NS_PER_S, Clock, Nanos
+from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable
 from botkit.model.requests import Answer, ListOpenOrders, Outcome, Request
 

@@ -6,17 +6,15 @@ before each call on the engine; between two calls nothing but the engine itself 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 
 from botkit.live.clock import DriverClock
 from botkit.live.shared_limits.leases import LeasedPool
 from botkit.live.shared_limits.ledger import Message, Reply
 from botkit.live.shared_limits.slots import Identity, LedgerUnreachable, SharedLimits
 from botkit.model.clock import Nanos
+from botkit.model.inputs import SlotsChanged
 from botkit.model.limits import LimitTable
-
-#: the entry of a recording: ({pool: slots that came (or, below zero, went)}, (leases are good, those of cancels are))
-SLOTS = "slots"
 
 
 class SlotRecord:
@@ -28,12 +26,12 @@ class SlotRecord:
         self._good = (False, False)
         self._totals: dict[str, int] = {}
 
-    def write(self, write: Callable[..., None]) -> None:
-        """Write an entry where there is news."""
+    def changed(self) -> SlotsChanged | None:
+        """What changed since it was asked last, if anything did."""
         shared = self._shared
         good = shared.leases_are_good()
         if shared.messages == self._messages and good == self._good:
-            return
+            return None
         self._messages = shared.messages
         moved: dict[str, int] = {}
         for pool in shared.pools:
@@ -42,9 +40,10 @@ class SlotRecord:
             if total != before:
                 moved[pool.name] = total - before
                 self._totals[pool.name] = total
-        if moved or good != self._good:
-            self._good = good
-            write(SLOTS, moved, good)
+        if not moved and good == self._good:
+            return None
+        self._good = good
+        return SlotsChanged(moved, good)
 
 
 class ReplayedLimits(SharedLimits):
@@ -65,10 +64,10 @@ class ReplayedLimits(SharedLimits):
         self._shared_pools = None if pools is None else set(pools)
         self._good = (False, False)
 
-    def take_in(self, moved: Mapping[str, int], good: tuple[bool, bool]) -> None:
+    def take_in(self, changed: SlotsChanged) -> None:
         """An entry of the recording."""
-        self._good = good
-        for name, count in moved.items():
+        self._good = changed.are_good
+        for name, count in changed.moved.items():
             self._pools[name].stock += count
 
     def leases_are_good(self) -> tuple[bool, bool]:

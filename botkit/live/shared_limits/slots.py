@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from botkit.engine.router.router import LONGEST_WAIT_NS, SentBefore
+from botkit.engine.router.router import LONGEST_WAIT_NS
 from botkit.engine.router.routes import reserve_of
 from botkit.engine.router.windows import SlotLog, Slots
 from botkit.errors import BotkitError
@@ -35,6 +35,7 @@ from botkit.live.shared_limits.ledger import (
     WindowUsage,
 )
 from botkit.model.clock import NS_PER_MS, NS_PER_S, NS_PER_US, Nanos
+from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, Scope, WindowLimit
 
 #: leases are good for so long after the last message that was answered; `ledger.DEAD_AFTER_US` is longer

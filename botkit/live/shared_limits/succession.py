@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 
-from botkit.live.driver import Driver
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.shared_limits.slots import Predecessor, SharedLimits
@@ -43,16 +42,3 @@ def keep_identity(journal: Journal, shared: SharedLimits | None) -> None:
         shared.on_join = on_join
     elif journal.meta(_META):
         journal.put_meta({_META: ""})
-
-
-def disown_with_a_broken_journal(driver: Driver, shared: SharedLimits) -> None:
-    """From the moment that the journal cannot be written, cancels and reads leave without a row in it."""
-    is_told = False
-
-    def look(now: Nanos) -> None:
-        nonlocal is_told
-        if driver.journal_fault is not None and not is_told:
-            is_told = True
-            shared.disown()
-
-    driver.after_turns.append(look)

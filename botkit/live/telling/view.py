@@ -22,7 +22,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from botkit.live.telling.picture import Picture, Standing
+from botkit.live.telling.picture import BotState, Picture
 from botkit.model.clock import Nanos, to_datetime
 
 log = logging.getLogger("botkit.view")
@@ -42,7 +42,7 @@ class TerminalView:
 
     def __init__(
         self,
-        look: Callable[[], Sequence[Standing]],
+        look: Callable[[], Sequence[BotState]],
         *,
         console: Console | None = None,
         zone: tzinfo = UTC,
@@ -139,7 +139,7 @@ class Several:
     It is never higher than the terminal, since what scrolls away cannot be drawn over.
     """
 
-    def __init__(self, standings: Sequence[Standing], events: list[tuple[str, str]], zone: tzinfo = UTC) -> None:
+    def __init__(self, standings: Sequence[BotState], events: list[tuple[str, str]], zone: tzinfo = UTC) -> None:
         self._standings = standings
         self._events = events
         self._zone = zone
@@ -181,7 +181,7 @@ def shared_room(wanted: Sequence[int], room: int) -> list[int]:
     return given
 
 
-def _bots(standings: Sequence[Standing], zone: tzinfo) -> Table:
+def _bots(standings: Sequence[BotState], zone: tzinfo) -> Table:
     pictures = [standing.picture for standing in standings if standing.picture is not None]
     # the mode and the time are those of all
     title = f"{pictures[0].mode}  {_clock(pictures[0].time, zone)}" if pictures else ""
