@@ -129,7 +129,7 @@ class Bot:
             for suffix in ("", "-wal", "-shm"):
                 (parts.folder.path / f"journal.sqlite{suffix}").unlink(missing_ok=True)
             parts.folder.clear_halt()
-        self.journal = Journal.open(parts.folder.journal)
+        self.journal = Journal.open(parts.folder.journal, disk=parts.folder.disk, background=parts.machine.background)
         await parts.adapter.open()
         self.began = now = parts.clock.now()
         balances = await self._opening_balances()
@@ -150,7 +150,7 @@ class Bot:
         )
         self.persistence = persistence = Persistence(self.engine, self.journal, ids_until, parts.random)
         persistence.on_unwritable = self._state_unwritable
-        self._watchdog = Watchdog(self._blocked)
+        self._watchdog = Watchdog(self._blocked, clock=parts.machine.clock, background=parts.machine.background)
         self.driver = Driver(self.engine, parts.adapter, parts.clock, persistence, parts.folder, self._watchdog)
         self.standstill = Standstill(self._woke, self._compared_at, speed=parts.clock.speed)
         self.driver.gate = self.standstill.gate

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -18,8 +17,10 @@ from typing import Any
 import msgspec
 
 from botkit.engine.router.router import SentBefore
+from botkit.live.background import THREADS
+from botkit.live.disk import REAL_DISK
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError, fill_row, order_of, order_row
-from botkit.live.state_folder import write_whole
+from botkit.live.ports import Background, Disk, Job
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import Order
@@ -97,28 +98,31 @@ class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """One bot's journal file. Made by `open`; used from one thread."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk, background: Background) -> None:
         self._db = connection
         self.path = path
+        self.disk = disk
         self.run = 0
         self.commits = 0
+        self._background = background
         self._moved_at = 0
-        self._mover: threading.Thread | None = None
+        self._mover: Job | None = None
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False) -> Journal:
-        """Open or create it. Raises JournalError that says what is wrong with the file and what to do."""
+    def open(
+        cls, path: Path, *, read_only: bool = False, disk: Disk = REAL_DISK, background: Background = THREADS
+    ) -> Journal:
+        """Open or create it. Raises JournalError that says what is wrong with the file and what to do.
+
+        ``background`` moves the write-ahead log into the file now and then.
+        """
         try:
-            if read_only:
-                if not path.exists():
-                    raise JournalError(f"there is no journal {path}; this bot has never run in this mode")
-                db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, isolation_level=None)
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+            if read_only and disk.files.identity(path) is None:
+                raise JournalError(f"there is no journal {path}; this bot has never run in this mode")
+            db = disk.connect(path, read_only=read_only)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"the journal {path} cannot be opened: {error}") from None
-        journal = cls(db, path)
+        journal = cls(db, path, disk, background)
         try:
             journal._prepare(read_only)
         except sqlite3.Error as error:
@@ -164,16 +168,22 @@ class Journal:
     def close(self) -> None:
         """Close the file. Closing twice does nothing."""
         if self._mover is not None:
-            self._mover.join()
+            self._mover.wait()
         self._db.close()
 
     def checkpoint_beside(self) -> None:
-        """Now and then, move what was committed into the main file, in a thread of its own: it takes several writes
-        that the disk must confirm, and within a commit an order would wait for them."""
-        if self.commits - self._moved_at >= _CHECKPOINT_COMMITS and (self._mover is None or not self._mover.is_alive()):
+        """Now and then, move what was committed into the main file, in the background: it takes several writes that
+        the disk must confirm, and within a commit an order would wait for them."""
+        is_moving = self._mover is not None and self._mover.is_running()
+        if self.commits - self._moved_at >= _CHECKPOINT_COMMITS and not is_moving:
             self._moved_at = self.commits
-            self._mover = threading.Thread(target=_checkpoint, args=(self.path,), name="botkit checkpoint", daemon=True)
-            self._mover.start()
+            self._mover = self._background.start("checkpoint", self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        """Without the GIL for as long as the disk takes. What cannot be moved now is tried again after the next
+        commits."""
+        with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(self.disk.connect(self.path)) as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -374,7 +384,7 @@ class Journal:
         if first >= ID_MAX - ID_BLOCK:
             first = 1
         try:
-            write_whole(self._counter, str(first + ID_BLOCK).encode())
+            self.disk.files.write(self._counter, str(first + ID_BLOCK).encode())
         except OSError as error:
             raise JournalError(f"{self._counter} cannot be written: {error}") from None
         self.put_meta({"client_ids": first + ID_BLOCK})
@@ -386,13 +396,7 @@ class Journal:
 
     def _counted(self) -> int:
         try:
-            text = self._counter.read_text(encoding="ascii").strip()
+            text = self.disk.files.read(self._counter).decode("ascii").strip()
         except (OSError, ValueError):
             return 0
         return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def _checkpoint(path: Path) -> None:
-    """Without the GIL for as long as the disk takes. What cannot be moved now is tried again after the next commits."""
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +54,8 @@ class Keeper:
         self._dropped_told = 0
         self._breaker: Breaker | None = None
         self._moved_s = 0.0
-        self._memory = MemoryWatch(bot.notices.tell)
+        self._now_s = bot.parts.machine.clock.monotonic_s
+        self._memory = MemoryWatch(bot.notices.tell, read=bot.parts.machine.resident_bytes)
         self._latest: list[str] = []
         self._reasons_kept: dict[tuple[str, str, str], int] = {}
 
@@ -82,11 +82,11 @@ class Keeper:
         watch = JournalWatch(bot.journal, driver, bot.notices.tell)
         driver.observers.append(self._breaker.observe)
         engine.fill_observers.append(self._filled)
-        until = None if duration_s is None else time.monotonic() + duration_s
-        status_at = line_at = 0.0
-        line_at = time.monotonic() + _LINE_S
+        status_at = self._now_s()
+        line_at = status_at + _LINE_S
+        until = None if duration_s is None else status_at + duration_s
         while not self._stop.is_set() and driver.fault is None:
-            now = time.monotonic()
+            now = self._now_s()
             bot.standstill.beat(driver.now())
             watch.look()
             if until is not None and now >= until:
@@ -225,7 +225,7 @@ class Keeper:
             except (ValueError, KeyError, TypeError, JournalError) as error:
                 ok, text = False, str(error)
             with contextlib.suppress(OSError):
-                commands.answer(path, ok=ok, text=text)
+                commands.answer(self.bot.parts.folder, path, ok=ok, text=text)
 
     def _do(self, document: dict[str, Any]) -> str:
         bot = self.bot
