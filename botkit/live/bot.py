@@ -25,7 +25,7 @@ from botkit.live.bar_check import BarCheck
 from botkit.live.driver import Driver
 from botkit.live.history import History
 from botkit.live.inputs import Inputs
-from botkit.live.journal import Journal
+from botkit.live.journal import REMEMBERED, Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.orphans import StartRefused, end_orphans
 from botkit.live.parts import Parts
@@ -58,8 +58,6 @@ _SUSPECTED_FOR: Nanos = 2 * NS_PER_S
 _SUSPECTED_EVERY: Nanos = 10 * NS_PER_S
 #: a comparison that failed so often is told of
 _FAILURES_TOLD = 3
-#: final orders are remembered this long, to recognise what arrives late
-_REMEMBERED: Nanos = 2 * NS_PER_HOUR
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
 _BOOK_DEPTH = 5
 
@@ -265,7 +263,7 @@ class Bot:
         self._restore_books(engine, balances)
         pairs = dict(self.parts.pairs)
         orphans = []
-        for order in self.journal.orders(pairs, since=now - _REMEMBERED):
+        for order in self.journal.orders(pairs, since=now - REMEMBERED):
             if order.strategy not in engine.contexts:
                 if order.state in LIVE_STATES:
                     orphans.append(order)

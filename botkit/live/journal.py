@@ -26,13 +26,18 @@ from botkit.model.events import Fill
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
-SCHEMA = 2
+SCHEMA = 3
+#: schemas that can be read as they are; the next start of the bot brings them up to date
+_READABLE = (2, SCHEMA)
 #: client ids are reserved on disk in blocks of so many; a crash skips what is left of a block
 ID_BLOCK = 1_000
 #: the exchange's own tools put this client id on every order, so it is never given
 ID_MAX = 2_147_483_646
 #: sends are kept so long: far longer than any window of the exchange
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
+#: Final orders are remembered this long, also after a restart, to recognise what arrives late: four times as long as
+#: the exchange may still act on a request. A busy bot sends 1,200 orders a minute of 2 kB each.
+REMEMBERED: Nanos = NS_PER_HOUR
 
 #: The write-ahead log is moved into the main file after so many commits, beside the bot. Those of a busy bot go on
 #: meanwhile, so the log cannot begin anew: the commit that finds so many pages (20 MB) does the little that is left.
@@ -57,12 +62,16 @@ CREATE INDEX fills_time ON fills (time);
 CREATE TABLE sends (
   run INTEGER, id INTEGER, endpoint TEXT, sent INTEGER, answered INTEGER, client_ids TEXT,
   PRIMARY KEY (run, id)) WITHOUT ROWID;
-CREATE TABLE equity (time INTEGER PRIMARY KEY, currency TEXT, units TEXT);
 CREATE TABLE parameters (id INTEGER PRIMARY KEY, time INTEGER, strategy TEXT, name TEXT, value TEXT);
 CREATE TABLE reasons (time INTEGER, strategy TEXT, kind TEXT, reason TEXT, count INTEGER);
 CREATE INDEX reasons_time ON reasons (time);
 CREATE TABLE notes (id INTEGER PRIMARY KEY, time INTEGER, kind TEXT, text TEXT);
 """
+#: what brings a journal of an older schema to the next one
+_MIGRATIONS = {
+    1: ("ALTER TABLE orders ADD COLUMN is_quote INTEGER DEFAULT 0",),
+    2: ("DROP TABLE IF EXISTS equity",),  # a row a minute that nothing ever read
+}
 # Amounts and money are text: SQLite's integers end at 2^63, and 1e16 lots times a price does not.
 
 _COLUMNS = ", ".join(ORDER_FIELDS)
@@ -75,6 +84,13 @@ _DROP_UNFILLED = """DELETE FROM orders WHERE client_id IN (
   SELECT client_id FROM orders WHERE updated < ? AND final = 1 AND executed_lots = '0' LIMIT ?)"""
 _DROPPED_AT_ONCE = 1_000
 _PUT_NOTE = "INSERT INTO notes (time, kind, text) VALUES (?,?,?)"
+
+
+def _upgrade(version: int) -> list[str]:
+    """The statements that bring a journal from ``version`` (0: an empty file) to `SCHEMA`."""
+    if version == 0:
+        return [statement for statement in _TABLES.split(";") if statement.strip()]
+    return [statement for step in range(version, SCHEMA) for statement in _MIGRATIONS[step]]
 
 
 class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,17 +162,12 @@ class Journal:
         if check != "ok":
             raise sqlite3.DatabaseError(check)
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not read_only:
+        if not read_only and 0 <= version < SCHEMA:
             with self._transaction():
-                for statement in _TABLES.strip().split(";"):
-                    if statement.strip():
-                        db.execute(statement)
+                for statement in _upgrade(version):
+                    db.execute(statement)
                 db.execute(f"PRAGMA user_version={SCHEMA}")
-        elif version == 1 and not read_only:
-            with self._transaction():
-                db.execute("ALTER TABLE orders ADD COLUMN is_quote INTEGER DEFAULT 0")
-                db.execute(f"PRAGMA user_version={SCHEMA}")
-        elif version != SCHEMA:
+        elif version not in _READABLE:
             raise JournalError(
                 f"the journal {self.path} has schema {version}, and this botkit reads {SCHEMA}; "
                 "run it with the botkit that wrote it, or move the file away"
@@ -261,10 +272,6 @@ class Journal:
         for row in rows:
             self._execute("INSERT INTO reasons VALUES (?,?,?,?,?)", (now, *row))
 
-    def equity(self, now: Nanos, currency: str, units: int) -> None:
-        """Keep a sample of the equity."""
-        self._execute("INSERT OR REPLACE INTO equity VALUES (?,?,?)", (now, currency, str(units)))
-
     def prune(self, now: Nanos, unfilled_before: Nanos) -> bool:
         """Drop sends that no window can count any more, and orders that ended ``unfilled_before`` without a fill: a
         market maker makes a gigabyte of them in a few days. True when there may be more to drop: it is done bit by bit,
@@ -284,11 +291,6 @@ class Journal:
         """A document by its name, None where there is none."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
-
-    @property
-    def is_new(self) -> bool:
-        """True when no bot has ever sent anything with this journal."""
-        return self._db.execute("SELECT 1 FROM sends LIMIT 1").fetchone() is None and self.meta("portfolio") is None
 
     def orders(self, pairs: dict[str, Pair], *, since: Nanos | None = None) -> list[Order]:
         """The orders that are not final, and with ``since`` those that changed since then, oldest first."""
@@ -358,12 +360,6 @@ class Journal:
     def notes(self, since: Nanos = 0) -> list[tuple[Nanos, str, str]]:
         """(time, kind, text) of what was noted."""
         return list(self._db.execute("SELECT time, kind, text FROM notes WHERE time >= ? ORDER BY id", (since,)))
-
-    def equity_samples(self) -> list[tuple[Nanos, str, int]]:
-        """(time, currency, units) of every sample."""
-        return [
-            (t, c, int(u)) for t, c, u in self._db.execute("SELECT time, currency, units FROM equity ORDER BY time")
-        ]
 
     # -- client ids -----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botkit.live import capital, commands, settings
 from botkit.live.breaker import Breaker
+from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
 from botkit.live.journal_watch import JournalWatch
 from botkit.live.telling.memory import MemoryWatch
@@ -27,10 +28,7 @@ _STATUS_S = 1.0
 _LINE_S = 5.0
 #: how often the books are compared with the exchange's: three reads a minute of limits in the hundreds
 RECONCILE_EVERY: Nanos = 60 * NS_PER_S
-EQUITY_EVERY: Nanos = 60 * NS_PER_S
-#: final orders are remembered so long: four times as long as the exchange may still act on a request. A busy bot sends
-#: 1,200 orders a minute of 2 kB each.
-_REMEMBERED: Nanos = NS_PER_HOUR
+_REASONS_EVERY: Nanos = 60 * NS_PER_S
 _FORGET_EVERY: Nanos = NS_PER_HOUR // 6
 _LATEST_FILLS = 20
 #: a time of day that was moved by less is being corrected little by little, as it should be
@@ -49,7 +47,7 @@ class Keeper:
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
         self._why = ""
-        self._equity_at: Nanos = 0
+        self._reasons_at: Nanos = 0
         self._pruned_at: Nanos = 0
         self._dropped_told = 0
         self._breaker: Breaker | None = None
@@ -191,18 +189,15 @@ class Keeper:
     def _keep(self, now: Nanos) -> None:
         bot = self.bot
         portfolio = bot.engine.portfolio
-        if now - self._equity_at >= EQUITY_EVERY:
-            equity = portfolio.equity_units(None, portfolio.currency)
-            self._equity_at = now
-            if equity is not None:
-                bot.journal.equity(now, portfolio.currency, equity)
+        if now - self._reasons_at >= _REASONS_EVERY:
+            self._reasons_at = now
             self._keep_reasons(now)
         if bot.opening_equity is None:
             bot.opening_equity = portfolio.equity_units(None, portfolio.currency)
         if now - self._pruned_at >= _FORGET_EVERY:
             has_more = bot.journal.prune(now, now - bot.parts.unfilled_kept_ns)
             self._pruned_at = now if not has_more else now - _FORGET_EVERY + NS_PER_S
-            bot.engine.desk.forget_before(now - _REMEMBERED)
+            bot.engine.desk.forget_before(now - REMEMBERED)
 
     def _keep_reasons(self, now: Nanos) -> None:
         """Write down why strategies did not trade since the last time, for `botkit why`."""
