@@ -47,6 +47,7 @@ class Keeper:
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
         self._why = ""
+        self._beats = 0
         self._reasons_at: Nanos = 0
         self._pruned_at: Nanos = 0
         self._dropped_told = 0
@@ -97,6 +98,7 @@ class Keeper:
                 status_at = now + _STATUS_S
                 self._memory.look()
                 self.write_status()
+                self._look_for_strike()
             if now >= line_at:
                 line_at = now + _LINE_S
                 self.on_line(self._line())
@@ -185,6 +187,22 @@ class Keeper:
                 "the bot goes on by its own count, which nobody sets. If that is the wrong one, the exchange's answers "
                 "will show it, and starting anew mends it",
             )
+
+    def _look_for_strike(self) -> None:
+        """Find out that a guard took this bot, or the one before it, for dead."""
+        bot = self.bot
+        strike = bot.parts.folder.take_strike()
+        if strike is None:
+            return
+        text = (
+            f"the guard cancelled {strike.cancelled} of this bot's orders at {format_time(strike.time)}, when it had "
+            f"been silent for {strike.silent_s:,.0f} s"
+        )
+        bot.notices.tell("warning", f"{text}; the books are compared with the exchange's")
+        with contextlib.suppress(JournalError):
+            bot.journal.note("guard", text, bot.driver.now())
+        if not bot.compare():
+            bot.suspect(bot.driver.now())
 
     def _keep(self, now: Nanos) -> None:
         bot = self.bot
@@ -290,6 +308,9 @@ class Keeper:
         status["reconciled"] = bot.reconciled_at
         status["address"] = list(bot.parts.address)
         status["journal_fault"] = bot.driver.journal_fault
+        # a guard goes by this: no two files are the same
+        self._beats += 1
+        status["beat"] = self._beats
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
         with contextlib.suppress(OSError):  # on a full disk the bot goes on without

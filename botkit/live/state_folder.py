@@ -41,6 +41,14 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True):
     time: Nanos
 
 
+class Strike(msgspec.Struct, frozen=True, kw_only=True):
+    """What a guard did while its bot was silent. ``time`` is the machine's."""
+
+    silent_s: float
+    cancelled: int
+    time: Nanos
+
+
 def state_root() -> Path:
     """The folder of all bots' state: BOTKIT_STATE, or where the system keeps such things."""
     given = os.environ.get(STATE_VARIABLE)
@@ -60,6 +68,8 @@ class StateFolder:
         self.disk = disk
         self._halt_path = path / "halt.json"
         self._lock_path = path / "lock"
+        self._status_path = path / "status.json"
+        self._strike_path = path / "guard.json"
         self._lock: Lock | None = None
 
     @classmethod
@@ -140,12 +150,34 @@ class StateFolder:
 
     def write_status(self, status: dict[str, Any]) -> None:
         """Leave the bot's figures where `botkit status` finds them."""
-        self.disk.files.write(self.path / "status.json", json.dumps(status).encode(), durable=False)
+        self.disk.files.write(self._status_path, json.dumps(status).encode(), durable=False)
 
     def read_status(self) -> dict[str, Any] | None:
         """The figures that the bot left last."""
         try:
-            found: dict[str, Any] = json.loads(self.disk.files.read(self.path / "status.json"))
+            found: dict[str, Any] = json.loads(self.disk.files.read(self._status_path))
         except (OSError, ValueError):
             return None
         return found
+
+    # -- what the guard and its bot leave each other ----------------------------------------------------------------
+
+    def heartbeat(self) -> bytes:
+        """Something that is other than before as long as the bot lives; empty where there is nothing to read."""
+        try:
+            return self.disk.files.read(self._status_path)
+        except OSError:
+            return b""
+
+    def leave_strike(self, strike: Strike) -> None:
+        """Leave word of what the guard did. Raises OSError."""
+        self.disk.files.write(self._strike_path, msgspec.json.encode(strike))
+
+    def take_strike(self) -> Strike | None:
+        """What a guard did since the last look, if anything."""
+        try:
+            found = self.disk.files.read(self._strike_path)
+            self.disk.files.remove(self._strike_path)
+            return msgspec.json.decode(found, type=Strike)
+        except (OSError, msgspec.DecodeError):
+            return None
