@@ -125,3 +125,134 @@ def test_no_package_is_a_drawer_without_a_label() -> None:
     drawers = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
     wrong = [str(p.relative_to(ROOT)) for p in modules() if drawers & set(p.stem.split("_"))]
     assert not wrong
+
+
+# -- the ports of a running bot ---------------------------------------------------------------------------------------
+
+#: where the machine is reached; everything else in ``live`` and ``exchange`` goes through `botkit.live.ports`
+PORT_MODULES = {"live/clock.py", "live/background.py", "live/disk.py"}
+#: what a module outside the ports may not use: module -> names of it, None for all of them
+STRAY: dict[str, set[str] | None] = {
+    "time": None,
+    "random": None,
+    "uuid": None,
+    "secrets": None,
+    "threading": None,
+    "concurrent.futures": None,
+    "datetime.datetime": {"now", "utcnow", "today"},
+    "datetime.date": {"today"},
+    "os": {"urandom", "getrandom"},
+    "asyncio": {"to_thread"},
+}
+#: ... and in ``live``, where a bot's folder is written, no file either
+STRAY_FILES: dict[str, set[str] | None] = {
+    "os": {"fsync", "listdir", "open", "remove", "rename", "replace", "scandir", "stat", "unlink"},
+    "shutil": None,
+    "sqlite3": {"connect"},
+}
+_FILE_METHODS = {"mkdir", "iterdir", "read_bytes", "read_text", "touch", "unlink", "write_bytes", "write_text"}
+#: uses that are still to go, or that have nothing to do with a running bot. The list may only shrink.
+NOT_YET: dict[str, set[str]] = {
+    # a bot's life: its run folder becomes files of the disk port with the stages of `Bot`
+    "live/bot.py": {"mkdir", "open", "unlink"},
+    "live/inputs.py": {"iterdir", "open", "os.scandir", "shutil.rmtree", "unlink", "write_text"},
+    # reads a recording after the run, beside no bot
+    "live/replay.py": {"read_text"},
+    # a process of its own, and its folder
+    "live/shared_limits/broker.py": {
+        "mkdir", "open", "os.fsync", "os.open", "random.SystemRandom", "read_bytes", "secrets.token_hex", "unlink",
+    },
+    "live/shared_limits/broker_link.py": {"read_bytes"},
+    "live/shared_limits/ledger_redis.py": {"read_text", "secrets.token_hex"},
+    # the log is for people: nothing is read back from it
+    "live/telling/logs.py": {"mkdir"},
+    # /proc, behind `Machine.resident_bytes`
+    "live/telling/memory.py": {"read_text"},
+    # the connection's own clock where none is given, and a lock around the last nonce of the process
+    "exchange/bitopro/transport.py": {"time.time_ns"},
+    "exchange/bitopro/sign.py": {"threading.Lock"},
+}  # fmt: skip
+
+
+def _imported(tree: ast.Module) -> dict[str, str]:
+    """What each imported name stands for, such as ``{"Random": "random.Random"}``."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                root = alias.name.split(".")[0]
+                found[alias.asname or root] = alias.name if alias.asname else root
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _dotted(node: ast.expr, imported: dict[str, str]) -> str:
+    """``datetime.datetime.now`` for such an expression, "" for others."""
+    if isinstance(node, ast.Name):
+        return imported.get(node.id, "")
+    if isinstance(node, ast.Attribute):
+        before = _dotted(node.value, imported)
+        return f"{before}.{node.attr}" if before else ""
+    return ""
+
+
+def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
+    """What a module has from the machine past the ports, with the line of the first use."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = _imported(tree)
+    rules = [STRAY, STRAY_FILES] if files else [STRAY]
+    found: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            module, _, name = _dotted(node, imported).rpartition(".")
+            names = [rule[module] for rule in rules if module in rule]
+            if any(refused is None or name in refused for refused in names) and (module, name) not in ALLOWED_NAMES:
+                found.setdefault(f"{module}.{name}", node.lineno)
+        if files and isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Name) and called.id == "open":
+                found.setdefault("open", node.lineno)
+            elif isinstance(called, ast.Attribute) and not _dotted(called, imported):
+                opens = called.attr == "open" and any(
+                    isinstance(arg, ast.Constant) and isinstance(arg.value, str) and set(arg.value) <= set("rwaxbt+")
+                    for arg in node.args
+                )
+                if opens or called.attr in _FILE_METHODS:
+                    found.setdefault(called.attr, node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("package", ["live", "exchange"])
+def test_a_running_bot_reaches_its_machine_through_ports_alone(package: str) -> None:
+    wrong = []
+    for path in modules():
+        name = path.relative_to(BOTKIT).as_posix()
+        if package_of(path) != package or name in PORT_MODULES:
+            continue
+        found = stray_uses(path, files=package == "live")
+        allowed = NOT_YET.get(name, set())
+        wrong += [f"botkit/{name}:{line}: {use}" for use, line in found.items() if use not in allowed]
+        wrong += [f"botkit/{name}: {use} is gone; take it off NOT_YET" for use in sorted(allowed - found.keys())]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_is_looked_for_in_a_module_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "m.py"
+    module.write_text(
+        "import os, random, time as t, uuid\nfrom datetime import datetime\nfrom random import Random, choice\n"
+        "a = [t.time(), random.random(), choice, uuid.uuid4(), datetime.now(), os.urandom(8), Random(1)]\n"
+        "b = [path.open('wb'), adapter.open(), open('x'), path.unlink(), os.stat('x'), text.replace('a', 'b')]\n"
+    )
+    chance = {"random.random", "random.choice", "uuid.uuid4", "os.urandom"}
+    clocks = {"time.time", "datetime.datetime.now"}
+    assert set(stray_uses(module, files=False)) == chance | clocks
+    assert set(stray_uses(module, files=True)) == chance | clocks | {"open", "unlink", "os.stat"}
+
+
+def test_no_port_has_more_than_six_methods() -> None:
+    for path in (BOTKIT / "live" / "ports.py", BOTKIT / "live" / "clock.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                methods = [m for m in node.body if isinstance(m, (ast.FunctionDef, ast.AsyncFunctionDef))]
+                assert len(methods) <= 6, node.name

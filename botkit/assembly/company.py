@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from random import Random
 
 from botkit.assembly import Project, pairs_of
 from botkit.assembly.live_parts import LiveParts
@@ -14,6 +13,8 @@ from botkit.errors import BotkitError, ConfigError
 from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
 from botkit.live.fan_out import FanOut
+from botkit.live.machine import this_machine
+from botkit.live.ports import Machine
 from botkit.live.shared_limits.client_ids import ClientIds
 from botkit.live.shared_limits.own_ledger import OwnLedger
 from botkit.model.money import UNIT, format_units
@@ -23,8 +24,9 @@ from botkit.model.pairs import Pair
 class Company:
     """The bots of one process. A bot alone has everything to itself, and nothing of this stands between."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, machine: Machine | None = None) -> None:
         self.is_alone = size == 1
+        self.machine = machine or this_machine()
         #: what was read from an exchange once for all
         self.pairs: dict[object, Mapping[str, Pair]] = {}
         #: by exchange: one for all, so that the bots' windows are of one time
@@ -67,7 +69,7 @@ class Company:
             raise ConfigError(f"{here}: `limits.ledger` is {one}, and at {there} it is {other}; {told}")
         if has_choice and named != ALONE:
             return named
-        return ALONE if self.is_alone else self._ledgers.setdefault(venue, OwnLedger(clock, Random()))
+        return ALONE if self.is_alone else self._ledgers.setdefault(venue, OwnLedger(clock, self.machine.random))
 
     # -- accounts -------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.errors import BotkitError, ConfigError, RequestError
 from botkit.live.clock import DriverClock, SteadyClock
+from botkit.live.ports import Machine
 from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.live.state_folder import StateFolder, account_label, state_root
 from botkit.model.clock import NS_PER_S
@@ -43,9 +44,10 @@ async def live_parts(
     ws: str | None = None,
     speed: float | None = None,
     environ: Mapping[str, str] = os.environ,
+    machine: Machine | None = None,
 ) -> AsyncIterator[LiveParts]:
     """The parts of a bot in a mode; what was started for it (an emulator) ends with the block. Raises ConfigError."""
-    async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ) as [parts]:
+    async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ, machine=machine) as [parts]:
         yield parts
 
 
@@ -58,12 +60,14 @@ async def parts_of(
     ws: str | None = None,
     speed: float | None = None,
     environ: Mapping[str, str] = os.environ,
+    machine: Machine | None = None,
 ) -> AsyncIterator[list[LiveParts]]:
-    """The parts of the bots of one process, in their order; what was started for them ends with the block.
+    """The parts of the bots of one process, in their order; what was started for them ends with the block. All of them
+    run on ``machine``, this one unless another is given.
 
     Raises ConfigError with what is wrong in all of the configurations.
     """
-    company = Company(len(projects))
+    company = Company(len(projects), machine)
     problems: list[BotkitError] = []
     found: list[LiveParts] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -106,8 +110,8 @@ async def refresh_pairs(project: Project, rest: str | None, ws: str | None, comp
     """Take the pairs' rules from the exchange itself; those that ship with botkit may be old. Raises ConfigError."""
     fresh = company.pairs.get((project.config.exchange.name, rest))
     if fresh is None:
-        clock = SteadyClock()
-        adapter: Any = connect(project, None, rest, ws, clock, public=True)
+        clock = SteadyClock.of(company.machine.clock)
+        adapter: Any = connect(project, None, rest, ws, clock, public=True, random=company.machine.random)
         await adapter.open()
         reads = paced(
             adapter,
@@ -139,16 +143,20 @@ def _inside(project: Project, emulator: Any, company: Company) -> LiveParts:
         project,
         "emulator",
         adapter=company.adapter(
-            project, lambda: connect(project, account, *address, clock), address=address, account=account.email
+            project,
+            lambda: connect(project, account, *address, clock, random=company.machine.random),
+            address=address,
+            account=account.email,
         ),
         clock=clock,
-        folder=StateFolder.of(project.config.name, "emulator", "inside"),
+        folder=StateFolder.of(project.config.name, "emulator", "inside", company.machine.disk),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=address,
         is_new_world=True,
         account=account.email,
         ledger=company.ledger(project, emulator.rest, clock, is_private=True),
+        machine=company.machine,
     )
 
 
@@ -174,15 +182,19 @@ async def _elsewhere(
         project,
         "emulator",
         adapter=company.adapter(
-            project, lambda: connect(project, account, rest, ws, clock), address=(rest, ws), account=account.email
+            project,
+            lambda: connect(project, account, rest, ws, clock, random=company.machine.random),
+            address=(rest, ws),
+            account=account.email,
         ),
         clock=clock,
-        folder=StateFolder.of(project.config.name, "emulator", address),
+        folder=StateFolder.of(project.config.name, "emulator", address, company.machine.disk),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=(rest, ws),
         account=account.email,
         ledger=company.ledger(project, venue_name(project.facts, rest), clock),
+        machine=company.machine,
     )
     company.add(project, parts, rest, account.email)
     return parts
@@ -234,20 +246,24 @@ def _real(
 ) -> LiveParts:
     account = resolve_account(project.loaded, environ)
     venue = venue_name(project.facts, rest)
-    clock = company.clocks.setdefault(venue, SteadyClock())
+    clock = company.clocks.setdefault(venue, SteadyClock.of(company.machine.clock))
     parts = LiveParts(
         project,
         "live",
         adapter=company.adapter(
-            project, lambda: connect(project, account, rest, ws, clock), address=(rest, ws), account=account.email
+            project,
+            lambda: connect(project, account, rest, ws, clock, random=company.machine.random),
+            address=(rest, ws),
+            account=account.email,
         ),
         clock=clock,
-        folder=StateFolder.of(project.config.name, "live", account_label(account.email)),
+        folder=StateFolder.of(project.config.name, "live", account_label(account.email), company.machine.disk),
         fees=FeesConfig(),
         latest_accept_s=project.config.live.latest_accept_s,
         address=(rest, ws),
         account=account.email,
         ledger=company.ledger(project, venue, clock),
+        machine=company.machine,
     )
     company.add(project, parts, venue, account.email)
     return parts

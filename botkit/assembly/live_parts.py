@@ -20,7 +20,9 @@ from botkit.engine.money.valuation import Valuation
 from botkit.engine.router.routes import memory_slots
 from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
+from botkit.live.machine import this_machine
 from botkit.live.parts import OnStop
+from botkit.live.ports import Machine
 from botkit.live.shared_limits.client_ids import ClientIds
 from botkit.live.shared_limits.own_ledger import OwnLedger
 from botkit.live.shared_limits.paced_reads import PacedReads
@@ -57,11 +59,12 @@ class LiveParts:
         ledger: str | OwnLedger | None = ALONE,
         endpoints: Collection[str] | None = None,
         share: Callable[[Nanos], SharedLimits | None] | None = None,
+        machine: Machine | None = None,
     ) -> None:
         """``account`` is whose windows its requests count in; "" where nobody else counts into them.
 
         ``ledger`` keeps the windows that it shares, all or those of ``endpoints``; ``share`` makes them in another way,
-        given how late requests may arrive.
+        given how late requests may arrive. ``machine`` is this one unless another is given.
         """
         config = project.config
         self.project = project
@@ -84,7 +87,8 @@ class LiveParts:
         self._endpoints = endpoints
         self._account = account
         self._venue = venue_name(project.facts, address[0])
-        self.random = Random()  # client ids begin anywhere; nothing that is compared hangs on it
+        self.machine = machine or this_machine()
+        self.random = self.machine.random  # client ids begin anywhere; nothing that is compared hangs on it
         self.on_stop: Mapping[str, OnStop] = {
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
         }

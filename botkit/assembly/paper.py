@@ -168,10 +168,10 @@ def paper_parts(project: Project, rest: str | None, ws: str | None, company: Com
     """The parts of a bot on paper. The market needs no account."""
     config, section = project.config, project.config.emulator
     venue = venue_name(project.facts, rest)
-    clock = company.clocks.setdefault(venue, SteadyClock())
+    clock = company.clocks.setdefault(venue, SteadyClock.of(company.machine.clock))
     market = company.adapter(
         project,
-        lambda: connect(project, None, rest, ws, clock, public=True),
+        lambda: connect(project, None, rest, ws, clock, public=True, random=company.machine.random),
         address=(rest, ws),
         account="",
     )
@@ -190,7 +190,7 @@ def paper_parts(project: Project, rest: str | None, ws: str | None, company: Com
         "paper",
         adapter=PaperAdapter(market, kernel, clock),
         clock=clock,
-        folder=StateFolder.of(config.name, "paper", "paper"),
+        folder=StateFolder.of(config.name, "paper", "paper", company.machine.disk),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=(rest, ws),
@@ -198,4 +198,5 @@ def paper_parts(project: Project, rest: str | None, ws: str | None, company: Com
         # reads of the market are real, and count at one address; all else never leaves this process
         ledger=company.ledger(project, venue, clock),
         endpoints=MARKET_READS,
+        machine=company.machine,
     )

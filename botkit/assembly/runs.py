@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-import subprocess
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from botkit.assembly.guard import start_guard
+from botkit.assembly.guard import Guarding, start_guard
 from botkit.assembly.live_parts import LiveParts
 from botkit.assembly.telling import Told
 from botkit.errors import BotkitError
@@ -56,12 +57,15 @@ class BotRun:
         CURRENT_BOT.set(self.parts.name)
         told = self.told
         told.follow(self._notices)
-        guard: subprocess.Popen[bytes] | None = None
+        guarding: Guarding | None = None
+        watching: asyncio.Task[None] | None = None
         in_order = False
         bot = await start(self.parts, self._notices, orphans=self._orphans)
         try:
             self._say(self._opening(bot))
-            guard = self._guard()
+            guarding = self._guarding()
+            if guarding is not None:
+                watching = asyncio.create_task(guarding.watch(), name="guard's guard")
             told.started(bot)
             if self._shows_lines:
                 bot.fills.listeners.append(self._say)
@@ -70,10 +74,11 @@ class BotRun:
                 await self._keep(bot, duration_s)
             in_order = not self.failed
         finally:
+            if watching is not None:
+                watching.cancel()
             await bot.close()
-            if guard is not None and in_order:
-                guard.terminate()
-                guard.wait()
+            if guarding is not None and in_order:
+                guarding.end()
 
     async def run_beside_others(self, duration_s: float | None) -> None:
         """`run`, whatever happens: the others go on."""
@@ -114,11 +119,16 @@ class BotRun:
             self._notices.tell("error", f"the bot met a fault of its own and has ended: {fault!r}")
         self.told.state = f"ended: {why}"
 
-    def _guard(self) -> subprocess.Popen[bytes] | None:
-        project, guard_s = self.parts.project, self.parts.project.config.live.guard_s
-        if guard_s is None or self.parts.is_new_world:
+    def _guarding(self) -> Guarding | None:
+        parts = self.parts
+        project, guard_s = parts.project, parts.project.config.live.guard_s
+        if guard_s is None or parts.is_new_world:
             return None
-        return start_guard(project.loaded.path, self.parts.folder, guard_s, self.parts.address)
+        return Guarding(
+            partial(start_guard, project.loaded.path, parts.folder, guard_s, parts.address),
+            partial(self._notices.tell, "warning"),
+            parts.machine.clock,
+        )
 
     def _opening(self, bot: Bot) -> str:
         parts = self.parts

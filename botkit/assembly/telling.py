@@ -15,6 +15,8 @@ from botkit.assembly import Project, day_start
 from botkit.config.secrets import resolve_account, resolve_text
 from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
+from botkit.live.machine import this_machine
+from botkit.live.ports import Machine
 from botkit.live.telling.logs import LogFile, Redactor
 from botkit.live.telling.notify import Channel, Telling, policy_of
 from botkit.live.telling.picture import BotState, Picture, picture_of
@@ -39,20 +41,29 @@ class Told:
     """
 
     def __init__(
-        self, project: Project, mode: str, *, is_alone: bool = True, environ: Mapping[str, str] = os.environ
+        self,
+        project: Project,
+        mode: str,
+        *,
+        is_alone: bool = True,
+        environ: Mapping[str, str] = os.environ,
+        machine: Machine | None = None,
     ) -> None:
         """``is_alone``: no other bot runs in this process."""
         config = project.config
+        machine = machine or this_machine()
         self.project = project
+        self._background = machine.background
         self._secrets: set[str] = set()
         channels = self._channels(environ)
         self._secrets.update(_credentials(project, mode, environ))
         self.telling = Telling(
             channels,
             name=config.name if mode == "live" else f"{config.name} ({mode})",
-            clock=SteadyClock(),
+            clock=SteadyClock.of(machine.clock),
             day_start=partial(day_start, zone=config.zone),
             redactor=Redactor(self._secrets),
+            background=machine.background,
         )
         self.log: LogFile | None = None
         if config.log.file is not None:
@@ -97,8 +108,8 @@ class Told:
                 stack.enter_context(self.log)
             if self.telling:
                 self.telling.start()
-                # in a thread, so that the last messages hold up neither the loop nor a second Ctrl-C
-                stack.push_async_callback(asyncio.to_thread, self.telling.close)
+                # in the background, so that the last messages hold up neither the loop nor a second Ctrl-C
+                stack.push_async_callback(self._background.run, self.telling.close)
             self._stack = stack.pop_all()
         return self
 

@@ -71,7 +71,7 @@ class Bot:
         self._order_news = OrderNews(notices.tell)
         self._tells_orders = False
         self._slot_record = None if parts.shared is None else SlotRecord(parts.shared)
-        self.watchdog = Watchdog(self._blocked)
+        self.watchdog = Watchdog(self._blocked, clock=parts.machine.clock, background=parts.machine.background)
         self.journal_watch = JournalWatch(journal, notices.tell)
         self.comparisons = Comparisons(
             notices, self.note, say=self.say, others=tuple(parts.siblings), speed=parts.clock.speed

@@ -89,7 +89,7 @@ def move_stopped(
     """
     folder.lock()
     try:
-        journal = Journal.open(folder.journal)
+        journal = Journal.open(folder.journal, disk=folder.disk)
         try:
             document = journal.meta("portfolio")
             if document is None:

@@ -6,7 +6,6 @@ restart the orders of that time would be strangers. So it holds new orders back,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from botkit.live.journal import Journal
@@ -17,6 +16,7 @@ class JournalWatch:
 
     def __init__(self, journal: Journal, tell: Callable[[str, str], None]) -> None:
         self._path = journal.path
+        self._files = journal.disk.files
         self._tell = tell
         self._identity = self._found()
         self._gone = ""
@@ -24,10 +24,9 @@ class JournalWatch:
 
     def _found(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self._path)  # noqa: PTH116  hot
+            return self._files.identity(self._path)
         except OSError:
             return None
-        return found.st_dev, found.st_ino
 
     def gate(self) -> str | None:
         """Why no new order may leave, if so."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from typing import Any
 
 from botkit.live import capital, commands
 from botkit.live.bot import Bot
+from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
-from botkit.live.starting import REMEMBERED
 from botkit.live.stopping import stop
 from botkit.live.telling.memory import MemoryWatch
 from botkit.live.telling.summary import summary_of
@@ -22,7 +21,7 @@ from botkit.model.inputs import Forget, Pause, Resume, SetParameter
 _LOOK_S = 0.2
 _STATUS_S = 1.0
 _LINE_S = 5.0
-EQUITY_EVERY: Nanos = 60 * NS_PER_S
+_REASONS_EVERY: Nanos = 60 * NS_PER_S
 _FORGET_EVERY: Nanos = NS_PER_HOUR // 6
 #: how far the machine's clock may be from the exchange's: its stamps are whole seconds, its window is not published
 SKEW_MS_MAX = 5_000
@@ -39,7 +38,8 @@ class Keeper:
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
         self._why = ""
-        self._equity_at: Nanos = 0
+        self._beats = 0
+        self._reasons_at: Nanos = 0
         self._pruned_at: Nanos = 0
         self._dropped_told = 0
         self._moved_s = 0.0
@@ -57,12 +57,14 @@ class Keeper:
 
     async def run(self, bot: Bot, duration_s: float | None) -> str:
         """Keep the bot until it is to stop; returns why: duration, signal, command, fault or left."""
-        driver, memory = bot.driver, MemoryWatch(bot.notices.tell)
-        until = None if duration_s is None else time.monotonic() + duration_s
-        status_at = line_at = 0.0
-        line_at = time.monotonic() + _LINE_S
+        driver, machine = bot.driver, bot.parts.machine
+        memory = MemoryWatch(bot.notices.tell, read=machine.resident_bytes)
+        now_s = machine.clock.monotonic_s
+        status_at = now_s()
+        line_at = status_at + _LINE_S
+        until = None if duration_s is None else status_at + duration_s
         while not self._stop.is_set() and driver.fault is None:
-            now = time.monotonic()
+            now = now_s()
             bot.standstill.beat(driver.now())
             bot.journal_watch.look(driver.journal_fault)
             if until is not None and now >= until:
@@ -75,6 +77,7 @@ class Keeper:
                 status_at = now + _STATUS_S
                 memory.look()
                 self.write_status(bot)
+                self._look_for_strike(bot)
             if now >= line_at:
                 line_at = now + _LINE_S
                 self.on_line(_line(bot))
@@ -154,13 +157,24 @@ class Keeper:
                 "will show it, and starting anew mends it",
             )
 
+    @staticmethod
+    def _look_for_strike(bot: Bot) -> None:
+        """Find out that a guard took this bot, or the one before it, for dead."""
+        strike = bot.parts.folder.take_strike()
+        if strike is None:
+            return
+        text = (
+            f"the guard cancelled {strike.cancelled} of this bot's orders at {format_time(strike.time)}, when it had "
+            f"been silent for {strike.silent_s:,.0f} s"
+        )
+        bot.notices.tell("warning", f"{text}; the books are compared with the exchange's")
+        bot.note("guard", text)
+        bot.comparisons.at_once()
+
     def _keep(self, bot: Bot, now: Nanos) -> None:
         money = bot.view.money
-        if now - self._equity_at >= EQUITY_EVERY:
-            equity = money.equity()
-            self._equity_at = now
-            if equity is not None:
-                bot.journal.equity(now, money.currency, equity)
+        if now - self._reasons_at >= _REASONS_EVERY:
+            self._reasons_at = now
             self._keep_reasons(bot, now)
         if bot.opening_equity is None:
             bot.opening_equity = money.equity()
@@ -191,7 +205,7 @@ class Keeper:
             except (ValueError, KeyError, TypeError, JournalError) as error:
                 ok, text = False, str(error)
             with contextlib.suppress(OSError):
-                commands.answer(path, ok=ok, text=text)
+                commands.answer(bot.parts.folder, path, ok=ok, text=text)
 
     def _do(self, bot: Bot, document: dict[str, Any]) -> str:
         now = bot.driver.now()
@@ -219,8 +233,7 @@ class Keeper:
 
     # -- telling --------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def write_status(bot: Bot, ended: str = "") -> None:
+    def write_status(self, bot: Bot, ended: str = "") -> None:
         """Let `botkit status` read how the bot is, or how it was when it ``ended``, and why."""
         status = summary_of(bot.standing(), ended)
         status["time"] = bot.driver.now()
@@ -234,6 +247,9 @@ class Keeper:
         status["reconciled"] = bot.comparisons.ended
         status["address"] = list(bot.parts.address)
         status["journal_fault"] = bot.driver.journal_fault
+        # a guard goes by this: no two files are the same
+        self._beats += 1
+        status["beat"] = self._beats
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
         with contextlib.suppress(OSError):  # on a full disk the bot goes on without

@@ -11,6 +11,7 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.live.clock import DriverClock
 from botkit.live.driver import Adapter
+from botkit.live.ports import Machine
 from botkit.live.shared_limits.client_ids import ClientIds
 from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.live.shared_limits.slots import SharedLimits
@@ -32,6 +33,8 @@ class Parts(Protocol):
     pairs: Mapping[str, Pair]
     #: pairs whose prices value something, though no strategy trades them
     valuation_pairs: tuple[Pair, ...]
+    machine: Machine
+    #: the bot's own time; on an emulator it may run faster than the machine's
     clock: DriverClock
     adapter: Adapter
     folder: StateFolder

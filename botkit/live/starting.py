@@ -21,7 +21,7 @@ import msgspec
 
 from botkit.errors import BotkitError
 from botkit.live.bot import Bot
-from botkit.live.journal import Journal
+from botkit.live.journal import REMEMBERED, Journal
 from botkit.live.latch import halts_of
 from botkit.live.notices import Notices
 from botkit.live.parts import Parts
@@ -36,9 +36,6 @@ from botkit.model.orders import LIVE_STATES, Order
 _CONNECT_S = 20.0
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
-#: final orders are remembered this long, to recognise what arrives late: eight times as long as the exchange may still
-#: act on a request
-REMEMBERED: Nanos = 2 * NS_PER_HOUR
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
 
 OrphanChoice = Literal["refuse", "adopt", "cancel"]
@@ -83,7 +80,7 @@ async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
         for suffix in ("", "-wal", "-shm"):
             (parts.folder.path / f"journal.sqlite{suffix}").unlink(missing_ok=True)
         parts.folder.clear_halt()
-    journal = Journal.open(parts.folder.journal)
+    journal = Journal.open(parts.folder.journal, disk=parts.folder.disk, background=parts.machine.background)
     stack.callback(journal.close)
     await parts.adapter.open()
     stack.push_async_callback(parts.adapter.close)

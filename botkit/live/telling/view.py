@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
@@ -53,7 +52,7 @@ class TerminalView:
         self._zone = zone
         self._line_every_s = line_every_s
         self._events: deque[tuple[str, str]] = deque(maxlen=_EVENTS_KEPT)
-        self._thread = threading.get_ident()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._live: Live | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -61,7 +60,8 @@ class TerminalView:
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
-        self._task = asyncio.create_task(self._draw(), name="terminal view")
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._draw(), name="terminal view")
         return self
 
     async def __aexit__(
@@ -83,9 +83,15 @@ class TerminalView:
         What another thread tells is printed at once: it may be that the loop, which draws the screen, never comes back.
         """
         self._events.append((level, text))
-        if self._live is None or threading.get_ident() != self._thread:
+        if self._live is None or not self._is_on_loop():
             prefix = "" if level == "info" else f"{level}: "
             self._console.print(prefix + text, markup=False, highlight=False, soft_wrap=True)
+
+    def _is_on_loop(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # another thread, which has none
+            return False
 
     async def _draw(self) -> None:
         every_s = _DRAW_EVERY_S if self._live is not None else self._line_every_s
