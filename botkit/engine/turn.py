@@ -49,7 +49,7 @@ from botkit.model.events import (
     TradeReport,
 )
 from botkit.model.extension import FeeRates
-from botkit.model.orders import FINAL_STATES, MARKET, STATUS_STATES, Order, OrderState
+from botkit.model.orders import FINAL_STATES, MARKET, Order, OrderState
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
@@ -463,7 +463,7 @@ class Engine:
                 self.notify(context, "on_connection", connection)
 
     def _foreign(self, report: OrderReport) -> None:
-        if STATUS_STATES.get(report.status) in FINAL_STATES:
+        if report.state in FINAL_STATES:
             self.foreign_orders.pop(report.order_id, None)  # another bot on the account may trade for months
         else:
             self.foreign_orders[report.order_id] = report

@@ -38,7 +38,7 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.live")
 
-FORMAT = 1
+FORMAT = 2
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 

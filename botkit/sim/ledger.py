@@ -14,10 +14,11 @@ from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, TradeReport
 from botkit.model.extension import FeeModel
 from botkit.model.money import UNIT, divide_half_up
+from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.draws import text_key
-from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_CANCELLED, PARTLY_FILLED, VenueOrder
+from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, VenueOrder
 
 
 class AccountSetup(msgspec.Struct):
@@ -153,8 +154,8 @@ class Ledger:
         assert account.locked[currency] <= account.total.get(currency, 0), order
         deed.of(order).currencies[currency] = None
 
-    def close(self, order: VenueOrder, deed: Deed, status: int) -> None:
-        """End an order with a final status and release what is still locked for it."""
+    def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
+        """End an order in a final state and release what is still locked for it."""
         account = order.account
         del account.open[order.order_id]
         account.open_count[order.pair] -= 1
@@ -164,7 +165,7 @@ class Ledger:
             account.locked[currency] -= order.lock_units
             order.lock_units = 0
             news.currencies[currency] = None
-        order.status = status
+        order.state = state
         order.updated = deed.time
         if order.is_market_buy:
             # Q12: when finished, a market buy shows what it bought as its original amount
@@ -172,7 +173,7 @@ class Ledger:
 
     def cancel(self, order: VenueOrder, deed: Deed) -> None:
         """Cancel what is left of an order."""
-        self.close(order, deed, PARTLY_CANCELLED if order.executed_lots else CANCELLED)
+        self.close(order, deed, CANCELLED)
 
     def transfer(self, account: Account, currency: str, units: int, deed: Deed) -> None:
         """Money comes from outside, or (negative) leaves; only what is available can leave."""
@@ -251,11 +252,11 @@ class Ledger:
             currencies[fee_currency] = None
         if not order.is_market_buy:
             if order.remaining_lots:
-                order.status = PARTLY_FILLED
+                order.state = PARTLY_FILLED
             else:
                 self.close(order, deed, FILLED)
-        elif order.status == OPEN:
-            order.status = PARTLY_FILLED
+        elif order.state is OPEN:
+            order.state = PARTLY_FILLED
 
     def _charge(
         self, account: Account, pair: Pair, got: str, got_units: int, value: int, now: Nanos, is_maker: bool
