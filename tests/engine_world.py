@@ -60,7 +60,9 @@ BTC = Pair("btc_twd", RULES)
 ETH = Pair("eth_twd", RULES)
 PAIRS: dict[str, Pair] = {"btc_twd": BTC, "eth_twd": ETH}
 RICH = {"twd": 10**6 * UNIT, "btc": 100 * UNIT, "eth": 100 * UNIT}
-RATES = FeeRates(maker_e8=100_000, taker_e8=200_000, maker_bito_e8=80_000, taker_bito_e8=160_000, source="test")
+RATES = FeeRates(
+    maker_e8=100_000, taker_e8=200_000, discounted_maker_e8=80_000, discounted_taker_e8=160_000, source="test"
+)
 
 Deed = Callable[..., Any]
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Sequence
 
 from botkit.engine.router.router import READ_LATEST_NS
 from botkit.errors import ConfigError
-from botkit.exchange.bitopro.wire.endpoints import REST_BASE
 from botkit.live.clock import DriverClock
 from botkit.live.shared_limits.broker_link import BrokerLink
 from botkit.live.shared_limits.ledger import AskUsage, WindowUsage
@@ -44,7 +43,7 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
     """What the ledger calls the exchange at an address; processes that meet there must say the same."""
-    return facts.name if rest is None or rest.rstrip("/") == REST_BASE else rest.rstrip("/")
+    return facts.name if rest is None or rest.rstrip("/") == facts.address else rest.rstrip("/")
 
 
 def shared_limits(

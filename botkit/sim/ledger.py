@@ -124,7 +124,7 @@ class Ledger:
         last_price: Callable[[str], int | None],
         *,
         volume_currency: str,
-        fee_currency: str,
+        discount_currency: str,
     ) -> None:
         self.accounts = {name: Account(name, setup) for name, setup in setups.items()}
         self.market: dict[str, int] = {}  # the recorded market's side of every fill: what it gave is negative
@@ -132,7 +132,7 @@ class Ledger:
         self._pairs = pairs
         self._last_price = last_price
         self._volume_currency = volume_currency
-        self._fee_currency = fee_currency
+        self._discount_currency = discount_currency
         self._trade_number = 1_000_000_000
         self._begun: dict[str, int] = {}
         for setup in setups.values():
@@ -265,10 +265,11 @@ class Ledger:
         model = account.fees
         rates = model.rates(now)
         currency, fee = got, -1
-        if model.pays_bito and self._fee_currency:
-            bito = self._in_fee_currency(pair.quote, value * (rates.maker_bito_e8 if is_maker else rates.taker_bito_e8))
-            if bito is not None and account.available(self._fee_currency) >= bito:
-                currency, fee = self._fee_currency, bito
+        if model.uses_discount and self._discount_currency:
+            rate_e8 = rates.discounted_maker_e8 if is_maker else rates.discounted_taker_e8
+            coins = self._in_discount_currency(pair.quote, value * rate_e8)
+            if coins is not None and account.available(self._discount_currency) >= coins:
+                currency, fee = self._discount_currency, coins
         if fee < 0:
             fee = divide_half_up(got_units * (rates.maker_e8 if is_maker else rates.taker_e8), UNIT)
         if fee:
@@ -288,10 +289,10 @@ class Ledger:
         price = self._price_of(currency, target)
         return None if price is None else (units * price[0], price[1])
 
-    def _in_fee_currency(self, quote: str, units_e8: int) -> int | None:
-        """A fee of ``units_e8`` (1e-8 of a unit of ``quote``) in units of the fee currency, half up."""
+    def _in_discount_currency(self, quote: str, units_e8: int) -> int | None:
+        """A fee of ``units_e8`` (1e-8 of a unit of ``quote``) in units of the coin that pays at a discount, half up."""
         worth = self._in_volume_currency(quote, units_e8)
-        price = self._price_of(self._fee_currency, self._volume_currency)
+        price = self._price_of(self._discount_currency, self._volume_currency)
         if worth is None or price is None:
             return None
         return divide_half_up(worth[0] * price[1], worth[1] * price[0] * UNIT)

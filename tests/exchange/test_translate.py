@@ -340,11 +340,11 @@ def test_fee_ranks_are_the_published_table() -> None:
     assert [rank.rank for rank in FEE_RANKS] == list(range(7))
     text = ["0.001", "0.0009", "0.0007", "0.0006", "0.000125", "0.000125", "0.000125"]
     assert [rank.maker_e8 for rank in FEE_RANKS] == [parse_scaled(rate, 8) for rate in text]
-    assert [rank.taker_bito_e8 for rank in FEE_RANKS][-1] == 36_000
+    assert [rank.discounted_taker_e8 for rank in FEE_RANKS][-1] == 36_000
     for rank in FEE_RANKS:
         # paying in BITO takes off a fifth
-        assert rank.maker_bito_e8 * 5 == rank.maker_e8 * 4
-        assert rank.taker_bito_e8 * 5 == rank.taker_e8 * 4
+        assert rank.discounted_maker_e8 * 5 == rank.maker_e8 * 4
+        assert rank.discounted_taker_e8 * 5 == rank.taker_e8 * 4
     assert [rank.needs_both for rank in FEE_RANKS] == [False] * 5 + [True] * 2
 
 

@@ -124,6 +124,8 @@ class Script:
             queue=rng.choice((Queue, Optimistic, Pessimistic))(),
             latency=Lognormal({"order_ms": 200, "answer_ms": 200}, seed),
             limits=None,
+            volume_currency="twd",
+            discount_currency="bito",
             slippage_e8=rng.choice((0, 12_345)),
             seed=seed,
             batch_all_or_nothing=rng.random() < 0.5,

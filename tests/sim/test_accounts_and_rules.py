@@ -283,7 +283,7 @@ FACTS = ExchangeFacts(name="bitopro", pairs=PAIRS, limits=LimitTable({}), fee_ra
 
 def test_a_fixed_rank_charges_its_rates() -> None:
     rates = RankFees({"rank": 3}, FACTS).rates(0)
-    assert (rates.maker, rates.taker, rates.maker_bito_e8, rates.source) == (0.0006, 0.0012, 48_000, "rank 3")
+    assert (rates.maker, rates.taker, rates.discounted_maker_e8, rates.source) == (0.0006, 0.0012, 48_000, "rank 3")
 
 
 def test_the_automatic_rank_follows_thirty_days_of_volume_from_four_in_the_morning() -> None:
