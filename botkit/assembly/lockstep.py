@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -17,6 +16,7 @@ from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.turn import Engine
 from botkit.errors import ConfigError
+from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.live.lockstep import HeldClock, Lockstep
 from botkit.live.replay import Difference, compare
 from botkit.model.clock import NS_PER_S, Nanos
@@ -100,7 +100,8 @@ async def run_lockstep(
             fees,
         )
         key = Account(email=account.email, key=account.key, secret=account.secret)
-        adapter: Any = connect(project, key, emulator.rest, emulator.ws, clock)
+        adapter = connect(project, key, emulator.rest, emulator.ws, clock)
+        assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's wire, and its frames are counted
         lockstep = Lockstep(engine, adapter, emulator.rest.removesuffix("/v3"), clock)
         await lockstep.open()
         try:

@@ -39,7 +39,7 @@ async def read_account(access: PacedReads, facts: ExchangeFacts) -> dict[str, An
         else None,
         "fee_rank": None if rank is None else rank.rank,
         "fee_rank_from": f"{facts.discount_currency} held alone; 30-day volume may make it higher",
-        "skew_ms": getattr(getattr(access.sender, "client", None), "clock_skew_ms", None),
+        "skew_ms": access.sender.clock_skew_ms,
         "cannot_tell": CANNOT_TELL,
     }
 

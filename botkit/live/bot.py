@@ -48,8 +48,6 @@ from botkit.model.requests import Answer, GetBalances, Outcome
 
 log = logging.getLogger("botkit.live")
 
-#: streams of the account that must be connected before anything is compared
-_ACCOUNT_STREAMS = 4
 _CONNECT_S = 20.0
 _ASK_AGAIN_S = 1.0
 _RECONCILE_S = 60.0
@@ -164,6 +162,7 @@ class Bot:
             self.engine.router.cool_down(self.journal.sends_since(now - _WINDOWS), now)
         self._restore(now, balances)
         parts.adapter.watch(self.driver.sink, account=True)
+        self._look_for_streams()
         try:
             await asyncio.wait_for(self._connected.wait(), _CONNECT_S)
         except TimeoutError:
@@ -453,14 +452,18 @@ class Bot:
         before = self.connections.get(key)
         self.connections[key] = event.state
         if event.pair is None:
-            states = [state for (_, pair), state in self.connections.items() if not pair]
-            if sum(state in CONNECTED for state in states) >= _ACCOUNT_STREAMS:
-                self._connected.set()
+            self._look_for_streams()
             if before in (ConnectionState.LOST, ConnectionState.STALE) and event.state in CONNECTED:
                 self.compare()  # whatever the stream would have said meanwhile is read
             if event.state is ConnectionState.STALE:
                 self.suspect(now)
         self._stream_news.changed(event)
+
+    def _look_for_streams(self) -> None:
+        """Let the start go on once every stream of the account is connected."""
+        connected = {stream for (stream, pair), state in self.connections.items() if not pair and state in CONNECTED}
+        if connected.issuperset(self.parts.adapter.account_streams):
+            self._connected.set()
 
     def suspect(self, now: Nanos) -> None:
         """The books may be wrong: compare them soon, when what is under way has come."""
@@ -490,9 +493,7 @@ class Bot:
             "anew and sends no new order until its books are compared with the exchange's",
         )
         self._note("standstill", f"{slept_s:.0f} s")
-        reconnect = getattr(self.parts.adapter, "reconnect", None)
-        if reconnect is not None:
-            reconnect()  # a connection that died meanwhile would show nothing for half a minute more
+        self.parts.adapter.reconnect()  # a connection that died meanwhile would show nothing for half a minute more
         if not self.compare():  # one is under way, from before
             self.suspect(self.driver.now())
 

@@ -12,7 +12,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from botkit.engine.turn import Engine
 from botkit.live.clock import DriverClock
@@ -20,6 +20,7 @@ from botkit.live.journal_rows import JournalError
 from botkit.live.persistence import Persistence, client_ids_of
 from botkit.live.state_folder import StateFolder
 from botkit.live.watchdog import Watchdog
+from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, Candle, Connection, OrderBook, OrderReport, Ticker, Trade, TradeReport
 from botkit.model.pairs import Pair
@@ -54,34 +55,6 @@ _STEPS_TO_SOCKET = 2
 _GATHER_S = 0.02
 #: market events that wait while the bot is busy; beyond it the oldest books of a pair give way to newer ones
 EVENTS_MAX = 20_000
-
-
-class Adapter(Protocol):
-    """What stands between the bot and an exchange (`botkit.exchange.bitopro.adapter` is one)."""
-
-    async def open(self) -> None:
-        """Open what sending needs."""
-        ...
-
-    async def close(self) -> None:
-        """End every stream and connection."""
-        ...
-
-    def watch(
-        self,
-        sink: Callable[[Any], None],
-        *,
-        books: dict[Pair, int] | None = None,
-        trades: Any = (),
-        tickers: Any = (),
-        account: bool = True,
-    ) -> None:
-        """Open streams; their events go to ``sink``."""
-        ...
-
-    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Make the call of a request, once, and say how it ended. Raises nothing but CancelledError."""
-        ...
 
 
 class Driver:

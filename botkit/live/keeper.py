@@ -151,9 +151,8 @@ class Keeper:
         quiet = self._breaker.look(bot.watched_books, now)
         if quiet:
             bot.driver.wake()
-        skew = getattr(getattr(bot.parts.adapter, "client", None), "clock_skew_ms", None)
         if bot.driver.clock.speed == 1.0:
-            self._breaker.skew(skew)
+            self._breaker.skew(bot.parts.adapter.clock_skew_ms)
         self._watch_time_of_day()
         for alarm in engine.router.take_alarms():
             bot.notices.tell("warning", alarm.text)
@@ -170,9 +169,7 @@ class Keeper:
             f"the stream showed no book of {pair} for long, though there is a new one; it was read, and the stream of "
             "books is connected anew",
         )
-        reconnect = getattr(self.bot.parts.adapter, "reconnect", None)
-        if reconnect is not None:
-            reconnect("order_book")
+        self.bot.parts.adapter.reconnect("books")
 
     def _watch_time_of_day(self) -> None:
         drift = getattr(self.bot.driver.clock, "drift_ns", None)

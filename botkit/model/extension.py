@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import msgspec
 import pluggy
 
+from botkit.model.adapter import Adapter
 from botkit.model.clock import Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.limits import LimitTable
@@ -72,8 +73,13 @@ class Exchange(Protocol):
         """Pairs, limits and fees. ``options`` is the rest of the ``exchange:`` section of the configuration."""
         ...
 
-    def connect(self, options: Options) -> Any:
-        """A live adapter (`botkit.live` says what it must do). Called in ``botkit run`` only."""
+    def connect(self, options: Options) -> Adapter:
+        """An adapter for one account, not yet open (`botkit.model.adapter` is its contract). No backtest calls it.
+
+        ``options`` is the ``exchange:`` section, and from the program: ``account`` (email, key, secret; empty without
+        one), ``rest`` and ``ws`` (addresses, None for the exchange's own), ``clock`` and its ``speed``, ``random`` (the
+        only source of chance), ``pairs``, and ``public`` where market data alone is wanted. Raises ConfigError.
+        """
         ...
 
 

@@ -529,5 +529,5 @@ def test_connect_needs_an_account_and_safe_addresses() -> None:
         connect({"account": account, "rest": "http://example.com/v3"})
     assert "canary" not in str(caught.value)
     made = connect({"account": account, "rest": "http://127.0.0.1:1/v3", "ws": "ws://127.0.0.1:1/ws"})
-    assert set(made.pairs) == set(PAIRS)
+    assert set(made.known_pairs) == set(PAIRS)
     assert "canary" not in repr(made) + repr(vars(made)) + repr(vars(made.client))

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.endpoints import REST_BASE
+from botkit.model.adapter import Adapter
 from botkit.model.extension import ExchangeFacts, FeeRank, Options
 from botkit.model.pairs import Pair, pairs_from_wire
 
@@ -86,8 +87,9 @@ class BitoPro:
             address=REST_BASE,
         )
 
-    def connect(self, options: Options) -> Any:
-        """A live adapter, not yet connected (`botkit.exchange.bitopro.adapter.connect`)."""
+    def connect(self, options: Options) -> Adapter:
+        """An adapter, not yet open (`botkit.exchange.bitopro.adapter.connect`). Raises ConfigError."""
         from botkit.exchange.bitopro.adapter import connect
 
-        return connect(options)
+        limits = self.facts(options).limits if "limits" in options else None
+        return connect(options, limits)
