@@ -120,7 +120,12 @@ class Kernel:
         self._matcher.settle_all(market)
         if self._keep_candles and market.trades is not None:
             self._absorb(market)
+        before = market.trades, market.books, market.candles
         market.load(columns)
+        if market.pair in self._busy and before != (market.trades, market.books, market.candles):
+            # orders stand already, and nothing has searched the new stream for them; of it not even this moment's
+            # rows have passed
+            self._search(market, self.now - 1, None)
 
     def _absorb(self, market: PairMarket) -> CandleHistory:
         history = self._histories.get(market.pair)

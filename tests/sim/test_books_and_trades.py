@@ -362,3 +362,13 @@ def test_chunks_and_steps_make_no_difference(chunk: int) -> None:
         return venue.kernel.orders("ann"), venue.kernel.trades("ann")
 
     assert run(chunk) == run(60)
+
+
+def test_an_order_that_stands_before_the_first_trade_is_known_is_filled_by_it() -> None:
+    venue = Venue(QUIET)
+    venue.to(1)
+    cid = venue.order("buy", 2 * L, 100_50)
+    venue.to(2)
+    venue.kernel.load(trades([(3, 100_50, 2 * L, -1)]))
+    venue.to(4)
+    assert venue.report(cid).state is OrderState.FILLED
