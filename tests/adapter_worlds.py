@@ -1,9 +1,9 @@
-"""Worlds for the adapter cases: BitoPro's emulator over real sockets, and paper trading on its market."""
+"""Worlds for the adapter cases: BitoPro's emulator over real sockets, paper trading on its market, a toy exchange."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.exchange.bitopro.facts import BitoPro, packaged_pairs
 from botkit.exchange.bitopro.stream import StreamTimes
 from botkit.exchange.paper import PaperAdapter
+from botkit.live.clock import SteadyClock
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos
 from botkit.model.columns import BookColumns, TradeColumns
@@ -26,6 +27,8 @@ from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
 from botkit.sim.ledger import AccountSetup
 from botkit.tape.writer import TapeWriter
+from tests.toy_exchange import PAIR as GOLD
+from tests.toy_exchange import ToyAdapter, ToyVenue
 
 PAIR = packaged_pairs()["btc_usdt"]
 START: Nanos = 1_790_000_000 * NS_PER_S
@@ -37,7 +40,7 @@ BOT, BUYER, SELLER = (
 QUICK = StreamTimes(backoff_first_s=0.02, backoff_max_s=0.05)
 
 
-class _Ahead:
+class Ahead:
     """A clock that was set wrong."""
 
     def __init__(self, clock: Clock, ahead_ms: int) -> None:
@@ -86,7 +89,7 @@ class EmulatorWorld:
             account.secret,
             rest_url=self.emulator.rest,
             ws_url=self.emulator.ws,
-            clock=_Ahead(self.emulator.clock, ahead_ms),
+            clock=Ahead(self.emulator.clock, ahead_ms),
             stream_times=QUICK,
         )
 
@@ -118,7 +121,7 @@ class PaperWorld(EmulatorWorld):
     """The emulator's market, and the account's orders at a simulated exchange beside it."""
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
-        clock = _Ahead(self.emulator.clock, clock_ahead_ms)
+        clock = Ahead(self.emulator.clock, clock_ahead_ms)
         client = BitoProClient(rest_url=self.emulator.rest, ws_url=self.emulator.ws, clock=clock, stream_times=QUICK)
         kernel = Kernel(
             pairs={str(PAIR): PAIR},
@@ -137,10 +140,44 @@ class PaperWorld(EmulatorWorld):
         return False
 
 
+class ToyWorld:
+    """The toy exchange: all that an author has to write."""
+
+    pair: Pair = GOLD
+    price_ticks = 100_00
+    lots = 4_000_000
+
+    def __init__(self, make: Callable[[ToyVenue, Clock], Adapter] = ToyAdapter) -> None:
+        self.clock = SteadyClock()
+        self.venue = ToyVenue(self.clock.now)
+        self._make = make
+
+    def now(self) -> Nanos:
+        return self.clock.now()
+
+    def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
+        return self._make(self.venue, Ahead(self.clock, clock_ahead_ms))
+
+    async def trade(self, lots: int) -> None:
+        self.venue.sell(self.price_ticks, lots)
+
+    async def lose_next_answer(self) -> bool:
+        self.venue.loses_next_create = True
+        return True
+
+    async def cut(self) -> None:
+        for connection in self.venue.connections:
+            connection.reconnect()
+
+
+@asynccontextmanager
+async def toy_world(make: Callable[[ToyVenue, Clock], Adapter] = ToyAdapter) -> AsyncIterator[ToyWorld]:
+    yield ToyWorld(make)
+
+
 @asynccontextmanager
 async def emulator_world(make: Callable[[Emulator], EmulatorWorld] = EmulatorWorld) -> AsyncIterator[EmulatorWorld]:
-    facts: Mapping[str, object] = {}
     with tempfile.TemporaryDirectory() as folder:
         options = EmulatorOptions(accounts=(BOT, BUYER, SELLER), market=standing_market(Path(folder) / "tape"))
-        async with Emulator(BitoPro().facts(facts), options) as emulator:
+        async with Emulator(BitoPro().facts({}), options) as emulator:
             yield make(emulator)

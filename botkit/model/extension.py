@@ -50,9 +50,10 @@ class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
 class ExchangeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an exchange without asking it: its pairs and rules, its rate limits, its fees.
 
-    ``volume_currency`` is the one its fee ranks count volume in, ``discount_currency`` the one that pays fees at a
-    discount ("" for none). ``address`` is where the exchange is reached unless a configuration says otherwise:
-    processes that reach it there count into the same windows.
+    ``fee_ranks`` has one row where everybody pays the same; without any, the ``fees`` of a configuration must give the
+    rates, and no bot runs live. ``volume_currency`` is the one that ranks count volume in, ``discount_currency`` the
+    one that pays fees at a discount ("" for none). ``address`` is where the exchange is reached unless a configuration
+    says otherwise: processes that reach it there count into the same windows.
     """
 
     name: str
