@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "live": {"model", "engine", "exchange"},
     "emulator": {"model", "sim", "tape", "exchange.bitopro.wire", "exchange.bitopro.sign"},
     "report": {"model"},
+    "testing": {"model"},
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},
@@ -91,6 +92,80 @@ def test_pure_packages_touch_no_clock_no_chance_and_no_loop(package: str) -> Non
             if root in FORBIDDEN_MODULES and (root, name) not in ALLOWED_NAMES:
                 wrong.append(f"{path.relative_to(ROOT)}:{line}: imports {module}{'.' + name if name else ''}")
     assert not wrong, "\n".join(wrong)
+
+
+#: what reads the machine's clock or draws chance by itself
+READS_THE_MACHINE = (
+    "time.",
+    "uuid.",
+    "secrets.",
+    "random.",
+    "os.urandom",
+    "os.getrandom",
+    "datetime.datetime.now",
+    "datetime.datetime.utcnow",
+    "datetime.datetime.today",
+    "datetime.date.today",
+)
+SEEDED = "random.Random"
+
+
+def readings_of_the_machine(source: str) -> list[tuple[int, str]]:
+    """(line, what) of every stray reading of a clock or of chance; `asyncio`'s loop is the port for waiting."""
+    tree, found = ast.parse(source), []
+    origins: dict[str, str] = {}  # what a name in this module stands for
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            origins |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origins |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    for node in ast.walk(tree):
+        is_bare = isinstance(node, ast.Call) and not node.args and not node.keywords
+        if is_bare and _meaning(node.func, origins) == SEEDED:
+            found.append((node.lineno, "Random() without a seed"))
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            name = _meaning(node, origins)
+            if name != SEEDED and name.startswith(READS_THE_MACHINE):
+                found.append((node.lineno, name))
+    return found
+
+
+def _meaning(node: ast.expr, origins: dict[str, str]) -> str:
+    """The full name of what an expression reads from a module; "" for anything else."""
+    head, _, rest = ast.unparse(node).partition(".")
+    return f"{origins[head]}{'.' if rest else ''}{rest}" if head in origins else ""
+
+
+#: the one place under exchange/ that may: what a client without a bot lives by
+MACHINE = BOTKIT / "exchange" / "machine.py"
+
+
+def test_the_way_to_the_exchange_takes_its_clock_and_chance_from_outside() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {what}"
+        for path in modules()
+        if package_of(path) == "exchange" and path != MACHINE
+        for line, what in readings_of_the_machine(path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        "import time\nnow = time.time_ns",
+        "from time import monotonic\nmonotonic()",
+        "import random\nrandom.random()",
+        "from random import Random\nchance = Random()",
+        "from uuid import uuid4\nuuid4()",
+        "import os\nos.urandom(4)",
+        "from datetime import datetime\ndatetime.now()",
+        "import datetime as d\nd.datetime.utcnow()",
+        "import secrets\nsecrets.token_hex(4)",
+    ],
+)
+def test_a_stray_reading_of_the_machine_is_noticed(stray: str) -> None:
+    assert readings_of_the_machine(stray)
 
 
 def test_botkit_never_imports_strategies() -> None:

@@ -11,12 +11,12 @@ from botkit.assembly.sharing import ALONE
 from botkit.config.load import overrides_for
 from botkit.errors import BotkitError, ConfigError
 from botkit.live.clock import DriverClock
-from botkit.live.driver import Adapter
 from botkit.live.fan_out import FanOut
 from botkit.live.machine import this_machine
 from botkit.live.ports import Machine
 from botkit.live.shared_limits.client_ids import ClientIds
 from botkit.live.shared_limits.own_ledger import OwnLedger
+from botkit.model.adapter import Adapter
 from botkit.model.money import UNIT, format_units
 from botkit.model.pairs import Pair
 

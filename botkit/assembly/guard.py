@@ -212,7 +212,7 @@ async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws
     journal.close()
     async with account_access(project, folder.path.parent.name, rest=rest, ws=ws, hurries=True, say=_say) as access:
         # without the latch: a bot that comes back knows its journal, and may go on
-        return await panic(access, own, own_only=True, say=_say)
+        return await panic(access, own, own_only=True, can=access.sender.capabilities, say=_say)
 
 
 def _say(text: str) -> None:

@@ -22,9 +22,9 @@ from botkit.live.ports import Machine
 from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.live.state_folder import StateFolder, account_label, state_root
 from botkit.model.clock import NS_PER_S
+from botkit.model.limits import PAIRS_ENDPOINT
 from botkit.model.requests import Outcome
 
-_PAIRS = "trading_pairs"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 #: what a bot with real money must be bounded by, and what each rule is for
 _NEEDED_RULES = {
@@ -111,19 +111,19 @@ async def refresh_pairs(project: Project, rest: str | None, ws: str | None, comp
     fresh = company.pairs.get((project.config.exchange.name, rest))
     if fresh is None:
         clock = SteadyClock.of(company.machine.clock)
-        adapter: Any = connect(project, None, rest, ws, clock, public=True, random=company.machine.random)
+        adapter = connect(project, None, rest, ws, clock, public=True, random=company.machine.random)
         await adapter.open()
         reads = paced(
             adapter,
             project.facts.limits,
             project.config.limits.ledger,
-            endpoints=(_PAIRS,),
+            endpoints=(PAIRS_ENDPOINT,),
             venue=venue_name(project.facts, rest),
             clock=clock,
         )
         try:
-            async with reads, reads.slot(_PAIRS) as slot:
-                fresh = await adapter.client.pairs()
+            async with reads, reads.slot(PAIRS_ENDPOINT) as slot:
+                fresh = await adapter.pairs()
                 slot.outcome = Outcome.OK
         except RequestError as error:
             raise ConfigError(f"the pairs of {project.facts.name} cannot be read: {error}") from None
@@ -323,7 +323,7 @@ async def account_access(
         assert rest is not None
         with contextlib.suppress(ConfigError):  # its requests will say better that it does not answer
             ledger = ledger if (await _clock_of(rest, None)).speed == 1 else ALONE
-    adapter: Any = connect(project, account, rest, ws, clock)
+    adapter = connect(project, account, rest, ws, clock)
     latest_s = project.config.live.latest_accept_s if mode == "live" else project.config.emulator.latest_accept_s
     access = paced(
         adapter,

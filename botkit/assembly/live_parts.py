@@ -19,7 +19,6 @@ from botkit.engine.engine import Engine
 from botkit.engine.money.valuation import Valuation
 from botkit.engine.router.routes import memory_slots
 from botkit.live.clock import DriverClock
-from botkit.live.driver import Adapter
 from botkit.live.machine import this_machine
 from botkit.live.parts import OnStop
 from botkit.live.ports import Machine
@@ -28,7 +27,9 @@ from botkit.live.shared_limits.own_ledger import OwnLedger
 from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.live.shared_limits.slots import SharedLimits
 from botkit.live.state_folder import StateFolder
+from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.extension import Exchange
 from botkit.model.pairs import Pair
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
 
@@ -192,8 +193,9 @@ def connect(
     project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
 ) -> Adapter:
     """A connection to the configuration's exchange, not yet open. ``more`` are further options of its plugin."""
-    exchange: Any = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
-    adapter: Adapter = exchange.thing.connect(
+    found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
+    exchange: Exchange = found.thing
+    return exchange.connect(
         {
             **project.config.exchange.options,
             "account": {"email": account.email, "key": account.key, "secret": account.secret} if account else {},
@@ -206,4 +208,3 @@ def connect(
             **more,
         }
     )
-    return adapter

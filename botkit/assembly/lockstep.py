@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -18,6 +17,7 @@ from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.errors import ConfigError
+from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.live.lockstep import HeldClock, Lockstep
 from botkit.live.replay import Difference, compare
 from botkit.model.clock import NS_PER_S, Nanos
@@ -87,7 +87,8 @@ async def run_lockstep(
         clock = HeldClock(start - 1)
         engine = lockstep_engine(parts, decisions, fees)
         key = Account(email=account.email, key=account.key, secret=account.secret)
-        adapter: Any = connect(project, key, emulator.rest, emulator.ws, clock)
+        adapter = connect(project, key, emulator.rest, emulator.ws, clock)
+        assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's wire, and its frames are counted
         keys: list[StreamKey] = []
         for pair in priced:
             keys += [(pair, "books", None), (pair, "trades", None)]

@@ -15,10 +15,10 @@ from botkit.assembly.live_parts import LiveParts
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.errors import ConfigError
-from botkit.live.driver import Adapter
 from botkit.live.replay import Replay, Verdict, compare, read_header
 from botkit.live.shared_limits.recorded_slots import ReplayedLimits
 from botkit.live.state_folder import StateFolder
+from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_S
 from botkit.model.pairs import Pair, PairRules
 

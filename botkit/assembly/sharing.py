@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Sequence
 
 from botkit.engine.router.router import READ_LATEST_NS
 from botkit.errors import ConfigError
-from botkit.exchange.bitopro.wire.endpoints import REST_BASE
 from botkit.live.clock import DriverClock
 from botkit.live.shared_limits.broker_link import BrokerLink
 from botkit.live.shared_limits.ledger import AskUsage, WindowUsage
 from botkit.live.shared_limits.own_ledger import OwnLedger
-from botkit.live.shared_limits.paced_reads import PacedReads, Sender
+from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.live.shared_limits.slots import GATHER_NS, Identity, Link, SharedLimits
+from botkit.model.adapter import RequestSender
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import ExchangeFacts
 from botkit.model.limits import LimitTable
@@ -44,7 +44,7 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
     """What the ledger calls the exchange at an address; processes that meet there must say the same."""
-    return facts.name if rest is None or rest.rstrip("/") == REST_BASE else rest.rstrip("/")
+    return facts.name if rest is None or rest.rstrip("/") == facts.address else rest.rstrip("/")
 
 
 def shared_limits(
@@ -85,7 +85,7 @@ def shared_limits(
 
 
 def paced(
-    sender: Sender,
+    sender: RequestSender,
     table: LimitTable,
     ledger: str | OwnLedger | None,
     *,
@@ -108,7 +108,7 @@ def paced(
         account=account,
         clock=clock,
         latest_accept_ns=latest_ns,
-        endpoints=endpoints,
+        endpoints=[endpoint for endpoint in endpoints if endpoint in table.endpoints],
         keeps_stock=False,
     )
     return PacedReads(sender, table, clock, shared=shared, latest_ns=latest_ns, hurries=hurries, say=say)

@@ -139,7 +139,7 @@ class Bot:
                 f"the stream showed no book of {pair} for long, though there is a new one; it was read, and the stream "
                 "of books is connected again",
             )
-            self.streams.reconnect("order_book")
+            self.streams.reconnect("books")
         for halt in out.halts:
             self.latch.remember(halt.kind, halt.reason)
         if out.orphans is not None:

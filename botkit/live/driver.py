@@ -23,6 +23,7 @@ from botkit.live.persistence import Persistence, client_ids_of
 from botkit.live.recording import Recording
 from botkit.live.state_folder import StateFolder
 from botkit.live.watchdog import Watchdog
+from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
 from botkit.model.inputs import AccountEvents, Input, JournalFailed, SlotsChanged
@@ -49,34 +50,6 @@ _GATHER_S = 0.02
 EVENTS_MAX = 20_000
 _BOOKS = 2
 _ACCOUNT = (OrderReport, TradeReport, BalanceReport)
-
-
-class Adapter(Protocol):
-    """What stands between the bot and an exchange (`botkit.exchange.bitopro.adapter` is one)."""
-
-    async def open(self) -> None:
-        """Open what sending needs."""
-        ...
-
-    async def close(self) -> None:
-        """End every stream and connection."""
-        ...
-
-    def watch(
-        self,
-        sink: Callable[[Any], None],
-        *,
-        books: dict[Pair, int] | None = None,
-        trades: Any = (),
-        tickers: Any = (),
-        account: bool = True,
-    ) -> None:
-        """Open streams; their events go to ``sink``."""
-        ...
-
-    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Make the call of a request, once, and say how it ended. Raises nothing but CancelledError."""
-        ...
 
 
 class Listener(Protocol):

@@ -131,7 +131,7 @@ class Keeper:
     @staticmethod
     def _watch_clock(bot: Bot) -> None:
         """Halt when the machine's time is far from the exchange's, as its answers show it."""
-        skew_ms = getattr(getattr(bot.parts.adapter, "client", None), "clock_skew_ms", None)
+        skew_ms = bot.parts.adapter.clock_skew_ms
         if bot.driver.clock.speed != 1.0 or skew_ms is None or abs(skew_ms) <= SKEW_MS_MAX:
             return
         if bot.view.halted is None:

@@ -28,7 +28,6 @@ from botkit.model.inputs import Begin, History, Input, Restore, Stop
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
-_PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 #: how long a frame or an answer that the emulator has told of may take to arrive, in the machine's time
 _PATIENCE_S = 20.0
 #: how long after the end answers are still awaited, as in a backtest
@@ -226,8 +225,10 @@ class Lockstep:
     # -- streams --------------------------------------------------------------------------------------------------
 
     async def _listen(self, books: Mapping[str, int], priced: Sequence[str]) -> None:
-        pairs = [self.adapter.pairs[name] for name in [*books, *priced]]
-        wanted: list[tuple[str, dict[str, int | None]]] = [(stream_id, {}) for stream_id in _PRIVATE_STREAMS]
+        pairs = [self.adapter.known_pairs[name] for name in [*books, *priced]]
+        wanted: list[tuple[str, dict[str, int | None]]] = [
+            (stream_id, {}) for stream_id in self.adapter.account_streams
+        ]
         wanted += [
             ("order_book", dict(books)),
             ("trades", {str(p): None for p in pairs}),
@@ -249,7 +250,7 @@ class Lockstep:
         stream = self.adapter.client.stream(
             stream_id,
             of,
-            trade_key=lambda pair, row: translate.rounded_trade_key(row, self.adapter.pairs[pair]),
+            trade_key=lambda pair, row: translate.rounded_trade_key(row, self.adapter.known_pairs[pair]),
             resynchronise=False,
         )
         async with stream:

@@ -10,12 +10,12 @@ from typing import Any, Literal, Protocol
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.live.clock import DriverClock
-from botkit.live.driver import Adapter
 from botkit.live.ports import Machine
 from botkit.live.shared_limits.client_ids import ClientIds
 from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.live.shared_limits.slots import SharedLimits
 from botkit.live.state_folder import StateFolder
+from botkit.model.adapter import Adapter
 from botkit.model.clock import Nanos
 from botkit.model.pairs import Pair
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from botkit.engine.router.routes import CANCEL_BATCH_MAX
 from botkit.live.bot import Bot
 from botkit.model.inputs import Flatten, Stop
-from botkit.model.requests import CancelBatch, Outcome
+from botkit.model.requests import CancelBatch, CancelOrder, Outcome, Request
 
 #: how often a position is offered to the book at the end; what the book does not take then stays, and is said
 _FLATTEN_ROUNDS = 10
@@ -33,9 +32,12 @@ async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
     if not standing:
         return
     async with bot.parts.aside(hurries=True, say=lambda text: bot.notices.tell("warning", text)) as aside:
-        for start in range(0, len(standing), CANCEL_BATCH_MAX):
-            part = standing[start : start + CANCEL_BATCH_MAX]
-            request = CancelBatch(id=-1 - start, orders=tuple((order.pair, order.order_id) for order in part))
+        size = bot.parts.adapter.capabilities.batch_cancel_max
+        for start in range(0, len(standing), size or 1):
+            part = standing[start : start + (size or 1)]
+            request: Request = CancelBatch(id=-1 - start, orders=tuple((order.pair, order.order_id) for order in part))
+            if not size:
+                request = CancelOrder(id=-1 - start, pair=part[0].pair, order_id=part[0].order_id)
             answer = await aside.send(request, urgent=True)
             if answer.outcome is not Outcome.OK:
                 bot.notices.tell(

@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from botkit.engine.outcome import StreamWanted
-from botkit.live.driver import Adapter
 from botkit.live.telling.stream_news import CONNECTED, StreamNews
+from botkit.model.adapter import Adapter, StreamKind
 from botkit.model.clock import Nanos
 from botkit.model.events import Connection, ConnectionState
 from botkit.model.pairs import Pair
-
-#: streams of the account that must be connected before anything is compared
-_ACCOUNT_STREAMS = 4
 
 
 class Streams:
@@ -35,6 +32,7 @@ class Streams:
     def follow_account(self) -> None:
         """Open the account's streams."""
         self._adapter.watch(self._sink, account=True)
+        self._look_for_account()
 
     def follow(self, wanted: Iterable[StreamWanted], valued: Iterable[Pair] = ()) -> None:
         """Open the streams that are wanted and not open yet; of ``valued`` pairs the trades, which give prices."""
@@ -58,11 +56,9 @@ class Streams:
             self._tickers.update(tickers)
             self._adapter.watch(self._sink, books=books, trades=list(trades), tickers=tickers, account=False)
 
-    def reconnect(self, stream: str | None = None) -> None:
-        """Connect one stream again, or all."""
-        reconnect = getattr(self._adapter, "reconnect", None)
-        if reconnect is not None:
-            reconnect(stream) if stream else reconnect()
+    def reconnect(self, kind: StreamKind | None = None) -> None:
+        """Connect the streams of one kind again, or all."""
+        self._adapter.reconnect(kind)
 
     def changed(self, event: Connection) -> bool:
         """A stream has another state; True when one of the account's is back, so that what it missed must be read."""
@@ -72,10 +68,14 @@ class Streams:
         self._news.changed(event)
         if event.pair is not None:
             return False
-        states = [state for (_, pair), state in self.connections.items() if not pair]
-        if sum(state in CONNECTED for state in states) >= _ACCOUNT_STREAMS:
-            self.account_connected.set()
+        self._look_for_account()
         return before in (ConnectionState.LOST, ConnectionState.STALE) and event.state in CONNECTED
+
+    def _look_for_account(self) -> None:
+        """Let the start go on once every stream of the account is connected."""
+        connected = {stream for (stream, pair), state in self.connections.items() if not pair and state in CONNECTED}
+        if connected.issuperset(self._adapter.account_streams):
+            self.account_connected.set()
 
     def tell(self, now: Nanos) -> None:
         """Say what has changed since the last time."""

@@ -12,6 +12,8 @@ import msgspec
 
 from botkit.model.clock import NS_PER_S, Nanos
 
+#: the read of the pairs and their rules, before a bot runs
+PAIRS_ENDPOINT = "trading_pairs"
 #: what a bot asks of any exchange; `create_batch` and `cancel_batch` are used where a table has both
 NEEDED_ENDPOINTS = (
     "create_order",
@@ -23,6 +25,7 @@ NEEDED_ENDPOINTS = (
     "balance",
     "order_book",
     "trading_history",
+    PAIRS_ENDPOINT,
 )
 
 

@@ -140,7 +140,9 @@ async def test_an_order_whose_answer_the_bot_did_not_live_to_read_is_its_own_to_
     parts = world.parts()
     await parts.adapter.open()
     try:
-        done = await panic(parts.adapter, own, own_only=True, say=lambda text: None, pause_s=0.01)
+        done = await panic(
+            parts.adapter, own, own_only=True, can=parts.adapter.capabilities, say=lambda text: None, pause_s=0.01
+        )
     finally:
         await parts.adapter.close()
     assert (done.cancelled, done.foreign, done.left) == (1, 0, ())

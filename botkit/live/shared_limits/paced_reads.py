@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Protocol
 
 from botkit.engine.router.router import READ_LATEST_NS, Priority, Router
 from botkit.engine.router.routes import SlotSource, memory_slots
 from botkit.errors import Refused, TryAgain
 from botkit.live.shared_limits.slots import LedgerUnreachable, SharedLimits
+from botkit.model.adapter import RequestSender
 from botkit.model.clock import NS_PER_S, Clock, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable
@@ -35,14 +35,6 @@ _REPORT_S = 2.0
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Sender(Protocol):
-    """What makes the call (`botkit.exchange.bitopro.adapter.BitoProAdapter` does)."""
-
-    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Make the call of a request, once, and say how it ended."""
-        ...
-
-
 class Slot:
     """A slot that was taken for one request. Say in ``outcome`` how it ended; else it counts as unknown."""
 
@@ -54,7 +46,7 @@ class PacedReads:
 
     def __init__(
         self,
-        sender: Sender,
+        sender: RequestSender,
         limits: LimitTable,
         clock: Clock,
         *,
