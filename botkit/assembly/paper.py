@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from botkit.assembly import ACCOUNT, Project, make_kernel
-from botkit.assembly.company import Company
 from botkit.assembly.inside import opening_balances
 from botkit.assembly.live_parts import LiveParts, connect, priced_pairs
+from botkit.assembly.shared_bots import SharedBots
 from botkit.assembly.sharing import venue_name
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.driver import Adapter
@@ -164,12 +164,12 @@ def paper_balances(project: Project) -> dict[str, int]:
     return found if found is not None else {project.currency: 1_000_000 * UNIT}
 
 
-def paper_parts(project: Project, rest: str | None, ws: str | None, company: Company) -> LiveParts:
+def paper_parts(project: Project, rest: str | None, ws: str | None, shared: SharedBots) -> LiveParts:
     """The parts of a bot on paper. The market needs no account."""
     config, section = project.config, project.config.emulator
     venue = venue_name(project.facts, rest)
-    clock = company.clocks.setdefault(venue, SteadyClock())
-    market = company.adapter(
+    clock = shared.clocks.setdefault(venue, SteadyClock())
+    market = shared.adapter(
         project,
         lambda: connect(project, None, rest, ws, clock, public=True),
         address=(rest, ws),
@@ -196,6 +196,6 @@ def paper_parts(project: Project, rest: str | None, ws: str | None, company: Com
         address=(rest, ws),
         is_new_world=True,
         # reads of the market are real, and count at one address; all else never leaves this process
-        ledger=company.ledger(project, venue, clock),
+        ledger=shared.ledger(project, venue, clock),
         endpoints=MARKET_READS,
     )

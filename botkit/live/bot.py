@@ -27,12 +27,12 @@ from botkit.live.history import History
 from botkit.live.inputs import Inputs
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
+from botkit.live.limits.protocol import LedgerUnreachable
+from botkit.live.limits.succession import disown_with_a_broken_journal, keep_identity, predecessor
 from botkit.live.orphans import StartRefused, end_orphans
 from botkit.live.parts import Parts
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.settings import set_parameter
-from botkit.live.shared_limits.slots import LedgerUnreachable
-from botkit.live.shared_limits.succession import disown_with_a_broken_journal, keep_identity, predecessor
 from botkit.live.standstill import Standstill
 from botkit.live.state_folder import Halt
 from botkit.live.stopping import stop_in_order
@@ -41,6 +41,7 @@ from botkit.live.telling.stream_news import CONNECTED, StreamNews
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, Connection, ConnectionState
+from botkit.model.limits import SlotsChanged
 from botkit.model.money import format_units
 from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order, OrderState
 from botkit.model.pairs import Pair
@@ -295,8 +296,8 @@ class Bot:
         if shared is None:
             return
 
-        def on_change() -> None:
-            self.engine.router.slots_changed()
+        def on_change(change: SlotsChanged) -> None:
+            self.engine.router.slots_changed(change)
             self.driver.wake()
 
         shared.on_change = on_change

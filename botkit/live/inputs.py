@@ -30,8 +30,8 @@ import msgspec
 from botkit.engine.strategy.parameters import parameters_of
 from botkit.engine.turn import Engine
 from botkit.live.journal_rows import order_row
-from botkit.live.shared_limits.recorded_slots import SlotRecord
-from botkit.live.shared_limits.slots import SharedLimits
+from botkit.live.limits.leases import SharedLimits
+from botkit.live.limits.recorded_slots import SlotRecord
 from botkit.model.events import OrderBook, Ticker, Trade
 from botkit.model.orders import Order
 from botkit.model.requests import Answer
@@ -93,7 +93,7 @@ class Inputs:
         tell: Callable[[str], None] = log.warning,
     ) -> None:
         self._engine = engine
-        self._slots = None if shared is None else SlotRecord(shared)
+        self._slots = None if shared is None else SlotRecord(shared.windows)
         self._entries: list[bytes] = []
         #: turns of market events, not in bytes yet
         self._later: list[tuple[str, tuple[Any, ...]]] = []

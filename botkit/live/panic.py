@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from botkit.engine.router.routes import CANCEL_BATCH_MAX
-from botkit.live.shared_limits.paced_reads import Sender
+from botkit.live.limits.rate_limited_reads import Sender
 from botkit.live.state_folder import Halt, StateFolder
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport

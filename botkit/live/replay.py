@@ -21,10 +21,10 @@ from botkit.errors import BotkitError
 from botkit.live.inputs import BACK, CLOSED, END, FORMAT, FULL, HEADER, INPUTS, OBSERVED, Entries
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
 from botkit.live.settings import set_parameter
-from botkit.live.shared_limits.recorded_slots import ReplayedLimits
 from botkit.model import events, requests
 from botkit.model.clock import Nanos
 from botkit.model.events import Bar
+from botkit.model.limits import SlotsChanged
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Outcome
@@ -84,12 +84,8 @@ def read_header(run: Path) -> dict[str, Any]:
 class Replay:
     """Plays one run's inputs into an engine that was made as the run's was."""
 
-    def __init__(
-        self, engine: Engine, run: Path, pairs: Mapping[str, Pair], shared: ReplayedLimits | None = None
-    ) -> None:
-        """``shared`` are the engine's windows where the run shared its own with others."""
+    def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair]) -> None:
         self._engine = engine
-        self._shared = shared
         self._pairs = dict(pairs)
         try:
             self._entries = Entries(run / INPUTS)
@@ -231,9 +227,7 @@ class Replay:
             set_parameter(self._engine, strategy, parameter, value)
 
     def _slots(self, raw: msgspec.Raw) -> None:
-        assert self._shared is not None
-        self._shared.take_in(*self._as(tuple[dict[str, int], tuple[bool, bool]], raw))
-        self._engine.router.slots_changed()
+        self._engine.router.slots_changed(*self._as(tuple[SlotsChanged], raw))
 
     def _router_cool_down(self, raw: msgspec.Raw) -> None:
         sends, now = self._as(tuple[list[SentBefore], Nanos], raw)
