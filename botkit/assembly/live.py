@@ -10,16 +10,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botkit.assembly import Project
-from botkit.assembly.company import Company
 from botkit.assembly.inside import emulator_inside, inside_account
 from botkit.assembly.live_parts import ASIDE, LiveParts, Mode, connect
-from botkit.assembly.sharing import ALONE, paced, venue_name
+from botkit.assembly.shared_bots import SharedBots
+from botkit.assembly.sharing import ALONE, rate_limited_reads, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.errors import BotkitError, ConfigError, RequestError
 from botkit.live.clock import DriverClock, SteadyClock
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.live.ports import Machine
-from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.live.state_folder import StateFolder, account_label, state_root
 from botkit.model.clock import NS_PER_S
 from botkit.model.limits import PAIRS_ENDPOINT
@@ -67,7 +67,7 @@ async def parts_of(
 
     Raises ConfigError with what is wrong in all of the configurations.
     """
-    company = Company(len(projects), machine)
+    shared = SharedBots(len(projects), machine)
     problems: list[BotkitError] = []
     found: list[LiveParts] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -77,18 +77,18 @@ async def parts_of(
             address = _address(project, rest, ws)
             try:
                 if project in inside:
-                    parts = _inside(project, emulator, company)
+                    parts = _inside(project, emulator, shared)
                 elif mode == "emulator":
-                    parts = await _elsewhere(project, *address, speed, environ, company)
+                    parts = await _elsewhere(project, *address, speed, environ, shared)
                 elif mode == "paper":
                     from botkit.assembly.paper import paper_parts
 
-                    await refresh_pairs(project, *address, company)
-                    parts = paper_parts(project, *address, company)
+                    await refresh_pairs(project, *address, shared)
+                    parts = paper_parts(project, *address, shared)
                 else:
                     check_live(project, *address)
-                    await refresh_pairs(project, *address, company)
-                    parts = _real(project, *address, environ, company)
+                    await refresh_pairs(project, *address, shared)
+                    parts = _real(project, *address, environ, shared)
             except BotkitError as error:
                 problems.append(error)
             else:
@@ -97,7 +97,7 @@ async def parts_of(
             raise problems[0]
         if problems:
             raise ConfigError("\n".join(map(str, problems)))
-        company.introduce()
+        shared.introduce()
         yield found
 
 
@@ -106,14 +106,14 @@ def _address(project: Project, rest: str | None, ws: str | None) -> tuple[str | 
     return rest or project.config.exchange.rest, ws or project.config.exchange.ws
 
 
-async def refresh_pairs(project: Project, rest: str | None, ws: str | None, company: Company) -> None:
+async def refresh_pairs(project: Project, rest: str | None, ws: str | None, shared: SharedBots) -> None:
     """Take the pairs' rules from the exchange itself; those that ship with botkit may be old. Raises ConfigError."""
-    fresh = company.pairs.get((project.config.exchange.name, rest))
+    fresh = shared.pairs.get((project.config.exchange.name, rest))
     if fresh is None:
-        clock = SteadyClock.of(company.machine.clock)
-        adapter = connect(project, None, rest, ws, clock, public=True, random=company.machine.random)
+        clock = SteadyClock.of(shared.machine.clock)
+        adapter = connect(project, None, rest, ws, clock, public=True, random=shared.machine.random)
         await adapter.open()
-        reads = paced(
+        reads = rate_limited_reads(
             adapter,
             project.facts.limits,
             project.config.limits.ledger,
@@ -129,34 +129,34 @@ async def refresh_pairs(project: Project, rest: str | None, ws: str | None, comp
             raise ConfigError(f"the pairs of {project.facts.name} cannot be read: {error}") from None
         finally:
             await adapter.close()
-        company.pairs[project.config.exchange.name, rest] = fresh
+        shared.pairs[project.config.exchange.name, rest] = fresh
     project.take_pairs(fresh)
 
 
 # -- the emulator -----------------------------------------------------------------------------------------------------
 
 
-def _inside(project: Project, emulator: Any, company: Company) -> LiveParts:
+def _inside(project: Project, emulator: Any, shared: SharedBots) -> LiveParts:
     account, clock = inside_account(project.config.name), emulator.clock
     section, address = project.config.emulator, (emulator.rest, emulator.ws)
     return LiveParts(
         project,
         "emulator",
-        adapter=company.adapter(
+        adapter=shared.adapter(
             project,
-            lambda: connect(project, account, *address, clock, random=company.machine.random),
+            lambda: connect(project, account, *address, clock, random=shared.machine.random),
             address=address,
             account=account.email,
         ),
         clock=clock,
-        folder=StateFolder.of(project.config.name, "emulator", "inside", company.machine.disk),
+        folder=StateFolder.of(project.config.name, "emulator", "inside", shared.machine.disk),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=address,
         is_new_world=True,
         account=account.email,
-        ledger=company.ledger(project, emulator.rest, clock, is_private=True),
-        machine=company.machine,
+        ledger=shared.ledger(project, emulator.rest, clock, is_private=True),
+        machine=shared.machine,
     )
 
 
@@ -166,7 +166,7 @@ async def _elsewhere(
     ws: str | None,
     speed: float | None,
     environ: Mapping[str, str],
-    company: Company,
+    shared: SharedBots,
 ) -> LiveParts:
     for name, url in (("rest", rest), ("ws", ws)):
         if url is None:
@@ -176,27 +176,27 @@ async def _elsewhere(
     assert rest is not None
     account = resolve_account(project.loaded, environ, section="emulator.account")
     section = project.config.emulator
-    clock = company.clocks.get(rest) or company.clocks.setdefault(rest, await _clock_of(rest, speed))
+    clock = shared.clocks.get(rest) or shared.clocks.setdefault(rest, await _clock_of(rest, speed))
     address = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
     parts = LiveParts(
         project,
         "emulator",
-        adapter=company.adapter(
+        adapter=shared.adapter(
             project,
-            lambda: connect(project, account, rest, ws, clock, random=company.machine.random),
+            lambda: connect(project, account, rest, ws, clock, random=shared.machine.random),
             address=(rest, ws),
             account=account.email,
         ),
         clock=clock,
-        folder=StateFolder.of(project.config.name, "emulator", address, company.machine.disk),
+        folder=StateFolder.of(project.config.name, "emulator", address, shared.machine.disk),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=(rest, ws),
         account=account.email,
-        ledger=company.ledger(project, venue_name(project.facts, rest), clock),
-        machine=company.machine,
+        ledger=shared.ledger(project, venue_name(project.facts, rest), clock),
+        machine=shared.machine,
     )
-    company.add(project, parts, rest, account.email)
+    shared.add(project, parts, rest, account.email)
     return parts
 
 
@@ -242,30 +242,30 @@ def check_live(project: Project, rest: str | None, ws: str | None) -> None:
 
 
 def _real(
-    project: Project, rest: str | None, ws: str | None, environ: Mapping[str, str], company: Company
+    project: Project, rest: str | None, ws: str | None, environ: Mapping[str, str], shared: SharedBots
 ) -> LiveParts:
     account = resolve_account(project.loaded, environ)
     venue = venue_name(project.facts, rest)
-    clock = company.clocks.setdefault(venue, SteadyClock.of(company.machine.clock))
+    clock = shared.clocks.setdefault(venue, SteadyClock.of(shared.machine.clock))
     parts = LiveParts(
         project,
         "live",
-        adapter=company.adapter(
+        adapter=shared.adapter(
             project,
-            lambda: connect(project, account, rest, ws, clock, random=company.machine.random),
+            lambda: connect(project, account, rest, ws, clock, random=shared.machine.random),
             address=(rest, ws),
             account=account.email,
         ),
         clock=clock,
-        folder=StateFolder.of(project.config.name, "live", account_label(account.email), company.machine.disk),
+        folder=StateFolder.of(project.config.name, "live", account_label(account.email), shared.machine.disk),
         fees=FeesConfig(),
         latest_accept_s=project.config.live.latest_accept_s,
         address=(rest, ws),
         account=account.email,
-        ledger=company.ledger(project, venue, clock),
-        machine=company.machine,
+        ledger=shared.ledger(project, venue, clock),
+        machine=shared.machine,
     )
-    company.add(project, parts, venue, account.email)
+    shared.add(project, parts, venue, account.email)
     return parts
 
 
@@ -299,7 +299,7 @@ async def account_access(
     environ: Mapping[str, str] = os.environ,
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
-) -> AsyncIterator[PacedReads]:
+) -> AsyncIterator[RateLimitedReads]:
     """A connection of its own to the account of a bot, in the windows that bots share, for `botkit panic` and
     `botkit account`. Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
     rest, ws = _address(project, rest, ws)
@@ -325,7 +325,7 @@ async def account_access(
             ledger = ledger if (await _clock_of(rest, None)).speed == 1 else ALONE
     adapter = connect(project, account, rest, ws, clock)
     latest_s = project.config.live.latest_accept_s if mode == "live" else project.config.emulator.latest_accept_s
-    access = paced(
+    access = rate_limited_reads(
         adapter,
         project.facts.limits,
         ledger,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from difflib import get_close_matches
 
 from botkit.assembly import assemble_plugins
-from botkit.assembly.sharing import paced, venue_name
+from botkit.assembly.sharing import rate_limited_reads, venue_name
 from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
-from botkit.live.shared_limits.paced_reads import PacedReads
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.model.clock import Nanos
 from botkit.model.extension import Exchange, ExchangeFacts
 from botkit.model.pairs import Pair
@@ -44,9 +44,9 @@ class MarketAccess:
         )
         self._ledger, self._venue = ledger, venue_name(self.facts, rest)
 
-    def reads(self, *endpoints: str) -> PacedReads:
+    def reads(self, *endpoints: str) -> RateLimitedReads:
         """Reads of these endpoints, within the limits. An async context manager; raises LedgerUnreachable there."""
-        return paced(
+        return rate_limited_reads(
             self.adapter,
             self.facts.limits,
             self._ledger,
@@ -67,4 +67,4 @@ class MarketAccess:
         return found
 
 
-__all__ = ["MarketAccess", "PacedReads"]
+__all__ = ["MarketAccess", "RateLimitedReads"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from botkit.assembly import ACCOUNT, Project, make_kernel
-from botkit.assembly.company import Company
 from botkit.assembly.inside import opening_balances
 from botkit.assembly.live_parts import LiveParts, connect, priced_pairs
+from botkit.assembly.shared_bots import SharedBots
 from botkit.assembly.sharing import venue_name
 from botkit.exchange.paper import MARKET_READS, PaperAdapter
 from botkit.live.clock import SteadyClock
@@ -19,14 +19,14 @@ def paper_balances(project: Project) -> dict[str, int]:
     return found if found is not None else {project.currency: 1_000_000 * UNIT}
 
 
-def paper_parts(project: Project, rest: str | None, ws: str | None, company: Company) -> LiveParts:
+def paper_parts(project: Project, rest: str | None, ws: str | None, shared: SharedBots) -> LiveParts:
     """The parts of a bot on paper. The market needs no account."""
     config, section = project.config, project.config.emulator
     venue = venue_name(project.facts, rest)
-    clock = company.clocks.setdefault(venue, SteadyClock.of(company.machine.clock))
-    market = company.adapter(
+    clock = shared.clocks.setdefault(venue, SteadyClock.of(shared.machine.clock))
+    market = shared.adapter(
         project,
-        lambda: connect(project, None, rest, ws, clock, public=True, random=company.machine.random),
+        lambda: connect(project, None, rest, ws, clock, public=True, random=shared.machine.random),
         address=(rest, ws),
         account="",
     )
@@ -45,13 +45,13 @@ def paper_parts(project: Project, rest: str | None, ws: str | None, company: Com
         "paper",
         adapter=PaperAdapter(market, kernel, clock, account=ACCOUNT, speed=clock.speed),
         clock=clock,
-        folder=StateFolder.of(config.name, "paper", "paper", company.machine.disk),
+        folder=StateFolder.of(config.name, "paper", "paper", shared.machine.disk),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=(rest, ws),
         is_new_world=True,
         # reads of the market are real, and count at one address; all else never leaves this process
-        ledger=company.ledger(project, venue, clock),
+        ledger=shared.ledger(project, venue, clock),
         endpoints=MARKET_READS,
-        machine=company.machine,
+        machine=shared.machine,
     )

@@ -15,8 +15,8 @@ from botkit.assembly.live_parts import LiveParts
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.errors import ConfigError
+from botkit.live.limits.recorded_slots import replayed_windows
 from botkit.live.replay import Replay, Verdict, compare, read_header
-from botkit.live.shared_limits.recorded_slots import ReplayedLimits
 from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_S
@@ -50,9 +50,9 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
     rules = {name: msgspec.convert(found, PairRules) for name, found in header["pairs"].items()}
     project.pairs = {**project.pairs, **{name: Pair(name, found) for name, found in rules.items()}}
     clock = _Stopped(header["speed"])
-    shared = None
+    windows = None
     if header.get("shared") is not None:
-        shared = ReplayedLimits(project.facts.limits, header["shared"], clock)
+        windows = replayed_windows(project.facts.limits, header["shared"])
     parts = LiveParts(
         project,
         header["mode"],
@@ -61,12 +61,12 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
         folder=StateFolder(run),
         fees=msgspec.convert(header["fees"], FeesConfig, strict=False),
         latest_accept_s=header["latest_accept_ns"] / NS_PER_S / max(1.0, clock.speed),
-        share=lambda latest_accept_ns: shared,
+        windows=windows,
     )
     lines: list[str] = []
     decisions = DecisionLog(lambda block: lines.extend(block.decode().splitlines()))
     engine = parts.engine(decisions, header["first_client_id"])
-    replay = Replay(engine, run, project.pairs, (lambda changed: None) if shared is None else shared.take_in)
+    replay = Replay(engine, run, project.pairs)
     entries = replay.run()
     decisions.flush()
     recorded = (run / DECISIONS).read_text(encoding="ascii").splitlines()

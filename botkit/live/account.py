@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.live.panic import text_of
-from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.extension import ExchangeFacts
 from botkit.model.money import format_units
@@ -17,7 +17,7 @@ CANNOT_TELL = (
 )
 
 
-async def read_account(access: PacedReads, facts: ExchangeFacts) -> dict[str, Any]:
+async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[str, Any]:
     """Balances, open orders and a guessed fee rank, as plain data; ``works`` says whether the key was accepted."""
     balances = await access.send(GetBalances(id=-1))
     if balances.outcome is not Outcome.OK or not isinstance(balances.body, BalanceReport):

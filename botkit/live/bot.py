@@ -21,7 +21,6 @@ from botkit.live.notices import Notices
 from botkit.live.parts import Parts
 from botkit.live.persistence import Persistence
 from botkit.live.run_files import RunFiles
-from botkit.live.shared_limits.recorded_slots import SlotRecord
 from botkit.live.standing import Standing
 from botkit.live.standstill import Standstill
 from botkit.live.streams import Streams
@@ -70,7 +69,6 @@ class Bot:
         self.compare_refusal: str | None = None
         self._order_news = OrderNews(notices.tell)
         self._tells_orders = False
-        self._slot_record = None if parts.shared is None else SlotRecord(parts.shared)
         self.watchdog = Watchdog(self._blocked, clock=parts.machine.clock, background=parts.machine.background)
         self.journal_watch = JournalWatch(journal, notices.tell)
         self.comparisons = Comparisons(
@@ -86,7 +84,6 @@ class Bot:
             parts.folder,
             listener=self,
             gate=self._gate,
-            slots=lambda: None if self._slot_record is None else self._slot_record.changed(),
             watchdog=self.watchdog,
         )
         self.latch = Latch(parts.folder, journal, notices, say=self.say, now=self.driver.now)

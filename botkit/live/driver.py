@@ -26,7 +26,7 @@ from botkit.live.watchdog import Watchdog
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
-from botkit.model.inputs import AccountEvents, Input, JournalFailed, SlotsChanged
+from botkit.model.inputs import AccountEvents, Input, JournalFailed
 from botkit.model.moment import rank
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
@@ -82,11 +82,9 @@ class Driver:
         *,
         listener: Listener,
         gate: Callable[[Nanos], str | None],
-        slots: Callable[[], SlotsChanged | None],
         watchdog: Watchdog | None = None,
     ) -> None:
-        """``gate`` says why no new order may leave at a moment, if so: one more look before the socket. ``slots`` gives
-        what changed in windows shared with others since it was asked last."""
+        """``gate`` says why no new order may leave at a moment, if so: one more look before the socket."""
         self.engine = engine
         self.adapter = adapter
         self.clock = clock
@@ -99,7 +97,6 @@ class Driver:
         self.dropped_events = 0
         self._listener = listener
         self._gate = gate
-        self._slots = slots
         self._persistence = persistence
         self._recording = recording
         self._watchdog = watchdog
@@ -178,12 +175,6 @@ class Driver:
 
     def _turn(self, given: Input | None, now: Nanos, requests: list[Request]) -> Reply | None:
         """One turn of the engine: written down, taken in, and what came out shown to whoever looks."""
-        changed = self._slots()
-        if changed is not None:
-            self._turn_of(changed, now, requests)
-        return self._turn_of(given, now, requests)
-
-    def _turn_of(self, given: Input | None, now: Nanos, requests: list[Request]) -> Reply | None:
         if given is not None:
             self._listener.went_in(given, now)
         self._recording.write(now, given)

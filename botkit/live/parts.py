@@ -9,11 +9,11 @@ from typing import Any, Literal, Protocol
 
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
+from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
+from botkit.live.limits.leases import SharedLimits
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.live.ports import Machine
-from botkit.live.shared_limits.client_ids import ClientIds
-from botkit.live.shared_limits.paced_reads import PacedReads
-from botkit.live.shared_limits.slots import SharedLimits
 from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
 from botkit.model.clock import Nanos
@@ -55,7 +55,7 @@ class Parts(Protocol):
     #: where those began to count their client ids; None: nobody else does
     client_ids: ClientIds | None
 
-    def aside(self, *, hurries: bool = False, say: Callable[[str], None] = ...) -> PacedReads:
+    def aside(self, *, hurries: bool = False, say: Callable[[str], None] = ...) -> RateLimitedReads:
         """Requests that do not go through the engine's router, in the same windows: before there is one, and after a
         fault of its own."""
         ...

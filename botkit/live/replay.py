@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from botkit.errors import BotkitError
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
 from botkit.live.recording import CLOSED, FORMAT, FULL, HEADER, INPUTS, Entries
 from botkit.model import events, requests
-from botkit.model.inputs import INPUT_TYPES, AccountEvents, Input, SlotsChanged
+from botkit.model.inputs import INPUT_TYPES, AccountEvents, Input
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
@@ -77,20 +77,10 @@ def read_header(run: Path) -> dict[str, Any]:
 
 
 class Replay:
-    """Plays one run's inputs into an engine that was made as the run's was.
+    """Plays one run's inputs into an engine that was made as the run's was."""
 
-    ``slots`` takes in what changed in windows that the run shared with others.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        run: Path,
-        pairs: Mapping[str, Pair],
-        slots: Callable[[SlotsChanged], None] = lambda changed: None,
-    ) -> None:
+    def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair]) -> None:
         self._engine = engine
-        self._slots = slots
         self._pairs = dict(pairs)
         try:
             self._entries = Entries(run / INPUTS)
@@ -116,8 +106,6 @@ class Replay:
                     self.ends_early = True
                 else:
                     given = self._input(name, content)
-                    if isinstance(given, SlotsChanged):
-                        self._slots(given)
                     self._engine.turn(given, now, out)
                     out.clear()
         except ReplayError:

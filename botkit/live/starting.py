@@ -23,12 +23,12 @@ from botkit.errors import BotkitError
 from botkit.live.bot import Bot
 from botkit.live.journal import REMEMBERED, Journal
 from botkit.live.latch import halts_of
+from botkit.live.limits.protocol import LedgerUnreachable
+from botkit.live.limits.succession import keep_identity, predecessor
 from botkit.live.notices import Notices
 from botkit.live.parts import Parts
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.run_files import RunFiles
-from botkit.live.shared_limits.slots import LedgerUnreachable
-from botkit.live.shared_limits.succession import keep_identity, predecessor
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.inputs import Begin, CancelOrphans, Compare, Restore, RestoredOrder
 from botkit.model.orders import LIVE_STATES, Order
@@ -111,7 +111,7 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
     keep_identity(opened.journal, shared)
     if shared is None:
         return
-    shared.on_change = bot.driver.wake
+    shared.on_change = bot.driver.sink
     shared.on_notice = lambda text, good: bot.notices.tell("info" if good else "warning", text)
     try:
         await shared.start()

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from botkit.assembly.company import load_projects
 from botkit.assembly.live import parts_of
 from botkit.assembly.replay import replay_run
 from botkit.assembly.runs import BotRun
+from botkit.assembly.shared_bots import load_projects
 from botkit.assembly.telling import Told
 from botkit.cli.main import main
 from botkit.cli.run import _Signals
@@ -26,7 +26,7 @@ from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
-from botkit.live.shared_limits.client_ids import ClientIds
+from botkit.live.client_ids import ClientIds
 from botkit.live.telling.summary import summary_lines
 from botkit.model.orders import RESTING_STATES, OrderState
 from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, until

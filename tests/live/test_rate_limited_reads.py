@@ -11,9 +11,10 @@ from botkit.engine.router.router import Priority
 from botkit.engine.router.windows import SlotLog
 from botkit.errors import Refused, TryAgain
 from botkit.exchange.bitopro.limit_table import load_limit_table
-from botkit.live.shared_limits.paced_reads import PacedReads
-from botkit.live.shared_limits.slots import Identity, SharedLimits
+from botkit.live.limits.leases import Identity, SharedLimits
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.model.clock import NS_PER_S
+from botkit.model.limits import SlotsChanged
 from botkit.model.requests import Answer, CancelAll, CancelBatch, GetCandles, ListOpenOrders, Outcome, Request
 from tests.live.shared_world import LoopClock, LossyLink, Process, Server, VirtualLoop, run_virtually
 from tests.router_world import exceeded, table
@@ -55,7 +56,7 @@ async def test_a_thousand_reads_never_exceed_a_window() -> None:
     clock = Clock()
     limits = load_limit_table(overrides={"public": "60/10s"})
     exchange = Exchange(clock, [])
-    reads = PacedReads(exchange, limits, clock, sleep=clock.sleep)
+    reads = RateLimitedReads(exchange, limits, clock, sleep=clock.sleep)
     began = clock.now()
     for _ in range(1_000):
         await reads.ask(make, "trading_history")
@@ -68,11 +69,11 @@ async def test_a_thousand_reads_never_exceed_a_window() -> None:
 async def test_trouble_is_waited_out_with_growing_pauses_and_then_told() -> None:
     clock = Clock()
     exchange = Exchange(clock, [Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.RATE_LIMITED])
-    reads = PacedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
+    reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
     assert (await reads.ask(make, "trading_history")).outcome is Outcome.OK
     assert len(exchange.arrivals) == 4
     exchange = Exchange(clock, [Outcome.UNKNOWN] * 9)
-    reads = PacedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
+    reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
     with pytest.raises(TryAgain, match="tried 3 times, the last time: as scripted"):
         await reads.ask(make, "trading_history", tries=3)
     assert len(exchange.arrivals) == 3
@@ -82,7 +83,7 @@ async def test_trouble_is_waited_out_with_growing_pauses_and_then_told() -> None
 async def test_a_refusal_is_not_asked_again() -> None:
     clock = Clock()
     exchange = Exchange(clock, [Outcome.REFUSED])
-    reads = PacedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
+    reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
     with pytest.raises(Refused, match="as scripted"):
         await reads.ask(make, "trading_history")
     assert len(exchange.arrivals) == 1
@@ -100,7 +101,7 @@ async def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
 
     clock = Clock()
     exchange = Exchange(clock, [])
-    reads = PacedReads(
+    reads = RateLimitedReads(
         exchange,
         load_limit_table(),
         clock,
@@ -111,7 +112,7 @@ async def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
     await asyncio.sleep(0.01)
     assert not asking.done()
     held_elsewhere = False
-    reads.slots_changed()
+    reads.slots_changed(SlotsChanged(number=1, leased={}, until=0, cancels_until=0))
     assert (await asyncio.wait_for(asking, 5)).outcome is Outcome.OK
 
 
@@ -133,7 +134,7 @@ class Desk:
         return Answer(request_id=request.id, outcome=Outcome.OK, status=200, text="", body=())
 
 
-def hurried(loop: VirtualLoop, link: LossyLink, arrivals: dict[str, list[int]], said: list[str]) -> PacedReads:
+def hurried(loop: VirtualLoop, link: LossyLink, arrivals: dict[str, list[int]], said: list[str]) -> RateLimitedReads:
     clock = LoopClock(loop)
     shared = SharedLimits(
         LIMITS,
@@ -143,15 +144,14 @@ def hurried(loop: VirtualLoop, link: LossyLink, arrivals: dict[str, list[int]], 
         clock=clock,
         latest_accept_ns=2 * S,
         read_latest_ns=2 * S,
-        steady=clock,
         keeps_stock=False,
     )
-    return PacedReads(
+    return RateLimitedReads(
         Desk(clock, arrivals), LIMITS, clock, shared=shared, latest_ns=2 * S, hurries=True, say=said.append
     )
 
 
-async def five_rounds(reads: PacedReads) -> None:
+async def five_rounds(reads: RateLimitedReads) -> None:
     for n in range(5):
         await reads.send(ListOpenOrders(id=n), urgent=True)
         await reads.send(CancelBatch(id=n, orders=()), urgent=True)
@@ -200,7 +200,7 @@ def test_who_is_in_a_hurry_goes_ahead_without_the_ledger_in_windows_of_its_own_a
             await five_rounds(reads)
             link.is_cut = False
         # once it is there again, the ledger hears of what went without it
-        known = {key: window.log.held(server.clock.now()) for key, window in server.ledger._windows.items()}
+        known = {key: len(window.held) for key, window in server.ledger.windows.items()}
         assert known["v|ip=shared|cancel_all|1/1s"] == 1
 
     run_virtually(main)
@@ -218,8 +218,8 @@ def test_who_is_in_a_hurry_goes_ahead_when_the_windows_stay_full() -> None:
         link = LossyLink(server, Random(1), 0.0)
         async with hurried(loop, link, arrivals, said) as reads:
             await reads.send(CancelAll(id=1), urgent=True)
-            for window in server.ledger._windows.values():
-                window.blocked_until = server.clock.now() + 60 * S  # as after a restart that forgot what was sent
+            for window in server.ledger.windows.values():
+                window.lost_at, window.late = server.clock.now(), 60 * S
             began = loop.virtual_s
             await reads.send(CancelAll(id=2), urgent=True)
             assert 2.5 < loop.virtual_s - began < 5

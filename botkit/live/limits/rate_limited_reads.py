@@ -1,8 +1,8 @@
-"""Requests outside of a bot's turns, inside the exchange's documented limits: the bot's own router, on wall time.
+"""Requests outside the router of a bot, within the exchange's documented limits.
 
 Downloads, `botkit account` and what a bot reads before it has a router wait for their slots like everybody. `botkit
-panic` waits a moment: then, and when the ledger that others share is out of reach, it goes ahead in windows of its own,
-says so, and has what it sent counted as soon as the ledger hears of it.
+panic` waits a moment: then, and when the ledger is out of reach, it goes ahead in windows of its own, says so, and has
+what it sent counted once the ledger answers.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from types import TracebackType
 from botkit.engine.router.router import READ_LATEST_NS, Priority, Router
 from botkit.engine.router.routes import SlotSource, memory_slots
 from botkit.errors import Refused, TryAgain
-from botkit.live.shared_limits.slots import LedgerUnreachable, SharedLimits
+from botkit.live.limits.leases import SharedLimits
+from botkit.live.limits.protocol import LedgerUnreachable
 from botkit.model.adapter import RequestSender
 from botkit.model.clock import NS_PER_S, Clock, Nanos
 from botkit.model.inputs import SentBefore
-from botkit.model.limits import LimitTable
+from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Answer, ListOpenOrders, Outcome, Request
 
 #: how often one read is tried before it is given up, and the first pause; pauses double
 TRIES = 6
 _FIRST_PAUSE_S = 1.0
-#: who is in a hurry waits so long for a ledger that does not answer, and for a slot of one that does: most windows of
+#: how long an urgent request waits for a ledger that does not answer, and for a slot of one that does: most windows of
 #: reads and mass cancels are a second long, so a slot that is not there by then will not come soon
 LEDGER_PATIENCE_S = 0.5
 SLOT_PATIENCE_S = 3.0
-#: and so long at the end, to have what it sent counted
+#: how long it tries at the end to have what it sent counted
 _REPORT_S = 2.0
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -41,8 +42,8 @@ class Slot:
     outcome = Outcome.UNKNOWN
 
 
-class PacedReads:
-    """Makes one request after the other, each when its slot is free. An async context manager where it shares slots."""
+class RateLimitedReads:
+    """Makes one request after the other, each when its slot is free. An async context manager."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class PacedReads:
         hurries: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """``shared`` are windows that other processes count into too; then ``slots`` are theirs. ``latest_ns``: how
+        """``shared`` are windows that other processes count into too; ``slots`` are used without. ``latest_ns``: how
         late the exchange may act on a request whose answer was given up. ``hurries``: go ahead without a slot rather
         than wait for long, and ``say`` so."""
         self.sender = sender
@@ -69,9 +70,9 @@ class PacedReads:
             limits,
             latest_accept_ns=latest_ns,
             read_latest_ns=latest_ns,
-            slots=slots if shared is None else shared.slots,
+            slots=slots if shared is None else shared.windows,
         )
-        #: where a hurried one that got no slot from others paces itself; it hears of everything that is sent
+        #: windows of its own for going ahead; everything that is sent is counted in them
         self._own = Router(limits, latest_accept_ns=latest_ns, read_latest_ns=latest_ns) if hurries else None
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -83,8 +84,8 @@ class PacedReads:
 
     # -- sharing ------------------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> PacedReads:
-        """Raises LedgerUnreachable, unless it is in a hurry."""
+    async def __aenter__(self) -> RateLimitedReads:
+        """Raises LedgerUnreachable, unless it hurries."""
         if self._shared is not None:
             if self._own is None:
                 await self._shared.start()
@@ -108,9 +109,9 @@ class PacedReads:
                 await self._shared.start(patience_s, waits_for_opening=False)
             self._is_joined = True
 
-    def slots_changed(self) -> None:
-        """Slots that are shared with other processes have come."""
-        self._router.slots_changed()
+    def slots_changed(self, change: SlotsChanged) -> None:
+        """Other slots than before are leased from the ledger."""
+        self._router.slots_changed(change)
         self._changed.set()
 
     # -- requests -----------------------------------------------------------------------------------------------------
@@ -165,14 +166,14 @@ class PacedReads:
                     other.cool_down([SentBefore(endpoint=endpoint, sent=sent, answered=answered)], now)
 
     async def _granted(self, router: Router, endpoint: str, urgent: bool) -> int | None:
-        """The ticket of a request that may leave now; None for one in a hurry whose slot does not come from others."""
+        """The ticket of a request that may leave now; None if it should go ahead in windows of its own."""
         clock = self._clock
         may_give_up = self._own is not None and router is self._router and self._shared is not None
         if may_give_up and not self._is_joined:
             self._go_ahead("cannot be reached")
             return None
         ticket = router.read(
-            lambda request_id: ListOpenOrders(id=request_id),  # what leaves is the caller's; the router's word counts
+            lambda request_id: ListOpenOrders(id=request_id),  # only a ticket: what leaves is the caller's request
             endpoint=endpoint,
             owner="outside",
             priority=Priority.PRIVATE_READ,
@@ -195,7 +196,7 @@ class PacedReads:
             await self._until(at)
 
     async def _until(self, at: Nanos | None) -> None:
-        """Wait for a moment, or for slots that others give back."""
+        """Wait until ``at``, or until other slots are leased."""
         if self._shared is None and at is not None:
             await self._sleep(max(0, at - self._clock.now()) / NS_PER_S)
             return

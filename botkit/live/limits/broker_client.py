@@ -10,9 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from botkit.live.shared_limits.broker import MESSAGE_MAX, BrokerPlace, Hello
-from botkit.live.shared_limits.ledger import Message, Reply
-from botkit.live.shared_limits.slots import LedgerUnreachable
+from botkit.live.limits.broker import BrokerFolder, Hello, Port, framed, read_frame
+from botkit.live.limits.protocol import LedgerUnreachable, Message, Reply
 
 #: a broker on this machine that does not answer for so long is as good as gone
 ANSWER_S = 1.0
@@ -21,16 +20,10 @@ START_S = 10.0
 #: CREATE_NEW_PROCESS_GROUP and DETACHED_PROCESS, which `subprocess` names on Windows alone
 _APART_ON_WINDOWS = 0x200 | 0x8
 
-#: brokers that this process started. They outlive it and their links, so that nobody waits for their end
+#: brokers that this process started. They outlive it and their links, so their end is not waited for
 _started: list[subprocess.Popen[bytes]] = []
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Reply).decode
-
-
-class _Port(msgspec.Struct):
-    port: int
-    token: str
 
 
 class BrokerLink:
@@ -45,9 +38,8 @@ class BrokerLink:
         self, folder: Path | None = None, *, by_port: bool = sys.platform == "win32", starts: bool = True
     ) -> None:
         self._starts = starts
-        self._place = BrokerPlace(folder, by_port=by_port)
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._folder = BrokerFolder(folder, by_port=by_port)
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._lock = asyncio.Lock()
         self._starting: subprocess.Popen[bytes] | None = None
 
@@ -55,11 +47,13 @@ class BrokerLink:
         """Send a message and read its answer."""
         async with self._lock:
             try:
-                if self._writer is None:
-                    await self._connect()
+                if self._streams is None:
+                    self._streams = await self._connect()
+                reader, writer = self._streams
                 async with asyncio.timeout(ANSWER_S):
-                    return await self._exchange(message)
-            except (OSError, EOFError, TimeoutError, msgspec.MsgspecError) as error:
+                    writer.write(framed(message))
+                    return _decode(await read_frame(reader))
+            except (OSError, EOFError, msgspec.MsgspecError) as error:
                 self._drop()
                 raise LedgerUnreachable(f"{type(error).__name__}: {error}" if str(error) else "no answer") from None
             except BaseException:
@@ -68,31 +62,22 @@ class BrokerLink:
 
     async def close(self) -> None:
         """Drop the connection. The broker ends by itself."""
-        writer = self._writer
+        streams = self._streams
         self._drop()
-        if writer is not None:
+        if streams is not None:
             with contextlib.suppress(OSError):
-                await writer.wait_closed()
+                await streams[1].wait_closed()
 
-    async def _exchange(self, message: object) -> Reply:
-        assert self._reader is not None
-        self._write(message)
-        size = int.from_bytes(await self._reader.readexactly(4), "big")
-        if size > MESSAGE_MAX:
-            raise OSError(f"an answer of {size:,} bytes")
-        return _decode(await self._reader.readexactly(size))
+    def _drop(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+        self._streams = None
 
-    def _write(self, message: object) -> None:
-        assert self._writer is not None
-        body = _encode(message)
-        self._writer.write(len(body).to_bytes(4, "big") + body)
-
-    async def _connect(self) -> None:
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         deadline = asyncio.get_running_loop().time() + START_S
         while True:
             try:
-                await self._open()
-                return
+                return await self._open()
             except (OSError, msgspec.MsgspecError):
                 if not self._starts:
                     raise LedgerUnreachable(f"{self.name} does not run: no bot shares its limits here now") from None
@@ -102,20 +87,19 @@ class BrokerLink:
                     self._start()
             await asyncio.sleep(0.05)
 
-    async def _open(self) -> None:
-        place = self._place
-        if place.by_port:
-            found = msgspec.json.decode(place.port_file.read_bytes(), type=_Port)
-            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", found.port)
-            self._write(Hello(found.token))
-        else:
-            self._reader, self._writer = await asyncio.open_unix_connection(str(place.socket))
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if not self._folder.by_port:
+            return await asyncio.open_unix_connection(str(self._folder.socket))
+        found = msgspec.json.decode(self._folder.port_file.read_bytes(), type=Port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", found.port)
+        writer.write(framed(Hello(found.token)))
+        return reader, writer
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "botkit.live.shared_limits.broker"]
-        if self._place.is_given:
-            command += ["--folder", str(self._place.folder)]
-        if self._place.by_port:
+        command = [sys.executable, "-m", "botkit.live.limits.broker_process"]
+        if self._folder.is_given:
+            command += ["--folder", str(self._folder.path)]
+        if self._folder.by_port:
             command.append("--port")
         # it outlives the bot that started it, and must not get that bot's Ctrl-C
         self._starting = subprocess.Popen(
@@ -127,8 +111,3 @@ class BrokerLink:
             creationflags=_APART_ON_WINDOWS if sys.platform == "win32" else 0,
         )
         _started.append(self._starting)
-
-    def _drop(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._reader = self._writer = None

@@ -10,19 +10,19 @@ from botkit.assembly.live_parts import LiveParts
 from botkit.assembly.sharing import ALONE
 from botkit.config.load import overrides_for
 from botkit.errors import BotkitError, ConfigError
+from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
 from botkit.live.fan_out import FanOut
+from botkit.live.limits.in_process import InProcessLedger
 from botkit.live.machine import this_machine
 from botkit.live.ports import Machine
-from botkit.live.shared_limits.client_ids import ClientIds
-from botkit.live.shared_limits.own_ledger import OwnLedger
 from botkit.model.adapter import Adapter
 from botkit.model.money import UNIT, format_units
 from botkit.model.pairs import Pair
 
 
-class Company:
-    """The bots of one process. A bot alone has everything to itself, and nothing of this stands between."""
+class SharedBots:
+    """The bots of one process. A single bot bypasses all of this."""
 
     def __init__(self, size: int, machine: Machine | None = None) -> None:
         self.is_alone = size == 1
@@ -31,14 +31,14 @@ class Company:
         self.pairs: dict[object, Mapping[str, Pair]] = {}
         #: by exchange: one for all, so that the bots' windows are of one time
         self.clocks: dict[str, DriverClock] = {}
-        self._ledgers: dict[str, OwnLedger] = {}
+        self._ledgers: dict[str, InProcessLedger] = {}
         self._firsts: dict[str, Project] = {}
         self._ways: dict[object, FanOut] = {}
         self._markets: dict[object, FanOut] = {}
         self._members: dict[tuple[str, str], list[tuple[Project, LiveParts]]] = {}
 
     def adapter(self, project: Project, make: Callable[[], Adapter], address: object, account: str) -> Adapter:
-        """``make``'s adapter, or a seat at one that another bot of this address and account has made."""
+        """``make``'s adapter, or a seat at the one that another bot of this address and account uses."""
         if self.is_alone:
             return make()
         exchange = project.config.exchange
@@ -51,9 +51,9 @@ class Company:
 
     def ledger(
         self, project: Project, venue: str, clock: DriverClock, *, is_private: bool = False
-    ) -> str | OwnLedger | None:
-        """Who counts the requests of a bot: a ledger that other processes share (as the configuration names it), one
-        of this process, or nobody but the bot (`ALONE`). ``is_private``: no other process can be at that exchange.
+    ) -> str | InProcessLedger | None:
+        """Which ledger counts a bot's requests: one that other processes share (as the configuration names it), one of
+        this process, or none (`ALONE`). ``is_private``: no other process can be at that exchange.
 
         Raises ConfigError where the configurations of one exchange disagree about its limits.
         """
@@ -69,7 +69,7 @@ class Company:
             raise ConfigError(f"{here}: `limits.ledger` is {one}, and at {there} it is {other}; {told}")
         if has_choice and named != ALONE:
             return named
-        return ALONE if self.is_alone else self._ledgers.setdefault(venue, OwnLedger(clock, self.machine.random))
+        return ALONE if self.is_alone else self._ledgers.setdefault(venue, InProcessLedger(clock, self.machine.random))
 
     # -- accounts -------------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class Company:
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """The configurations of one command. Raises ConfigError with what is wrong in all of them."""
+    """The configurations of one command. Raises ConfigError with all that is wrong in them."""
     if len(paths) == 1:
         return [Project.load(paths[0], overrides=overrides)]
     projects, problems = [], []
