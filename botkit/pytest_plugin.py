@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from botkit.emulator.thread import EmulatorThread
     from botkit.exchange.bitopro.rest import BitoProClient
 
+__all__ = [
+    "bitopro_client",
+    "emulator",
+]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""

@@ -12,6 +12,15 @@ import msgspec
 
 from botkit.model.clock import NS_PER_S, Nanos
 
+__all__ = [
+    "NEEDED_ENDPOINTS",
+    "DocumentedLimit",
+    "EndpointLimit",
+    "LimitTable",
+    "Scope",
+    "WindowLimit",
+]
+
 #: what a bot asks of any exchange; `create_batch` and `cancel_batch` are used where a table has both
 NEEDED_ENDPOINTS = (
     "create_order",
