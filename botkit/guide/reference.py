@@ -101,10 +101,10 @@ class _Source:
         self.comments: dict[str, str] = {}
         self.values: dict[str, str] = {}
         for node in ast.parse(text).body:
-            target = node.target if isinstance(node, ast.AnnAssign) else None
-            if isinstance(node, ast.Assign):
-                target = node.targets[0]
-            if not isinstance(target, ast.Name) or not isinstance(node, ast.Assign | ast.AnnAssign):
+            if not isinstance(node, ast.Assign | ast.AnnAssign):
+                continue
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if not isinstance(target, ast.Name):
                 continue
             comment: list[str] = []
             for line in reversed(lines[: node.lineno - 1]):
@@ -207,8 +207,8 @@ def _signature(thing: Any, *, method: bool = False) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
             parts.append("*")
         starred |= parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
-        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
-        part = stars + parameter.name
+        stars = 1 * (parameter.kind is parameter.VAR_POSITIONAL) + 2 * (parameter.kind is parameter.VAR_KEYWORD)
+        part = "*" * stars + parameter.name
         if parameter.annotation is not parameter.empty:
             part += f": {parameter.annotation}"
         if parameter.default is not parameter.empty:
