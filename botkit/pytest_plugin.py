@@ -1,8 +1,11 @@
 """Fixtures for tests of anything that speaks BitoPro's wire; pytest finds them where botkit is installed.
 
-    async def test_buys(bitopro_client):
-        async with bitopro_client as client:
-            reply = await client.create_order("btc_twd", "BUY", "MARKET", amount="1000")
+    def test_buys(bitopro_client):
+        async def buy():
+            async with bitopro_client as client:
+                return await client.create_order("btc_twd", "BUY", "MARKET", amount="1000")
+
+        assert asyncio.run(buy()).order_id  # with pytest-asyncio the test itself may be async
 
     @pytest.mark.emulator(balance="twd=500", switches={"keepalive": "observed"})
     def test_my_own_client(emulator):
