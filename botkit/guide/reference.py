@@ -118,16 +118,16 @@ class _Source:
 def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
     """Heading, signature and documentation of one name."""
     heading = f"### {module}.{name}\n"
+    thing = thing._get_wrapped_function() if hasattr(thing, "_get_wrapped_function") else thing  # a fixture of pytest
     if inspect.isclass(thing):
         return "\n".join([heading, _class(name, thing)])
     if inspect.isroutine(thing):
         return "\n".join([heading, _code(name + _signature(thing)), _prose(thing)])
-    if hasattr(thing, "__wrapped__") or hasattr(thing, "_get_wrapped_function"):  # a fixture of pytest
-        function = thing.__wrapped__ if hasattr(thing, "__wrapped__") else thing._get_wrapped_function()
-        return "\n".join([heading, _prose(function)])
+    if name == "__version__":
+        return "\n".join([heading, "The version of botkit, such as 0.1.0.\n"])
     value = source.values.get(name, "")
     lines = [heading]
-    if name in source.values and len(value) <= _LONGEST_VALUE and name != "__version__":
+    if name in source.values and len(value) <= _LONGEST_VALUE:
         lines.append(_code(f"{name} = {value}"))
     comment = source.comments.get(name) or _comment_of(name)
     if comment:
@@ -220,7 +220,10 @@ def _signature(thing: Any, *, method: bool = False) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"{type(value).__name__}.{value.name}" if isinstance(value, enum.Enum) else repr(value)
+    if not isinstance(value, enum.Enum):
+        return repr(value)
+    kind = type(value).__name__
+    return value.name if kind.startswith("_") else f"{kind}.{value.name}"
 
 
 def _code(text: str) -> str:
