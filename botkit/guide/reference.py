@@ -71,7 +71,7 @@ def reference_chapter() -> str:
         for public in module.__all__:
             if elsewhere[public] is None:
                 thing = getattr(module, public)
-                if inspect.isclass(thing) or inspect.isroutine(thing):
+                if public not in source.values and (inspect.isclass(thing) or inspect.isroutine(thing)):
                     written[id(thing)] = name
                 parts.append(_entry(name, public, thing, source))
     return "\n".join(parts)
@@ -119,9 +119,10 @@ def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
     """Heading, signature and documentation of one name."""
     heading = f"### {module}.{name}\n"
     thing = thing._get_wrapped_function() if hasattr(thing, "_get_wrapped_function") else thing  # a fixture of pytest
-    if inspect.isclass(thing):
+    is_alias = name in source.values  # such as Nanos, which is int: Python's own docstring would say nothing here
+    if inspect.isclass(thing) and not is_alias:
         return "\n".join([heading, _class(name, thing)])
-    if inspect.isroutine(thing):
+    if inspect.isroutine(thing) and not is_alias:
         return "\n".join([heading, _code(name + _signature(thing)), _prose(thing)])
     if name == "__version__":
         return "\n".join([heading, "The version of botkit, such as 0.1.0.\n"])
