@@ -17,6 +17,7 @@ What a strategy author needs is here; the rest of the map:
     report/         the HTML report and the summary in the terminal
     config/         YAML into typed, frozen configuration; errors with file:line
     cli/            the commands
+    guide/          the guide's chapters, and what writes its reference
 
     |                  | real        | simulated      |
     |------------------|-------------|----------------|

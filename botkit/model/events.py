@@ -23,6 +23,25 @@ from botkit.model.money import from_units
 from botkit.model.orders import REPORTED_STATES, Condition, Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 
+__all__ = [
+    "AccountEvent",
+    "Balance",
+    "BalanceReport",
+    "Bar",
+    "Candle",
+    "Connection",
+    "ConnectionState",
+    "Fill",
+    "Level",
+    "MarketEvent",
+    "OrderBook",
+    "OrderReport",
+    "Ticker",
+    "Timer",
+    "Trade",
+    "TradeReport",
+]
+
 
 def _decimal(value: float, decimals: int) -> Decimal:
     # the float came from an integer of 10^-decimals, so rounding there gives that integer back exactly

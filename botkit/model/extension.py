@@ -19,6 +19,24 @@ from botkit.model.limits import LimitTable
 from botkit.model.orders import Order, Side
 from botkit.model.pairs import Pair
 
+__all__ = [
+    "Exchange",
+    "ExchangeFacts",
+    "FeeModel",
+    "FeeRank",
+    "FeeRates",
+    "LatencyModel",
+    "Notifier",
+    "Options",
+    "QueueModel",
+    "ReportSection",
+    "RiskRule",
+    "RiskView",
+    "TapeFormat",
+    "hookimpl",
+    "hookspec",
+]
+
 #: marks a function of a plugin as the implementation of a hook: ``@hookimpl``
 hookimpl = pluggy.HookimplMarker("botkit")
 hookspec = pluggy.HookspecMarker("botkit")

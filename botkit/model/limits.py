@@ -12,8 +12,20 @@ import msgspec
 
 from botkit.model.clock import NS_PER_S, Nanos
 
+__all__ = [
+    "NEEDED_ENDPOINTS",
+    "PAIRS_ENDPOINT",
+    "DocumentedLimit",
+    "EndpointLimit",
+    "LimitTable",
+    "Scope",
+    "SlotsChanged",
+    "WindowLimit",
+]
+
 #: the read of the pairs and their rules, before a bot runs
 PAIRS_ENDPOINT = "trading_pairs"
+
 #: what a bot asks of any exchange; `create_batch` and `cancel_batch` are used where a table has both
 NEEDED_ENDPOINTS = (
     "create_order",

@@ -23,6 +23,26 @@ from botkit.model.clock import Nanos
 from botkit.model.money import from_units
 from botkit.model.pairs import Pair
 
+__all__ = [
+    "BUY",
+    "FINAL_STATES",
+    "FINAL_STATUSES",
+    "LIMIT",
+    "LIVE_STATES",
+    "MARKET",
+    "RESTING_STATES",
+    "SELL",
+    "STATUS_STATES",
+    "STOP_LIMIT",
+    "TRANSITIONS",
+    "Condition",
+    "ExactOrder",
+    "Order",
+    "OrderState",
+    "OrderType",
+    "Side",
+]
+
 
 class Side(enum.Enum):
     """The side of an order, or of the taker of a public trade."""
