@@ -25,8 +25,8 @@ from botkit.model.events import Bar, Candle, Trade
 from botkit.model.orders import Side
 
 if TYPE_CHECKING:
-    from botkit.engine.market.bars import BarSeries
     from botkit.engine.market.pair_market import BarFeed, PairMarket
+    from botkit.engine.strategy.series import BarSeries
     from botkit.engine.turn import Engine
 
 BLOCK_ROWS = 8_192

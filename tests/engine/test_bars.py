@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.engine.market.bars import BarBuilder, BarSeries, can_build
+from botkit.engine.market.bars import BarBuilder, can_build
+from botkit.engine.strategy.series import BarSeries
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, parse_time
 from botkit.model.events import Bar
 from botkit.model.pairs import Pair, PairRules

@@ -11,11 +11,12 @@ from botkit.model.orders import Order, Side
 from botkit.model.pairs import Pair
 
 if TYPE_CHECKING:
-    from botkit.engine.market.bars import BarBuilder, BarSeries
+    from botkit.engine.market.bars import BarBuilder
     from botkit.engine.market.quarantine import Doubt
     from botkit.engine.money.valuation import LastPrice
     from botkit.engine.spans import SeriesSource
     from botkit.engine.strategy.context import Context
+    from botkit.engine.strategy.series import BarSeries
 
 
 class BookView:

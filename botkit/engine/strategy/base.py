@@ -20,10 +20,10 @@ from botkit.model.orders import Order
 from botkit.model.pairs import Pair, PairRules
 
 if TYPE_CHECKING:
-    from botkit.engine.market.bars import BarSeries
     from botkit.engine.market.pair_market import BookView
     from botkit.engine.money.positions import Position
     from botkit.engine.strategy.context import Context
+    from botkit.engine.strategy.series import BarSeries
 
 
 class Strategy:

@@ -8,11 +8,12 @@ from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from botkit.engine.market.bars import BarBuilder, BarSeries
+from botkit.engine.market.bars import BarBuilder
 from botkit.engine.market.pair_market import BarFeed, BookView, PairMarket, without_orders
 from botkit.engine.money.positions import Position
 from botkit.engine.orders.entry import is_met, limit_refusal, market_refusal, spend_for, stop_refusal
 from botkit.engine.strategy.schedule import parse_schedule
+from botkit.engine.strategy.series import BarSeries
 from botkit.model.clock import NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.events import Balance, Bar
 from botkit.model.extension import FeeRates
