@@ -35,9 +35,10 @@ from botkit.engine.indicators.volatility import ATR, Bands, Bollinger
 from botkit.engine.indicators.volume import VWAP
 from botkit.engine.market.pair_market import BookView
 from botkit.engine.money.positions import Position
+from botkit.engine.strategy.attached import Attached
 from botkit.engine.strategy.base import Strategy
 from botkit.engine.strategy.parameters import param
-from botkit.engine.strategy.series import Attached, BarSeries, TradeSeries
+from botkit.engine.strategy.series import BarSeries, TradeSeries
 from botkit.errors import BotkitError, ConfigError, NotReadyError
 from botkit.hookspecs import Register
 from botkit.model.events import (

@@ -52,7 +52,7 @@ class ArrayIndicator(Indicator[Any]):
         self.window = self.history = check_length("ArrayIndicator", window, "window")
         self.inputs = tuple(inputs)
         self.fields = tuple(fields)
-        self._tuple: Any = namedtuple("Values", self.fields) if self.fields else None  # type: ignore[misc]
+        self._tuple: Any = namedtuple("Values", self.fields) if self.fields else None
         self.options = options
         self.pane = self._name() if pane is None else pane
         self.reset()
