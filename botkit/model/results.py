@@ -172,6 +172,8 @@ class IndicatorLine(msgspec.Struct):
     pane: str
     times: list[Nanos]
     values: list[float]
+    #: which of several values it is: "upper" of Bollinger bands
+    field: str = ""
 
 
 class Drawdown(msgspec.Struct, frozen=True):

@@ -79,4 +79,5 @@ def test_a_line_whose_fields_changed_begins_afresh() -> None:
     other = store.line(key, "price", ("lower", "upper"))
     assert other is not None
     other.add(2, (1.0, 2.0))
-    assert [(found.name, found.values) for found in store.lines()] == [("signal lower", [1.0]), ("signal upper", [2.0])]
+    lines = [(found.name, found.field, found.values) for found in store.lines()]
+    assert lines == [("signal", "lower", [1.0]), ("signal", "upper", [2.0])]

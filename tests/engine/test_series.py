@@ -474,7 +474,7 @@ def test_values_of_attached_indicators_are_collected_when_asked_for() -> None:
     hours.append_all([Bar(PAIR, T0, 1, 1, 1, 1, 1, "1h"), Bar(PAIR, T0 + 60 * M, 3, 3, 3, 3, 1, "1h")])
     assert bands.value is not None
     assert hours.attached["SMA(2)"].value == 2.0
-    lines = {line.name: line for line in store.lines()}
+    lines = {f"{line.name} {line.field}".strip(): line for line in store.lines()}
     assert list(lines) == ["SMA(2) 1m", "bands lower", "bands middle", "bands upper", "SMA(2) 1h"]
     assert lines["SMA(2) 1m"].values == [1.5, 2.5]
     # a point stands at the end of its bar: a chart of finer candles must not show it before it was known

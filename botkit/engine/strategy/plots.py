@@ -148,6 +148,6 @@ class PlotStore:
             title = f"{key.name} {key.resolution}" if several else key.name
             for field, times, values in line.columns():
                 if times:
-                    name = f"{title} {field}" if field else title
-                    found.append(IndicatorLine(key.pair or first_pair, self.strategy, name, line.pane, times, values))
+                    pair = key.pair or first_pair
+                    found.append(IndicatorLine(pair, self.strategy, title, line.pane, times, values, field))
         return found
