@@ -154,7 +154,7 @@ def botkit_metrics(snapshot: dict[str, float]) -> dict[str, float]:
 
 @hookspec
 def on_start() -> None:
-    """The bot starts: subscribe, set timers, look at the position. Market data has not begun yet."""
+    """The bot starts: subscribe, attach indicators, set timers. Series cannot be read yet."""
 
 
 @hookspec

@@ -266,6 +266,7 @@ def make_engine(
     first_client_id: int = 1,
     slots: SlotSource = memory_slots,
     watch_speed: float | None = None,
+    draws_indicators: bool = False,
 ) -> Engine:
     """The bot, not started. ``pairs`` are those with prices; the same wiring serves every driver."""
     config = project.config
@@ -302,6 +303,7 @@ def make_engine(
             bar_grace_ns=bar_grace_ns,
             latest_accept_ns=latest_accept_ns,
             watch_speed=watch_speed,
+            draws_indicators=draws_indicators,
         ),
         find_callback=plugins.callbacks,
     )
@@ -546,6 +548,7 @@ class BacktestParts:
             fee_rates=lambda pair, now: self._fees.rates(now),
             bar_grace_ns=default_bar_grace_ns(self.project),
             first_client_id=self.first_client_id,
+            draws_indicators=True,
         )
 
     def kernel(self, reading: str) -> Kernel:
