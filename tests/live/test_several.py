@@ -246,6 +246,21 @@ async def test_one_that_crashes_leaves_the_others_trading_and_its_orders_cancell
         assert {kept.state, again.state} == {OrderState.CANCELLED}
 
 
+async def test_a_bot_that_leaves_orders_behind_says_so_and_one_that_is_to_keep_them_does_not(tmp_path: Path) -> None:
+    keeps = config(tmp_path, "keeps", more="live: {on_stop: keep}\n")
+    async with together([config(tmp_path, "leaves"), keeps]) as world:
+        for bot in (await world.start(0), await world.start(1)):
+            await settled(far_buy(bot))
+        for run in world.runs:
+            run.keeper.request_stop("signal")
+            run.keeper.leave_now()  # Ctrl-C a second time
+        await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
+        leaves, kept = world.runs
+        assert (leaves.has_left_orders, leaves.failed, leaves.summary["ended"]) == (True, False, "left")
+        assert any("leaves: error: 1 order may still stand at the exchange; `botkit panic" in t for t in world.said)
+        assert (kept.has_left_orders, kept.summary["open_orders"]) == (False, 1)
+
+
 async def test_a_bot_that_cannot_start_or_that_is_stopped_leaves_the_others(tmp_path: Path) -> None:
     refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # more than the account has
     paths = [config(tmp_path, "a"), config(tmp_path, "b", refused), config(tmp_path, "c")]
