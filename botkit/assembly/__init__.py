@@ -26,8 +26,8 @@ from botkit.engine import plugin as engine_plugin
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.risk.review import RiskDesk
+from botkit.engine.router.leased import LeasedPools
 from botkit.engine.router.router import Router
-from botkit.engine.router.routes import SlotSource, memory_slots
 from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.engine.turn import Engine, StrategySpec
 from botkit.errors import ConfigError, PluginError
@@ -265,7 +265,7 @@ def make_engine(
     bar_grace_ns: Nanos,
     candle_pairs: frozenset[str] = frozenset(),
     first_client_id: int = 1,
-    slots: SlotSource = memory_slots,
+    leased: LeasedPools | None = None,
 ) -> Engine:
     """The bot, not started. ``pairs`` are those with prices; the same wiring serves every driver."""
     config = project.config
@@ -281,7 +281,7 @@ def make_engine(
         latest_accept_ns=latest_accept_ns,
         batching=config.limits.batching,
         seed=seed,
-        slots=slots,
+        leased=leased,
     )
     plugins = project.plugins
     plugins.release_strategies()

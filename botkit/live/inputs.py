@@ -93,7 +93,7 @@ class Inputs:
         tell: Callable[[str], None] = log.warning,
     ) -> None:
         self._engine = engine
-        self._slots = None if shared is None else SlotRecord(shared.windows)
+        self._slots = None if shared is None else SlotRecord(shared.leased)
         self._entries: list[bytes] = []
         #: turns of market events, not in bytes yet
         self._later: list[tuple[str, tuple[Any, ...]]] = []
