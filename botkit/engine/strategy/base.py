@@ -134,7 +134,7 @@ class Strategy:
     # -- market data ----------------------------------------------------------------------------------------------
 
     def subscribe_trades(self, pair: Pair | str) -> TradeSeries:
-        """Call `on_trade` for every public trade of the pair, and return the series of trades, to attach indicators to."""
+        """Call `on_trade` for every public trade of the pair; returns the trades, to attach indicators to."""
         return self._context.subscriptions.trades(self._context.pair(pair))
 
     def subscribe_book(self, pair: Pair | str, depth: int = 5) -> None:
