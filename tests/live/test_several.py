@@ -200,7 +200,7 @@ async def test_greedy_bots_together_never_exceed_a_window_share_it_and_can_be_re
         counts = world.emulator.venue.limits.counts
 
         def sent_by_each() -> list[int]:
-            return [sum(order.sent > 0 for order in bot.engine.desk.orders.values()) for bot in bots]
+            return [sum(order.sent > 0 for order in bot.view.orders()) for bot in bots]
 
         alone = sent_by_each()  # the first had the windows to itself while the second started
         await until(lambda: sum(sent_by_each()) >= sum(alone) + 2.5 * CREATES, 60)
@@ -294,8 +294,8 @@ async def test_after_a_crash_of_the_process_each_bot_finds_its_own_orders_again(
         async with process(paths, world.emulator) as again:
             for index, order in enumerate(orders):
                 bot = await again.start(index)
-                assert [one.order_id for one in bot.engine.desk.all_open()] == [order.order_id]
-                assert bot.engine.foreign_orders.keys() == {orders[1 - index].order_id}
+                assert [one.order_id for one in bot.view.open_orders()] == [order.order_id]
+                assert bot.view.foreign_orders().keys() == {orders[1 - index].order_id}
             assert [line for line in again.said if "not this bot's" in line]
             await again.stop()
         open_rows = [r for r in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if r.state in RESTING_STATES]
@@ -463,7 +463,7 @@ async def test_the_emulator_inside_has_an_account_for_each_with_its_own_balances
         bots = [Bot(one), Bot(two)]
         try:
             await asyncio.gather(*(bot.start() for bot in bots))
-            assert [bot.engine.portfolio.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
+            assert [bot.view.money.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
             # the market came by the first one's connection, which outlives it
             await bots[0].driver.close()
             await bots[0].close()
