@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from botkit.engine.market.pair_market import PairMarket
 from botkit.engine.market.quarantine import Quarantine
 from botkit.engine.market.watch import Watch
 from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.agreement import Agreement
 from botkit.engine.orders.checks import Gate, expected_price
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.entry import ClientIds, OrderEntry
@@ -152,6 +154,7 @@ class BotRooms:
             on_foreign=self._foreign,
         )
         self.gate = self.desk.gate
+        self.agreement = Agreement(clock=self.clock, agenda=agenda, missing=self.desk.missing_lots)
         self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
         self.protector = Protector(
             clock=self.clock, changes=self.changes, markets=self.markets, portfolio=portfolio, table=self.table
@@ -256,7 +259,7 @@ class BotRooms:
         self.quoter.order_changed(order)
         self.protector.order_changed(order)
         if record.active:
-            self.callbacks.notify(record, "on_order", order)
+            self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
 
     def _filled(self, fill: Fill) -> None:
         record = self.records.get(fill.order.strategy)
@@ -264,8 +267,11 @@ class BotRooms:
             return
         record.fills_count += 1
         self.outbox.fill(fill)
-        self.quoter.filled(fill.order)
         self.protector.filled(fill)
+        self.agreement.tell(fill.order, partial(self._tell_fill, record, fill))
+
+    def _tell_fill(self, record: StrategyRecord, fill: Fill) -> None:
+        self.quoter.filled(fill.order)
         if record.active:
             self.callbacks.notify(record, "on_fill", fill)
 

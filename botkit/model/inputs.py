@@ -191,6 +191,9 @@ class JournalFailed(msgspec.Struct, frozen=True):
     why: str | None
 
 
+#: what an `AccountEvents` may hold
+ACCOUNT_EVENTS = (OrderReport, TradeReport, BalanceReport)
+
 MarketEvent: TypeAlias = Trade | OrderBook | Ticker | Candle
 WorldInput: TypeAlias = (
     MarketEvent | AccountEvents | OrderReport | TradeReport | BalanceReport | Answer | Connection | SlotsChanged

@@ -494,6 +494,10 @@ class OrderDesk:
             elif order.order_id and (order.cancel_requested or self._behind.get(client_id, 0) > order.executed_lots):
                 self._read_order(order, now)
 
+    def missing_lots(self, order: Order) -> int:
+        """Lots that a report has shown as executed, and whose executions have not come."""
+        return max(0, self._behind.get(order.client_id, 0) - order.executed_lots)
+
     @property
     def being_read(self) -> frozenset[int]:
         """Client ids of the orders that are being read just now."""
