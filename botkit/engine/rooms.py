@@ -41,7 +41,7 @@ from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.subscriptions import Subscriptions
 from botkit.engine.strategy.timers import TimerBook
-from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import Balance, BalanceReport, Fill, OrderReport
 from botkit.model.extension import FeeRates
 from botkit.model.orders import FINAL_STATES, Order, OrderState
@@ -51,6 +51,8 @@ from botkit.model.pairs import Pair
 REFUSALS_A_TURN_MAX = 100
 #: rejections by the exchange in a row, of all strategies, that halt the bot
 REJECTIONS_MAX = 10
+#: the balances that an execution changed have come by then
+BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 _REFUSED = OrderState.REFUSED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
 
@@ -343,7 +345,9 @@ class BotRooms:
 
     def on_balances(self, report: BalanceReport, now: Nanos) -> None:
         """Balances that the account's stream shows."""
-        self.portfolio.on_balances(report, now, quiet=not self.table.has_live)
+        # frames of the last executions' balances may still be on their way, and say less than the account has
+        quiet = not self.table.has_live and now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN
+        self.portfolio.on_balances(report, now, quiet=quiet)
         self.watch_shortages()
         self.tell_balances(report.balances)
 

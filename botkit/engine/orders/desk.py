@@ -113,6 +113,8 @@ class OrderDesk:
         self._sequence = 0
         #: executions that were booked since the start
         self.booked = 0
+        #: when the latest one was
+        self.booked_at: Nanos = 0
         self._slot = agenda.slot("orders", self._next_follow_up, self._check)
         self.resolution = Resolution(
             table=table,
@@ -458,6 +460,7 @@ class OrderDesk:
             # The exchange said final, and yet there is one more execution: its money must be counted all the same.
             self._decisions.note("late_fill", now, f"{order.client_id} {report.lots}")
         self.booked += 1
+        self.booked_at = now
         fill = self._portfolio.fill(order, report, now)
         self._risk.order_filled(order, report.lots)
         self._decisions.fill(fill, now)
