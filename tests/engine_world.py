@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Any
 
+from botkit.engine.turn import Engine, StrategySpec
+
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.risk.rules import BUILT_IN
 from botkit.engine.router.router import Router
 from botkit.engine.strategy.base import Strategy
-from botkit.engine.turn import Engine, StrategySpec
 from botkit.exchange.bitopro.limit_table import load_limit_table
 from botkit.exchange.bitopro.wire.statuses import STATUS_STATES
 from botkit.model.clock import NS_PER_DAY, NS_PER_S
 from botkit.model.events import BalanceReport, Bar, OrderBook, OrderReport, Ticker, Trade, TradeReport
 from botkit.model.extension import FeeRates
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import (
@@ -31,7 +33,6 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
-    NewOrder,
     OrderAck,
     Outcome,
     Request,
@@ -398,7 +399,7 @@ def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> Orde
     return OrderReport(**fields)
 
 
-def creates(request: Request) -> Sequence[NewOrder]:
+def creates(request: Request) -> Sequence[OrderSpec]:
     """The orders that a request creates."""
     if isinstance(request, CreateOrder):
         return (request.order,)

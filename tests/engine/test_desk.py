@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from botkit.model.orders import Order, OrderState, Side
+from botkit.model.orders import Order, OrderSpec, OrderState, Side
 from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
@@ -100,7 +100,16 @@ def test_executions_of_others_that_were_kept_do_not_pile_up() -> None:
     b = bot()
     order = buy(b)
     stranger = Order(
-        client_id=77, strategy="x", pair=BTC, side=Side.BUY, type=order.type, created=0, price_ticks=5, amount_lots=9
+        OrderSpec(
+            client_id=77,
+            strategy="x",
+            pair=BTC,
+            side=Side.BUY,
+            type=order.type,
+            created=0,
+            price_ticks=5,
+            amount_lots=9,
+        )
     )
     b.execute(stranger, 9)
     assert b.engine.desk._parked_trades

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botkit.live.breaker import Breaker
 
 from botkit.exchange.bitopro import sign, translate
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.exchange.bitopro.wire.frames import OrderBookFrame, TradeFrame, decode_frame
 from botkit.live.bot import Bot
-from botkit.live.breaker import Breaker
 from botkit.model.events import OrderBook, Trade
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows

@@ -235,7 +235,7 @@ class OrderDesk:
         new, executed_before = self._replacements.pop(old.client_id)
         self._table.close(new)
         filled_since = old.executed_lots - executed_before
-        new.amount_lots = max(0, new.amount_lots - filled_since)
+        new.shrink_to(max(0, new.amount_lots - filled_since))
         if old.state is OrderState.FILLED or new.amount_lots < new.pair.rules.least_lots:
             reason = (
                 "the order to replace was filled"
