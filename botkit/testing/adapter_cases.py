@@ -48,7 +48,7 @@ from botkit.model.requests import (
     Request,
 )
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
 #: how far off a measured clock may be: many exchanges tell their time in whole seconds
@@ -99,7 +99,7 @@ class Session:
         self._request_id = 0
         self._client_id = 1000
 
-    def of(self, kind: type[T]) -> list[T]:
+    def of(self, kind: type[_T]) -> list[_T]:
         """The events of a kind, in their order."""
         return [event for event in self.events if isinstance(event, kind)]
 

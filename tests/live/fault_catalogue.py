@@ -228,14 +228,14 @@ TIME: dict[str, Shown] = {
     "wall clock jumps an hour back": Shown((_JUMP,), _JUMPED),
     "wall clock wrong from the start": Shown(
         (_TIME + "test_a_clock_that_is_wrong_from_the_start_halts_the_bot_and_says_by_how_much",),
-        "this machine's clock is...ms ahead of the exchange's; set it, start the bot anew, then resume",
+        "this machine's clock is...ms ahead of the exchange's; set it, start the bot again, then resume",
     ),
     "machine suspended ten minutes": Shown(
         (
             _TIME + "test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything_is_sent",
             _TIME + "test_cancels_go_out_at_once_after_a_sleep",
         ),
-        "the bot stood still for...it connects anew and sends no new order until its books are compared",
+        "the bot stood still for...it connects again and sends no new order until its books are compared",
     ),
     "seconds and milliseconds mixed": Shown(
         (

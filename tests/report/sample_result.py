@@ -143,9 +143,9 @@ def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", sy
             StrategyRow(
                 name=strategy,
                 use=use,
-                orders=sum(r.strategy == strategy for r in rows),
+                orders=sum(r.spec.strategy == strategy for r in rows),
                 fills=sum(f.strategy == strategy for f in fills),
-                refused=sum(r.strategy == strategy and r.state == "refused" for r in rows),
+                refused=sum(r.spec.strategy == strategy and r.state == "refused" for r in rows),
                 pnl=curve.values[-1] - 500_000,
                 return_=curve.values[-1] / 500_000 - 1,
                 max_drawdown=0.021,
