@@ -186,15 +186,16 @@ def pair_chart(
     """One pair's price and volume with its fills, and the indicators and plots of its strategies."""
     candles = join_candles(candles, candles_max)
     rows = ascending([local.ms(t) for t in candles.times])
-    columns = [[column[i] for i in rows] for column in (candles.open, candles.high, candles.low, candles.close)]
+    times = [candles.times[i] for i in rows]
     volume = [candles.volume[i] for i in rows] if any(candles.volume) else []
-    candles = PriceCandles(candles.pair, candles.width, [candles.times[i] for i in rows], *columns, volume)
+    figures = {name: [getattr(candles, name)[i] for i in rows] for name in ("open", "high", "low", "close")}
+    candles = PriceCandles(candles.pair, candles.width, times, **figures, volume=volume)
     return {
         "pair": str(candles.pair),
         "base": candles.pair.base.upper(),
         "decimals": candles.pair.rules.price_decimals,
         "t": deltas([local.ms(t) for t in candles.times]),
-        **{name: [rounded(v) for v in column] for name, column in zip("ohlc", columns, strict=True)},
+        **{name[0]: [rounded(v) for v in column] for name, column in figures.items()},
         "volume": [float(f"{v:.4g}") for v in volume],
         "marks": marks(candles, fills) if candles.times else [],
         "lines": line_charts(candles, lines[:LINES_MAX]),
