@@ -109,13 +109,18 @@ class Series(Generic[Row]):
 
     def _feed(self) -> None:
         pending, fed = self._pending, self._fed
-        if len(pending) - fed > _FEW_ROWS:
+        count = self._fed = len(pending)
+        if count - fed == 1:
+            row, end_of = pending[fed], self._end_of
+            for attached in self._attached.values():
+                attached.take_row(row, end_of)
+        elif count - fed > _FEW_ROWS:
+            self._fed = fed
             self._flush()
-            return
-        self._fed = len(pending)
-        rows = pending[fed:] if fed else pending
-        for attached in self._attached.values():
-            attached.take_rows(rows, self._end_of)
+        else:
+            rows = pending[fed:]
+            for attached in self._attached.values():
+                attached.take_rows(rows, self._end_of)
 
     def _settle(self) -> None:
         """Before a read: everything finished stands in the columns."""
