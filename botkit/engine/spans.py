@@ -164,7 +164,7 @@ class SeriesSource:
             return
         self.given = done
         if done - given < _FEW_BARS:
-            self.series.warm_start(self.block.events[given:done])
+            self.series.append_all(self.block.events[given:done])
         else:
             self.series.extend(*(column[given:done] for column in self.block.columns))
 

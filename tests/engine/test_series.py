@@ -407,7 +407,7 @@ def test_the_same_name_again_replaces_an_indicator_and_warms_it_from_kept_bars()
     first = got.attach(SMA(2), name="fast")
     feed(got, [1.0, 2.0, 3.0, 4.0])
     again = got.attach(SMA(3), name="fast")
-    assert again is first  # whoever holds the first one reads the new one
+    assert again is first  # a strategy that kept the first one reads the new one
     assert (again.value, again.previous) == (3.0, None)
     assert list(got.attached) == ["fast"]
     feed(got, [8.0])
@@ -449,8 +449,12 @@ def test_misuse_of_attach_is_refused_with_a_remedy() -> None:
         got.attach(used)
     one = SMA(2)
     got.attach(one)
-    with pytest.raises(ValueError, match="is attached already; attach a new one under the name 'other'"):
-        got.attach(one, "other")
+    for series, name in ((got, "other"), (BarSeries(PAIR, "5m"), None)):
+        with pytest.raises(
+            ValueError, match=r"this SMA\(2\) is attached already; attach a new one as '(other|SMA\(2\))'"
+        ):
+            series.attach(one, name)
+    assert got.attach(one).value is None  # the same again changes nothing
 
 
 def test_what_an_indicator_is_of_stands_in_its_label_and_chooses_its_pane() -> None:
@@ -509,8 +513,10 @@ def trades(count: int, first: int = 0) -> list[Trade]:
 
 def test_a_trade_series_holds_trades_and_feeds_each_to_its_indicators() -> None:
     got = TradeSeries(PAIR)
+    assert not got.wants_rows
     fast, slow = got.attach(SMA(2)), got.attach(SMA(3), of="amount")
     vwap, true_range = got.attach(VWAP(4)), got.attach(ATR(2))
+    assert got.wants_rows
     by_hand = VWAP(4)
     for row in trades(200):
         got.append(row)

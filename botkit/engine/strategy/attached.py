@@ -73,7 +73,7 @@ class Crossing:
                 f"{self!r} and {other!r} belong to different series, whose bars end at different times; attach both to "
                 "one series, or compare their values yourself"
             )
-        if isinstance(other, bool) or not isinstance(other, (int, float)):
+        if isinstance(other, bool) or not isinstance(other, (int, float, np.number)):
             raise ValueError(f"{self!r} can cross an indicator of the same series or a number, not {other!r}")
         return False
 
@@ -101,6 +101,7 @@ class Attached(Crossing, Generic[V]):
     def install(self, indicator: Indicator[V], inputs: Sequence[str], pane: str) -> None:
         """Take an indicator, in place of the one before if there was one."""
         self._indicator = indicator
+        indicator.owner = self
         self._step = indicator.step
         self.inputs = tuple(inputs)
         self.pane = pane
@@ -120,7 +121,7 @@ class Attached(Crossing, Generic[V]):
         self._advance(columns)
 
     def begin_again(self, columns: Sequence[Array], *, began_with: int) -> None:
-        """Warm it anew, ``began_with`` bars from before it began included, since older ones have been found."""
+        """Warm it again with older bars; ``began_with`` of the columns' rows come before the bars it was fed."""
         self._indicator.reset()
         self._before = None
         self._began_with = began_with
@@ -251,7 +252,7 @@ class AttachedField(Crossing):
 
     def _at_both(self) -> tuple[Any, Any]:
         now, before = self._attached.value, self._attached.previous
-        return (None, None) if now is None or before is None else (now[self._index], before[self._index])  # type: ignore[index]
+        return (None, None) if now is None or before is None else (now[self._index], before[self._index])
 
     @property
     def ready(self) -> bool:

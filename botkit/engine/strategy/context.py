@@ -182,7 +182,7 @@ class Context:
             market.bar_feeds[resolution] = feed
             engine.warm_up_builder(feed)
         if warm_up:
-            series.warm_start(engine.history(market.pair, resolution, warm_up))
+            series.append_all(engine.history(market.pair, resolution, warm_up))
         feed.listeners.append((self, series, callback))
         return series
 

@@ -44,7 +44,7 @@ class PlotLine:
         self._times: list[Nanos] = []
         self._rows: list[Any] = []  # floats, or tuples of them where there are several fields
         self._stride = 1
-        #: how many points more are passed over; whoever adds many may count it down itself
+        #: how many more points are passed over; a caller may count it down itself instead of calling `add`
         self.skips = 0
 
     def add(self, time: Nanos, value: Any) -> None:

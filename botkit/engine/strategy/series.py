@@ -1,7 +1,7 @@
 """The series that a strategy reads: finished bars, or trades, and the indicators attached to them.
 
-What comes in waits as objects until somebody reads a column, and then goes in as arrays; attached indicators are fed
-when their value is read. A bar that nobody reads costs little, and the results are those of a bar at a time.
+New rows wait as objects until a column is read, and then go in as arrays; attached indicators are fed when their value
+is read. A bar that is never read costs little, and the results equal those of one bar at a time.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Series(Generic[Row]):
     def pull_from(self, pull: Callable[[], None] | None) -> None:
         """Let ``pull`` be called before every read; it adds what has finished meanwhile with `extend` or `append_all`.
 
-        For a driver that goes through columns: a bar that nobody reads then costs nothing. None ends it.
+        For a driver that goes through columns: a bar that is never read then costs nothing. None ends it.
         """
         assert self.is_ready, f"{self!r} is fed before its history is there"
         if self._pull is not None:
@@ -217,12 +217,12 @@ class Series(Generic[Row]):
         if indicator.value is not None:
             raise ValueError(f"{indicator!r} has already been fed; attach a new one")
         label = name or (repr(indicator) if of == default else f"{indicator!r} of {of}")
-        if any(row.indicator is indicator for other, row in self._attached.items() if other != label):
-            raise ValueError(f"this {indicator!r} is attached already; attach a new one under the name {label!r}")
+        attached = self._attached.get(label) or Attached[V](self, label)
+        if getattr(indicator, "owner", attached) is not attached:  # unset until it is attached
+            raise ValueError(f"this {indicator!r} is attached already; attach a new one as {label!r}")
         pane = of if of in ("volume", "amount") and indicator.pane == "price" else indicator.pane
         if self.is_ready:
             self._settle()
-        attached = self._attached.get(label) or Attached[V](self, label)
         attached.install(indicator, inputs, pane)
         self._attached[label] = attached
         if self.keep is not None:
@@ -264,9 +264,7 @@ class Series(Generic[Row]):
         if isinstance(index, slice):
             self._settle()
             return [self._row(i) for i in range(*index.indices(len(self)))]
-        if (
-            index == -1 and self._pending and self._pull is None
-        ):  # what strategies ask for most, without writing columns nobody reads
+        if index == -1 and self._pending and self._pull is None:  # what strategies ask for most; the columns can wait
             return self._pending[-1]
         self._settle()
         count = len(self)
@@ -351,14 +349,10 @@ class BarSeries(Series[Bar]):
             self._begin(row)
         self.append_all(waiting)
 
-    def warm_start(self, bars: Iterable[Bar]) -> None:
-        """Add finished bars, oldest first."""
-        self.append_all(bars)
-
     def backfill(self, older: Iterable[Bar]) -> None:
         """Put bars in front of the oldest one, for indicators attached later that need more than was kept.
 
-        Those that lacked history are warmed anew, as if they had begun with it.
+        Those that lacked history are warmed again, as if they had begun with it.
         """
         self._settle()
         times = self._columns["time"].view()
@@ -493,10 +487,10 @@ class BarSeries(Series[Bar]):
 
 
 class TradeSeries(Series[Trade]):
-    """The public trades of one pair since the start, oldest first; what ``subscribe_trades`` returns.
+    """The public trades of one pair, oldest first, and what is attached to them; what ``subscribe_trades`` returns.
 
     ``price``, ``amount`` (float64) and ``time`` (int64 nanoseconds, the exchange's own) are read-only numpy arrays.
-    It keeps its last 10,000 trades, or as many as ``keep`` says, and never fewer than its indicators begin with.
+    It holds the trades since the first indicator was attached: the last 10,000 of them, or as many as ``keep`` says.
     """
 
     __slots__ = ()
@@ -522,6 +516,11 @@ class TradeSeries(Series[Trade]):
         }
         assert len({len(values) for values in arrays.values()}) == 1, "columns of unequal length"
         self._write(arrays)
+
+    @property
+    def wants_rows(self) -> bool:
+        """True once something is attached: until then trades need not be appended."""
+        return bool(self._attached)
 
     def _values(self, row: Any) -> tuple[Any, ...]:
         return row.time, row.price, row.amount, 0 if row.side is None else 1 if row.side is Side.BUY else -1
