@@ -437,6 +437,40 @@ def test_older_bars_found_later_warm_an_indicator_as_if_it_had_begun_with_them(s
     assert [(a.value, a.previous) for a in attached] == [(a.value, a.previous) for a in same]
 
 
+def picky(closes: Any) -> float:
+    if closes[-1] == 13.0:
+        raise ZeroDivisionError("thirteen")
+    return float(closes[-1])
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_an_indicator_that_raises_does_so_where_it_is_read_and_leaves_the_others_alone(reads: bool) -> None:
+    got = BarSeries(PAIR, "1m")
+    before, broken, after = got.attach(SMA(2)), got.attach(ArrayIndicator(picky, 1)), got.attach(SMA(3))
+    for row in bars_of([float(i) for i in range(20)] if reads else [float(i % 20) for i in range(6_000)]):
+        got.append(row)  # the engine's call: what a strategy's indicator raises is none of its business
+        if reads and row.close < 13:
+            assert broken.value == row.close
+        elif reads:
+            for read in (lambda: broken.value, lambda: broken.crossed_above(0), lambda: after.crossed_above(broken)):
+                with pytest.raises(ZeroDivisionError, match="thirteen"):
+                    read()
+            assert after.value == pytest.approx(row.close - 1)
+    with pytest.raises(ZeroDivisionError, match="thirteen"):
+        _ = broken.previous
+    assert (before.value, after.value) == (18.5, 18.0)
+    assert list(got.attached) == ["SMA(2)", "SMA(3)"]
+
+
+def test_an_indicator_that_raises_while_it_is_warmed_does_so_where_it_is_read() -> None:
+    got = BarSeries(PAIR, "1m", is_ready=False)
+    broken, fine = got.attach(ArrayIndicator(picky, 3)), got.attach(SMA(1))
+    got.begin(bars_of([11.0, 12.0, 13.0]))
+    assert fine.value == 13.0
+    with pytest.raises(ZeroDivisionError):
+        _ = broken.value
+
+
 def test_misuse_of_attach_is_refused_with_a_remedy() -> None:
     got = BarSeries(PAIR, "1m")
     with pytest.raises(ValueError, match="of='middle' is nothing that a bar has; choose one of open, high"):

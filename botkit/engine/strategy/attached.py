@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeGuard, TypeVar
 
@@ -78,6 +78,18 @@ class Crossing:
         return False
 
 
+class _Broken:
+    """Stands for an indicator that raised: so does everything asked of it."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
+
+
 class Attached(Crossing, Generic[V]):
     """An indicator attached to a series, which warms it from history and feeds it each bar.
 
@@ -127,6 +139,10 @@ class Attached(Crossing, Generic[V]):
         self._began_with = began_with
         self._advance(columns)
 
+    def fail(self, error: Exception) -> None:
+        """The indicator raised: from here on every read of it raises the same."""
+        self._indicator = _Broken(error)  # type: ignore[assignment]
+
     def _advance(self, columns: Sequence[Array]) -> None:
         if not len(columns[0]):
             return
@@ -144,11 +160,6 @@ class Attached(Crossing, Generic[V]):
                 line.skips -= 1
             else:
                 line.add(end_of(row), value)
-
-    def take_rows(self, rows: Iterable[Any], end_of: Callable[[Any], int]) -> None:
-        """Feed several, one by one."""
-        for row in rows:
-            self.take_row(row, end_of)
 
     def take_columns(self, columns: Sequence[Array], ends: npt.NDArray[np.int64]) -> None:
         """Feed many bars at once; ``ends`` are the times of their points in a plot."""
@@ -201,6 +212,7 @@ class Attached(Crossing, Generic[V]):
     def previous(self) -> V | None:
         """The result at the bar before the latest one; None where there was none."""
         self._series.bring_up_to_date()
+        _ = self._indicator.value  # raises what the indicator raised, if it did
         return self._before
 
     def _at_both(self) -> tuple[Any, Any]:

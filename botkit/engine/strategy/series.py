@@ -42,7 +42,19 @@ _FEW_ROWS = 64  # up to so many rows are fed to indicators one by one
 class Series(Generic[Row]):
     """What series of bars and of trades share. Rows are appended by the engine and read by the strategy."""
 
-    __slots__ = ("_attached", "_columns", "_count", "_fed", "_pending", "_plots", "_pull", "is_ready", "keep", "pair")
+    __slots__ = (
+        "_attached",
+        "_columns",
+        "_count",
+        "_failures",
+        "_fed",
+        "_pending",
+        "_plots",
+        "_pull",
+        "is_ready",
+        "keep",
+        "pair",
+    )
 
     #: names of the columns, the time first
     names: tuple[str, ...] = ()
@@ -62,6 +74,7 @@ class Series(Generic[Row]):
         self._fed = 0  # how many of those the indicators have had
         self._count = 0  # rows in the columns, those that have left included
         self._attached: dict[str, Attached[Any]] = {}
+        self._failures: list[tuple[Attached[Any], Exception]] = []
         self._plots = plots if plots is not None and plots.takes_indicators else None
         self._pull: Callable[[], None] | None = None if is_ready else self._refuse
 
@@ -109,18 +122,37 @@ class Series(Generic[Row]):
 
     def _feed(self) -> None:
         pending, fed = self._pending, self._fed
-        count = self._fed = len(pending)
-        if count - fed == 1:
-            row, end_of = pending[fed], self._end_of
-            for attached in self._attached.values():
-                attached.take_row(row, end_of)
-        elif count - fed > _FEW_ROWS:
-            self._fed = fed
+        count = len(pending)
+        if count - fed > _FEW_ROWS:
             self._flush()
-        else:
-            rows = pending[fed:]
-            for attached in self._attached.values():
-                attached.take_rows(rows, self._end_of)
+            return
+        self._fed = count
+        rows, end_of = pending[fed:], self._end_of
+        for attached in self._attached.values():
+            try:
+                for row in rows:
+                    attached.take_row(row, end_of)
+            except Exception as error:
+                self._failures.append((attached, error))
+        if self._failures:
+            self._drop_failed()
+
+    def _feed_columns(self, arrays: dict[str, npt.NDArray[Any]], fed: int) -> None:
+        ends = self._ends_of(arrays["time"][fed:])
+        for attached in self._attached.values():
+            try:
+                attached.take_columns([self._input(arrays, name)[fed:] for name in attached.inputs], ends)
+            except Exception as error:
+                self._failures.append((attached, error))
+        if self._failures:
+            self._drop_failed()
+
+    def _drop_failed(self) -> None:
+        """An indicator that raised is fed no more. Its strategy gets the error when it reads it, and not the engine."""
+        for attached, error in self._failures:
+            del self._attached[attached.name]
+            attached.fail(error)
+        self._failures.clear()
 
     def _settle(self) -> None:
         """Before a read: everything finished stands in the columns."""
@@ -131,6 +163,8 @@ class Series(Generic[Row]):
 
     def _flush(self) -> None:
         rows = self._pending
+        if len(rows) == 1 and not self._fed:
+            self._feed()
         fed, self._fed = self._fed, 0
         # replaced first: should an assertion below fail, the same rows must not be written twice
         self._pending = []
@@ -139,9 +173,6 @@ class Series(Generic[Row]):
             for column, value in zip(self._columns.values(), self._values(rows[0]), strict=True):
                 column.push(value, self.keep)
             self._count += 1
-            if not fed:
-                for attached in self._attached.values():
-                    attached.take_rows(rows, self._end_of)
             return
         self._write(self._as_arrays(rows), fed)
 
@@ -155,9 +186,7 @@ class Series(Generic[Row]):
             column.extend(arrays[name], self.keep)
         self._count += len(times)
         if self._attached and fed < len(times):
-            ends = self._ends_of(times[fed:])
-            for attached in self._attached.values():
-                attached.take_columns([self._input(arrays, name)[fed:] for name in attached.inputs], ends)
+            self._feed_columns(arrays, fed)
 
     def _as_arrays(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
         columns = zip(*map(self._values, rows), strict=True)
@@ -190,7 +219,10 @@ class Series(Generic[Row]):
         views = {
             name: column.view()[-length:] if length else column.view()[:0] for name, column in self._columns.items()
         }
-        attached.begin([self._input(views, name) for name in attached.inputs], self._count)
+        try:
+            attached.begin([self._input(views, name) for name in attached.inputs], self._count)
+        except Exception as error:
+            self._failures.append((attached, error))
 
     def _refuse(self) -> None:
         raise NotReadyError(
@@ -232,6 +264,7 @@ class Series(Generic[Row]):
             attached.draw_into(self._plots.line(key, pane, indicator.fields))
         if self.is_ready:
             self._begin(attached)
+            self._drop_failed()
         return attached
 
     def _resolution(self) -> str:
@@ -347,6 +380,7 @@ class BarSeries(Series[Bar]):
         self._attached = attached
         for row in attached.values():
             self._begin(row)
+        self._drop_failed()
         self.append_all(waiting)
 
     def backfill(self, older: Iterable[Bar]) -> None:
