@@ -12,11 +12,12 @@ What a strategy author needs is here; the rest of the map:
     exchange/       the real exchange: bitopro/ {sign, wire, rest, stream, adapter}
     tape/           recorded data: formats, reader, writer, checks, the synthetic market
     backtesting/    the driver on simulated time; results and figures
-    live/           the driver on wall time, its journal and recording; shared_limits/, telling/
+    live/           the driver on wall time, its journal and recording; limits/, telling/
     emulator/       sim behind the exchange's HTTP and WebSocket
     report/         the HTML report and the summary in the terminal
     config/         YAML into typed, frozen configuration; errors with file:line
     cli/            the commands
+    guide/          the guide's chapters, and what writes its reference
 
     |                  | real        | simulated      |
     |------------------|-------------|----------------|

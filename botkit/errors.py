@@ -16,6 +16,18 @@ exception in the middle of a callback would lose the rest of the callback.
 
 from __future__ import annotations
 
+__all__ = [
+    "BotkitError",
+    "ConfigError",
+    "DataError",
+    "OutcomeUnknown",
+    "PluginError",
+    "RateLimited",
+    "Refused",
+    "RequestError",
+    "TryAgain",
+]
+
 
 class BotkitError(Exception):
     """Base of all errors that botkit raises on purpose."""

@@ -40,6 +40,33 @@ if TYPE_CHECKING:
 
     from botkit.engine.strategy.base import Strategy
 
+__all__ = [
+    "Register",
+    "botkit_add_commands",
+    "botkit_metrics",
+    "botkit_register_exchanges",
+    "botkit_register_fee_models",
+    "botkit_register_fill_models",
+    "botkit_register_latency_models",
+    "botkit_register_notifiers",
+    "botkit_register_risk_rules",
+    "botkit_register_strategies",
+    "botkit_register_tape_formats",
+    "botkit_report_sections",
+    "on_balance",
+    "on_bar",
+    "on_book",
+    "on_connection",
+    "on_fill",
+    "on_order",
+    "on_params",
+    "on_start",
+    "on_stop",
+    "on_ticker",
+    "on_timer",
+    "on_trade",
+]
+
 
 class Register(Protocol):
     """Offers something under a name that configurations use. A name that is taken is an error."""

@@ -1,8 +1,11 @@
 """Fixtures for tests of anything that speaks BitoPro's wire; pytest finds them where botkit is installed.
 
-    async def test_buys(bitopro_client):
-        async with bitopro_client as client:
-            reply = await client.create_order("btc_twd", "BUY", "MARKET", amount="1000")
+    def test_buys(bitopro_client):
+        async def buy():
+            async with bitopro_client as client:
+                return await client.create_order("btc_twd", "BUY", "MARKET", amount="1000")
+
+        assert asyncio.run(buy()).order_id  # with pytest-asyncio the test itself may be async
 
     @pytest.mark.emulator(balance="twd=500", switches={"keepalive": "observed"})
     def test_my_own_client(emulator):
@@ -23,6 +26,11 @@ import pytest
 if TYPE_CHECKING:
     from botkit.emulator.thread import EmulatorThread
     from botkit.exchange.bitopro.rest import BitoProClient
+
+__all__ = [
+    "bitopro_client",
+    "emulator",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from botkit.live.shared_limits.broker import FOLDER_VARIABLE
+from botkit.live.limits.broker import FOLDER_VARIABLE
 
 
 @pytest.fixture(scope="session", autouse=True)

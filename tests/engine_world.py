@@ -22,6 +22,7 @@ from botkit.engine.router.router import Router
 from botkit.engine.strategy.base import Strategy
 from botkit.engine.view import StrategyView
 from botkit.exchange.bitopro.limit_table import load_limit_table
+from botkit.exchange.bitopro.wire.statuses import STATUS_STATES
 from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos
 from botkit.model.events import (
     BalanceReport,
@@ -79,7 +80,9 @@ BTC = Pair("btc_twd", RULES)
 ETH = Pair("eth_twd", RULES)
 PAIRS: dict[str, Pair] = {"btc_twd": BTC, "eth_twd": ETH}
 RICH = {"twd": 10**6 * UNIT, "btc": 100 * UNIT, "eth": 100 * UNIT}
-RATES = FeeRates(maker_e8=100_000, taker_e8=200_000, maker_bito_e8=80_000, taker_bito_e8=160_000, source="test")
+RATES = FeeRates(
+    maker_e8=100_000, taker_e8=200_000, discounted_maker_e8=80_000, discounted_taker_e8=160_000, source="test"
+)
 
 Deed = Callable[..., Any]
 _READS = (ListOrders, ListOpenOrders, ListTrades, GetBalances, GetOrder)
@@ -494,14 +497,14 @@ def order_id_of(order: Order) -> str:
 
 
 def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> OrderReport:
-    """The exchange's row of an order."""
+    """The exchange's row of an order. ``status`` is BitoPro's code, which is shorter to read than a state."""
     fields: dict[str, Any] = {
         "pair": order.pair,
         "order_id": order_id_of(order),
         "client_id": order.client_id,
         "side": order.side,
         "type": order.type,
-        "status": status,
+        "state": STATUS_STATES[status],
         "price_ticks": order.price_ticks,
         "original_lots": order.amount_lots,
         "executed_lots": executed,

@@ -15,7 +15,7 @@ from typing import Any
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
 from botkit.model.money import divide_half_up
-from botkit.model.orders import OrderType, Side
+from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import (
     Answer,
     AnswerBody,
@@ -47,14 +47,14 @@ class Row:
         self.order_id = order_id
         self.created = created
         self.visible = visible
-        self.status = 0
+        self.state = OrderState.OPEN
         self.executed_lots = 0
         self.executed_units = 0
         self.trades: list[TradeReport] = []
 
     @property
     def is_open(self) -> bool:
-        return self.status in (0, 1)
+        return self.state in (OrderState.OPEN, OrderState.PARTLY_FILLED)
 
     @property
     def lock(self) -> tuple[str, int]:
@@ -75,7 +75,7 @@ class Row:
             client_id=new.client_id,
             side=new.side,
             type=new.type,
-            status=self.status,
+            state=self.state,
             price_ticks=new.price_ticks,
             original_lots=lots,
             executed_lots=self.executed_lots,
@@ -246,10 +246,10 @@ class ModelExchange:
             first = max(1, lots // 3)
             self._execute(row, first, MARKET_TICKS, now)
             self._execute(row, lots - first, MARKET_TICKS, now)
-            row.status = 2
+            row.state = OrderState.FILLED
             self._push(row, now)
         elif new.post_only and self.random.random() < 0.1:
-            row.status = 6
+            row.state = OrderState.POST_ONLY_CANCELLED
             self._push(row, now)
         else:
             self._push(row, now)
@@ -263,7 +263,7 @@ class ModelExchange:
         left = row.new.amount_lots - row.executed_lots
         lots = left if self.random.random() < 0.5 else self.random.randint(1, left)
         self._execute(row, lots, row.new.price_ticks, now)
-        row.status = 2 if lots == left else 1
+        row.state = OrderState.FILLED if lots == left else OrderState.PARTLY_FILLED
         self._push(row, now)
         if row.is_open:
             self._do(now + self.random.randint(1, 4_000) * NS_PER_MS, lambda at: self._trade(row, at))
@@ -301,7 +301,7 @@ class ModelExchange:
         for order_id in order_ids:
             row = self.rows.get(order_id)
             if row is not None and row.is_open:
-                row.status = 3 if row.executed_lots else 4
+                row.state = OrderState.CANCELLED
                 self._push(row, now)
                 done.append((str(row.new.pair), order_id))
         return CancelAck(tuple(done)) if done else None

@@ -31,14 +31,14 @@ class Buyer(Strategy):
 
 class Flat:
     assumptions = ("Everybody pays one half.",)
-    pays_bito = False
+    uses_discount = False
 
     def __init__(self, options, facts):
         self._rate = int(float(options["rate"]) * 10**8)
 
     def rates(self, now):
         rate = self._rate
-        return FeeRates(maker_e8=rate, taker_e8=rate, maker_bito_e8=rate, taker_bito_e8=rate, source="flat")
+        return FeeRates(maker_e8=rate, taker_e8=rate, discounted_maker_e8=rate, discounted_taker_e8=rate, source="flat")
 
     def record(self, now, volume_units):
         pass
@@ -79,7 +79,7 @@ class Elsewhere:
         table = {n: limit(n) for n in names}
         return ExchangeFacts(
             name=self.name, pairs={"gold_usd": Pair("gold_usd", rules)}, limits=LimitTable(table), fee_ranks=(),
-            volume_currency="usd", fee_currency="",
+            volume_currency="usd", discount_currency="",
         )
 
     def connect(self, options):

@@ -244,7 +244,8 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
         limits=facts.limits,
         fee_ranks=facts.fee_ranks,
         volume_currency=facts.volume_currency,
-        fee_currency=facts.fee_currency,
+        discount_currency=facts.discount_currency,
+        address=facts.address,
     )
 
 
@@ -321,7 +322,7 @@ def make_portfolio(
             shares=shares,
             reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
             currency=project.currency,
-            fee_currency=project.facts.fee_currency,
+            fee_currency=project.facts.discount_currency,
         )
     except ValueError as error:
         raise ConfigError(f"{project.loaded.path}: {error}") from None
@@ -367,7 +368,7 @@ def make_kernel(
         slippage_e8=slippage_e8,
         seed=seed,
         volume_currency=project.facts.volume_currency,
-        fee_currency=project.facts.fee_currency,
+        discount_currency=project.facts.discount_currency,
     )
 
 
@@ -490,7 +491,9 @@ class BacktestParts:
         }
         self._fees = project.fee_model(section.fees, "backtest.fees")
         coin = (
-            project.facts.fee_currency if self._fees.pays_bito and self.balances.get(project.facts.fee_currency) else ""
+            project.facts.discount_currency
+            if self._fees.uses_discount and self.balances.get(project.facts.discount_currency)
+            else ""
         )
         follows = bool(coin) or getattr(self._fees, "counts_volume", True)
         self.fee_currencies = FeeCurrencies(project.facts.volume_currency, coin) if follows else None

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from botkit.emulator.faults import GLOBAL_KINDS, HANDSHAKE_KINDS, PING_KINDS, REQUEST_KINDS, STREAM_KINDS
 from botkit.emulator.options import EmulatorOptions, check_options, parse_account, parse_balances
 from botkit.emulator.server import Emulator
 from botkit.emulator.switches import choose, help_lines
 from botkit.exchange.bitopro.facts import BitoPro
 from botkit.model.extension import ExchangeFacts
 
-__all__ = ["Emulator", "emulator_options", "help_lines", "make_emulator"]
+__all__ = ["FAULT_KINDS", "Emulator", "emulator_options", "help_lines", "make_emulator"]
+
+#: place -> kind of fault -> what it does
+FAULT_KINDS: dict[str, dict[str, str]] = {
+    "requests": REQUEST_KINDS,
+    "sockets": STREAM_KINDS | PING_KINDS | HANDSHAKE_KINDS,
+    "the whole exchange": GLOBAL_KINDS,
+}
 
 
 def make_emulator(options: EmulatorOptions | None = None, facts: ExchangeFacts | None = None) -> Emulator:

@@ -10,20 +10,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botkit.assembly import Project
-from botkit.assembly.company import Company
 from botkit.assembly.inside import emulator_inside, inside_account
 from botkit.assembly.live_parts import ASIDE, LiveParts, Mode, connect
-from botkit.assembly.sharing import ALONE, paced, venue_name
+from botkit.assembly.shared_bots import SharedBots
+from botkit.assembly.sharing import ALONE, rate_limited_reads, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.errors import BotkitError, ConfigError, RequestError
 from botkit.live.clock import DriverClock, SteadyClock
-from botkit.live.shared_limits.paced_reads import PacedReads
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder, account_label, state_root
 from botkit.model.clock import NS_PER_S
+from botkit.model.limits import PAIRS_ENDPOINT
 from botkit.model.requests import Outcome
 
-_PAIRS = "trading_pairs"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 #: what a bot with real money must be bounded by, and what each rule is for
 _NEEDED_RULES = {
@@ -43,9 +44,10 @@ async def live_parts(
     ws: str | None = None,
     speed: float | None = None,
     environ: Mapping[str, str] = os.environ,
+    machine: Machine | None = None,
 ) -> AsyncIterator[LiveParts]:
     """The parts of a bot in a mode; what was started for it (an emulator) ends with the block. Raises ConfigError."""
-    async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ) as [parts]:
+    async with parts_of([project], mode, rest=rest, ws=ws, speed=speed, environ=environ, machine=machine) as [parts]:
         yield parts
 
 
@@ -58,12 +60,14 @@ async def parts_of(
     ws: str | None = None,
     speed: float | None = None,
     environ: Mapping[str, str] = os.environ,
+    machine: Machine | None = None,
 ) -> AsyncIterator[list[LiveParts]]:
-    """The parts of the bots of one process, in their order; what was started for them ends with the block.
+    """The parts of the bots of one process, in their order; what was started for them ends with the block. All of them
+    run on ``machine``, this one unless another is given.
 
     Raises ConfigError with what is wrong in all of the configurations.
     """
-    company = Company(len(projects))
+    shared = SharedBots(len(projects), machine)
     problems: list[BotkitError] = []
     found: list[LiveParts] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -73,18 +77,18 @@ async def parts_of(
             address = _address(project, rest, ws)
             try:
                 if project in inside:
-                    parts = _inside(project, emulator, company)
+                    parts = _inside(project, emulator, shared)
                 elif mode == "emulator":
-                    parts = await _elsewhere(project, *address, speed, environ, company)
+                    parts = await _elsewhere(project, *address, speed, environ, shared)
                 elif mode == "paper":
                     from botkit.assembly.paper import paper_parts
 
-                    await refresh_pairs(project, *address, company)
-                    parts = paper_parts(project, *address, company)
+                    await refresh_pairs(project, *address, shared)
+                    parts = paper_parts(project, *address, shared)
                 else:
                     check_live(project, *address)
-                    await refresh_pairs(project, *address, company)
-                    parts = _real(project, *address, environ, company)
+                    await refresh_pairs(project, *address, shared)
+                    parts = _real(project, *address, environ, shared)
             except BotkitError as error:
                 problems.append(error)
             else:
@@ -93,7 +97,7 @@ async def parts_of(
             raise problems[0]
         if problems:
             raise ConfigError("\n".join(map(str, problems)))
-        company.introduce()
+        shared.introduce()
         yield found
 
 
@@ -102,53 +106,57 @@ def _address(project: Project, rest: str | None, ws: str | None) -> tuple[str | 
     return rest or project.config.exchange.rest, ws or project.config.exchange.ws
 
 
-async def refresh_pairs(project: Project, rest: str | None, ws: str | None, company: Company) -> None:
+async def refresh_pairs(project: Project, rest: str | None, ws: str | None, shared: SharedBots) -> None:
     """Take the pairs' rules from the exchange itself; those that ship with botkit may be old. Raises ConfigError."""
-    fresh = company.pairs.get((project.config.exchange.name, rest))
+    fresh = shared.pairs.get((project.config.exchange.name, rest))
     if fresh is None:
-        clock = SteadyClock()
-        adapter: Any = connect(project, None, rest, ws, clock, public=True)
+        clock = SteadyClock.of(shared.machine.clock)
+        adapter = connect(project, None, rest, ws, clock, public=True, random=shared.machine.random)
         await adapter.open()
-        reads = paced(
+        reads = rate_limited_reads(
             adapter,
             project.facts.limits,
             project.config.limits.ledger,
-            endpoints=(_PAIRS,),
+            endpoints=(PAIRS_ENDPOINT,),
             venue=venue_name(project.facts, rest),
             clock=clock,
         )
         try:
-            async with reads, reads.slot(_PAIRS) as slot:
-                fresh = await adapter.client.pairs()
+            async with reads, reads.slot(PAIRS_ENDPOINT) as slot:
+                fresh = await adapter.pairs()
                 slot.outcome = Outcome.OK
         except RequestError as error:
             raise ConfigError(f"the pairs of {project.facts.name} cannot be read: {error}") from None
         finally:
             await adapter.close()
-        company.pairs[project.config.exchange.name, rest] = fresh
+        shared.pairs[project.config.exchange.name, rest] = fresh
     project.take_pairs(fresh)
 
 
 # -- the emulator -----------------------------------------------------------------------------------------------------
 
 
-def _inside(project: Project, emulator: Any, company: Company) -> LiveParts:
+def _inside(project: Project, emulator: Any, shared: SharedBots) -> LiveParts:
     account, clock = inside_account(project.config.name), emulator.clock
     section, address = project.config.emulator, (emulator.rest, emulator.ws)
     return LiveParts(
         project,
         "emulator",
-        adapter=company.adapter(
-            project, lambda: connect(project, account, *address, clock), address=address, account=account.email
+        adapter=shared.adapter(
+            project,
+            lambda: connect(project, account, *address, clock, random=shared.machine.random),
+            address=address,
+            account=account.email,
         ),
         clock=clock,
-        folder=StateFolder.of(project.config.name, "emulator", "inside"),
+        folder=StateFolder.of(project.config.name, "emulator", "inside", shared.machine.disk),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=address,
         is_new_world=True,
         account=account.email,
-        ledger=company.ledger(project, emulator.rest, clock, is_private=True),
+        ledger=shared.ledger(project, emulator.rest, clock, is_private=True),
+        machine=shared.machine,
     )
 
 
@@ -158,7 +166,7 @@ async def _elsewhere(
     ws: str | None,
     speed: float | None,
     environ: Mapping[str, str],
-    company: Company,
+    shared: SharedBots,
 ) -> LiveParts:
     for name, url in (("rest", rest), ("ws", ws)):
         if url is None:
@@ -168,23 +176,27 @@ async def _elsewhere(
     assert rest is not None
     account = resolve_account(project.loaded, environ, section="emulator.account")
     section = project.config.emulator
-    clock = company.clocks.get(rest) or company.clocks.setdefault(rest, await _clock_of(rest, speed))
+    clock = shared.clocks.get(rest) or shared.clocks.setdefault(rest, await _clock_of(rest, speed))
     address = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
     parts = LiveParts(
         project,
         "emulator",
-        adapter=company.adapter(
-            project, lambda: connect(project, account, rest, ws, clock), address=(rest, ws), account=account.email
+        adapter=shared.adapter(
+            project,
+            lambda: connect(project, account, rest, ws, clock, random=shared.machine.random),
+            address=(rest, ws),
+            account=account.email,
         ),
         clock=clock,
-        folder=StateFolder.of(project.config.name, "emulator", address),
+        folder=StateFolder.of(project.config.name, "emulator", address, shared.machine.disk),
         fees=section.fees,
         latest_accept_s=section.latest_accept_s,
         address=(rest, ws),
         account=account.email,
-        ledger=company.ledger(project, venue_name(project.facts, rest), clock),
+        ledger=shared.ledger(project, venue_name(project.facts, rest), clock),
+        machine=shared.machine,
     )
-    company.add(project, parts, rest, account.email)
+    shared.add(project, parts, rest, account.email)
     return parts
 
 
@@ -230,26 +242,30 @@ def check_live(project: Project, rest: str | None, ws: str | None) -> None:
 
 
 def _real(
-    project: Project, rest: str | None, ws: str | None, environ: Mapping[str, str], company: Company
+    project: Project, rest: str | None, ws: str | None, environ: Mapping[str, str], shared: SharedBots
 ) -> LiveParts:
     account = resolve_account(project.loaded, environ)
     venue = venue_name(project.facts, rest)
-    clock = company.clocks.setdefault(venue, SteadyClock())
+    clock = shared.clocks.setdefault(venue, SteadyClock.of(shared.machine.clock))
     parts = LiveParts(
         project,
         "live",
-        adapter=company.adapter(
-            project, lambda: connect(project, account, rest, ws, clock), address=(rest, ws), account=account.email
+        adapter=shared.adapter(
+            project,
+            lambda: connect(project, account, rest, ws, clock, random=shared.machine.random),
+            address=(rest, ws),
+            account=account.email,
         ),
         clock=clock,
-        folder=StateFolder.of(project.config.name, "live", account_label(account.email)),
+        folder=StateFolder.of(project.config.name, "live", account_label(account.email), shared.machine.disk),
         fees=FeesConfig(),
         latest_accept_s=project.config.live.latest_accept_s,
         address=(rest, ws),
         account=account.email,
-        ledger=company.ledger(project, venue, clock),
+        ledger=shared.ledger(project, venue, clock),
+        machine=shared.machine,
     )
-    company.add(project, parts, venue, account.email)
+    shared.add(project, parts, venue, account.email)
     return parts
 
 
@@ -283,7 +299,7 @@ async def account_access(
     environ: Mapping[str, str] = os.environ,
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
-) -> AsyncIterator[PacedReads]:
+) -> AsyncIterator[RateLimitedReads]:
     """A connection of its own to the account of a bot, in the windows that bots share, for `botkit panic` and
     `botkit account`. Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
     rest, ws = _address(project, rest, ws)
@@ -307,9 +323,9 @@ async def account_access(
         assert rest is not None
         with contextlib.suppress(ConfigError):  # its requests will say better that it does not answer
             ledger = ledger if (await _clock_of(rest, None)).speed == 1 else ALONE
-    adapter: Any = connect(project, account, rest, ws, clock)
+    adapter = connect(project, account, rest, ws, clock)
     latest_s = project.config.live.latest_accept_s if mode == "live" else project.config.emulator.latest_accept_s
-    access = paced(
+    access = rate_limited_reads(
         adapter,
         project.facts.limits,
         ledger,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import tzinfo
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -11,22 +12,25 @@ from typing import Any, Literal
 import msgspec
 
 from botkit.assembly import Project, default_bar_grace_ns, make_engine
-from botkit.assembly.sharing import ALONE, paced, shared_limits, venue_name
+from botkit.assembly.sharing import ALONE, rate_limited_reads, shared_limits, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
+from botkit.engine.engine import Engine
 from botkit.engine.money.valuation import Valuation
+from botkit.engine.router.leased import LeasedWindows
 from botkit.engine.router.routes import memory_slots
-from botkit.engine.turn import Engine
+from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
-from botkit.live.driver import Adapter
-from botkit.live.history import History
+from botkit.live.limits.in_process import InProcessLedger
+from botkit.live.limits.leases import SharedLimits
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.machine import this_machine
 from botkit.live.parts import OnStop
-from botkit.live.shared_limits.client_ids import ClientIds
-from botkit.live.shared_limits.own_ledger import OwnLedger
-from botkit.live.shared_limits.paced_reads import PacedReads
-from botkit.live.shared_limits.slots import SharedLimits
+from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder
+from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.extension import Exchange
 from botkit.model.pairs import Pair
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
 
@@ -54,19 +58,23 @@ class LiveParts:
         address: tuple[str | None, str | None] = (None, None),
         account: str = "",
         is_new_world: bool = False,
-        ledger: str | OwnLedger | None = ALONE,
+        ledger: str | InProcessLedger | None = ALONE,
         endpoints: Collection[str] | None = None,
         share: Callable[[Nanos], SharedLimits | None] | None = None,
+        machine: Machine | None = None,
+        windows: LeasedWindows | None = None,
     ) -> None:
         """``account`` is whose windows its requests count in; "" where nobody else counts into them.
 
         ``ledger`` keeps the windows that it shares, all or those of ``endpoints``; ``share`` makes them in another way,
-        given how late requests may arrive.
+        given how late requests may arrive. ``windows`` are those of a replayed run, which shares with nobody.
+        ``machine`` is this one unless another is given.
         """
         config = project.config
         self.project = project
         self.name = config.name
         self.mode: str = mode
+        self.zone: tzinfo = config.zone
         self.currency = project.currency
         self.adapter = adapter
         self.clock = clock
@@ -76,6 +84,8 @@ class LiveParts:
         self.is_new_world = is_new_world
         self.address = address
         self.shared: SharedLimits | None = None
+        #: the router's windows where others count into them too: those of ``shared``, or of the run that is replayed
+        self.windows = windows
         self.siblings: Sequence[str] = ()
         self.client_ids: ClientIds | None = None
         self._share = share or self._shared_limits
@@ -83,7 +93,8 @@ class LiveParts:
         self._endpoints = endpoints
         self._account = account
         self._venue = venue_name(project.facts, address[0])
-        self.random = Random()  # client ids begin anywhere; nothing that is compared hangs on it
+        self.machine = machine or this_machine()
+        self.random = self.machine.random  # client ids begin anywhere; nothing that is compared hangs on it
         self.on_stop: Mapping[str, OnStop] = {
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
         }
@@ -96,10 +107,10 @@ class LiveParts:
         # lateness in the exchange's time, but never less than in the machine's
         self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
 
-    def aside(self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None) -> PacedReads:
+    def aside(self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None) -> RateLimitedReads:
         """Requests that do not go through the engine's router, in the same windows: before there is one, and after a
         fault of its own. An async context manager."""
-        return paced(
+        return rate_limited_reads(
             self.adapter,
             self.project.facts.limits,
             self._ledger if self._account else ALONE,
@@ -134,27 +145,27 @@ class LiveParts:
             "mode": self.mode,
             "speed": self.clock.speed,
             "latest_accept_ns": self._latest_accept_ns,
-            "shared": None if self.shared is None else [pool.name for pool in self.shared.pools],
+            "shared": None if self.shared is None else list(self.shared.pools),
             "fees": msgspec.to_builtins(self._fees_config),
             "pairs": {name: msgspec.to_builtins(pair.rules) for name, pair in self._priced.items()},
         }
 
-    def engine(
-        self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
-    ) -> Engine:
+    def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
         """A new bot, not started; what it shares with others is in ``shared``."""
         self.shared = self._share(self._latest_accept_ns)
+        if self.shared is not None:
+            self.windows = self.shared.windows
         return make_engine(
             self.project,
             pairs=self._priced,
             decisions=decisions,
             seed=self.project.config.seed,
             latest_accept_ns=self._latest_accept_ns,
-            fee_rates=lambda pair: self._fees.rates(now()),
-            history=history,
+            fee_rates=lambda pair, now: self._fees.rates(now),
             bar_grace_ns=self._bar_grace_ns(),
             first_client_id=first_client_id,
-            slots=memory_slots if self.shared is None else self.shared.slots,
+            slots=memory_slots if self.windows is None else self.windows,
+            watch_speed=self.clock.speed,
         )
 
     def _bar_grace_ns(self) -> Nanos:
@@ -189,8 +200,9 @@ def connect(
     project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
 ) -> Adapter:
     """A connection to the configuration's exchange, not yet open. ``more`` are further options of its plugin."""
-    exchange: Any = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
-    adapter: Adapter = exchange.thing.connect(
+    found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
+    exchange: Exchange = found.thing
+    return exchange.connect(
         {
             **project.config.exchange.options,
             "account": {"email": account.email, "key": account.key, "secret": account.secret} if account else {},
@@ -203,4 +215,3 @@ def connect(
             **more,
         }
     )
-    return adapter

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_engine
 from botkit.assembly.live_parts import connect
-from botkit.backtesting.session import bars_before, run_backtest
+from botkit.backtesting.plan import Plan
+from botkit.backtesting.session import begin_of, history_before, run_backtest
 from botkit.config.secrets import Account
 from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.turn import Engine
+from botkit.engine.engine import Engine
 from botkit.errors import ConfigError
+from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.live.lockstep import HeldClock, Lockstep
 from botkit.live.replay import Difference, compare
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.events import Bar
 from botkit.model.extension import FeeModel
-from botkit.model.pairs import Pair
+from botkit.tape.feed import StreamKey
 
 #: the decisions of the run over the wire, named as a backtest's, and those of the backtest beside them
 DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
@@ -40,27 +40,19 @@ class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
 
 
-def lockstep_engine(
-    parts: BacktestParts,
-    decisions: DecisionLog,
-    history: Callable[[Pair, str, int], Sequence[Bar]],
-    fees: FeeModel,
-) -> Engine:
-    """The bot of a configuration's backtest, its account opened, not started: the same pairs, seed and client ids."""
+def lockstep_engine(parts: BacktestParts, decisions: DecisionLog, fees: FeeModel) -> Engine:
+    """The bot of a configuration's backtest: the same pairs, seed and client ids."""
     project = parts.project
-    engine = make_engine(
+    return make_engine(
         project,
         pairs=parts.pairs,
         decisions=decisions,
         seed=parts.seed,
         latest_accept_ns=project.config.backtest.latest_accept_s * NS_PER_S,
-        fee_rates=lambda pair: fees.rates(engine.now),
-        history=history,
+        fee_rates=lambda pair, now: fees.rates(now),
         bar_grace_ns=default_bar_grace_ns(project),
         first_client_id=parts.first_client_id,
     )
-    engine.portfolio.open(parts.balances)
-    return engine
 
 
 async def run_lockstep(
@@ -93,22 +85,28 @@ async def run_lockstep(
     decisions = DecisionLog(decisions_to)
     async with Emulator(project.facts, options) as emulator:
         clock = HeldClock(start - 1)
-        engine = lockstep_engine(
-            parts,
-            decisions,
-            lambda pair, resolution, count: bars_before(parts.feed, pair, resolution, count, start + 1),
-            fees,
-        )
+        engine = lockstep_engine(parts, decisions, fees)
         key = Account(email=account.email, key=account.key, secret=account.secret)
-        adapter: Any = connect(project, key, emulator.rest, emulator.ws, clock)
-        lockstep = Lockstep(engine, adapter, emulator.rest.removesuffix("/v3"), clock)
+        adapter = connect(project, key, emulator.rest, emulator.ws, clock)
+        assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's wire, and its frames are counted
+        keys: list[StreamKey] = []
+        for pair in priced:
+            keys += [(pair, "books", None), (pair, "trades", None)]
+        plan = Plan(dict.fromkeys(priced, "market"), tuple(keys), start, end)
+        lockstep = Lockstep(
+            engine,
+            adapter,
+            emulator.rest.removesuffix("/v3"),
+            clock,
+            lambda wanted, now: history_before(parts.feed, wanted, now, plan),
+        )
         await lockstep.open()
         try:
-            await lockstep.run(start, end, priced)
+            await lockstep.run(parts.balances, begin_of(parts), start, end, priced)
         finally:
             await lockstep.close()
         emulator.venue.kernel.check()
-    engine.portfolio.check()
+    engine.view.money.check()
     sha256 = decisions.sha256()
     return LockstepResult(
         start=start,

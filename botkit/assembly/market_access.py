@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
 
 from botkit.assembly import assemble_plugins
-from botkit.assembly.sharing import paced, venue_name
+from botkit.assembly.sharing import rate_limited_reads, venue_name
 from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
-from botkit.live.shared_limits.paced_reads import PacedReads
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.model.clock import Nanos
-from botkit.model.extension import ExchangeFacts
+from botkit.model.extension import Exchange, ExchangeFacts
 from botkit.model.pairs import Pair
 
 
@@ -30,10 +29,10 @@ class MarketAccess:
     ) -> None:
         """``rest`` and ``ws`` are other addresses than the exchange's own. ``ledger`` holds the windows that others
         count into as well (`botkit.assembly.sharing`); None is this machine's. Raises ConfigError."""
-        plugin: Any = assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing
+        plugin: Exchange = assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing
         self.facts: ExchangeFacts = plugin.facts({})
         self.clock = SteadyClock()
-        self.adapter: Any = plugin.connect(
+        self.adapter = plugin.connect(
             {
                 "public": True,
                 "rest": rest,
@@ -45,9 +44,9 @@ class MarketAccess:
         )
         self._ledger, self._venue = ledger, venue_name(self.facts, rest)
 
-    def reads(self, *endpoints: str) -> PacedReads:
+    def reads(self, *endpoints: str) -> RateLimitedReads:
         """Reads of these endpoints, within the limits. An async context manager; raises LedgerUnreachable there."""
-        return paced(
+        return rate_limited_reads(
             self.adapter,
             self.facts.limits,
             self._ledger,
@@ -68,4 +67,4 @@ class MarketAccess:
         return found
 
 
-__all__ = ["MarketAccess", "PacedReads"]
+__all__ = ["MarketAccess", "RateLimitedReads"]

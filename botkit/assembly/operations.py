@@ -9,6 +9,7 @@ from botkit.live.capital import move_stopped, parse_amounts
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
+from botkit.live.machine import this_machine
 from botkit.live.panic import OwnOrders, hold_back, panic
 from botkit.live.telling.summary import summary_lines
 
@@ -27,4 +28,5 @@ __all__ = [
     "parse_amounts",
     "read_account",
     "summary_lines",
+    "this_machine",
 ]

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -15,11 +15,10 @@ from botkit.assembly.live_parts import LiveParts
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.errors import ConfigError
-from botkit.live.driver import Adapter
-from botkit.live.history import History
+from botkit.live.limits.recorded_slots import replayed_windows
 from botkit.live.replay import Replay, Verdict, compare, read_header
-from botkit.live.shared_limits.recorded_slots import ReplayedLimits
 from botkit.live.state_folder import StateFolder
+from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_S
 from botkit.model.pairs import Pair, PairRules
 
@@ -31,11 +30,10 @@ class _Stopped:
 
     def __init__(self, speed: float) -> None:
         self.speed = speed
-        self.engine: Any = None
 
     def now(self) -> int:
-        """The time of the turn that is being played."""
-        return 0 if self.engine is None else int(self.engine.now)
+        """Nobody asks."""
+        return 0
 
 
 def replay_run(run: Path, config: Path | None = None) -> Verdict:
@@ -52,9 +50,9 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
     rules = {name: msgspec.convert(found, PairRules) for name, found in header["pairs"].items()}
     project.pairs = {**project.pairs, **{name: Pair(name, found) for name, found in rules.items()}}
     clock = _Stopped(header["speed"])
-    shared = None
+    windows = None
     if header.get("shared") is not None:
-        shared = ReplayedLimits(project.facts.limits, header["shared"], clock)
+        windows = replayed_windows(project.facts.limits, header["shared"])
     parts = LiveParts(
         project,
         header["mode"],
@@ -63,18 +61,18 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
         folder=StateFolder(run),
         fees=msgspec.convert(header["fees"], FeesConfig, strict=False),
         latest_accept_s=header["latest_accept_ns"] / NS_PER_S / max(1.0, clock.speed),
-        share=lambda latest_accept_ns: shared,
+        windows=windows,
     )
     lines: list[str] = []
     decisions = DecisionLog(lambda block: lines.extend(block.decode().splitlines()))
-    clock.engine = engine = parts.engine(decisions, History(), header["first_client_id"], clock.now)
-    replay = Replay(engine, run, project.pairs, shared)
+    engine = parts.engine(decisions, header["first_client_id"])
+    replay = Replay(engine, run, project.pairs)
     entries = replay.run()
     decisions.flush()
     recorded = (run / DECISIONS).read_text(encoding="ascii").splitlines()
     if not replay.is_whole and recorded and not _is_json(recorded[-1]):
         recorded.pop()  # torn by a kill
-    verdict = compare(recorded, lines, entries, is_whole=replay.is_whole or replay.diverged)
+    verdict = compare(recorded, lines, entries, is_whole=replay.is_whole or replay.error is not None)
     if replay.error is not None and (verdict.difference is None or verdict.difference.replayed is None):
         raise replay.error
     return msgspec.structs.replace(verdict, ends_early=replay.ends_early)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-import subprocess
 from collections.abc import Callable
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
-from botkit.assembly.guard import start_guard
+from botkit.assembly.guard import Guarding, start_guard
 from botkit.assembly.live_parts import LiveParts
 from botkit.assembly.telling import Told
 from botkit.errors import BotkitError
 from botkit.live.bot import Bot
 from botkit.live.collector import quiet_collector
 from botkit.live.keeper import Keeper
+from botkit.live.notices import Notices
+from botkit.live.starting import OrphanChoice, start
+from botkit.live.stopping import stop
 from botkit.live.telling.logs import CURRENT_BOT
 from botkit.live.telling.summary import summary_of
 
@@ -29,7 +33,7 @@ class BotRun:
         parts: LiveParts,
         told: Told,
         *,
-        orphans: Literal["refuse", "adopt", "cancel"],
+        orphans: OrphanChoice,
         say: Callable[[str], None],
         say_notice: Callable[[str, str], None] | None,
         shows_lines: bool,
@@ -40,35 +44,41 @@ class BotRun:
         self.summary: dict[str, Any] = {"name": parts.name, "mode": parts.mode, "ended": ""}
         self.failed = False
         self._say = say
-        self._bot = Bot(parts, orphans=orphans)
-        self.keeper = Keeper(self._bot)
+        self._orphans = orphans
+        self._notices = Notices()
+        self.keeper = Keeper()
         if say_notice is not None:
-            self._bot.notices.listeners.append(say_notice)
+            self._notices.listeners.append(say_notice)
         self._shows_lines = shows_lines
 
     async def run(self, duration_s: float | None) -> None:
         """From start to end. Raises BotkitError where it cannot start; then nothing was traded."""
         # whatever this task starts works for this bot, and so does what it logs
         CURRENT_BOT.set(self.parts.name)
-        bot, told = self._bot, self.told
-        told.follow(bot, self.keeper)
-        guard: subprocess.Popen[bytes] | None = None
+        told = self.told
+        told.follow(self._notices)
+        guarding: Guarding | None = None
+        watching: asyncio.Task[None] | None = None
         in_order = False
+        bot = await start(self.parts, self._notices, orphans=self._orphans)
         try:
-            await bot.start()
-            self._say(self._opening())
-            guard = self._guard()
+            self._say(self._opening(bot))
+            guarding = self._guarding()
+            if guarding is not None:
+                watching = asyncio.create_task(guarding.watch(), name="guard's guard")
             told.started(bot)
             if self._shows_lines:
+                bot.fills.listeners.append(self._say)
                 self.keeper.on_line = self._say
             with quiet_collector():
-                await self._keep(duration_s)
+                await self._keep(bot, duration_s)
             in_order = not self.failed
         finally:
+            if watching is not None:
+                watching.cancel()
             await bot.close()
-            if guard is not None and in_order:
-                guard.terminate()
-                guard.wait()
+            if guarding is not None and in_order:
+                guarding.end()
 
     async def run_beside_others(self, duration_s: float | None) -> None:
         """`run`, whatever happens: the others go on."""
@@ -84,40 +94,44 @@ class BotRun:
         self.failed = True
         self.summary |= {"ended": "failed", "error": why}
         self.told.state = "failed"
-        self._bot.notices.tell("error", f"this bot has failed, the others go on: {why}")
+        self._notices.tell("error", f"this bot has failed, the others go on: {why}")
 
-    async def _keep(self, duration_s: float | None) -> None:
-        bot = self._bot
+    async def _keep(self, bot: Bot, duration_s: float | None) -> None:
         try:
-            why = await self.keeper.run(duration_s)
+            why = await self.keeper.run(bot, duration_s)
         except Exception:
             # what stands at the exchange is cancelled, whatever broke here
             with contextlib.suppress(Exception):
-                await bot.stop()
-            self.summary = summary_of(bot, "failed")
-            self.keeper.write_status("failed")
+                await stop(bot)
+            self.summary = summary_of(bot.standing(), "failed")
+            self.keeper.write_status(bot, "failed")
             raise
         fault = bot.driver.fault
         self.failed = fault is not None
         if why != "left":
             self.told.state = "stopping"
             self._say(f"stopping ({why}): cancelling open orders ...")
-            await self.keeper.stop()
-        self.summary = summary_of(bot, why)
-        self.keeper.write_status(why)
+            await self.keeper.stop(bot)
+        self.summary = summary_of(bot.standing(), why)
+        self.keeper.write_status(bot, why)
         if fault is not None:
             self.summary |= {"error": repr(fault)}
-            bot.notices.tell("error", f"the bot met a fault of its own and has ended: {fault!r}")
+            self._notices.tell("error", f"the bot met a fault of its own and has ended: {fault!r}")
         self.told.state = f"ended: {why}"
 
-    def _guard(self) -> subprocess.Popen[bytes] | None:
-        project, guard_s = self.parts.project, self.parts.project.config.live.guard_s
-        if guard_s is None or self.parts.is_new_world:
-            return None
-        return start_guard(project.loaded.path, self.parts.folder, guard_s, self.parts.address)
-
-    def _opening(self) -> str:
+    def _guarding(self) -> Guarding | None:
         parts = self.parts
-        pairs = ", ".join(str(market.pair) for market in self._bot.engine.markets()) or "no pairs"
+        project, guard_s = parts.project, parts.project.config.live.guard_s
+        if guard_s is None or parts.is_new_world:
+            return None
+        return Guarding(
+            partial(start_guard, project.loaded.path, parts.folder, guard_s, parts.address),
+            partial(self._notices.tell, "warning"),
+            parts.machine.clock,
+        )
+
+    def _opening(self, bot: Bot) -> str:
+        parts = self.parts
+        pairs = ", ".join(str(market.pair) for market in bot.view.markets()) or "no pairs"
         speed = f" at {parts.clock.speed:g}x" if parts.clock.speed != 1.0 else ""
         return f"{parts.name}: mode {parts.mode}{speed}, {pairs}; state in {parts.folder.path}; Ctrl-C stops"

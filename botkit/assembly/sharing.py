@@ -8,16 +8,17 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Collection, Sequence
+from random import SystemRandom
 
 from botkit.engine.router.router import READ_LATEST_NS
 from botkit.errors import ConfigError
-from botkit.exchange.bitopro.wire.endpoints import REST_BASE
-from botkit.live.clock import DriverClock
-from botkit.live.shared_limits.broker_link import BrokerLink
-from botkit.live.shared_limits.ledger import AskUsage, WindowUsage
-from botkit.live.shared_limits.own_ledger import OwnLedger
-from botkit.live.shared_limits.paced_reads import PacedReads, Sender
-from botkit.live.shared_limits.slots import GATHER_NS, Identity, Link, SharedLimits
+from botkit.live.clock import DriverClock, SteadyClock
+from botkit.live.limits.broker_client import BrokerLink
+from botkit.live.limits.in_process import InProcessLedger
+from botkit.live.limits.leases import GATHER, Identity, SharedLimits
+from botkit.live.limits.protocol import AskUsage, Link, WindowUsage
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.model.adapter import RequestSender
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import ExchangeFacts
 from botkit.model.limits import LimitTable
@@ -37,19 +38,19 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
             f"limits.ledger: {ledger.split(':', 1)[0]}: is not known; write redis://HOST:PORT/0, or {ALONE} for a bot"
             " that shares with nobody"
         )
-    from botkit.live.shared_limits.ledger_redis import RedisLink
+    from botkit.live.limits.redis import RedisLink
 
-    return RedisLink(ledger)
+    return RedisLink(ledger, SteadyClock(), SystemRandom())
 
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
     """What the ledger calls the exchange at an address; processes that meet there must say the same."""
-    return facts.name if rest is None or rest.rstrip("/") == REST_BASE else rest.rstrip("/")
+    return facts.name if rest is None or rest.rstrip("/") == facts.address else rest.rstrip("/")
 
 
 def shared_limits(
     table: LimitTable,
-    ledger: str | OwnLedger | None,
+    ledger: str | InProcessLedger | None,
     *,
     venue: str,
     account: str,
@@ -58,17 +59,17 @@ def shared_limits(
     endpoints: Collection[str] | None = None,
     keeps_stock: bool = True,
 ) -> SharedLimits | None:
-    """The windows that a bot shares, not started; None where it is alone, or on a time that is not the machine's.
+    """The windows that a bot shares, not started; None if it is alone, or its time is not the machine's.
 
     ``ledger`` is named as in a configuration, or is one for the bots of this process. ``endpoints``: the windows of
     these alone. Raises ConfigError for a ledger that is not known.
     """
-    is_own = isinstance(ledger, OwnLedger)
+    is_own = isinstance(ledger, InProcessLedger)
     if not is_own and (ledger == ALONE or clock.speed != 1):
         return None
     return SharedLimits(
         table,
-        ledger if isinstance(ledger, OwnLedger) else ledger_link(ledger),
+        ledger if isinstance(ledger, InProcessLedger) else ledger_link(ledger),
         # others on a shared server need not read whose account it is
         identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
         holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
@@ -78,16 +79,15 @@ def shared_limits(
         request_timeout_ns=int(REQUEST_TIMEOUT_NS * clock.speed),
         endpoints=endpoints,
         keeps_stock=keeps_stock,
-        # within the process a message costs nothing, and the ledger lives by the bots' own time
-        gather_ns=0 if is_own else GATHER_NS,
-        steady=clock if is_own else None,
+        # within the process a message costs nothing
+        gather=0 if is_own else GATHER,
     )
 
 
-def paced(
-    sender: Sender,
+def rate_limited_reads(
+    sender: RequestSender,
     table: LimitTable,
-    ledger: str | OwnLedger | None,
+    ledger: str | InProcessLedger | None,
     *,
     endpoints: Collection[str],
     venue: str,
@@ -96,7 +96,7 @@ def paced(
     latest_ns: Nanos = READ_LATEST_NS,
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
-) -> PacedReads:
+) -> RateLimitedReads:
     """Requests to ``endpoints`` that no bot's router makes, in the windows that bots share. An async context manager.
 
     Raises ConfigError for a ledger that is not known.
@@ -108,10 +108,10 @@ def paced(
         account=account,
         clock=clock,
         latest_accept_ns=latest_ns,
-        endpoints=endpoints,
+        endpoints=[endpoint for endpoint in endpoints if endpoint in table.endpoints],
         keeps_stock=False,
     )
-    return PacedReads(sender, table, clock, shared=shared, latest_ns=latest_ns, hurries=hurries, say=say)
+    return RateLimitedReads(sender, table, clock, shared=shared, latest_ns=latest_ns, hurries=hurries, say=say)
 
 
 def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:

@@ -15,16 +15,18 @@ from botkit.assembly import Project, day_start
 from botkit.config.secrets import resolve_account, resolve_text
 from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
+from botkit.live.machine import this_machine
+from botkit.live.ports import Machine
 from botkit.live.telling.logs import LogFile, Redactor
 from botkit.live.telling.notify import Channel, Telling, policy_of
-from botkit.live.telling.picture import Picture, Standing, picture_of
+from botkit.live.telling.picture import BotState, Picture, picture_of
 from botkit.live.telling.summary import summary_lines, summary_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from botkit.live.bot import Bot
-    from botkit.live.keeper import Keeper
+    from botkit.live.notices import Notices
     from botkit.live.telling.metrics_server import MetricsServer, Source
     from botkit.live.telling.view import TerminalView
 
@@ -39,20 +41,29 @@ class Told:
     """
 
     def __init__(
-        self, project: Project, mode: str, *, is_alone: bool = True, environ: Mapping[str, str] = os.environ
+        self,
+        project: Project,
+        mode: str,
+        *,
+        is_alone: bool = True,
+        environ: Mapping[str, str] = os.environ,
+        machine: Machine | None = None,
     ) -> None:
         """``is_alone``: no other bot runs in this process."""
         config = project.config
+        machine = machine or this_machine()
         self.project = project
+        self._background = machine.background
         self._secrets: set[str] = set()
         channels = self._channels(environ)
         self._secrets.update(_credentials(project, mode, environ))
         self.telling = Telling(
             channels,
             name=config.name if mode == "live" else f"{config.name} ({mode})",
-            clock=SteadyClock(),
+            clock=SteadyClock.of(machine.clock),
             day_start=partial(day_start, zone=config.zone),
             redactor=Redactor(self._secrets),
+            background=machine.background,
         )
         self.log: LogFile | None = None
         if config.log.file is not None:
@@ -97,8 +108,8 @@ class Told:
                 stack.enter_context(self.log)
             if self.telling:
                 self.telling.start()
-                # in a thread, so that the last messages hold up neither the loop nor a second Ctrl-C
-                stack.push_async_callback(asyncio.to_thread, self.telling.close)
+                # in the background, so that the last messages hold up neither the loop nor a second Ctrl-C
+                stack.push_async_callback(self._background.run, self.telling.close)
             self._stack = stack.pop_all()
         return self
 
@@ -107,24 +118,24 @@ class Told:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    def follow(self, bot: Bot, keeper: Keeper) -> None:
-        """Tell of this bot from now on."""
-        for tell in (self.telling.tell, *self.listeners):
-            bot.notices.listeners.append(tell)
-            keeper.fill_listeners.append(partial(tell, "info"))
-        task = asyncio.create_task(self._days(bot), name="daily summary")
+    def follow(self, notices: Notices) -> None:
+        """Tell of a bot that is about to start, from now on."""
+        notices.listeners += [self.telling.tell, *self.listeners]
+        task = asyncio.create_task(self._days(), name="daily summary")
         self._stack.push_async_callback(_ended, task)
 
     def started(self, bot: Bot) -> None:
         """The bot trades: there is something to look at."""
         self._bot = bot
         self.state = "running"
+        bot.fills.listeners += [partial(tell, "info") for tell in (self.telling.tell, *self.listeners)]
 
-    async def _days(self, bot: Bot) -> None:
+    async def _days(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            if self._bot is not None:
-                self.telling.tell_of_the_day(lambda: "\n".join(summary_lines(summary_of(bot))))
+            bot = self._bot
+            if bot is not None:
+                self.telling.tell_of_the_day(lambda: "\n".join(summary_lines(summary_of(bot.standing()))))  # noqa: B023
 
     @property
     def is_running(self) -> bool:
@@ -133,7 +144,7 @@ class Told:
 
     def picture(self) -> Picture | None:
         """The bot as it stands, or as it stood when it ended; None before its start."""
-        return None if self._bot is None else picture_of(self._bot)
+        return None if self._bot is None else picture_of(self._bot.standing())
 
 
 class Display:
@@ -163,8 +174,8 @@ class Display:
     def _tell(view: TerminalView, name: str, level: str, text: str) -> None:
         view.tell(level, f"{name}: {text}")
 
-    def _standings(self) -> Sequence[Standing]:
-        return [Standing(name=name, state=told.state, picture=told.picture()) for name, told in self._tolds.items()]
+    def _standings(self) -> Sequence[BotState]:
+        return [BotState(name=name, state=told.state, picture=told.picture()) for name, told in self._tolds.items()]
 
     def _sources(self) -> Sequence[Source]:
         from botkit.live.telling.metrics_server import Source

@@ -104,8 +104,7 @@ class _Run:
         self.kernel = kernel = parts.kernel(reading)
         self.engine = engine = parts.engine(decisions)
         view, out = engine.view, Outcome()
-        names = [pair for pairs in parts.strategy_pairs().values() for pair in pairs]
-        at = parts.start if parts.start is not None else first_moment(parts.feed, names)
+        at = begin_of(parts)
         engine.turn(Restore(balances=parts.balances), at, out)
         engine.turn(Begin(), at, out)
         if out.failures:
@@ -121,7 +120,7 @@ class _Run:
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
         self.recorder = Recorder(view, priced, traded, parts.zone, parts.balances)
-        self.driver = Driver(engine, kernel, parts.account, observe=self.recorder.observe, history=self._late_history)
+        self.driver = Driver(engine, kernel, parts.account, observe=self.recorder.observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self.recorder.observe(out, at)
         self.wall_s = 0.0
@@ -141,24 +140,7 @@ class _Run:
         )
 
     def _history(self, wanted: Sequence[HistoryWanted], now: Nanos) -> History:
-        """The last finished bars before a time, from whatever candles or trades the data has."""
-        plan = self.plan
-        bars = []
-        for item in wanted:
-            # A candle that ends just now is a row of a run on candles, and will be shown as such. On trades it is not:
-            # it is history.
-            end = now if item.pair in plan.candle_pairs else now + 1
-            found = bars_before(self.parts.feed, item.pair, item.resolution, item.count, end)
-            bars.append(PastBars(item.pair, item.resolution, tuple(found)))
-        return History(
-            bars=tuple(bars),
-            candle_pairs=plan.candle_pairs,
-            kinds=frozenset((pair, kind) for pair, kind, _ in plan.keys),
-        )
-
-    def _late_history(self, wanted: Sequence[HistoryWanted], now: Nanos) -> History:
-        """For series that were subscribed to in the middle of the run."""
-        return self._history(wanted, now)
+        return history_before(self.parts.feed, wanted, now, self.plan)
 
     def run(self, progress: Callable[[float], None] | None) -> None:
         plan = self.plan
@@ -189,6 +171,29 @@ def _collecting_seldom() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+def begin_of(parts: Parts) -> Nanos:
+    """The time of ``on_start``: ``from``, or else the first row of any stream of the pairs that strategies name."""
+    if parts.start is not None:
+        return parts.start
+    return first_moment(parts.feed, [pair for pairs in parts.strategy_pairs().values() for pair in pairs])
+
+
+def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
+    """The last finished bars before a time, from whatever candles or trades the data has."""
+    bars = []
+    for item in wanted:
+        # A candle that ends just now is a row of a run on candles, and will be shown as such. On trades it is not: it
+        # is history.
+        end = now if item.pair in plan.candle_pairs else now + 1
+        found = bars_before(feed, item.pair, item.resolution, item.count, end)
+        bars.append(PastBars(item.pair, item.resolution, tuple(found)))
+    return History(
+        bars=tuple(bars),
+        candle_pairs=plan.candle_pairs,
+        kinds=frozenset((pair, kind) for pair, kind, _ in plan.keys),
+    )
 
 
 def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:

@@ -142,7 +142,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
         async with account_access(
             project, mode, rest=rest or address[0], ws=address[1], hurries=True, say=click.echo
         ) as access:
-            return _told(await run_panic(access, known, own_only=own, say=click.echo))
+            return _told(await run_panic(access, known, own_only=own, can=access.sender.capabilities, say=click.echo))
 
     return asyncio.run(main())
 

@@ -23,7 +23,7 @@ from botkit.model.requests import GetCandles, Request
 from botkit.model.resolutions import RESOLUTIONS, bucket_end, bucket_start, fixed_length
 
 if TYPE_CHECKING:
-    from botkit.assembly.market_access import MarketAccess, PacedReads
+    from botkit.assembly.market_access import MarketAccess, RateLimitedReads
     from botkit.model.columns import CandleColumns, IntArray
 
 #: candles asked for in one request: about 1 MB of reply
@@ -140,7 +140,7 @@ class _Job:
                 for pair, start, end in spans
             ]
 
-    async def _pair(self, reads: PacedReads, pair: Pair, start: Nanos, end: Nanos, show: ShowShare) -> Downloaded:
+    async def _pair(self, reads: RateLimitedReads, pair: Pair, start: Nanos, end: Nanos, show: ShowShare) -> Downloaded:
         result = Downloaded(str(pair), self._resolution, start, max(start, end))
         last_end = start  # end of the last candle, or where it all begins
         for lower, upper in _ranges(self._resolution, start, end):
@@ -157,7 +157,7 @@ class _Job:
         result.missing = _buckets(self._resolution, start, last_end) - result.candles
         return result
 
-    async def _ask(self, reads: PacedReads, pair: Pair, start: Nanos, end: Nanos) -> tuple[Candle, ...]:
+    async def _ask(self, reads: RateLimitedReads, pair: Pair, start: Nanos, end: Nanos) -> tuple[Candle, ...]:
         def make(request_id: int) -> Request:
             return GetCandles(id=request_id, pair=pair, resolution=self._resolution, start=start, end=end)
 

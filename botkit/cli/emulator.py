@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from botkit.assembly.emulator import Emulator
 
 
-@click.command(name="emulator")
+class _WithFaults(click.Command):
+    """Lists the kinds of faults below the options."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One section for each place that a fault can strike."""
+        from botkit.assembly.emulator import FAULT_KINDS
+
+        for place, kinds in FAULT_KINDS.items():
+            with formatter.section(f"Faults of {place}"):
+                formatter.write_dl(list(kinds.items()))
+
+
+@click.command(name="emulator", cls=_WithFaults)
 @click.option("--port", type=int, default=0, help="0 (the default) takes a free one.")
 @click.option("--host", default="127.0.0.1", hidden=True)
 @click.option("--account", "accounts", metavar="EMAIL:KEY:SECRET", multiple=True, help="An account; may be repeated.")
@@ -48,6 +60,8 @@ def emulator(
     """Serve BitoPro's REST and WebSocket wire on this machine, with a market to trade on.
 
     Prints one line of JSON when ready, and runs until interrupted. It binds to loopback alone.
+
+    Every fault takes where (an endpoint or a stream), count, skip, share (a chance, drawn from the seed) and for_s.
     """
     from botkit.assembly.emulator import emulator_options, help_lines, make_emulator
 

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("botkit.cli.config", "Check, show and describe configurations."),
     "plugins": ("botkit.cli.plugins", "List plugins, what they offer, and all hooks."),
     "limits": ("botkit.cli.limits", "Print the exchange's rate limits and their sources."),
+    "guide": ("botkit.cli.guide", "Read the guide: strategies, backtests, running, the reference."),
     "new": ("botkit.cli.new", "Write a new strategy with its config and test."),
 }
 
@@ -95,7 +96,7 @@ class LazyGroup(click.Group):
 def botkit() -> None:
     """Strategy bots for the BitoPro exchange: backtest, emulator and live from one configuration.
 
-    Start with `botkit new strategy NAME`, or with one of the files in configs/.
+    Start with `botkit new strategy NAME`, or with one of the files in configs/. `botkit guide` explains the rest.
     """
 
 

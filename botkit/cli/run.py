@@ -85,7 +85,7 @@ def run(
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
             raise click.UsageError("--lockstep runs one backtest's span against an emulator of its own, at no speed")
         return _lockstep(configs[0], out, overrides, as_json=as_json)
-    from botkit.assembly.company import load_projects
+    from botkit.assembly.shared_bots import load_projects
 
     projects = load_projects(configs, overrides=overrides)
     _quieten_log([project.config.log.level for project in projects])
@@ -157,19 +157,23 @@ async def _run(
     as_json: bool,
 ) -> int:
     from botkit.assembly.live import parts_of
+    from botkit.assembly.operations import this_machine
     from botkit.assembly.runs import BotRun
     from botkit.assembly.telling import Display, Told
 
+    machine = this_machine()
     several = len(projects) > 1
     console = None
     if not as_json and not plain and sys.stdout.isatty():
         from rich.console import Console
 
         console = Console()
-    tolds = {project.config.name: Told(project, mode, is_alone=not several) for project in projects}
+    tolds = {project.config.name: Told(project, mode, is_alone=not several, machine=machine) for project in projects}
     display = Display(tolds, projects[0].config.zone, metrics_port=metrics_port, console=console)
     async with contextlib.AsyncExitStack() as stack:
-        all_parts = await stack.enter_async_context(parts_of(projects, mode, rest=rest, ws=ws, speed=speed))
+        all_parts = await stack.enter_async_context(
+            parts_of(projects, mode, rest=rest, ws=ws, speed=speed, machine=machine)
+        )
         for told in tolds.values():
             await stack.enter_async_context(told)
         await stack.enter_async_context(display)

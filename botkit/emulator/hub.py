@@ -28,7 +28,7 @@ from botkit.exchange.bitopro.wire.frames import (
 )
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
-from botkit.model.orders import FINAL_STATUSES
+from botkit.model.orders import FINAL_STATES
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.publish import ACCOUNT_EVENTS, TRADES, Levels
@@ -157,7 +157,7 @@ class Hub:
             closed = [
                 order.report()
                 for order in rows.account.orders.values()
-                if order.status in FINAL_STATUSES and now - order.updated <= NS_PER_DAY
+                if order.state in FINAL_STATES and now - order.updated <= NS_PER_DAY
             ]
             self._send([subscriber], self._orders_frame(HistoryOrdersFrame, account, closed, now))
         elif stream == "account_balance":
@@ -196,7 +196,7 @@ class Hub:
                 row = self._venue.rows[account].user_trade(item)
                 self._send(listeners, UserTradeFrame(**self._envelope(at), data=row), account=account)
         elif isinstance(item, OrderReport):
-            is_final = item.status in FINAL_STATUSES
+            is_final = item.state in FINAL_STATES
             active = private.get(("active_orders", account))
             if active and (self._active_final or not is_final):
                 self._send(active, self._orders_frame(ActiveOrdersFrame, account, [item], at), account=account)

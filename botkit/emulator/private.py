@@ -27,6 +27,7 @@ from botkit.exchange.bitopro.wire.account import (
 )
 from botkit.exchange.bitopro.wire.bodies import CreateBody, decode_cancel_batch, decode_create, decode_create_batch
 from botkit.exchange.bitopro.wire.codec import WireError
+from botkit.exchange.bitopro.wire.statuses import status_of
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
 from botkit.model.money import format_units
@@ -262,7 +263,11 @@ class PrivateDesk:
         def word(answer: Answer) -> Reply:
             if answer.outcome is not Outcome.OK:
                 return refusal(answer.status, answer.text)
-            reports = [r for r in _from_cursor(_reports(answer), cursor) if wanted is None or r.status in wanted]
+            reports = [
+                report
+                for report in _from_cursor(_reports(answer), cursor)
+                if wanted is None or status_of(report.state, report.executed_lots) in wanted
+            ]
             rows = self._venue.rows[account]
             return self._orders([rows.order(report, stamp=False) for report in reports[:limit]])
 

@@ -7,6 +7,7 @@ from typing import Final
 from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.frames import UserTradeRow
 from botkit.exchange.bitopro.wire.market import LevelRow
+from botkit.exchange.bitopro.wire.statuses import status_of
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import OrderReport, TradeReport
 from botkit.model.money import divide_half_up, format_scaled, format_units
@@ -101,7 +102,7 @@ class AccountRows:
             avg_execution_price=average,
             action="BUY" if is_buy else "SELL",
             type=_TYPES[report.type],
-            status=report.status,
+            status=status_of(report.state, report.executed_lots),
             original_amount=rules.amount_text(report.original_lots),
             remaining_amount=rules.amount_text(max(report.original_lots - report.executed_lots, 0)),
             executed_amount=rules.amount_text(report.executed_lots),

@@ -121,7 +121,7 @@ class Venue:
             batch_all_or_nothing=switches["batch"] == "all_or_nothing",
             keep_candles=True,
             volume_currency=facts.volume_currency,
-            fee_currency=facts.fee_currency,
+            discount_currency=facts.discount_currency,
         )
         self.limits = VenueLimits(facts.limits if switches.on("rate_limits") else None)
         self.rows = {

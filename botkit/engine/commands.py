@@ -91,6 +91,7 @@ class Commands:
             return
         if record.active:
             rooms.callbacks.notify(record, "on_params", {given.name: checked})
+        rooms.decisions.note("set", now, f"{given.strategy}.{given.name}={checked}")
         self._reply(checked)
 
     def move_capital(self, given: MoveCapital, now: Nanos) -> None:

@@ -55,9 +55,9 @@ from botkit.model.inputs import (
     Restore,
     Resume,
     SetParameter,
-    SlotsChanged,
     Stop,
 )
+from botkit.model.limits import SlotsChanged
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 
@@ -218,4 +218,4 @@ class Engine:
                 rooms.callbacks.notify(record, "on_connection", connection)
 
     def _on_slots(self, given: SlotsChanged, now: Nanos) -> None:
-        self._router.slots_changed()
+        self._router.slots_changed(given)

@@ -41,7 +41,7 @@ from botkit.engine.strategy.timers import TimerBook
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import Balance, BalanceReport, Fill, OrderReport
 from botkit.model.extension import FeeRates
-from botkit.model.orders import FINAL_STATES, STATUS_STATES, Order, OrderState
+from botkit.model.orders import FINAL_STATES, Order, OrderState
 from botkit.model.pairs import Pair
 
 #: more refusals than this in one turn stop a strategy: it is asking in a loop
@@ -264,7 +264,7 @@ class BotRooms:
             self.callbacks.notify(record, "on_fill", fill)
 
     def _foreign(self, report: OrderReport) -> None:
-        if STATUS_STATES.get(report.status) in FINAL_STATES:
+        if report.state in FINAL_STATES:
             self.foreign_orders.pop(report.order_id, None)  # another bot on the account may trade for months
         else:
             self.foreign_orders[report.order_id] = report

@@ -241,6 +241,16 @@ class EngineView:
         wanted += [StreamWanted(pair, "trades") for pair in books]
         return wanted + [StreamWanted(m.pair, "tickers") for m in rooms.markets.all() if m.ticker_listeners]
 
+    @property
+    def is_trading(self) -> bool:
+        """True once history was there and `on_ready` has run."""
+        return not self._rooms.gate.is_starting
+
+    @property
+    def has_live_orders(self) -> bool:
+        """True while an order is, or may be, at the exchange."""
+        return self._rooms.table.has_live
+
     def has_timers(self) -> bool:
         """True while a timer is set."""
         return not self._rooms.timers.is_empty

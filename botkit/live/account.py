@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.live.panic import text_of
-from botkit.live.shared_limits.paced_reads import PacedReads
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.extension import ExchangeFacts
 from botkit.model.money import format_units
@@ -17,15 +17,15 @@ CANNOT_TELL = (
 )
 
 
-async def read_account(access: PacedReads, facts: ExchangeFacts) -> dict[str, Any]:
+async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[str, Any]:
     """Balances, open orders and a guessed fee rank, as plain data; ``works`` says whether the key was accepted."""
     balances = await access.send(GetBalances(id=-1))
     if balances.outcome is not Outcome.OK or not isinstance(balances.body, BalanceReport):
         return {"works": False, "why": balances.text or balances.outcome.value}
     orders = await access.send(ListOpenOrders(id=-2))
     held = balances.body.balances
-    fee_coins = held.get(facts.fee_currency, (0, 0))[0]
-    by_coins = [r for r in facts.fee_ranks if not r.needs_both and r.bito_held * 10**8 <= fee_coins]
+    fee_coins = held.get(facts.discount_currency, (0, 0))[0]
+    by_coins = [r for r in facts.fee_ranks if not r.needs_both and r.held * 10**8 <= fee_coins]
     rank = max(by_coins, key=lambda r: r.rank, default=None)
     return {
         "works": True,
@@ -38,8 +38,8 @@ async def read_account(access: PacedReads, facts: ExchangeFacts) -> dict[str, An
         if isinstance(orders.body, tuple)
         else None,
         "fee_rank": None if rank is None else rank.rank,
-        "fee_rank_from": f"{facts.fee_currency} held alone; 30-day volume may make it higher",
-        "skew_ms": getattr(getattr(access.sender, "client", None), "clock_skew_ms", None),
+        "fee_rank_from": f"{facts.discount_currency} held alone; 30-day volume may make it higher",
+        "skew_ms": access.sender.clock_skew_ms,
         "cannot_tell": CANNOT_TELL,
     }
 

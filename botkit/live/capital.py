@@ -9,21 +9,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botkit.engine.money.portfolio import Portfolio
 from botkit.errors import ConfigError
+from botkit.live.bot import Bot
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.persistence import without_locks
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import Nanos
+from botkit.model.inputs import MoveCapital
 from botkit.model.money import UNIT, UNIT_DECIMALS, format_units, parse_scaled
 from botkit.model.orders import LIVE_STATES
 from botkit.model.pairs import Pair
-
-if TYPE_CHECKING:
-    from botkit.live.bot import Bot
 
 _AMOUNT = re.compile(r"([A-Za-z0-9]{1,20})=(.*)\Z", re.ASCII | re.DOTALL)
 #: far above any balance, and far below where a sum could be mistaken for a typing error
@@ -57,34 +56,23 @@ def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any]) -> str:
 
     Raises ValueError that says why not, and JournalError when it cannot be written down: then nothing has moved.
     """
-    engine, now = bot.engine, bot.driver.now()
-    portfolio = engine.portfolio
     units = {str(currency): change for currency, change in units_by_currency.items()}
     if not units or not all(type(change) is int and change for change in units.values()):
         raise ValueError(f"{dict(units_by_currency)!r} are no amounts")
-    refusal = portfolio.capital_refusal(target, units) or _unpriced(portfolio, units)
-    if refusal is not None:
-        raise ValueError(refusal)
-    before = portfolio.equity_units(None, portfolio.currency)
-    engine.move_capital(target, units, now)
-    after = portfolio.equity_units(None, portfolio.currency)
+    money = bot.view.money
+    before = money.equity()
+    reply = bot.say(MoveCapital(target, units))
+    if reply.refusal is not None:
+        raise ValueError(reply.refusal)
+    after, now = money.equity(), bot.driver.now()
     try:
         bot.persistence.commit((), now, notes=[("capital", _note(target, units), now)])
     except JournalError:
-        engine.move_capital(target, {currency: -change for currency, change in units.items()}, now)
+        bot.say(MoveCapital(target, {currency: -change for currency, change in units.items()}))
         raise
     if bot.opening_equity is not None and before is not None and after is not None:
         bot.opening_equity += after - before  # the run's profit counts from what there was to work with
-    return _told(portfolio, target, units)
-
-
-def _unpriced(portfolio: Portfolio, units: Mapping[str, int]) -> str | None:
-    valuation, into = portfolio.valuation, portfolio.currency
-    for currency in units:
-        known = currency == into or valuation.find_path(currency, into) is None
-        if not known and valuation.convert(UNIT, currency, into) is None:
-            return f"{currency} has no price yet, so what it is worth is not known; try again once it has traded"
-    return None
+    return _told(money.capital_given(target), target, units)
 
 
 def move_stopped(
@@ -101,7 +89,7 @@ def move_stopped(
     """
     folder.lock()
     try:
-        journal = Journal.open(folder.journal)
+        journal = Journal.open(folder.journal, disk=folder.disk)
         try:
             document = journal.meta("portfolio")
             if document is None:
@@ -121,7 +109,7 @@ def move_stopped(
             journal.close()
     finally:
         folder.unlock()
-    return _told(portfolio, target, units_by_currency)
+    return _told(portfolio.capital.given.get(target, {}), target, units_by_currency)
 
 
 def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str, Pair], target: str) -> str | None:
@@ -146,15 +134,15 @@ def _note(target: str, units: Mapping[str, int]) -> str:
     )
 
 
-def _told(portfolio: Portfolio, target: str, units: Mapping[str, int]) -> str:
+def _told(given: Mapping[str, int], target: str, units: Mapping[str, int]) -> str:
     parts = []
     for verb, sign in (("was given", 1), ("gave back", -1)):
         figures = " and ".join(f"{format_units(abs(change))} {c}" for c, change in units.items() if change * sign > 0)
         if figures:
             parts.append(f"{verb} {figures}")
-    total = {currency: given for currency, given in portfolio.capital.given.get(target, {}).items() if given}
+    total = {currency: units_given for currency, units_given in given.items() if units_given}
     text = f"{target} {' and '.join(parts)}"
     if total and min(total.values()) > 0:
-        figures = ", ".join(f'{currency}: "{format_units(given)}"' for currency, given in total.items())
+        figures = ", ".join(f'{currency}: "{format_units(have)}"' for currency, have in total.items())
         text += f"; its `capital:` may stay as it is, or become {{{figures}}}"
     return text

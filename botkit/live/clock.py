@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from botkit.live.ports import MachineClock
 from botkit.model.clock import Nanos
 
 
 class DriverClock(Protocol):
-    """The bot's time. An emulator's clock is one: it may run faster than the machine's."""
+    """The bot's time. An emulator's clock is one: it may run faster than the machine's (`botkit.live.ports`)."""
 
     #: seconds of this clock for each second of the machine
     speed: float
@@ -31,6 +32,19 @@ def counter_ns() -> int:
     return time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)
 
 
+class RealClock:
+    """The machine's own time (`botkit.live.ports.MachineClock`)."""
+
+    # the system's own functions: the watchdog asks twice a turn
+    wall_ns = staticmethod(time.time_ns)
+    monotonic_s = staticmethod(time.monotonic)
+    counter_ns = staticmethod(counter_ns)
+    sleep = staticmethod(time.sleep)
+
+
+REAL_CLOCK = RealClock()
+
+
 class SteadyClock:
     """The time of day as of the start, carried on by a counter that nobody sets."""
 
@@ -40,6 +54,11 @@ class SteadyClock:
         self._wall = wall
         self._counter = counter
         self._offset = wall() - counter()
+
+    @classmethod
+    def of(cls, clock: MachineClock) -> SteadyClock:
+        """The steady clock of a machine, from now on."""
+        return cls(wall=clock.wall_ns, counter=clock.counter_ns)
 
     def now(self) -> Nanos:
         """Nanoseconds since the epoch, UTC."""

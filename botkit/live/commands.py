@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 from botkit.errors import BotkitError
-from botkit.live.state_folder import StateFolder, write_whole
+from botkit.live.clock import REAL_CLOCK
+from botkit.live.ports import MachineClock
+from botkit.live.state_folder import StateFolder
 
 _POLL_S = 0.05
 
@@ -22,50 +23,58 @@ class CommandFailed(BotkitError):
     """The running bot did not take a command, or none runs."""
 
 
-def leave(folder: StateFolder, command: str, **arguments: Any) -> Path:
+def leave(folder: StateFolder, command: str, *, clock: MachineClock = REAL_CLOCK, **arguments: Any) -> Path:
     """Leave a command for the running bot; returns its file."""
-    folder.commands.mkdir(parents=True, exist_ok=True)
-    path = folder.commands / f"{time.time_ns():020d}-{os.getpid()}.json"
-    write_whole(path, json.dumps({"command": command, **arguments}).encode())
+    path = folder.commands / f"{clock.wall_ns():020d}-{os.getpid()}.json"
+    folder.disk.files.write(path, json.dumps({"command": command, **arguments}).encode())
     return path
 
 
-def ask(folder: StateFolder, command: str, *, timeout_s: float = 10.0, **arguments: Any) -> str:
+def ask(
+    folder: StateFolder, command: str, *, timeout_s: float = 10.0, clock: MachineClock = REAL_CLOCK, **arguments: Any
+) -> str:
     """Leave a command and wait for the bot's sentence about it. Raises CommandFailed."""
     if folder.holder() is None:
         raise CommandFailed("this bot does not run; start it with `botkit run`")
-    path = leave(folder, command, **arguments)
+    files = folder.disk.files
+    path = leave(folder, command, clock=clock, **arguments)
     answer = path.with_suffix(".answer")
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
+    until = clock.monotonic_s() + timeout_s
+    while clock.monotonic_s() < until:
         with contextlib.suppress(OSError, ValueError):
-            found = json.loads(answer.read_bytes())
-            answer.unlink(missing_ok=True)
+            found = json.loads(files.read(answer))
+            files.remove(answer)
             if not found["ok"]:
                 raise CommandFailed(found["text"])
             return str(found["text"])
-        time.sleep(_POLL_S)
-    path.unlink(missing_ok=True)
+        clock.sleep(_POLL_S)
+    files.remove(path)
     raise CommandFailed(f"the bot did not answer within {timeout_s:.0f} s; `botkit panic` works without it")
 
 
 def take(folder: StateFolder) -> list[tuple[Path, dict[str, Any]]]:
     """The commands that wait, oldest first; each is gone from the folder once taken."""
+    files = folder.disk.files
     try:
-        names = sorted(name for name in os.listdir(folder.commands) if name.endswith(".json"))  # noqa: PTH208  hot
+        names = [name for name in files.names(folder.commands) if name.endswith(".json")]
     except OSError:
         return []
     found = []
     for name in names:
         path = folder.commands / name
+        document = None
         with contextlib.suppress(OSError, ValueError):
-            document = json.loads(path.read_bytes())
-            if isinstance(document, dict) and isinstance(document.get("command"), str):
-                found.append((path, document))
-        path.unlink(missing_ok=True)
+            document = json.loads(files.read(path))
+        try:
+            files.remove(path)
+        except OSError:
+            continue  # on a disk that went read-only it would be obeyed again and again
+        if isinstance(document, dict) and isinstance(document.get("command"), str):
+            found.append((path, document))
     return found
 
 
-def answer(path: Path, *, ok: bool, text: str) -> None:
-    """Tell whoever left a command what became of it."""
-    write_whole(path.with_suffix(".answer"), json.dumps({"ok": ok, "text": text}).encode(), durable=False)
+def answer(folder: StateFolder, path: Path, *, ok: bool, text: str) -> None:
+    """Say to the process that left a command what became of it. Raises OSError."""
+    content = json.dumps({"ok": ok, "text": text}).encode()
+    folder.disk.files.write(path.with_suffix(".answer"), content, durable=False)

@@ -1,4 +1,4 @@
-"""The driver on wall time: carries events in, requests out, and time forward. It decides nothing.
+"""The driver on wall time: carries inputs in, requests out, and time forward. It decides nothing.
 
 Everything that came in since the last look is put into the one order of events and given to the engine, a turn each;
 what the turns changed is committed to the journal; then what they asked for leaves. There is no task that loops: an
@@ -14,14 +14,20 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from botkit.engine.turn import Engine
+from botkit.engine.engine import Engine
+from botkit.engine.outcome import Outcome, Reply
+from botkit.errors import BotkitError
 from botkit.live.clock import DriverClock
 from botkit.live.journal_rows import JournalError
 from botkit.live.persistence import Persistence, client_ids_of
+from botkit.live.recording import Recording
 from botkit.live.state_folder import StateFolder
 from botkit.live.watchdog import Watchdog
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.events import BalanceReport, Candle, Connection, OrderBook, OrderReport, Ticker, Trade, TradeReport
+from botkit.model.adapter import Adapter
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import BalanceReport, OrderReport, TradeReport
+from botkit.model.inputs import AccountEvents, Input, JournalFailed
+from botkit.model.moment import rank
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
     Answer,
@@ -30,57 +36,35 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
-    Outcome,
     Request,
 )
+from botkit.model.requests import Outcome as Ending
 
 log = logging.getLogger("botkit.live")
 
-#: the order of events of one moment: answers and account events, ended bars, books, trades, tickers
-_RANKS: dict[type, int] = {
-    Answer: 0,
-    OrderReport: 0,
-    TradeReport: 0,
-    BalanceReport: 0,
-    Connection: 0,
-    Candle: 1,
-    OrderBook: 2,
-    Trade: 3,
-    Ticker: 4,
-}
 #: steps of the event loop from a request to its bytes at the socket: its own task's, and that of aiohttp's writer
 _STEPS_TO_SOCKET = 2
 #: how long what came in waits for company on its way into the journal, when nothing is sent
 _GATHER_S = 0.02
 #: market events that wait while the bot is busy; beyond it the oldest books of a pair give way to newer ones
 EVENTS_MAX = 20_000
+_BOOKS = 2
+_ACCOUNT = (OrderReport, TradeReport, BalanceReport)
 
 
-class Adapter(Protocol):
-    """What stands between the bot and an exchange (`botkit.exchange.bitopro.adapter` is one)."""
+class Listener(Protocol):
+    """Who looks at what went in and what came out: the running bot."""
 
-    async def open(self) -> None:
-        """Open what sending needs."""
+    def went_in(self, given: Input, now: Nanos) -> None:
+        """An input is about to be taken in."""
         ...
 
-    async def close(self) -> None:
-        """End every stream and connection."""
+    def came_out(self, out: Outcome, now: Nanos) -> None:
+        """A turn brought something about; the outcome is cleared afterwards."""
         ...
 
-    def watch(
-        self,
-        sink: Callable[[Any], None],
-        *,
-        books: dict[Pair, int] | None = None,
-        trades: Any = (),
-        tickers: Any = (),
-        account: bool = True,
-    ) -> None:
-        """Open streams; their events go to ``sink``."""
-        ...
-
-    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Make the call of a request, once, and say how it ended. Raises nothing but CancelledError."""
+    def looked(self, now: Nanos) -> None:
+        """A look is over and its requests are on their way; once where looks follow closely."""
         ...
 
 
@@ -93,28 +77,30 @@ class Driver:
         adapter: Adapter,
         clock: DriverClock,
         persistence: Persistence,
+        recording: Recording,
         folder: StateFolder,
+        *,
+        listener: Listener,
+        gate: Callable[[Nanos], str | None],
         watchdog: Watchdog | None = None,
     ) -> None:
+        """``gate`` says why no new order may leave at a moment, if so: one more look before the socket."""
         self.engine = engine
         self.adapter = adapter
         self.clock = clock
         self.folder = folder
-        self.started = False
         #: the bug, or the failure of the journal, that ended the bot
         self.fault: BaseException | None = None
         self.journal_fault: str | None = None
         self.ended = asyncio.Event()
         self.turns = 0
         self.dropped_events = 0
-        #: why no new order may leave at this moment, if so: one more look before the socket
-        self.gate: Callable[[Nanos], str | None] = lambda now: None
-        #: told of every event as it is taken in, with its time
-        self.observers: list[Callable[[Any, Nanos], None]] = []
-        #: called after a look, when the requests are on their way; once where looks follow closely
-        self.after_turns: list[Callable[[Nanos], None]] = []
+        self._listener = listener
+        self._gate = gate
         self._persistence = persistence
+        self._recording = recording
         self._watchdog = watchdog
+        self._out = Outcome()
         self._events: list[tuple[int, str, int, Any]] = []
         self._sequence = 0
         self._scheduled = False
@@ -129,24 +115,28 @@ class Driver:
         self._journal_retry: Nanos = 0
         self._gathering: asyncio.TimerHandle | None = None
 
-    # -- events in ------------------------------------------------------------------------------------------------
+    # -- inputs ---------------------------------------------------------------------------------------------------
 
     def sink(self, event: Any) -> None:
         """Take an event in; it is looked at in the next step of the event loop."""
-        rank = _RANKS[type(event)]
-        if rank == 2 and len(self._events) >= EVENTS_MAX:
+        ranked = rank(event)
+        if ranked == _BOOKS and len(self._events) >= EVENTS_MAX:
             self._drop_old_book(event.pair)
         self._sequence += 1
-        self._events.append((rank, "" if rank == 0 else event.pair, self._sequence, event))
+        self._events.append((ranked, "" if ranked == 0 else event.pair, self._sequence, event))
         self.wake()
 
     def _drop_old_book(self, pair: Pair) -> None:
         # a book replaces the one before it, so an old one is what can be missed; a trade or an answer cannot
-        for i, (rank, name, _, _) in enumerate(self._events):
-            if rank == 2 and name == pair:
+        for i, (ranked, name, _, _) in enumerate(self._events):
+            if ranked == _BOOKS and name == pair:
                 del self._events[i]
                 self.dropped_events += 1
                 return
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call something once the turn that is going on is over."""
+        self._loop.call_soon(call, context=self._context)
 
     def wake(self) -> None:
         """Look at what is due in the next step of the event loop."""
@@ -156,9 +146,48 @@ class Driver:
 
     def now(self) -> Nanos:
         """The bot's time: never before the last turn's."""
-        return max(self.clock.now(), self.engine.now)
+        return max(self.clock.now(), self.engine.view.now)
 
     # -- the turns ------------------------------------------------------------------------------------------------
+
+    def say(self, given: Input) -> Reply:
+        """Give the engine a stage or a command at once; what it wants to send leaves. Returns the reply.
+
+        Raises ConfigError where a stage does not fit the configuration.
+        """
+        replies: list[Reply] = []
+        errors: list[Exception] = []
+
+        def work() -> None:
+            try:
+                now = self.now()
+                requests: list[Request] = []
+                replies.append(self._turn(given, now, requests) or Reply())
+                self._dispatch(requests, now)
+            except BotkitError as error:
+                errors.append(error)
+
+        self._guarded(work)
+        if errors:
+            raise errors[0]
+        self.wake()
+        return replies[0] if replies else Reply(refusal=f"the bot has met a fault of its own: {self.fault!r}")
+
+    def _turn(self, given: Input | None, now: Nanos, requests: list[Request]) -> Reply | None:
+        """One turn of the engine: written down, taken in, and what came out shown to whoever looks."""
+        if given is not None:
+            self._listener.went_in(given, now)
+        self._recording.write(now, given)
+        out = self._out
+        try:
+            self.engine.turn(given, now, out)
+            self.turns += 1
+            requests += out.requests
+            self._persistence.take(out, now)
+            self._listener.came_out(out, now)
+            return out.reply
+        finally:
+            out.clear()
 
     def _look(self) -> None:
         self._scheduled = False
@@ -183,39 +212,44 @@ class Driver:
                 self._watchdog.leave()
 
     def _turns(self) -> None:
-        engine = self.engine
-        events, self._events = self._events, []
         now = self.now()
-        if len(events) > 1:
-            events.sort()
-        leaving: list[Request] = []
-        for rank, _, _, event in events:
-            if rank == 0:
+        requests: list[Request] = []
+        for given in self._drained():
+            if rank(given) == 0:
                 self._persistence.heard()
             # a request of unknown outcome may still arrive: for the next run it is one that was not answered
-            if type(event) is Answer and event.outcome is not Outcome.UNKNOWN:
-                self._persistence.answered(event.request_id, now)
-            for observe in self.observers:
-                observe(event, now)
-            if self.started:
-                leaving += engine.turn(event, now)
-                self.turns += 1
-            else:
-                leaving += self._before_start(event, now)
-        if not self.started:
-            leaving += engine.attend(now)
-        else:
-            due = engine.wake_at()
-            if due is not None and due <= now:
-                self._persistence.heard()  # a day may begin
-                leaving += engine.turn(None, now)
-                self.turns += 1
-        self.dispatch(leaving, now)
-        if leaving:
+            if type(given) is Answer and given.outcome is not Ending.UNKNOWN:
+                self._persistence.answered(given.request_id, now)
+            self._turn(given, now, requests)
+        due = self.engine.wake_at()
+        if due is not None and due <= now:
+            self._persistence.heard()  # a day may begin
+            self._turn(None, now, requests)
+        self._dispatch(requests, now)
+        if requests:
             self._unfinished = True
             self._loop.call_soon(self._finish_after, _STEPS_TO_SOCKET - 1)
         else:
             self._finish()
+
+    def _drained(self) -> list[Input]:
+        """What has come in, in the one order of events; account events that came together are one input."""
+        events, self._events = self._events, []
+        if len(events) > 1:
+            events.sort()
+        inputs: list[Input] = []
+        account: list[Any] = []
+        for _, _, _, event in events:
+            if isinstance(event, _ACCOUNT):
+                account.append(event)
+                continue
+            if account:
+                inputs.append(AccountEvents(tuple(account)))
+                account = []
+            inputs.append(event)
+        if account:
+            inputs.append(AccountEvents(tuple(account)))
+        return inputs
 
     def _finish_after(self, steps: int) -> None:
         if steps:
@@ -227,40 +261,14 @@ class Driver:
         """The part of a look that nothing sent has to wait for."""
         self._unfinished = False
         now = self.now()
-        for call in self.after_turns:
-            call(now)
+        self._listener.looked(now)
+        self._recording.settle()
         self._persistence.settle()
         self._arm(now)
 
-    def _before_start(self, event: Any, now: Nanos) -> list[Request]:
-        """Orders are followed before the start; the market is not looked at, and balances are asked for."""
-        engine = self.engine
-        engine.now = now
-        if type(event) is Answer:
-            engine.desk.on_answer(event, now)
-        elif type(event) is OrderReport:
-            engine.desk.on_order_report(event, now)
-        elif type(event) is TradeReport:
-            engine.desk.on_trade_report(event, now)
-        return []
-
-    def start(self) -> None:
-        """Run the strategies' ``on_start``. From here on market events reach them."""
-        now = self.now()
-        self.started = True
-        if self._watchdog is not None:
-            self._watchdog.enter()
-        try:
-            leaving = self.engine.start(now)
-        finally:
-            if self._watchdog is not None:
-                self._watchdog.leave()
-        self.dispatch(leaving, now)
-        self.wake()
-
     # -- requests out ---------------------------------------------------------------------------------------------
 
-    def dispatch(self, requests: list[Request], now: Nanos) -> None:
+    def _dispatch(self, requests: list[Request], now: Nanos) -> None:
         """Commit what the turns changed, then send what they asked for.
 
         Where nothing is sent the commit waits a little for company: what came in would be read again after a crash,
@@ -281,9 +289,12 @@ class Driver:
             self._gathering = None
         try:
             self._persistence.commit(requests, now)
-            self.journal_fault = None
         except JournalError as error:
             self._journal_failed(error, now)
+        else:
+            if self.journal_fault is not None:
+                self.journal_fault = None
+                self.sink(JournalFailed(None))
 
     def _commit_gathered(self) -> None:
         self._gathering = None
@@ -295,6 +306,7 @@ class Driver:
         self._journal_retry = now + NS_PER_S
         if self.journal_fault is None:
             log.error("%s; no new orders are sent until it can be written, cancels go on", error)
+            self.sink(JournalFailed(str(error)))
         self.journal_fault = str(error)
 
     async def _carry(self, request: Request) -> None:
@@ -302,20 +314,20 @@ class Driver:
         urgent = isinstance(request, (CancelOrder, CancelBatch, CancelAll))
         held: str | None = None
         if create:
-            orders = [self.engine.desk.orders[client_id] for client_id in client_ids_of(request)]
-            urgent = all(order.reduces for order in orders)
+            orders = [self.engine.view.order(client_id) for client_id in client_ids_of(request)]
+            urgent = all(order is not None and order.reduces for order in orders)
             held = self._held(urgent)
         if held is not None:
-            answer = Answer(request_id=request.id, outcome=Outcome.NOT_SENT, text=held)
+            answer = Answer(request_id=request.id, outcome=Ending.NOT_SENT, text=held)
         else:
             answer = await self.adapter.send(request, urgent=urgent)
         self.sink(answer)
 
     def _held(self, reduces: bool) -> str | None:
-        """The last gate before the socket: the journal must hold the order, and the latch must not be set."""
+        """The last look before the socket: the journal must hold the order, and the latch must not be set."""
         if self.journal_fault is not None:
             return f"not sent: {self.journal_fault}"
-        closed = self.gate(self.now())
+        closed = self._gate(self.now())
         if closed is not None:
             return f"not sent: {closed}"
         if not reduces and self.folder.is_halted():
@@ -326,8 +338,7 @@ class Driver:
     # -- time -----------------------------------------------------------------------------------------------------
 
     def _arm(self, now: Nanos) -> None:
-        engine = self.engine
-        due = engine.wake_at() if self.started else _earliest(engine.router.next_due(), engine.desk.next_check())
+        due = self.engine.wake_at()
         if due == self._timer_at and self._timer is not None:
             return
         if self._timer is not None:
@@ -347,20 +358,6 @@ class Driver:
         """Wait for so many seconds of the bot's clock."""
         await asyncio.sleep(seconds / (self.clock.speed or 1.0))
 
-    # -- reads of the driver's own --------------------------------------------------------------------------------
-
-    async def ask(self, make: Callable[[int], Request], endpoint: str, *, timeout_s: float = 30.0) -> Answer:
-        """Make a read within the rate limits and wait for its answer."""
-        future: asyncio.Future[Answer] = self._loop.create_future()
-
-        def on_answer(answer: Answer, at: Nanos) -> None:
-            if not future.done():
-                future.set_result(answer)
-
-        self.engine.desk.read(make, on_answer, endpoint=endpoint, owner="(bot)", now=self.now())
-        self.wake()
-        return await asyncio.wait_for(future, timeout_s)
-
     async def close(self, grace_s: float = 0.0) -> None:
         """Stop carrying. What is on its way is given ``grace_s`` seconds to be answered, then let go."""
         if self._timer is not None:
@@ -372,19 +369,11 @@ class Driver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._scheduled and self.fault is None:
-            self._turns()  # answers that have come are written down
+            self._guarded(self._turns)  # answers that have come are written down
         if self._unfinished and self.fault is None:
-            self._finish()
+            self._guarded(self._finish)
         if self._gathering is not None:
             self._gathering.cancel()
             self._guarded(self._commit_gathered)
         if self._timer is not None:
             self._timer.cancel()
-
-
-def _earliest(a: Nanos | None, b: Nanos | None) -> Nanos | None:
-    return a if b is None or (a is not None and a <= b) else b
-
-
-#: how long after its time a timer may ring, at worst, on an idle machine
-TIMER_SLACK_NS = 20 * NS_PER_MS

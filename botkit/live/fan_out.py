@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from types import TracebackType
+from typing import Any, Self, TypeAlias
 
-from botkit.live.driver import Adapter
+from botkit.model.adapter import Adapter, Capabilities, Sink, StreamKind
 from botkit.model.events import Connection, ConnectionState, OrderBook, Ticker
+from botkit.model.limits import LimitTable
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
-Sink: TypeAlias = Callable[[Any], None]
 #: what is watched: a kind of stream, the pair, and the depth of a book; the account's streams are one
 _Key: TypeAlias = tuple[str, str, int]
 _ACCOUNT: _Key = ("account", "", 0)
@@ -122,7 +123,7 @@ def _deliver(feeds: Mapping[Pair | None, _Feed], event: Any) -> None:
 
 
 class Seat:
-    """One bot's place at a `FanOut`: an `Adapter` (`botkit.live.driver`)."""
+    """One bot's place at a `FanOut`: an `Adapter`."""
 
     def __init__(self, account: FanOut, market: FanOut) -> None:
         self._account = account
@@ -130,9 +131,33 @@ class Seat:
         self._sinks: set[Sink] = set()
 
     @property
-    def client(self) -> Any:
-        """The client of the account's connection, for what an adapter may tell beyond `Adapter`."""
-        return getattr(self._account.adapter, "client", None)
+    def account_streams(self) -> tuple[str, ...]:
+        """The streams of the account's connection."""
+        return self._account.adapter.account_streams
+
+    @property
+    def limits(self) -> LimitTable:
+        """The exchange's rate limits."""
+        return self._account.adapter.limits
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the exchange can do."""
+        return self._account.adapter.capabilities
+
+    @property
+    def clock_skew_ms(self) -> int | None:
+        """What the account's connection has measured."""
+        return self._account.adapter.clock_skew_ms
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
     async def open(self) -> None:
         """Open what sending needs, unless another bot has."""
@@ -166,13 +191,15 @@ class Seat:
         if account:
             self._account.join(sink, {_ACCOUNT: None})
 
-    def reconnect(self, stream_id: str = "") -> None:
+    def reconnect(self, kind: StreamKind | None = None) -> None:
         """Give the streams of one kind, or all, a new connection, those that others hear of among them."""
         for adapter in dict.fromkeys((self._account.adapter, self._market.adapter)):
-            reconnect = getattr(adapter, "reconnect", None)
-            if reconnect is not None:
-                reconnect(stream_id)
+            adapter.reconnect(kind)
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         """Make the call of a request, once, and say how it ended."""
         return await self._account.adapter.send(request, urgent=urgent)
+
+    async def pairs(self) -> Mapping[str, Pair]:
+        """The pairs and their rules as the exchange gives them now."""
+        return await self._account.adapter.pairs()

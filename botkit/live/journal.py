@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
@@ -17,21 +16,28 @@ from typing import Any
 
 import msgspec
 
-from botkit.model.inputs import SentBefore
+from botkit.live.background import THREADS
+from botkit.live.disk import REAL_DISK
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError, fill_row, order_of, order_row
-from botkit.live.state_folder import write_whole
+from botkit.live.ports import Background, Disk, Job
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.events import Fill
+from botkit.model.inputs import SentBefore
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
-SCHEMA = 2
+SCHEMA = 3
+#: schemas that can be read as they are; the next start of the bot brings them up to date
+_READABLE = (2, SCHEMA)
 #: client ids are reserved on disk in blocks of so many; a crash skips what is left of a block
 ID_BLOCK = 1_000
 #: the exchange's own tools put this client id on every order, so it is never given
 ID_MAX = 2_147_483_646
 #: sends are kept so long: far longer than any window of the exchange
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
+#: Final orders are remembered this long, also after a restart, to recognise what arrives late: four times as long as
+#: the exchange may still act on a request. A busy bot sends 1,200 orders a minute of 2 kB each.
+REMEMBERED: Nanos = NS_PER_HOUR
 
 #: The write-ahead log is moved into the main file after so many commits, beside the bot. Those of a busy bot go on
 #: meanwhile, so the log cannot begin anew: the commit that finds so many pages (20 MB) does the little that is left.
@@ -56,12 +62,16 @@ CREATE INDEX fills_time ON fills (time);
 CREATE TABLE sends (
   run INTEGER, id INTEGER, endpoint TEXT, sent INTEGER, answered INTEGER, client_ids TEXT,
   PRIMARY KEY (run, id)) WITHOUT ROWID;
-CREATE TABLE equity (time INTEGER PRIMARY KEY, currency TEXT, units TEXT);
 CREATE TABLE parameters (id INTEGER PRIMARY KEY, time INTEGER, strategy TEXT, name TEXT, value TEXT);
 CREATE TABLE reasons (time INTEGER, strategy TEXT, kind TEXT, reason TEXT, count INTEGER);
 CREATE INDEX reasons_time ON reasons (time);
 CREATE TABLE notes (id INTEGER PRIMARY KEY, time INTEGER, kind TEXT, text TEXT);
 """
+#: what brings a journal of an older schema to the next one
+_MIGRATIONS = {
+    1: ("ALTER TABLE orders ADD COLUMN is_quote INTEGER DEFAULT 0",),
+    2: ("DROP TABLE IF EXISTS equity",),  # a row a minute that nothing ever read
+}
 # Amounts and money are text: SQLite's integers end at 2^63, and 1e16 lots times a price does not.
 
 _COLUMNS = ", ".join(ORDER_FIELDS)
@@ -74,6 +84,13 @@ _DROP_UNFILLED = """DELETE FROM orders WHERE client_id IN (
   SELECT client_id FROM orders WHERE updated < ? AND final = 1 AND executed_lots = '0' LIMIT ?)"""
 _DROPPED_AT_ONCE = 1_000
 _PUT_NOTE = "INSERT INTO notes (time, kind, text) VALUES (?,?,?)"
+
+
+def _upgrade(version: int) -> list[str]:
+    """The statements that bring a journal from ``version`` (0: an empty file) to `SCHEMA`."""
+    if version == 0:
+        return [statement for statement in _TABLES.split(";") if statement.strip()]
+    return [statement for step in range(version, SCHEMA) for statement in _MIGRATIONS[step]]
 
 
 class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,28 +114,31 @@ class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """One bot's journal file. Made by `open`; used from one thread."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk, background: Background) -> None:
         self._db = connection
         self.path = path
+        self.disk = disk
         self.run = 0
         self.commits = 0
+        self._background = background
         self._moved_at = 0
-        self._mover: threading.Thread | None = None
+        self._mover: Job | None = None
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False) -> Journal:
-        """Open or create it. Raises JournalError that says what is wrong with the file and what to do."""
+    def open(
+        cls, path: Path, *, read_only: bool = False, disk: Disk = REAL_DISK, background: Background = THREADS
+    ) -> Journal:
+        """Open or create it. Raises JournalError that says what is wrong with the file and what to do.
+
+        ``background`` moves the write-ahead log into the file now and then.
+        """
         try:
-            if read_only:
-                if not path.exists():
-                    raise JournalError(f"there is no journal {path}; this bot has never run in this mode")
-                db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, isolation_level=None)
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                db = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+            if read_only and disk.files.identity(path) is None:
+                raise JournalError(f"there is no journal {path}; this bot has never run in this mode")
+            db = disk.connect(path, read_only=read_only)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"the journal {path} cannot be opened: {error}") from None
-        journal = cls(db, path)
+        journal = cls(db, path, disk, background)
         try:
             journal._prepare(read_only)
         except sqlite3.Error as error:
@@ -142,17 +162,12 @@ class Journal:
         if check != "ok":
             raise sqlite3.DatabaseError(check)
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not read_only:
+        if not read_only and 0 <= version < SCHEMA:
             with self._transaction():
-                for statement in _TABLES.strip().split(";"):
-                    if statement.strip():
-                        db.execute(statement)
+                for statement in _upgrade(version):
+                    db.execute(statement)
                 db.execute(f"PRAGMA user_version={SCHEMA}")
-        elif version == 1 and not read_only:
-            with self._transaction():
-                db.execute("ALTER TABLE orders ADD COLUMN is_quote INTEGER DEFAULT 0")
-                db.execute(f"PRAGMA user_version={SCHEMA}")
-        elif version != SCHEMA:
+        elif version not in _READABLE:
             raise JournalError(
                 f"the journal {self.path} has schema {version}, and this botkit reads {SCHEMA}; "
                 "run it with the botkit that wrote it, or move the file away"
@@ -164,16 +179,22 @@ class Journal:
     def close(self) -> None:
         """Close the file. Closing twice does nothing."""
         if self._mover is not None:
-            self._mover.join()
+            self._mover.wait()
         self._db.close()
 
     def checkpoint_beside(self) -> None:
-        """Now and then, move what was committed into the main file, in a thread of its own: it takes several writes
-        that the disk must confirm, and within a commit an order would wait for them."""
-        if self.commits - self._moved_at >= _CHECKPOINT_COMMITS and (self._mover is None or not self._mover.is_alive()):
+        """Now and then, move what was committed into the main file, in the background: it takes several writes that
+        the disk must confirm, and within a commit an order would wait for them."""
+        is_moving = self._mover is not None and self._mover.is_running()
+        if self.commits - self._moved_at >= _CHECKPOINT_COMMITS and not is_moving:
             self._moved_at = self.commits
-            self._mover = threading.Thread(target=_checkpoint, args=(self.path,), name="botkit checkpoint", daemon=True)
-            self._mover.start()
+            self._mover = self._background.start("checkpoint", self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        """Without the GIL for as long as the disk takes. What cannot be moved now is tried again after the next
+        commits."""
+        with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(self.disk.connect(self.path)) as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -251,10 +272,6 @@ class Journal:
         for row in rows:
             self._execute("INSERT INTO reasons VALUES (?,?,?,?,?)", (now, *row))
 
-    def equity(self, now: Nanos, currency: str, units: int) -> None:
-        """Keep a sample of the equity."""
-        self._execute("INSERT OR REPLACE INTO equity VALUES (?,?,?)", (now, currency, str(units)))
-
     def prune(self, now: Nanos, unfilled_before: Nanos) -> bool:
         """Drop sends that no window can count any more, and orders that ended ``unfilled_before`` without a fill: a
         market maker makes a gigabyte of them in a few days. True when there may be more to drop: it is done bit by bit,
@@ -274,11 +291,6 @@ class Journal:
         """A document by its name, None where there is none."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
-
-    @property
-    def is_new(self) -> bool:
-        """True when no bot has ever sent anything with this journal."""
-        return self._db.execute("SELECT 1 FROM sends LIMIT 1").fetchone() is None and self.meta("portfolio") is None
 
     def orders(self, pairs: dict[str, Pair], *, since: Nanos | None = None) -> list[Order]:
         """The orders that are not final, and with ``since`` those that changed since then, oldest first."""
@@ -349,12 +361,6 @@ class Journal:
         """(time, kind, text) of what was noted."""
         return list(self._db.execute("SELECT time, kind, text FROM notes WHERE time >= ? ORDER BY id", (since,)))
 
-    def equity_samples(self) -> list[tuple[Nanos, str, int]]:
-        """(time, currency, units) of every sample."""
-        return [
-            (t, c, int(u)) for t, c, u in self._db.execute("SELECT time, currency, units FROM equity ORDER BY time")
-        ]
-
     # -- client ids -----------------------------------------------------------------------------------------------
 
     def lease_ids(self, random: Random, *, after: int | None = None) -> tuple[int, int]:
@@ -374,7 +380,7 @@ class Journal:
         if first >= ID_MAX - ID_BLOCK:
             first = 1
         try:
-            write_whole(self._counter, str(first + ID_BLOCK).encode())
+            self.disk.files.write(self._counter, str(first + ID_BLOCK).encode())
         except OSError as error:
             raise JournalError(f"{self._counter} cannot be written: {error}") from None
         self.put_meta({"client_ids": first + ID_BLOCK})
@@ -386,13 +392,7 @@ class Journal:
 
     def _counted(self) -> int:
         try:
-            text = self._counter.read_text(encoding="ascii").strip()
+            text = self.disk.files.read(self._counter).decode("ascii").strip()
         except (OSError, ValueError):
             return 0
         return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def _checkpoint(path: Path) -> None:
-    """Without the GIL for as long as the disk takes. What cannot be moved now is tried again after the next commits."""
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)")

@@ -1,4 +1,4 @@
-"""Tells of a journal that cannot be written or is no longer where it was, and of its recovery.
+"""Says when the journal cannot be written or is no longer where it was, and when it recovers.
 
 A file that was deleted or replaced under the bot takes everything that is written and shows it to nobody: after a
 restart the orders of that time would be strangers. So it holds new orders back, as a full disk does; cancels go on.
@@ -6,41 +6,35 @@ restart the orders of that time would be strangers. So it holds new orders back,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
-from botkit.live.driver import Driver
 from botkit.live.journal import Journal
-from botkit.model.clock import Nanos
 
 
 class JournalWatch:
-    """Watches one bot's journal from its start on. `look` is called several times a second."""
+    """Watches one bot's journal. `look` is called several times a second."""
 
-    def __init__(self, journal: Journal, driver: Driver, tell: Callable[[str, str], None]) -> None:
+    def __init__(self, journal: Journal, tell: Callable[[str, str], None]) -> None:
         self._path = journal.path
-        self._driver = driver
+        self._files = journal.disk.files
         self._tell = tell
         self._identity = self._found()
         self._gone = ""
         self._fault_told = False
-        others = driver.gate
-        driver.gate = lambda now: self._gate(now) or others(now)
 
     def _found(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self._path)  # noqa: PTH116  hot
+            return self._files.identity(self._path)
         except OSError:
             return None
-        return found.st_dev, found.st_ino
 
-    def _gate(self, now: Nanos) -> str | None:
+    def gate(self) -> str | None:
+        """Why no new order may leave, if so."""
         return self._gone or None
 
-    def look(self) -> None:
-        """Look at it, and say what has changed."""
+    def look(self, fault: str | None) -> None:
+        """Look at it, and say what has changed. ``fault`` is why it could not be written last, if so."""
         self._look_for_the_file()
-        fault = self._driver.journal_fault
         if fault is not None and not self._fault_told:
             self._fault_told = True
             self._tell(
@@ -59,7 +53,7 @@ class JournalWatch:
             self._tell(
                 "error",
                 f"{self._gone}. What is written goes nowhere, so no new orders are sent, and cancels go on: put it "
-                "back, or stop the bot (which cancels its orders) and start it anew",
+                "back, or stop the bot (which cancels its orders) and start it again",
             )
         elif not is_gone and self._gone:
             self._gone = ""

@@ -5,35 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from botkit.live import capital, commands, settings
-from botkit.live.breaker import Breaker
+from botkit.live import capital, commands
+from botkit.live.bot import Bot
+from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
-from botkit.live.journal_watch import JournalWatch
+from botkit.live.stopping import stop
 from botkit.live.telling.memory import MemoryWatch
-from botkit.live.telling.summary import order_text, summary_of
+from botkit.live.telling.summary import summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time
-from botkit.model.events import Fill
-from botkit.model.money import format_units
-from botkit.model.pairs import Pair
-
-if TYPE_CHECKING:
-    from botkit.live.bot import Bot
+from botkit.model.inputs import Forget, Pause, Resume, SetParameter
 
 _LOOK_S = 0.2
 _STATUS_S = 1.0
 _LINE_S = 5.0
-#: how often the books are compared with the exchange's: three reads a minute of limits in the hundreds
-RECONCILE_EVERY: Nanos = 60 * NS_PER_S
-EQUITY_EVERY: Nanos = 60 * NS_PER_S
-#: final orders are remembered so long: four times as long as the exchange may still act on a request. A busy bot sends
-#: 1,200 orders a minute of 2 kB each.
-_REMEMBERED: Nanos = NS_PER_HOUR
+_REASONS_EVERY: Nanos = 60 * NS_PER_S
 _FORGET_EVERY: Nanos = NS_PER_HOUR // 6
-_LATEST_FILLS = 20
+#: how far the machine's clock may be from the exchange's: its stamps are whole seconds, its window is not published
+SKEW_MS_MAX = 5_000
 #: a time of day that was moved by less is being corrected little by little, as it should be
 _MOVED_S = 2.0
 
@@ -41,22 +32,17 @@ _MOVED_S = 2.0
 class Keeper:
     """Keeps one bot going until it is told to stop."""
 
-    def __init__(self, bot: Bot) -> None:
-        self.bot = bot
-        #: shown to the user as it happens: fills, and a line on how things stand
+    def __init__(self) -> None:
+        #: shown to the user every few seconds: a line on how things stand
         self.on_line: Callable[[str], None] = lambda text: None
-        #: told of every fill in a sentence
-        self.fill_listeners: list[Callable[[str], None]] = []
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
         self._why = ""
-        self._equity_at: Nanos = 0
+        self._beats = 0
+        self._reasons_at: Nanos = 0
         self._pruned_at: Nanos = 0
         self._dropped_told = 0
-        self._breaker: Breaker | None = None
         self._moved_s = 0.0
-        self._memory = MemoryWatch(bot.notices.tell)
-        self._latest: list[str] = []
         self._reasons_kept: dict[tuple[str, str, str], int] = {}
 
     def request_stop(self, why: str) -> None:
@@ -69,48 +55,41 @@ class Keeper:
         self._left.set()
         self._stop.set()
 
-    async def run(self, duration_s: float | None) -> str:
+    async def run(self, bot: Bot, duration_s: float | None) -> str:
         """Keep the bot until it is to stop; returns why: duration, signal, command, fault or left."""
-        bot = self.bot
-        driver, engine = bot.driver, bot.engine
-        self._breaker = Breaker(
-            engine,
-            lambda reason: bot.halt("breaker", reason),
-            resynchronise=self._connect_anew,
-            speed=driver.clock.speed,
-        )
-        watch = JournalWatch(bot.journal, driver, bot.notices.tell)
-        driver.observers.append(self._breaker.observe)
-        engine.fill_observers.append(self._filled)
-        until = None if duration_s is None else time.monotonic() + duration_s
-        status_at = line_at = 0.0
-        line_at = time.monotonic() + _LINE_S
+        driver, machine = bot.driver, bot.parts.machine
+        memory = MemoryWatch(bot.notices.tell, read=machine.resident_bytes)
+        now_s = machine.clock.monotonic_s
+        status_at = now_s()
+        line_at = status_at + _LINE_S
+        until = None if duration_s is None else status_at + duration_s
         while not self._stop.is_set() and driver.fault is None:
-            now = time.monotonic()
+            now = now_s()
             bot.standstill.beat(driver.now())
-            watch.look()
+            bot.journal_watch.look(driver.journal_fault)
             if until is not None and now >= until:
                 self._why = "duration"
                 break
-            self._obey()
-            bot.look_at_latch()
-            self._care(driver.now())
+            self._obey(bot)
+            bot.latch.look()
+            self._care(bot, driver.now())
             if now >= status_at:
                 status_at = now + _STATUS_S
-                self._memory.look()
-                self.write_status()
+                memory.look()
+                self.write_status(bot)
+                self._look_for_strike(bot)
             if now >= line_at:
                 line_at = now + _LINE_S
-                self.on_line(self._line())
+                self.on_line(_line(bot))
             wait_s = _LOOK_S if until is None else min(_LOOK_S, max(0.0, until - now))
-            await self._sleep(wait_s)
+            await self._sleep(bot, wait_s)
         if self._left.is_set():
             return "left"
         return "fault" if driver.fault is not None else self._why
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(self, bot: Bot, seconds: float) -> None:
         done, pending = await asyncio.wait(
-            [asyncio.ensure_future(self._stop.wait()), asyncio.ensure_future(self.bot.driver.ended.wait())],
+            [asyncio.ensure_future(self._stop.wait()), asyncio.ensure_future(bot.driver.ended.wait())],
             timeout=seconds,
             return_when=asyncio.FIRST_COMPLETED,
         )
@@ -119,12 +98,12 @@ class Keeper:
         await asyncio.gather(*pending, return_exceptions=True)
         del done
 
-    async def stop(self) -> None:
+    async def stop(self, bot: Bot) -> None:
         """Stop the bot in order; a second request to leave ends the waiting."""
-        self.bot.standstill.end()
+        bot.standstill.end()
         with contextlib.suppress(JournalError):
-            self._keep_reasons(self.bot.driver.now())
-        stopping = asyncio.ensure_future(self.bot.stop())
+            self._keep_reasons(bot, bot.driver.now())
+        stopping = asyncio.ensure_future(stop(bot))
         leaving = asyncio.ensure_future(self._left.wait())
         await asyncio.wait([stopping, leaving], return_when=asyncio.FIRST_COMPLETED)
         leaving.cancel()
@@ -136,99 +115,99 @@ class Keeper:
 
     # -- care -----------------------------------------------------------------------------------------------------
 
-    def _care(self, now: Nanos) -> None:
-        bot = self.bot
-        engine = bot.engine
+    def _care(self, bot: Bot, now: Nanos) -> None:
         bot.follow_markets()
-        bot.decisions.flush()
-        bot.inputs.flush()
-        if now - bot.reconciled_at >= RECONCILE_EVERY * max(1, int(bot.driver.clock.speed)):
-            bot.compare()
-        bot.compare_if_suspected(now)
-        if bot.bar_check.look(now):
-            bot.driver.wake()
-        assert self._breaker is not None
-        quiet = self._breaker.look(bot.watched_books, now)
-        if quiet:
-            bot.driver.wake()
-        skew = getattr(getattr(bot.parts.adapter, "client", None), "clock_skew_ms", None)
-        if bot.driver.clock.speed == 1.0:
-            self._breaker.skew(skew)
-        self._watch_time_of_day()
-        for alarm in engine.router.take_alarms():
-            bot.notices.tell("warning", alarm.text)
+        bot.files.flush()
+        bot.comparisons.look(now)
+        self._watch_clock(bot)
+        self._watch_time_of_day(bot)
         dropped = bot.driver.dropped_events
         if dropped != self._dropped_told:
             self._dropped_told = dropped
             bot.notices.tell("warning", f"{dropped} books were skipped: they came faster than the bot can look at them")
-        with contextlib.suppress(JournalError):  # the driver tells of it, and holds new orders back
-            self._keep(now)
+        with contextlib.suppress(JournalError):  # the journal watch says so, and holds new orders back
+            self._keep(bot, now)
 
-    def _connect_anew(self, pair: Pair) -> None:
-        self.bot.notices.tell(
-            "warning",
-            f"the stream showed no book of {pair} for long, though there is a new one; it was read, and the stream of "
-            "books is connected anew",
-        )
-        reconnect = getattr(self.bot.parts.adapter, "reconnect", None)
-        if reconnect is not None:
-            reconnect("order_book")
+    @staticmethod
+    def _watch_clock(bot: Bot) -> None:
+        """Halt when the machine's time is far from the exchange's, as its answers show it."""
+        skew_ms = bot.parts.adapter.clock_skew_ms
+        if bot.driver.clock.speed != 1.0 or skew_ms is None or abs(skew_ms) <= SKEW_MS_MAX:
+            return
+        if bot.view.halted is None:
+            way = "ahead of" if skew_ms > 0 else "behind"
+            # the bot's own clock is read off the machine's once, at its start
+            bot.latch.set(
+                "breaker",
+                f"this machine's clock is {abs(skew_ms):,} ms {way} the exchange's; set it, start the bot again, then "
+                "resume",
+            )
 
-    def _watch_time_of_day(self) -> None:
-        drift = getattr(self.bot.driver.clock, "drift_ns", None)
+    def _watch_time_of_day(self, bot: Bot) -> None:
+        drift = getattr(bot.driver.clock, "drift_ns", None)
         if drift is None:
             return
         moved_s = drift() / NS_PER_S
         if abs(moved_s - self._moved_s) >= _MOVED_S:
             self._moved_s = moved_s
-            self.bot.notices.tell(
+            bot.notices.tell(
                 "warning",
                 f"this machine's time of day was set {abs(moved_s):,.0f} s {'forward' if moved_s > 0 else 'back'}; "
                 "the bot goes on by its own count, which nobody sets. If that is the wrong one, the exchange's answers "
                 "will show it, and starting anew mends it",
             )
 
-    def _keep(self, now: Nanos) -> None:
-        bot = self.bot
-        portfolio = bot.engine.portfolio
-        if now - self._equity_at >= EQUITY_EVERY:
-            equity = portfolio.equity_units(None, portfolio.currency)
-            self._equity_at = now
-            if equity is not None:
-                bot.journal.equity(now, portfolio.currency, equity)
-            self._keep_reasons(now)
+    @staticmethod
+    def _look_for_strike(bot: Bot) -> None:
+        """Find out that a guard took this bot, or the one before it, for dead."""
+        strike = bot.parts.folder.take_strike()
+        if strike is None:
+            return
+        text = (
+            f"the guard cancelled {strike.cancelled} of this bot's orders at {format_time(strike.time)}, when it had "
+            f"been silent for {strike.silent_s:,.0f} s"
+        )
+        bot.notices.tell("warning", f"{text}; the books are compared with the exchange's")
+        bot.note("guard", text)
+        bot.comparisons.at_once()
+
+    def _keep(self, bot: Bot, now: Nanos) -> None:
+        money = bot.view.money
+        if now - self._reasons_at >= _REASONS_EVERY:
+            self._reasons_at = now
+            self._keep_reasons(bot, now)
         if bot.opening_equity is None:
-            bot.opening_equity = portfolio.equity_units(None, portfolio.currency)
+            bot.opening_equity = money.equity()
         if now - self._pruned_at >= _FORGET_EVERY:
             has_more = bot.journal.prune(now, now - bot.parts.unfilled_kept_ns)
             self._pruned_at = now if not has_more else now - _FORGET_EVERY + NS_PER_S
-            bot.engine.desk.forget_before(now - _REMEMBERED)
+            bot.say(Forget(now - REMEMBERED))
 
-    def _keep_reasons(self, now: Nanos) -> None:
+    def _keep_reasons(self, bot: Bot, now: Nanos) -> None:
         """Write down why strategies did not trade since the last time, for `botkit why`."""
         rows = []
-        for name, context in self.bot.engine.contexts.items():
-            for kind, counts in (("skipped", context.skips), ("refused", context.refusals)):
+        for strategy in bot.view.strategies():
+            name = strategy.name
+            for kind, counts in (("skipped", strategy.skips), ("refused", strategy.refusals)):
                 for reason, count in counts.items():
                     before = self._reasons_kept.get((name, kind, reason), 0)
                     if count > before:
                         rows.append((name, kind, reason, count - before))
                         self._reasons_kept[name, kind, reason] = count
-        self.bot.journal.reasons(now, rows)
+        bot.journal.reasons(now, rows)
 
     # -- commands -------------------------------------------------------------------------------------------------
 
-    def _obey(self) -> None:
-        for path, document in commands.take(self.bot.parts.folder):
+    def _obey(self, bot: Bot) -> None:
+        for path, document in commands.take(bot.parts.folder):
             try:
-                ok, text = True, self._do(document)
+                ok, text = True, self._do(bot, document)
             except (ValueError, KeyError, TypeError, JournalError) as error:
                 ok, text = False, str(error)
             with contextlib.suppress(OSError):
-                commands.answer(path, ok=ok, text=text)
+                commands.answer(bot.parts.folder, path, ok=ok, text=text)
 
-    def _do(self, document: dict[str, Any]) -> str:
-        bot = self.bot
+    def _do(self, bot: Bot, document: dict[str, Any]) -> str:
         now = bot.driver.now()
         command = document["command"]
         if command == "stop":
@@ -236,69 +215,53 @@ class Keeper:
             return "stopping"
         if command in ("pause", "resume"):
             strategy = str(document["strategy"])
-            (settings.pause if command == "pause" else settings.resume)(bot.engine, strategy)
+            reply = bot.say(Pause(strategy) if command == "pause" else Resume(strategy))
+            if reply.refusal is not None:
+                raise ValueError(reply.refusal)
             bot.journal.note(command, strategy, now)
-            bot.driver.wake()
             return f"{strategy} is {'paused; its open orders are cancelled' if command == 'pause' else 'trading again'}"
         if command == "set":
             strategy, name = str(document["strategy"]), str(document["name"])
-            value = settings.set_parameter(bot.engine, strategy, name, document["value"])
+            reply = bot.say(SetParameter(strategy, name, document["value"]))
+            if reply.refusal is not None:
+                raise ValueError(reply.refusal)
             bot.journal.parameter(strategy, name, document["value"], now)
-            bot.decisions.note("set", now, f"{strategy}.{name}={value}")
-            bot.driver.wake()
-            return f"{strategy}.{name} is {value}"
+            return f"{strategy}.{name} is {reply.value}"
         if command == "capital":
-            told = capital.move(bot, str(document["strategy"]), dict(document["units"]))
-            bot.driver.wake()
-            return told
+            return capital.move(bot, str(document["strategy"]), dict(document["units"]))
         raise ValueError(f"{command!r} is no command of this bot")
 
     # -- telling --------------------------------------------------------------------------------------------------
 
-    def _filled(self, fill: Fill) -> None:
-        rules = fill.pair.rules
-        text = (
-            f"{format_time(fill.time, self.bot.engine.zone)} {fill.order.strategy}: "
-            f"{'bought' if fill.side.sign > 0 else 'sold'} {rules.amount_text(fill.lots)} {fill.pair.base} "
-            f"at {rules.price_text(fill.price_ticks)} {fill.pair.quote}, {'maker' if fill.is_maker else 'taker'}, "
-            f"fee {format_units(fill.fee_units)} {fill.fee_currency}"
-        )
-        self._latest = [*self._latest[-(_LATEST_FILLS - 1) :], text]
-        self.on_line(text)
-        for listener in self.fill_listeners:
-            listener(text)
-
-    def _line(self) -> str:
-        summary = summary_of(self.bot)
-        equity, pnl = summary["equity"], summary["pnl"]
-        money = "" if equity is None else f", {equity:,.2f} {summary['currency']}"
-        profit = "" if pnl is None else f" ({pnl:+,.2f})"
-        prices = "  ".join(
-            f"{m.pair} {m.last.price:,.8g}" for m in self.bot.engine.markets() if m.last.price is not None
-        )
-        when = format_time(self.bot.driver.now(), self.bot.engine.zone)
-        counts = f"{summary['orders']} orders, {summary['fills']} fills, {summary['open_orders']} open"
-        return f"{when} {counts}{money}{profit}  {prices}"
-
-    def write_status(self, ended: str = "") -> None:
+    def write_status(self, bot: Bot, ended: str = "") -> None:
         """Let `botkit status` read how the bot is, or how it was when it ``ended``, and why."""
-        bot = self.bot
-        status = summary_of(bot, ended)
+        status = summary_of(bot.standing(), ended)
         status["time"] = bot.driver.now()
-        status["latest_fills"] = self._latest
-        status["streams"] = {" ".join(key).strip(): state.value for key, state in bot.connections.items()}
+        status["latest_fills"] = bot.fills.latest
+        status["streams"] = {" ".join(key).strip(): state.value for key, state in bot.streams.connections.items()}
         status["limits"] = [
             {"pool": u.pool, "scope": u.scope.value, "held": u.held, "limit": u.limit, "per_s": u.per_s}
-            for u in bot.engine.router.usage(bot.driver.now())
+            for u in bot.view.router.usage(bot.driver.now())
             if u.held
         ]
-        status["reconciled"] = bot.reconciled_at
+        status["reconciled"] = bot.comparisons.ended
         status["address"] = list(bot.parts.address)
         status["journal_fault"] = bot.driver.journal_fault
+        # a guard goes by this: no two files are the same
+        self._beats += 1
+        status["beat"] = self._beats
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
         with contextlib.suppress(OSError):  # on a full disk the bot goes on without
             bot.parts.folder.write_status(status)
 
 
-__all__ = ["Keeper", "order_text"]
+def _line(bot: Bot) -> str:
+    summary = summary_of(bot.standing())
+    equity, pnl = summary["equity"], summary["pnl"]
+    money = "" if equity is None else f", {equity:,.2f} {summary['currency']}"
+    profit = "" if pnl is None else f" ({pnl:+,.2f})"
+    prices = "  ".join(f"{m.pair} {m.last:,.8g}" for m in bot.view.markets() if m.last is not None)
+    when = format_time(bot.driver.now(), bot.parts.zone)
+    counts = f"{summary['orders']} orders, {summary['fills']} fills, {summary['open_orders']} open"
+    return f"{when} {counts}{money}{profit}  {prices}"

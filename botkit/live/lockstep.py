@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
 import msgspec
 
-from botkit.engine.turn import Engine
+from botkit.engine.engine import Engine
+from botkit.engine.market.watch import BOOK_DEPTH
+from botkit.engine.outcome import HistoryWanted, Outcome
 from botkit.errors import BotkitError
 from botkit.exchange.bitopro import translate
 from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.exchange.bitopro.stream import NewTrades, Received, StreamChange
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import ConnectionState
+from botkit.model.inputs import Begin, History, Input, Restore, Stop
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
-_PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 #: how long a frame or an answer that the emulator has told of may take to arrive, in the machine's time
 _PATIENCE_S = 20.0
 #: how long after the end answers are still awaited, as in a backtest
@@ -68,8 +70,18 @@ class _Step(msgspec.Struct):
 class Lockstep:
     """One engine over one emulator. ``control`` is the emulator's address up to ``/_emulator``."""
 
-    def __init__(self, engine: Engine, adapter: BitoProAdapter, control: str, clock: HeldClock) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        adapter: BitoProAdapter,
+        control: str,
+        clock: HeldClock,
+        history: Callable[[Sequence[HistoryWanted], Nanos], History],
+    ) -> None:
+        """``history`` gives the bars from before a time that series want."""
         self.engine = engine
+        self._history = history
+        self._out = Outcome()
         self.adapter = adapter
         self.clock = clock
         self.frames = 0
@@ -119,22 +131,42 @@ class Lockstep:
 
     # -- running --------------------------------------------------------------------------------------------------
 
-    async def run(self, start: Nanos, end: Nanos, priced: Iterable[str] = ()) -> None:
-        """Start the bot at ``start``, carry it to ``end`` and stop it, as a backtest over that span does.
+    async def run(
+        self, balances: Mapping[str, int], begin: Nanos, start: Nanos, end: Nanos, priced: Iterable[str] = ()
+    ) -> None:
+        """Begin at ``begin``, trade from ``start`` to ``end`` and stop, as a backtest over that span does.
 
         It follows what the strategies subscribed to, and the trades of ``priced``, by which other things are valued.
         """
         await self._step(start - 1, whole=True)
         self.clock.time = start
-        opening = self.engine.start(start)
-        depths: dict[str, int] = {market.pair: market.book_depth or 5 for market in self.engine.markets()}
+        wanted = self._begin(balances, begin)
+        depths: dict[str, int] = {m.pair: m.book_depth or BOOK_DEPTH for m in self.engine.view.markets()}
         await self._listen(depths, [pair for pair in priced if pair not in depths])
         # what the streams began with is from before the start
-        await self._send(opening)
+        await self._turn(self._history(wanted, start), start)
         await self._carry(end)
-        now = max(end, self.engine.now)
-        await self._send(self.engine.stop(now))
+        now = max(end, self.engine.view.now)
+        await self._turn(Stop(), now)
         await self._carry(now + DRAIN)
+
+    def _begin(self, balances: Mapping[str, int], at: Nanos) -> list[HistoryWanted]:
+        out = self._out
+        self.engine.turn(Restore(balances=balances), at, out)
+        self.engine.turn(Begin(), at, out)
+        wanted = list(out.history)
+        out.clear()
+        return wanted
+
+    async def _turn(self, given: Input | None, now: Nanos) -> None:
+        """One turn, and what it asks for; series that were subscribed to in it get their past at once."""
+        out = self._out
+        self.engine.turn(given, now, out)
+        requests, wanted = list(out.requests), list(out.history)
+        out.clear()
+        await self._send(requests)
+        if wanted:
+            await self._turn(self._history(wanted, now), now)
 
     async def _carry(self, until: Nanos) -> None:
         engine = self.engine
@@ -149,7 +181,7 @@ class Lockstep:
                 continue
             wake = engine.wake_at()
             if wake is not None and wake <= step.now and wake <= until:
-                await self._send(engine.turn(None, max(wake, engine.now)))
+                await self._turn(None, max(wake, engine.view.now))
             elif step.now >= until:
                 return
 
@@ -160,10 +192,10 @@ class Lockstep:
             if task is None:
                 raise LockstepError(f"the emulator answered request {told.request}, which this bot did not make")
             self.answers += 1
-            await self._send(self.engine.turn(await asyncio.wait_for(task, _PATIENCE_S), now))
+            await self._turn(await asyncio.wait_for(task, _PATIENCE_S), now)
             return
         for event in await self._frame(told):
-            await self._send(self.engine.turn(event, now))
+            await self._turn(event, now)
 
     async def _frame(self, told: _Told) -> list[Any]:
         async with self._arrived:
@@ -193,8 +225,10 @@ class Lockstep:
     # -- streams --------------------------------------------------------------------------------------------------
 
     async def _listen(self, books: Mapping[str, int], priced: Sequence[str]) -> None:
-        pairs = [self.adapter.pairs[name] for name in [*books, *priced]]
-        wanted: list[tuple[str, dict[str, int | None]]] = [(stream_id, {}) for stream_id in _PRIVATE_STREAMS]
+        pairs = [self.adapter.known_pairs[name] for name in [*books, *priced]]
+        wanted: list[tuple[str, dict[str, int | None]]] = [
+            (stream_id, {}) for stream_id in self.adapter.account_streams
+        ]
         wanted += [
             ("order_book", dict(books)),
             ("trades", {str(p): None for p in pairs}),
@@ -216,7 +250,7 @@ class Lockstep:
         stream = self.adapter.client.stream(
             stream_id,
             of,
-            trade_key=lambda pair, row: translate.rounded_trade_key(row, self.adapter.pairs[pair]),
+            trade_key=lambda pair, row: translate.rounded_trade_key(row, self.adapter.known_pairs[pair]),
             resynchronise=False,
         )
         async with stream:

@@ -12,12 +12,11 @@ from typing import Any
 
 import msgspec
 
-from botkit.engine.router.routes import CANCEL_BATCH_MAX
-from botkit.live.shared_limits.paced_reads import Sender
 from botkit.live.state_folder import Halt, StateFolder
+from botkit.model.adapter import Capabilities, Sender
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport
-from botkit.model.requests import CancelAll, CancelBatch, ListOpenOrders, Outcome, Request
+from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, ListOpenOrders, Outcome, Request
 
 _TRIES = 5
 _PAUSE_S = 1.0
@@ -74,10 +73,11 @@ async def panic(
     own: Container[OrderReport],
     *,
     own_only: bool,
+    can: Capabilities,
     say: Callable[[str], None],
     pause_s: float = _PAUSE_S,
 ) -> PanicResult:
-    """Cancel every order of the account, or with ``own_only`` those in ``own`` alone."""
+    """Cancel every order of the account, or with ``own_only`` those in ``own`` alone, by what the exchange ``can``."""
     result = PanicResult()
     number = 0
 
@@ -108,13 +108,16 @@ async def panic(
             result.left = tuple(text_of(row) for row in wanted)
             if not wanted:
                 return result
-        if own_only:
-            for start in range(0, len(wanted or ()), CANCEL_BATCH_MAX):
-                part = tuple((row.pair, row.order_id) for row in (wanted or [])[start : start + CANCEL_BATCH_MAX])
-                await send(lambda i, part=part: CancelBatch(id=i, orders=part))  # type: ignore[misc]
-        else:
+        if not own_only and can.cancel_all:
             # even where the listing failed: what cannot be seen can still be cancelled
             await send(lambda i: CancelAll(id=i))
+        elif can.batch_cancel_max:
+            for start in range(0, len(wanted or ()), can.batch_cancel_max):
+                part = tuple((row.pair, row.order_id) for row in (wanted or [])[start : start + can.batch_cancel_max])
+                await send(lambda i, part=part: CancelBatch(id=i, orders=part))  # type: ignore[misc]
+        else:
+            for row in wanted or ():
+                await send(lambda i, row=row: CancelOrder(id=i, pair=row.pair, order_id=row.order_id))  # type: ignore[misc]
         if attempt < _TRIES - 1:
             await asyncio.sleep(pause_s)
     return result

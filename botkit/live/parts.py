@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import tzinfo
 from random import Random
 from typing import Any, Literal, Protocol
 
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.turn import Engine
+from botkit.engine.engine import Engine
+from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
-from botkit.live.driver import Adapter
-from botkit.live.history import History
-from botkit.live.shared_limits.client_ids import ClientIds
-from botkit.live.shared_limits.paced_reads import PacedReads
-from botkit.live.shared_limits.slots import SharedLimits
+from botkit.live.limits.leases import SharedLimits
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder
+from botkit.model.adapter import Adapter
 from botkit.model.clock import Nanos
 from botkit.model.pairs import Pair
 
@@ -27,9 +28,13 @@ class Parts(Protocol):
     name: str
     mode: str
     currency: str
+    #: the time zone that the user reads times in
+    zone: tzinfo
     pairs: Mapping[str, Pair]
     #: pairs whose prices value something, though no strategy trades them
     valuation_pairs: tuple[Pair, ...]
+    machine: Machine
+    #: the bot's own time; on an emulator it may run faster than the machine's
     clock: DriverClock
     adapter: Adapter
     folder: StateFolder
@@ -50,7 +55,7 @@ class Parts(Protocol):
     #: where those began to count their client ids; None: nobody else does
     client_ids: ClientIds | None
 
-    def aside(self, *, hurries: bool = False, say: Callable[[str], None] = ...) -> PacedReads:
+    def aside(self, *, hurries: bool = False, say: Callable[[str], None] = ...) -> RateLimitedReads:
         """Requests that do not go through the engine's router, in the same windows: before there is one, and after a
         fault of its own."""
         ...
@@ -59,8 +64,6 @@ class Parts(Protocol):
         """What making the same engine again takes, as plain JSON values; no secret is in it."""
         ...
 
-    def engine(
-        self, decisions: DecisionLog, history: History, first_client_id: int, now: Callable[[], Nanos]
-    ) -> Engine:
-        """A new bot, not started."""
+    def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
+        """A new bot, not started; from here on ``shared`` are its windows."""
         ...

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from botkit.engine.turn import Engine
+from botkit.engine.outcome import Outcome
+from botkit.engine.view import EngineView
 from botkit.live.journal import ID_BLOCK, ID_MAX, Journal
 from botkit.live.journal_rows import JournalError
 from botkit.model.clock import Nanos
@@ -26,15 +27,15 @@ _NOTHING_KEPT = _document({"state": {}, "timers": {}, "best": {}}).encode()
 
 
 class Persistence:
-    """Watches one engine and writes what changed, in one transaction for all turns of a moment.
+    """Gathers what turns changed and writes what changed, in one transaction for all turns of a moment.
 
     The books are written without what orders lock (`without_locks`), so that market data alone never changes them: an
     order that a book or a trade brought about waits for its own row, and not for the books of the whole account to be
     gone through. Whatever else comes in may change them, and is told by `heard`.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, ids_until: int, random: Random) -> None:
-        self._engine = engine
+    def __init__(self, view: EngineView, journal: Journal, ids_until: int, random: Random) -> None:
+        self._view = view
         self._journal = journal
         self._ids_until = ids_until
         self._random = random
@@ -45,18 +46,22 @@ class Persistence:
         self._unwritable: set[str] = set()
         #: the books may differ from what was written last; and nobody has looked at that yet
         self._heard = self._unsure = True
-        #: told of a strategy whose state cannot be written
-        self.on_unwritable: Callable[[str, str], None] = lambda strategy, why: None
-        engine.order_observers.append(self._order_changed)
-        engine.fill_observers.append(self._filled)
+        #: strategies whose state cannot be written, and why, since they were asked for last
+        self.unwritable: list[tuple[str, str]] = []
 
-    def _order_changed(self, order: Order) -> None:
-        if order.sent:  # what never left this machine cannot be at the exchange
-            self._orders[order.client_id] = order
+    def take(self, out: Outcome, now: Nanos) -> None:
+        """A turn changed orders: they wait for the next commit."""
+        for order, _ in out.states:
+            if order.sent:  # what never left this machine cannot be at the exchange
+                self._orders[order.client_id] = order
+        for fill in out.fills:
+            self._fills.append((fill, now))
+            self._orders[fill.order.client_id] = fill.order
 
-    def _filled(self, fill: Fill) -> None:
-        self._fills.append((fill, self._engine.now))
-        self._orders[fill.order.client_id] = fill.order
+    def take_unwritable(self) -> list[tuple[str, str]]:
+        """Strategies whose state cannot be written, and why; each once."""
+        found, self.unwritable = self.unwritable, []
+        return found
 
     def answered(self, request_id: int, now: Nanos) -> None:
         """An answer came; its slot cools down from here."""
@@ -85,13 +90,12 @@ class Persistence:
     def commit(self, requests: Sequence[Request], now: Nanos, notes: Iterable[tuple[str, str, Nanos]] = ()) -> None:
         """Write it all, before the requests are sent, with ``notes`` of (kind, text, time). Raises JournalError; then
         nothing of it is written, and all but the notes is tried again with the next commit."""
-        orders = self._engine.desk.orders
         sends = []
         for request in requests:
             ids = client_ids_of(request)
             sends.append((request.id, request.endpoint, now, ids))
             for client_id in ids:
-                order = orders.get(client_id)
+                order = self._view.order(client_id)
                 if order is not None:
                     self._orders[client_id] = order
         self._reserve_ids(ID_BLOCK // 10)
@@ -111,29 +115,29 @@ class Persistence:
         self._heard = self._unsure = False
 
     def _books(self) -> bytes | None:
-        portfolio = self._engine.portfolio
-        return _document(without_locks(portfolio.state())).encode() if portfolio.account else None
+        money = self._view.money
+        return _document(without_locks(money.document())).encode() if money.account else None
 
     def _states(self, *, books: bool) -> Iterable[tuple[str, bytes]]:
         written = self._written
         document = self._books() if books else None
         if document is not None and written.get("portfolio") != document:
             yield "portfolio", document
-        for name, context in self._engine.contexts.items():
+        for name in self._view.names():
             key = f"strategy:{name}"
             try:
-                kept = context.kept()
+                kept = self._view.kept(name)
                 text = _document(kept).encode() if any(kept.values()) else _NOTHING_KEPT
             except (TypeError, ValueError, RecursionError) as error:
                 if key not in self._unwritable:
                     self._unwritable.add(key)
-                    self.on_unwritable(name, str(error))
+                    self.unwritable.append((name, str(error)))
                 continue
             if written.get(key) != text:
                 yield key, text
 
     def _reserve_ids(self, least: int) -> None:
-        at = self._engine.peek_client_id
+        at = self._view.next_client_id
         left = self._ids_until - at
         if not 0 < left <= ID_BLOCK or left < least:
             _, self._ids_until = self._journal.lease_ids(self._random, after=at)

@@ -7,17 +7,18 @@ Emulator, paper and live each have a folder of their own, so that a rehearsal ca
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import platformdirs
 
 from botkit.errors import BotkitError
+from botkit.live.disk import REAL_DISK
+from botkit.live.ports import Disk, Lock
 from botkit.model.clock import Nanos
 
 #: overrides where the operating system keeps programs' state
@@ -40,6 +41,14 @@ class Halt(msgspec.Struct, frozen=True, kw_only=True):
     time: Nanos
 
 
+class Strike(msgspec.Struct, frozen=True, kw_only=True):
+    """What a guard did while its bot was silent. ``time`` is the machine's."""
+
+    silent_s: float
+    cancelled: int
+    time: Nanos
+
+
 def state_root() -> Path:
     """The folder of all bots' state: BOTKIT_STATE, or where the system keeps such things."""
     given = os.environ.get(STATE_VARIABLE)
@@ -52,17 +61,21 @@ def account_label(email: str) -> str:
 
 
 class StateFolder:
-    """One bot's folder."""
+    """One bot's folder, on this machine's disk unless another is given."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk = REAL_DISK) -> None:
         self.path = path
+        self.disk = disk
         self._halt_path = path / "halt.json"
-        self._lock: IO[str] | None = None
+        self._lock_path = path / "lock"
+        self._status_path = path / "status.json"
+        self._strike_path = path / "guard.json"
+        self._lock: Lock | None = None
 
     @classmethod
-    def of(cls, name: str, mode: str, account: str) -> StateFolder:
+    def of(cls, name: str, mode: str, account: str, disk: Disk = REAL_DISK) -> StateFolder:
         """The folder of a bot by its name, mode and account."""
-        return cls(state_root() / name / mode / account)
+        return cls(state_root() / name / mode / account, disk)
 
     @property
     def journal(self) -> Path:
@@ -81,61 +94,44 @@ class StateFolder:
         FolderUnusable where nothing can be written there."""
         assert self._lock is None
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if os.name == "posix":
-                self.path.chmod(0o700)
-            file = (self.path / "lock").open("a+", encoding="ascii")
+            self._lock = self.disk.lock(self._lock_path, str(os.getpid()))
         except OSError as error:
             raise FolderUnusable(
                 f"the state folder {self.path} cannot be written ({error.strerror}), and a bot without a journal may "
                 f"not trade; mend that, or set {STATE_VARIABLE} to another place"
             ) from None
-        if not _try_lock(file):
-            file.seek(1)
-            holder = file.read().strip() or "unknown"
-            file.close()
+        if self._lock is None:
+            holder = self.disk.holder(self._lock_path) or "unknown"
             raise AlreadyRunning(
                 f"this bot runs already, as process {holder}; stop it with `botkit stop`, or give this one another name"
             )
-        # the first byte is what Windows locks, and a locked byte cannot be read by others there
-        file.truncate(0)
-        file.write(f" {os.getpid()}\n")
-        file.flush()
-        self._lock = file
 
     def unlock(self) -> None:
         """Let go of the folder."""
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def holder(self) -> int | None:
         """Process id of the running bot, None where none runs."""
-        try:
-            file = (self.path / "lock").open("r+", encoding="ascii")
-        except OSError:
+        note = self.disk.holder(self._lock_path)
+        if note is None:
             return None
-        with file:
-            if _try_lock(file):
-                return None
-            file.seek(1)
-            text = file.read().strip()
-            return int(text) if text.isdigit() else 0
+        return int(note) if note.isdigit() else 0
 
     # -- the halt latch -------------------------------------------------------------------------------------------
 
     def is_halted(self) -> bool:
         """Whether the latch is set: one look at the file system, cheap enough to take before every order."""
         try:
-            self._halt_path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
+            return self.disk.files.identity(self._halt_path) is not None
+        except OSError:
+            return True  # a disk that does not answer is no leave to trade
 
     def halt(self) -> Halt | None:
         """Why new orders are held back, None where they are not. A file that cannot be read holds them back too."""
         try:
-            return msgspec.json.decode(self._halt_path.read_bytes(), type=Halt)
+            return msgspec.json.decode(self.disk.files.read(self._halt_path), type=Halt)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:
@@ -144,53 +140,44 @@ class StateFolder:
     def set_halt(self, halt: Halt) -> None:
         """Set the latch; the first reason stays."""
         if not self.is_halted():
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(self._halt_path, msgspec.json.encode(halt))
+            self.disk.files.write(self._halt_path, msgspec.json.encode(halt))
 
     def clear_halt(self) -> None:
         """Lift the latch: `botkit resume` alone does."""
-        self._halt_path.unlink(missing_ok=True)
+        self.disk.files.remove(self._halt_path)
 
     # -- what other processes read --------------------------------------------------------------------------------
 
     def write_status(self, status: dict[str, Any]) -> None:
         """Leave the bot's figures where `botkit status` finds them."""
-        write_whole(self.path / "status.json", json.dumps(status).encode(), durable=False)
+        self.disk.files.write(self._status_path, json.dumps(status).encode(), durable=False)
 
     def read_status(self) -> dict[str, Any] | None:
         """The figures that the bot left last."""
         try:
-            found: dict[str, Any] = json.loads((self.path / "status.json").read_bytes())
+            found: dict[str, Any] = json.loads(self.disk.files.read(self._status_path))
         except (OSError, ValueError):
             return None
         return found
 
+    # -- what the guard and its bot leave each other ----------------------------------------------------------------
 
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file so that a reader, or a crash, sees the old or the new one and never half of it."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with fresh.open("wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    fresh.replace(path)
-
-
-def _try_lock(file: IO[str]) -> bool:
-    """Lock without waiting; the system lets go when the process ends, however it ends."""
-    if os.name == "posix":
-        import fcntl
-
+    def heartbeat(self) -> bytes:
+        """Something that is other than before as long as the bot lives; empty where there is nothing to read."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return self.disk.files.read(self._status_path)
         except OSError:
-            return False
-        return True
-    import msvcrt  # pragma: no cover
+            return b""
 
-    file.seek(0)  # pragma: no cover
-    with contextlib.suppress(OSError):  # pragma: no cover
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        return True
-    return False  # pragma: no cover
+    def leave_strike(self, strike: Strike) -> None:
+        """Leave word of what the guard did. Raises OSError."""
+        self.disk.files.write(self._strike_path, msgspec.json.encode(strike))
+
+    def take_strike(self) -> Strike | None:
+        """What a guard did since the last look, if anything."""
+        try:
+            found = self.disk.files.read(self._strike_path)
+            self.disk.files.remove(self._strike_path)
+            return msgspec.json.decode(found, type=Strike)
+        except (OSError, msgspec.DecodeError):
+            return None

@@ -3,47 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
-from botkit.engine.market.pair_market import walk
-from botkit.engine.router.routes import CANCEL_BATCH_MAX
-from botkit.model.orders import OrderState
-from botkit.model.requests import CancelBatch, Outcome
-
-if TYPE_CHECKING:
-    from botkit.live.bot import Bot
+from botkit.live.bot import Bot
+from botkit.model.inputs import Flatten, Stop
+from botkit.model.requests import CancelBatch, CancelOrder, Outcome, Request
 
 #: how often a position is offered to the book at the end; what the book does not take then stays, and is said
 _FLATTEN_ROUNDS = 10
 
 
-async def stop_in_order(bot: Bot, wait_s: float) -> None:
+async def stop(bot: Bot, *, wait_s: float = 15.0) -> None:
     """Stop the strategies, then do with their orders what the configuration says, and wait for their ends."""
-    driver, engine = bot.driver, bot.engine
-    keep = {name for name, choice in bot.parts.on_stop.items() if choice == "keep"}
+    driver = bot.driver
+    keep = frozenset(name for name, choice in bot.parts.on_stop.items() if choice == "keep")
     if driver.fault is not None:
         await _cancel_directly(bot, keep)
-    elif driver.started:
-        driver.dispatch(engine.stop(driver.now()), driver.now())
-        for order in engine.desk.all_open():
-            if order.strategy not in keep or order.state is OrderState.QUEUED:
-                engine.desk.cancel(order, driver.now())
-        driver.wake()
+    else:
+        bot.say(Stop(withdraws=True, keep=keep))
         await _ends(bot, keep, wait_s)
         for name in [name for name, choice in bot.parts.on_stop.items() if choice == "flatten"]:
             await _flatten(bot, name, keep, wait_s)
     await driver.close(grace_s=2.0 if driver.fault is None else 0.0)
 
 
-async def _cancel_directly(bot: Bot, keep: set[str]) -> None:
+async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
     """The engine met a fault and is not asked any more: cancel what it last knew to stand, past it."""
-    standing = [o for o in bot.engine.desk.all_open() if o.order_id and o.strategy not in keep]
+    standing = [order for order in bot.view.open_orders() if order.order_id and order.strategy not in keep]
     if not standing:
         return
     async with bot.parts.aside(hurries=True, say=lambda text: bot.notices.tell("warning", text)) as aside:
-        for start in range(0, len(standing), CANCEL_BATCH_MAX):
-            part = standing[start : start + CANCEL_BATCH_MAX]
-            request = CancelBatch(id=-1 - start, orders=tuple((order.pair, order.order_id) for order in part))
+        size = bot.parts.adapter.capabilities.batch_cancel_max
+        for start in range(0, len(standing), size or 1):
+            part = standing[start : start + (size or 1)]
+            request: Request = CancelBatch(id=-1 - start, orders=tuple((order.pair, order.order_id) for order in part))
+            if not size:
+                request = CancelOrder(id=-1 - start, pair=part[0].pair, order_id=part[0].order_id)
             answer = await aside.send(request, urgent=True)
             if answer.outcome is not Outcome.OK:
                 bot.notices.tell(
@@ -51,37 +45,28 @@ async def _cancel_directly(bot: Bot, keep: set[str]) -> None:
                 )
 
 
-async def _ends(bot: Bot, keep: set[str], wait_s: float) -> None:
+async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
     """Wait for the final states of all orders but those that are kept."""
     waited = 0.0
     while waited < wait_s and bot.driver.fault is None:
-        if all(order.strategy in keep for order in bot.engine.desk.all_open()):
+        if all(order.strategy in keep for order in bot.view.open_orders()):
             return
         await asyncio.sleep(0.01)
         waited += 0.01
 
 
-async def _flatten(bot: Bot, strategy: str, keep: set[str], wait_s: float) -> None:
+async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float) -> None:
     """Sell what a strategy holds, as much at a time as the visible book takes within the slippage."""
-    context = bot.engine.contexts[strategy]
     refused = ""
+    money = bot.view.money
     for _ in range(_FLATTEN_ROUNDS):
-        orders = []
-        for position in bot.engine.portfolio.positions(strategy):
-            lots = position.sellable_lots
-            levels = bot.engine.market(position.pair).book.bid_levels
-            if lots and levels:
-                lots = min(lots, walk(levels, lots, -int(-levels[0][0] * 0.99), buying=False)[0])
-            if lots >= position.pair.rules.least_lots:
-                amount = position.pair.rules.exact_amount(lots)
-                orders.append(context.market_sell(position.pair, amount, 1.0, "flatten", reduces=True))
-        bot.driver.wake()
+        reply = bot.say(Flatten(strategy))
         await _ends(bot, keep, wait_s)
-        refused = next((order.reason for order in orders if order.is_refused), "")
-        if all(position.is_flat for position in bot.engine.portfolio.positions(strategy)):
+        refused = next(iter(reply.value or ()), "")
+        if all(position.is_flat for position in money.positions(strategy)):
             break
         await bot.driver.wait(1.0)
-    for position in bot.engine.portfolio.positions(strategy):
+    for position in money.positions(strategy):
         if not position.is_flat:
             why = refused or "the book did not take it"
             bot.notices.tell("warning", f"{position.amount:g} of {position.pair} could not be sold: {why}")

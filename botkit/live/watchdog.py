@@ -6,20 +6,21 @@ While a callback runs nothing else can: no answer is read, no order is cancelled
 
 from __future__ import annotations
 
-import contextvars
-import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from botkit.live.background import THREADS
+from botkit.live.clock import REAL_CLOCK
+from botkit.live.ports import Background, MachineClock, Repeating
+
 _OWN = str(Path(__file__).resolve().parents[1])
 #: how often the thread looks, and how often it repeats itself while the same callback still runs
 _LOOK_S = 0.05
 _REPEAT_S = 10.0
+_STOP_S = 2.0
 
 
 class Blocked(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,53 +38,62 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
 class Watchdog:
     """Watches the thread that makes it. Call `enter` before a turn and `leave` after it: two attribute writes."""
 
-    def __init__(self, report: Callable[[Blocked], None], *, limit_s: float = 0.25) -> None:
+    def __init__(
+        self,
+        report: Callable[[Blocked], None],
+        *,
+        limit_s: float = 0.25,
+        clock: MachineClock = REAL_CLOCK,
+        background: Background = THREADS,
+    ) -> None:
+        """``report`` is called off the thread that is watched."""
         self._report = report
         self._limit_s = limit_s
-        self._thread_id = threading.get_ident()
+        self._now_s = clock.monotonic_s
+        self._background = background
+        self._frame = background.caller_frame()
         self._since: float | None = None
         self._turn = 0
-        self._stopped = threading.Event()
-        # in the context of the bot that it watches, so that what it logs is that bot's
-        watch = contextvars.copy_context().run
-        self._thread = threading.Thread(target=watch, args=(self._watch,), name="botkit watchdog", daemon=True)
+        self._told, self._told_at = 0, 0.0
+        self._has_stopped = False
+        self._looking: Repeating | None = None
 
     def start(self) -> None:
         """Begin to watch."""
-        self._thread.start()
+        self._looking = self._background.repeat("watchdog", self._look)
 
     def stop(self) -> None:
-        """End the thread."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=2)
+        """Watch no more."""
+        self._has_stopped = True
+        if self._looking is not None:
+            self._looking.stop(_STOP_S)
 
     def enter(self) -> None:
         """A turn begins."""
         self._turn += 1
-        self._since = time.monotonic()
+        self._since = self._now_s()
 
     def leave(self) -> None:
         """A turn has ended."""
         self._since = None
 
-    def _watch(self) -> None:
-        told, told_at = 0, 0.0
-        while not self._stopped.wait(_LOOK_S):
-            since, turn = self._since, self._turn
-            if since is None:
-                continue
-            now = time.monotonic()
-            if now - since < self._limit_s or (turn == told and now - told_at < _REPEAT_S):
-                continue
-            blocked = self._describe(now - since)
-            if blocked is None or self._turn != turn or self._since is None:
-                continue
-            told, told_at = turn, now
+    def _look(self) -> float | None:
+        if self._has_stopped:
+            return None
+        since, turn = self._since, self._turn
+        if since is None:
+            return _LOOK_S
+        now = self._now_s()
+        if now - since < self._limit_s or (turn == self._told and now - self._told_at < _REPEAT_S):
+            return _LOOK_S
+        blocked = self._describe(now - since)
+        if blocked is not None and self._turn == turn and self._since is not None:
+            self._told, self._told_at = turn, now
             self._report(blocked)
+        return _LOOK_S
 
     def _describe(self, seconds: float) -> Blocked | None:
-        frame = sys._current_frames().get(self._thread_id)
+        frame = self._frame()
         if frame is None:
             return None
         stack = traceback.extract_stack(frame)

@@ -10,6 +10,22 @@ import re
 from datetime import UTC, datetime, tzinfo
 from typing import Protocol, TypeAlias
 
+__all__ = [
+    "NS_PER_DAY",
+    "NS_PER_HOUR",
+    "NS_PER_MINUTE",
+    "NS_PER_MS",
+    "NS_PER_S",
+    "NS_PER_US",
+    "Clock",
+    "Nanos",
+    "format_time",
+    "from_datetime",
+    "is_date_only",
+    "parse_time",
+    "to_datetime",
+]
+
 Nanos: TypeAlias = int
 
 NS_PER_US: Nanos = 1_000

@@ -17,6 +17,15 @@ import numpy.typing as npt
 
 from botkit.model.pairs import Pair
 
+__all__ = [
+    "BookColumns",
+    "CandleColumns",
+    "IntArray",
+    "MarketColumns",
+    "SideArray",
+    "TradeColumns",
+]
+
 IntArray: TypeAlias = npt.NDArray[np.int64]
 SideArray: TypeAlias = npt.NDArray[np.int8]
 

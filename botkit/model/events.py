@@ -20,8 +20,27 @@ import msgspec
 
 from botkit.model.clock import Nanos
 from botkit.model.money import from_units
-from botkit.model.orders import Condition, Order, OrderType, Side
+from botkit.model.orders import REPORTED_STATES, Condition, Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
+
+__all__ = [
+    "AccountEvent",
+    "Balance",
+    "BalanceReport",
+    "Bar",
+    "Candle",
+    "Connection",
+    "ConnectionState",
+    "Fill",
+    "Level",
+    "MarketEvent",
+    "OrderBook",
+    "OrderReport",
+    "Ticker",
+    "Timer",
+    "Trade",
+    "TradeReport",
+]
 
 
 def _decimal(value: float, decimals: int) -> Decimal:
@@ -182,8 +201,9 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The exchange's own row of one of the account's orders, from a stream or from a listing.
 
-    ``status`` is the exchange's code (`botkit.model.orders.STATUS_STATES`). ``original_lots`` of a market buy means
-    nothing before it is final (Q12), so only ``executed_lots`` and ``executed_units`` (quote) are used.
+    ``state`` is one of `botkit.model.orders.REPORTED_STATES`; an adapter maps its exchange's own codes to them.
+    ``original_lots`` of a market buy means nothing before it is final (Q12), so only ``executed_lots`` and
+    ``executed_units`` (quote) are used.
     """
 
     pair: Pair
@@ -191,7 +211,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     client_id: int | None
     side: Side
     type: OrderType
-    status: int
+    state: OrderState
     price_ticks: int
     original_lots: int
     executed_lots: int
@@ -201,6 +221,9 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     post_only: bool = False
     created: Nanos = 0
     updated: Nanos = 0
+
+    def __post_init__(self) -> None:
+        assert self.state in REPORTED_STATES, f"no exchange reports an order as {self.state.value}"
 
 
 class TradeReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):

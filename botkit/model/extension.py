@@ -12,11 +12,30 @@ from typing import Any, Literal, Protocol, TypeAlias
 import msgspec
 import pluggy
 
+from botkit.model.adapter import Adapter
 from botkit.model.clock import Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.limits import LimitTable
 from botkit.model.orders import Order, Side
 from botkit.model.pairs import Pair
+
+__all__ = [
+    "Exchange",
+    "ExchangeFacts",
+    "FeeModel",
+    "FeeRank",
+    "FeeRates",
+    "LatencyModel",
+    "Notifier",
+    "Options",
+    "QueueModel",
+    "ReportSection",
+    "RiskRule",
+    "RiskView",
+    "TapeFormat",
+    "hookimpl",
+    "hookspec",
+]
 
 #: marks a function of a plugin as the implementation of a hook: ``@hookimpl``
 hookimpl = pluggy.HookimplMarker("botkit")
@@ -29,31 +48,39 @@ Options: TypeAlias = Mapping[str, Any]
 
 
 class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the exchange's fee table. Rates are integers of 1e-8 (0.002 is 200_000); volume is 30-day TWD."""
+    """One row of the exchange's fee table. Rates are integers of 1e-8 (0.002 is 200_000).
+
+    ``volume`` is that of 30 days in whole units of the facts' ``volume_currency``, ``held`` the holding in whole units
+    of their ``discount_currency``; ``needs_both`` where one of them alone is not enough. The discounted rates apply to
+    fees paid in the ``discount_currency``.
+    """
 
     rank: int
-    twd_volume: int
-    bito_held: int
+    volume: int
+    held: int
     needs_both: bool
     maker_e8: int
     taker_e8: int
-    maker_bito_e8: int
-    taker_bito_e8: int
+    discounted_maker_e8: int
+    discounted_taker_e8: int
 
 
 class ExchangeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an exchange without asking it: its pairs and rules, its rate limits, its fees.
 
-    ``volume_currency`` and ``fee_currency`` name the currency its fee ranks count volume in, and the one that pays
-    fees at a discount ("" for none).
+    ``fee_ranks`` has one row where everybody pays the same; without any, the ``fees`` of a configuration must give the
+    rates, and no bot runs live. ``volume_currency`` is the one that ranks count volume in, ``discount_currency`` the
+    one that pays fees at a discount ("" for none). ``address`` is where the exchange is reached unless a configuration
+    says otherwise: processes that reach it there count into the same windows.
     """
 
     name: str
     pairs: Mapping[str, Pair]
     limits: LimitTable
     fee_ranks: tuple[FeeRank, ...]
-    volume_currency: str = "twd"
-    fee_currency: str = "bito"
+    volume_currency: str = ""
+    discount_currency: str = ""
+    address: str = ""
 
 
 class Exchange(Protocol):
@@ -65,8 +92,13 @@ class Exchange(Protocol):
         """Pairs, limits and fees. ``options`` is the rest of the ``exchange:`` section of the configuration."""
         ...
 
-    def connect(self, options: Options) -> Any:
-        """A live adapter (`botkit.live` says what it must do). Called in ``botkit run`` only."""
+    def connect(self, options: Options) -> Adapter:
+        """An adapter for one account, not yet open (`botkit.model.adapter` is its contract). No backtest calls it.
+
+        ``options`` is the ``exchange:`` section, and from the program: ``account`` (email, key, secret; empty without
+        one), ``rest`` and ``ws`` (addresses, None for the exchange's own), ``clock`` and its ``speed``, ``random`` (the
+        only source of chance), ``pairs``, and ``public`` where market data alone is wanted. Raises ConfigError.
+        """
         ...
 
 
@@ -74,12 +106,15 @@ class Exchange(Protocol):
 
 
 class FeeRates(msgspec.Struct, frozen=True, kw_only=True):
-    """Rates in force, as integers of 1e-8, and where the figures come from."""
+    """Rates in force, as integers of 1e-8, and where the figures come from.
+
+    The discounted ones apply to fees paid in the exchange's ``discount_currency``.
+    """
 
     maker_e8: int
     taker_e8: int
-    maker_bito_e8: int
-    taker_bito_e8: int
+    discounted_maker_e8: int
+    discounted_taker_e8: int
     source: str
 
     @property
@@ -98,8 +133,8 @@ class FeeModel(Protocol):
 
     #: sentences for the report
     assumptions: tuple[str, ...]
-    #: True when fees are taken from a balance of the exchange's own coin while there is one
-    pays_bito: bool
+    #: True when fees are paid in the exchange's ``discount_currency`` while the account has enough of it
+    uses_discount: bool
 
     def rates(self, now: Nanos) -> FeeRates:
         """The rates in force at ``now``."""

@@ -23,6 +23,7 @@ from botkit.model.events import (
     Trade,
     TradeReport,
 )
+from botkit.model.limits import SlotsChanged
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
@@ -38,17 +39,6 @@ class AccountEvents(msgspec.Struct, frozen=True):
     """
 
     events: tuple[OrderReport | TradeReport | BalanceReport, ...]
-
-
-class SlotsChanged(msgspec.Struct, frozen=True):
-    """Slots of rate-limit windows that are shared with others came or went.
-
-    ``moved`` is by pool, below zero where slots were given away; ``are_good`` says whether leases may be used at all,
-    and whether those of cancels may.
-    """
-
-    moved: Mapping[str, int]
-    are_good: tuple[bool, bool]
 
 
 # -- the stages of a run ----------------------------------------------------------------------------------------------
@@ -144,7 +134,7 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """Take no new orders and cancel the open ones; only ways out leave. ``level`` is a strategy, or None for the bot."""
+    """Take no new orders and cancel the open ones; only ways out leave. ``level``: a strategy, or None for the bot."""
 
     reason: str
     level: str | None = None

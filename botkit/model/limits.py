@@ -12,6 +12,20 @@ import msgspec
 
 from botkit.model.clock import NS_PER_S, Nanos
 
+__all__ = [
+    "NEEDED_ENDPOINTS",
+    "PAIRS_ENDPOINT",
+    "DocumentedLimit",
+    "EndpointLimit",
+    "LimitTable",
+    "Scope",
+    "SlotsChanged",
+    "WindowLimit",
+]
+
+#: the read of the pairs and their rules, before a bot runs
+PAIRS_ENDPOINT = "trading_pairs"
+
 #: what a bot asks of any exchange; `create_batch` and `cancel_batch` are used where a table has both
 NEEDED_ENDPOINTS = (
     "create_order",
@@ -23,6 +37,7 @@ NEEDED_ENDPOINTS = (
     "balance",
     "order_book",
     "trading_history",
+    PAIRS_ENDPOINT,
 )
 
 
@@ -89,3 +104,20 @@ class LimitTable(msgspec.Struct, frozen=True):
 
     def __getitem__(self, endpoint: str) -> EndpointLimit:
         return self.endpoints[endpoint]
+
+
+class SlotsChanged(msgspec.Struct, frozen=True):
+    """What a bot may take, from now on, of the windows that it shares with other processes.
+
+    ``leased``: by counter (`EndpointLimit.pool`), all slots that the ledger has leased to this bot since it started,
+    less those that it returned unused. Those that its router has not taken are free: so this and what the router took
+    say what `botkit.engine.router.leased.LeasedWindows` answers, until the next one.
+
+    ``until``: when the leases end, in nanoseconds of the bot's clock; ``cancels_until``: when those end that only
+    cancels need, which last longer. ``number`` counts up.
+    """
+
+    number: int
+    leased: dict[str, int]
+    until: Nanos
+    cancels_until: Nanos

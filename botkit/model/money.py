@@ -11,6 +11,22 @@ import re
 from decimal import Decimal
 from typing import TypeAlias
 
+__all__ = [
+    "UNIT",
+    "UNIT_DECIMALS",
+    "Number",
+    "divide_half_up",
+    "divide_up",
+    "format_scaled",
+    "format_units",
+    "from_units",
+    "parse_decimal",
+    "parse_scaled",
+    "steps_of",
+    "to_decimal",
+    "to_units",
+]
+
 #: units in one coin of any currency: the ledger keeps eight decimals, as the exchange does (basePrecision 8)
 UNIT = 10**8
 UNIT_DECIMALS = 8

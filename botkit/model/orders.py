@@ -10,7 +10,7 @@
                            └──> UNTRIGGERED ──> OPEN ──> PARTLY_FILLED ──> FILLED
                                      └───────────┴───────────┴──> CANCELLED / POST_ONLY_CANCELLED
 
-CANCELLED covers the exchange's status 4 and, with something executed, status 3 ("completed with partial deal").
+CANCELLED may have something executed; an exchange that has a code of its own for that reports it as CANCELLED too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,26 @@ from typing import Final
 from botkit.model.clock import Nanos
 from botkit.model.money import from_units
 from botkit.model.pairs import Pair
+
+__all__ = [
+    "BUY",
+    "FINAL_STATES",
+    "FINAL_STATUSES",
+    "LIMIT",
+    "LIVE_STATES",
+    "MARKET",
+    "RESTING_STATES",
+    "SELL",
+    "STATUS_STATES",
+    "STOP_LIMIT",
+    "TRANSITIONS",
+    "Condition",
+    "ExactOrder",
+    "Order",
+    "OrderState",
+    "OrderType",
+    "Side",
+]
 
 
 class Side(enum.Enum):
@@ -121,17 +141,8 @@ LIVE_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN} | _RESTING)
 #: states in which the order is known to stand at the exchange
 RESTING_STATES: Final = frozenset(_RESTING)
 
-#: the exchange's status codes (API documentation, order model); 5 is unused there
-STATUS_STATES: Final[dict[int, OrderState]] = {
-    -1: _S.UNTRIGGERED,
-    0: _S.OPEN,
-    1: _S.PARTLY_FILLED,
-    2: _S.FILLED,
-    3: _S.CANCELLED,
-    4: _S.CANCELLED,
-    6: _S.POST_ONLY_CANCELLED,
-}
-FINAL_STATUSES: Final = frozenset({2, 3, 4, 6})
+#: states in which an exchange can show an order; all others are the bot's own view of it
+REPORTED_STATES: Final = frozenset(_RESTING | _FINAL_AT_EXCHANGE)
 
 
 class Order:

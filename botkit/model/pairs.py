@@ -10,6 +10,12 @@ import msgspec
 
 from botkit.model.money import UNIT_DECIMALS, Number, divide_up, format_scaled, parse_decimal, steps_of
 
+__all__ = [
+    "Pair",
+    "PairRules",
+    "pairs_from_wire",
+]
+
 #: more decimals than any currency has
 _DECIMALS_MAX = 18
 #: powers of ten by exponent: looking one up costs a third of forming it, and every order asks a dozen times

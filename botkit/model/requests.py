@@ -16,6 +16,28 @@ from botkit.model.events import BalanceReport, Candle, OrderBook, OrderReport, T
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair
 
+__all__ = [
+    "Answer",
+    "AnswerBody",
+    "CancelAck",
+    "CancelAll",
+    "CancelBatch",
+    "CancelOrder",
+    "CreateBatch",
+    "CreateOrder",
+    "GetBalances",
+    "GetBook",
+    "GetCandles",
+    "GetOrder",
+    "ListOpenOrders",
+    "ListOrders",
+    "ListTrades",
+    "NewOrder",
+    "OrderAck",
+    "Outcome",
+    "Request",
+]
+
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One order to create. A market buy has ``spend_units`` of quote in place of ``amount_lots``."""

@@ -10,6 +10,14 @@ from datetime import UTC, datetime
 
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, Nanos
 
+__all__ = [
+    "RESOLUTIONS",
+    "bucket_end",
+    "bucket_start",
+    "check_resolution",
+    "fixed_length",
+]
+
 #: every resolution the exchange serves, shortest first
 RESOLUTIONS = ("1m", "5m", "15m", "30m", "1h", "3h", "4h", "6h", "12h", "1d", "1w", "1M")
 

@@ -16,6 +16,24 @@ from botkit.model.events import Fill
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
+__all__ = [
+    "SUMMARY_KEYS",
+    "BacktestResult",
+    "Caution",
+    "Curve",
+    "DataDescription",
+    "Drawdown",
+    "EndpointUse",
+    "Figure",
+    "FillRow",
+    "OrderRow",
+    "PositionRow",
+    "PriceCandles",
+    "QueueReading",
+    "RouterUse",
+    "StrategyRow",
+]
+
 Figure: TypeAlias = float | int | str | None
 
 #: the figures that every summary has, in the order in which they are written; more may follow them

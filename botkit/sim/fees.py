@@ -32,7 +32,7 @@ def _rate_e8(options: Options, key: str) -> int:
     return int(scaled)
 
 
-def _pays_bito(options: Options) -> bool:
+def _uses_discount(options: Options) -> bool:
     value = options.get("bito", False)
     if not isinstance(value, bool):
         raise ConfigError(f"fees.bito is {value!r}; write true or false")
@@ -63,18 +63,18 @@ class FixedFees:
     def __init__(self, options: Options, facts: ExchangeFacts | None = None) -> None:
         _refuse_unknown(options, ("maker", "taker", "bito"))
         maker, taker = _rate_e8(options, "maker"), _rate_e8(options, "taker")
-        self.pays_bito = _pays_bito(options)
+        self.uses_discount = _uses_discount(options)
         self._rates = FeeRates(
             maker_e8=maker,
             taker_e8=taker,
-            maker_bito_e8=maker * _BITO[0] // _BITO[1],
-            taker_bito_e8=taker * _BITO[0] // _BITO[1],
+            discounted_maker_e8=maker * _BITO[0] // _BITO[1],
+            discounted_taker_e8=taker * _BITO[0] // _BITO[1],
             source="configuration",
         )
         self.assumptions: tuple[str, ...] = (
             f"Fees are fixed: maker {_percent(maker)}, taker {_percent(taker)} of what an order receives, rounded half"
             " up at 1e-8.",
-            *((_BITO_SENTENCE,) if self.pays_bito else ()),
+            *((_BITO_SENTENCE,) if self.uses_discount else ()),
         )
 
     def rates(self, now: Nanos) -> FeeRates:
@@ -96,7 +96,7 @@ class RankFees:
         _refuse_unknown(options, ("rank", "bito"))
         if not facts.fee_ranks:
             raise ConfigError(f"{facts.name} has no table of fee ranks; give fees: {{maker: ..., taker: ...}}")
-        self.pays_bito = _pays_bito(options)
+        self.uses_discount = _uses_discount(options)
         self._ranks = {row.rank: row for row in facts.fee_ranks}
         wanted = options.get("rank", 0)
         self._auto = self.counts_volume = wanted == "auto"
@@ -111,7 +111,7 @@ class RankFees:
             f"Fees {what}: {self._rates.source} maker {_percent(self._rates.maker_e8)}, taker"
             f" {_percent(self._rates.taker_e8)} of what an order receives, rounded half up at 1e-8.",
             *(("A rank that demands a holding of BITO is not granted automatically.",) if self._auto else ()),
-            *((_BITO_SENTENCE,) if self.pays_bito else ()),
+            *((_BITO_SENTENCE,) if self.uses_discount else ()),
         )
 
     @staticmethod
@@ -119,8 +119,8 @@ class RankFees:
         return FeeRates(
             maker_e8=row.maker_e8,
             taker_e8=row.taker_e8,
-            maker_bito_e8=row.maker_bito_e8,
-            taker_bito_e8=row.taker_bito_e8,
+            discounted_maker_e8=row.discounted_maker_e8,
+            discounted_taker_e8=row.discounted_taker_e8,
             source=f"rank {row.rank}",
         )
 
@@ -137,7 +137,7 @@ class RankFees:
         for old in [d for d in self._volumes if d < day - _VOLUME_DAYS]:
             del self._volumes[old]
         volume = sum(units for d, units in self._volumes.items() if d < day)
-        reached = [row for row in self._ranks.values() if not row.needs_both and volume >= row.twd_volume * UNIT]
+        reached = [row for row in self._ranks.values() if not row.needs_both and volume >= row.volume * UNIT]
         lowest = self._ranks[min(self._ranks)]
         return max(reached, key=lambda row: row.rank, default=lowest)
 

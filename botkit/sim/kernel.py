@@ -69,8 +69,8 @@ class Kernel:
         seed: int = 0,
         batch_all_or_nothing: bool = True,
         keep_candles: bool = False,
-        volume_currency: str = "twd",
-        fee_currency: str = "bito",
+        volume_currency: str = "",
+        discount_currency: str = "",
     ) -> None:
         self.pairs = dict(pairs)
         self.now: Nanos = 0
@@ -80,7 +80,7 @@ class Kernel:
         self._slippage_e8 = slippage_e8
         self._keep_candles = keep_candles
         self._ledger = Ledger(
-            accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, fee_currency=fee_currency
+            accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, discount_currency=discount_currency
         )
         self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
         self._markets: dict[str, PairMarket] = {}
@@ -120,7 +120,12 @@ class Kernel:
         self._matcher.settle_all(market)
         if self._keep_candles and market.trades is not None:
             self._absorb(market)
+        before = market.trades, market.books, market.candles
         market.load(columns)
+        if market.pair in self._busy and before != (market.trades, market.books, market.candles):
+            # orders stand already, and nothing has searched the new stream for them; of it not even this moment's
+            # rows have passed
+            self._search(market, self.now - 1, None)
 
     def _absorb(self, market: PairMarket) -> CandleHistory:
         history = self._histories.get(market.pair)

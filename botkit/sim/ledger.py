@@ -14,10 +14,11 @@ from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, TradeReport
 from botkit.model.extension import FeeModel
 from botkit.model.money import UNIT, divide_half_up
+from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.draws import text_key
-from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_CANCELLED, PARTLY_FILLED, VenueOrder
+from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, VenueOrder
 
 
 class AccountSetup(msgspec.Struct):
@@ -123,7 +124,7 @@ class Ledger:
         last_price: Callable[[str], int | None],
         *,
         volume_currency: str,
-        fee_currency: str,
+        discount_currency: str,
     ) -> None:
         self.accounts = {name: Account(name, setup) for name, setup in setups.items()}
         self.market: dict[str, int] = {}  # the recorded market's side of every fill: what it gave is negative
@@ -131,7 +132,7 @@ class Ledger:
         self._pairs = pairs
         self._last_price = last_price
         self._volume_currency = volume_currency
-        self._fee_currency = fee_currency
+        self._discount_currency = discount_currency
         self._trade_number = 1_000_000_000
         self._begun: dict[str, int] = {}
         for setup in setups.values():
@@ -153,8 +154,8 @@ class Ledger:
         assert account.locked[currency] <= account.total.get(currency, 0), order
         deed.of(order).currencies[currency] = None
 
-    def close(self, order: VenueOrder, deed: Deed, status: int) -> None:
-        """End an order with a final status and release what is still locked for it."""
+    def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
+        """End an order in a final state and release what is still locked for it."""
         account = order.account
         del account.open[order.order_id]
         account.open_count[order.pair] -= 1
@@ -164,7 +165,7 @@ class Ledger:
             account.locked[currency] -= order.lock_units
             order.lock_units = 0
             news.currencies[currency] = None
-        order.status = status
+        order.state = state
         order.updated = deed.time
         if order.is_market_buy:
             # Q12: when finished, a market buy shows what it bought as its original amount
@@ -172,7 +173,7 @@ class Ledger:
 
     def cancel(self, order: VenueOrder, deed: Deed) -> None:
         """Cancel what is left of an order."""
-        self.close(order, deed, PARTLY_CANCELLED if order.executed_lots else CANCELLED)
+        self.close(order, deed, CANCELLED)
 
     def transfer(self, account: Account, currency: str, units: int, deed: Deed) -> None:
         """Money comes from outside, or (negative) leaves; only what is available can leave."""
@@ -251,11 +252,11 @@ class Ledger:
             currencies[fee_currency] = None
         if not order.is_market_buy:
             if order.remaining_lots:
-                order.status = PARTLY_FILLED
+                order.state = PARTLY_FILLED
             else:
                 self.close(order, deed, FILLED)
-        elif order.status == OPEN:
-            order.status = PARTLY_FILLED
+        elif order.state is OPEN:
+            order.state = PARTLY_FILLED
 
     def _charge(
         self, account: Account, pair: Pair, got: str, got_units: int, value: int, now: Nanos, is_maker: bool
@@ -264,10 +265,11 @@ class Ledger:
         model = account.fees
         rates = model.rates(now)
         currency, fee = got, -1
-        if model.pays_bito and self._fee_currency:
-            bito = self._in_fee_currency(pair.quote, value * (rates.maker_bito_e8 if is_maker else rates.taker_bito_e8))
-            if bito is not None and account.available(self._fee_currency) >= bito:
-                currency, fee = self._fee_currency, bito
+        if model.uses_discount and self._discount_currency:
+            rate_e8 = rates.discounted_maker_e8 if is_maker else rates.discounted_taker_e8
+            coins = self._in_discount_currency(pair.quote, value * rate_e8)
+            if coins is not None and account.available(self._discount_currency) >= coins:
+                currency, fee = self._discount_currency, coins
         if fee < 0:
             fee = divide_half_up(got_units * (rates.maker_e8 if is_maker else rates.taker_e8), UNIT)
         if fee:
@@ -287,10 +289,10 @@ class Ledger:
         price = self._price_of(currency, target)
         return None if price is None else (units * price[0], price[1])
 
-    def _in_fee_currency(self, quote: str, units_e8: int) -> int | None:
-        """A fee of ``units_e8`` (1e-8 of a unit of ``quote``) in units of the fee currency, half up."""
+    def _in_discount_currency(self, quote: str, units_e8: int) -> int | None:
+        """A fee of ``units_e8`` (1e-8 of a unit of ``quote``) in units of the coin that pays at a discount, half up."""
         worth = self._in_volume_currency(quote, units_e8)
-        price = self._price_of(self._fee_currency, self._volume_currency)
+        price = self._price_of(self._discount_currency, self._volume_currency)
         if worth is None or price is None:
             return None
         return divide_half_up(worth[0] * price[1], worth[1] * price[0] * UNIT)

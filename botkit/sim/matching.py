@@ -337,7 +337,7 @@ class Matcher:
 
     def activate(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
         """A stop becomes a limit order, now."""
-        order.status = OPEN
+        order.state = OPEN
         order.updated = deed.time
         deed.of(order)
         self.enter(order, market, deed)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import OrderReport
-from botkit.model.orders import BUY, LIMIT, MARKET, STOP_LIMIT
+from botkit.model.orders import BUY, LIMIT, MARKET, STOP_LIMIT, OrderState
 from botkit.model.requests import NewOrder
 
 if TYPE_CHECKING:
     from botkit.sim.ledger import Account
 
-# the exchange's status codes (API documentation, order model)
-UNTRIGGERED, OPEN, PARTLY_FILLED, FILLED, PARTLY_CANCELLED, CANCELLED, POST_ONLY_CANCELLED = -1, 0, 1, 2, 3, 4, 6
+# a global is read faster than a member of an enumeration
+UNTRIGGERED: Final = OrderState.UNTRIGGERED
+OPEN: Final = OrderState.OPEN
+PARTLY_FILLED: Final = OrderState.PARTLY_FILLED
+FILLED: Final = OrderState.FILLED
+CANCELLED: Final = OrderState.CANCELLED
+POST_ONLY_CANCELLED: Final = OrderState.POST_ONLY_CANCELLED
 
 
 class VenueOrder:
@@ -48,7 +53,7 @@ class VenueOrder:
         "sent",
         "shown_lots",
         "spend_units",
-        "status",
+        "state",
         "type",
         "updated",
     )
@@ -73,7 +78,7 @@ class VenueOrder:
         self.spend_units = new.spend_units  # of a market buy: what is left to spend
         self.executed_lots = 0
         self.executed_units = 0
-        self.status = UNTRIGGERED if new.type is STOP_LIMIT else OPEN
+        self.state = UNTRIGGERED if new.type is STOP_LIMIT else OPEN
         self.created = self.updated = arrived
         self.ahead = 0
         self.book_row = -1
@@ -92,7 +97,7 @@ class VenueOrder:
             client_id=new.client_id or None,
             side=new.side,
             type=self.type,
-            status=self.status,
+            state=self.state,
             price_ticks=self.price_ticks,
             original_lots=self.original_lots,
             executed_lots=self.executed_lots,
@@ -107,5 +112,5 @@ class VenueOrder:
     def __repr__(self) -> str:
         return (
             f"<VenueOrder {self.order_id} {self.new.side.value} {self.remaining_lots} of {self.original_lots}"
-            f" {self.pair} @ {self.price_ticks} status {self.status}>"
+            f" {self.pair} @ {self.price_ticks} {self.state.value}>"
         )

@@ -27,12 +27,30 @@ def reference(data: pd.DataFrame, fast: int, slow: int, fee: float, cash: float)
     return fills, cash + coins * data.close.iloc[-1]
 
 
-@pytest.mark.skipif(not CANDLES.exists(), reason=f"{CANDLES} is not there")
-def test_sma_cross_trades_and_earns_what_twenty_lines_of_pandas_say(tmp_path: Path) -> None:
-    fills, equity = reference(pd.read_csv(CANDLES), 10, 30, 0.002, 1_000_000.0)
+def bundled_month(folder: Path) -> Path:
+    """January of the bundled tape as a CSV file."""
+    data = pd.read_parquet(ROOT / "backtest_data/bitopro/btc_usdt/candles-1m/2025-01.parquet")
+    rows = {"timestamp": data.time // 10**6} | {name: data[name] / 100 for name in ("open", "high", "low", "close")}
+    path = folder / "candles.csv"
+    pd.DataFrame(rows | {"volume": data.lots / 10_000}).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        pytest.param(False, id="bundled"),
+        pytest.param(
+            True, id="recorded", marks=pytest.mark.skipif(not CANDLES.exists(), reason=f"{CANDLES} is not there")
+        ),
+    ],
+)
+def test_sma_cross_trades_and_earns_what_twenty_lines_of_pandas_say(recorded: bool, tmp_path: Path) -> None:
+    path = CANDLES if recorded else bundled_month(tmp_path)
+    fills, equity = reference(pd.read_csv(path), 10, 30, 0.002, 1_000_000.0)
     config = write_config(
         tmp_path,
-        f"{{path: {CANDLES}, pair: btc_usdt, kind: candles, resolution: 1m}}",
+        f"{{path: {path}, pair: btc_usdt, kind: candles, resolution: 1m}}",
         plugins=ROOT / "strategies",
         use="sma_cross",
         params="{pair: btc_usdt, resolution: 1m, fast: 10, slow: 30, share: 1.0}",

@@ -11,17 +11,18 @@ import json
 import os
 import sys
 from pathlib import Path
-from random import Random
+from random import Random, SystemRandom
 
 import aiohttp
 
 from botkit.engine.router.router import Priority, Router
 from botkit.engine.router.routes import memory_slots
 from botkit.live.clock import SteadyClock
-from botkit.live.shared_limits.broker_link import BrokerLink
-from botkit.live.shared_limits.slots import Identity, Link, SharedLimits
+from botkit.live.limits.broker_client import BrokerLink
+from botkit.live.limits.leases import Identity, SharedLimits
+from botkit.live.limits.protocol import Link
 from botkit.model.clock import NS_PER_MS, NS_PER_S
-from botkit.model.limits import EndpointLimit, LimitTable, Scope, WindowLimit
+from botkit.model.limits import EndpointLimit, LimitTable, Scope, SlotsChanged, WindowLimit
 from botkit.model.orders import Order
 from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome, Request
 
@@ -91,7 +92,7 @@ class Sender:
             latest_accept_ns=latest,
             read_latest_ns=latest,
             batching=options.batching,
-            slots=self.shared.slots if self.shared is not None else memory_slots,
+            slots=self.shared.windows if self.shared is not None else memory_slots,
         )
         self._timeout = aiohttp.ClientTimeout(total=options.timeout_s)
         self._wake: asyncio.TimerHandle | None = None
@@ -125,8 +126,8 @@ class Sender:
         now = self._clock.now()
         self.router.read(make, endpoint=endpoint, owner=owner, priority=Priority.PRIVATE_READ, now=now)
 
-    def _slots_changed(self) -> None:
-        self.router.slots_changed()
+    def _slots_changed(self, change: SlotsChanged) -> None:
+        self.router.slots_changed(change)
         self.pump()
 
     def pump(self) -> None:
@@ -218,9 +219,9 @@ def link_of(options: argparse.Namespace) -> Link | None:
     if options.ledger == "memory":
         return None
     if options.ledger.startswith("redis"):
-        from botkit.live.shared_limits.ledger_redis import RedisLink
+        from botkit.live.limits.redis import RedisLink
 
-        return RedisLink(options.ledger)
+        return RedisLink(options.ledger, SteadyClock(), SystemRandom())
     return BrokerLink(Path(options.ledger), by_port=options.by_port)
 
 

@@ -121,7 +121,7 @@ def broker_pid(folder: Path) -> int:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"botkit.live.shared_limits.broker" in words and os.fsencode(folder) in words:
+            if b"botkit.live.limits.broker_process" in words and os.fsencode(folder) in words:
                 return int(entry.name)
     raise LookupError(f"no broker serves {folder}")
 

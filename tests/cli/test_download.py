@@ -11,7 +11,7 @@ import pytest
 
 from botkit.cli.main import main
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.live.shared_limits import paced_reads
+from botkit.live.limits import rate_limited_reads
 from botkit.tape.tape import Tape
 from tests.market_venue import MarketVenue
 
@@ -22,7 +22,7 @@ PAIRS = packaged_pairs()
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(paced_reads, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(rate_limited_reads, "_FIRST_PAUSE_S", 0.001)
 
     def call(venue: MarketVenue | None, *arguments: object) -> tuple[int, str, str]:
         where = ["--rest", venue.rest] if venue else []

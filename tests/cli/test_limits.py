@@ -13,9 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from botkit.cli.limits import limits
-from botkit.live.shared_limits.broker_link import BrokerLink
-from botkit.live.shared_limits.ledger import Join, Report, SharedPool, SharedWindow, Sync
-from botkit.live.shared_limits.slots import LedgerUnreachable
+from botkit.live.limits.broker_client import BrokerLink
+from botkit.live.limits.protocol import Join, LedgerUnreachable, Report, SharedPool, SharedWindow, Sync
 from tests.benchmarks.limits_judge import broker_pid
 
 
@@ -80,7 +79,7 @@ def test_usage_shows_what_bots_that_share_a_ledger_hold(tmp_path: Path, monkeypa
 
     async def share() -> None:
         link = BrokerLink()
-        window = SharedWindow("bitopro|ip=shared|create_order|1200/60s", 1200, 60, 60_000_000)
+        window = SharedWindow("bitopro|ip=shared|create_order|1200/60s", 1200, 60)
         await link.call(Join("bot", "", (SharedPool("create_order", 1, 0, (window,)),)))
         await link.call(Sync("bot", 1, (Report(pool=0, wanted_urgently=12),)))
         await link.close()

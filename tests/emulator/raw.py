@@ -7,12 +7,11 @@ import hashlib
 import hmac
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-EXAMPLES = Path(__file__).parents[2].parent / "shared" / "bitopro" / "examples"
+from tests.exchange.recorded import EXAMPLES
 
 EMAIL, KEY, SECRET = "emulator@botkit.local", "emulator-key", "emulator-secret"
 
@@ -76,7 +75,7 @@ class Raw:
 
 def example(name: str) -> Any:
     """A file of the exchange's own examples."""
-    return json.loads((EXAMPLES / f"{name}.json").read_text())
+    return json.loads((EXAMPLES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def shape(value: Any) -> Any:

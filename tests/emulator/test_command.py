@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -14,8 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from botkit.cli.main import main
+from botkit.emulator.faults import KINDS
 from botkit.emulator.switches import SWITCHES, choose, help_lines
 from botkit.errors import ConfigError
+from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, STREAMS
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str]]:
@@ -142,3 +145,18 @@ def test_help_names_every_option() -> None:
         "--lockstep",
     ):
         assert option in text
+
+
+def test_help_lists_every_kind_of_fault_with_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["emulator", "--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(f" {kind} {' '.join(text.split())}" in printed for kind, text in KINDS.items())
+
+
+def test_the_table_of_tests_has_every_endpoint_and_stream_and_names_files_that_exist() -> None:
+    here = Path(__file__).parent
+    rows = re.findall(r"^\| (\w+) \| .+ \| (.+) \|$", (here / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    tests = {name: shown for name, shown in rows if name not in ("endpoint", "stream")}
+    assert set(tests) == {*ENDPOINTS, *STREAMS}
+    named = {part.split(":")[0].strip() for shown in tests.values() for part in shown.split(";")}
+    assert [name for name in named - {"client", "official"} if not (here / f"test_{name}.py").exists()] == []

@@ -12,9 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.emulator.raw import EXAMPLES, Raw, example, shape
-
-pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the exchange's examples are not at hand")
+from tests.emulator.raw import Raw, example, shape
+from tests.exchange.recorded import TRADING_PAIRS
 
 
 def like(found: Any, wanted: Any, *, optional: tuple[str, ...] = (), path: str = "") -> None:
@@ -77,7 +76,7 @@ async def test_trading_pairs_are_the_exchanges_word_for_word(start, session) -> 
     emulator = await start()
     _, found = await Raw(emulator.rest, session).get("/provisioning/trading-pairs")
     served = {row["pair"]: row for row in found["data"]}
-    for row in json.loads((EXAMPLES.parent / "trading_pairs.json").read_text())["data"]:
+    for row in json.loads(TRADING_PAIRS.read_text(encoding="utf-8"))["data"]:
         assert served[row["pair"]] | {"orderBookQuoteScaleLevel": ""} == row | {"orderBookQuoteScaleLevel": ""}
 
 

@@ -115,7 +115,7 @@ def test_a_replacement_goes_through_cancel_and_create() -> None:
     b.end_turn()
     b.to(5)
     assert (old.state, new.state) == (OrderState.CANCELLED, OrderState.OPEN)
-    assert [row.status for row in b.kernel.orders("bot")] == [4, 0]
+    assert [row.state for row in b.kernel.orders("bot")] == [OrderState.CANCELLED, OrderState.OPEN]
     b.check()
 
 

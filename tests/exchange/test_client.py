@@ -6,7 +6,6 @@ import itertools
 import json
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +17,9 @@ from botkit.exchange.bitopro.sign import HEADER_KEY, HEADER_PAYLOAD, HEADER_SIGN
 from botkit.exchange.bitopro.wire.bodies import WithdrawBody
 from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MS, NS_PER_S
+from tests.exchange.recorded import EXAMPLES
 from tests.exchange.venue import HandClock, venue
 
-EXAMPLES = Path(__file__).parents[3] / "shared/bitopro/examples"
-needs_examples = pytest.mark.skipif(not EXAMPLES.exists(), reason="the recorded examples are not on this machine")
 HOUR_MS = 3_600_000
 T0 = 1_790_290_800_000  # start of an hour, ms
 
@@ -210,7 +208,6 @@ def test_every_documented_endpoint_is_walked() -> None:
     assert set(WALK) == set(ENDPOINTS)
 
 
-@needs_examples
 @pytest.mark.parametrize("endpoint_id", sorted(WALK))
 async def test_endpoint(endpoint_id: str) -> None:
     path, example, call, look, expected = WALK[endpoint_id]

@@ -6,7 +6,6 @@ import copy
 import json
 import pickle
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -23,8 +22,7 @@ from botkit.exchange.bitopro.sign import (
 )
 from botkit.exchange.bitopro.wire.bodies import decode_nonce_payload
 from botkit.exchange.bitopro.wire.codec import WireError
-
-VECTORS = Path(__file__).parents[3] / "shared/bitopro/examples/auth_vectors.json"
+from tests.exchange.recorded import EXAMPLES
 
 DOCUMENTED = [
     # (secret, JSON text, payload, signature), API documentation and its archive, 2.4
@@ -65,9 +63,8 @@ def test_documented_vector_is_reproduced(text: str, payload: str, signature: str
     assert headers == {HEADER_KEY: "key", HEADER_PAYLOAD: payload, HEADER_SIGNATURE: signature}
 
 
-@pytest.mark.skipif(not VECTORS.exists(), reason="the recorded examples are not on this machine")
 def test_every_recorded_vector_verifies_in_both_alphabets() -> None:
-    vectors = json.loads(VECTORS.read_text(encoding="utf-8"))
+    vectors = json.loads((EXAMPLES / "auth_vectors.json").read_text(encoding="utf-8"))
     assert len(vectors) == 10
     for vector in vectors:
         credentials = Credentials("", "key", vector["secret"])

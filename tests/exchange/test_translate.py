@@ -10,10 +10,11 @@ import pytest
 from botkit.exchange.bitopro import translate
 from botkit.exchange.bitopro.facts import FEE_RANKS, BitoPro, packaged_pairs
 from botkit.exchange.bitopro.wire import account, codec, frames, market
+from botkit.exchange.bitopro.wire.statuses import STATUS_STATES, status_of
 from botkit.model.clock import NS_PER_MS, NS_PER_S
-from botkit.model.events import Trade
+from botkit.model.events import OrderReport, Trade
 from botkit.model.money import parse_scaled
-from botkit.model.orders import Condition, OrderType, Side
+from botkit.model.orders import Condition, OrderState, OrderType, Side
 from botkit.model.requests import NewOrder
 
 PAIRS = packaged_pairs()
@@ -132,7 +133,7 @@ def test_an_order_becomes_exact_integers() -> None:
     assert (report.price_ticks, report.original_lots, report.executed_lots) == (2752000, 10_000_000, 4_000_000)
     assert report.executed_units == 11006412345678  # the exchange's digits beyond 1e-8 are dropped
     assert report.post_only
-    assert (report.side, report.type, report.status) == (Side.BUY, OrderType.LIMIT, 1)
+    assert (report.side, report.type, report.state) == (Side.BUY, OrderType.LIMIT, OrderState.PARTLY_FILLED)
     assert (report.created, report.updated) == (1790299940 * NS_PER_S, 1790299941 * NS_PER_S)
 
 
@@ -339,11 +340,11 @@ def test_fee_ranks_are_the_published_table() -> None:
     assert [rank.rank for rank in FEE_RANKS] == list(range(7))
     text = ["0.001", "0.0009", "0.0007", "0.0006", "0.000125", "0.000125", "0.000125"]
     assert [rank.maker_e8 for rank in FEE_RANKS] == [parse_scaled(rate, 8) for rate in text]
-    assert [rank.taker_bito_e8 for rank in FEE_RANKS][-1] == 36_000
+    assert [rank.discounted_taker_e8 for rank in FEE_RANKS][-1] == 36_000
     for rank in FEE_RANKS:
         # paying in BITO takes off a fifth
-        assert rank.maker_bito_e8 * 5 == rank.maker_e8 * 4
-        assert rank.taker_bito_e8 * 5 == rank.taker_e8 * 4
+        assert rank.discounted_maker_e8 * 5 == rank.maker_e8 * 4
+        assert rank.discounted_taker_e8 * 5 == rank.taker_e8 * 4
     assert [rank.needs_both for rank in FEE_RANKS] == [False] * 5 + [True] * 2
 
 
@@ -365,3 +366,30 @@ def test_facts_name_every_endpoint_of_the_limits() -> None:
     for endpoint in ENDPOINTS.values():
         assert (limits[endpoint.id].method, limits[endpoint.id].path) == (endpoint.method, endpoint.path)
         assert limits[endpoint.id].private == endpoint.private
+
+
+@pytest.mark.parametrize(
+    ("status", "executed", "state"),
+    [
+        (-1, 0, OrderState.UNTRIGGERED),
+        (0, 0, OrderState.OPEN),
+        (1, 5, OrderState.PARTLY_FILLED),
+        (2, 5, OrderState.FILLED),
+        (3, 5, OrderState.CANCELLED),
+        (4, 0, OrderState.CANCELLED),
+        (6, 0, OrderState.POST_ONLY_CANCELLED),
+    ],
+)
+def test_every_status_of_the_exchange_has_a_state_and_the_way_back(
+    status: int, executed: int, state: OrderState
+) -> None:
+    assert STATUS_STATES[status] is state
+    assert status_of(state, executed) == status
+
+
+def test_a_report_cannot_carry_a_state_that_only_the_bot_knows() -> None:
+    report = translate.order_report(order(), BTC)
+    for state in set(OrderState) - set(STATUS_STATES.values()):
+        fields = {**msgspec.structs.asdict(report), "state": state}
+        with pytest.raises(AssertionError, match=f"no exchange reports an order as {state.value}"):
+            OrderReport(**fields)

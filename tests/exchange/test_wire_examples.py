@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,7 @@ import pytest
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.exchange.bitopro.wire import account, bodies, codec, frames, market, wallet
 from botkit.exchange.bitopro.wire.errors import encode_error, error_text
-
-EXAMPLES = Path(__file__).parents[3] / "shared/bitopro/examples"
-pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the recorded examples are not on this machine")
+from tests.exchange.recorded import EXAMPLES, TRADING_PAIRS
 
 SHAPES: dict[str, Any] = {
     "rest_balance": account.BalancesReply,
@@ -105,7 +102,7 @@ def test_refusals_read_and_spell_the_exchanges_sentence() -> None:
 
 
 def test_packaged_pairs_are_the_recorded_ones() -> None:
-    recorded = json.loads((EXAMPLES.parent / "trading_pairs.json").read_text(encoding="utf-8"))["data"]
+    recorded = json.loads(TRADING_PAIRS.read_text(encoding="utf-8"))["data"]
     pairs = packaged_pairs()
     assert set(pairs) == {row["pair"] for row in recorded}
     for row in recorded:

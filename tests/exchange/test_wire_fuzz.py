@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.exchange.bitopro.sign import decode_payload
 from botkit.exchange.bitopro.wire import account, bodies, codec, frames, market, wallet
 from botkit.exchange.bitopro.wire.errors import error_text
+from tests.exchange.recorded import EXAMPLES
 
 PAIR = packaged_pairs()["btc_twd"]
 SHAPES: list[Any] = [
@@ -218,13 +218,10 @@ def test_a_wire_error_is_an_error_of_data_and_shows_little_of_it() -> None:
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.skipif(
-    not (Path(__file__).parents[3] / "shared/bitopro/examples").exists(), reason="the recorded examples are not here"
-)
 @settings(deadline=None, max_examples=200)
 @given(data=st.data())
 def test_recorded_frames_with_bytes_changed_are_frames_or_wire_errors(data: st.DataObject) -> None:
-    paths = sorted((Path(__file__).parents[3] / "shared/bitopro/examples").glob("ws_*.json"))
+    paths = sorted(EXAMPLES.glob("ws_*.json"))
     raw = bytearray(data.draw(st.sampled_from(paths)).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))

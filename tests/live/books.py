@@ -7,9 +7,7 @@ from typing import Any
 
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator
 from botkit.live.bot import Bot
-from botkit.model.orders import FINAL_STATES
-
-_OPEN = (-1, 0, 1)
+from botkit.model.orders import FINAL_STATES, RESTING_STATES
 
 
 def exchange_rows(emulator: Emulator) -> list[Any]:
@@ -19,7 +17,7 @@ def exchange_rows(emulator: Emulator) -> list[Any]:
 
 def open_rows(emulator: Emulator) -> list[Any]:
     """The orders that stand at the exchange."""
-    return [row for row in exchange_rows(emulator) if row.status in _OPEN]
+    return [row for row in exchange_rows(emulator) if row.state in RESTING_STATES]
 
 
 def differences(bot: Bot, emulator: Emulator) -> list[str]:
@@ -30,7 +28,7 @@ def differences(bot: Bot, emulator: Emulator) -> list[str]:
     found = [f"lost: {row.client_id} is in no row" for row in rows if row.client_id not in known]
     counts = collections.Counter(row.client_id for row in rows)
     found += [f"doubled: {client_id} {count} times" for client_id, count in counts.items() if count > 1]
-    there = {row.client_id for row in rows if row.status in _OPEN}
+    there = {row.client_id for row in rows if row.state in RESTING_STATES}
     here = {order.client_id for order in engine.desk.all_open()}
     found += [f"orphaned: {client_id} is open at the exchange alone" for client_id in sorted(there - here)]
     found += [f"orphaned: {client_id} is open in the books alone" for client_id in sorted(here - there)]

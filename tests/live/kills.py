@@ -38,7 +38,7 @@ from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
-from botkit.live.shared_limits.broker import FOLDER_VARIABLE
+from botkit.live.limits.broker import FOLDER_VARIABLE
 from botkit.live.state_folder import STATE_VARIABLE, StateFolder
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows

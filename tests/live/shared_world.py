@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from botkit.engine.router.router import Router, SentBefore
-from botkit.live.shared_limits.ledger import Leave, Ledger, Message, Reply
-from botkit.live.shared_limits.slots import Identity, LedgerUnreachable, Predecessor, SharedLimits
-from botkit.model.clock import NS_PER_MS, NS_PER_S, NS_PER_US
-from botkit.model.limits import LimitTable
+from botkit.live.limits.leases import Identity, Predecessor, SharedLimits
+from botkit.live.limits.ledger import Ledger
+from botkit.live.limits.protocol import LedgerUnreachable, Message, Reply
+from botkit.model.clock import NS_PER_MS, NS_PER_S
+from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Outcome, Request
 from tests.router_world import order, resting
 
@@ -86,20 +87,21 @@ class Server:
         self.is_up = True
 
     def apply(self, message: Message) -> Reply:
-        now = self.clock.now()
-        for name in self.ledger.silent(now):
-            self.ledger.apply(Leave(name), now)
-        return self.ledger.apply(message, now)
+        return self.ledger.apply(message, self.clock.now())
 
     def kill(self) -> None:
         self.is_up = False
 
     def come_back(self) -> None:
         """From what it had written down."""
-        now = self.clock.now()
-        self.ledger = Ledger.restored(self.ledger.snapshot(now // NS_PER_US * NS_PER_US))
-        self.ledger.keep_alive(now)
+        self.ledger = msgspec.msgpack.decode(msgspec.msgpack.encode(self.ledger), type=Ledger)
+        self.ledger.keep_alive(self.clock.now())
         self.is_up = True
+
+    def lose(self) -> None:
+        """All it knew is gone."""
+        self.ledger = Ledger(f"after {self.clock.now()}")
+        self.ledger.lose(self.clock.now())
 
 
 class LossyLink:
@@ -152,7 +154,7 @@ class Process:
         self._random = Random(f"{seed} {name}")
         self._unknown = unknown
         self._loop = loop
-        # the bot's clock need not show the same time as the one that counts leases
+        # the bot's clock need not show the ledger's time
         self._clock = LoopClock(loop, offset_ns=10**18)
         self._arrivals = arrivals
         self._venue = LoopClock(loop)
@@ -171,14 +173,13 @@ class Process:
             request_timeout_ns=TIMEOUT_NS,
             on_change=self._slots_changed,
             on_notice=lambda text, good: self.notices.append((text, good)),
-            steady=LoopClock(loop),
         )
         self.router = Router(
             table,
             latest_accept_ns=LATEST_ACCEPT_NS,
             read_latest_ns=LATEST_ACCEPT_NS,
             batching=False,
-            slots=self.shared.slots,
+            slots=self.shared.windows,
         )
 
     async def start(self, *, patience_s: float = 10.0, heir_of: Process | None = None) -> None:
@@ -215,8 +216,8 @@ class Process:
         assert self.shared._task is not None
         self.shared._task.cancel()
 
-    def _slots_changed(self) -> None:
-        self.router.slots_changed()
+    def _slots_changed(self, change: SlotsChanged) -> None:
+        self.router.slots_changed(change)
         self.pump()
 
     def pump(self) -> None:

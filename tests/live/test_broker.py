@@ -10,17 +10,28 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from botkit.live.clock import counter_ns
-from botkit.live.shared_limits.broker import FOLDER_VARIABLE, BrokerPlace, Entry, LedgerLog, take_lock
-from botkit.live.shared_limits.broker_link import BrokerLink
-from botkit.live.shared_limits.ledger import AskUsage, Join, Reply, Report, SharedPool, SharedWindow, Sync
-from botkit.live.shared_limits.slots import LedgerUnreachable
+from botkit.live.limits.broker import FOLDER_VARIABLE, BrokerFolder, KeptLedger
+from botkit.live.limits.broker_client import BrokerLink
+from botkit.live.limits.broker_process import take_lock
+from botkit.live.limits.protocol import (
+    AskUsage,
+    Join,
+    LedgerUnreachable,
+    Message,
+    Reply,
+    Report,
+    SharedPool,
+    SharedWindow,
+    Sync,
+)
+from botkit.model.clock import NS_PER_S
 from tests.benchmarks.limits_judge import Trial, broker_pid, limits_for, trial, used
 
-POOL = SharedPool("create_order", 2_000_000, 0, (SharedWindow("v|ip|create", 10, 60, 60_000_000),))
+POOL = SharedPool("create_order", 2 * NS_PER_S, 0, (SharedWindow("v|ip|create", 10, 60),))
 TAKE_THREE = Sync("a", 1, (Report(pool=0, wanted=3),))
 
 
@@ -55,9 +66,9 @@ def test_bots_of_a_terminal_and_of_a_service_look_for_the_broker_in_one_place(
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    terminal = BrokerPlace()
+    terminal = BrokerFolder()
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    service = BrokerPlace()
+    service = BrokerFolder()
     assert (terminal.socket, terminal.port_file, terminal.lock) == (service.socket, service.port_file, service.lock)
 
 
@@ -66,7 +77,7 @@ async def test_a_folder_too_deep_for_a_socket_is_served_by_a_port(folder: Path) 
     link = BrokerLink(folder)
     await link.call(Join("a", "", (POOL,)))
     assert held(await link.call(AskUsage())) == (0, 0)
-    assert BrokerPlace(folder).port_file.exists()
+    assert BrokerFolder(folder).port_file.exists()
     await link.close()
 
 
@@ -84,7 +95,7 @@ async def test_a_broker_that_was_killed_is_replaced_by_one_that_knows_the_same(f
     link = BrokerLink(folder)
     ledger = (await link.call(Join("a", "", (POOL,)))).ledger
     await link.call(TAKE_THREE)
-    await link.call(Sync("a", 2, (Report(pool=0, cooled=(0,)),)))
+    await link.call(Sync("a", 2, (Report(pool=0, returned=1, arrivals=((0, 0),)),)))
     os.kill(broker_pid(folder), signal.SIGKILL)
     with pytest.raises(LedgerUnreachable):
         await link.call(AskUsage())
@@ -98,7 +109,7 @@ async def test_a_broker_that_was_killed_is_replaced_by_one_that_knows_the_same(f
 
 
 def test_a_port_needs_its_token(tmp_path: Path) -> None:
-    place = BrokerPlace(tmp_path, by_port=True)
+    place = BrokerFolder(tmp_path, by_port=True)
 
     async def main() -> None:
         link = BrokerLink(tmp_path, by_port=True)
@@ -116,81 +127,75 @@ def test_a_port_needs_its_token(tmp_path: Path) -> None:
         os.kill(broker_pid(tmp_path), signal.SIGKILL)
 
 
-def a_log(path: Path) -> LedgerLog:
-    log = LedgerLog(path)
-    log.apply(Join("a", "", (POOL,)))
-    log.apply(TAKE_THREE)
-    log.close()
-    return log
+class System:
+    """The machine's counter, and brokers that follow each other on it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now = 1_000 * NS_PER_S
+        self.begin()
+
+    def begin(self) -> None:
+        """A new broker finds what the one before left."""
+        self.broker = KeptLedger(self.path, lambda: self.now, Random(1))
+
+    def say(self, message: Message) -> Reply:
+        return self.broker.apply(message)
 
 
-def test_a_log_with_a_torn_end_is_read_up_to_there(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.log"
-    a_log(path)
-    with path.open("ab") as file:
-        file.write(b"\0\0\1\0torn")
-    log = LedgerLog(path)
-    assert held(log.ledger.apply(AskUsage(), counter_ns())) == (3, 3)
-    log.close()
+@pytest.fixture
+def system(tmp_path: Path) -> System:
+    """A broker that a bot has leased three slots from."""
+    made = System(tmp_path / "ledger")
+    made.say(Join("a", "", (POOL,)))
+    assert made.say(TAKE_THREE).granted == ((0, 3),)
+    return made
 
 
-def test_a_limit_that_was_lowered_after_a_429_is_still_lower_after_a_restart(tmp_path: Path) -> None:
-    log = LedgerLog(tmp_path / "log")
-    log.apply(Join("a", "", (POOL,)))
-    log.apply(Sync("a", 1, (Report(pool=0, lower=True),)))
-    assert log.apply(AskUsage()).usage[0].in_force == 8
-    for _ in range(2):  # the first reads what was written message by message, the second a snapshot
-        log.close()
-        log = LedgerLog(tmp_path / "log")
-        assert log.apply(AskUsage()).usage[0].in_force == 8
-    log.close()
+def test_a_broker_that_never_ran_opens_at_once_and_its_successor_knows_what_it_knew(system: System) -> None:
+    before = system.say(AskUsage())
+    system.begin()
+    assert system.say(AskUsage()) == before
+    assert system.say(TAKE_THREE).granted == ((0, 3),)  # the answer that it gave then
+    assert held(before) == (3, 3)
 
 
-def test_a_log_that_cannot_be_read_opens_no_window_before_it_has_run_full(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.log"
-    path.write_bytes(b"\0\0\0\4junk")
-    log = LedgerLog(path)
-    log.apply(Join("a", "", (POOL,)))
-    reply = log.apply(TAKE_THREE)
+def test_a_limit_that_was_lowered_after_a_429_is_still_lower_after_a_restart(system: System) -> None:
+    system.say(Sync("a", 2, (Report(pool=0, lower=True),)))
+    system.begin()
+    assert system.say(AskUsage()).usage[0].in_force == 8
+
+
+@pytest.mark.parametrize("what", ["torn", "written by another program", "older than the system's start"])
+def test_a_ledger_that_is_lost_stays_closed_while_anything_of_before_may_count(system: System, what: str) -> None:
+    if what == "torn":
+        system.path.write_bytes(system.path.read_bytes()[:-20])
+    elif what == "written by another program":
+        system.path.write_bytes(b"junk")
+    else:
+        system.now = 5 * NS_PER_S
+    system.begin()
+    system.say(Join("b", "", (POOL,)))
+    reply = system.say(Sync("b", 1, (Report(pool=0, wanted=3),)))
     assert reply.granted == ()
-    assert 59_000_000 < reply.blocked_us <= 60_000_000
-    log.close()
+    ((_, wait),) = reply.closed
+    assert 62 * NS_PER_S < wait < 63 * NS_PER_S  # a request may arrive for two seconds, and counts for a minute
+    system.now += wait
+    system.say(Join("b", "", (POOL,)))  # it was silent all that time
+    assert system.say(Sync("b", 1, (Report(pool=0, wanted=3),))).granted == ((0, 3),)
 
 
-def test_after_a_restart_of_the_machine_every_window_runs_full_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "ledger.log"
-    a_log(path)
-    monkeypatch.setattr("botkit.live.shared_limits.broker.counter_ns", lambda: 5_000_000_000)  # seconds after the start
-    log = LedgerLog(path)
-    log.apply(Join("b", "", (POOL,)))
-    assert log.apply(Sync("b", 1, (Report(pool=0, wanted=1),))).granted == ()
-    log.close()
-
-
-def test_silence_is_written_down_so_that_a_replay_ends_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [counter_ns()]
-    monkeypatch.setattr("botkit.live.shared_limits.broker.counter_ns", lambda: now[0])
-    path = tmp_path / "ledger.log"
-    log = LedgerLog(path)
-    log.apply(Join("a", "", (POOL,)))
-    log.apply(Join("b", "", (POOL,)))
-    log.apply(Sync("a", 1, (Report(pool=0, wanted=3),)))
-    for number in range(1, 9):  # only "b" goes on, by heartbeats that are not worth a line
-        now[0] += 1_000_000_000
-        log.apply(Sync("b", number))
-    size = path.stat().st_size
-    before = log.ledger.apply(AskUsage(), now[0])
-    log.close()
-    again = LedgerLog(path)
-    assert again.ledger.apply(AskUsage(), now[0]).usage == before.usage
-    assert held(before) == (0, 3)
-    assert size < 1000
-    assert Entry is not None
-    again.close()
+def test_a_bot_that_falls_silent_is_dead_also_for_a_broker_that_was_replaced(system: System) -> None:
+    system.say(Join("b", "", (POOL,)))
+    for number in range(1, 9):  # only "b" goes on, by heartbeats that are not worth writing
+        system.now += NS_PER_S
+        system.say(Sync("b", number))
+    assert held(system.say(AskUsage())) == (0, 3)
+    system.begin()
+    system.now += 4 * NS_PER_S
+    assert held(system.say(AskUsage())) == (3, 3)  # it could not be heard while there was no broker
+    system.now += 2 * NS_PER_S
+    assert held(system.say(AskUsage())) == (0, 3)
 
 
 def test_only_one_holds_the_lock(tmp_path: Path) -> None:

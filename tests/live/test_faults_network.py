@@ -303,7 +303,7 @@ async def test_a_clock_beyond_the_exchanges_window_halts_the_bot_and_says_by_how
             world.emulator.remove_faults()
             await until(lambda: order.is_final, 60)
             assert order.state in (OrderState.REJECTED, OrderState.ABSENT, OrderState.NOT_SENT)
-            await until(lambda: abs(bot.parts.adapter.client.clock_skew_ms) < 5_000)  # type: ignore[attr-defined]
+            await until(lambda: abs(bot.parts.adapter.clock_skew_ms) < 5_000)  # type: ignore[arg-type]
             bot.parts.folder.clear_halt()
             await until(lambda: bot.engine.halted is None)
             again = far_buy(bot)

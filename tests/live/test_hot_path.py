@@ -123,7 +123,7 @@ def test_committing_leaves_the_main_file_alone_and_a_thread_moves_the_log_into_i
         journal.checkpoint_beside()
         mover = journal._mover
         if i % 200 == 0 and mover is not None:
-            mover.join()
+            mover.wait()
         largest = max(largest, log.stat().st_size)
     assert path.stat().st_size > before
     assert largest < 12 * 2**20, "the log is used again from its beginning"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.live.journal import ID_BLOCK, ID_MAX, Journal
+from botkit.live.journal import ID_BLOCK, ID_MAX, SCHEMA, Journal
 from botkit.live.journal_rows import JournalError, order_of, order_row
 from botkit.live.persistence import without_locks
 from botkit.model.events import Fill
@@ -107,6 +107,29 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(JournalError, match="schema 99"):
         Journal.open(path)
+
+
+def test_a_journal_of_the_schema_before_is_read_as_it_is_and_brought_up_to_date_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "j.sqlite"
+    journal = Journal.open(path)
+    journal.commit(orders=[order()])
+    journal.close()
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE equity (time INTEGER PRIMARY KEY, currency TEXT, units TEXT)")
+    db.execute("INSERT INTO equity VALUES (1, 'twd', '5')")
+    db.execute("PRAGMA user_version=2")
+    db.commit()
+    db.close()
+    reading = Journal.open(path, read_only=True)  # `botkit journal`, or a guard, beside a bot of the version before
+    assert [row["client_id"] for row in reading.order_rows()] == [7]
+    reading.close()
+    again = Journal.open(path)
+    assert [row["client_id"] for row in again.order_rows()] == [7]
+    assert again._db.execute("SELECT name FROM sqlite_master WHERE name = 'equity'").fetchall() == []
+    assert again._db.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+    again.close()
 
 
 def test_ids_are_leased_in_blocks_and_never_again(tmp_path: Path) -> None:

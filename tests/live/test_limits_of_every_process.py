@@ -16,10 +16,11 @@ import pytest
 from botkit.assembly.emulator import emulator_options, make_emulator
 from botkit.assembly.replay import replay_run
 from botkit.assembly.sharing import ledger_link
-from botkit.live.shared_limits.broker import FOLDER_VARIABLE
-from botkit.live.shared_limits.ledger import AskUsage
+from botkit.live.limits.broker import FOLDER_VARIABLE
+from botkit.live.limits.protocol import AskUsage
 from botkit.model.clock import NS_PER_DAY, format_time
 from botkit.model.limits import Scope
+from botkit.model.orders import RESTING_STATES
 from tests.live.world import until
 
 ROOT = Path(__file__).parents[2]
@@ -168,6 +169,6 @@ async def test_panic_works_while_the_bot_hangs_with_its_slots(own_folders: Path)
         await exchange.done(await exchange.begin("stop", config))
         await exchange.done(bot)
         kernel = emulator.venue.kernel
-        assert not [order for order in kernel.orders("a@b.c") if order.status in (-1, 0, 1)]
+        assert not [order for order in kernel.orders("a@b.c") if order.state in RESTING_STATES]
         assert await exchange.unaccounted() == {}
         assert emulator.venue.limits.refused == 0

@@ -94,12 +94,12 @@ def test_what_cannot_be_done_is_said_in_a_line(
 
 
 async def test_paper_trades_on_anothers_market_and_leaves_it_alone(world: World) -> None:
-    from botkit.assembly.company import Company
     from botkit.assembly.paper import paper_parts
+    from botkit.assembly.shared_bots import SharedBots
 
     # the reads of the market would count at a broker of this machine
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\n")
-    bot = Bot(paper_parts(Project.load(world.config), world.emulator.rest, world.emulator.ws, Company(1)))
+    bot = Bot(paper_parts(Project.load(world.config), world.emulator.rest, world.emulator.ws, SharedBots(1)))
     world.bots.append(bot)
     await bot.start()
     strategy = puppet(bot)

@@ -47,7 +47,7 @@ async def test_what_was_filled_while_the_bot_was_down_is_booked_once(world: Worl
     venue = world.emulator.venue
 
     def is_filled() -> bool:
-        return any(row.status == 2 for row in venue.kernel.orders("emulator@botkit.local"))
+        return any(row.state is OrderState.FILLED for row in venue.kernel.orders("emulator@botkit.local"))
 
     await until(is_filled, 30)
     again = await world.start()

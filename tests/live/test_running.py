@@ -165,11 +165,15 @@ async def test_panic_ends_every_order_and_names_foreign_ones(world: World) -> No
     await parts.adapter.open()
     hold_back(parts.folder, 1, said.append)
     try:
-        spared = await panic(parts.adapter, [], own_only=True, say=said.append, pause_s=0.01)
+        spared = await panic(
+            parts.adapter, [], own_only=True, can=parts.adapter.capabilities, say=said.append, pause_s=0.01
+        )
         assert spared.foreign == 1
         assert len(world.exchange_orders(open_only=True)) == 1
         assert any("spared" in text and order.order_id in text for text in said)
-        done = await panic(parts.adapter, [], own_only=False, say=said.append, pause_s=0.01)
+        done = await panic(
+            parts.adapter, [], own_only=False, can=parts.adapter.capabilities, say=said.append, pause_s=0.01
+        )
     finally:
         await parts.adapter.close()
     assert done.left == ()
@@ -185,7 +189,9 @@ async def test_panic_cancels_unseen_what_it_cannot_list_and_tells_of_one_problem
     await parts.adapter.open()
     world.emulator.add_fault({"kind": "error_before", "where": "open_orders"})
     try:
-        done = await panic(parts.adapter, [], own_only=False, say=said.append, pause_s=2 / world.speed)
+        done = await panic(
+            parts.adapter, [], own_only=False, can=parts.adapter.capabilities, say=said.append, pause_s=2 / world.speed
+        )
     finally:
         await parts.adapter.close()
     assert done.left is None

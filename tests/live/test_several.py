@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from botkit.assembly.company import load_projects
 from botkit.assembly.live import parts_of
 from botkit.assembly.replay import replay_run
 from botkit.assembly.runs import BotRun
+from botkit.assembly.shared_bots import load_projects
 from botkit.assembly.telling import Told
 from botkit.cli.main import main
 from botkit.cli.run import _Signals
@@ -26,9 +26,9 @@ from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
-from botkit.live.shared_limits.client_ids import ClientIds
+from botkit.live.client_ids import ClientIds
 from botkit.live.telling.summary import summary_lines
-from botkit.model.orders import OrderState
+from botkit.model.orders import RESTING_STATES, OrderState
 from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, until
 
 CONFIG = """
@@ -154,7 +154,6 @@ async def test_bots_of_one_account_share_its_connections_and_each_hears_what_is_
         # the second comes when the streams have long said that they are connected, and shown their books
         second = await world.start(1)
         assert world.emulator.sockets == alone == 6  # four of the account, books and trades
-        assert first.parts.adapter.client is second.parts.adapter.client
         # the engines count their requests alike, so that equal ids are on their way at one time
         orders = [far_buy(bot, amount) for bot, amount in ((first, 0.01), (second, 0.02), (first, 0.03))]
         for order in orders:
@@ -182,7 +181,7 @@ async def test_bots_of_one_account_share_its_connections_and_each_hears_what_is_
         await until(lambda: again.order_id in first.engine.foreign_orders)
         await world.stop()
         assert not [
-            row for row in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if row.status in (-1, 0, 1)
+            row for row in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if row.state in RESTING_STATES
         ]
     assert world.emulator.sockets == 0
 
@@ -232,9 +231,9 @@ async def test_one_that_crashes_leaves_the_others_trading_and_its_orders_cancell
         assert world.runs[0].failed
         assert world.runs[0].summary["ended"] == "fault"
         assert any(line.startswith("a: error") and "do not add up" in line for line in world.said)
-        status = {row.order_id: row.status for row in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)}
-        assert status[lost.order_id] not in (-1, 0, 1)
-        assert status[kept.order_id] in (-1, 0, 1)
+        states = {row.order_id: row.state for row in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)}
+        assert states[lost.order_id] not in RESTING_STATES
+        assert states[kept.order_id] in RESTING_STATES
         # books still come, orders still go
         turns = second.driver.turns
         await until(lambda: second.driver.turns > turns + 5)
@@ -284,7 +283,7 @@ async def test_after_a_crash_of_the_process_each_bot_finds_its_own_orders_again(
                 assert bot.engine.foreign_orders.keys() == {orders[1 - index].order_id}
             assert [line for line in again.said if "not this bot's" in line]
             await again.stop()
-        open_rows = [r for r in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if r.status in (-1, 0, 1)]
+        open_rows = [r for r in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if r.state in RESTING_STATES]
         assert open_rows == []
 
 

@@ -20,9 +20,9 @@ from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live.bot import Bot, StartRefused
 from botkit.live.clock import SteadyClock
-from botkit.live.shared_limits.broker_link import BrokerLink
-from botkit.live.shared_limits.ledger import AskUsage, Message, Reply
-from botkit.live.shared_limits.slots import Identity, LedgerUnreachable, Link, SharedLimits
+from botkit.live.limits.broker_client import BrokerLink
+from botkit.live.limits.leases import Identity, SharedLimits
+from botkit.live.limits.protocol import AskUsage, LedgerUnreachable, Link, Message, Reply
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_S
 from tests.benchmarks.limits_judge import broker_pid

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 from botkit.live.journal import Journal
-from botkit.live.shared_limits.succession import keep_identity, predecessor
+from botkit.live.limits.succession import keep_identity, predecessor
 from botkit.model.requests import Outcome
 from tests.live.killed_bot import NOT_ANSWERED
 from tests.live.kills import Forks, kill_world, own_machine

@@ -17,7 +17,7 @@ from botkit.emulator.switches import choose
 from botkit.live.bot import Bot
 from botkit.live.keeper import Keeper
 from botkit.live.state_folder import StateFolder
-from botkit.model.orders import Order, OrderState
+from botkit.model.orders import RESTING_STATES, Order, OrderState
 
 UNIT = 10**8
 STRATEGY = """
@@ -108,7 +108,7 @@ class World:
 
     def exchange_orders(self, *, open_only: bool = False) -> list[Any]:
         reports = self.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)
-        return [row for row in reports if not open_only or row.status in (-1, 0, 1)]
+        return [row for row in reports if not open_only or row.state in RESTING_STATES]
 
 
 def puppet(bot: Bot) -> Any:

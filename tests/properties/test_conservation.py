@@ -15,7 +15,7 @@ import numpy as np
 
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import TradeReport
-from botkit.model.orders import Condition, OrderType, Side
+from botkit.model.orders import RESTING_STATES, Condition, OrderState, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import (
     Answer,
@@ -124,6 +124,8 @@ class Script:
             queue=rng.choice((Queue, Optimistic, Pessimistic))(),
             latency=Lognormal({"order_ms": 200, "answer_ms": 200}, seed),
             limits=None,
+            volume_currency="twd",
+            discount_currency="bito",
             slippage_e8=rng.choice((0, 12_345)),
             seed=seed,
             batch_all_or_nothing=rng.random() < 0.5,
@@ -160,14 +162,14 @@ class Script:
         self.number += 1
         request_id = 10_000 + self.number
         what = rng.random()
-        rows = [row for row in kernel.orders(account) if row.status in (-1, 0, 1)]
+        rows = [row for row in kernel.orders(account) if row.state in RESTING_STATES]
         if what < 0.65:
             kernel.submit(account, CreateOrder(id=request_id, order=self.new(), timestamp=now), now)
         elif what < 0.72:
             orders = tuple(self.new(in_batch=True) for _ in range(rng.randint(1, 4)))
             kernel.submit(account, CreateBatch(id=request_id, orders=orders, timestamp=now), now)
         elif what < 0.97 and rows:
-            partly = [row for row in rows if row.status == 1] or rows
+            partly = [row for row in rows if row.state is OrderState.PARTLY_FILLED] or rows
             row = rng.choice(partly)
             if rng.random() < 0.2:
                 pairs = tuple((row.pair, row.order_id) for row in rows[:3])
@@ -220,9 +222,11 @@ class Script:
         for account in self.begun:
             for order in self.kernel.orders(account):
                 fills = sum(row.order_id == order.order_id for row in executions[account])
-                seen["partial fill"] += order.status == 1 or fills > 1
-                seen["cancel after a partial fill"] += order.status == 3 and order.type is not OrderType.MARKET
-                seen["stop trigger"] += order.type is OrderType.STOP_LIMIT and order.status not in (-1, 4)
+                seen["partial fill"] += order.state is OrderState.PARTLY_FILLED or fills > 1
+                cancelled, executed = order.state is OrderState.CANCELLED, order.executed_lots > 0
+                seen["cancel after a partial fill"] += cancelled and executed and order.type is not OrderType.MARKET
+                untouched = order.state is OrderState.UNTRIGGERED or (cancelled and not executed)
+                seen["stop trigger"] += order.type is OrderType.STOP_LIMIT and not untouched
             for row in executions[account]:
                 got = row.pair.base if row.side is Side.BUY else row.pair.quote
                 seen["BITO fee"] += row.fee_currency == "bito" != got

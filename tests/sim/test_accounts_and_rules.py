@@ -11,7 +11,7 @@ from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR
 from botkit.model.events import BalanceReport
 from botkit.model.extension import ExchangeFacts
 from botkit.model.limits import LimitTable
-from botkit.model.orders import OrderType, Side
+from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
     CancelAll,
@@ -108,7 +108,7 @@ def test_open_orders_are_capped_untriggered_stops_included(venue: Venue) -> None
     assert [a.outcome for a in venue.answers()].count(Outcome.REFUSED) == 1
     assert "exceed the limit of 5" in next(a.text for a in venue.answers() if a.text)
     assert all(row.client_id != sixth for row in venue.kernel.orders("ann"))
-    assert venue.report(market).status == 2
+    assert venue.report(market).state is OrderState.FILLED
 
 
 def test_locks_round_up_and_price_improvement_is_released(venue: Venue) -> None:
@@ -283,7 +283,7 @@ FACTS = ExchangeFacts(name="bitopro", pairs=PAIRS, limits=LimitTable({}), fee_ra
 
 def test_a_fixed_rank_charges_its_rates() -> None:
     rates = RankFees({"rank": 3}, FACTS).rates(0)
-    assert (rates.maker, rates.taker, rates.maker_bito_e8, rates.source) == (0.0006, 0.0012, 48_000, "rank 3")
+    assert (rates.maker, rates.taker, rates.discounted_maker_e8, rates.source) == (0.0006, 0.0012, 48_000, "rank 3")
 
 
 def test_the_automatic_rank_follows_thirty_days_of_volume_from_four_in_the_morning() -> None:

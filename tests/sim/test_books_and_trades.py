@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from botkit.model.events import OrderReport, Trade, TradeReport
-from botkit.model.orders import Side
+from botkit.model.orders import OrderState, Side
 from botkit.sim.fills import Optimistic, Pessimistic
 from tests.sim.venue import BTC, LOT, PAIRS, RULES, Venue, books, trades
 
@@ -56,7 +56,7 @@ def test_a_trade_beyond_the_price_clears_the_queue_and_fills_with_its_amount_at_
     cid = venue.order("buy", 5 * L, 100_00)
     venue.to(10)
     assert venue.fills(cid) == [(100_00, 2 * L, True), (100_00, 1 * L, True)]
-    assert venue.report(cid).status == 1
+    assert venue.report(cid).state is OrderState.PARTLY_FILLED
 
 
 def test_a_better_price_and_one_between_levels_have_nothing_ahead() -> None:
@@ -165,10 +165,10 @@ def test_a_market_order_walks_the_levels_and_its_rest_is_cancelled() -> None:
     cid = venue.order("sell", 35 * L)
     venue.to(2)
     assert venue.fills(cid) == [(100_00, 10 * L, False), (99_00, 10 * L, False), (97_00, 10 * L, False)]
-    assert venue.report(cid).status == 3
+    assert venue.report(cid).state is OrderState.CANCELLED
     empty = venue.order("sell", 35 * L)
     venue.to(3)
-    assert venue.report(empty).status == 4
+    assert venue.report(empty).state is OrderState.CANCELLED
 
 
 def test_a_market_buy_spends_level_by_level_and_returns_the_rest() -> None:
@@ -182,7 +182,7 @@ def test_a_market_buy_spends_level_by_level_and_returns_the_rest() -> None:
     assert before - venue.total("usdt") == 1_010_000_000 + 489_999_942
     assert venue.available("usdt") == venue.total("usdt")
     report = venue.report(cid)
-    assert (report.status, report.original_lots) == (2, 14_803_921)
+    assert (report.state, report.original_lots) == (OrderState.FILLED, 14_803_921)
     # the fee is taken out of the base received
     assert venue.total("btc") == 100 * 10**8 + 14_803_921 - 20_000 - 9_608
 
@@ -193,7 +193,7 @@ def test_a_limit_order_takes_up_to_its_price_and_rests_with_the_remainder() -> N
     cid = venue.order("buy", 25 * L, 102_00)
     venue.to(2)
     assert venue.fills(cid) == [(101_00, 10 * L, False), (102_00, 10 * L, False)]
-    assert venue.report(cid).status == 1
+    assert venue.report(cid).state is OrderState.PARTLY_FILLED
     book = venue.kernel.book(BTC, 3)
     assert book.bid_levels[0] == (102_00, 5 * L)
     assert book.ask_levels == ((104_00, 10 * L),)
@@ -207,7 +207,8 @@ def test_post_only_that_would_cross_ends_with_status_six() -> None:
     fine = venue.order("buy", 5 * L, 100_99, post_only=True)
     crossed_by_own = venue.order("sell", 5 * L, 100_99, post_only=True)
     venue.to(2)
-    assert [venue.report(c).status for c in (crossing, fine, crossed_by_own)] == [6, 0, 6]
+    states = [venue.report(c).state for c in (crossing, fine, crossed_by_own)]
+    assert states == [OrderState.POST_ONLY_CANCELLED, OrderState.OPEN, OrderState.POST_ONLY_CANCELLED]
     assert venue.available("btc") == venue.total("btc")
 
 
@@ -287,11 +288,11 @@ def test_a_stop_triggers_on_the_last_trade_and_then_is_a_limit_order() -> None:
     cid = venue.stop("buy", 12 * L, 102_00, 103_00, ">=")
     venue.to(5.5)
     report = venue.report(cid)
-    assert (report.status, report.order_id[:3]) == (-1, "SL-")
+    assert (report.state, report.order_id[:3]) == (OrderState.UNTRIGGERED, "SL-")
     assert locked - venue.available("usdt") == 12_24000000  # untriggered stops lock
     venue.to(7)
     assert venue.fills(cid) == [(101_00, 10 * L, False), (102_00, 2 * L, False)]
-    assert venue.report(cid).status == 2
+    assert venue.report(cid).state is OrderState.FILLED
 
 
 def test_a_stop_whose_condition_is_met_on_arrival_triggers_at_once() -> None:
@@ -319,7 +320,7 @@ def test_cancelling_after_a_partial_fill_releases_the_rest() -> None:
     venue.cancel(cid)
     venue.to(9)
     report = venue.report(cid)
-    assert (report.status, report.executed_lots) == (3, 2 * L)
+    assert (report.state, report.executed_lots) == (OrderState.CANCELLED, 2 * L)
     assert venue.available("usdt") == venue.total("usdt")
 
 
@@ -361,3 +362,13 @@ def test_chunks_and_steps_make_no_difference(chunk: int) -> None:
         return venue.kernel.orders("ann"), venue.kernel.trades("ann")
 
     assert run(chunk) == run(60)
+
+
+def test_an_order_that_stands_before_the_first_trade_is_known_is_filled_by_it() -> None:
+    venue = Venue(QUIET)
+    venue.to(1)
+    cid = venue.order("buy", 2 * L, 100_50)
+    venue.to(2)
+    venue.kernel.load(trades([(3, 100_50, 2 * L, -1)]))
+    venue.to(4)
+    assert venue.report(cid).state is OrderState.FILLED

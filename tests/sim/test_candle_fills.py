@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from botkit.model.events import OrderBook, Trade
+from botkit.model.orders import OrderState
 from botkit.sim.fills import Optimistic
 from tests.sim.venue import LOT, MINUTE, T0, S, Venue, books, candles, trades
 
@@ -43,7 +44,7 @@ def test_a_market_order_sent_after_the_open_waits_for_the_next_with_trades() -> 
     venue.to(70)
     cid = venue.order("sell", 2 * L)
     venue.to(179)
-    assert venue.report(cid).status == 0
+    assert venue.report(cid).state is OrderState.OPEN
     venue.to(180)  # the bar of minute 2 is empty
     assert venue.fills(cid) == [(101_50, 2 * L, False)]
 
@@ -65,7 +66,7 @@ def test_a_limit_order_that_the_open_meets_is_a_taker_never_past_its_limit() -> 
     venue.to(61)
     assert venue.fills(loose) == [(100_71, 2 * L, False)]
     assert venue.fills(tight) == [(100_65, 2 * L, False)]
-    assert venue.report(post_only).status == 6
+    assert venue.report(post_only).state is OrderState.POST_ONLY_CANCELLED
 
 
 def test_a_resting_order_needs_a_strict_trade_through_in_a_bar_after_its_arrival() -> None:
@@ -115,7 +116,7 @@ def test_nothing_fills_in_an_empty_bar() -> None:
     venue.to(60)
     resting, market = venue.order("buy", 2 * L, 90_00), venue.order("sell", 2 * L)
     venue.to(1000)
-    assert (venue.filled(resting), venue.report(market).status) == (0, 0)
+    assert (venue.filled(resting), venue.report(market).state) == (0, OrderState.OPEN)
 
 
 def test_a_stop_is_triggered_by_a_bars_extreme_and_worked_from_its_end() -> None:
@@ -123,9 +124,9 @@ def test_a_stop_is_triggered_by_a_bars_extreme_and_worked_from_its_end() -> None
     venue.to(60)
     cid = venue.stop("sell", 2 * L, 90_00, 98_00, "<=")
     venue.to(119)
-    assert venue.report(cid).status == -1
+    assert venue.report(cid).state is OrderState.UNTRIGGERED
     venue.to(120)
-    assert venue.report(cid).status == 0
+    assert venue.report(cid).state is OrderState.OPEN
     venue.to(180)
     assert venue.fills(cid) == [(101_50, 2 * L, False)]
 
@@ -135,7 +136,7 @@ def test_the_bar_of_the_arrival_does_not_trigger_a_stop() -> None:
     venue.to(70)
     cid = venue.stop("sell", 2 * L, 90_00, 98_50, "<=")
     venue.to(239)
-    assert venue.report(cid).status == -1
+    assert venue.report(cid).state is OrderState.UNTRIGGERED
     venue.to(240)
     assert venue.fills(cid) == [(103_50, 2 * L, False)]
 
@@ -158,7 +159,7 @@ def test_a_waiting_order_can_be_cancelled() -> None:
     venue.to(71)
     venue.cancel(cid)
     venue.to(400)
-    assert venue.report(cid).status == 4
+    assert venue.report(cid).state is OrderState.CANCELLED
 
 
 def test_nothing_is_printed_on_candles() -> None:
@@ -192,7 +193,7 @@ def test_on_trades_alone_a_market_order_fills_whole_at_the_next_trade_plus_slipp
     venue.to(1)
     buy, sell = venue.order("buy", spend_units=50 * 10**8), venue.order("sell", 9 * L)
     venue.to(4)
-    assert venue.report(buy).status == 0
+    assert venue.report(buy).state is OrderState.OPEN
     venue.to(5)
     assert venue.fills(buy)[0][0] == 102_01
     assert venue.fills(sell) == [(99_99, 9 * L, False)]
@@ -206,7 +207,7 @@ def test_on_trades_alone_a_limit_better_than_the_last_price_takes_at_its_limit_o
     venue.to(20)
     assert venue.fills(better) == [(100_00, 3 * L, False), (99_00, 1 * L, False)]
     assert venue.fills(equal) == [(100_00, 1 * L, True)]
-    assert venue.report(refused).status == 6
+    assert venue.report(refused).state is OrderState.POST_ONLY_CANCELLED
 
 
 def test_on_trades_alone_only_the_optimistic_reading_fills_at_the_price() -> None:

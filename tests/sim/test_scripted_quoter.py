@@ -15,7 +15,7 @@ import pytest
 
 from botkit.exchange.bitopro.capture import BitoProFrames
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.model.orders import OrderType, Side
+from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CancelOrder, CreateOrder, NewOrder
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
@@ -159,7 +159,7 @@ def simulated(reading: str) -> list[Fill]:
         bids = [(rules.exact_price(t), rules.exact_amount(a)) for t, a in book.bid_levels]
         asks = [(rules.exact_price(t), rules.exact_amount(a)) for t, a in book.ask_levels]
         for row in kernel.orders("a"):
-            if row.status in (0, 1):
+            if row.state in (OrderState.OPEN, OrderState.PARTLY_FILLED):
                 client_id += 1
                 kernel.submit("a", CancelOrder(id=client_id, pair=pair, order_id=row.order_id), now)
         for side, price in zip((Side.BUY, Side.SELL), quote(number, bids, asks), strict=True):

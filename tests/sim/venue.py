@@ -81,6 +81,8 @@ class Venue:
         setups = {name: AccountSetup(dict(b), FixedFees(fees)) for name, b in (accounts or {"ann": RICH}).items()}
         options.setdefault("queue", Queue())
         options.setdefault("limits", None)
+        options.setdefault("volume_currency", "twd")
+        options.setdefault("discount_currency", "bito")
         self.kernel = Kernel(pairs=options.pop("pairs", PAIRS), accounts=setups, latency=Constant(latency), **options)
         for chunk in columns:
             self.kernel.load(chunk)

@@ -25,10 +25,8 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Fill, OrderReport, TradeReport
 from botkit.model.orders import (
     FINAL_STATES,
-    FINAL_STATUSES,
     LIVE_STATES,
     MARKET,
-    STATUS_STATES,
     STOP_LIMIT,
     TRANSITIONS,
     Order,
@@ -415,7 +413,7 @@ class OrderDesk:
             # nobody counts on it any more: its strategy was told that it is dead, and may have placed another
             order.cancel_requested = True
         if order.state not in (OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED):
-            self._move(order, OrderState.UNTRIGGERED if report.status == -1 else OrderState.OPEN, now)
+            self._move(order, _UNTRIGGERED if report.state is _UNTRIGGERED else _OPEN, now)
         self._adopted(order, now)
         self._apply(order, report, now)
 
@@ -427,15 +425,15 @@ class OrderDesk:
             # Its executions come apart from it. If they have not come after a second they are read.
             self._behind[order.client_id] = report.executed_lots
             self._follow(order, now + READ_AFTER)
-        if report.status in FINAL_STATUSES:
+        if report.state in FINAL_STATES:
             if behind:
                 self._final_reports[order.client_id] = report
             else:
                 if report.executed_lots < order.executed_lots:  # final is final; but somebody has miscounted
                     self._decisions.note("mismatch", now, f"{order.client_id} final with {report.executed_lots}")
-                self.finish(order, STATUS_STATES[report.status], now)
+                self.finish(order, report.state, now)
             return
-        state = STATUS_STATES[report.status]
+        state = report.state
         if state is not order.state and state in TRANSITIONS[order.state]:
             self._move(order, state, now)
 
@@ -559,7 +557,7 @@ class OrderDesk:
                 if report.executed_lots > order.executed_lots:
                     self._read_trades(order, at)
                     return
-                if order.cancel_requested and report.status not in FINAL_STATUSES:
+                if order.cancel_requested and report.state not in FINAL_STATES:
                     self._router.cancel(order, at)  # still alive after its cancel: ask again
                     return
                 return

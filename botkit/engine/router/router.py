@@ -24,6 +24,7 @@ from botkit.engine.router.figures import (
     sent_windows_of,
     usage_of,
 )
+from botkit.engine.router.leased import LeasedWindows
 from botkit.engine.router.queue import Deadlines, FairQueue, WaitingOrder, WaitingRead
 from botkit.engine.router.routes import (
     BATCH_MAX,
@@ -39,7 +40,7 @@ from botkit.engine.router.routes import (
 )
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
-from botkit.model.limits import LimitTable
+from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.orders import Order
 from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome, Request
 from botkit.model.results import RouterUse
@@ -139,6 +140,7 @@ class Router:
         self._read_latest_ns = read_latest_ns
         self._queue_max = queue_max
         self._batching = batching and "create_batch" in table.endpoints and "cancel_batch" in table.endpoints
+        self._slots = slots
         self._routes = make_routes(table, Random(seed), slots)
         self._pools = {route.name: route for route in self._routes.values()}
         self._ranks = {name: rank for rank, name in enumerate(self._pools)}
@@ -352,8 +354,10 @@ class Router:
             self._next_is_known = True
         return self._next
 
-    def slots_changed(self) -> None:
-        """Windows that are shared with other processes have other slots than before: ask `next_due` again."""
+    def slots_changed(self, change: SlotsChanged) -> None:
+        """Other slots are leased of the windows that are shared with other processes: ask `next_due` again."""
+        if isinstance(self._slots, LeasedWindows):
+            self._slots.apply(change)
         self._changed()
 
     # -- what came of it --------------------------------------------------------------------------------------------

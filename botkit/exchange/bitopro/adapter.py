@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
 
 from botkit.errors import ConfigError, OutcomeUnknown, RateLimited, Refused, RequestError, TryAgain
 from botkit.exchange.bitopro import translate
@@ -26,7 +27,7 @@ from botkit.exchange.bitopro.rest import BitoProClient
 from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, Stream, StreamChange
 from botkit.exchange.bitopro.transport import NothingSent
 from botkit.exchange.bitopro.wire.account import BalanceRow, CreateReply, OrderRow, OwnTradeRow
-from botkit.exchange.bitopro.wire.bodies import CreateBody
+from botkit.exchange.bitopro.wire.bodies import BATCH_MAX, CreateBody
 from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, REST_BASE, WS_BASE
 from botkit.exchange.bitopro.wire.frames import (
@@ -38,16 +39,11 @@ from botkit.exchange.bitopro.wire.frames import (
     UnknownFrame,
     UserTradeFrame,
 )
+from botkit.model.adapter import AdapterEvent, Capabilities, Sink, StreamKind
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.events import (
-    AccountEvent,
-    Connection,
-    ConnectionState,
-    MarketEvent,
-    OrderReport,
-    TradeReport,
-)
+from botkit.model.events import Connection, ConnectionState, OrderReport, TradeReport
 from botkit.model.extension import Options
+from botkit.model.limits import LimitTable
 from botkit.model.orders import OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
@@ -74,9 +70,15 @@ from botkit.model.requests import (
 
 log = logging.getLogger("botkit.bitopro")
 
-AdapterEvent: TypeAlias = MarketEvent | AccountEvent | Connection
-Sink: TypeAlias = Callable[[AdapterEvent], None]
-
+#: nobody says how many cancels one PUT takes; this keeps a body below 2 kB
+_CANCEL_BATCH_MAX = 50
+CAPABILITIES = Capabilities(
+    batch_create_max=BATCH_MAX,
+    batch_cancel_max=_CANCEL_BATCH_MAX,
+    cancel_all=True,
+    stop_orders=True,
+    find_by_client_id=True,
+)
 #: a create this old is not written any more: the book it was meant for is gone
 _T0_AGE_MAX: Nanos = NS_PER_S
 #: how many orders and executions are remembered to recognise a repetition
@@ -84,6 +86,12 @@ _MEMORY = 20_000
 #: a frame of balances may be so much later than one that was sent after it
 _LATE_FRAME_MS = 60_000
 _PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
+_STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
+    "books": ("order_book",),
+    "trades": ("trades",),
+    "tickers": ("ticker",),
+    "account": _PRIVATE_STREAMS,
+}
 
 
 class _Remembered:
@@ -104,7 +112,10 @@ class _Remembered:
 
 
 class BitoProAdapter:
-    """Requests out, events in, for one account."""
+    """Requests out, events in, for one account (`botkit.model.adapter` is the contract)."""
+
+    account_streams = _PRIVATE_STREAMS
+    capabilities = CAPABILITIES
 
     def __init__(
         self,
@@ -113,13 +124,17 @@ class BitoProAdapter:
         *,
         resynchronise: Literal["engine", "rest"] = "engine",
         speed: float = 1.0,
+        limits: LimitTable | None = None,
     ) -> None:
         """``speed`` is how much faster than the machine's the client's clock runs: an order may not grow old sooner
-        in the machine's time than it would at the exchange."""
+        in the machine's time than it would at the exchange. ``limits``: None for the table that ships with botkit."""
         self.client = client
+        self._limits = limits
         self._speed = max(1.0, speed)
-        self.pairs = pairs
+        #: the pairs whose rows are understood, by lowercase name
+        self.known_pairs = pairs
         self._resynchronise = resynchronise == "rest"
+        self._is_open = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams: list[Stream] = []
         self._reports = _Remembered()
@@ -129,19 +144,42 @@ class BitoProAdapter:
         #: stamp of the last frame that told of a currency's balance, in milliseconds
         self._balances_at: dict[str, int] = {}
 
-    async def __aenter__(self) -> BitoProAdapter:
+    async def __aenter__(self) -> Self:
         await self.open()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.close()
+
+    @property
+    def limits(self) -> LimitTable:
+        """The rate limits in force."""
+        if self._limits is None:
+            # here and not above: reading the table takes YAML, which recording market data does without
+            from botkit.exchange.bitopro.limit_table import load_limit_table
+
+            self._limits = load_limit_table()
+        return self._limits
+
+    @property
+    def clock_skew_ms(self) -> int | None:
+        """This machine's time less the exchange's, to the second; None before the first answer."""
+        return self.client.clock_skew_ms
+
+    async def pairs(self) -> Mapping[str, Pair]:
+        """The pairs and their rules as the exchange gives them now. Raises RequestError."""
+        return await self.client.pairs()
 
     async def open(self) -> None:
         """Open the connections' pools; nothing is sent yet."""
         await self.client.open()
+        self._is_open = True
 
     async def close(self) -> None:
         """End every stream and close every connection."""
+        self._is_open = False
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
@@ -173,18 +211,18 @@ class BitoProAdapter:
         if tickers:
             wanted.append(("ticker", dict.fromkeys(map(str, tickers))))
         if account:
-            pairs: dict[str, int | None] = dict.fromkeys(self.pairs)
+            pairs: dict[str, int | None] = dict.fromkeys(self.known_pairs)
             wanted += [(stream_id, pairs if stream_id == "user_trades" else {}) for stream_id in _PRIVATE_STREAMS]
         for stream_id, pairs in wanted:
             # the account's streams are not about one pair, even where a list of pairs says what to read after a break
-            told = [None] if stream_id in _PRIVATE_STREAMS else [self.pairs[pair] for pair in pairs]
+            told = [None] if stream_id in _PRIVATE_STREAMS else [self.known_pairs[pair] for pair in pairs]
             task = asyncio.create_task(self._carry(stream_id, pairs, told, sink), name=f"bitopro {stream_id}")
             self._tasks.add(task)
 
-    def reconnect(self, stream_id: str = "") -> None:
+    def reconnect(self, kind: StreamKind | None = None) -> None:
         """Give the streams of one kind, or all, a new connection: the present ones may be dead without having been
         closed."""
-        for stream in [stream for stream in self._streams if stream_id in ("", stream.id)]:
+        for stream in [stream for stream in self._streams if kind is None or stream.id in _STREAMS_OF[kind]]:
             task = asyncio.create_task(stream.interrupt(), name="bitopro reconnect")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -195,7 +233,7 @@ class BitoProAdapter:
         stream = self.client.stream(
             stream_id,
             pairs,
-            trade_key=lambda pair, row: translate.rounded_trade_key(row, self.pairs[pair]),
+            trade_key=lambda pair, row: translate.rounded_trade_key(row, self.known_pairs[pair]),
             resynchronise=self._resynchronise,
         )
         self._streams.append(stream)
@@ -310,7 +348,7 @@ class BitoProAdapter:
 
     def _pair(self, name: str) -> Pair | None:
         """The pair, or None (said once) for one whose rules are not known: it cannot be one of this bot's."""
-        pair = self.pairs.get(name.lower())
+        pair = self.known_pairs.get(name.lower())
         if pair is None and name and name not in self._foreign and len(self._foreign) < 1000:
             self._foreign.add(name)
             log.warning("rows of the pair %s are left out: it is not among the pairs this bot knows", name[:40])
@@ -323,6 +361,8 @@ class BitoProAdapter:
 
         Raises nothing but CancelledError, after which the outcome is unknown to the caller.
         """
+        if not self._is_open:
+            return Answer(request_id=request.id, outcome=Outcome.NOT_SENT, text="the adapter is not open")
         try:
             body = await self._perform(request, urgent)
         except NothingSent as error:
@@ -335,6 +375,10 @@ class BitoProAdapter:
             return _answer(request, Outcome.UNKNOWN, error)
         except WireError as error:
             return Answer(request_id=request.id, outcome=Outcome.UNKNOWN, text=str(error))
+        except Exception as error:
+            # a fault of this code: the bot must look the order up all the same, and not wait for an answer for ever
+            log.exception("%s %d could not be carried", request.endpoint, request.id)
+            return Answer(request_id=request.id, outcome=Outcome.UNKNOWN, text=f"{type(error).__name__}: {error}")
         return Answer(request_id=request.id, outcome=Outcome.OK, body=body)
 
     async def _perform(self, request: Request, urgent: bool) -> AnswerBody:
@@ -456,12 +500,13 @@ def _served_depth(depth: int) -> int:
     return next((limit for limit in BOOK_LIMITS if limit >= depth), BOOK_LIMITS[-1])
 
 
-def connect(options: Options) -> BitoProAdapter:
+def connect(options: Options, limits: LimitTable | None = None) -> BitoProAdapter:
     """An adapter from the ``exchange:`` section of a configuration, not yet open.
 
     Options: ``account`` (email, key, secret), ``rest`` and ``ws`` (the addresses, an emulator's for example), and from
     the program itself ``clock`` and its ``speed``, ``random``, ``pairs``, ``resynchronise``, ``frame_tap`` and
-    ``public`` (market data alone, without an account). Raises ConfigError.
+    ``public`` (market data alone, without an account). ``limits`` is a table in place of the one that ships with
+    botkit. Raises ConfigError.
     """
     account: Mapping[str, Any] = {} if options.get("public") else options.get("account") or {}
     missing = [name for name in ("email", "key", "secret") if not account.get(name)]
@@ -486,7 +531,8 @@ def connect(options: Options) -> BitoProAdapter:
         pairs,
         resynchronise=options.get("resynchronise") or "engine",
         speed=float(options.get("speed") or 1.0),
+        limits=limits,
     )
 
 
-__all__ = ["AdapterEvent", "BitoProAdapter", "Sink", "connect"]
+__all__ = ["CAPABILITIES", "AdapterEvent", "BitoProAdapter", "Sink", "connect"]

@@ -6,28 +6,28 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from botkit.errors import ConfigError
+from botkit.exchange.bitopro.wire.endpoints import REST_BASE
+from botkit.model.adapter import Adapter
 from botkit.model.extension import ExchangeFacts, FeeRank, Options
 from botkit.model.pairs import Pair, pairs_from_wire
 
 NAME = "bitopro"
 
 
-def _rank(
-    rank: int, twd_volume: int, bito_held: int, maker: int, taker: int, maker_bito: int, taker_bito: int
-) -> FeeRank:
+def _rank(rank: int, volume: int, held: int, maker: int, taker: int, maker_bito: int, taker_bito: int) -> FeeRank:
     # rates below are given in millionths, so that the table reads like the exchange's
     return FeeRank(
         rank=rank,
-        twd_volume=twd_volume,
-        bito_held=bito_held,
+        volume=volume,
+        held=held,
         needs_both=rank >= 5,
         maker_e8=maker * 100,
         taker_e8=taker * 100,
-        maker_bito_e8=maker_bito * 100,
-        taker_bito_e8=taker_bito * 100,
+        discounted_maker_e8=maker_bito * 100,
+        discounted_taker_e8=taker_bito * 100,
     )
 
 
@@ -82,10 +82,14 @@ class BitoPro:
                 strict=limits == "strict", overrides=limits if isinstance(limits, Mapping) else None
             ),
             fee_ranks=FEE_RANKS,
+            volume_currency="twd",
+            discount_currency="bito",
+            address=REST_BASE,
         )
 
-    def connect(self, options: Options) -> Any:
-        """A live adapter, not yet connected (`botkit.exchange.bitopro.adapter.connect`)."""
+    def connect(self, options: Options) -> Adapter:
+        """An adapter, not yet open (`botkit.exchange.bitopro.adapter.connect`). Raises ConfigError."""
         from botkit.exchange.bitopro.adapter import connect
 
-        return connect(options)
+        limits = self.facts(options).limits if "limits" in options else None
+        return connect(options, limits)

@@ -29,7 +29,7 @@ from botkit.errors import OutcomeUnknown, Refused, RequestError, TryAgain
 from botkit.exchange.bitopro.history import candle_ranges, collect_windows, stitch_candles
 from botkit.exchange.bitopro.sign import Credentials
 from botkit.exchange.bitopro.stream import FrameTap, Snapshot, Stream, StreamTimes, TradeKey, plain_trade_key
-from botkit.exchange.bitopro.transport import SystemClock, Transport, check_url
+from botkit.exchange.bitopro.transport import Transport, check_url
 from botkit.exchange.bitopro.wire.account import (
     BalanceRow,
     BalancesReply,
@@ -68,6 +68,7 @@ from botkit.exchange.bitopro.wire.wallet import (
     WithdrawalReply,
     WithdrawalRow,
 )
+from botkit.exchange.machine import SystemClock, system_random
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Clock, Nanos
 from botkit.model.pairs import Pair, pairs_from_wire
 from botkit.model.resolutions import check_resolution
@@ -106,7 +107,7 @@ class BitoProClient:
         if credentials is None and (key or secret):
             credentials = Credentials(email, key, secret)
         self.clock: Clock = clock or SystemClock()
-        self._random = random or Random()  # only spreads reconnects; nothing a test compares hangs on it
+        self._random = random or system_random()  # it only spreads reconnects
         self._transport = Transport(rest_url, credentials, self.clock)
         self._ws_url = check_url(ws_url, ("wss", "ws"))
         self._allow_withdrawals = allow_withdrawals

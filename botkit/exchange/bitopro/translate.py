@@ -12,10 +12,11 @@ from botkit.exchange.bitopro.wire.bodies import CreateBody
 from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
 from botkit.exchange.bitopro.wire.frames import TickerFrame, UserTradeRow
 from botkit.exchange.bitopro.wire.market import CandleRow, LevelRow, TradeRow
+from botkit.exchange.bitopro.wire.statuses import STATUS_STATES
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, Candle, OrderBook, OrderReport, Ticker, Trade, TradeReport
 from botkit.model.money import UNIT_DECIMALS, format_units, parse_scaled
-from botkit.model.orders import STATUS_STATES, Condition, OrderType, Side
+from botkit.model.orders import RESTING_STATES, Condition, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import NewOrder
 
@@ -166,13 +167,14 @@ def order_report(row: OrderRow, pair: Pair) -> OrderReport:
     """An order as the exchange shows it. Raises WireError for a status or type that nobody documented."""
     rules = pair.rules
     kind = _TYPES.get(row.type.upper())
-    if kind is None or row.status not in STATUS_STATES:
+    state = STATUS_STATES.get(row.status)
+    if kind is None or state is None:
         raise WireError(f"order {row.order_id} has the unknown type {row.type!r} or status {row.status}")
     if not row.order_id:
         raise WireError("an order without an id")
     is_market = kind is OrderType.MARKET
     original = 0
-    if not (is_market and side_of(row.action) is Side.BUY and row.status in (-1, 0, 1)):
+    if not (is_market and side_of(row.action) is Side.BUY and state in RESTING_STATES):
         # of a market buy not yet final it may be a quote amount of any precision: nobody says (Q12)
         original = scaled(row.original_amount, rules.amount_decimals, "originalAmount", floor=is_market)
     return OrderReport(
@@ -181,7 +183,7 @@ def order_report(row: OrderRow, pair: Pair) -> OrderReport:
         client_id=row.client,
         side=side_of(row.action),
         type=kind,
-        status=row.status,
+        state=state,
         price_ticks=0 if is_market else scaled(row.price, rules.price_decimals, "price"),
         original_lots=original,
         executed_lots=scaled(row.executed_amount, rules.amount_decimals, "executedAmount"),

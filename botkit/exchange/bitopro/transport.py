@@ -7,7 +7,6 @@ What aiohttp does by default and must not do here: repeat GET, PUT and DELETE af
 from __future__ import annotations
 
 import asyncio
-import time
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -36,14 +35,6 @@ _READ_CHUNK = 64 * 1024
 @lru_cache(maxsize=1024)
 def _url(address: str) -> URL:
     return URL(address, encoded=True)
-
-
-class SystemClock:
-    """The machine's own time of day."""
-
-    def now(self) -> Nanos:
-        """Nanoseconds since the epoch, UTC."""
-        return time.time_ns()
 
 
 def check_url(url: str, schemes: tuple[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Telling the user something outside the terminal: every notifier has a thread and an `Outbox` of its own.
+"""Telling the user something outside the terminal: each notifier has an `Outbox`, emptied in the background.
 
 `Telling.tell` never waits: it may be called from the trading loop. A notifier that fails is tried again, breaker
 messages for longer than others; one that hangs holds up nobody else.
@@ -6,16 +6,18 @@ messages for longer than others; one that hangs holds up nobody else.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import sys
-import threading
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from botkit.live.background import THREADS
+from botkit.live.ports import Background, Repeating
 from botkit.live.telling.logs import Redactor
 from botkit.live.telling.outbox import LEVELS, Level, Message, Outbox, Policy
 from botkit.model.clock import NS_PER_S, Clock, Nanos
@@ -33,6 +35,7 @@ _RETRIES_S: dict[Level, tuple[float, ...]] = {
 }
 #: how long the end of the bot waits for the last messages
 _CLOSE_S = 10.0
+_LOOK_S = 1.0
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -44,75 +47,86 @@ class Channel(msgspec.Struct, frozen=True):
 
 
 class _Worker:
-    """One notifier's thread."""
+    """Sends one notifier's messages, in the background."""
 
-    def __init__(self, channel: Channel, outbox: Outbox, clock: Clock, redactor: Redactor) -> None:
+    def __init__(
+        self, channel: Channel, outbox: Outbox, clock: Clock, redactor: Redactor, background: Background
+    ) -> None:
         self._channel = channel
         self._outbox = outbox
         self._clock = clock
         self._redactor = redactor
-        self._waiting: queue.Queue[tuple[Level, str, Nanos] | None] = queue.Queue(_QUEUE_MAX)
-        self._ending = threading.Event()
+        self._background = background
+        self._waiting: queue.Queue[tuple[Level, str, Nanos]] = queue.Queue(_QUEUE_MAX)
+        self._is_ending = False
+        #: messages to send, the first of which has failed so often and is tried again at that time
+        self._unsent: deque[Message] = deque()
+        self._failures = 0
+        self._again_at: Nanos = 0
+        self._work: Repeating | None = None
         self.dropped = 0
         self.failed = 0
         self.sent = 0
-        self._thread = threading.Thread(target=self._run, name=f"notify {channel.name}", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        self._work = self._background.repeat(f"notify {self._channel.name}", self._step)
 
     def tell(self, level: Level, text: str, now: Nanos) -> None:
         try:
             self._waiting.put_nowait((level, text, now))
         except queue.Full:
             self.dropped += 1
+        if self._work is not None:
+            self._work.wake()
 
     def close(self, wait_s: float) -> None:
-        self._ending.set()
-        self.tell_end()
-        self._thread.join(wait_s)
+        self._is_ending = True
+        if self._work is not None:
+            self._work.stop(wait_s)
 
-    def tell_end(self) -> None:
-        try:
-            self._waiting.put_nowait(None)
-        except queue.Full:
-            self.dropped += 1  # the thread looks at the event as well
-
-    def _run(self) -> None:
-        outbox = self._outbox
+    def _step(self) -> float | None:
+        """Take in what was told and send what is due; returns when to look again."""
+        is_ending = self._is_ending  # before the queue is read: what is told later than this may stay untold
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._outbox.tell(*self._waiting.get_nowait())
+        if self._again_at > self._clock.now() and not is_ending:
+            return self._wait_s(self._again_at)
         while True:
-            at = outbox.wake_at()
-            wait_s = 1.0 if at is None else min(1.0, max(0.0, (at - self._clock.now()) / NS_PER_S))
-            try:
-                item = self._waiting.get(timeout=wait_s)
-                while item is not None:
-                    outbox.tell(*item)
-                    item = self._waiting.get_nowait()
-            except queue.Empty:
-                pass
-            ending = self._ending.is_set() and self._waiting.empty()
-            for message in outbox.take(self._clock.now(), all_of_it=ending):
-                self._send(message)
-            if ending:
-                return
+            if not self._unsent:
+                self._unsent.extend(self._outbox.take(self._clock.now(), all_of_it=is_ending))
+            if not self._unsent:
+                return None if is_ending else self._wait_s(self._outbox.wake_at())
+            pause_s = self._send(self._unsent[0], is_ending=is_ending)
+            if pause_s is not None:
+                self._again_at = self._clock.now() + int(pause_s * NS_PER_S)
+                if pause_s:
+                    return self._wait_s(self._again_at)
 
-    def _send(self, message: Message) -> None:
+    def _wait_s(self, until: Nanos | None) -> float:
+        return _LOOK_S if until is None else min(_LOOK_S, max(0.0, (until - self._clock.now()) / NS_PER_S))
+
+    def _send(self, message: Message, *, is_ending: bool) -> float | None:
+        """Try to send the first message; returns after how many seconds to try it again, None when it is done with."""
         clean = self._redactor.clean
-        pauses = _RETRIES_S[message.level]
-        for attempt in range(len(pauses) + 1):
-            try:
-                self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
-            except BaseException as error:  # whatever a plugin raises, sys.exit() too: the bot and the others go on
-                # the kind alone: the text of a library's error may hold the address with its token
-                log.warning("the notifier %s failed: %s", self._channel.name, type(error).__name__)
-                if attempt < len(pauses) and not self._ending.wait(pauses[attempt]):
-                    continue
-                if attempt < len(pauses) and message.level == "breaker" and attempt == 0:
-                    continue  # the bot ends: one more try at once
-                self.failed += 1
-                return
+        try:
+            self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
+        except BaseException as error:  # whatever a plugin raises, sys.exit() too: the bot and the others go on
+            # the kind alone: the text of a library's error may hold the address with its token
+            log.warning("the notifier %s failed: %s", self._channel.name, type(error).__name__)
+            pauses = _RETRIES_S[message.level]
+            self._failures += 1
+            if self._failures <= len(pauses):
+                if not is_ending:
+                    return pauses[self._failures - 1]
+                if message.level == "breaker" and self._failures == 1:
+                    return 0.0  # the bot ends: one more try at once
+            self.failed += 1
+        else:
             self.sent += 1
-            return
+        self._unsent.popleft()
+        self._failures = 0
+        return None
 
 
 class Telling:
@@ -126,6 +140,7 @@ class Telling:
         clock: Clock,
         day_start: Callable[[Nanos], Nanos],
         redactor: Redactor | None = None,
+        background: Background = THREADS,
     ) -> None:
         """``clock`` is the machine's, since people live by that even where the bot's runs faster."""
         self._clock = clock
@@ -133,7 +148,7 @@ class Telling:
         self._day = day_start(clock.now())
         clean = redactor or Redactor()
         self._workers = [
-            _Worker(channel, Outbox(channel.policy, name=name, day_start=day_start), clock, clean)
+            _Worker(channel, Outbox(channel.policy, name=name, day_start=day_start), clock, clean, background)
             for channel in channels
         ]
 
@@ -161,9 +176,9 @@ class Telling:
 
     def close(self, wait_s: float = _CLOSE_S) -> None:
         """Send what waits, and wait for it, but not for ever."""
-        end = time.monotonic() + wait_s
+        end = self._clock.now() + int(wait_s * NS_PER_S)
         for worker in self._workers:
-            worker.close(max(0.1, end - time.monotonic()))
+            worker.close(max(0.1, (end - self._clock.now()) / NS_PER_S))
 
     @property
     def figures(self) -> dict[str, int]:

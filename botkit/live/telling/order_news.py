@@ -25,9 +25,9 @@ class OrderNews:
         self._given_up: dict[int, str] = {}
         self._told: dict[tuple[str, str, str], Nanos] = {}
 
-    def changed(self, order: Order) -> None:
-        """An order has another state."""
-        if order.state is OrderState.UNKNOWN:
+    def changed(self, order: Order, state: OrderState) -> None:
+        """An order went to a state."""
+        if state is OrderState.UNKNOWN:
             self._in_doubt.add(order.client_id)
             self._tell(
                 "warning",
@@ -45,14 +45,14 @@ class OrderNews:
         elif order.client_id in self._in_doubt:
             self._in_doubt.discard(order.client_id)
             self._tell("info", f"{order!r}: its outcome is known now")
-        elif order.state is OrderState.REJECTED:
+        elif state is OrderState.REJECTED:
             self._ended(order, "was rejected by the exchange")
-        elif order.state is OrderState.NOT_SENT:
+        elif state is OrderState.NOT_SENT:
             self._ended(order, "was not sent")
-        if order.state in (OrderState.ABSENT, OrderState.REJECTED):
+        if state in (OrderState.ABSENT, OrderState.REJECTED):
             if len(self._given_up) >= _GIVEN_UP_MAX:
                 del self._given_up[next(iter(self._given_up))]
-            self._given_up[order.client_id] = order.state.value
+            self._given_up[order.client_id] = state.value
 
     def _ended(self, order: Order, what: str) -> None:
         reason = order.reason.removeprefix("not sent: ")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
+from botkit.engine.view import EngineView
+from botkit.live.standing import Standing
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import format_units
 from botkit.model.orders import OrderState
-from botkit.model.requests import Outcome
-
-if TYPE_CHECKING:
-    from botkit.live.bot import Bot
 
 _UNIT = 10**8
 
@@ -104,7 +100,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     rate_limited: int
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class BotState(msgspec.Struct, frozen=True, kw_only=True):
     """One bot of a process: what it does (``running``, ``ended: signal``, ...), and its picture once there is one."""
 
     name: str
@@ -112,65 +108,53 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     picture: Picture | None
 
 
-def picture_of(bot: Bot) -> Picture:
-    """The bot as it stands now. It reads, and changes nothing."""
-    engine, driver = bot.engine, bot.driver
-    now = driver.now()
-    portfolio = engine.portfolio
-    equity = portfolio.equity_units(None, portfolio.currency)
-    opening = bot.opening_equity
-    lost = sorted(
-        f"{stream} {pair}".strip()
-        for (stream, pair), state in bot.connections.items()
-        if state.value in ("lost", "stale")
-    )
-    faults = [text for text in (driver.journal_fault, str(driver.fault) if driver.fault else None) if text]
-    orders = _orders(bot, now)
+def picture_of(standing: Standing) -> Picture:
+    """The bot as it stands. It reads, and changes nothing."""
+    view, now = standing.view, standing.now
+    money = view.money
+    equity, opening = money.equity(), standing.opening_equity
+    orders = _orders(view, now)
     return Picture(
-        name=bot.parts.name,
-        mode=bot.parts.mode,
+        name=standing.name,
+        mode=standing.mode,
         time=now,
-        uptime_s=bot.uptime_s,
-        halted=engine.halted,
-        faults=tuple(faults),
-        currency=portfolio.currency,
+        uptime_s=standing.uptime_s,
+        halted=view.halted,
+        faults=standing.faults,
+        currency=money.currency,
         equity=None if equity is None else equity / _UNIT,
         profit=None if equity is None or opening is None else (equity - opening) / _UNIT,
-        prices=_prices(bot, now),
-        positions=_positions(bot),
+        prices=_prices(view, now),
+        positions=_positions(view),
         orders=orders,
-        strategies=_strategies(bot),
-        limits=_limits(bot, now),
-        lost_streams=tuple(lost),
-        connected_streams=len(bot.connections) - len(lost),
+        strategies=_strategies(view),
+        limits=_limits(view, now),
+        lost_streams=standing.lost_streams,
+        connected_streams=standing.connected_streams,
         unknown_orders=sum(order.state == OrderState.UNKNOWN.value for order in orders),
-        foreign_orders=len(engine.foreign_orders),
-        events=engine.events,
-        turns=driver.turns,
-        waiting=engine.router.waiting,
-        rate_limited=bot.outcomes.get(Outcome.RATE_LIMITED, 0),
+        foreign_orders=len(view.foreign_orders()),
+        events=view.events,
+        turns=standing.turns,
+        waiting=view.router.waiting,
+        rate_limited=standing.rate_limited,
     )
 
 
-def _prices(bot: Bot, now: Nanos) -> tuple[PriceRow, ...]:
-    rows = []
-    for market in bot.engine.markets():
-        book = market.book
-        rows.append(
-            PriceRow(
-                pair=str(market.pair),
-                last=market.last.price,
-                bid=book.best_bid,
-                ask=book.best_ask,
-                spread_bps=book.spread_bps,
-                age_s=(now - market.book_seen) / NS_PER_S if market.book_seen else None,
-            )
+def _prices(view: EngineView, now: Nanos) -> tuple[PriceRow, ...]:
+    return tuple(
+        PriceRow(
+            pair=str(market.pair),
+            last=market.last,
+            bid=market.book.best_bid,
+            ask=market.book.best_ask,
+            spread_bps=market.book.spread_bps,
+            age_s=(now - market.book_seen) / NS_PER_S if market.book_seen else None,
         )
-    return tuple(rows)
+        for market in view.markets()
+    )
 
 
-def _positions(bot: Bot) -> tuple[PositionRow, ...]:
-    portfolio = bot.engine.portfolio
+def _positions(view: EngineView) -> tuple[PositionRow, ...]:
     return tuple(
         PositionRow(
             strategy=name,
@@ -181,14 +165,14 @@ def _positions(bot: Bot) -> tuple[PositionRow, ...]:
             realised=position.realised,
             quote=position.pair.quote,
         )
-        for name in bot.engine.contexts
-        for position in portfolio.positions(name)
+        for name in view.names()
+        for position in view.money.positions(name)
     )
 
 
-def _orders(bot: Bot, now: Nanos) -> tuple[OrderRow, ...]:
+def _orders(view: EngineView, now: Nanos) -> tuple[OrderRow, ...]:
     rows = []
-    for order in bot.engine.desk.all_open():
+    for order in view.open_orders():
         rules = order.pair.rules
         spends = order.spend_units > 0
         rows.append(
@@ -208,28 +192,28 @@ def _orders(bot: Bot, now: Nanos) -> tuple[OrderRow, ...]:
     return tuple(rows)
 
 
-def _strategies(bot: Bot) -> tuple[StrategyRow, ...]:
+def _strategies(view: EngineView) -> tuple[StrategyRow, ...]:
     rows = []
-    for name, context in bot.engine.contexts.items():
-        halt = bot.engine.risk.halts.get(name)
-        state = "stopped" if not context.active else "halted" if halt else "running"
-        reasons = {**context.skips, **context.refusals}
+    for strategy in view.strategies():
+        state = "stopped" if not strategy.active else "halted" if strategy.halted else "running"
+        reasons = {**strategy.skips, **strategy.refusals}
         most = max(reasons.items(), key=lambda item: item[1], default=None)
+        why_not = strategy.stopped_because or strategy.halted or (f"{most[1]} {most[0]}" if most else "")
         rows.append(
             StrategyRow(
-                name=name,
+                name=strategy.name,
                 state=state,
-                orders=context.orders_count,
-                fills=context.fills_count,
-                skips=sum(context.skips.values()),
-                refusals=sum(context.refusals.values()),
-                why_not=context.stopped_because or halt or (f"{most[1]} {most[0]}" if most else ""),
+                orders=strategy.orders,
+                fills=strategy.fills,
+                skips=sum(strategy.skips.values()),
+                refusals=sum(strategy.refusals.values()),
+                why_not=why_not,
             )
         )
     return tuple(rows)
 
 
-def _limits(bot: Bot, now: Nanos) -> tuple[LimitRow, ...]:
+def _limits(view: EngineView, now: Nanos) -> tuple[LimitRow, ...]:
     """The windows that were ever in use; a table of all forty would hide them."""
     return tuple(
         LimitRow(
@@ -241,6 +225,6 @@ def _limits(bot: Bot, now: Nanos) -> tuple[LimitRow, ...]:
             peak_percent=use.peak_percent,
             refused=use.refused,
         )
-        for use in bot.engine.router.usage(now)
+        for use in view.router.usage(now)
         if use.held or use.peak_percent or use.refused
     )

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from botkit.live.standing import Standing
 from botkit.model.money import format_units
-from botkit.model.orders import OrderState
-from botkit.model.requests import Outcome
-
-if TYPE_CHECKING:
-    from botkit.live.bot import Bot
-    from botkit.model.orders import Order
+from botkit.model.orders import Order, OrderState
 
 _UNIT = 10**8
 
@@ -25,53 +21,52 @@ def order_text(order: Order) -> str:
     return f"{order.side.value} {what} {order.pair}{at}, {order.state.value}, executed {executed}"
 
 
-def summary_of(bot: Bot, why: str = "") -> dict[str, Any]:
+def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
     """One JSON object: orders, fills, money, what is open, and why strategies did not trade."""
-    engine, parts = bot.engine, bot.parts
-    portfolio = engine.portfolio
-    equity = portfolio.equity_units(None, portfolio.currency)
-    opening = bot.opening_equity
-    use = engine.router.statistics()
-    open_orders = bot.remaining()
+    view = standing.view
+    money, strategies = view.money, view.strategies()
+    equity, opening = money.equity(), standing.opening_equity
+    use = view.router.statistics()
+    open_orders = view.open_orders()
     return {
-        "name": parts.name,
-        "mode": parts.mode,
-        "currency": portfolio.currency,
+        "name": standing.name,
+        "mode": standing.mode,
+        "currency": money.currency,
         "ended": why,
-        "uptime_s": round(bot.uptime_s, 3),
-        "halted": engine.halted,
-        "orders": sum(context.orders_count for context in engine.contexts.values()),
-        "fills": sum(context.fills_count for context in engine.contexts.values()),
-        "refused": sum(sum(context.refusals.values()) for context in engine.contexts.values()),
+        "uptime_s": round(standing.uptime_s, 3),
+        "halted": view.halted,
+        "orders": sum(strategy.orders for strategy in strategies),
+        "fills": sum(strategy.fills for strategy in strategies),
+        "refused": sum(sum(strategy.refusals.values()) for strategy in strategies),
         "equity": None if equity is None else equity / _UNIT,
         "pnl": None if equity is None or opening is None else (equity - opening) / _UNIT,
         "open_orders": len(open_orders),
         "unknown_orders": sum(order.state is OrderState.UNKNOWN for order in open_orders),
         "open": [order_text(order) for order in open_orders[:50]],
-        "foreign_orders": len(engine.foreign_orders),
+        "foreign_orders": len(view.foreign_orders()),
         "positions": {
-            f"{name} {position.pair}": position.amount
-            for name in engine.contexts
-            for position in portfolio.positions(name)
+            f"{strategy.name} {position.pair}": position.amount
+            for strategy in strategies
+            for position in money.positions(strategy.name)
         },
         "strategies": {
-            name: {
-                "active": context.active,
-                "stopped": context.stopped_because,
-                "orders": context.orders_count,
-                "fills": context.fills_count,
-                "skips": dict(context.skips),
-                "refusals": dict(context.refusals),
+            strategy.name: {
+                "active": strategy.active,
+                "stopped": strategy.stopped_because,
+                "orders": strategy.orders,
+                "fills": strategy.fills,
+                "skips": dict(strategy.skips),
+                "refusals": dict(strategy.refusals),
             }
-            for name, context in engine.contexts.items()
+            for strategy in strategies
         },
-        "bars": bot.bar_check.figures,
-        "events": engine.events,
-        "turns": bot.driver.turns,
+        "bars": view.bars_checked(),
+        "events": view.events,
+        "turns": standing.turns,
         "orders_delayed": use.orders_delayed,
         "max_queue_ms": use.max_queue_ms,
-        "refused_by_exchange": bot.outcomes.get(Outcome.RATE_LIMITED, 0),
-        "journal_sha256": bot.decisions.sha256(),
+        "refused_by_exchange": standing.rate_limited,
+        "journal_sha256": standing.journal_sha256,
     }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
@@ -22,7 +21,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from botkit.live.telling.picture import Picture, Standing
+from botkit.live.telling.picture import BotState, Picture
 from botkit.model.clock import Nanos, to_datetime
 
 log = logging.getLogger("botkit.view")
@@ -42,7 +41,7 @@ class TerminalView:
 
     def __init__(
         self,
-        look: Callable[[], Sequence[Standing]],
+        look: Callable[[], Sequence[BotState]],
         *,
         console: Console | None = None,
         zone: tzinfo = UTC,
@@ -53,7 +52,7 @@ class TerminalView:
         self._zone = zone
         self._line_every_s = line_every_s
         self._events: deque[tuple[str, str]] = deque(maxlen=_EVENTS_KEPT)
-        self._thread = threading.get_ident()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._live: Live | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -61,7 +60,8 @@ class TerminalView:
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
-        self._task = asyncio.create_task(self._draw(), name="terminal view")
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._draw(), name="terminal view")
         return self
 
     async def __aexit__(
@@ -83,9 +83,15 @@ class TerminalView:
         What another thread tells is printed at once: it may be that the loop, which draws the screen, never comes back.
         """
         self._events.append((level, text))
-        if self._live is None or threading.get_ident() != self._thread:
+        if self._live is None or not self._is_on_loop():
             prefix = "" if level == "info" else f"{level}: "
             self._console.print(prefix + text, markup=False, highlight=False, soft_wrap=True)
+
+    def _is_on_loop(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # another thread, which has none
+            return False
 
     async def _draw(self) -> None:
         every_s = _DRAW_EVERY_S if self._live is not None else self._line_every_s
@@ -139,7 +145,7 @@ class Several:
     It is never higher than the terminal, since what scrolls away cannot be drawn over.
     """
 
-    def __init__(self, standings: Sequence[Standing], events: list[tuple[str, str]], zone: tzinfo = UTC) -> None:
+    def __init__(self, standings: Sequence[BotState], events: list[tuple[str, str]], zone: tzinfo = UTC) -> None:
         self._standings = standings
         self._events = events
         self._zone = zone
@@ -181,7 +187,7 @@ def shared_room(wanted: Sequence[int], room: int) -> list[int]:
     return given
 
 
-def _bots(standings: Sequence[Standing], zone: tzinfo) -> Table:
+def _bots(standings: Sequence[BotState], zone: tzinfo) -> Table:
     pictures = [standing.picture for standing in standings if standing.picture is not None]
     # the mode and the time are those of all
     title = f"{pictures[0].mode}  {_clock(pictures[0].time, zone)}" if pictures else ""

@@ -1,0 +1,181 @@
+"""What the bots of one process have in common: connections, clocks, rate limits, accounts and their money."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from botkit.assembly import Project, pairs_of
+from botkit.assembly.live_parts import LiveParts
+from botkit.assembly.sharing import ALONE
+from botkit.config.load import overrides_for
+from botkit.errors import BotkitError, ConfigError
+from botkit.live.client_ids import ClientIds
+from botkit.live.clock import DriverClock
+from botkit.live.fan_out import FanOut
+from botkit.live.limits.in_process import InProcessLedger
+from botkit.live.machine import this_machine
+from botkit.live.ports import Machine
+from botkit.model.adapter import Adapter
+from botkit.model.money import UNIT, format_units
+from botkit.model.pairs import Pair
+
+
+class SharedBots:
+    """The bots of one process. A single bot bypasses all of this."""
+
+    def __init__(self, size: int, machine: Machine | None = None) -> None:
+        self.is_alone = size == 1
+        self.machine = machine or this_machine()
+        #: what was read from an exchange once for all
+        self.pairs: dict[object, Mapping[str, Pair]] = {}
+        #: by exchange: one for all, so that the bots' windows are of one time
+        self.clocks: dict[str, DriverClock] = {}
+        self._ledgers: dict[str, InProcessLedger] = {}
+        self._firsts: dict[str, Project] = {}
+        self._ways: dict[object, FanOut] = {}
+        self._markets: dict[object, FanOut] = {}
+        self._members: dict[tuple[str, str], list[tuple[Project, LiveParts]]] = {}
+
+    def adapter(self, project: Project, make: Callable[[], Adapter], address: object, account: str) -> Adapter:
+        """``make``'s adapter, or a seat at the one that another bot of this address and account uses."""
+        if self.is_alone:
+            return make()
+        exchange = project.config.exchange
+        # adapters count in the lots of their pairs, so those must be the same too
+        market = (address, exchange.name, repr(exchange.options), repr(project.config.amount_step))
+        way = self._ways.get((market, account))
+        if way is None:
+            way = self._ways[market, account] = FanOut(make())
+        return way.seat(self._markets.setdefault(market, way))
+
+    def ledger(
+        self, project: Project, venue: str, clock: DriverClock, *, is_private: bool = False
+    ) -> str | InProcessLedger | None:
+        """Which ledger counts a bot's requests: one that other processes share (as the configuration names it), one of
+        this process, or none (`ALONE`). ``is_private``: no other process can be at that exchange.
+
+        Raises ConfigError where the configurations of one exchange disagree about its limits.
+        """
+        named = project.config.limits.ledger
+        first = self._firsts.setdefault(venue, project)
+        told = f"the bots of one command keep the limits of {venue} together: let both say the same"
+        here, there = project.loaded.where("limits"), first.loaded.where("limits")
+        if project.facts.limits != first.facts.limits:
+            raise ConfigError(f"{here}: `limits` choose other figures than at {there}; {told}")
+        has_choice = not is_private and clock.speed == 1
+        if has_choice and named != first.config.limits.ledger:
+            one, other = (p.config.limits.ledger or "the default" for p in (project, first))
+            raise ConfigError(f"{here}: `limits.ledger` is {one}, and at {there} it is {other}; {told}")
+        if has_choice and named != ALONE:
+            return named
+        return ALONE if self.is_alone else self._ledgers.setdefault(venue, InProcessLedger(clock, self.machine.random))
+
+    # -- accounts -------------------------------------------------------------------------------------------------
+
+    def add(self, project: Project, parts: LiveParts, venue: str, account: str) -> None:
+        """A bot trades on this account."""
+        self._members.setdefault((venue, account), []).append((project, parts))
+
+    def introduce(self) -> None:
+        """Let the bots of one account know of each other. Raises ConfigError where they count the same money twice."""
+        for members in self._members.values():
+            if len(members) < 2:
+                continue
+            check_shared_money([project for project, _ in members])
+            ids = ClientIds()
+            for project, parts in members:
+                parts.client_ids = ids
+                parts.siblings = tuple(other.config.name for other, _ in members if other is not project)
+
+
+def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
+    """The configurations of one command. Raises ConfigError with all that is wrong in them."""
+    if len(paths) == 1:
+        return [Project.load(paths[0], overrides=overrides)]
+    projects, problems = [], []
+    for path, own in zip(paths, overrides_for(paths, overrides), strict=True):
+        try:
+            projects.append(Project.load(path, overrides=own))
+        except BotkitError as error:
+            problems.append(str(error))
+    names: dict[str, Project] = {}
+    logs: dict[Path, Project] = {}
+    for project in projects:
+        loaded, config = project.loaded, project.config
+        # folders by these names are the same where the file system does not tell upper from lower case
+        first = names.setdefault(config.name.lower(), project)
+        if first is not project:
+            problems.append(
+                f"{loaded.where('name')}: {first.loaded.where('name')} is named {config.name!r} too, and a bot's state "
+                "is kept under its name; give one of them another `name`"
+            )
+        if config.log.file is not None:
+            other = logs.setdefault(config.log.file.absolute(), project)
+            if other is not project:
+                problems.append(
+                    f"{loaded.where('log.file')}: {other.loaded.where('log.file')} writes the same file; give each bot "
+                    "a log of its own"
+                )
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    return projects
+
+
+def check_shared_money(projects: Sequence[Project]) -> None:
+    """Refuse configurations of one account that would count the same money twice. Raises ConfigError.
+
+    Strategies without `capital`, and those with a percentage, divide what the account has, less the `reserve`; they
+    know nothing of other bots.
+    """
+    problems = []
+    for index, project in enumerate(projects):
+        for other in projects[index + 1 :]:
+            common = sorted(_divided(project) & _divided(other))
+            takes_all = any(s.capital is None for one in (project, other) for s in one.config.strategies)
+            if common and (takes_all or _percent(project) + _percent(other) > 100):
+                example = project.currency if project.currency in common else common[-1]
+                problems.append(
+                    f"{project.loaded.where('strategies')} and {other.loaded.where('strategies')}: both trade with "
+                    f"what the same account has of {', '.join(common)}, and would count it twice; give their "
+                    f'strategies a `capital` of their own, such as {{{example}: "50000"}}'
+                )
+        divided = _divided(project)
+        given: dict[str, int] = {}
+        for currency, units in (row for other in projects if other is not project for row in _fixed(other)):
+            given[currency] = given.get(currency, 0) + units
+        for currency, units in given.items():
+            if currency in divided and int(project.config.reserve.get(currency, 0) * UNIT) < units:
+                amount = format_units(units)
+                problems.append(
+                    f"{project.loaded.where('reserve')}: {amount} {currency} of this account are the capital of "
+                    f"{' and '.join(str(p.loaded.path) for p in projects if currency in dict(_fixed(p)))}; keep them "
+                    f'out with `reserve: {{{currency}: "{amount}"}}`, or give every strategy a `capital`'
+                )
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _divided(project: Project) -> set[str]:
+    """The currencies of which strategies take what the account has, all of it or a share."""
+    return {
+        currency
+        for strategy, spec in zip(project.config.strategies, project.specs(), strict=True)
+        if not isinstance(strategy.capital, dict)
+        for pair in pairs_of(spec)
+        for currency in (pair.base, pair.quote)
+    }
+
+
+def _percent(project: Project) -> int:
+    return sum(strategy.capital_percent or 0 for strategy in project.config.strategies)
+
+
+def _fixed(project: Project) -> list[tuple[str, int]]:
+    """Capital in fixed amounts: (currency, units)."""
+    return [
+        (currency, int(amount * UNIT))
+        for strategy in project.config.strategies
+        if isinstance(strategy.capital, dict)
+        for currency, amount in strategy.capital.items()
+    ]

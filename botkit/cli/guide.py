@@ -1,0 +1,37 @@
+"""``botkit guide``: list the guide's chapters, or show one."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from botkit.cli.screen import screen
+
+
+@click.command(name="guide")
+@click.argument("topic", required=False)
+def guide(topic: str | None) -> None:
+    """List the guide's chapters, or show the chapter TOPIC.
+
+    A terminal gets formatted text in a pager; a pipe or a file gets the Markdown as it is.
+    """
+    from botkit.guide import CHAPTERS, chapter
+
+    if topic is None:
+        width = max(map(len, CHAPTERS))
+        for name, about in CHAPTERS.items():
+            click.echo(f"  {name:<{width}}  {about}")
+        click.echo("\nRead one with `botkit guide TOPIC`.")
+        return
+    text = chapter(topic)
+    if not sys.stdout.isatty():
+        click.echo(text, nl=False)
+        return
+    from rich.markdown import Markdown
+
+    console = screen()
+    os.environ.setdefault("LESS", "FRX")  # less shows colours as control characters unless it is told not to
+    with console.pager(styles=os.name != "nt"):
+        console.print(Markdown(text), width=min(console.width, 100))

@@ -1,0 +1,29 @@
+"""BitoPro's status codes of orders (API documentation, order model) and what they mean. Code 5 is unused there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from botkit.model.orders import OrderState
+
+#: "completed with partial deal": cancelled after part of it was executed
+_PARTLY_CANCELLED: Final = 3
+
+STATUS_STATES: Final[dict[int, OrderState]] = {
+    -1: OrderState.UNTRIGGERED,
+    0: OrderState.OPEN,
+    1: OrderState.PARTLY_FILLED,
+    2: OrderState.FILLED,
+    _PARTLY_CANCELLED: OrderState.CANCELLED,
+    4: OrderState.CANCELLED,
+    6: OrderState.POST_ONLY_CANCELLED,
+}
+# of the two codes for a cancelled order the later one, which stands for nothing executed
+_STATUSES: Final = {state: status for status, state in STATUS_STATES.items()}
+
+
+def status_of(state: OrderState, executed_lots: int) -> int:
+    """BitoPro's code for an order in ``state`` of which ``executed_lots`` were executed."""
+    if state is OrderState.CANCELLED and executed_lots:
+        return _PARTLY_CANCELLED
+    return _STATUSES[state]

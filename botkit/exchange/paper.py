@@ -1,0 +1,188 @@
+"""Paper trading: an exchange's own market data as it comes, orders answered by a simulated exchange in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from botkit.model.adapter import Adapter, AdapterEvent, Capabilities, Sink, StreamKind
+from botkit.model.clock import NS_PER_S, Clock, Nanos
+from botkit.model.columns import BookColumns, MarketColumns, TradeColumns
+from botkit.model.events import OrderBook, Trade
+from botkit.model.limits import LimitTable
+from botkit.model.orders import Side
+from botkit.model.pairs import Pair
+from botkit.model.requests import Answer, GetBook, GetCandles, Outcome, Request
+from botkit.model.venue import Venue
+
+#: what a bot on paper asks the exchange itself
+MARKET_READS = (GetBook.endpoint, GetCandles.endpoint)
+#: levels of a book that the simulated exchange keeps
+_DEPTH = 50
+
+
+class PaperAdapter:
+    """Market data from ``market``, orders to ``venue``; the bot sees one exchange (`botkit.model.adapter`).
+
+    What it is shown of the market is what the exchange sent; its own orders are matched against that, and never move
+    it. The account has no streams that could be lost: its events do not leave the process.
+    """
+
+    account_streams = ()
+
+    def __init__(self, market: Adapter, venue: Venue, clock: Clock, *, account: str, speed: float = 1.0) -> None:
+        """``account`` is the bot's name at the venue; ``clock`` runs at ``speed`` times the machine's."""
+        self._market = market
+        self._venue = venue
+        self._clock = clock
+        self._account = account
+        self._speed = speed
+        self._sink: Sink | None = None
+        self._answers: dict[int, asyncio.Future[Answer]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_open = False
+        venue.advance(clock.now())
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Open the connection to the market."""
+        await self._market.open()
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Close it."""
+        self._is_open = False
+        if self._timer is not None:
+            self._timer.cancel()
+        for future in self._answers.values():
+            future.cancel()
+        await self._market.close()
+
+    @property
+    def limits(self) -> LimitTable:
+        """The exchange's own limits."""
+        return self._market.limits
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the exchange can do: the simulated one does all of it."""
+        return self._market.capabilities
+
+    @property
+    def clock_skew_ms(self) -> int | None:
+        """This machine's time less that of the exchange which sends the market data."""
+        return self._market.clock_skew_ms
+
+    async def pairs(self) -> Mapping[str, Pair]:
+        """The pairs and their rules as the exchange gives them now. Raises RequestError."""
+        return await self._market.pairs()
+
+    # -- events in ------------------------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        sink: Sink,
+        *,
+        books: Mapping[Pair, int] | None = None,
+        trades: Iterable[Pair] = (),
+        tickers: Iterable[Pair] = (),
+        account: bool = True,
+    ) -> None:
+        """The account's events are the simulated exchange's; all others are the market's."""
+        if account:
+            self._sink = sink
+
+        def on_market(event: AdapterEvent) -> None:
+            if type(event) is OrderBook:
+                self._take(_book_row(event, self._clock.now()))
+            elif type(event) is Trade:
+                self._take(_trade_row(event, self._clock.now()))
+            sink(event)
+
+        trades, tickers = list(trades), list(tickers)
+        if books or trades or tickers:
+            self._market.watch(on_market, books=dict(books or {}), trades=trades, tickers=tickers, account=False)
+
+    def reconnect(self, kind: StreamKind | None = None) -> None:
+        """Give the market's streams a new connection."""
+        if kind != "account":
+            self._market.reconnect(kind)
+
+    def _take(self, row: MarketColumns) -> None:
+        self._venue.load(row)
+        self._advance()
+
+    # -- requests out ---------------------------------------------------------------------------------------------
+
+    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
+        """Reads of the market go to the exchange, all else to the simulated one. Raises nothing but CancelledError."""
+        if not self._is_open:
+            return Answer(request_id=request.id, outcome=Outcome.NOT_SENT, text="the adapter is not open")
+        if request.endpoint in MARKET_READS:
+            return await self._market.send(request, urgent=urgent)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._answers[request.id] = future
+        self._venue.submit(self._account, request, self._clock.now())
+        self._advance()
+        return await future
+
+    def _advance(self) -> None:
+        now = self._clock.now()
+        for published in self._venue.advance(now):
+            event = published.event
+            if isinstance(event, Answer):
+                future = self._answers.pop(event.request_id, None)
+                if future is not None and not future.done():
+                    future.set_result(event)
+            elif published.account == self._account and self._sink is not None:
+                self._sink(event)
+        due = self._venue.next_at()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due is not None and self._is_open:
+            wait_s = max(0, due - now) / NS_PER_S / (self._speed or 1.0)
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._advance)
+
+
+def _column(*values: int) -> Any:
+    return np.array(values, dtype=np.int64)
+
+
+def _trade_row(trade: Trade, now: Nanos) -> TradeColumns:
+    rules = trade.pair.rules
+    side = 0 if trade.side is None else trade.side.sign
+    return TradeColumns(
+        trade.pair,
+        _column(now),
+        _column(trade.time),
+        _column(rules.ticks(trade.price, up=trade.side is Side.BUY)),
+        _column(max(1, rules.lots(trade.amount))),
+        np.array([side], dtype=np.int8),
+    )
+
+
+def _book_row(book: OrderBook, now: Nanos) -> BookColumns:
+    def side(levels: tuple[tuple[int, int], ...], part: int) -> Any:
+        cells = [level[part] for level in levels[:_DEPTH]]
+        return np.array([cells + [0] * (_DEPTH - len(cells))], dtype=np.int64)
+
+    bids, asks = book.bid_levels, book.ask_levels
+    return BookColumns(
+        book.pair, _column(now), _column(book.time), side(bids, 0), side(bids, 1), side(asks, 0), side(asks, 1)
+    )
+
+
+__all__ = ["MARKET_READS", "PaperAdapter"]

@@ -1,0 +1,245 @@
+"""Writes what the guide takes from the code: ``python -m botkit.guide.reference``.
+
+``reference.md`` is made whole, from the docstrings of the public modules. ``configuration.md`` is written by hand down
+to `MARKER`; below it stands one table for each section of a configuration. tests/guide/test_reference.py compares
+both with the code.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import importlib
+import inspect
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from botkit.guide.configuration_tables import configuration_tables
+
+__all__ = ["MARKER", "PUBLIC_MODULES", "configuration_chapter", "reference_chapter", "write"]
+
+#: the public modules and what each is for; a name outside them, or not in their ``__all__``, may change at any time
+PUBLIC_MODULES: dict[str, str] = {
+    "botkit": "All that a strategy needs.",
+    "botkit.errors": "Errors, sorted by what happens next.",
+    "botkit.hookspecs": "The hooks that plugins implement.",
+    "botkit.model.extension": "What plugins hand over through the hooks.",
+    "botkit.model.clock": "Time in nanoseconds.",
+    "botkit.model.columns": "Market data as NumPy columns.",
+    "botkit.model.events": "What happens: market data, fills, balances.",
+    "botkit.model.limits": "Rate limits.",
+    "botkit.model.money": "Exact money.",
+    "botkit.model.orders": "Orders and their states.",
+    "botkit.model.pairs": "Pairs and the exchange's rules for them.",
+    "botkit.model.requests": "Requests to an exchange, and its answers.",
+    "botkit.model.resolutions": "Lengths of bars.",
+    "botkit.model.results": "The result of a backtest.",
+    "botkit.pytest_plugin": "Fixtures for tests against the emulator.",
+}
+
+MARKER = "<!-- Below this line: python -m botkit.guide.reference -->"
+
+_HEAD = """# Reference
+
+<!-- Written by python -m botkit.guide.reference; change the docstrings instead. -->
+
+Every public name, module by module. Prices are in quote currency, amounts in base currency and times in nanoseconds
+since the epoch (UTC), unless a line says otherwise.
+"""
+
+_HERE = Path(__file__).parent
+_LONGEST_VALUE = 100
+
+
+def reference_chapter() -> str:
+    """The text of ``reference.md``."""
+    parts = [_HEAD]
+    written: dict[int, str] = {}
+    for name, about in PUBLIC_MODULES.items():
+        module = importlib.import_module(name)
+        parts.append(f"## {name}\n\n{about}\n")
+        source = _Source(module)
+        # botkit re-exports much of botkit.model: each name is described once
+        elsewhere = {public: written.get(id(getattr(module, public))) for public in module.__all__}
+        again = [f"`{public}`" for public, other in elsewhere.items() if other is not None]
+        if again:
+            parts.append(f"Described above, under botkit: {', '.join(again)}.\n")
+        for public in module.__all__:
+            if elsewhere[public] is None:
+                thing = getattr(module, public)
+                if public not in source.values and (inspect.isclass(thing) or inspect.isroutine(thing)):
+                    written[id(thing)] = name
+                parts.append(_entry(name, public, thing, source))
+    return "\n".join(parts)
+
+
+def configuration_chapter() -> str:
+    """The text of ``configuration.md``: what was written by hand, and the tables."""
+    head, marker, _ = (_HERE / "configuration.md").read_text(encoding="utf-8").partition(MARKER)
+    assert marker, "configuration.md has lost its marker"
+    return f"{head}{MARKER}\n\n{configuration_tables()}"
+
+
+def write() -> list[Path]:
+    """Write both chapters into the package; their paths."""
+    chapters = {"reference.md": reference_chapter(), "configuration.md": configuration_chapter()}
+    for name, text in chapters.items():
+        (_HERE / name).write_text(text, encoding="utf-8", newline="\n")
+    return [_HERE / name for name in chapters]
+
+
+class _Source:
+    """What only a module's text knows: the ``#:`` comments of its constants, and how their values are spelt."""
+
+    def __init__(self, module: ModuleType) -> None:
+        text = inspect.getsource(module)
+        lines = text.splitlines()
+        self.comments: dict[str, str] = {}
+        self.values: dict[str, str] = {}
+        for node in ast.parse(text).body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign):
+                continue
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if not isinstance(target, ast.Name):
+                continue
+            comment: list[str] = []
+            for line in reversed(lines[: node.lineno - 1]):
+                if not line.startswith("#:"):
+                    break
+                comment.insert(0, line.removeprefix("#:").strip())
+            self.comments[target.id] = " ".join(comment)
+            self.values[target.id] = re.sub(r"\s+", " ", ast.get_source_segment(text, node.value or target) or "")
+
+
+def _entry(module: str, name: str, thing: Any, source: _Source) -> str:
+    """Heading, signature and documentation of one name."""
+    heading = f"### {module}.{name}\n"
+    thing = thing._get_wrapped_function() if hasattr(thing, "_get_wrapped_function") else thing  # a fixture of pytest
+    is_alias = name in source.values  # such as Nanos, which is int: Python's own docstring would say nothing here
+    if inspect.isclass(thing) and not is_alias:
+        return "\n".join([heading, _class(name, thing)])
+    if inspect.isroutine(thing) and not is_alias:
+        return "\n".join([heading, _code(name + _signature(thing)), _prose(thing)])
+    if name == "__version__":
+        return "\n".join([heading, "The version of botkit, such as 0.1.0.\n"])
+    value = source.values.get(name, "")
+    lines = [heading]
+    if name in source.values and len(value) <= _LONGEST_VALUE:
+        lines.append(_code(f"{name} = {value}"))
+    comment = source.comments.get(name) or _comment_of(name)
+    if comment:
+        lines.append(_markdown(comment[0].upper() + comment[1:]))
+    return "\n".join(lines)
+
+
+def _comment_of(name: str) -> str:
+    """The ``#:`` comment of a constant that one public module takes from another."""
+    for other in PUBLIC_MODULES:
+        if other != "botkit":
+            comment = _Source(importlib.import_module(other)).comments.get(name)
+            if comment:
+                return comment
+    return ""
+
+
+def _class(name: str, kind: type) -> str:
+    lines = []
+    if issubclass(kind, enum.Enum):
+        lines += [_code(", ".join(f"{name}.{member.name}" for member in kind)), _prose(kind)]
+    elif issubclass(kind, msgspec.Struct):
+        lines += [_code(f"{name}({', '.join(_fields(kind))})"), _prose(kind)]
+    elif getattr(kind, "_is_protocol", False):
+        lines += [_code(f"class {name}(Protocol)"), _prose(kind)]
+        for attribute, annotation in inspect.get_annotations(kind).items():
+            lines.append(f"* `{attribute}: {annotation}`\n")
+    elif issubclass(kind, BaseException):
+        lines += [_code(f"class {name}({kind.__bases__[0].__name__})"), _prose(kind)]
+        return "\n".join(lines)
+    else:
+        lines += [_code(name + _signature(kind)), _prose(kind)]
+    for member, value in vars(kind).items():
+        if (member.startswith("_") and member != "__call__") or not _own(value):
+            continue
+        function = _function(value)
+        shown = f"`.{member}`" if isinstance(value, property) else f"`.{member}{_signature(function, method=True)}`"
+        text = _markdown(inspect.getdoc(function) or "").replace("\n", "\n  ").rstrip()
+        lines.append(f"* {shown}  \n  {text}\n" if text else f"* {shown}\n")
+    return "\n".join(lines)
+
+
+def _own(value: Any) -> bool:
+    return isinstance(value, property | staticmethod | classmethod) or inspect.isfunction(value)
+
+
+def _function(value: Any) -> Any:
+    if isinstance(value, property):
+        return value.fget
+    return value.__func__ if isinstance(value, staticmethod | classmethod) else value
+
+
+def _fields(kind: type[msgspec.Struct]) -> list[str]:
+    """``name: type = default`` of a struct's fields, as they are spelt."""
+    spelt = {name: text for base in reversed(kind.__mro__) for name, text in inspect.get_annotations(base).items()}
+    parts = []
+    for field in msgspec.structs.fields(kind):
+        part = f"{field.name}: {spelt[field.name]}"
+        if field.default is not msgspec.NODEFAULT:
+            part += f" = {_value(field.default)}"
+        elif field.default_factory is not msgspec.NODEFAULT:
+            part += f" = {_value(field.default_factory())}"
+        parts.append(part)
+    return parts
+
+
+def _signature(thing: Any, *, method: bool = False) -> str:
+    """A signature with its annotations as they are spelt; ``method`` leaves out the first parameter."""
+    try:
+        signature = inspect.signature(thing)
+    except (TypeError, ValueError):
+        return "(...)"
+    parameters = list(signature.parameters.values())[1 if method else 0 :]
+    parts: list[str] = []
+    starred = False
+    for parameter in parameters:
+        if parameter.kind is parameter.KEYWORD_ONLY and not starred:
+            parts.append("*")
+        starred |= parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
+        stars = 1 * (parameter.kind is parameter.VAR_POSITIONAL) + 2 * (parameter.kind is parameter.VAR_KEYWORD)
+        part = "*" * stars + parameter.name
+        if parameter.annotation is not parameter.empty:
+            part += f": {parameter.annotation}"
+        if parameter.default is not parameter.empty:
+            part += f" = {_value(parameter.default)}"
+        parts.append(part)
+    back = signature.return_annotation
+    arrow = "" if back is signature.empty or inspect.isclass(thing) else f" -> {back}"
+    return f"({', '.join(parts)}){arrow}"
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, enum.Enum):
+        return repr(value)
+    kind = type(value).__name__
+    return value.name if kind.startswith("_") else f"{kind}.{value.name}"
+
+
+def _code(text: str) -> str:
+    return f"```text\n{text}\n```\n"
+
+
+def _prose(thing: Any) -> str:
+    return _markdown(inspect.cleandoc(thing.__doc__ or ""))
+
+
+def _markdown(text: str) -> str:
+    """A docstring as Markdown: double backticks become single ones."""
+    return text.replace("``", "`") + "\n" if text else ""
+
+
+if __name__ == "__main__":
+    for path in write():
+        print(f"wrote {path}")  # noqa: T201

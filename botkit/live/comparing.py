@@ -1,0 +1,104 @@
+"""When the books are compared with the exchange's: every minute, after a break of a stream, and on suspicion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from botkit.engine.outcome import Comparison, Outcome, Reply
+from botkit.live.notices import Notices
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.inputs import Compare, Input
+from botkit.model.money import format_units
+
+#: how often, where nothing happens: three reads a minute of limits in the hundreds
+EVERY: Nanos = 60 * NS_PER_S
+#: between something suspicious and the comparison that it leads to
+_SUSPECTED_FOR: Nanos = 2 * NS_PER_S
+_SUSPECTED_EVERY: Nanos = 10 * NS_PER_S
+#: a comparison that failed so often is told of
+_FAILURES_TOLD = 3
+
+
+class Comparisons:
+    """Asks for comparisons, and says what they found. ``others`` are bots that trade on the account too."""
+
+    def __init__(
+        self,
+        notices: Notices,
+        note: Callable[[str, str], None],
+        *,
+        say: Callable[[Input], Reply],
+        others: tuple[str, ...],
+        speed: float,
+    ) -> None:
+        """``note`` keeps a (kind, text) in the journal."""
+        self._notices = notices
+        self._note = note
+        self._say = say
+        self._others = others
+        self._every = EVERY * max(1, int(speed))
+        #: when the latest comparison that has ended was begun, and ended
+        self.began: Nanos = 0
+        self.ended: Nanos = 0
+        self.first: Comparison | None = None
+        self._suspected_at: Nanos | None = None
+        self.last_failure = ""
+        self._failures = 0
+        self._is_told = False
+
+    def suspect(self, now: Nanos) -> None:
+        """The books may be wrong: compare them soon, when what is under way has come."""
+        if self._suspected_at is None:
+            self._suspected_at = now
+
+    def at_once(self, hold: str | None = None) -> None:
+        """Compare now; with ``hold`` no new order leaves before that is done."""
+        self._say(Compare(hold))
+
+    def look(self, now: Nanos) -> None:
+        """Compare where it is time to."""
+        suspected = self._suspected_at
+        # somebody who trades by hand on the account all the time leaves the reads their room
+        if suspected is not None and now >= suspected + _SUSPECTED_FOR and now >= self.ended + _SUSPECTED_EVERY:
+            self._suspected_at = None
+            self.at_once()
+        elif now - self.ended >= self._every:
+            self.at_once()
+
+    def came_out(self, out: Outcome, now: Nanos) -> None:
+        """What a turn said about comparisons."""
+        for why, _ in out.compare_failures:
+            self._failed(why)
+        for comparison in out.comparisons:
+            self.began, self.ended = comparison.began, now
+            if self.first is None:
+                self.first = comparison
+            if self._is_told:
+                self._notices.tell("info", "the books were compared with the exchange's again")
+            self._failures, self._is_told = 0, False
+            self._tell(comparison)
+
+    def _failed(self, why: str) -> None:
+        self._failures += 1
+        self.last_failure = why
+        if self._failures == _FAILURES_TOLD:
+            self._is_told = True
+            self._notices.tell(
+                "warning",
+                f"the books cannot be compared with the exchange's: {why}; it is tried again every second, and until "
+                "then the streams alone are believed",
+            )
+
+    def _tell(self, comparison: Comparison) -> None:
+        for difference in comparison.differences:
+            if difference.kind == "balance" and self._others:
+                continue  # the account moves with every fill of theirs; a shortage halts all the same
+            self._notices.tell("warning", difference.text)
+            self._note("difference", difference.text)
+        siblings = f" ({', '.join(self._others)} trade there too)" if self._others else ""
+        for currency, units in comparison.adopted:
+            self._notices.tell(
+                "info" if self._others else "warning",
+                f"{currency}: {format_units(units)} came or went by other hands than this bot's{siblings}; it counts "
+                "as unassigned",
+            )

@@ -1,0 +1,162 @@
+"""The machine's disk (`botkit.live.ports.Disk`): whole files, locks, SQLite."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import IO
+
+from botkit.live.ports import Appending, Files, Lock
+
+#: how long SQLite waits for another process (`botkit status`, a checkpoint) to be done
+_BUSY_S = 5
+
+
+class RealFiles:
+    """Files as the operating system has them."""
+
+    def read(self, path: Path) -> bytes:
+        """All of a file."""
+        return path.read_bytes()
+
+    def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
+        """Write beside it, then rename."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+        try:
+            with fresh.open("wb") as file:
+                file.write(content)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            fresh.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):  # half a file on a full disk helps nobody
+                fresh.unlink(missing_ok=True)
+            raise
+        if durable:
+            _sync_folder(path.parent)
+
+    def append(self, path: Path) -> Appending:
+        """Open it to add to its end."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+
+    def names(self, folder: Path) -> list[str]:
+        """What is in a folder, sorted."""
+        try:
+            return sorted(os.listdir(folder))  # noqa: PTH208  five times a second
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if there is one."""
+        path.unlink(missing_ok=True)
+
+    def identity(self, path: Path) -> tuple[int, int] | None:
+        """Device and inode."""
+        try:
+            found = os.stat(path)  # noqa: PTH116  before every order
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_dev, found.st_ino
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file that was renamed has its new name after a power cut only when its folder has reached the disk too."""
+    if os.name != "posix":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some file systems have no such thing for folders
+            os.fsync(number)
+    finally:
+        os.close(number)
+
+
+class _Held:
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def release(self) -> None:
+        self._file.close()
+
+
+class RealDisk:
+    """The file system of this machine."""
+
+    def __init__(self) -> None:
+        self.files: Files = RealFiles()
+
+    def lock(self, path: Path, note: str) -> Lock | None:
+        """Lock without waiting. The folder is made, and is its owner's alone."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if os.name == "posix":
+            path.parent.chmod(0o700)
+        file = path.open("a+", encoding="ascii")
+        try:
+            if not _try_lock(file):
+                file.close()
+                return None
+            # the first byte is what Windows locks, and a locked byte cannot be read by others there
+            file.truncate(0)
+            file.write(f" {note}\n")
+            file.flush()
+        except BaseException:
+            with contextlib.suppress(OSError):  # what could not be flushed cannot be flushed now either
+                file.close()
+            raise
+        return _Held(file)
+
+    def holder(self, path: Path) -> str | None:
+        """What the holder wrote into it."""
+        try:
+            file = path.open("r+", encoding="ascii")
+        except OSError:
+            return None
+        with file:
+            if _try_lock(file):
+                return None
+            file.seek(1)
+            return file.read().strip()
+
+    def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+        """Open an SQLite file."""
+        if read_only:
+            return sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+
+    def free_bytes(self, path: Path) -> int | None:
+        """Room for this user."""
+        try:
+            return shutil.disk_usage(next(p for p in (path, *path.absolute().parents) if p.exists())).free
+        except (OSError, StopIteration):
+            return None
+
+
+def _try_lock(file: IO[str]) -> bool:
+    """Lock without waiting; the system lets go when the process ends, however it ends."""
+    if os.name == "posix":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+    import msvcrt  # pragma: no cover
+
+    file.seek(0)  # pragma: no cover
+    with contextlib.suppress(OSError):  # pragma: no cover
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        return True
+    return False  # pragma: no cover
+
+
+REAL_DISK = RealDisk()

@@ -1,0 +1,93 @@
+"""Halts that outlive the process: of the bot in a file that any process may write, of strategies in the journal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+
+from botkit.engine.outcome import Reply
+from botkit.live.journal import Journal
+from botkit.live.journal_rows import JournalError
+from botkit.live.notices import Notices
+from botkit.live.state_folder import Halt as HaltFile
+from botkit.live.state_folder import StateFolder
+from botkit.model.clock import Nanos
+from botkit.model.inputs import Halt, Input, Resume
+
+
+class Latch:
+    """One bot's halts. ``say`` gives an input to the engine."""
+
+    def __init__(
+        self,
+        folder: StateFolder,
+        journal: Journal,
+        notices: Notices,
+        *,
+        say: Callable[[Input], Reply],
+        now: Callable[[], Nanos],
+    ) -> None:
+        self._folder = folder
+        self._journal = journal
+        self._notices = notices
+        self._say = say
+        self._now = now
+        self._is_set = folder.halt() is not None
+        #: a halt that could not be written yet
+        self._to_write: HaltFile | None = None
+        self._strategies: dict[str, str] = halts_of(journal)
+
+    def set(self, kind: str, reason: str) -> None:
+        """Set the durable latch: no new orders, and what is open is cancelled."""
+        self._say(Halt(reason))
+        self.remember(kind, reason)
+
+    def remember(self, kind: str, reason: str) -> None:
+        """The engine has halted: let every later start know."""
+        self._is_set = True
+        self._notices.tell("breaker", f"halted: {reason}. Open orders are cancelled; `botkit resume` lifts it")
+        self._to_write = HaltFile(kind=kind, reason=reason, time=self._now())
+        self._write()
+        if self._to_write is not None:
+            self._notices.tell(
+                "error",
+                f"the halt could not be written to {self._folder.path}: it is tried again, and until then a restart "
+                "would forget it",
+            )
+        with contextlib.suppress(JournalError):  # whoever watches the journal says that it cannot be written
+            self._journal.note("halt", reason, self._now())
+
+    def look(self) -> None:
+        """Another process may have set the latch, or lifted it."""
+        self._write()
+        if self._to_write is not None:
+            return
+        halt = self._folder.halt()
+        if halt is not None and not self._is_set:
+            self._is_set = True
+            self._notices.tell("breaker", f"halted ({halt.kind}): {halt.reason}. Open orders are cancelled")
+            self._say(Halt(halt.reason))
+        elif halt is None and self._is_set:
+            self._is_set = False
+            self._say(Resume())
+            self._notices.tell("info", "the halt was lifted; the bot trades again")
+
+    def _write(self) -> None:
+        if self._to_write is not None:
+            with contextlib.suppress(OSError):
+                self._folder.set_halt(self._to_write)
+                self._to_write = None
+
+    def keep(self, strategies: Mapping[str, str]) -> None:
+        """Halts of strategies (a loss, or by hand) outlive the process, as the bot's own does."""
+        if strategies != self._strategies:
+            self._strategies = dict(strategies)
+            with contextlib.suppress(JournalError):
+                self._journal.put_meta({"halts": json.dumps(self._strategies)})
+
+
+def halts_of(journal: Journal) -> dict[str, str]:
+    """Strategies that an earlier run left halted, and why."""
+    found: dict[str, str] = json.loads(journal.meta("halts") or "{}")
+    return found

@@ -1,0 +1,185 @@
+"""The limits broker: a small server around the ledger of all bots of a user on one machine.
+
+The first bot starts it (`broker_client`), and it ends by itself when no bot has shared for a while. Bots speak to it
+over a Unix socket in a folder that only the user may open; on Windows over a loopback port, with a token from a file in
+such a folder. The whole ledger is in a file before a change is answered for, so a broker that is killed is replaced by
+one that knows the same. A ledger that cannot be read, or is older than the system's start, is a lost one.
+
+A message is four bytes of length, then msgpack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import msgspec
+import platformdirs
+
+from botkit.live.limits.ledger import Ledger, new_ledger
+from botkit.live.limits.protocol import AskUsage, Join, Leave, Message, Reply, Sync
+from botkit.model.clock import NS_PER_S, Nanos
+
+#: the folder of the broker, for tests and for users who want two apart
+FOLDER_VARIABLE = "BOTKIT_BROKER"
+MESSAGE_MAX = 1 << 20
+#: a broker without bots ends after so long; its file stays
+IDLE_S = 30.0
+#: longest path of a Unix socket that every system takes
+_SOCKET_PATH_MAX = 100
+
+log = logging.getLogger("botkit.broker")
+
+
+class Hello(msgspec.Struct, array_like=True, tag=True):
+    """The first message on a connection by port."""
+
+    token: str
+
+
+class Port(msgspec.Struct):
+    """Where a broker listens without Unix sockets, and what it wants to hear first."""
+
+    port: int
+    token: str
+
+
+decode_message = msgspec.msgpack.Decoder(Join | Sync | Leave | AskUsage | Hello).decode
+decode_ledger = msgspec.msgpack.Decoder(Ledger).decode
+encode = msgspec.msgpack.Encoder().encode
+
+
+def framed(message: object) -> bytes:
+    """A message as it is sent."""
+    body = encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """The body of the next message. Raises OSError for one that is too large, EOFError at the end."""
+    size = int.from_bytes(await reader.readexactly(4), "big")
+    if size > MESSAGE_MAX:
+        raise OSError(f"a message of {size:,} bytes")
+    return await reader.readexactly(size)
+
+
+class BrokerFolder:
+    """Where the broker of a user is found: its socket or port file, its lock, and its ledger."""
+
+    def __init__(self, folder: Path | None = None, *, by_port: bool = sys.platform == "win32") -> None:
+        given = folder or (Path(os.environ[FOLDER_VARIABLE]) if FOLDER_VARIABLE in os.environ else None)
+        # Not where sockets usually are: XDG_RUNTIME_DIR is set for a terminal, and not for cron or a service, and its
+        # folder goes when the user logs out. All bots of a user must look in one place.
+        self.path = given or platformdirs.user_state_path("botkit") / "broker"
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.is_given = given is not None
+        self.ledger = self.path / "ledger"
+        self.lock = self.path / "lock"
+        self.errors = self.path / "errors.txt"
+        self.port_file = self.path / "port.json"
+        self.socket = self.path / "limits.sock"
+        self.by_port = by_port or len(os.fsencode(self.socket)) > _SOCKET_PATH_MAX
+
+
+class KeptLedger:
+    """A ledger that survives its process."""
+
+    def __init__(self, path: Path, now: Callable[[], Nanos], random: Random) -> None:
+        """``now`` counts from the system's start, and goes on while the machine sleeps."""
+        self._path = path
+        self._now = now
+        self.ledger = self._read(random)
+
+    def apply(self, message: Message) -> Reply:
+        """Carry ``message`` out and write the ledger down."""
+        reply = self.ledger.apply(message, self._now())
+        # a heartbeat changes nothing that a new broker must know
+        if not isinstance(message, AskUsage) and not (isinstance(message, Sync) and not message.reports):
+            self._write()
+        return reply
+
+    def _read(self, random: Random) -> Ledger:
+        now = self._now()
+        try:
+            ledger = decode_ledger(self._path.read_bytes())
+        except FileNotFoundError:
+            return new_ledger(random)  # never used: nothing was sent that a window could count
+        except (OSError, msgspec.MsgspecError) as error:
+            log.warning("%s cannot be read (%s); windows open when nothing of before can count", self._path, error)
+        else:
+            if ledger.now <= now:
+                ledger.keep_alive(now)
+                return ledger
+            # The system was started again. It does not say how long it was off, and the disk may have lost the latest.
+        ledger = new_ledger(random)
+        ledger.lose(now)
+        return ledger
+
+    def _write(self) -> None:
+        # whole or not at all; what was written is the system's, and survives the end of this process
+        fresh = self._path.with_suffix(".new")
+        fresh.write_bytes(encode(self.ledger))
+        fresh.replace(self._path)
+
+
+class Broker:
+    """The server: one connection for each bot, messages answered in the order in which they come."""
+
+    def __init__(self, folder: BrokerFolder, now: Callable[[], Nanos], random: Random) -> None:
+        """``random`` makes the token, so it must be one that cannot be guessed."""
+        self._folder = folder
+        self._now = now
+        self._ledger = KeptLedger(folder.ledger, now, random)
+        self._token = f"{random.getrandbits(128):032x}"
+        self._connections: set[asyncio.StreamWriter] = set()
+        self._alone_since = now()
+
+    async def serve(self) -> None:
+        """Serve until no bot shares any more."""
+        async with await (self._listen_by_port() if self._folder.by_port else self._listen()):
+            while self._connections or self._now() - self._alone_since < IDLE_S * NS_PER_S:
+                await asyncio.sleep(1)
+
+    async def _listen(self) -> asyncio.Server:
+        self._folder.socket.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            return await asyncio.start_unix_server(self._connected, str(self._folder.socket))
+        finally:
+            os.umask(before)
+
+    async def _listen_by_port(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        fresh = self._folder.port_file.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(Port(server.sockets[0].getsockname()[1], self._token)))
+        fresh.replace(self._folder.port_file)
+        return server
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
+        is_known = not self._folder.by_port
+        try:
+            while True:
+                message = decode_message(await read_frame(reader))
+                if isinstance(message, Hello):
+                    is_known = hmac.compare_digest(message.token, self._token)
+                elif is_known:
+                    writer.write(framed(self._ledger.apply(message)))
+                    await writer.drain()
+                if not is_known:
+                    break
+        except (EOFError, OSError, msgspec.MsgspecError) as error:
+            # a bot that was killed is found out by its silence, so that one that only lost its connection goes on
+            log.debug("a connection ended: %s", error)
+        finally:
+            self._connections.discard(writer)
+            self._alone_since = self._now()
+            writer.close()

@@ -1,0 +1,36 @@
+"""The ledger of the bots of one process, which live by one clock.
+
+It is used where no other process can share: at an emulator that runs faster than the machine's time, and for
+``limits: {ledger: none}``.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+
+from botkit.live.limits.ledger import new_ledger
+from botkit.live.limits.protocol import Message, Reply
+from botkit.model.clock import Clock
+
+#: no bot of this process falls silent: each says when it ends
+_NEVER = 1 << 62
+
+
+class InProcessLedger:
+    """A `Link` to a ledger that lives and dies with this process, so it is never out of reach."""
+
+    name = "the limits of this process"
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        """``clock`` is that of the bots."""
+        self._clock = clock
+        self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER)
+
+    async def call(self, message: Message) -> Reply:
+        """Carry a message out."""
+        return self._ledger.apply(message, self._clock.now())
+
+    async def close(self) -> None:
+        """One of the bots has ended; the ledger is for the others."""

@@ -1,0 +1,583 @@
+"""A bot's share of the ledger: which slots it leases, what it has to report of them, and the talk with the ledger.
+
+`SharedLimits.windows` are what the router takes slots from. They answer at once, from what was leased; when they
+cannot, the want is noted here, the ledger is asked, and ``on_change`` brings a `SlotsChanged`.
+
+When the ledger cannot be reached, leases run out after `LEASE`, before the ledger would take this process for dead;
+after that only cancels go on, for `OFFLINE`, from slots that every process keeps in stock for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+
+import msgspec
+
+from botkit.engine.router.leased import LeasedPool, LeasedWindows, SlotNews
+from botkit.engine.router.router import LONGEST_WAIT_NS
+from botkit.engine.router.windows import hold_ns
+from botkit.live.clock import DriverClock
+from botkit.live.limits.protocol import (
+    AskUsage,
+    Join,
+    Leave,
+    LedgerUnreachable,
+    Link,
+    Reply,
+    Report,
+    SharedPool,
+    SharedWindow,
+    Sync,
+    WindowUsage,
+)
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.inputs import SentBefore
+from botkit.model.limits import LimitTable, Scope, SlotsChanged
+
+#: leases are good for so long after the last message that was answered; `ledger.DEAD_AFTER` is longer
+LEASE: Nanos = 3 * NS_PER_S
+#: cancels in stock are good for so long after it. The ledger cannot tell a dead process from one that it does not hear,
+#: so it holds a dead one's cancels that much longer: not more than minutes, or a bot that crashes and is started again
+#: and again uses the cancels up
+OFFLINE: Nanos = 180 * NS_PER_S
+#: the ledger hears of this process at least so often
+HEARTBEAT: Nanos = NS_PER_S
+#: leases are extended for the router when they have this much less left than they could have
+EXTENSION: Nanos = NS_PER_S // 2
+#: how long reports are gathered before they are sent; a slot is held that much longer, 0.03 % of a minute
+GATHER: Nanos = 20 * NS_PER_MS
+#: however much is wanted, messages are so far apart
+LEAST_GAP: Nanos = NS_PER_MS
+#: pauses between attempts to reach the ledger
+FIRST_RETRY: Nanos = 20 * NS_PER_MS
+LONGEST_RETRY: Nanos = NS_PER_S
+#: at the end, the message that is on its way has so long
+STOP_S = 4.0
+#: slots beyond the stock that nobody asked for in so long go back
+IDLE: Nanos = NS_PER_S
+#: cancels in stock: a forty-fifth of the window, at most so many
+CANCEL_STOCK_DIVISOR, CANCEL_STOCK_MAX = 45, 20
+#: of windows of so many requests each process has one slot in stock, so that a lone order need not ask first
+LEAST_STOCKED = 100
+#: most slots that are leased ahead: a share of the window, at most so many
+AHEAD_DIVISOR, AHEAD_MAX = 64, 32
+#: unknown outcomes of a pool that are remembered before old ones are looked for
+REMEMBERED_MAX = 1024
+#: keys of requests that were on their way when this process had to join again; apart from request ids
+_FIRST_DECLARED = 1 << 40
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose windows a process counts into. ``venue`` is the exchange's host, ``account`` a name of the account alone.
+
+    ``address`` names the IP address by which the exchange sees this machine; processes that give the same share it.
+    """
+
+    venue: str
+    account: str
+    address: str = "shared"
+
+
+class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that is dead for certain: as whom it shared which ledger, and all that it sent after it had joined."""
+
+    ledger: str
+    holder: str
+    sent: Sequence[SentBefore]
+
+
+class _Lease:
+    """What this process leases of a counter, and what the ledger must hear of it. Times are of the bot's clock."""
+
+    def __init__(self, pool: LeasedPool, *, is_read: bool, late: Nanos, keeps_stock: bool) -> None:
+        self.pool = pool
+        self.is_read = is_read
+        self.late = late
+        least = min(window.requests for window, _ in pool.windows)
+        self.stock_wanted = 0
+        if keeps_stock and pool.is_for_cancels:
+            self.stock_wanted = min(CANCEL_STOCK_MAX, least // CANCEL_STOCK_DIVISOR)
+        elif keeps_stock and least >= LEAST_STOCKED:
+            self.stock_wanted = 1
+        self.hold = max(hold_ns(window.length) for window, _ in pool.windows)
+        self.ahead_max = max(1, min(AHEAD_MAX, least // AHEAD_DIVISOR))
+        self.ahead = 1
+        self.granted = 0  # slots leased since the start, less those that went back unused
+        self.told = 0  # how many of these the router may know of
+        self.ended = 0  # requests that left and are on their way no longer
+        self.declared: list[int] = []  # keys of requests on their way since before this process joined again
+        self.wants = self.wants_urgently = False  # more than is in stock
+        self.asked_at: Nanos = 0
+        self.granted_at: Nanos = 0
+        self.retry_at: Nanos = 0
+        self.returned = 0
+        self.arrivals: list[tuple[int, Nanos]] = []
+        self.lower = False
+        self.late_until: dict[int, Nanos] = {}  # latest arrival of what may still arrive, by key
+
+    @property
+    def stock(self) -> int:
+        """Slots leased and unused."""
+        return self.told - self.pool.taken
+
+    @property
+    def wants_slots(self) -> bool:
+        """True while more slots would be welcome."""
+        return self.wants or self.wants_urgently or self.stock < self.stock_wanted
+
+    @property
+    def idle_at(self) -> Nanos:
+        """When unused slots should go back."""
+        return max(self.asked_at, self.granted_at) + IDLE
+
+    def keep_stock(self, count: int) -> None:
+        """Take slots beyond so many from the router; `return_unused` gives them back once it knows."""
+        self.told = min(self.told, self.pool.taken + count)
+
+    def return_unused(self) -> None:
+        """The router knows of ``told`` slots: the others go back."""
+        self.told = max(self.told, self.pool.taken)
+        self.returned += self.granted - self.told
+        self.granted = self.told
+
+    def grant(self, count: int, now: Nanos) -> None:
+        """Slots came."""
+        self.granted += count
+        self.told += count
+        self.granted_at = now
+
+    def end(self, now: Nanos, arrivals: list[tuple[int, Nanos]]) -> None:
+        """A request is on its way no longer; ``arrivals`` are what the ledger must count of it from now on."""
+        self.ended += 1
+        if self.declared:
+            # its slot was declared, and not leased; what was declared has arrived by now, or counts by another key
+            self.arrivals.append((self.declared.pop(), now))
+            self.arrivals += [(key, by) for key, by in arrivals if key]
+        else:
+            self.returned += 1
+            self.arrivals += arrivals
+
+    def remember(self, key: int, by: Nanos, now: Nanos) -> None:
+        """What may still arrive must be said again should the ledger be lost."""
+        self.late_until[key] = by
+        if len(self.late_until) > REMEMBERED_MAX:
+            self.forget_old(now)
+
+    def forget_old(self, now: Nanos) -> None:
+        """What no window counts any more need not be said again."""
+        self.late_until = {key: by for key, by in self.late_until.items() if by + self.hold > now}
+
+    def declare(self, now: Nanos, first_key: int) -> int:
+        """Forget what was leased, and report what is on its way to a ledger that knows nothing of it.
+
+        What was reported before, or should have been, is in the hands of the ledger as of a dead process. Returns the
+        next free key.
+        """
+        self.granted = self.told = self.pool.taken
+        self.returned, self.retry_at = 0, 0
+        self.forget_old(now)
+        self.declared = list(range(first_key, first_key + self.pool.taken - self.ended))
+        self.arrivals = [*self.late_until.items(), *((key, now + self.late) for key in self.declared)]
+        return first_key + len(self.declared)
+
+    def report(self, place: int, now: Nanos) -> Report | None:
+        """What the ledger has to know and to give; None if nothing."""
+        wanted = urgent = 0
+        if self.wants_slots and self.retry_at <= now:
+            want = max(self.stock_wanted, self.ahead if self.wants or self.wants_urgently else 0) - self.stock
+            if self.wants_urgently or self.pool.is_for_cancels:
+                urgent = max(0, want)
+            else:
+                wanted = max(0, want)
+        if not (self.returned or self.arrivals or self.lower or wanted or urgent):
+            return None
+        report = Report(
+            pool=place,
+            returned=self.returned,
+            arrivals=tuple((key, by - now) for key, by in self.arrivals),
+            lower=self.lower,
+            wanted=wanted,
+            wanted_urgently=urgent,
+        )
+        self.returned, self.arrivals, self.lower = 0, [], False
+        return report
+
+
+class SharedLimits:
+    """Windows shared with other processes: ``Router(slots=shared.windows)``, then `start`, and `stop` at the end.
+
+    ``on_change(change)`` is called, in the event loop, when the router may take other slots than before: give it to
+    ``router.slots_changed`` and run a turn. ``on_notice(text, good)`` says that the ledger is out of reach, or back.
+    """
+
+    def __init__(
+        self,
+        table: LimitTable,
+        link: Link,
+        *,
+        identity: Identity,
+        holder: str,
+        clock: DriverClock,
+        latest_accept_ns: Nanos,
+        read_latest_ns: Nanos,
+        request_timeout_ns: Nanos = 10 * NS_PER_S,
+        gather: Nanos = GATHER,
+        on_change: Callable[[SlotsChanged], None] | None = None,
+        on_notice: Callable[[str, bool], None] = lambda text, good: None,
+        endpoints: Collection[str] | None = None,
+        keeps_stock: bool = True,
+    ) -> None:
+        """``holder`` is unique in the ledger. ``request_timeout_ns``: the longest wait for an answer.
+
+        ``gather``: how long reports are gathered; nothing where a message costs nothing. ``endpoints``: only their
+        counters are shared; all others are this process's own. ``keeps_stock``: a process that lives for seconds leases
+        nothing ahead. ``clock`` runs as fast as the ledger's.
+        """
+        self.windows = LeasedWindows(table, self._heard, endpoints=endpoints)
+        self.on_change = on_change or self.windows.apply
+        self.on_notice = on_notice
+        #: told of every (ledger, holder) as which this process joins
+        self.on_join: Callable[[str, str], None] = lambda ledger, holder: None
+        self._table = table
+        self._keeps_stock = keeps_stock
+        self._link = link
+        self._identity = identity
+        self._name = holder
+        self._clock = clock
+        #: what is about this machine (messages, pauses, leases) takes as long on it however fast the clock runs
+        self._speed = clock.speed
+        self._gather = gather
+        self._late_ns = {False: latest_accept_ns + request_timeout_ns, True: read_latest_ns + request_timeout_ns}
+        self._leases: dict[str, _Lease] = {}
+        self._next_declared = _FIRST_DECLARED
+        self._joins = 0
+        self._holder = ""
+        self._ledger = ""  # the id of the ledger that was joined last
+        self._number = 0
+        self._unanswered: Sync | None = None
+        self._change = self.windows.change
+        self._heard_at: Nanos = -(1 << 62)  # when the last message that was answered was sent
+        self._sent_at: Nanos = 0
+        self._opens_at: Nanos = 0
+        self._dirty_since: Nanos | None = None
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._is_lost = self._is_stopping = self._is_disowned = False
+        self._knows_earlier = False  # the ledger counts what earlier runs sent: it need not be told
+
+    # -- for the driver -----------------------------------------------------------------------------------------------
+
+    async def start(self, patience_s: float = 10.0, *, waits_for_opening: bool = True) -> None:
+        """Join the ledger and wait until it is open: one that was lost closes every window for a while.
+
+        Raises LedgerUnreachable, with its remedy, when it does not answer in ``patience_s``.
+        """
+        assert self._task is None
+        deadline = self._clock.now() + self._here(int(patience_s * NS_PER_S))
+        pause = FIRST_RETRY
+        while True:
+            try:
+                await self._join()
+                await self._sync()
+                break
+            except LedgerUnreachable as error:
+                if self._clock.now() + self._here(pause) > deadline:
+                    raise LedgerUnreachable(
+                        f"{self.name} cannot be reached ({error}), and without it the rate limits cannot be kept"
+                        " together with other processes; mend it, or share with nobody: `limits: {ledger: none}` in"
+                        " the configuration"
+                    ) from None
+                await asyncio.sleep(pause / NS_PER_S)
+                pause = min(2 * pause, LONGEST_RETRY)
+        self._task = asyncio.create_task(self._run(), name="botkit shared limits")
+        wait = self._opens_at - self._clock.now()
+        if wait > 0 and waits_for_opening:
+            self.on_notice(
+                f"{self.name} is new or was lost: it opens in {wait / NS_PER_S:.0f} s, when what was sent before"
+                " cannot count any more",
+                False,
+            )
+            await asyncio.sleep(wait / NS_PER_S / self._speed)
+
+    async def succeed(self, before: Predecessor) -> None:
+        """Say what a dead process sent, so that its leases are not held for all that it might have sent."""
+        if before.ledger == self._ledger:
+            with contextlib.suppress(LedgerUnreachable):
+                await self._link.call(Leave(before.holder, self._sent_by(before.sent)))
+                self._knows_earlier = True
+
+    def disown(self) -> None:
+        """The journal is no longer complete: what was and will be sent is not to be read in it by a successor."""
+        self._is_disowned = True
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Give back what is unused and leave."""
+        if self._task is not None:
+            # asked to end, not cancelled: what lies below the link may swallow a cancellation, as redis-py does
+            self._is_stopping = True
+            self._wake.set()
+            _, late = await asyncio.wait({self._task}, timeout=STOP_S)
+            for task in late:
+                task.cancel()
+            self._task = None
+        if self._ledger:
+            for lease in self._leases.values():
+                lease.stock_wanted = 0
+                lease.wants = lease.wants_urgently = False
+                lease.keep_stock(0)
+            with contextlib.suppress(LedgerUnreachable):
+                if self._unanswered is not None:
+                    await self._sync()
+                await self._sync()
+                await self._link.call(Leave(self._holder))
+        await self._link.close()
+
+    @property
+    def name(self) -> str:
+        """What a user calls the ledger."""
+        return self._link.name
+
+    @property
+    def pools(self) -> Collection[str]:
+        """The counters that are shared."""
+        return self.windows.pools
+
+    @property
+    def is_reachable(self) -> bool:
+        """False while leases cannot be renewed, so that only cancels go on."""
+        return self._clock.now() < self._heard_at + self._here(LEASE)
+
+    async def usage(self) -> Sequence[WindowUsage]:
+        """Every shared window, the use of all processes together. Raises LedgerUnreachable."""
+        return (await self._link.call(AskUsage())).usage
+
+    # -- what the router reports --------------------------------------------------------------------------------------
+
+    def _heard(self, pool: str, what: SlotNews, key: int, by: Nanos) -> None:
+        lease, now = self._lease(pool), self._clock.now()
+        if what is SlotNews.WANTED or what is SlotNews.WANTED_URGENTLY:
+            self._want(lease, now, is_urgent=what is SlotNews.WANTED_URGENTLY)
+            return
+        if what is SlotNews.TAKEN:
+            if lease.stock >= lease.stock_wanted:
+                return
+        elif what is SlotNews.ANSWERED:
+            # not at the turn's time, which the driver read a little earlier
+            lease.end(now, [(0, now)])
+        elif what is SlotNews.UNSENT:
+            lease.end(now, [])
+        elif what is SlotNews.UNKNOWN:
+            lease.end(now, [(key, by)])
+            lease.remember(key, by, now)
+        elif what is SlotNews.EARLIER:
+            lease.remember(key, by, now)
+            if not self._knows_earlier:
+                lease.arrivals.append((key, by))
+        elif what is SlotNews.RESOLVED:
+            if lease.late_until.get(key, by) <= by:
+                return  # no window counts it any more, or it is no news
+            lease.remember(key, by, now)
+            lease.arrivals.append((key, by))
+        else:
+            lease.lower = True
+        if self._dirty_since is None:
+            self._dirty_since = now
+            # not at once: what was granted leaves first
+            asyncio.get_running_loop().call_later(self._gather / NS_PER_S, self._wake.set)
+
+    def _want(self, lease: _Lease, now: Nanos, *, is_urgent: bool) -> None:
+        if self._is_stopping:
+            return
+        if not is_urgent:
+            lease.wants = True
+        elif not lease.wants_urgently:
+            lease.wants_urgently = True
+            lease.retry_at = 0  # when to ask again was said of what is not urgent
+        if now - lease.granted_at < self._here(5 * GATHER):
+            lease.ahead = min(lease.ahead_max, lease.ahead * 2)
+        lease.asked_at = now
+        if lease.retry_at <= now:
+            self._wake.set()
+
+    def _lease(self, pool: str) -> _Lease:
+        lease = self._leases.get(pool)
+        if lease is None:
+            is_read = next(row.method for row in self._table.endpoints.values() if row.pool == pool) == "GET"
+            lease = self._leases[pool] = _Lease(
+                self.windows.pools[pool],
+                is_read=is_read,
+                late=self._late_ns[is_read],
+                keeps_stock=self._keeps_stock,
+            )
+        return lease
+
+    # -- what the router may take -------------------------------------------------------------------------------------
+
+    def _publish(self, now: Nanos) -> None:
+        """Tell the router what it may take, where that is news."""
+        leased = {name: lease.told for name, lease in self._leases.items()}
+        until = self._heard_at + self._here(LEASE)
+        if leased != self._change.leased or until > self._change.until + self._here(EXTENSION):
+            cancels = self._heard_at + self._here(OFFLINE)
+            self._change = SlotsChanged(self._change.number + 1, leased, until, cancels)
+            self.on_change(self._change)
+
+    @property
+    def _is_heard(self) -> bool:
+        """True when the router has what was published."""
+        return self.windows.change.number == self._change.number
+
+    def _here(self, machine_ns: Nanos) -> Nanos:
+        """A time of this machine in the bot's, which may run faster."""
+        return int(machine_ns * self._speed)
+
+    # -- the conversation ---------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        pause = FIRST_RETRY
+        while not self._is_stopping:
+            now = self._clock.now()
+            at = now if self._unanswered is not None or self._is_disowned else self._next_sync(now)
+            if at > now:
+                self._wake.clear()
+                # not wait_for, which in Python 3.11 loses a cancellation that comes together with the event
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout((at - now) / NS_PER_S / self._speed):
+                        await self._wake.wait()
+                continue
+            try:
+                if self._is_disowned:
+                    await self._link.call(Leave(self._holder))
+                    await self._join()
+                    self._is_disowned = False
+                await self._sync()
+            except LedgerUnreachable as error:
+                self._tell_lost(error)
+                await asyncio.sleep(pause / NS_PER_S)
+                pause = min(2 * pause, LONGEST_RETRY)
+            else:
+                pause = FIRST_RETRY
+                self._tell_found()
+
+    def _next_sync(self, now: Nanos) -> Nanos:
+        at = self._sent_at + self._here(HEARTBEAT)
+        if self._dirty_since is not None:
+            at = min(at, self._dirty_since + self._here(self._gather))
+        for lease in self._leases.values():
+            if lease.wants_slots:
+                at = min(at, lease.retry_at)
+            elif lease.stock > lease.stock_wanted:
+                at = min(at, lease.idle_at)
+        return max(at, self._sent_at + self._here(LEAST_GAP))
+
+    async def _join(self) -> None:
+        """Join as a process that the ledger has not seen; what is on its way is declared."""
+        for pool in self.windows.pools:
+            self._lease(pool).keep_stock(0)
+        now = self._clock.now()
+        self._publish(now)
+        if not self._is_heard:
+            raise LedgerUnreachable("the router still takes slots of the ledger before")
+        self._joins += 1
+        self._holder = f"{self._name}#{self._joins}"
+        self._unanswered = None
+        for lease in self._leases.values():
+            self._next_declared = lease.declare(now, self._next_declared)
+        pools = tuple(self._shared(lease) for lease in self._leases.values())
+        reply = await self._link.call(Join(self._holder, self._ledger, pools))
+        self._ledger = reply.ledger
+        self._number = 0
+        self._heard_at = now
+        self.on_join(self._ledger, self._holder)
+
+    def _shared(self, lease: _Lease) -> SharedPool:
+        pool, who = lease.pool, self._identity
+        windows = tuple(
+            SharedWindow(
+                f"{who.venue}|{scope.value}={who.address if scope is Scope.IP else who.account}"
+                f"|{pool.name}|{window.requests}/{window.per_s}s",
+                window.requests,
+                window.per_s,
+            )
+            for window, scopes in pool.windows
+            for scope in scopes
+        )
+        late = lease.late + (self._here(OFFLINE) if pool.is_for_cancels else 0)
+        return SharedPool(pool.name, late, pool.reserve, windows)
+
+    async def _sync(self) -> None:
+        """Say what happened and ask for what is wanted. Repeats a message that was not answered."""
+        now = self._clock.now()
+        message = self._unanswered
+        if message is None:
+            self._dirty_since = None
+            message = self._unanswered = self._message(now)
+        self._sent_at = now
+        reply = await self._link.call(message)
+        self._unanswered = None
+        if reply.status == "unknown holder":
+            await self._join()
+            return
+        self._heard_at = now
+        self._take_in(reply)
+
+    def _message(self, now: Nanos) -> Sync:
+        leases = list(self._leases.values())
+        for lease in leases:
+            if lease.stock > lease.stock_wanted and lease.idle_at <= now:
+                lease.keep_stock(lease.stock_wanted)
+                lease.ahead = 1
+        self._publish(now)
+        if self._is_heard:
+            for lease in leases:
+                lease.return_unused()
+        reports = [lease.report(place, now) for place, lease in enumerate(leases)]
+        self._number += 1
+        return Sync(self._holder, self._number, tuple(report for report in reports if report is not None))
+
+    def _take_in(self, reply: Reply) -> None:
+        now = self._clock.now()
+        leases = list(self._leases.values())
+        for place, wait in reply.retry:
+            leases[place].retry_at = now + wait
+        for place, count in reply.granted:
+            leases[place].grant(count, now)
+        for lease in leases:
+            if lease.stock > 0:
+                lease.wants = lease.wants_urgently = False
+        # a bot cannot start without reads; orders wait in the router
+        needed = [wait for place, wait in reply.closed if leases[place].is_read]
+        self._opens_at = now + max(needed, default=0)
+        self._publish(now)
+
+    def _sent_by(self, requests: Sequence[SentBefore]) -> dict[str, tuple[Nanos, ...]]:
+        """By pool, the time until the latest arrival of each request."""
+        now = self._clock.now()
+        found: dict[str, list[Nanos]] = {name: [] for name in self._leases}
+        for request in requests:
+            lease = self._leases.get(self._table.endpoints[request.endpoint].pool)
+            if lease is not None:
+                # a clock that was set back holds slots longer, never shorter
+                wait = min(0, (request.answered or request.sent + LONGEST_WAIT_NS) - now)
+                found[lease.pool.name].append(wait + (lease.late if request.answered is None else 0))
+        most = {name: max(w.requests for w, _ in lease.pool.windows) for name, lease in self._leases.items()}
+        return {name: tuple(sorted(waits, reverse=True)[: most[name]]) for name, waits in found.items()}
+
+    # -- what the user is told ----------------------------------------------------------------------------------------
+
+    def _tell_lost(self, error: LedgerUnreachable) -> None:
+        if not self._is_lost and not self.is_reachable:
+            self._is_lost = True
+            self.on_notice(
+                f"{self.name} is out of reach ({error}); only cancels are sent, and those for"
+                f" {OFFLINE // (60 * NS_PER_S)} minutes at most; it is tried again every second",
+                False,
+            )
+
+    def _tell_found(self) -> None:
+        if self._is_lost:
+            self._is_lost = False
+            self.on_notice(f"{self.name} answers again", True)

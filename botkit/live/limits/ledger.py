@@ -1,0 +1,410 @@
+"""The ledger of request slots: the one rule by which bots share the exchange's windows, wherever it stands.
+
+A plain value with methods, without I/O and without a clock. `in_process`, `broker` and `redis` beside it only decide
+where the value is kept and what time it is.
+
+A turn of the engine cannot wait for another process, so a process *leases* slots a few at a time before it needs them.
+A leased slot counts for everybody from the lease, which is before the request is sent. Then it goes back unused, or is
+held for one window from when its answer was read, or from the latest moment at which it may still arrive. So the rule
+that `botkit.engine.router.windows` proves for one process holds for all of them together.
+
+A process that falls silent is taken for dead, and each slot that it leased for a request still on its way.
+
+A ledger that was lost knew of requests that a new one does not. Those that were answered count for one window; those
+of processes that died may arrive for as long as `SharedPool.late` after the loss. A window stays closed for the first
+of these times. Large windows never have more than half of their slots without an answer, so after that time they open
+for the other half; small ones stay closed for both. (Two ledgers lost within that time, and dead processes of both, may
+together have more than half.)
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from random import Random
+from typing import Literal
+
+import msgspec
+
+from botkit.engine.router.pacing import LEAST_PACED, Pace
+from botkit.engine.router.windows import (
+    LEAST_DIVISOR,
+    LOWER_DENOMINATOR,
+    LOWER_NUMERATOR,
+    RESTORE_DIVISOR,
+    hold_ns,
+)
+from botkit.live.limits.protocol import (
+    Join,
+    Leave,
+    Message,
+    Reply,
+    Report,
+    SharedPool,
+    Sync,
+    WindowUsage,
+)
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+
+#: a process that was silent for so long is dead
+DEAD_AFTER: Nanos = 5 * NS_PER_S
+#: a process whose wants could not be met goes before others while it keeps asking at least so often
+WAITER_PATIENCE: Nanos = 150 * NS_PER_MS
+#: when to ask again if only another process's answer can bring a slot
+UNKNOWN_RETRY: Nanos = 50 * NS_PER_MS
+#: ... and at the soonest, for those behind whom others wait
+BEHIND_OTHERS_RETRY: Nanos = 5 * NS_PER_MS
+#: windows of so many requests never have more than half of them without an answer
+LEAST_HALVED = 100
+
+
+class Window(msgspec.Struct, array_like=True):
+    """A shared window: its slots, its pace, and who waits for it."""
+
+    requests: int
+    per_s: int
+    #: the latest that a request of any of its processes may arrive after that process died
+    late: Nanos = 0
+    leased: int = 0
+    #: when each slot that is held and not leased comes free, ascending
+    held: list[Nanos] = []
+    #: the same of those that may be mentioned again, by holder and key
+    named: dict[str, Nanos] = {}
+    #: slots in force: fewer than documented for a while after a 429; when the next of them come back
+    in_force: int = 0
+    restore_at: Nanos | None = None
+    lost_at: Nanos | None = None
+    #: when the next request would leave had all left at an even pace, as in `Pace`
+    virtual: Nanos = 0
+    #: holder -> (since when it waits, when it last asked)
+    waiters: dict[str, tuple[Nanos, Nanos]] = {}
+
+    def __post_init__(self) -> None:
+        self.in_force = self.in_force or self.requests
+
+    @property
+    def length(self) -> Nanos:
+        """The window's length."""
+        return self.per_s * NS_PER_S
+
+    @property
+    def hold(self) -> Nanos:
+        """How long a slot is held after its answer."""
+        return hold_ns(self.length)
+
+    @property
+    def most_unanswered(self) -> int:
+        """Most slots that may be without an answer at once."""
+        return self.requests // 2 if self.requests >= LEAST_HALVED else self.requests
+
+    @property
+    def earliest(self) -> Nanos:
+        """The earliest time of the next lease by the pace."""
+        if self.requests < LEAST_PACED:
+            return 0
+        return self.virtual - Pace.burst_of(self.requests) * (self.length // self.requests) + 1
+
+    def advance(self, now: Nanos) -> None:
+        """Let go of what time has freed."""
+        passed = bisect_right(self.held, now)
+        if passed:
+            del self.held[:passed]
+            if self.named:
+                self.named = {name: until for name, until in self.named.items() if until > now}
+        while self.restore_at is not None and self.restore_at <= now:
+            self.in_force = min(self.requests, self.in_force + max(1, self.requests // RESTORE_DIVISOR))
+            self.restore_at = self.restore_at + self.length if self.in_force < self.requests else None
+
+    def kept_for_lost(self, now: Nanos) -> int:
+        """Slots kept for requests that only a lost ledger knew of."""
+        if self.lost_at is None or now >= self.lost_at + self.late + self.hold:
+            return 0
+        return self.requests if now < self.lost_at + self.hold else self.most_unanswered
+
+    def closed_until(self, now: Nanos) -> Nanos:
+        """When a lost ledger lets this window open; ``now`` or earlier if it is open."""
+        if self.lost_at is None:
+            return now
+        halved = self.most_unanswered < self.requests
+        return self.lost_at + self.hold + (0 if halved else self.late)
+
+    def free(self, now: Nanos) -> int:
+        """Slots that are not taken; below zero after a 429, or when lost requests were declared again."""
+        return self.in_force - self.leased - len(self.held) - self.kept_for_lost(now)
+
+    def is_open(self, now: Nanos, *, is_urgent: bool) -> bool:
+        """May a slot that is free be leased at ``now``?"""
+        return self.unanswered(now) < self.most_unanswered and (is_urgent or self.earliest <= now)
+
+    def unanswered(self, now: Nanos) -> int:
+        """Slots of requests that may still arrive, and those that are leased and unused."""
+        # an answered request is held for one window from now at the most
+        return self.leased + len(self.held) - bisect_right(self.held, now + self.hold)
+
+    def open_at(self, now: Nanos, needed: int, *, is_urgent: bool) -> Nanos | None:
+        """When it is worth asking for ``needed`` slots again; None: only an answer can bring them."""
+        at = max(now, self.closed_until(now))
+        missing = needed - self.free(now)
+        if self.unanswered(now) >= self.most_unanswered:
+            return None
+        if missing > 0 and at == now:
+            times = [] if self.restore_at is None else [self.restore_at]
+            if missing <= len(self.held):
+                times.append(self.held[missing - 1])
+            if not times:
+                return None
+            at = min(times)
+        return at if is_urgent else max(at, self.earliest)
+
+    def hold_until(self, until: Nanos, name: str | None = None) -> None:
+        """Hold a slot that is not leased; one that is known by ``name`` comes free no later than before."""
+        if name is not None:
+            known = self.named.get(name)
+            if known is not None:
+                if known <= until:
+                    return
+                del self.held[bisect_left(self.held, known)]
+            self.named[name] = until
+        insort(self.held, until)
+
+    def lease(self, now: Nanos, left: int, *, is_urgent: bool) -> None:
+        """Lease a slot; ``left`` remain for others of its kind."""
+        self.leased += 1
+        if not is_urgent and self.requests >= LEAST_PACED:
+            # few slots that must last until the next one comes free are spread over that time
+            following = self.held[0] if self.held else now + self.hold
+            step = max(self.length // self.requests, (following - now) // (left + 1))
+            self.virtual = max(self.virtual, now) + step
+
+    def lower(self, now: Nanos) -> None:
+        """A 429: use less for a while."""
+        least = max(1, self.requests // LEAST_DIVISOR)
+        self.in_force = max(least, self.in_force * LOWER_NUMERATOR // LOWER_DENOMINATOR)
+        self.restore_at = now + self.length if self.in_force < self.requests else None
+
+    def waits_since(self, holder: str, now: Nanos) -> Nanos:
+        """Since when ``holder`` has kept asking in vain."""
+        since, asked = self.waiters.get(holder, (now, now))
+        return since if asked + WAITER_PATIENCE > now else now
+
+    def owed_before(self, holder: str, now: Nanos) -> int:
+        """How many others have waited longer than ``holder`` and still ask."""
+        if not self.waiters:
+            return 0
+        own = self.waits_since(holder, now)
+        return sum(
+            since < own and asked + WAITER_PATIENCE > now
+            for name, (since, asked) in self.waiters.items()
+            if name != holder
+        )
+
+
+class Holder(msgspec.Struct, array_like=True):
+    """A process that shares: what it leases of each pool, when it was last heard, and the last answer it was given."""
+
+    pools: tuple[SharedPool, ...]
+    leased: list[int]
+    heard: Nanos
+    reply: Reply
+
+
+class Ledger(msgspec.Struct, array_like=True):
+    """Slots of shared windows. Times are nanoseconds of a clock that never jumps; one that goes back is held up."""
+
+    id: str
+    dead_after: Nanos = DEAD_AFTER
+    now: Nanos = 0
+    lost_at: Nanos | None = None
+    windows: dict[str, Window] = {}
+    holders: dict[str, Holder] = {}
+
+    def apply(self, message: Message, now: Nanos) -> Reply:
+        """Carry a message out."""
+        now = self._advance(now)
+        if isinstance(message, Sync):
+            return self._sync(message, now)
+        if isinstance(message, Join):
+            return self._join(message, now)
+        if isinstance(message, Leave):
+            self._end(message.holder, now, message.sent)
+            return self._reply()
+        return msgspec.structs.replace(self._reply(), usage=self._usage())
+
+    def lose(self, now: Nanos) -> None:
+        """Nothing that was counted until ``now`` is certain."""
+        self.lost_at = now = self._advance(now)
+        for window in self.windows.values():
+            window.lost_at = now
+
+    def keep_alive(self, now: Nanos) -> None:
+        """No process could be heard until ``now``: silence before it proves nothing."""
+        for holder in self.holders.values():
+            holder.heard = max(holder.heard, now)
+
+    def is_idle(self) -> bool:
+        """True when nobody shares and every window was empty at the last message."""
+        return not self.holders and not any(window.leased or window.held for window in self.windows.values())
+
+    # -- messages -----------------------------------------------------------------------------------------------------
+
+    def _advance(self, now: Nanos) -> Nanos:
+        self.now = now = max(now, self.now)
+        for window in self.windows.values():
+            window.advance(now)
+        for name in [name for name, holder in self.holders.items() if holder.heard + self.dead_after < now]:
+            self._end(name, now)
+        return now
+
+    def _join(self, message: Join, now: Nanos) -> Reply:
+        self._end(message.holder, now)
+        self._forget_unused(now)
+        for pool in message.pools:
+            for shared in pool.windows:
+                window = self.windows.get(shared.key)
+                if window is None:
+                    window = Window(shared.requests, shared.per_s, lost_at=self.lost_at)
+                    self.windows[shared.key] = window
+                window.late = max(window.late, pool.late)
+                if message.known not in ("", self.id):
+                    window.lost_at = now  # the ledger that this process knew
+        reply = self._reply()
+        self.holders[message.holder] = Holder(message.pools, [0] * len(message.pools), now, reply)
+        return reply
+
+    def _forget_unused(self, now: Nanos) -> None:
+        used = {shared.key for holder in self.holders.values() for pool in holder.pools for shared in pool.windows}
+        self.windows = {
+            key: window
+            for key, window in self.windows.items()
+            if key in used or window.held or window.restore_at is not None or window.kept_for_lost(now)
+        }
+
+    def _sync(self, message: Sync, now: Nanos) -> Reply:
+        name = message.holder
+        holder = self.holders.get(name)
+        if holder is None:
+            return self._reply("unknown holder")
+        holder.heard = now
+        if message.number == holder.reply.number:
+            return holder.reply
+        if message.number < holder.reply.number or any(r.returned > holder.leased[r.pool] for r in message.reports):
+            # it knows of leases that were lost here, or the reverse: they count as sent, and it joins again
+            self._end(name, now)
+            return self._reply("unknown holder")
+        for report in message.reports:
+            self._take_report(name, holder, report, now)
+        granted, retry = [], []
+        for report in message.reports:
+            urgent = self._grant(name, holder, report.pool, report.wanted_urgently, now, is_urgent=True)
+            plain = self._grant(name, holder, report.pool, report.wanted, now, is_urgent=False)
+            if urgent + plain:
+                granted.append((report.pool, urgent + plain))
+            wait = self._note_wait(name, holder, report, urgent, plain, now)
+            if wait is not None:
+                retry.append((report.pool, wait))
+        closed = [
+            (place, max(window.closed_until(now) for window in self._windows(pool)) - now)
+            for place, pool in enumerate(holder.pools)
+        ]
+        holder.reply = Reply(
+            status="ok",
+            ledger=self.id,
+            number=message.number,
+            granted=tuple(granted),
+            retry=tuple(retry),
+            closed=tuple((place, wait) for place, wait in closed if wait > 0),
+        )
+        return holder.reply
+
+    def _take_report(self, name: str, holder: Holder, report: Report, now: Nanos) -> None:
+        holder.leased[report.pool] -= report.returned
+        for window in self._windows(holder.pools[report.pool]):
+            window.leased -= report.returned
+            for key, wait in report.arrivals:
+                window.hold_until(now + wait + window.hold, f"{name}:{key}" if key else None)
+            window.advance(now)
+            if report.lower:
+                window.lower(now)
+
+    def _grant(self, name: str, holder: Holder, place: int, wanted: int, now: Nanos, *, is_urgent: bool) -> int:
+        if not wanted:
+            return 0
+        windows = self._windows(holder.pools[place])
+        kept = max(window.owed_before(name, now) for window in windows)
+        if not is_urgent:
+            kept += holder.pools[place].reserve
+        granted = 0
+        while granted < wanted:
+            left = min(window.free(now) for window in windows) - kept - 1
+            if left < 0 or not all(window.is_open(now, is_urgent=is_urgent) for window in windows):
+                break
+            for window in windows:
+                window.lease(now, left, is_urgent=is_urgent)
+            granted += 1
+        holder.leased[place] += granted
+        return granted
+
+    def _note_wait(
+        self, name: str, holder: Holder, report: Report, urgent: int, plain: int, now: Nanos
+    ) -> Nanos | None:
+        """Who got something waits from now on, and who got nothing waits on. When to ask again; None: it has all."""
+        pool = holder.pools[report.pool]
+        windows = self._windows(pool)
+        misses_urgent = urgent < report.wanted_urgently
+        if not misses_urgent and plain >= report.wanted:
+            for window in windows:
+                window.waiters.pop(name, None)
+            return None
+        for window in windows:
+            window.waiters[name] = (now if urgent + plain else window.waits_since(name, now), now)
+        needed = 1 if misses_urgent else 1 + pool.reserve
+        times = [window.open_at(now, needed, is_urgent=misses_urgent) for window in windows]
+        known = [at for at in times if at is not None]
+        wait = max(known) - now if len(known) == len(times) else UNKNOWN_RETRY
+        if any(window.owed_before(name, now) for window in windows):
+            wait = max(wait, BEHIND_OTHERS_RETRY)
+        return max(wait, 1)
+
+    def _end(self, name: str, now: Nanos, sent: dict[str, tuple[Nanos, ...]] | None = None) -> None:
+        """What ``name`` leases may have been sent until now, and be on its way, unless what was ``sent`` is known."""
+        holder = self.holders.pop(name, None)
+        if holder is None:
+            return
+        for pool, leased in zip(holder.pools, holder.leased, strict=True):
+            waits = [pool.late] * leased
+            if sent is not None:
+                # nobody knows which of them this ledger has counted as answered: not the latest
+                waits = sorted(sent.get(pool.name, ()), reverse=True)[:leased]
+            for window in self._windows(pool):
+                window.waiters.pop(name, None)
+                window.leased -= leased
+                for wait in waits:
+                    window.hold_until(now + wait + window.hold)
+                window.advance(now)
+
+    def _windows(self, pool: SharedPool) -> list[Window]:
+        return [self.windows[shared.key] for shared in pool.windows]
+
+    # -- what it tells ------------------------------------------------------------------------------------------------
+
+    def _reply(self, status: Literal["ok", "unknown holder"] = "ok") -> Reply:
+        return Reply(status=status, ledger=self.id)
+
+    def _usage(self) -> tuple[WindowUsage, ...]:
+        holders = [shared.key for h in self.holders.values() for pool in h.pools for shared in pool.windows]
+        return tuple(
+            WindowUsage(
+                key=key,
+                requests=window.requests,
+                per_s=window.per_s,
+                leased=window.leased,
+                held=window.leased + len(window.held),
+                in_force=window.in_force,
+                holders=holders.count(key),
+            )
+            for key, window in self.windows.items()
+        )
+
+
+def new_ledger(random: Random) -> Ledger:
+    """An empty ledger with an id by which processes notice that it is another than before."""
+    return Ledger(f"{random.getrandbits(64):016x}")

@@ -1,0 +1,117 @@
+"""The ledger in a Redis server: joins the bots of several machines on one account.
+
+``limits: {ledger: redis://HOST:PORT/0}``; needs the extra ``botkit[redis]``. The server keeps the ledger as one value
+and says what time it is; each bot reads it, carries its message out, and writes it back if nobody else has meanwhile.
+It is only as durable as the server: one that is new or was restarted holds a lost ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from random import Random
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from botkit.errors import ConfigError
+from botkit.live.limits.ledger import Ledger, new_ledger
+from botkit.live.limits.protocol import LedgerUnreachable, Message, Reply
+from botkit.model.clock import NS_PER_S, NS_PER_US, Clock, Nanos
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+#: a Redis server that does not answer for so long is as good as gone
+ANSWER_S = 1.0
+#: a server whose clock ran ahead of ours by more than this between two messages was set forward
+JUMP: Nanos = NS_PER_S
+#: where the value is kept
+KEY = "botkit:limits"
+
+_WRITE_IF_UNCHANGED = """
+if redis.sha1hex(redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+class KeptValue(msgspec.Struct, array_like=True):
+    """The value: the ledger, and which run of the server it was written in."""
+
+    run: str
+    ledger: Ledger
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(KeptValue).decode
+
+
+class RedisLink:
+    """A `Link` to a ledger in Redis. ``key`` keeps several ledgers apart on one server."""
+
+    def __init__(self, url: str, clock: Clock, random: Random, *, key: str = KEY) -> None:
+        """``clock`` is one that nobody sets, to notice when the server's is. Raises ConfigError."""
+        try:
+            import redis.asyncio as redis
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+            from redis.exceptions import RedisError
+        except ImportError:
+            raise ConfigError(
+                'limits.ledger: a ledger in Redis needs the package redis; type: pip install "botkit[redis]"'
+            ) from None
+        parts = urlsplit(url)
+        if parts.scheme not in ("redis", "rediss"):
+            raise ConfigError(f"limits.ledger: {parts.scheme}:// is not known; write redis://HOST:PORT/0")
+        # a password may stand in the URL, and must not stand in a message
+        self.name = f"the ledger at {parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
+        self._error = RedisError
+        self._lock = asyncio.Lock()
+        self._clock = clock
+        self._random = random
+        self._key = key
+        # no retries below: a message is repeated by `SharedLimits`, with its number
+        self._redis: Redis = redis.from_url(
+            url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
+        )
+        self._write: Any = self._redis.register_script(_WRITE_IF_UNCHANGED)
+        self._times: tuple[Nanos, Nanos] | None = None  # the server's and ours at the last message
+
+    async def call(self, message: Message) -> Reply:
+        """Carry a message out."""
+        try:
+            # one at a time: messages of one process must arrive in their order
+            async with self._lock, asyncio.timeout(2 * ANSWER_S):
+                while True:
+                    reply = await self._try(message)
+                    if reply is not None:
+                        return reply
+        except (self._error, OSError, msgspec.MsgspecError) as error:
+            raise LedgerUnreachable(f"{type(error).__name__}: {error}" if str(error) else "no answer") from None
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        await self._redis.aclose()
+
+    async def _try(self, message: Message) -> Reply | None:
+        """None if another process has changed the value meanwhile."""
+        asked = self._clock.now()
+        pipe: Any = self._redis.pipeline(transaction=False)
+        found, (seconds, micros), server = await pipe.get(self._key).time().info("server").execute()
+        now = seconds * NS_PER_S + micros * NS_PER_US
+        run = str(server["run_id"])
+        kept = _decode(found) if found is not None else None
+        if kept is None or kept.run != run:
+            # nothing tells a new ledger from a lost one, and a server that was restarted may have lost the latest
+            kept = KeptValue(run, new_ledger(self._random))
+            kept.ledger.lose(now)
+        if self._times is not None and (now - self._times[0]) - (asked - self._times[1]) > JUMP:
+            kept.ledger.lose(now)  # slots may have come free too early
+        reply = kept.ledger.apply(message, now)
+        digest = hashlib.sha1(found or b"", usedforsecurity=False).hexdigest()
+        if not await self._write(keys=[self._key], args=[digest, _encode(kept)]):
+            return None
+        self._times = now, asked
+        return reply

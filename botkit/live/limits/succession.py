@@ -1,0 +1,44 @@
+"""What a killed run leaves in the shared limits, and how the next run of the same bot clears it up.
+
+The ledger holds every slot that a dead process leased for as long as a request may still arrive, since it cannot know
+what was sent. The journal knows: every request is in it before it is sent, and the next run holds the folder's lock, so
+nothing more can be. Without this a bot that crashes and is started again a few times within a minute would wait for its
+own reads, and later for its own cancels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+from botkit.live.journal import Journal
+from botkit.live.journal_rows import JournalError
+from botkit.live.limits.leases import Predecessor, SharedLimits
+from botkit.model.clock import Nanos
+
+_META = "shared"
+
+
+def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
+    """As which holder the run before shared its limits, and what it sent ``since``; None if it shared with nobody."""
+    document = journal.meta(_META)
+    if not document:
+        return None
+    found = json.loads(document)
+    return Predecessor(
+        ledger=found["ledger"], holder=found["holder"], sent=journal.sends_since(since, run=found["run"])
+    )
+
+
+def keep_identity(journal: Journal, shared: SharedLimits | None) -> None:
+    """Write down as which holder this run shares, whenever it joins."""
+
+    def on_join(ledger: str, holder: str) -> None:
+        # if this fails the holder before stays there, which the ledger has ended by then
+        with contextlib.suppress(JournalError):
+            journal.put_meta({_META: json.dumps({"ledger": ledger, "holder": holder, "run": journal.run})})
+
+    if shared is not None:
+        shared.on_join = on_join
+    elif journal.meta(_META):
+        journal.put_meta({_META: ""})

@@ -1,0 +1,50 @@
+"""The files of one run in the bot's folder: its decisions, and the recording of what led to them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from botkit.engine.decisions import DecisionLog
+from botkit.live.recording import Recording
+
+DECISIONS = "decisions.jsonl"
+
+
+class RunFiles:
+    """Both files of one run. ``tell`` hears why one of them ended before the run."""
+
+    def __init__(self, folder: Path, header: Mapping[str, Any], bytes_max: int, tell: Callable[[str], None]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._tell = tell
+        self._file: IO[bytes] | None = (folder / DECISIONS).open("wb")
+        self.decisions = DecisionLog(self._keep)
+        self.recording = Recording(folder, header, bytes_max=bytes_max, tell=tell)
+
+    def _keep(self, block: bytes) -> None:
+        if self._file is None or self.recording.is_full:
+            return
+        try:
+            self._file.write(block)
+        except OSError as error:
+            self._end()
+            self._tell(f"{DECISIONS} of this run can no longer be written: {error}")
+
+    def flush(self) -> None:
+        """Hand on what has gathered; a few times a second."""
+        self.decisions.flush()
+        self.recording.flush()
+
+    def close(self) -> None:
+        """Write the rest."""
+        self.decisions.flush()
+        self.recording.close()
+        self._end()
+
+    def _end(self) -> None:
+        file, self._file = self._file, None
+        with contextlib.suppress(OSError):  # what it holds back may not fit on the disk
+            if file is not None:
+                file.close()

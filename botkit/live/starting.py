@@ -1,0 +1,241 @@
+"""Starting a bot, stage by stage. Each stage returns what the next one needs; until the last nothing is traded.
+
+open      lock the folder, read the journal, connect what sending needs
+make      the engine with its driver, the recording, the windows shared with other bots
+restore   what earlier runs left: books, orders, strategies' state, halts
+connect   the account's streams
+settle    orders of strategies that are gone, then the books compared with the exchange's
+begin     on_start, history, on_ready
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from botkit.errors import BotkitError
+from botkit.live.bot import Bot
+from botkit.live.journal import REMEMBERED, Journal
+from botkit.live.latch import halts_of
+from botkit.live.limits.protocol import LedgerUnreachable
+from botkit.live.limits.succession import keep_identity, predecessor
+from botkit.live.notices import Notices
+from botkit.live.parts import Parts
+from botkit.live.persistence import Persistence, without_locks
+from botkit.live.run_files import RunFiles
+from botkit.model.clock import NS_PER_HOUR, Nanos
+from botkit.model.inputs import Begin, CancelOrphans, Compare, Restore, RestoredOrder
+from botkit.model.orders import LIVE_STATES, Order
+
+_CONNECT_S = 20.0
+_SETTLE_S = 60.0
+_HISTORY_S = 120.0
+_WINDOWS: Nanos = 2 * NS_PER_HOUR
+
+OrphanChoice = Literal["refuse", "adopt", "cancel"]
+
+
+class StartRefused(BotkitError):
+    """The bot cannot start as things stand. The message says why and what to do."""
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """The folder is ours, and the journal can be read."""
+
+    journal: Journal
+    first_client_id: int
+    ids_until: int
+    run_folder: Path
+    began: Nanos
+
+
+async def start(parts: Parts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
+    """A bot that trades. Raises BotkitError; then nothing was traded, and nothing is held any more.
+
+    ``orphans``: what becomes of open orders whose strategies the configuration has no more.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await _open(parts, stack)
+        bot = _make(parts, notices, opened)
+        stack.push_async_callback(bot.close)
+        await _share_limits(bot, opened)
+        gone = _restore(bot, opened, orphans)
+        await _connect(bot)
+        await _settle(bot, gone, orphans)
+        await _begin(bot)
+        stack.pop_all()
+        return bot
+
+
+async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
+    parts.folder.lock()
+    stack.callback(parts.folder.unlock)
+    if parts.is_new_world:
+        for suffix in ("", "-wal", "-shm"):
+            (parts.folder.path / f"journal.sqlite{suffix}").unlink(missing_ok=True)
+        parts.folder.clear_halt()
+    journal = Journal.open(parts.folder.journal, disk=parts.folder.disk, background=parts.machine.background)
+    stack.callback(journal.close)
+    await parts.adapter.open()
+    stack.push_async_callback(parts.adapter.close)
+    first, until = journal.lease_ids(parts.random)
+    if parts.client_ids is not None:
+        apart = parts.client_ids.claim(parts.name, first, parts.random)
+        if apart != first:
+            first, until = journal.lease_ids(parts.random, after=apart)
+    return Opened(journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now())
+
+
+def _make(parts: Parts, notices: Notices, opened: Opened) -> Bot:
+    files = RunFiles(
+        opened.run_folder,
+        {**parts.recorded_as(), "first_client_id": opened.first_client_id},
+        parts.recording_bytes_max,
+        lambda text: notices.tell("warning", text),
+    )
+    engine = parts.engine(files.decisions, opened.first_client_id)
+    persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.random)
+    return Bot(parts, notices, engine, opened.journal, persistence, files)
+
+
+async def _share_limits(bot: Bot, opened: Opened) -> None:
+    """Join the other processes that count into the same windows. Nothing is sent before."""
+    parts, shared = bot.parts, bot.parts.shared
+    before = predecessor(opened.journal, opened.began - _WINDOWS)
+    keep_identity(opened.journal, shared)
+    if shared is None:
+        return
+    shared.on_change = bot.driver.sink
+    shared.on_notice = lambda text, good: bot.notices.tell("info" if good else "warning", text)
+    try:
+        await shared.start()
+    except LedgerUnreachable as error:
+        raise StartRefused(str(error)) from None
+    if before is not None:
+        await shared.succeed(before)
+    assert parts.shared is shared
+
+
+def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
+    """Give the engine what earlier runs left; returns the open orders of strategies that are gone."""
+    journal, parts = opened.journal, bot.parts
+    document = journal.meta("portfolio")
+    names = bot.view.names()
+    gone: list[Order] = []
+    orders: list[RestoredOrder] = []
+    # without books nothing was ever owned: the first comparison opens them
+    for order in journal.orders(dict(parts.pairs), since=opened.began - REMEMBERED) if document is not None else ():
+        if order.strategy in names:
+            executions = tuple((fill.price_ticks, fill.lots) for fill in journal.fills(order.client_id))
+            orders.append(RestoredOrder(order, executions))
+        elif order.state in LIVE_STATES:
+            gone.append(order)
+    if gone and orphans == "refuse":
+        strategies = ", ".join(sorted({order.strategy for order in gone}))
+        raise StartRefused(
+            f"{len(gone)} open orders belong to {strategies}, which the configuration has no more. Put the strategy "
+            "back, or start once with --cancel (end them) or --adopt (leave them standing, as foreign orders)"
+        )
+    kept = {name: found for name in names if (found := journal.meta(f"strategy:{name}")) is not None}
+    halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
+    halt = parts.folder.halt()
+    if halt is not None:
+        bot.notices.tell("error", f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it")
+    for name, reason in halts.items():
+        bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
+    bot.say(
+        Restore(
+            books=None if document is None else without_locks(json.loads(document)),
+            orders=tuple(orders),
+            kept={name: json.loads(found) for name, found in kept.items()} if document is not None else {},
+            parameters=tuple(journal.parameters()),
+            # what earlier runs sent still counts in the exchange's windows
+            sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),
+            halts=halts,
+            halted=None if halt is None else halt.reason,
+        )
+    )
+    return gone
+
+
+async def _connect(bot: Bot) -> None:
+    bot.streams.follow_account()
+    try:
+        await asyncio.wait_for(bot.streams.account_connected.wait(), _CONNECT_S)
+    except TimeoutError:
+        troubles = bot.streams.troubles() or "without a word"
+        raise StartRefused(
+            f"the account's streams did not connect within {_CONNECT_S:.0f} s ({troubles}); nothing was traded. Check "
+            "the address and the key"
+        ) from None
+
+
+async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:
+    if gone:
+        await _end_orphans(bot, gone, orphans)
+    bot.say(Compare())
+    await _until(bot, lambda: bot.comparisons.first is not None or bot.compare_refusal is not None, _SETTLE_S)
+    if bot.compare_refusal is not None:
+        raise StartRefused(
+            f"{bot.compare_refusal}. Nothing was traded; check the address, the key and this machine's clock"
+        )
+    if bot.comparisons.first is None:
+        raise StartRefused(
+            f"the books could not be compared with the exchange's within {_SETTLE_S:.0f} s: "
+            f"{bot.comparisons.last_failure or 'some orders could not be read'}. Nothing was traded; check the address "
+            "and the network, and start again"
+        )
+    bot.tell_of_orders()
+    foreign = bot.view.foreign_orders()
+    if foreign:
+        shown = "; ".join(f"{row.order_id} {row.side.value} {row.pair}" for row in foreign[:5])
+        bot.notices.tell("info", f"{len(foreign)} open orders are not this bot's and will not be touched: {shown}")
+
+
+async def _end_orphans(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:
+    if orphans == "cancel":
+        bot.say(CancelOrphans(tuple(gone)))
+        await _until(bot, lambda: bot.orphans is not None, _SETTLE_S)
+        if bot.orphans is None or bot.orphans.refusal is not None:
+            why = "no answer came" if bot.orphans is None else bot.orphans.refusal
+            raise StartRefused(f"orders of strategies that are gone could not be cancelled: {why}")
+    what = "cancelled" if orphans == "cancel" else "left standing as foreign orders"
+    bot.journal.let_go({order.client_id for order in gone}, what)
+    bot.notices.tell("warning", f"{len(gone)} orders of strategies that are gone were {what}")
+
+
+async def _begin(bot: Bot) -> None:
+    bot.say(Begin(reads_history=True))
+    if bot.start_failures:
+        raise StartRefused(bot.start_failures[0])
+    if not bot.view.markets() and not bot.view.has_timers():
+        bot.notices.tell("warning", "no strategy subscribed to anything or set a timer in on_start")
+    await _until(bot, lambda: bot.view.is_trading, _HISTORY_S)
+    if not bot.view.is_trading:
+        raise StartRefused(f"candles from before the start could not be read within {_HISTORY_S:.0f} s; start again")
+    bot.started_at = bot.driver.now()
+    bot.watchdog.start()
+    bot.follow_markets()
+    bot.looked(bot.started_at)
+
+
+async def _until(bot: Bot, is_so: Callable[[], bool], timeout_s: float) -> None:
+    """Wait until something is so, or for ``timeout_s`` of the machine's time. Raises StartRefused for a fault."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while not is_so():
+                if bot.driver.fault is not None:
+                    raise StartRefused(f"the bot met a fault of its own while starting: {bot.driver.fault!r}")
+                bot.happened.clear()
+                waiting = [asyncio.ensure_future(e.wait()) for e in (bot.happened, bot.driver.ended)]
+                try:
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for task in waiting:
+                        task.cancel()

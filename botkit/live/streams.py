@@ -1,0 +1,91 @@
+"""The streams of one bot: which are open, what became of them, and which must be opened for what strategies look at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from botkit.engine.outcome import StreamWanted
+from botkit.live.telling.stream_news import CONNECTED, StreamNews
+from botkit.model.adapter import Adapter, StreamKind
+from botkit.model.clock import Nanos
+from botkit.model.events import Connection, ConnectionState
+from botkit.model.pairs import Pair
+
+
+class Streams:
+    """What is followed. ``sink`` takes the events in."""
+
+    def __init__(self, adapter: Adapter, sink: Callable[[Any], None], news: StreamNews) -> None:
+        self._adapter = adapter
+        self._sink = sink
+        self._news = news
+        #: (stream, pair or "") -> its state
+        self.connections: dict[tuple[str, str], ConnectionState] = {}
+        #: set once the account's streams are connected
+        self.account_connected = asyncio.Event()
+        self._books: dict[Pair, int] = {}
+        self._trades: set[Pair] = set()
+        self._tickers: set[Pair] = set()
+
+    def follow_account(self) -> None:
+        """Open the account's streams."""
+        self._adapter.watch(self._sink, account=True)
+        self._look_for_account()
+
+    def follow(self, wanted: Iterable[StreamWanted], valued: Iterable[Pair] = ()) -> None:
+        """Open the streams that are wanted and not open yet; of ``valued`` pairs the trades, which give prices."""
+        books: dict[Pair, int] = {}
+        trades: dict[Pair, None] = {}
+        tickers: list[Pair] = []
+        for stream in wanted:
+            # a deeper book asked for later needs a stream of its own; the shallower one goes on and does no harm
+            if stream.kind == "books" and self._books.get(stream.pair, 0) < stream.depth:
+                books[stream.pair] = stream.depth
+            elif stream.kind == "trades" and stream.pair not in self._trades:
+                trades[stream.pair] = None
+            elif stream.kind == "tickers" and stream.pair not in self._tickers:
+                tickers.append(stream.pair)
+        for pair in valued:
+            if pair not in self._trades:
+                trades[pair] = None
+        if books or trades or tickers:
+            self._books.update(books)
+            self._trades.update(trades)
+            self._tickers.update(tickers)
+            self._adapter.watch(self._sink, books=books, trades=list(trades), tickers=tickers, account=False)
+
+    def reconnect(self, kind: StreamKind | None = None) -> None:
+        """Connect the streams of one kind again, or all."""
+        self._adapter.reconnect(kind)
+
+    def changed(self, event: Connection) -> bool:
+        """A stream has another state; True when one of the account's is back, so that what it missed must be read."""
+        key = (event.stream, str(event.pair or ""))
+        before = self.connections.get(key)
+        self.connections[key] = event.state
+        self._news.changed(event)
+        if event.pair is not None:
+            return False
+        self._look_for_account()
+        return before in (ConnectionState.LOST, ConnectionState.STALE) and event.state in CONNECTED
+
+    def _look_for_account(self) -> None:
+        """Let the start go on once every stream of the account is connected."""
+        connected = {stream for (stream, pair), state in self.connections.items() if not pair and state in CONNECTED}
+        if connected.issuperset(self._adapter.account_streams):
+            self.account_connected.set()
+
+    def tell(self, now: Nanos) -> None:
+        """Say what has changed since the last time."""
+        self._news.tell(now)
+
+    def troubles(self) -> str:
+        """What is wrong with the account's streams, in a line."""
+        return self._news.summary()
+
+    def lost(self) -> list[str]:
+        """The streams that are not connected, by name."""
+        gone = (ConnectionState.LOST, ConnectionState.STALE)
+        return sorted(f"{stream} {pair}".strip() for (stream, pair), state in self.connections.items() if state in gone)

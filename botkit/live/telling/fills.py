@@ -1,0 +1,34 @@
+"""Fills as sentences for the terminal, the notifiers and the status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import tzinfo
+
+from botkit.model.clock import format_time
+from botkit.model.events import Fill
+from botkit.model.money import format_units
+
+_LATEST = 20
+
+
+class FillNews:
+    """Says every fill to its listeners, and keeps the latest."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self.listeners: list[Callable[[str], None]] = []
+        self.latest: list[str] = []
+
+    def filled(self, fill: Fill) -> None:
+        """An execution was booked."""
+        rules = fill.pair.rules
+        text = (
+            f"{format_time(fill.time, self._zone)} {fill.order.strategy}: "
+            f"{'bought' if fill.side.sign > 0 else 'sold'} {rules.amount_text(fill.lots)} {fill.pair.base} "
+            f"at {rules.price_text(fill.price_ticks)} {fill.pair.quote}, {'maker' if fill.is_maker else 'taker'}, "
+            f"fee {format_units(fill.fee_units)} {fill.fee_currency}"
+        )
+        self.latest = [*self.latest[-(_LATEST - 1) :], text]
+        for listener in self.listeners:
+            listener(text)

@@ -1,0 +1,9 @@
+"""The exchange's documented replies, frames, refusals and signature vectors, kept beside the tests as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DATA = Path(__file__).parent / "data"
+EXAMPLES = DATA / "examples"
+TRADING_PAIRS = DATA / "trading_pairs.json"

@@ -1,0 +1,133 @@
+"""What is kept of a run, and how it is written and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tests.frozen.bots import config
+from tests.frozen.running import backtest, exchange_pairs, lockstep
+from tests.frozen.tapes import TAPES, write_tapes
+
+SEEDS = range(200)
+STORE = Path(__file__).parent / "backtests.json"
+LOCKSTEP_STORE = Path(__file__).parent / "lockstep.json"
+#: bots that run over real sockets, on the tape of two pairs
+LOCKSTEP_SEEDS = tuple(range(7, 200, 17))
+#: what is kept of one run: the hash of its decisions, and how often what occurred in it
+Frozen: TypeAlias = dict[str, Any]
+
+
+def prepare(folder: Path) -> dict[str, str]:
+    """Write the tapes into ``folder``; tape -> hash of its content."""
+    path = folder / "pairs.yaml"
+    path.write_text(config(0, "candles", folder))
+    return write_tapes(folder, exchange_pairs(path))
+
+
+def run(seed: int, tape: str, folder: Path) -> Frozen:
+    """Run the bot of a seed over a tape of `prepare`."""
+    path = folder / "frozen.yaml"
+    path.write_text(config(seed, tape, folder))
+    sha256, lines, ended = backtest(path)
+    if ended:
+        # what the strategy said of its world, without botkit's own words around it
+        match = re.match(r"strategy '(\w)' raised in (\w+) at \S+: (RuntimeError: .*|Runaway)", ended)
+        assert match is not None, f"{tape}, seed {seed}: {ended}"
+        return {"ended": ", ".join(match.groups())}
+    return {"sha256": sha256, "deeds": deeds(lines), **counts(lines)}
+
+
+async def run_in_lockstep(seed: int, folder: Path) -> Frozen:
+    """Run the bot of a seed against an emulator, and beside it the backtest that it must equal."""
+    path = folder / "lockstep.yaml"
+    path.write_text(config(seed, "two_pairs", folder, lockstep=True))
+    sha256, lines, difference = await lockstep(path)
+    assert not difference, f"lockstep, seed {seed} differs from its backtest: {difference}"
+    return {"sha256": sha256, "deeds": deeds(lines), **counts(lines)}
+
+
+def run_all(seeds: Iterable[int], folder: Path, tapes: Iterable[str] = TAPES) -> Iterator[tuple[str, Frozen]]:
+    """(name, what was found) of every seed on every tape."""
+    for tape in tapes:
+        for seed in seeds:
+            yield f"{tape} {seed}", run(seed, tape, folder)
+
+
+def stored(path: Path = STORE) -> dict[str, Any]:
+    """What is frozen: ``tapes`` and ``runs`` by name."""
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def store(path: Path, tapes: dict[str, str], runs: dict[str, Frozen]) -> None:
+    """Write what is frozen, a line a run."""
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in runs.items())
+    path.write_text(f'{{"tapes": {json.dumps(tapes)},\n"runs": {{\n{lines}\n}}}}\n')
+
+
+def differences(found: dict[str, Frozen], expected: dict[str, Frozen]) -> list[str]:
+    """A sentence for every run that is not as it was."""
+    told = []
+    for name, now in found.items():
+        before = expected.get(name, {})
+        if now == before:
+            continue
+        tape, seed = name.split()
+        changed = {key: (before.get(key), now.get(key)) for key in sorted({*before, *now} - {"sha256"})}
+        changed = {key: values for key, values in changed.items() if values[0] != values[1]}
+        what = ", ".join(f"{key} {old} -> {new}" for key, (old, new) in changed.items())
+        told.append(f"{tape}, seed {seed}: {what or 'only the wording of its decisions is another'}")
+    return told
+
+
+def deeds(lines: list[str]) -> str:
+    """A hash of the decisions without the sentences in them, which may be worded better one day."""
+    whole = hashlib.sha256()
+    for line in lines:
+        row = json.loads(line)
+        row.pop("why", None)
+        row.pop("text", None)
+        whole.update(json.dumps(row).encode())
+    return whole.hexdigest()[:16]
+
+
+def counts(lines: list[str]) -> dict[str, int]:
+    """How often what happened in a run, by the lines of its decisions."""
+    rows = [json.loads(line) for line in lines]
+    found: Counter[str] = Counter(decisions=len(rows))
+    asked: dict[int, dict[str, Any]] = {}
+    sent: set[int] = set()
+    resting: set[int] = set()
+    for row in rows:
+        kind = row["k"]
+        if kind == "intent":
+            found["orders"] += 1
+            asked[row["c"]] = row
+            found["protective exits"] += row.get("tag") in ("stop_loss", "take_profit", "trailing_stop")
+        elif kind == "fill":
+            found["fills"] += 1
+            order = asked[row["c"]]
+            found["partial fills"] += order["spend"] == 0 and row["executed"] < order["lots"]
+        elif kind == "state":
+            found[row["state"]] += 1
+            if row["state"] == "untriggered":
+                resting.add(row["c"])
+            elif row["c"] in resting:
+                resting.remove(row["c"])
+                found["triggered"] += row["state"] in ("open", "partly_filled", "filled")
+        elif kind == "answer":
+            found[f"answer {row['outcome']}"] += 1
+        elif kind == "request" and row["endpoint"] in ("create_order", "create_batch"):
+            found[row["endpoint"]] += 1
+            # an order that had to wait for its slot left later than it was asked for
+            found["throttled"] += sum(row["t"] > asked[c]["t"] for c in row["c"] if c not in sent)
+            sent.update(row["c"])
+        else:
+            found[row["endpoint"] if kind == "request" else kind] += 1
+    return {name: found[name] for name in sorted(found) if found[name]}

@@ -1,0 +1,33 @@
+"""Runs a configuration as `botkit backtest` does. When botkit's insides move, this file alone follows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from botkit.assembly import BacktestParts, Project
+from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
+from botkit.backtesting.session import run_backtest
+from botkit.errors import BotkitError
+from botkit.model.pairs import Pair
+
+
+def backtest(config: Path) -> tuple[str, list[str], str]:
+    """(journal_sha256, lines of decisions, ""), or ("", [], sentence) where a strategy ended the run."""
+    decisions = config.with_suffix(".jsonl")
+    try:
+        result = run_backtest(BacktestParts(Project.load(config)), decisions_to=decisions, readings=False)
+    except BotkitError as error:
+        return "", [], str(error)
+    return str(result.summary["journal_sha256"]), decisions.read_text("ascii").splitlines(), ""
+
+
+async def lockstep(config: Path) -> tuple[str, list[str], str]:
+    """(sha256, lines of decisions, where it first differs from its backtest or ""), over HTTP and WebSocket."""
+    folder = config.with_suffix("")
+    result, difference = await compare_in_lockstep(Project.load(config), folder)
+    return result.sha256, (folder / DECISIONS).read_text("ascii").splitlines(), str(difference or "")
+
+
+def exchange_pairs(config: Path) -> dict[str, Pair]:
+    """The pairs of a configuration's exchange."""
+    return dict(Project.load(config).pairs)

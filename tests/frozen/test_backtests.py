@@ -1,0 +1,69 @@
+"""Backtests of random bots decide as they did when they were frozen.
+
+Only a change that the design asks for may change a hash; the commit that does so names it. ``python -m tests.frozen``
+runs more seeds, and freezes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.frozen.freezing import SEEDS, differences, prepare, run_all, stored
+from tests.frozen.tapes import TAPES
+
+#: every tenth: both kinds of all that is drawn are among them
+SUITE_SEEDS = range(5, 200, 10)
+
+
+@pytest.fixture(scope="module")
+def tapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    folder = tmp_path_factory.mktemp("frozen")
+    return folder, prepare(folder)
+
+
+def test_the_tapes_are_those_that_behaviour_was_frozen_on(tapes: tuple[Path, dict[str, str]]) -> None:
+    assert tapes[1] == stored()["tapes"]
+
+
+@pytest.mark.parametrize("tape", TAPES)
+def test_random_bots_decide_as_they_did(tapes: tuple[Path, dict[str, str]], tape: str) -> None:
+    found = dict(run_all(SUITE_SEEDS, tapes[0], [tape]))
+    assert differences(found, stored()["runs"]) == []
+
+
+def test_every_seed_is_frozen_on_every_tape() -> None:
+    assert set(stored()["runs"]) == {f"{tape} {seed}" for tape in TAPES for seed in SEEDS}
+
+
+def test_all_that_can_happen_happens_over_the_set() -> None:
+    total: Counter[str] = Counter()
+    for found in stored()["runs"].values():
+        total.update({name: count for name, count in found.items() if isinstance(count, int)})
+        total["ended"] += "ended" in found
+    least = {
+        "orders": 100_000,
+        "fills": 40_000,
+        "partial fills": 4_000,
+        "filled": 30_000,
+        "cancelled": 20_000,
+        "cancel_batch": 700,
+        "create_batch": 500,
+        "refused": 30_000,  # by rules and balances, before anything was sent
+        "answer refused": 5_000,  # by the exchange: cancels of what was filled meanwhile, most of them
+        "post_only_cancelled": 600,
+        "expired": 250,
+        "not_sent": 5,
+        "throttled": 4_000,
+        "untriggered": 1_000,
+        "triggered": 900,
+        "protective exits": 20_000,
+        "loss_limit": 60,
+        "stopped": 20,  # by its loss, or since too much of what it asked for was refused
+        "quarantine": 700,
+        "get_order": 7,
+        "ended": 20,  # by an exception, or by orders without end
+    }
+    assert {name: total[name] for name, count in least.items() if total[name] < count} == {}

@@ -1,0 +1,35 @@
+"""Random bots over real HTTP and WebSocket decide as they did when they were frozen, and as their backtests do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.frozen.freezing import (
+    LOCKSTEP_SEEDS,
+    LOCKSTEP_STORE,
+    differences,
+    prepare,
+    run_in_lockstep,
+    stored,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("frozen")
+    prepare(made)
+    return made
+
+
+@pytest.mark.parametrize("seed", LOCKSTEP_SEEDS)
+async def test_a_random_bot_over_the_wire_decides_as_it_did(folder: Path, seed: int) -> None:
+    found = {f"lockstep {seed}": await run_in_lockstep(seed, folder)}
+    assert differences(found, stored(LOCKSTEP_STORE)["runs"]) == []
+
+
+def test_these_bots_trade() -> None:
+    runs = stored(LOCKSTEP_STORE)["runs"].values()
+    assert sum(found.get("fills", 0) for found in runs) >= 200
+    assert sum(found.get("orders", 0) > 5 for found in runs) >= 9

@@ -1,0 +1,59 @@
+"""``botkit guide`` and the chapters as a whole."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from botkit.cli.main import main
+from botkit.guide import CHAPTERS, chapter
+from tests.guide.code_blocks import GUIDE, ROOT
+from tests.live.fault_catalogue import CATALOGUE
+
+
+def test_without_a_topic_every_chapter_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["guide"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert listed == list(CHAPTERS)
+
+
+def test_a_pipe_gets_the_markdown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["guide", "limits"]) == 0
+    assert capsys.readouterr().out == chapter("limits")
+
+
+def test_a_terminal_gets_formatted_text_in_a_pager(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setenv("LESS", "FRX")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("pydoc.pager", shown.append)
+    assert main(["guide", "limits"]) == 0
+    assert "Rate limits" in shown[0]
+    assert "# Rate limits" not in shown[0]
+
+
+def test_a_misspelt_topic_is_answered_with_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["guide", "strategy"]) == 2
+    assert "the guide has no chapter 'strategy'; did you mean strategies?" in capsys.readouterr().err
+
+
+def test_every_chapter_is_listed_and_every_listed_chapter_exists() -> None:
+    assert {path.stem for path in GUIDE.glob("*.md")} == set(CHAPTERS)
+
+
+def test_readme_is_a_front_page_with_a_picture_that_loads_quickly() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 130
+    assert all(f"(botkit/guide/{topic}.md)" in readme for topic in CHAPTERS)
+    assert (ROOT / ".github" / "report.png").stat().st_size < 150_000
+
+
+def test_what_the_guide_says_you_read_is_what_the_fault_catalogue_says() -> None:
+    _, _, table = chapter("running").partition("| what can happen |")
+    rows = re.findall(r"^\| [^|]+ \| [^|]+ \|([^|]*)\|$", table, flags=re.MULTILINE)
+    said = [shown.says for faults in CATALOGUE.values() for shown in faults.values()]
+    sentences = [row.strip() for row in rows if row.strip()]
+    assert len(sentences) > 10
+    unknown = [sentence for sentence in sentences if not any(sentence in text for text in said)]
+    assert not unknown

@@ -1,0 +1,67 @@
+"""The reference is what the code says today, and the public names are those it lists."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import botkit
+from botkit.guide import chapter
+from botkit.guide.reference import PUBLIC_MODULES, configuration_chapter, reference_chapter
+
+REMEDY = "run: python -m botkit.guide.reference"
+
+
+def public_definitions(name: str) -> set[str]:
+    """Names without an underscore that a module defines at its top."""
+    tree = ast.parse(inspect.getsource(importlib.import_module(name)))
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return {n for n in names if not n.startswith(("_", "pytest_"))}
+
+
+def test_the_reference_chapter_is_up_to_date() -> None:
+    assert chapter("reference") == reference_chapter(), REMEDY
+
+
+def test_the_tables_of_the_configuration_chapter_are_up_to_date() -> None:
+    assert chapter("configuration") == configuration_chapter(), REMEDY
+
+
+def test_botkit_exports_exactly_what_the_reference_lists() -> None:
+    listed = re.findall(r"^### botkit\.(\w+)$", chapter("reference"), flags=re.MULTILINE)
+    assert listed == botkit.__all__
+
+
+def test_every_module_of_the_model_is_public() -> None:
+    model = Path(inspect.getfile(botkit)).parent / "model"
+    modules = {f"botkit.model.{path.stem}" for path in model.glob("*.py") if path.stem != "__init__"}
+    assert modules <= set(PUBLIC_MODULES)
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLIC_MODULES if n != "botkit"])
+def test_a_public_module_lists_all_that_it_defines_and_nothing_else(name: str) -> None:
+    module = importlib.import_module(name)
+    assert set(module.__all__) == public_definitions(name)
+    assert len(set(module.__all__)) == len(module.__all__)
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_every_public_class_and_function_is_documented(name: str) -> None:
+    module = importlib.import_module(name)
+    things = {public: getattr(module, public) for public in module.__all__}
+    bare = [
+        p for p, thing in things.items() if (inspect.isclass(thing) or inspect.isroutine(thing)) and not thing.__doc__
+    ]
+    assert not bare

@@ -1,0 +1,248 @@
+"""The guard beside a bot: it strikes when the bot is silent, by no clock that can jump, and it is replaced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from botkit.assembly.guard import Guard, Guarding, Silence
+from botkit.live.keeper import Keeper
+from botkit.live.panic import PanicResult
+from botkit.live.state_folder import StateFolder, Strike
+from botkit.model.clock import NS_PER_HOUR
+from tests.live.test_ports import HandClock, MemoryDisk
+from tests.live.world import World, far_buy, kept, settled, told, until
+
+BOT = 4711
+
+
+class Watched:
+    """A bot's folder, and a guard's process that this test lets time pass for."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.disk = MemoryDisk()
+        self.folder = StateFolder(tmp_path, self.disk)
+        self.folder.lock()
+        self.clock = HandClock()
+        self.beats = 0
+        self.cancelled: list[float] = []
+        self.results: list[PanicResult | Exception] = []
+        self.said: list[str] = []
+        self.guard = Guard(self.folder, 5.0, BOT, self._cancel, clock=self.clock, say=self.said.append)
+
+    def beat(self, process: int = BOT) -> None:
+        self.beats += 1
+        self.folder.write_status({"process": process, "beat": self.beats})
+
+    def _cancel(self) -> PanicResult:
+        self.cancelled.append(self.clock.monotonic_s())
+        result = self.results.pop(0) if self.results else PanicResult(cancelled=2, left=())
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def run(self, each_look: Callable[[int], None]) -> None:
+        """Run the guard; ``each_look`` is called with the number of looks before each of its pauses."""
+        looks, sleep = 0, self.clock.sleep
+
+        def slept(seconds: float) -> None:
+            nonlocal looks
+            assert looks < 500, "the guard does not end"
+            each_look(looks)
+            looks += 1
+            sleep(seconds)
+
+        self.clock.sleep = slept  # type: ignore[method-assign]
+        try:
+            self.guard.run()
+        finally:
+            self.clock.sleep = sleep  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(tmp_path)
+
+
+def test_a_bot_that_died_is_cleaned_up_after_once_and_the_guard_leaves(watched: Watched) -> None:
+    def life(look: int) -> None:
+        if look < 20:
+            watched.beat()
+        elif look == 20:
+            watched.folder.unlock()  # the process is gone
+            watched.last = watched.clock.monotonic_s()  # type: ignore[attr-defined]
+
+    watched.run(life)
+    [at] = watched.cancelled
+    assert 5 <= at - watched.last <= 6.5  # type: ignore[attr-defined]
+    strike = watched.folder.take_strike()
+    assert strike is not None
+    assert (strike.cancelled, round(strike.silent_s)) == (2, 5)
+
+
+def test_a_time_of_day_that_jumps_between_two_heartbeats_is_no_silence(watched: Watched) -> None:
+    def life(look: int) -> None:
+        if look % 2 == 0:
+            watched.beat()
+        watched.clock.wall += (-1) ** look * look * NS_PER_HOUR
+        if look == 100:
+            watched.beat(process=BOT + 1)
+
+    watched.run(life)
+    assert watched.cancelled == []
+
+
+def test_a_guard_that_stood_still_itself_does_not_take_its_bot_for_dead(watched: Watched) -> None:
+    def life(look: int) -> None:
+        watched.beat()
+        if look == 10:
+            watched.clock.counter += 600 * 10**9  # the machine slept, and both with it
+        if look == 20:
+            watched.beat(process=BOT + 1)
+
+    silence = Silence(watched.folder, watched.clock)
+    watched.beat()
+    silence.look()
+    watched.clock.counter += 600 * 10**9
+    assert silence.look() == 2.0
+    watched.beat()
+    assert silence.look() == 0.0
+    watched.run(life)
+    assert watched.cancelled == []
+
+
+def test_a_bot_that_wakes_is_guarded_as_before(watched: Watched) -> None:
+    """It struck once, and the bot that traded on and died was nobody's care."""
+
+    def life(look: int) -> None:
+        if look < 10 or 40 <= look < 60:
+            watched.beat()
+        elif look == 60:
+            watched.folder.unlock()
+
+    watched.run(life)
+    assert len(watched.cancelled) == 2
+
+
+def test_a_guard_that_cannot_cancel_tries_until_it_can(watched: Watched) -> None:
+    watched.results = [ValueError("no way to the exchange"), PanicResult(left=None), PanicResult(left=("an order",))]
+    watched.beat()
+
+    def life(look: int) -> None:
+        if len(watched.cancelled) == 4:
+            watched.folder.unlock()
+
+    watched.run(life)
+    assert len(watched.cancelled) == 4
+    assert "no way to the exchange" in "\n".join(watched.said)
+
+
+def test_a_guard_leaves_a_bot_that_came_back_while_it_could_not_cancel(watched: Watched) -> None:
+    watched.results = [ValueError("no way to the exchange")] * 3
+    watched.beat()
+
+    def life(look: int) -> None:
+        if len(watched.cancelled) == 3:
+            watched.beat(process=BOT if look < 60 else BOT + 1)
+
+    watched.run(life)
+    assert len(watched.cancelled) == 3
+
+
+# -- the bot's side ---------------------------------------------------------------------------------------------------
+
+
+class FakeGuard:
+    code: int | None = None
+    was_ended = False
+
+    def poll(self) -> int | None:
+        return self.code
+
+    def terminate(self) -> None:
+        self.was_ended = True
+
+    def wait(self) -> int:
+        return 0
+
+
+class Side:
+    def __init__(self) -> None:
+        self.clock = HandClock()
+        self.guards: list[FakeGuard] = []
+        self.told: list[str] = []
+        self.guarding = Guarding(self._start, self.told.append, self.clock)
+
+    def _start(self) -> FakeGuard:
+        self.guards.append(FakeGuard())
+        return self.guards[-1]
+
+    def look(self, seconds: float) -> None:
+        for _ in range(int(seconds)):
+            self.clock.sleep(1.0)
+            self.guarding.look()
+
+
+def test_a_guard_that_died_is_told_of_and_replaced() -> None:
+    side = Side()
+    side.look(100)
+    assert len(side.guards) == 1
+    side.guards[0].code = -9
+    side.look(1)
+    assert len(side.guards) == 2
+    assert side.told == ["the guard of this bot has ended (signal 9); another one takes its place"]
+    side.guarding.end()
+    assert [guard.was_ended for guard in side.guards] == [False, True]
+
+
+def test_a_guard_that_keeps_ending_is_replaced_less_and_less_often() -> None:
+    side = Side()
+    for _ in range(3_600):
+        side.guards[-1].code = 1
+        side.look(1)
+    assert 60 <= len(side.guards) <= 70
+
+
+def test_a_machine_that_can_start_no_process_is_asked_again() -> None:
+    side = Side()
+    side.look(100)
+    start, side.guarding._start = side.guarding._start, _no_process
+    side.guards[0].code = 1
+    side.look(1)
+    assert "no guard can be started" in side.told[-1]
+    side.guarding._start = start
+    side.look(61)
+    assert len(side.guards) == 2
+    side.guarding.end()
+
+
+def _no_process() -> FakeGuard:
+    raise OSError("resource temporarily unavailable")
+
+
+async def test_a_bot_that_wakes_finds_out_what_its_guard_did_and_compares_its_books(world: World) -> None:
+    bot = await world.start()
+    async with kept(bot):
+        order = far_buy(bot)
+        await settled(order)
+        compared = bot.reconciled_at
+        bot.parts.folder.leave_strike(Strike(silent_s=7.2, cancelled=1, time=0))
+        await until(lambda: "the guard cancelled 1 of this bot's orders" in told(bot))
+        assert re.search(r"at 1970-01-01T00:00:00.000Z, when it had been silent for 7 s; the books are", told(bot))
+        assert bot.parts.folder.take_strike() is None
+        await until(lambda: bot.reconciled_at > compared)
+        assert [kind for _, kind, _ in bot.journal.notes() if kind == "guard"] == ["guard"]
+
+
+async def test_no_two_heartbeats_are_the_same(world: World) -> None:
+    bot = await world.start()
+    keeper, seen = Keeper(bot), set()
+    bot.driver.clock.hold()  # type: ignore[attr-defined]
+    for _ in range(5):
+        keeper.write_status()
+        seen.add(bot.parts.folder.heartbeat())
+    bot.driver.clock.resume()  # type: ignore[attr-defined]
+    assert len(seen) == 5

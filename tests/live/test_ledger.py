@@ -1,0 +1,160 @@
+"""The ledger of request slots is a plain value: wherever it is kept, it decides the same."""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+import pytest
+
+from botkit.live.limits.ledger import UNKNOWN_RETRY, Ledger
+from botkit.live.limits.protocol import AskUsage, Join, Leave, Message, Reply, Report, SharedPool, SharedWindow, Sync
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+
+START: Nanos = 1_700_000_000 * NS_PER_S
+
+
+def pools(account: str, late: Nanos) -> tuple[SharedPool, ...]:
+    """Pools of windows that fill quickly; the last has two windows of different sizes."""
+    return (
+        SharedPool(
+            "create", late, 2, (SharedWindow("ip|create|20/2", 20, 2), SharedWindow(f"{account}|create|20/2", 20, 2))
+        ),
+        SharedPool("read", late, 1, (SharedWindow("ip|read|4/1", 4, 1),)),
+        SharedPool("both", late, 0, (SharedWindow("ip|both|5/1", 5, 1), SharedWindow("ip|both|30/3", 30, 3))),
+    )
+
+
+class Model:
+    """A process that keeps count of its leases, so that its messages make sense."""
+
+    def __init__(self, name: str, random: Random) -> None:
+        self.name, self._random = name, random
+        self.pools = pools(random.choice(["one", "two"]), 2 * NS_PER_S)
+        self.leased = [0] * len(self.pools)
+        self.number = self._next_key = 0
+        self.keys: list[tuple[int, int]] = []
+
+    def message(self) -> Sync:
+        random = self._random
+        reports = []
+        for pool, leased in enumerate(self.leased):
+            if random.random() < 0.4:
+                continue
+            ends = [random.choice(["unused", "answered", "answered", "late"]) for _ in range(random.randint(0, leased))]
+            arrivals = [(0, 0)] * ends.count("answered")
+            arrivals += [(self._key(pool), random.randint(0, 3_000) * NS_PER_MS) for end in ends if end == "late"]
+            if random.random() < 0.03:
+                arrivals.append((self._key(pool), random.randint(0, 500) * NS_PER_MS))
+            known = [key for place, key in self.keys if place == pool]
+            if known and random.random() < 0.3:
+                arrivals.append((random.choice(known), random.randint(-500, 100) * NS_PER_MS))
+            self.leased[pool] -= len(ends)
+            reports.append(
+                Report(
+                    pool=pool,
+                    returned=len(ends),
+                    arrivals=tuple(arrivals),
+                    lower=random.random() < 0.03,
+                    wanted=random.choice([0, 1, 1, 3]),
+                    wanted_urgently=random.choice([0, 0, 0, 2]),
+                )
+            )
+        self.number += 1
+        return Sync(self.name, self.number, tuple(reports))
+
+    def _key(self, pool: int) -> int:
+        self._next_key += 1
+        self.keys.append((pool, self._next_key))
+        return self._next_key
+
+    def take_in(self, reply: Reply) -> None:
+        for pool, count in reply.granted:
+            self.leased[pool] += count
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_ledger_that_is_put_away_and_read_between_messages_answers_the_same(seed: int) -> None:
+    random = Random(seed)
+    kept, stored = Ledger("any"), msgspec.msgpack.encode(Ledger("any"))
+    now = START
+
+    def both(message: Message) -> Reply:
+        nonlocal stored
+        ledger = msgspec.msgpack.decode(stored, type=Ledger)
+        reply = kept.apply(message, now)
+        assert ledger.apply(message, now) == reply, (now, message)
+        assert ledger == kept
+        stored = msgspec.msgpack.encode(ledger)
+        return reply
+
+    processes = [Model(f"p{n}", random) for n in range(3)]
+    for process in processes:
+        both(Join(process.name, "", process.pools))
+    granted = 0
+    for _ in range(250):
+        now += random.choice([1_000, NS_PER_MS, 20 * NS_PER_MS, 20 * NS_PER_MS, 100 * NS_PER_MS, 700 * NS_PER_MS])
+        process = random.choice(processes)
+        deed = random.random()
+        if deed < 0.03:
+            known = {
+                pool.name: tuple(random.randint(-700, 900) * NS_PER_MS for _ in range(3)) for pool in process.pools
+            }
+            both(Leave(process.name, random.choice([None, known])))
+            processes[processes.index(process)] = fresh = Model(f"{process.name}x", random)
+            both(Join(fresh.name, "another" if deed < 0.003 else "", fresh.pools))
+        elif deed < 0.1:
+            both(AskUsage())
+        else:
+            reply = both(process.message())
+            if reply.status == "unknown holder":  # it was silent for too long
+                processes[processes.index(process)] = fresh = Model(f"{process.name}x", random)
+                both(Join(fresh.name, reply.ledger, fresh.pools))
+            else:
+                process.take_in(reply)
+                granted += sum(count for _, count in reply.granted)
+    assert granted > 100
+
+
+LARGE = SharedPool("create", 900 * NS_PER_S, 0, (SharedWindow("create", 1200, 60),))
+
+
+def wanted(ledger: Ledger, number: int, count: int, now: Nanos) -> Reply:
+    return ledger.apply(Sync("a", number, (Report(pool=0, wanted_urgently=count),)), now)
+
+
+def test_of_a_large_window_no_more_than_half_is_without_an_answer() -> None:
+    ledger = Ledger("any")
+    ledger.apply(Join("a", "", (LARGE,)), START)
+    assert wanted(ledger, 1, 1000, START).granted == ((0, 600),)
+    more = wanted(ledger, 2, 1000, START)
+    assert (more.granted, more.retry) == ((), ((0, UNKNOWN_RETRY),))
+    answered = Report(pool=0, returned=100, arrivals=((0, 0),) * 100, wanted_urgently=1000)
+    assert ledger.apply(Sync("a", 3, (answered,)), START).granted == ((0, 100),)
+
+
+def test_a_lost_ledger_opens_a_large_window_for_half_after_one_window_and_for_all_when_nothing_can_arrive() -> None:
+    ledger = Ledger("any")
+    ledger.lose(START)
+    ledger.apply(Join("a", "", (LARGE,)), START)
+    ((_, wait),) = wanted(ledger, 1, 1, START).closed
+    assert 60 * NS_PER_S < wait < 61 * NS_PER_S
+
+    def room(now: Nanos) -> int:
+        return ledger.windows["create"].free(now)
+
+    assert room(START + wait - 1) == 0
+    assert room(START + wait) == 600
+    assert room(START + wait + 900 * NS_PER_S - 1) == 600
+    assert room(START + wait + 900 * NS_PER_S) == 1200
+
+
+def test_windows_that_nobody_uses_any_more_are_forgotten() -> None:
+    ledger = Ledger("any")
+    ledger.apply(Join("a", "", (LARGE,)), START)
+    wanted(ledger, 1, 1, START)
+    ledger.apply(Leave("a"), START)
+    ledger.apply(Join("b", "", ()), START + 900 * NS_PER_S)
+    assert "create" in ledger.windows
+    ledger.apply(Join("b", "", ()), START + 961 * NS_PER_S)
+    assert ledger.windows == {}

@@ -1,0 +1,417 @@
+"""The machine behind its ports: the real one keeps its promises, and a bot's parts run on another as well."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from botkit.live import commands
+from botkit.live.background import OnLoop, Threads
+from botkit.live.clock import SteadyClock
+from botkit.live.disk import RealDisk
+from botkit.live.journal import Journal
+from botkit.live.journal_watch import JournalWatch
+from botkit.live.ports import Appending, Background, Disk, Files, Lock
+from botkit.live.state_folder import AlreadyRunning, FolderUnusable, Halt, StateFolder
+from botkit.live.telling.notify import Channel, Telling
+from botkit.live.telling.outbox import Policy
+from botkit.live.watchdog import Watchdog
+from botkit.model.clock import NS_PER_HOUR, NS_PER_S
+
+
+class HandClock:
+    """A machine's clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.wall = 1_700_000_000 * NS_PER_S
+        self.counter = 5 * NS_PER_S
+
+    def wall_ns(self) -> int:
+        return self.wall
+
+    def monotonic_s(self) -> float:
+        return self.counter / NS_PER_S
+
+    def counter_ns(self) -> int:
+        return self.counter
+
+    def sleep(self, seconds: float) -> None:
+        self.counter += int(seconds * NS_PER_S)
+
+
+class MemoryFiles:
+    """Files that exist in this test alone; a write that is not durable is lost in a crash."""
+
+    def __init__(self) -> None:
+        self.now: dict[Path, bytes] = {}
+        self.on_disk: dict[Path, bytes] = {}
+        self.full = False
+
+    def read(self, path: Path) -> bytes:
+        if path not in self.now:
+            raise FileNotFoundError(path)
+        return self.now[path]
+
+    def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.now[path] = content
+        if durable:
+            self.on_disk[path] = content
+
+    def append(self, path: Path) -> Appending:
+        raise NotImplementedError
+
+    def names(self, folder: Path) -> list[str]:
+        return sorted(path.name for path in self.now if path.parent == folder)
+
+    def remove(self, path: Path) -> None:
+        self.now.pop(path, None)
+        self.on_disk.pop(path, None)
+
+    def identity(self, path: Path) -> tuple[int, int] | None:
+        return (0, id(self.now[path])) if path in self.now else None
+
+    def crash(self) -> None:
+        self.now = dict(self.on_disk)
+
+
+class MemoryDisk:
+    def __init__(self) -> None:
+        self.memory = MemoryFiles()
+        self.files: Files = self.memory
+        self.locks: dict[Path, str] = {}
+
+    def lock(self, path: Path, note: str) -> Lock | None:
+        if path in self.locks:
+            return None
+        self.locks[path] = note
+        return _MemoryLock(self.locks, path)
+
+    def holder(self, path: Path) -> str | None:
+        return self.locks.get(path)
+
+    def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+        return sqlite3.connect(":memory:", isolation_level=None)
+
+    def free_bytes(self, path: Path) -> int | None:
+        return 0 if self.memory.full else None
+
+
+class _MemoryLock:
+    def __init__(self, locks: dict[Path, str], path: Path) -> None:
+        self._locks, self._path = locks, path
+
+    def release(self) -> None:
+        self._locks.pop(self._path, None)
+
+
+# -- a disk of another kind -------------------------------------------------------------------------------------------
+
+
+def test_a_bots_folder_lives_on_the_disk_that_it_is_given(tmp_path: Path) -> None:
+    disk = MemoryDisk()
+    folder = StateFolder(tmp_path / "never", disk)
+    folder.lock()
+    assert folder.holder() == os.getpid()
+    with pytest.raises(AlreadyRunning, match=str(os.getpid())):
+        StateFolder(tmp_path / "never", disk).lock()
+    folder.set_halt(Halt(kind="panic", reason="by hand", time=1))
+    folder.write_status({"orders": 3})
+    disk.memory.crash()
+    assert folder.is_halted()
+    halt = folder.halt()
+    assert halt is not None
+    assert halt.reason == "by hand"
+    assert folder.read_status() is None, "the status is not worth a wait for the disk"
+    folder.clear_halt()
+    assert not folder.is_halted()
+    folder.unlock()
+    assert folder.holder() is None
+    assert not (tmp_path / "never").exists()
+
+
+def test_the_journal_lives_there_too_and_its_ids_go_on_after_a_crash(tmp_path: Path) -> None:
+    disk = MemoryDisk()
+    journal = Journal.open(tmp_path / "never" / "journal.sqlite", disk=disk, background=OnLoop())
+    _, until = journal.lease_ids(Random(1))
+    disk.memory.crash()
+    journal.close()
+    restored = Journal.open(tmp_path / "never" / "journal.sqlite", disk=disk)  # empty, but the count is in its own file
+    first, _ = restored.lease_ids(Random(1))
+    assert first >= until
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_command_waits_for_its_answer_by_the_clock_that_is_given(tmp_path: Path) -> None:
+    disk, clock = MemoryDisk(), HandClock()
+    folder = StateFolder(tmp_path, disk)
+    with pytest.raises(commands.CommandFailed, match="does not run"):
+        commands.ask(folder, "stop", clock=clock)
+    folder.lock()
+    with pytest.raises(commands.CommandFailed, match="did not answer within 3 s"):
+        commands.ask(folder, "stop", timeout_s=3.0, clock=clock)
+    assert clock.monotonic_s() == pytest.approx(8, abs=0.1)
+    assert commands.take(folder) == [], "a command that was given up is not obeyed later"
+
+    def answered(seconds: float) -> None:
+        [(path, document)] = commands.take(folder)
+        commands.answer(folder, path, ok=True, text=f"{document['command']}ping")
+
+    clock.sleep = answered  # type: ignore[method-assign]
+    assert commands.ask(folder, "stop", clock=clock) == "stopping"
+
+
+def test_a_disk_that_does_not_answer_holds_new_orders_back(tmp_path: Path) -> None:
+    disk = MemoryDisk()
+
+    def broken(path: Path) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    folder = StateFolder(tmp_path, disk)
+    assert not folder.is_halted()
+    disk.memory.identity = broken  # type: ignore[method-assign]
+    assert folder.is_halted()
+
+
+def test_a_command_that_cannot_be_removed_is_not_obeyed_again_and_again(tmp_path: Path) -> None:
+    disk = MemoryDisk()
+    folder = StateFolder(tmp_path, disk)
+    commands.leave(folder, "stop", clock=HandClock())
+
+    def read_only(path: Path) -> None:
+        raise OSError(errno.EROFS, "read-only file system")
+
+    disk.memory.remove = read_only  # type: ignore[method-assign]
+    assert commands.take(folder) == []
+
+
+# -- this machine's disk ----------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, path = RealDisk().files, tmp_path / "a" / "b.json"
+    files.write(path, b"old")
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write(path, b"new")
+    assert files.read(path) == b"old"
+    assert files.names(path.parent) == ["b.json"], "half a file is left over"
+    assert files.names(tmp_path / "nowhere") == []
+
+
+def test_what_is_appended_stands_behind_what_was_there(tmp_path: Path) -> None:
+    files, path = RealDisk().files, tmp_path / "run" / "log"
+    for part in (b"one ", b"two"):
+        with_end = files.append(path)
+        with_end.write(part)
+        with_end.close()
+    assert files.read(path) == b"one two"
+    before = files.identity(path)
+    assert before is not None
+    files.remove(path)
+    files.remove(path)
+    assert files.identity(path) is None
+    with pytest.raises(FileNotFoundError):
+        files.read(path)
+
+
+def test_a_lock_is_one_processs_and_ends_with_it(tmp_path: Path) -> None:
+    disk, path = RealDisk(), tmp_path / "f" / "lock"
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom botkit.live.disk import RealDisk\n"
+        "held = RealDisk().lock(Path(sys.argv[1]), 'other')\nprint('held', flush=True)\ntime.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert disk.lock(path, "mine") is None
+        assert disk.holder(path) == "other"
+    finally:
+        other.kill()
+        other.communicate()
+    assert disk.holder(path) is None
+    held = disk.lock(path, "mine")
+    assert held is not None
+    held.release()
+    held.release()
+    assert disk.holder(path) is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_under_a_fresh_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to("/dev/full")
+    with pytest.raises(FolderUnusable, match="cannot be written"):
+        StateFolder(tmp_path).lock()
+
+
+# -- background -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["threads", "loop"])
+def background(request: pytest.FixtureRequest) -> Background:
+    return Threads() if request.param == "threads" else OnLoop()
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_work_is_done_once_and_waited_for(background: Background) -> None:
+    done: list[int] = []
+    job = background.start("once", lambda: done.append(1))
+    job.wait()
+    assert done == [1]
+    assert not job.is_running()
+    assert await background.run(lambda: 7) == 7
+
+
+async def test_a_step_is_repeated_woken_and_done_once_more_at_the_end(background: Background) -> None:
+    steps: list[int] = []
+    ending = False
+
+    def step() -> float | None:
+        steps.append(1)
+        return None if ending else 3_600.0
+
+    work = background.repeat("steps", step)
+    await until(lambda: len(steps) == 1)
+    work.wake()
+    await until(lambda: len(steps) == 2)
+    ending = True
+    work.stop(5.0)
+    assert len(steps) == 3
+    work.wake()
+    await asyncio.sleep(0)
+    work.stop(5.0)
+    assert len(steps) == 3, "what has ended is not done again"
+
+
+async def test_a_frame_is_seen_from_another_thread_alone(background: Background) -> None:
+    look = background.caller_frame()
+    frame = await background.run(look)
+    assert (frame is None) == isinstance(background, OnLoop)
+
+
+async def test_on_the_loop_no_thread_is_started_by_any_part_of_a_bot(tmp_path: Path) -> None:
+    before = threading.active_count()
+    clock, on_loop = HandClock(), OnLoop()
+    sent: list[str] = []
+
+    class Sink:
+        def notify(self, level: str, title: str, text: str) -> None:
+            sent.append(text)
+
+    steady = SteadyClock.of(clock)
+    telling = Telling(
+        [Channel("sink", Sink(), Policy(digest_s=30))],
+        name="bot",
+        clock=steady,
+        day_start=lambda now: 0,
+        background=on_loop,
+    )
+    telling.start()
+    telling.tell("info", "bought")
+    watchdog = Watchdog(lambda blocked: None, clock=clock, background=on_loop)
+    watchdog.start()
+    journal = Journal.open(tmp_path / "j.sqlite", background=on_loop)
+    for number in range(400):
+        journal.commit(sends=[(number, "x", 1, ())])
+        journal.checkpoint_beside()
+    journal.close()
+    await asyncio.sleep(0)
+    assert sent == []
+    clock.counter += 30 * NS_PER_S
+    telling.tell("info", "sold")  # whatever wakes it
+    await asyncio.sleep(0)
+    assert sent == ["bought\nsold"]
+    assert threading.active_count() == before
+    watchdog.stop()
+    telling.close()
+
+
+async def test_a_message_that_fails_is_tried_again_when_its_pause_is_over_by_the_clock() -> None:
+    clock, sent, tries = HandClock(), [], []
+
+    class Flaky:
+        def notify(self, level: str, title: str, text: str) -> None:
+            tries.append(clock.monotonic_s())
+            if len(tries) < 3:
+                raise ConnectionError
+            sent.append(text)
+
+    telling = Telling(
+        [Channel("flaky", Flaky(), Policy())],
+        name="bot",
+        clock=SteadyClock.of(clock),
+        day_start=lambda now: 0,
+        background=OnLoop(),
+    )
+    telling.start()
+    telling.tell("error", "broken")
+    for _ in range(20):
+        await asyncio.sleep(0)
+        clock.counter += NS_PER_S
+        telling.tell("info", "")  # wakes it
+    assert tries == [5.0, 7.0, 17.0]
+    assert sent[0] == "broken"
+    telling.close()
+
+
+# -- clocks -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_bots_clock_follows_the_counter_and_not_the_time_of_day() -> None:
+    machine = HandClock()
+    clock = SteadyClock.of(machine)
+    began = clock.now()
+    machine.wall += NS_PER_HOUR
+    assert clock.now() == began
+    machine.counter += 7
+    assert clock.now() == began + 7
+    assert clock.drift_ns() == NS_PER_HOUR - 7
+
+
+def test_a_journal_is_watched_on_its_own_disk(tmp_path: Path) -> None:
+    disk = MemoryDisk()
+    path = tmp_path / "journal.sqlite"
+    disk.files.write(path, b"x")
+
+    class Driver:
+        journal_fault = None
+
+        def gate(self, now: int) -> None:
+            return None
+
+    told: list[str] = []
+    driver: Any = Driver()
+    watch = JournalWatch(Journal.open(path, disk=disk), driver, lambda level, text: told.append(level))
+    disk.files.remove(path)
+    watch.look()
+    assert told == ["error"]
+    assert "deleted or replaced" in driver.gate(0)
+
+
+def _fits(disk: Disk) -> None:
+    """mypy's own test: both are disks."""
+
+
+_fits(RealDisk())
+_fits(MemoryDisk())

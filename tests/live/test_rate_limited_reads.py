@@ -1,0 +1,229 @@
+"""Reads outside of a bot keep the exchange's windows, whatever the network does."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from botkit.engine.router.router import Priority
+from botkit.engine.router.windows import SlotLog
+from botkit.errors import Refused, TryAgain
+from botkit.exchange.bitopro.limit_table import load_limit_table
+from botkit.live.limits.leases import Identity, SharedLimits
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.model.clock import NS_PER_S
+from botkit.model.limits import SlotsChanged
+from botkit.model.requests import Answer, CancelAll, CancelBatch, GetCandles, ListOpenOrders, Outcome, Request
+from tests.live.shared_world import LoopClock, LossyLink, Process, Server, VirtualLoop, run_virtually
+from tests.router_world import exceeded, table
+
+S = NS_PER_S
+
+
+class Clock:
+    time = 1_735_700_000 * S
+
+    def now(self) -> int:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        # a little more than asked for, as a real loop does; never nothing, or a waiting loop would not end
+        self.time += max(1, round(seconds * S))
+
+
+class Exchange:
+    """Notes when each request arrives; it takes a while each way."""
+
+    def __init__(self, clock: Clock, outcomes: list[Outcome], seed: int = 0) -> None:
+        self.arrivals: list[int] = []
+        self._clock, self._outcomes, self._random = clock, outcomes, Random(seed)
+
+    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
+        self._clock.time += self._random.randrange(0, 60_000_000)
+        self.arrivals.append(self._clock.time)
+        self._clock.time += self._random.randrange(0, 60_000_000)
+        outcome = self._outcomes.pop(0) if self._outcomes else Outcome.OK
+        return Answer(request_id=request.id, outcome=outcome, status=200, text="as scripted", body=())
+
+
+def make(request_id: int) -> GetCandles:
+    return GetCandles(id=request_id, pair="btc_twd", resolution="1m", start=0, end=1)  # type: ignore[arg-type]
+
+
+async def test_a_thousand_reads_never_exceed_a_window() -> None:
+    clock = Clock()
+    limits = load_limit_table(overrides={"public": "60/10s"})
+    exchange = Exchange(clock, [])
+    reads = RateLimitedReads(exchange, limits, clock, sleep=clock.sleep)
+    began = clock.now()
+    for _ in range(1_000):
+        await reads.ask(make, "trading_history")
+    arrivals = exchange.arrivals
+    assert all(b - a > 10 * S for a, b in zip(arrivals, arrivals[60:], strict=False))
+    # and it is not much slower than the window and the way there and back allow
+    assert clock.now() - began < 1_000 / 60 * 10.7 * S + 300 * S
+
+
+async def test_trouble_is_waited_out_with_growing_pauses_and_then_told() -> None:
+    clock = Clock()
+    exchange = Exchange(clock, [Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.RATE_LIMITED])
+    reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
+    assert (await reads.ask(make, "trading_history")).outcome is Outcome.OK
+    assert len(exchange.arrivals) == 4
+    exchange = Exchange(clock, [Outcome.UNKNOWN] * 9)
+    reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
+    with pytest.raises(TryAgain, match="tried 3 times, the last time: as scripted"):
+        await reads.ask(make, "trading_history", tries=3)
+    assert len(exchange.arrivals) == 3
+    assert exchange.arrivals[2] - exchange.arrivals[1] > 2 * S
+
+
+async def test_a_refusal_is_not_asked_again() -> None:
+    clock = Clock()
+    exchange = Exchange(clock, [Outcome.REFUSED])
+    reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
+    with pytest.raises(Refused, match="as scripted"):
+        await reads.ask(make, "trading_history")
+    assert len(exchange.arrivals) == 1
+
+
+async def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
+    held_elsewhere = True
+
+    class Shared(SlotLog):
+        def free(self, now: int) -> int:
+            return 0 if held_elsewhere else super().free(now)
+
+        def open_at(self, now: int, needed: int) -> int | None:
+            return None if held_elsewhere else super().open_at(now, needed)
+
+    clock = Clock()
+    exchange = Exchange(clock, [])
+    reads = RateLimitedReads(
+        exchange,
+        load_limit_table(),
+        clock,
+        sleep=clock.sleep,
+        slots=lambda pool, window, scopes: Shared(window, scopes),
+    )
+    asking = asyncio.create_task(reads.ask(make, "trading_history"))
+    await asyncio.sleep(0.01)
+    assert not asking.done()
+    held_elsewhere = False
+    reads.slots_changed(SlotsChanged(number=1, leased={}, until=0, cancels_until=0))
+    assert (await asyncio.wait_for(asking, 5)).outcome is Outcome.OK
+
+
+# -- windows that others count into as well, on virtual time ---------------------------------------------------------
+
+LIMITS = table(open_orders=(5, 1), cancel_batch=(2, 1), cancel_all=(1, 1))
+
+
+class Desk:
+    """Answers after 30 ms."""
+
+    def __init__(self, clock: LoopClock, arrivals: dict[str, list[int]]) -> None:
+        self._clock, self._arrivals = clock, arrivals
+
+    async def send(self, request: Request, *, urgent: bool = False) -> Answer:
+        await asyncio.sleep(0.015)
+        self._arrivals.setdefault(request.endpoint, []).append(self._clock.now())
+        await asyncio.sleep(0.015)
+        return Answer(request_id=request.id, outcome=Outcome.OK, status=200, text="", body=())
+
+
+def hurried(loop: VirtualLoop, link: LossyLink, arrivals: dict[str, list[int]], said: list[str]) -> RateLimitedReads:
+    clock = LoopClock(loop)
+    shared = SharedLimits(
+        LIMITS,
+        link,
+        identity=Identity(venue="v", account="one"),
+        holder="panic",
+        clock=clock,
+        latest_accept_ns=2 * S,
+        read_latest_ns=2 * S,
+        keeps_stock=False,
+    )
+    return RateLimitedReads(
+        Desk(clock, arrivals), LIMITS, clock, shared=shared, latest_ns=2 * S, hurries=True, say=said.append
+    )
+
+
+async def five_rounds(reads: RateLimitedReads) -> None:
+    for n in range(5):
+        await reads.send(ListOpenOrders(id=n), urgent=True)
+        await reads.send(CancelBatch(id=n, orders=()), urgent=True)
+        await reads.send(CancelAll(id=n), urgent=True)
+
+
+def test_who_is_in_a_hurry_waits_for_slots_that_a_busy_bot_gives_back() -> None:
+    arrivals: dict[str, list[int]] = {}
+    said: list[str] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        bot = Process("bot", LIMITS, server, loop, arrivals, seed=1)
+        await bot.shared.start()
+        for n in range(60):  # more reads of open orders than the window takes
+            bot.router.read(
+                lambda i: ListOpenOrders(id=i), endpoint="open_orders", owner=f"{n}", priority=Priority.PRIVATE_READ,
+                now=bot._clock.now(),
+            )  # fmt: skip
+        bot.pump()
+        await asyncio.sleep(2)
+        async with hurried(loop, LossyLink(server, Random(1), 0.0), arrivals, said) as reads:
+            began = loop.virtual_s
+            await five_rounds(reads)
+            assert loop.virtual_s - began < 8  # five mass cancels a second apart, and the moments in which others ask
+        await asyncio.sleep(2)
+
+    run_virtually(main)
+    assert said == []
+    assert len(arrivals["cancel_all"]) == 5
+    assert exceeded(arrivals, LIMITS) == []
+
+
+def test_who_is_in_a_hurry_goes_ahead_without_the_ledger_in_windows_of_its_own_and_says_so_once() -> None:
+    arrivals: dict[str, list[int]] = {}
+    said: list[str] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        link = LossyLink(server, Random(1), 0.0)
+        link.is_cut = True
+        began = loop.virtual_s
+        async with hurried(loop, link, arrivals, said) as reads:
+            await reads.send(ListOpenOrders(id=1), urgent=True)
+            assert loop.virtual_s - began < 1
+            await five_rounds(reads)
+            link.is_cut = False
+        # once it is there again, the ledger hears of what went without it
+        known = {key: len(window.held) for key, window in server.ledger.windows.items()}
+        assert known["v|ip=shared|cancel_all|1/1s"] == 1
+
+    run_virtually(main)
+    assert len(said) == 1
+    assert "the ledger cannot be reached: going ahead without it" in said[0]
+    assert exceeded(arrivals, LIMITS) == []
+
+
+def test_who_is_in_a_hurry_goes_ahead_when_the_windows_stay_full() -> None:
+    arrivals: dict[str, list[int]] = {}
+    said: list[str] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        link = LossyLink(server, Random(1), 0.0)
+        async with hurried(loop, link, arrivals, said) as reads:
+            await reads.send(CancelAll(id=1), urgent=True)
+            for window in server.ledger.windows.values():
+                window.lost_at, window.late = server.clock.now(), 60 * S
+            began = loop.virtual_s
+            await reads.send(CancelAll(id=2), urgent=True)
+            assert 2.5 < loop.virtual_s - began < 5
+
+    run_virtually(main)
+    assert "the ledger gives no room: going ahead without it" in said[0]
+    assert len(arrivals["cancel_all"]) == 2

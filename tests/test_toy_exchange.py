@@ -1,0 +1,159 @@
+"""A foreign exchange comes as a plugin: a bot trades on it, is killed, and starts again over its journal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from botkit.assembly import Project
+from botkit.assembly.live import account_access, live_parts
+from botkit.assembly.live_parts import Mode
+from botkit.live.account import read_account
+from botkit.live.bot import Bot
+from botkit.live.clock import SteadyClock
+from botkit.live.panic import panic
+from botkit.model.money import UNIT
+from botkit.model.orders import OrderState
+from tests.live.world import puppet, until
+from tests.toy_exchange import VENUES, ToyVenue
+
+PLUGIN = """
+from botkit import Pair, Strategy, hookimpl
+from tests.toy_exchange import botkit_register_exchanges
+
+
+class Puppet(Strategy):
+    pair: Pair
+
+    def on_start(self):
+        self.subscribe_book(self.pair, depth=5)
+
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("puppet", Puppet)
+"""
+CONFIG = """
+name: toy
+exchange: {name: toy, venue: here, timeout_s: 60}
+account: {email: me@example.com, key: '${TOY_KEY}', secret: '${TOY_SECRET}'}
+plugins: [plugins]
+strategies:
+  - {name: p, use: puppet, params: {pair: gold_usd}}
+live: {confirm: true}
+limits: {ledger: none}
+emulator: {balances: {usd: 10000}}
+risk:
+  max_order_value: {usd: 1000}
+  max_position: {gold: "10"}
+  max_daily_loss: {usd: 100}
+  price_collar_pct: 50
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("TOY_KEY", "toy-key")
+    monkeypatch.setenv("TOY_SECRET", "toy-secret")
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "toy_plugin.py").write_text(PLUGIN)
+    path = tmp_path / "toy.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@asynccontextmanager
+async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
+    """A bot as `botkit run --mode MODE` makes it. The block ends it in order, unless it was killed."""
+    async with live_parts(Project.load(config), mode) as parts:
+        bot = Bot(parts)
+        await bot.start()
+        await until(lambda: puppet(bot).book("gold_usd").best_bid is not None)
+        try:
+            yield bot
+        finally:
+            if bot.driver.fault is None:
+                await bot.stop()
+                await bot.close()
+
+
+async def kill(bot: Bot, venue: ToyVenue) -> None:
+    """The process is gone in the middle of what it did: it turns, sends and writes no more, and its connections are
+    dropped. Only the files that it had open are let go, as the system does."""
+    venue.connections.clear()
+    bot.driver.fault = RuntimeError("killed")
+    await bot.driver.close()
+    await bot.close()
+
+
+async def test_a_killed_bot_finds_the_order_whose_answer_was_lost_on_an_exchange_that_outlives_it(config: Path) -> None:
+    venue = VENUES["here"] = ToyVenue(SteadyClock().now)
+    async with running(config) as bot:
+        first = puppet(bot).buy("gold_usd", amount=0.5, price=100)
+        bot.driver.wake()
+        await until(lambda: first.state is OrderState.OPEN)
+        venue.sell(100_00, 20_000_000)
+        await until(lambda: first.executed == 0.2)
+        venue.loses_next_create = True
+        lost = puppet(bot).buy("gold_usd", amount=1, price=98)
+        bot.driver.wake()
+        await until(lambda: len(venue.orders) == 2)
+        assert lost.state is OrderState.SENDING
+        await kill(bot, venue)
+    # nobody is there to hear of it
+    venue.sell(100_00, 10_000_000)
+
+    async with running(config) as again:
+        found = {order.client_id: order for order in puppet(again).open_orders()}
+        await until(lambda: [order.state for order in found.values()] == [OrderState.PARTLY_FILLED, OrderState.OPEN])
+        assert set(found) == {first.client_id, lost.client_id}
+        assert found[first.client_id].executed == pytest.approx(0.3)
+        assert found[lost.client_id].order_id == "T2"
+        venue.sell(98_00, 120_000_000)
+        await until(lambda: all(order.is_final for order in found.values()))
+        third = puppet(again).buy("gold_usd", amount=0.1, price=97)
+        again.driver.wake()
+        await until(lambda: third.state is OrderState.OPEN)
+        engine = again.engine
+        assert engine.portfolio.account == venue.totals
+        assert engine.portfolio.account["gold"] == 1_5000_0000 - 150_000
+        assert engine.portfolio.account["usd"] == 10_000 * UNIT - (50 + 98) * UNIT
+        assert puppet(again).position("gold_usd").amount == pytest.approx(1.4985)
+        assert not engine.foreign_orders
+        assert sum(fill.lots for fill in again.journal.fills()) == 150_000_000
+        engine.portfolio.check()
+    # what a configuration says by default of open orders when a bot stops
+    assert [row.state for row in venue.orders.values()][-1] is OrderState.CANCELLED
+    assert not venue.connections
+
+
+async def test_the_account_is_read_and_a_panic_cancels_one_by_one_where_there_are_no_batches(config: Path) -> None:
+    venue = VENUES["here"] = ToyVenue(SteadyClock().now)
+    async with running(config) as bot:
+        orders = [puppet(bot).buy("gold_usd", amount=0.1, price=price) for price in (97, 98)]
+        bot.driver.wake()
+        await until(lambda: all(order.state is OrderState.OPEN for order in orders))
+        project = Project.load(config)
+        async with account_access(project, "live") as access:
+            found = await read_account(access, project.facts)
+            assert (found["works"], len(found["open_orders"])) == (True, 2)
+            assert abs(found["skew_ms"]) < 1_000
+            done = await panic(access, (), own_only=False, can=access.sender.capabilities, say=list, pause_s=0.01)
+        assert (done.cancelled, done.left, done.problems) == (2, (), [])
+        await until(lambda: all(order.state is OrderState.CANCELLED for order in orders))
+        assert {row.state for row in venue.orders.values()} == {OrderState.CANCELLED}
+
+
+async def test_paper_trades_on_the_market_of_a_foreign_exchange(config: Path) -> None:
+    venue = VENUES["here"] = ToyVenue(SteadyClock().now)
+    async with running(config, "paper") as bot:
+        order = puppet(bot).buy("gold_usd", amount=0.01, price=100)
+        bot.driver.wake()
+        await until(lambda: order.state is OrderState.OPEN)
+        venue.sell(99_50, 10_000_000)
+        await until(lambda: order.state is OrderState.FILLED)
+        assert not venue.orders
