@@ -162,6 +162,7 @@ class Bot:
         limits: Mapping[str, int | str] | None = None,
         latest_accept_s: int = 2,
         pairs: Mapping[str, Pair] = PAIRS,
+        traded: Mapping[str, Pair] | None = None,
         zone: tzinfo = UTC,
         seed: int = 0,
         history: Callable[[Pair, str, int], Sequence[Bar]] = lambda pair, resolution, count: (),
@@ -175,13 +176,15 @@ class Bot:
     ) -> None:
         names = [f"s{i}" for i in range(len(strategies))]
         shares = [
-            CapitalShare(strategy=name, pairs=tuple(pairs.values()), capital=None if capital is None else capital[i])
+            CapitalShare(
+                strategy=name, pairs=tuple((traded or pairs).values()), capital=None if capital is None else capital[i]
+            )
             for i, name in enumerate(names)
         ]
         self.log: list[bytes] = [] if log is None else log
         self.decisions = DecisionLog(self.log.append)
         self.balances = dict(RICH if balances is None else balances)
-        self.portfolio = Portfolio(pairs=pairs, shares=shares, reserve={}, currency="twd")
+        self.portfolio = Portfolio(pairs=traded or pairs, shares=shares, reserve={}, currency="twd")
         self.risk = RiskDesk(
             _rules(risk or {}),
             {name: _rules(rules) for name, rules in (strategy_risk or {}).items()},

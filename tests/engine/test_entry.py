@@ -90,6 +90,18 @@ def test_a_stop_without_a_last_price_is_refused() -> None:
     assert "no last price" in b.s.sell(BTC, amount=1, price=900, stop_price=950).reason
 
 
+def test_a_stop_order_in_the_place_of_another_is_refused_where_its_condition_is_met() -> None:
+    b = bot()
+    old = b.s.buy(BTC, amount=1, price=1_100, stop_price=1_050)
+    b.end_turn()
+    b.accept(old)
+    assert old.state is OrderState.UNTRIGGERED
+    b.trade(1_060)
+    new = b.s.replace(old, price=1_200)
+    assert new.reason == "the stop condition >= 1050 is already met at 1060"
+    assert not old.cancel_requested
+
+
 @pytest.mark.parametrize(
     ("order", "why"),
     [
