@@ -28,24 +28,19 @@ What a strategy author needs is here; the rest of the map:
 """
 
 from botkit.engine.indicators.array_indicator import ArrayIndicator
-from botkit.engine.indicators.standard import (
-    ATR,
-    EMA,
-    MACD,
-    RSI,
-    SMA,
-    VWAP,
-    WMA,
-    Bollinger,
-    RollingHigh,
-    RollingLow,
-)
-from botkit.engine.market.bars import BarSeries
+from botkit.engine.indicators.extremes import RollingHigh, RollingLow
+from botkit.engine.indicators.indicator import Indicator
+from botkit.engine.indicators.moving_averages import EMA, SMA, WMA
+from botkit.engine.indicators.oscillators import MACD, RSI, Macd
+from botkit.engine.indicators.volatility import ATR, Bands, Bollinger
+from botkit.engine.indicators.volume import VWAP
 from botkit.engine.market.book import BookView
 from botkit.engine.money.positions import Position
+from botkit.engine.strategy.attached import Attached
 from botkit.engine.strategy.base import Strategy
 from botkit.engine.strategy.parameters import param
-from botkit.errors import BotkitError, ConfigError
+from botkit.engine.strategy.series import BarSeries, TradeSeries
+from botkit.errors import BotkitError, ConfigError, NotReadyError
 from botkit.hookspecs import Register
 from botkit.model.events import (
     Balance,
@@ -73,7 +68,9 @@ __all__ = [
     "VWAP",
     "WMA",
     "ArrayIndicator",
+    "Attached",
     "Balance",
+    "Bands",
     "Bar",
     "BarSeries",
     "Bollinger",
@@ -84,7 +81,10 @@ __all__ = [
     "ConnectionState",
     "FeeRates",
     "Fill",
+    "Indicator",
     "Level",
+    "Macd",
+    "NotReadyError",
     "Order",
     "OrderBook",
     "OrderState",
@@ -100,6 +100,7 @@ __all__ = [
     "Ticker",
     "Timer",
     "Trade",
+    "TradeSeries",
     "__version__",
     "hookimpl",
     "param",

@@ -3,6 +3,7 @@
     BotkitError
     ├── ConfigError             mend the configuration; nothing was sent
     │   └── PluginError         mend, remove or block the plugin that is named
+    ├── NotReadyError           a strategy read its history before it was there: move that to on_ready
     ├── DataError               mend or replace the recorded data that is named
     └── RequestError            a call to the exchange did not succeed
         ├── TryAgain            nothing happened there; the same call may be made again
@@ -39,6 +40,10 @@ class ConfigError(BotkitError):
 
 class PluginError(ConfigError):
     """A plugin cannot be loaded or contradicts another. Mend it, remove it, or block it by name."""
+
+
+class NotReadyError(BotkitError):
+    """A series was read before its history was there. Move what reads it to ``on_ready``."""
 
 
 class DataError(BotkitError):

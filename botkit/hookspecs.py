@@ -84,7 +84,11 @@ def botkit_register_strategies(register: Callable[[str, type[Strategy]], None]) 
 
 @hookspec
 def botkit_register_exchanges(register: Callable[[str, Exchange], None]) -> None:
-    """Offer exchanges: ``register("bitopro", BitoPro())``. A configuration names one under ``exchange:``."""
+    """Offer exchanges: ``register("bitopro", BitoPro())``. A configuration names one under ``exchange:``.
+
+    `botkit.model.adapter` says what its adapter must do, and `botkit.testing.adapter_cases` proves under pytest that it
+    does.
+    """
 
 
 @hookspec
@@ -154,7 +158,7 @@ def botkit_metrics(snapshot: dict[str, float]) -> dict[str, float]:
 
 @hookspec
 def on_start() -> None:
-    """The bot starts: subscribe, set timers, look at the position. Market data has not begun yet."""
+    """The bot starts: subscribe, attach indicators, set timers. Series cannot be read yet."""
 
 
 @hookspec

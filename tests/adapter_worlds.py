@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -102,7 +103,7 @@ class EmulatorWorld:
     async def trade(self, lots: int) -> None:
         await self.order(SELLER, "SELL", lots)
 
-    async def order(self, account: EmulatorAccount, action: str, lots: int) -> None:
+    async def order(self, account: EmulatorAccount, action: Literal["BUY", "SELL"], lots: int) -> None:
         self._counted += 1
         client, rules = self._others[account.email], PAIR.rules
         price, amount = rules.price_text(self.price_ticks), rules.amount_text(lots)

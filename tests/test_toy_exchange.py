@@ -77,7 +77,7 @@ async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
             yield bot
         finally:
             if bot.driver.fault is None:
-                await bot.stop()
+                await stop(bot)
                 await bot.close()
 
 

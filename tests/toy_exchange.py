@@ -155,7 +155,7 @@ class ToyVenue:
 class ToyAdapter:
     """The way to it (`botkit.model.adapter.Adapter`)."""
 
-    account_streams = ("user",)
+    account_streams: tuple[str, ...] = ("user",)
     limits = LIMITS
     capabilities = Capabilities(find_by_client_id=True)
 

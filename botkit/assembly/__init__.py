@@ -28,8 +28,8 @@ from botkit.engine.engine import Engine
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.rooms import EngineSettings, StrategySpec
+from botkit.engine.router.leased import LeasedPools
 from botkit.engine.router.router import Router
-from botkit.engine.router.routes import SlotSource, memory_slots
 from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.exchange.bitopro import plugin as bitopro_plugin
@@ -264,8 +264,9 @@ def make_engine(
     fee_rates: Callable[[Pair, Nanos], FeeRates],
     bar_grace_ns: Nanos,
     first_client_id: int = 1,
-    slots: SlotSource = memory_slots,
     watch_speed: float | None = None,
+    draws_indicators: bool = False,
+    leased: LeasedPools | None = None,
 ) -> Engine:
     """The bot, not started. ``pairs`` are those with prices; the same wiring serves every driver."""
     config = project.config
@@ -281,7 +282,7 @@ def make_engine(
         latest_accept_ns=latest_accept_ns,
         batching=config.limits.batching,
         seed=seed,
-        slots=slots,
+        leased=leased,
     )
     plugins = project.plugins
     plugins.release_strategies()
@@ -302,6 +303,7 @@ def make_engine(
             bar_grace_ns=bar_grace_ns,
             latest_accept_ns=latest_accept_ns,
             watch_speed=watch_speed,
+            draws_indicators=draws_indicators,
         ),
         find_callback=plugins.callbacks,
     )
@@ -546,6 +548,7 @@ class BacktestParts:
             fee_rates=lambda pair, now: self._fees.rates(now),
             bar_grace_ns=default_bar_grace_ns(self.project),
             first_client_id=self.first_client_id,
+            draws_indicators=True,
         )
 
     def kernel(self, reading: str) -> Kernel:

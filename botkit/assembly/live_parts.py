@@ -17,8 +17,7 @@ from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.money.valuation import Valuation
-from botkit.engine.router.leased import LeasedWindows
-from botkit.engine.router.routes import memory_slots
+from botkit.engine.router.leased import LeasedPools
 from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
 from botkit.live.limits.in_process import InProcessLedger
@@ -62,12 +61,12 @@ class LiveParts:
         endpoints: Collection[str] | None = None,
         share: Callable[[Nanos], SharedLimits | None] | None = None,
         machine: Machine | None = None,
-        windows: LeasedWindows | None = None,
+        leased: LeasedPools | None = None,
     ) -> None:
         """``account`` is whose windows its requests count in; "" where nobody else counts into them.
 
         ``ledger`` keeps the windows that it shares, all or those of ``endpoints``; ``share`` makes them in another way,
-        given how late requests may arrive. ``windows`` are those of a replayed run, which shares with nobody.
+        given how late requests may arrive. ``leased`` are the shared counters of a run that is replayed.
         ``machine`` is this one unless another is given.
         """
         config = project.config
@@ -84,8 +83,8 @@ class LiveParts:
         self.is_new_world = is_new_world
         self.address = address
         self.shared: SharedLimits | None = None
-        #: the router's windows where others count into them too: those of ``shared``, or of the run that is replayed
-        self.windows = windows
+        #: the counters that the router shares: those of ``shared``, or of the run that is replayed
+        self.leased = leased
         self.siblings: Sequence[str] = ()
         self.client_ids: ClientIds | None = None
         self._share = share or self._shared_limits
@@ -145,7 +144,7 @@ class LiveParts:
             "mode": self.mode,
             "speed": self.clock.speed,
             "latest_accept_ns": self._latest_accept_ns,
-            "shared": None if self.shared is None else list(self.shared.pools),
+            "shared": None if self.shared is None else list(self.shared.leased.pools),
             "fees": msgspec.to_builtins(self._fees_config),
             "pairs": {name: msgspec.to_builtins(pair.rules) for name, pair in self._priced.items()},
         }
@@ -154,7 +153,7 @@ class LiveParts:
         """A new bot, not started; what it shares with others is in ``shared``."""
         self.shared = self._share(self._latest_accept_ns)
         if self.shared is not None:
-            self.windows = self.shared.windows
+            self.leased = self.shared.leased
         return make_engine(
             self.project,
             pairs=self._priced,
@@ -164,7 +163,7 @@ class LiveParts:
             fee_rates=lambda pair, now: self._fees.rates(now),
             bar_grace_ns=self._bar_grace_ns(),
             first_client_id=first_client_id,
-            slots=memory_slots if self.windows is None else self.windows,
+            leased=self.leased,
             watch_speed=self.clock.speed,
         )
 

@@ -15,7 +15,7 @@ from botkit.assembly.live_parts import LiveParts
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.errors import ConfigError
-from botkit.live.limits.recorded_slots import replayed_windows
+from botkit.live.limits.recorded_slots import replayed_pools
 from botkit.live.replay import Replay, Verdict, compare, read_header
 from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
@@ -50,9 +50,9 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
     rules = {name: msgspec.convert(found, PairRules) for name, found in header["pairs"].items()}
     project.pairs = {**project.pairs, **{name: Pair(name, found) for name, found in rules.items()}}
     clock = _Stopped(header["speed"])
-    windows = None
+    leased = None
     if header.get("shared") is not None:
-        windows = replayed_windows(project.facts.limits, header["shared"])
+        leased = replayed_pools(project.facts.limits, header["shared"])
     parts = LiveParts(
         project,
         header["mode"],
@@ -61,7 +61,7 @@ def replay_run(run: Path, config: Path | None = None) -> Verdict:
         folder=StateFolder(run),
         fees=msgspec.convert(header["fees"], FeesConfig, strict=False),
         latest_accept_s=header["latest_accept_ns"] / NS_PER_S / max(1.0, clock.speed),
-        windows=windows,
+        leased=leased,
     )
     lines: list[str] = []
     decisions = DecisionLog(lambda block: lines.extend(block.decode().splitlines()))

@@ -26,7 +26,8 @@ log = logging.getLogger("botkit.live")
 
 
 class BotRun:
-    """Starts a bot, keeps it, and stops it in order. ``run`` once; what came of it is in `summary` and `failed`."""
+    """Starts a bot, keeps it, and stops it in order. ``run`` once; what came of it is in `summary`, `failed` and
+    `has_left_orders`."""
 
     def __init__(
         self,
@@ -43,6 +44,8 @@ class BotRun:
         self.told = told
         self.summary: dict[str, Any] = {"name": parts.name, "mode": parts.mode, "ended": ""}
         self.failed = False
+        #: orders still stand that should have been cancelled
+        self.has_left_orders = False
         self._say = say
         self._orphans = orphans
         self._notices = Notices()
@@ -72,7 +75,8 @@ class BotRun:
                 self.keeper.on_line = self._say
             with quiet_collector():
                 await self._keep(bot, duration_s)
-            in_order = not self.failed
+            # a guard goes on trying to cancel what the bot could not, unless the user did not want to wait for it
+            in_order = not self.failed and (not self.has_left_orders or self.summary["ended"] == "left")
         finally:
             if watching is not None:
                 watching.cancel()
@@ -114,10 +118,21 @@ class BotRun:
             await self.keeper.stop(bot)
         self.summary = summary_of(bot.standing(), why)
         self.keeper.write_status(bot, why)
+        self._look_for_orders(bot)
         if fault is not None:
             self.summary |= {"error": repr(fault)}
             self._notices.tell("error", f"the bot met a fault of its own and has ended: {fault!r}")
         self.told.state = f"ended: {why}"
+
+    def _look_for_orders(self, bot: Bot) -> None:
+        """Say what stands at the exchange against the user's wish. What the emulator inside has ends with it."""
+        parts = self.parts
+        left = [o for o in bot.remaining() if o.sent and parts.on_stop.get(o.strategy) != "keep"]
+        self.has_left_orders = bool(left) and not parts.is_new_world
+        if self.has_left_orders:
+            orders = f"{len(left)} order{'s' if len(left) > 1 else ''}"
+            remedy = f"`botkit panic {parts.project.loaded.path}` cancels what does"
+            self._notices.tell("error", f"{orders} may still stand at the exchange; {remedy}")
 
     def _guarding(self) -> Guarding | None:
         parts = self.parts

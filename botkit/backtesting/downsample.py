@@ -122,7 +122,18 @@ class CurveSampler:
 class CandleSampler:
     """Candles of one pair for a chart, at most ``candles_max``."""
 
-    __slots__ = ("_candles_max", "_closes", "_first", "_highs", "_lows", "_numbers", "_opens", "_pair", "_width")
+    __slots__ = (
+        "_candles_max",
+        "_closes",
+        "_first",
+        "_highs",
+        "_lows",
+        "_numbers",
+        "_opens",
+        "_pair",
+        "_volumes",
+        "_width",
+    )
 
     def __init__(self, pair: Pair, candles_max: int = 1_500) -> None:
         self._pair = pair
@@ -134,6 +145,7 @@ class CandleSampler:
         self._highs: list[float] = []
         self._lows: list[float] = []
         self._closes: list[float] = []
+        self._volumes: list[float] = []
 
     def add(
         self,
@@ -142,8 +154,12 @@ class CandleSampler:
         open: FloatArray | None = None,
         high: FloatArray | None = None,
         low: FloatArray | None = None,
+        volume: FloatArray | None = None,
     ) -> None:
-        """More rows, none earlier than those before: prices, or candles with the ``times`` of their starts."""
+        """More rows, none earlier than those before: prices, or candles with the ``times`` of their starts.
+
+        ``volume`` is what was traded in each, in base currency; without it the candles say 0.
+        """
         if not len(times):
             return
         if self._first is None:
@@ -159,31 +175,42 @@ class CandleSampler:
             np.maximum.reduceat(close if high is None else high, starts).tolist(),
             np.minimum.reduceat(close if low is None else low, starts).tolist(),
             close[np.asarray(ends) - 1].tolist(),
+            [0.0] * len(numbers) if volume is None else np.add.reduceat(volume, starts).tolist(),
         )
 
     def _join(
-        self, numbers: list[int], opens: list[float], highs: list[float], lows: list[float], closes: list[float]
+        self,
+        numbers: list[int],
+        opens: list[float],
+        highs: list[float],
+        lows: list[float],
+        closes: list[float],
+        volumes: list[float],
     ) -> None:
         """Append candles; those of one bucket, which may also be the last one so far, become one."""
-        for number, open_, high, low, close in zip(numbers, opens, highs, lows, closes, strict=True):
+        rows = zip(numbers, opens, highs, lows, closes, volumes, strict=True)
+        for number, open_, high, low, close, volume in rows:
             if self._numbers and self._numbers[-1] == number:
                 self._highs[-1] = max(self._highs[-1], high)
                 self._lows[-1] = min(self._lows[-1], low)
                 self._closes[-1] = close
+                self._volumes[-1] += volume
             else:
                 self._numbers.append(number)
                 self._opens.append(open_)
                 self._highs.append(high)
                 self._lows.append(low)
                 self._closes.append(close)
+                self._volumes.append(volume)
 
     def _widen(self, width: Nanos) -> None:
         assert width % self._width == 0, (width, self._width)
         factor = width // self._width
-        old = ([n // factor for n in self._numbers], self._opens, self._highs, self._lows, self._closes)
-        self._numbers, self._opens, self._highs, self._lows, self._closes = [], [], [], [], []
+        numbers = [n // factor for n in self._numbers]
+        old = (self._opens, self._highs, self._lows, self._closes, self._volumes)
+        self._numbers, self._opens, self._highs, self._lows, self._closes, self._volumes = [], [], [], [], [], []
         self._width = width
-        self._join(*old)
+        self._join(numbers, *old)
 
     def candles(self) -> PriceCandles:
         """The candles so far; buckets without a row have none."""
@@ -195,4 +222,5 @@ class CandleSampler:
             list(self._highs),
             list(self._lows),
             list(self._closes),
+            list(self._volumes),
         )

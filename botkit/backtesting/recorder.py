@@ -79,14 +79,17 @@ class Recorder:
             scale = 10**columns.pair.rules.price_decimals
             sampler = self.samplers.get(columns.pair)
             if isinstance(columns, TradeColumns):
-                received, values = _taken_in(withheld, columns, columns.received, columns.ticks / scale)
+                received, values, lots = _taken_in(
+                    withheld, columns, columns.received, columns.ticks / scale, columns.lots
+                )
                 prices[columns.pair] = (received, values)
                 if sampler is not None:
-                    sampler.add(received, values)
+                    sampler.add(received, values, volume=lots / 10**columns.pair.rules.amount_decimals)
             elif isinstance(columns, CandleColumns):
                 figures = (columns.time, columns.open / scale, columns.high / scale, columns.low / scale)
+                volumes = columns.lots / 10**columns.pair.rules.amount_decimals
                 received, values, time, *others = _taken_in(
-                    withheld, columns, columns.received, columns.close / scale, *figures
+                    withheld, columns, columns.received, columns.close / scale, *figures, volumes
                 )
                 prices[columns.pair] = (received, values)
                 if sampler is not None:

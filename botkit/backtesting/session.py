@@ -329,6 +329,7 @@ def _result(run: _Run) -> BacktestResult:
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
+        indicators=view.lines(),
         router=use,
         assumptions=parts.assumptions(run.kernel),
         warnings=_cautions(run, use),

@@ -15,6 +15,8 @@ from typing import Any
 
 import click
 
+from botkit.cli.screen import Output
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?\Z", re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, None: 1}
 
@@ -80,6 +82,8 @@ def run(
     market at sixty times the speed of a real one.
 
     Several bots share connections and rate limits. One that fails, or is stopped, leaves the others running.
+
+    Exit code 1 when a bot failed, or when orders that it should have cancelled still stand.
     """
     if lockstep:
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
@@ -161,7 +165,7 @@ async def _run(
     from botkit.assembly.runs import BotRun
     from botkit.assembly.telling import Display, Told
 
-    machine = this_machine()
+    machine, output = this_machine(), Output()
     several = len(projects) > 1
     console = None
     if not as_json and not plain and sys.stdout.isatty():
@@ -178,10 +182,10 @@ async def _run(
             await stack.enter_async_context(told)
         await stack.enter_async_context(display)
         if display.metrics is not None and not as_json:
-            click.echo(f"metrics at http://127.0.0.1:{display.metrics.port}/metrics")
+            output.line(f"metrics at http://127.0.0.1:{display.metrics.port}/metrics")
         runs = []
         for parts in all_parts:
-            lines = _Lines(parts.name if several else "", as_json=as_json, console=console)
+            lines = _Lines(output, parts.name if several else "", as_json=as_json, console=console)
             runs.append(
                 BotRun(
                     parts,
@@ -197,25 +201,27 @@ async def _run(
             await asyncio.gather(*(run.run_beside_others(duration) for run in runs))
         else:
             await runs[0].run(duration)
-    _show_end([run.summary for run in runs], as_json=as_json)
-    return 1 if any(run.failed for run in runs) else 0
+    _show_end(output, [run.summary for run in runs], as_json=as_json)
+    output.close()
+    return 1 if any(run.failed or run.has_left_orders for run in runs) else 0
 
 
-def _show_end(summaries: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+def _show_end(output: Output, summaries: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     from botkit.assembly.operations import summary_lines
 
     if as_json:
-        click.echo(json.dumps({"bots": list(summaries)} if len(summaries) > 1 else summaries[0]))
+        output.line(json.dumps({"bots": list(summaries)} if len(summaries) > 1 else summaries[0]))
         return
     for summary in summaries:
         for line in summary_lines(summary):
-            click.echo(line)
+            output.line(line)
 
 
 class _Lines:
     """Plain lines of one bot; its name stands before them where there are several."""
 
-    def __init__(self, name: str, *, as_json: bool, console: Any) -> None:
+    def __init__(self, output: Output, name: str, *, as_json: bool, console: Any) -> None:
+        self._output = output
         self._prefix = f"{name}: " if name else ""
         self._as_json = as_json
         self._console = console
@@ -226,39 +232,54 @@ class _Lines:
             return
         # the opening line names the bot in any case
         line = text if text.startswith(self._prefix) else self._prefix + text
-        if self._console is None:
-            click.echo(line)
-        else:  # past the console it would stand in the middle of the screen that is drawn
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        # past the console it would stand in the middle of the screen that is drawn
+        self._output.line(line, console=self._console)
 
     def say_notice(self, level: str, text: str) -> None:
         """What the user should know, on standard error."""
         if level != "info" or not self._as_json:
-            click.echo(f"{self._prefix}{level}: {text}", err=True)
+            self._output.line(f"{self._prefix}{level}: {text}", err=True)
 
 
 class _Signals:
-    """The first SIGINT or SIGTERM stops all in order; the second leaves now, and says what is open."""
+    """The first SIGINT or SIGTERM stops all in order; the second leaves now, and says what is open.
+
+    So does a terminal that is closed (SIGHUP; on Windows, SIGBREAK), but it never leaves: shell and system may both
+    send one, and nobody is there to have meant the second.
+    """
 
     def __init__(self, keepers: Sequence[Any]) -> None:
         self._keepers = keepers
         self._count = 0
 
     def install(self) -> None:
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                loop.add_signal_handler(number, self._came)
-            except NotImplementedError:  # Windows: signals come between two steps of the interpreter
-                signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._came))
+            self._on(number, self.asked)
+        hangup = getattr(signal, "SIGHUP", None) or getattr(signal, "SIGBREAK", None)
+        # under nohup it is ignored, and stays so
+        if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+            self._on(hangup, self.hung_up)
 
-    def _came(self) -> None:
+    def _on(self, number: int, call: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            loop.add_signal_handler(number, call)
+        except NotImplementedError:  # Windows: signals come between two steps of the interpreter
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
+
+    def asked(self) -> None:
+        """Somebody wants the bots to end."""
         self._count += 1
         for keeper in self._keepers:
             if self._count == 1:
                 keeper.request_stop("signal")
             else:
                 keeper.leave_now()
+
+    def hung_up(self) -> None:
+        """The terminal is gone."""
+        for keeper in self._keepers:
+            keeper.request_stop("hangup")
 
 
 def _quieten_log(levels: Sequence[str]) -> None:

@@ -35,6 +35,7 @@ from botkit.engine.strategy.base import Strategy, bind
 from botkit.engine.strategy.callbacks import Callback, Callbacks
 from botkit.engine.strategy.context import Context, Rooms
 from botkit.engine.strategy.history import PastBook
+from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.subscriptions import Subscriptions
 from botkit.engine.strategy.timers import TimerBook
@@ -75,6 +76,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     latest_accept_ns: Nanos = 2_000 * NS_PER_MS
     #: for a bot that runs: how fast its clock goes beside the machine's; None: nothing is watched, as in a backtest
     watch_speed: float | None = None
+    #: keep the values of attached indicators over the whole run, for a report to draw
+    draws_indicators: bool = False
 
 
 class BotRooms:
@@ -202,15 +205,18 @@ class BotRooms:
             desk=self.desk,
             turns=self._turns,
         )
+        draws = self.settings.draws_indicators
+        plots = PlotStore(spec.name, takes_indicators=draws, whole_run=draws)
         subscriptions = Subscriptions(
             record,
             markets=self.markets,
             callbacks=self.callbacks,
             outbox=self.outbox,
             past=self.past,
+            plots=plots,
             method=lambda name: _method_of(spec.strategy, name),
         )
-        context = self.contexts[spec.name] = Context(record, rooms, entry, subscriptions)
+        context = self.contexts[spec.name] = Context(record, rooms, entry, subscriptions, plots)
         bind(spec.strategy, context, spec.parameters)
 
     def _turns(self) -> int:

@@ -108,16 +108,20 @@ class Spans:
 
     def _skip(self, market: PairMarket, block: Block, end: int, count: int) -> int:
         """Nobody hears of these rows: only the last of them counts."""
+        if market.trade_series:
+            block.skip_to(end)
         self._clock.now = block.received[end - 1]
         market.last.price = float(block.prices[end - 1])
         return count
 
     def _trades(self, market: PairMarket, block: Block, begin: int, end: int) -> int:
         listeners = market.trade_listeners
-        if not listeners:
-            return self._skip(market, block, end, end - begin)
         if len(listeners) > 1:
             return self._row_by_row(block, begin, end)
+        if market.trade_series:
+            market.take_trades_from(block, begin)
+        if not listeners:
+            return self._skip(market, block, end, end - begin)
         record, callback = listeners[0]
         clock, last, changes = self._clock, market.last, self._changes
         before, rows = changes.count, block.rows(begin, end)

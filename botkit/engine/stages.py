@@ -83,8 +83,7 @@ class Stages:
         rooms = self._rooms
         if not self.has_begun:
             return
-        if rooms.past.is_waiting:
-            rooms.past.ask()
+        rooms.past.ask()
         if self._reads_history:
             wanted = list(rooms.outbox.out.history)
             if rooms.gate.is_starting and not self._is_reading:

@@ -15,7 +15,7 @@ from botkit.model.clock import Nanos
 from botkit.model.events import OrderBook, OrderReport
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
-from botkit.model.results import RouterUse
+from botkit.model.results import IndicatorLine, RouterUse
 
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +197,11 @@ class EngineView:
     def kept(self, strategy: str) -> dict[str, Any]:
         """What a restart of a strategy must find again."""
         return self._rooms.records[strategy].kept()
+
+    def lines(self) -> list[IndicatorLine]:
+        """What strategies plotted, and the values of attached indicators where they are kept."""
+        contexts = self._rooms.contexts.values()
+        return [line for context in contexts for line in context.plots.lines(context.subscriptions.first_pair)]
 
     def orders(self) -> list[Order]:
         """Every order that is remembered, oldest first."""

@@ -8,6 +8,7 @@ it costs 0.15 ms at the median. Nothing secret is ever in it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -86,6 +87,40 @@ _DROPPED_AT_ONCE = 1_000
 _PUT_NOTE = "INSERT INTO notes (time, kind, text) VALUES (?,?,?)"
 
 
+#: what SQLite says when the file may be whole, and the disk under it is full, broken, read-only or somebody else's
+_DISK_CODES = frozenset(
+    (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+    )
+)
+#: with less room than this a write that failed did so for want of it: a page, the log's index, and a little
+_ROOM_NEEDED = 256 * 1024
+
+
+def _is_the_disks_fault(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_CODES
+
+
+def _unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> str:
+    """Why a journal could not be opened or written, and how to mend it. SQLite calls a full disk an I/O error where it
+    is the index of the log that finds no room."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    is_full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    if not is_full and code == sqlite3.SQLITE_IOERR:
+        free = disk.free_bytes(path)
+        is_full = free is not None and free < _ROOM_NEEDED
+    if is_full:
+        return f"the journal {path} cannot be {verb}: the disk is full. The journal is whole; make room"
+    return f"the journal {path} cannot be {verb}: {error}"
+
+
 def _upgrade(version: int) -> list[str]:
     """The statements that bring a journal from ``version`` (0: an empty file) to `SCHEMA`."""
     if version == 0:
@@ -137,12 +172,15 @@ class Journal:
                 raise JournalError(f"there is no journal {path}; this bot has never run in this mode")
             db = disk.connect(path, read_only=read_only)
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"the journal {path} cannot be opened: {error}") from None
+            raise JournalError(_unusable(path, "opened", error, disk)) from None
         journal = cls(db, path, disk, background)
         try:
             journal._prepare(read_only)
         except sqlite3.Error as error:
-            db.close()
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
+            if _is_the_disks_fault(error):
+                raise JournalError(_unusable(path, "opened", error, disk)) from None
             raise JournalError(
                 f"the journal {path} is damaged ({error}). Move it away to start anew: orders that it knew will then "
                 "be shown as foreign, so look at your open orders first"
@@ -242,7 +280,7 @@ class Journal:
                     db.execute("ROLLBACK")
                 raise
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"the journal {self.path} cannot be written: {error}") from None
+            raise JournalError(_unusable(self.path, "written", error, self.disk)) from None
         self.commits += 1
 
     def put_meta(self, values: dict[str, Any]) -> None:
@@ -283,7 +321,7 @@ class Journal:
         try:
             return self._db.execute(statement, values).rowcount
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"the journal {self.path} cannot be written: {error}") from None
+            raise JournalError(_unusable(self.path, "written", error, self.disk)) from None
 
     # -- what is read ---------------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ What a bot relies on beyond the signatures:
 * **One request, one call, one answer.** An adapter never repeats a request, and sends none of its own accord: whatever
   is sent counts against a limit, and the bot's router grants the slots. After a break the bot asks for what it missed.
 * **No answer is not a refusal.** Between the first byte and a clear answer the outcome is UNKNOWN, and the bot looks
-  the order up. NOT_SENT is for requests of which no byte was written, REFUSED for those that the exchange refused.
+  the order up. NOT_SENT is for requests of which no byte was written, REFUSED for those that the exchange refused,
+  RATE_LIMITED for those that it refused because there were too many.
 * **Each execution reaches the sink once**, as a `TradeReport`. Order reports may repeat; they say how things stand.
   A report may overtake the answer to the request that caused it.
 * **Money is integers** (ticks, lots, units of 1e-8), and times are nanoseconds UTC as the exchange stamps them.
@@ -43,7 +44,7 @@ StreamKind: TypeAlias = Literal["books", "trades", "tickers", "account"]
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What an exchange can do beyond single orders. What it cannot do is never asked of it.
+    """What an exchange can do beyond single limit and market orders.
 
     ``batch_create_max`` and ``batch_cancel_max``: the most orders in one `CreateBatch` and one `CancelBatch`; 0 where
     it has no such call, and then the limit table has no ``create_batch`` or ``cancel_batch`` either.

@@ -111,7 +111,7 @@ class SlotsChanged(msgspec.Struct, frozen=True):
 
     ``leased``: by counter (`EndpointLimit.pool`), all slots that the ledger has leased to this bot since it started,
     less those that it returned unused. Those that its router has not taken are free: so this and what the router took
-    say what `botkit.engine.router.leased.LeasedWindows` answers, until the next one.
+    say what `botkit.engine.router.leased.LeasedPools` answers, until the next one.
 
     ``until``: when the leases end, in nanoseconds of the bot's clock; ``cancels_until``: when those end that only
     cancels need, which last longer. ``number`` counts up.

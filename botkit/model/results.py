@@ -173,6 +173,25 @@ class PriceCandles(msgspec.Struct):
     high: list[float]
     low: list[float]
     close: list[float]
+    #: traded amounts in base currency; empty where they are not known
+    volume: list[float] = msgspec.field(default_factory=list)
+
+
+class IndicatorLine(msgspec.Struct):
+    """A line on a pair's price chart: an attached indicator, or what a strategy plotted.
+
+    ``pane`` is "price", or the name of a pane of its own below it. Times ascend; where it is drawn, a point belongs to
+    the candle that contains it.
+    """
+
+    pair: str
+    strategy: str
+    name: str
+    pane: str
+    times: list[Nanos]
+    values: list[float]
+    #: which of several values it is: "upper" of Bollinger bands
+    field: str = ""
 
 
 class Drawdown(msgspec.Struct, frozen=True):
@@ -300,6 +319,7 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     orders: list[OrderRow] = msgspec.field(default_factory=list)
     fills: list[FillRow] = msgspec.field(default_factory=list)
     prices: list[PriceCandles] = msgspec.field(default_factory=list)
+    indicators: list[IndicatorLine] = msgspec.field(default_factory=list)
     router: RouterUse = msgspec.field(default_factory=RouterUse)
     assumptions: list[str] = msgspec.field(default_factory=list)
     warnings: list[Caution] = msgspec.field(default_factory=list)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import tzinfo
 from itertools import pairwise
 from typing import Any, TypeAlias
 
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos, to_datetime
-from botkit.model.results import BacktestResult, Curve, FillRow, PriceCandles
+from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, PriceCandles
 
 ChartData: TypeAlias = dict[str, Any]
 
@@ -19,6 +19,9 @@ STRATEGY_POINTS_MAX = 1_000
 PAIRS_MAX = 8
 CANDLES_MAX = 1_500
 CANDLES_MAX_TOGETHER = 6_000
+#: lines of indicators and plots on a pair's chart, and their values on all charts
+LINES_MAX = 16
+LINE_VALUES_MAX_TOGETHER = 60_000
 
 
 class LocalTimes:
@@ -112,6 +115,7 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
         [max(candles.high[c]) for c in cuts],
         [min(candles.low[c]) for c in cuts],
         [candles.close[c][-1] for c in cuts],
+        [sum(candles.volume[c]) for c in cuts] if candles.volume else [],
     )
 
 
@@ -135,18 +139,67 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
     ]
 
 
-def pair_chart(candles: PriceCandles, fills: Sequence[FillRow], local: LocalTimes, candles_max: int) -> ChartData:
-    """One pair's price with its fills."""
+def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | None]:
+    """A line's last value within each candle, None where it has none there.
+
+    On the candles' own times: the chart library would make room for every other time between the candles.
+    """
+    values: list[float | None] = []
+    done = bisect_left(found.times, candles.times[0]) if candles.times else 0
+    ends = [*candles.times[1:], candles.times[-1] + candles.width] if candles.times else []
+    for end in ends:
+        stop = bisect_left(found.times, end, done)
+        values.append(rounded(found.values[stop - 1]) if stop > done else None)
+        done = stop
+    return values
+
+
+def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
+    """The lines of a pair's chart; those of one indicator share a number, by which the page colours them."""
+    several = len({found.strategy for found in lines}) > 1
+    numbers: dict[tuple[str, str], int] = {}
+    charts = []
+    for found in lines:
+        values = line_values(candles, found)
+        if all(value is None for value in values):
+            continue
+        title = f"{found.name} {found.field}" if found.field else found.name
+        charts.append(
+            {
+                "name": f"{found.strategy}: {title}" if several else title,
+                "field": found.field,
+                "pane": found.pane,
+                "group": numbers.setdefault((found.strategy, found.name), len(numbers)),
+                "v": values,
+            }
+        )
+    return charts
+
+
+def pair_chart(
+    candles: PriceCandles,
+    fills: Sequence[FillRow],
+    local: LocalTimes,
+    candles_max: int,
+    lines: Sequence[IndicatorLine] = (),
+) -> ChartData:
+    """One pair's price and volume with its fills, and the indicators and plots of its strategies."""
     candles = join_candles(candles, candles_max)
     rows = ascending([local.ms(t) for t in candles.times])
-    columns = [[column[i] for i in rows] for column in (candles.open, candles.high, candles.low, candles.close)]
-    candles = PriceCandles(candles.pair, candles.width, [candles.times[i] for i in rows], *columns)
+    times = [candles.times[i] for i in rows]
+    volume = [candles.volume[i] for i in rows] if any(candles.volume) else []
+    figures = {name: [getattr(candles, name)[i] for i in rows] for name in ("open", "high", "low", "close")}
+    candles = PriceCandles(candles.pair, candles.width, times, **figures, volume=volume)
     return {
         "pair": str(candles.pair),
+        "base": candles.pair.base.upper(),
         "decimals": candles.pair.rules.price_decimals,
         "t": deltas([local.ms(t) for t in candles.times]),
-        **{name: [rounded(v) for v in column] for name, column in zip("ohlc", columns, strict=True)},
+        **{name[0]: [rounded(v) for v in column] for name, column in figures.items()},
+        "volume": [float(f"{v:.4g}") for v in volume],
         "marks": marks(candles, fills) if candles.times else [],
+        "lines": line_charts(candles, lines[:LINES_MAX]),
+        "left_out": max(0, len(lines) - LINES_MAX),
     }
 
 
@@ -178,7 +231,12 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
         fills.setdefault(str(fill.pair), []).append(fill)
     # the pairs that were traded come first, where not all can be shown
     prices = sorted(result.prices, key=lambda c: str(c.pair) not in fills)[:PAIRS_MAX]
+    lines: dict[str, list[IndicatorLine]] = {}
+    for found in result.indicators:
+        lines.setdefault(found.pair, []).append(found)
+    number = sum(min(LINES_MAX, len(lines.get(str(candles.pair), ()))) for candles in prices)
     candles_max = min(CANDLES_MAX, CANDLES_MAX_TOGETHER // max(1, len(prices)))
+    candles_max = min(candles_max, LINE_VALUES_MAX_TOGETHER // max(1, number))
     return {
         "currency": result.currency.upper(),
         "seconds": result.end - result.start < NS_PER_DAY,
@@ -186,5 +244,7 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
         "drawdown": drawdowns(equity, local),
         "hold": buy_and_hold(result, local),
         "strategies": strategies,
-        "prices": [pair_chart(c, fills.get(str(c.pair), []), local, candles_max) for c in prices],
+        "prices": [
+            pair_chart(c, fills.get(str(c.pair), []), local, candles_max, lines.get(str(c.pair), [])) for c in prices
+        ],
     }

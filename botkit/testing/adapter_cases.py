@@ -553,6 +553,12 @@ class AdapterCases:
             ):
                 answer = await session.send(make)
                 expect(answer.outcome in (Outcome.REFUSED, Outcome.UNKNOWN), f"there is no such order: {answer}")
+            waiting = asyncio.ensure_future(session.read(lambda i: GetBalances(id=i)))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            given_up = (await asyncio.gather(waiting, return_exceptions=True))[0]
+            expect(isinstance(given_up, (asyncio.CancelledError, Answer)), f"a wait can be given up: {given_up!r}")
+            await session.read(lambda i: GetBalances(id=i))  # and the adapter goes on
             closed = world.adapter()
             order = CreateOrder(id=7, order=session.new(), timestamp=world.now())
             answer = await closed.send(order)

@@ -321,7 +321,7 @@ def test_sampled_candles_are_those_of_the_rows_in_their_buckets(rows: list[tuple
     values = np.array([v for _, v in rows])
     sampler = CandleSampler(BTC, most)
     for a in range(0, len(rows), 11):
-        sampler.add(times[a : a + 11], values[a : a + 11])
+        sampler.add(times[a : a + 11], values[a : a + 11], volume=np.ones(len(values[a : a + 11])))
     got = sampler.candles()
     assert len(got.times) <= most
     for i, start in enumerate(got.times):
@@ -332,6 +332,7 @@ def test_sampled_candles_are_those_of_the_rows_in_their_buckets(rows: list[tuple
             inside.min(),
             inside[-1],
         )
+        assert got.volume[i] == len(inside)
     assert sum(((times >= s) & (times < s + got.width)).sum() for s in got.times) == len(times)
 
 

@@ -16,7 +16,6 @@ from random import Random, SystemRandom
 import aiohttp
 
 from botkit.engine.router.router import Priority, Router
-from botkit.engine.router.routes import memory_slots
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.leases import Identity, SharedLimits
@@ -92,7 +91,7 @@ class Sender:
             latest_accept_ns=latest,
             read_latest_ns=latest,
             batching=options.batching,
-            slots=self.shared.windows if self.shared is not None else memory_slots,
+            leased=self.shared.leased if self.shared is not None else None,
         )
         self._timeout = aiohttp.ClientTimeout(total=options.timeout_s)
         self._wake: asyncio.TimerHandle | None = None

@@ -290,7 +290,7 @@ async def _trade(folder: Path, addresses: dict[str, str], seconds: float) -> Non
             await bot.start()
             with quiet_collector():
                 await asyncio.sleep(seconds)
-            await bot.stop()
+            await stop(bot)
         finally:
             await bot.close()
 

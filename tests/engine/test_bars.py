@@ -1,17 +1,15 @@
-"""Bars: when they close, what they hold, gaps, late trades, and the series that keeps them."""
+"""Bars: when they close, what they hold, gaps, and late trades."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.engine.market.bars import BarBuilder, BarSeries, can_build
+from botkit.engine.market.bars import BarBuilder, can_build
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, parse_time
 from botkit.model.events import Bar
 from botkit.model.pairs import Pair, PairRules
@@ -330,135 +328,6 @@ def test_a_builder_refuses_nonsense() -> None:
         builder("2m")
     with pytest.raises(ValueError, match="grace_ns"):
         builder("1m", -1)
-
-
-# -- the series -------------------------------------------------------------------------------------------------------
-
-
-def series(count: int, keep: int | None = None) -> BarSeries:
-    found = BarSeries(PAIR, "1m", keep=keep)
-    for minute in range(count):
-        found.append(bar(minute, float(minute), minute % 2, empty=minute % 2 == 0))
-    return found
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 255, 256, 257, 5000])
-def test_a_series_holds_what_was_appended(count: int) -> None:
-    got = series(count)
-    assert len(got) == count
-    for name in ("open", "high", "low", "close"):
-        assert getattr(got, name).tolist() == [float(i) for i in range(count)]
-        assert getattr(got, name).dtype == np.float64
-    assert got.volume.tolist() == [float(i % 2) for i in range(count)]
-    assert got.time.tolist() == [T0 + i * M for i in range(count)]
-    assert got.time.dtype == np.int64
-    assert list(got) == [bar(i, float(i), i % 2, empty=i % 2 == 0) for i in range(count)]
-
-
-@given(
-    st.lists(st.sampled_from(["append", "many", "read", "pandas", "last"]), max_size=40),
-    st.sampled_from([None, 1, 3, 300]),
-)
-@settings(deadline=None, max_examples=60)
-def test_a_series_is_a_list_of_its_last_bars_however_it_is_filled_and_read(moves: list[str], keep: int | None) -> None:
-    got, wanted = BarSeries(PAIR, "1m", keep=keep), []
-    for move in moves:
-        start = len(wanted)
-        if move == "append":
-            wanted.append(bar(start, float(start)))
-            got.append(wanted[-1])
-        elif move == "many":
-            more = [bar(start + i, float(start + i)) for i in range(200)]
-            wanted += more
-            closes = [x.close for x in more]
-            got.extend([x.time for x in more], closes, closes, closes, closes, [1.0] * 200)
-        elif move == "read":
-            assert got.close.tolist() == [x.close for x in (wanted if keep is None else wanted[-keep:])]
-        elif move == "pandas":
-            assert len(got.to_pandas()) == len(got)
-        elif wanted:
-            assert got[-1] == wanted[-1]
-    visible = wanted if keep is None else wanted[-keep:]
-    assert len(got) == len(visible)
-    assert list(got) == visible
-    assert got[:] == visible
-    assert got[-3:] == visible[-3:]
-
-
-def test_items_are_bars() -> None:
-    got = series(5)
-    assert got[-1] == got[4] == bar(4, 4.0, 0, empty=True)
-    assert got[0].time == T0
-    assert got[1:3] == [got[1], got[2]]
-    for index in (5, -6):
-        with pytest.raises(IndexError, match="of 5 finished bars of btc_twd 1m"):
-            got[index]
-    with pytest.raises(IndexError):
-        BarSeries(PAIR, "1m")[-1]
-
-
-def test_to_pandas_is_a_copy_indexed_by_utc_time() -> None:
-    got = series(3)
-    frame = got.to_pandas()
-    assert list(frame.columns) == ["open", "high", "low", "close", "volume"]
-    assert isinstance(frame.index, pd.DatetimeIndex)
-    assert frame.index[0] == pd.Timestamp("2025-03-03T10:00", tz="UTC")
-    frame.loc[:, "close"] = -1.0
-    assert got.close.tolist() == [0.0, 1.0, 2.0]
-    assert got.to_pandas().close.rolling(2).mean().iloc[-1] == 1.5
-
-
-def test_keep_limits_the_series_and_its_memory() -> None:
-    got = series(20_000, keep=10)
-    assert got.close.tolist() == [float(i) for i in range(19_990, 20_000)]
-    for minute in range(20_000, 21_000):
-        got.append(bar(minute, float(minute)))
-        assert got.close[0] == minute - 9
-    assert got.close.base is not None
-    assert len(got.close.base) < 10_000
-
-
-@pytest.mark.parametrize("keep", [0, -1, 1.5, True])
-def test_keep_is_a_whole_number_of_bars(keep: Any) -> None:
-    with pytest.raises(ValueError, match="keep must be"):
-        BarSeries(PAIR, "1m", keep=keep)
-
-
-def test_bars_out_of_order_are_a_mistake_of_the_engine() -> None:
-    for later in ([1, 1], [2, 1], [1, 2, 2]):
-        got = series(1)
-        for minute in later:
-            got.append(bar(minute))
-        with pytest.raises(AssertionError):
-            _ = got.close
-    got = series(2)
-    _ = got.close
-    got.append(bar(1))
-    with pytest.raises(AssertionError):
-        _ = got.close
-
-
-def test_a_pulled_series_is_up_to_date_at_every_read() -> None:
-    got, ready = BarSeries(PAIR, "1m"), [0, 0]
-
-    def pull() -> None:
-        done, upto = ready
-        closes = [float(i) for i in range(done, upto)]
-        ready[0] = upto
-        got.extend([T0 + i * M for i in range(done, upto)], closes, closes, closes, closes, closes)
-
-    got.pull_from(pull)
-    for upto in (0, 1, 5, 700):
-        ready[1] = upto
-        assert len(got) == upto
-        assert got.close.tolist() == [float(i) for i in range(upto)]
-        if upto:
-            assert got[-1].close == upto - 1
-    ready[1] = 800
-    got.pull_from(None)
-    got.append(bar(800, 5.0))
-    assert len(got) == 801
-    assert got[-1].close == 5.0
 
 
 def test_milliseconds_of_the_wire_fall_into_their_bucket() -> None:

@@ -11,20 +11,11 @@ import pandas as pd
 import pytest
 
 from botkit.engine.indicators.array_indicator import ArrayIndicator
-from botkit.engine.indicators.standard import (
-    ATR,
-    EMA,
-    MACD,
-    RSI,
-    SMA,
-    VWAP,
-    WMA,
-    Bands,
-    Bollinger,
-    MACDValue,
-    RollingHigh,
-    RollingLow,
-)
+from botkit.engine.indicators.extremes import RollingHigh, RollingLow
+from botkit.engine.indicators.moving_averages import EMA, SMA, WMA
+from botkit.engine.indicators.oscillators import MACD, RSI, Macd
+from botkit.engine.indicators.volatility import ATR, Bands, Bollinger
+from botkit.engine.indicators.volume import VWAP
 
 
 def steps(indicator: Any, *columns: list[float]) -> list[Any]:
@@ -97,8 +88,8 @@ def test_macd_is_made_of_its_averages() -> None:
     signal = EMA(4).over(line[5:])
     got = steps(MACD(3, 6, 4), prices)
     assert got[:8] == [None] * 8
-    assert got[8] == MACDValue(line[8], signal[3], line[8] - signal[3])
-    assert got[-1] == MACDValue(line[-1], signal[-1], line[-1] - signal[-1])
+    assert got[8] == Macd(line[8], signal[3], line[8] - signal[3])
+    assert got[-1] == Macd(line[-1], signal[-1], line[-1] - signal[-1])
 
 
 @pytest.mark.parametrize(
@@ -159,13 +150,13 @@ def test_an_array_indicator_passes_options_inputs_and_tuples() -> None:
         high *= times  # its own copies: this must not reach the indicator's memory
         return high - low, low
 
-    indicator = ArrayIndicator(spread, 3, inputs=2, times=2.0)
+    indicator = ArrayIndicator(spread, 3, inputs=("high", "low"), fields=("spread", "low"), times=2.0)
     highs, lows = [float(i + 2) for i in range(20)], [float(i) for i in range(20)]
     got = steps(indicator, highs, lows)
     assert got == [None, None, *((2 * high - low, low) for high, low in zip(highs[2:], lows[2:], strict=True))]
-    with pytest.raises(ValueError, match="takes 2 values"):
+    with pytest.raises(ValueError, match="takes high, low, or a bar; it was given 1 values"):
         indicator.update(1.0)
-    with pytest.raises(ValueError, match="takes 2 arrays"):
+    with pytest.raises(ValueError, match="takes high, low; it was given 1 arrays"):
         indicator.over([1.0])
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from botkit.engine.market.bars import BarBuilder, BarSeries
+from botkit.engine.market.bars import BarBuilder
+from botkit.engine.strategy.series import BarSeries
 from botkit.model.clock import NS_PER_MINUTE, parse_time
 from botkit.model.events import Bar
 from botkit.model.pairs import Pair, PairRules

@@ -23,26 +23,26 @@ def open_rows(emulator: Emulator) -> list[Any]:
 def differences(bot: Bot, emulator: Emulator) -> list[str]:
     """What is broken at this moment, in sentences that begin with its kind: lost, doubled, orphaned or money."""
     rows = exchange_rows(emulator)
-    engine = bot.engine
+    view = bot.view
     known = {row["client_id"]: row for row in bot.journal.order_rows()}
     found = [f"lost: {row.client_id} is in no row" for row in rows if row.client_id not in known]
     counts = collections.Counter(row.client_id for row in rows)
     found += [f"doubled: {client_id} {count} times" for client_id, count in counts.items() if count > 1]
     there = {row.client_id for row in rows if row.state in RESTING_STATES}
-    here = {order.client_id for order in engine.desk.all_open()}
+    here = {order.client_id for order in view.open_orders()}
     found += [f"orphaned: {client_id} is open at the exchange alone" for client_id in sorted(there - here)]
     found += [f"orphaned: {client_id} is open in the books alone" for client_id in sorted(here - there)]
     for row in rows:
-        order = engine.desk.orders.get(row.client_id)
+        order = view.order(row.client_id)
         journaled = int(known[row.client_id]["executed_lots"]) if row.client_id in known else 0
         executed = order.executed_lots if order is not None else journaled
         if executed != row.executed_lots:
             found.append(f"money: {row.client_id} executed {row.executed_lots} there and {executed} here")
     for currency, (total, _) in emulator.venue.kernel.ledger(DEFAULT_ACCOUNT.email).items():
-        if engine.portfolio.account.get(currency, 0) != total:
-            found.append(f"money: {currency} {total} there and {engine.portfolio.account.get(currency)} here")
+        if view.money.account.get(currency, 0) != total:
+            found.append(f"money: {currency} {total} there and {view.money.account.get(currency)} here")
     try:
-        engine.portfolio.check()
+        view.money.check()
     except AssertionError as error:
         found.append(f"money: {error}")
     final = {state.value for state in FINAL_STATES}

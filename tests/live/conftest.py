@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from botkit.exchange.bitopro import sign
+from botkit.live.telling import order_news
 from tests.live.world import World, make_world
 
 
@@ -13,6 +14,12 @@ from tests.live.world import World, make_world
 def fresh_nonces(monkeypatch: pytest.MonkeyPatch) -> None:
     # a process's nonces never go back, but each world begins at the time of day and runs faster than it
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
+
+
+@pytest.fixture(autouse=True)
+def every_doubt_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    # what takes a minute at the exchange takes a second here; test_news.py is about those that pass
+    monkeypatch.setattr(order_news, "PATIENCE_S", 0.0)
 
 
 @pytest.fixture

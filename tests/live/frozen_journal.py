@@ -267,7 +267,7 @@ async def write(folder: Path, out: Path) -> None:
         bot.engine.contexts["p"].best_prices["btc_usdt"] = round(price["p"] * 1.25, 2)  # the price has been there
         bot.journal.note("made up", "a note of the old bot's", now)
         await until(lambda: not any(o.state in (OrderState.QUEUED, OrderState.SENDING) for o in q.open_orders()))
-        bot.compare()
+        bot.comparisons.at_once()
         await asyncio.sleep(0.5)
 
         dying.is_deaf = True

@@ -312,12 +312,12 @@ class KillWorld:
             try:
                 began = time.monotonic()
                 await bot.start()
-                doubtful = [o for o in bot.engine.desk.all_open() if o.state is OrderState.UNKNOWN]
+                doubtful = [o for o in bot.view.open_orders() if o.state is OrderState.UNKNOWN]
                 findings.in_doubt[phase] += len(doubtful)
                 findings.restarts_s.append(time.monotonic() - began)
                 await self._explained(bot)
                 findings.broken += [f"{text} (after {phase!r})" for text in differences(bot, self.emulator)]
-                if phase == SIGTERM and (left := bot.engine.desk.all_open()):
+                if phase == SIGTERM and (left := bot.view.open_orders()):
                     findings.broken.append(f"orphaned: {left} still stand after a stop in order")
             finally:
                 if hasattr(bot, "driver"):
@@ -329,7 +329,7 @@ class KillWorld:
         """Until nothing is in doubt, and what fills meanwhile has been taken in on both sides."""
         until = time.monotonic() + self.patience_s
         while time.monotonic() < until:
-            busy = [o for o in bot.engine.desk.all_open() if o.state in (OrderState.UNKNOWN, OrderState.SENDING)]
+            busy = [o for o in bot.view.open_orders() if o.state in (OrderState.UNKNOWN, OrderState.SENDING)]
             if not busy and not differences(bot, self.emulator):
                 return
             await asyncio.sleep(0.05)

@@ -179,7 +179,7 @@ class Process:
             latest_accept_ns=LATEST_ACCEPT_NS,
             read_latest_ns=LATEST_ACCEPT_NS,
             batching=False,
-            slots=self.shared.windows,
+            leased=self.shared.leased,
         )
 
     async def start(self, *, patience_s: float = 10.0, heir_of: Process | None = None) -> None:

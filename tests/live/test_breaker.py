@@ -175,4 +175,4 @@ async def test_a_frozen_book_of_a_bot_that_listens_to_bars_alone_is_connected_an
         assert frozen.fired
         seen = bot.engine.market(puppet(bot).pair).book_seen
         await until(lambda: bot.engine.market(puppet(bot).pair).book_seen > seen + 60 * S, 40)
-        assert bot.engine.halted is None
+        assert bot.view.halted is None

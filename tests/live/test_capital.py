@@ -153,7 +153,7 @@ async def test_the_books_of_a_stopped_bot_are_changed_and_its_file_may_show_eith
 ) -> None:
     bot = await funded.start()
     pnl = bot.engine.portfolio.day_pnl_units("p", "usdt")
-    await bot.stop()
+    await stop(bot)
     await bot.close()
     assert pnl is not None
 
@@ -190,7 +190,7 @@ async def test_what_orders_of_a_stopped_bot_lock_cannot_be_taken(
     order = far_buy(bot, 0.5)
     await settled(order)
     free = available(bot, "usdt")
-    await bot.stop()
+    await stop(bot)
     await bot.close()
     assert len(funded.exchange_orders(open_only=True)) == 1
     code, text = await said(funded, capsys, "take", "p", f"usdt={free + 1:.8f}")

@@ -94,7 +94,7 @@ async def test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_told_of(bounde
     await until(lambda: "what came since fits the prices known before" in told(bot))
     assert 0.5 < puppet(bot).last_price("btc_usdt") / price < 2
     assert 0.5 < bot.engine.portfolio.equity_units(None, "usdt") / equity < 2
-    assert bot.engine.halted is None
+    assert bot.view.halted is None
     assert "is far from the last price" in told(bot)
     assert "it is kept from strategies, valuations and loss limits until 2 later ones agree" in told(bot)
     assert all(0.5 < bar.high / price < 2 for bar in puppet(bot).series)
@@ -111,7 +111,7 @@ async def test_a_market_that_really_jumps_is_believed_after_two_more_words(bound
     await until(lambda: puppet(bot).last_price("btc_usdt") > 2 * price, 20)
     await until(lambda: puppet(bot).book("btc_usdt").best_bid > 2 * price, 20)
     assert "confirm prices around" in told(bot)
-    assert bot.engine.halted is None
+    assert bot.view.halted is None
 
 
 async def test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_place(world: World) -> None:
@@ -233,7 +233,7 @@ async def test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them(
         for order in orders:
             await until(lambda order=order: order.state is OrderState.FILLED)
         await until(lambda: len(bot.journal.fills()) >= 2)
-        bot.compare()  # the listing shows the same executions once more
+        bot.comparisons.at_once()  # the listing shows the same executions once more
         await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
         fills = bot.journal.fills()
         assert {fill.fee_currency for fill in fills if fill.side == "buy"} == {"btc"}

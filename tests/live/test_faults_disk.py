@@ -233,12 +233,12 @@ async def test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives
         await judge_that_cancels_go_on(world, bot, resting)
         # a halt works all the same, and is durable as soon as it can be
         bot.halt("loss", "for the test")
-        assert bot.engine.halted == "for the test"
+        assert bot.view.halted == "for the test"
         filling.unlink()
         await until(lambda: bot.parts.folder.is_halted())
-        assert bot.engine.halted == "for the test"
+        assert bot.view.halted == "for the test"
         bot.parts.folder.clear_halt()
-        await until(lambda: bot.engine.halted is None)
+        await until(lambda: bot.view.halted is None)
         await judge_that_it_recovers(world, bot)
 
 
@@ -250,14 +250,14 @@ async def test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_live
         with no_file_may_grow():
             await judge_that_cancels_go_on(world, bot, resting)
             bot.halt("breaker", "for the test")
-            assert bot.engine.halted == "for the test"
+            assert bot.view.halted == "for the test"
             assert "the halt could not be written" in told(bot)
             assert not bot.parts.folder.is_halted()
             await asyncio.sleep(1.5)  # a status, a flush and a look at the latch are due: none of them may end the bot
-            assert bot.engine.halted == "for the test"
+            assert bot.view.halted == "for the test"
         await until(lambda: bot.parts.folder.is_halted())
         bot.parts.folder.clear_halt()
-        await until(lambda: bot.engine.halted is None)
+        await until(lambda: bot.view.halted is None)
         await judge_that_it_recovers(world, bot)
     assert bot.driver.fault is None
 

@@ -124,7 +124,7 @@ async def test_a_listing_of_an_unknown_kind_is_no_listing_and_the_user_hears_of_
     await settled(order)
     for where in ("open_orders", "get_order"):
         world.emulator.add_fault({"kind": "altered", "where": where, "find": find, "put": put})
-    bot.compare()
+    bot.comparisons.at_once()
     await until(lambda: "the books cannot be compared with the exchange's: the open orders could not" in told(bot), 20)
     assert why in told(bot)
     assert "until then the streams alone are believed" in told(bot)
@@ -150,16 +150,16 @@ async def test_an_unknown_order_of_somebody_elses_refuses_the_start_and_is_named
 
 async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> None:
     bot = await world.start()
-    account = dict(bot.engine.portfolio.account)
+    account = dict(bot.view.money.account)
     world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
     world.emulator.add_fault(
         {"kind": "ws_altered", "where": "account_balance", "find": '"data":.*', "put": '"data":null}'}
     )
     world.emulator.cut_sockets()
     await until(lambda: "the stream account_balance is back" in told(bot), 20)
-    bot.compare()
+    bot.comparisons.at_once()
     await until(lambda: "the balances could not be read: balance: the answer lists no currency" in told(bot), 20)
-    assert bot.engine.portfolio.account == account
+    assert bot.view.money.account == account
     assert puppet(bot).balance("usdt").total == 100_000
     world.emulator.remove_faults()
     await until(lambda: "the books were compared with the exchange's again" in told(bot), 20)
@@ -177,14 +177,14 @@ async def test_balances_from_before_a_fill_do_not_deny_it(world: World) -> None:
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     late = world.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 20_000, "count": 1})
-    bot.compare()
+    bot.comparisons.at_once()
     await until(lambda: late.fired)
     # what was read is on its way, and says nothing of this
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await until(lambda: order.state is OrderState.FILLED)
     await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
-    assert dict(bot.engine.portfolio.unassigned).get("usdt", 0) == 0
+    assert dict(bot.view.money.unassigned).get("usdt", 0) == 0
     assert "by other hands" not in told(bot)
     assert not differences(bot, world.emulator)
 
@@ -235,7 +235,7 @@ async def trade_in_every_way(world: World, bot: Bot) -> None:
     lost = far_buy(bot, 0.03)
     await until(lambda: lost.state is OrderState.OPEN, 30)
     world.emulator.remove_faults(pushes.id)
-    bot.compare()
+    bot.comparisons.at_once()
     await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
     await until(lambda: not differences(bot, world.emulator), 20)
 

@@ -226,7 +226,7 @@ async def test_a_redirect_takes_no_key_to_another_origin(world: World) -> None:
         await until(lambda: order.state is OrderState.UNKNOWN)
         puppet(bot).cancel(resting)
         bot.driver.wake()
-        bot.compare()
+        bot.comparisons.at_once()
         await until(lambda: "(a redirect, which is not followed)> is of unknown outcome; btc_usdt waits" in told(bot))
         await until(lambda: "the server redirects, which is not followed; connecting again" in told(bot))
         # what is looked up is redirected, too
@@ -272,7 +272,7 @@ async def test_an_answer_without_end_is_cut_off_and_read_again(world: World) -> 
         world.emulator.add_fault({"kind": "huge", "where": where, "value": 5, "count": 1, "skip": 1})
     bot = await world.start()
     comparing = world.emulator.add_fault({"kind": "huge", "where": "open_orders", "value": 5})
-    bot.compare()
+    bot.comparisons.at_once()
     await until(
         lambda: "cannot be compared with the exchange's: the open orders could not be read: an answer of more than "
         "4194304 bytes" in told(bot), 30,
@@ -293,7 +293,7 @@ async def test_a_clock_beyond_the_exchanges_window_halts_the_bot_and_says_by_how
         async with kept(bot):
             world.emulator.add_fault({"kind": "clock_skew", "value": 3_600_000})
             order = far_buy(bot)
-            await until(lambda: bot.engine.halted is not None)
+            await until(lambda: bot.view.halted is not None)
             assert re.search(r"clock is 3,(599|600),\d{3} ms behind the exchange's; set it", told(bot))
             refused = far_buy(bot)
             assert refused.state is OrderState.REFUSED
@@ -305,7 +305,7 @@ async def test_a_clock_beyond_the_exchanges_window_halts_the_bot_and_says_by_how
             assert order.state in (OrderState.REJECTED, OrderState.ABSENT, OrderState.NOT_SENT)
             await until(lambda: abs(bot.parts.adapter.clock_skew_ms) < 5_000)  # type: ignore[arg-type]
             bot.parts.folder.clear_halt()
-            await until(lambda: bot.engine.halted is None)
+            await until(lambda: bot.view.halted is None)
             again = far_buy(bot)
             await settled(again)
             assert again.state is OrderState.OPEN

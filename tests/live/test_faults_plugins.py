@@ -244,7 +244,7 @@ async def test_a_loss_above_the_strategys_own_limit_stops_it_and_says_so(crowd: 
     await until(lambda: "strategy 'r' was stopped: " in told(bot))
     assert "max_daily_loss" in told(bot)
     await until(lambda: own.is_final)
-    assert bot.engine.halted is None
+    assert bot.view.halted is None
     await judge_the_others(crowd, bot, honest)
 
 

@@ -61,7 +61,7 @@ async def test_fills_are_booked_once_and_nothing_is_lost_when_frames_are(name: s
     assert all(fault.fired for fault in struck), struck
     world.emulator.remove_faults()
     await bot.driver.wait(20)
-    bot.compare()  # a frame that was held back may be the last one; the comparison of every minute finds what it lacked
+    bot.comparisons.at_once()  # a frame that was held back may be the last one; the comparison of every minute finds what it lacked
     await until(lambda: not differences(bot, world.emulator), 30)
     rows = exchange_rows(world.emulator)
     assert sum(row.executed_lots > 0 for row in rows) > 10
@@ -86,7 +86,7 @@ async def test_a_dropped_frame_of_a_fill_is_found_by_the_next_comparison(world: 
     assert order.state is OrderState.OPEN  # nobody has told of the fill
     await until(lambda: any(row.executed_lots == order.amount_lots for row in exchange_rows(world.emulator)), 30)
     world.emulator.remove_faults()
-    bot.compare()
+    bot.comparisons.at_once()
     await until(lambda: order.state is OrderState.FILLED, 20)
     await until(lambda: not differences(bot, world.emulator), 20)
     await until(bot.journal.fills)
@@ -114,10 +114,10 @@ async def test_balances_that_come_out_of_order_leave_the_newest_standing(world: 
         world.emulator.wallet.deposit("emulator@botkit.local", "usdt" if coins > 7 else "btc", coins * 10**8)
         moment = world.emulator.clock.now()
         await until(lambda moment=moment: world.emulator.venue.now > moment + NS_PER_S // 10)
-    await until(lambda: bot.engine.portfolio.account["btc"] == 8 * 10**8)
+    await until(lambda: bot.view.money.account["btc"] == 8 * 10**8)
     assert swapped.fired == 1
     assert [set(report.balances) for report in seen] == [{"usdt"}, {"btc"}]  # the overtaken one came between them
-    assert bot.engine.portfolio.unassigned["usdt"] == 800 * 10**8
+    assert bot.view.money.unassigned["usdt"] == 800 * 10**8
     assert bot.reconciliation is None
     assert not differences(bot, world.emulator)
 
@@ -140,7 +140,7 @@ async def test_money_that_a_stream_alone_speaks_of_is_compared_soon(world: World
         world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
         await until(lambda: not differences(bot, world.emulator) and bot.reconciliation is not None, 20)
         await until(lambda: "by other hands than this bot's; it counts as unassigned" in told(bot), 20)
-    assert bot.engine.portfolio.unassigned["usdt"] == 500 * 10**8
+    assert bot.view.money.unassigned["usdt"] == 500 * 10**8
 
 
 #: what ends a connection -> the fault, and how the user reads of it
@@ -204,9 +204,9 @@ async def test_a_book_that_stands_still_on_a_live_socket_halts_the_bot(
     await settled(resting)
     async with kept(bot):
         frozen = world.emulator.add_fault({"kind": "ws_drop", "where": "order_book"})
-        await until(lambda: bot.engine.halted is not None, 40)
+        await until(lambda: bot.view.halted is not None, 40)
         assert frozen.fired
-        assert bot.connections["order_book", "btc_usdt"] is ConnectionState.CONNECTED
+        assert bot.streams.connections["order_book", "btc_usdt"] is ConnectionState.CONNECTED
         text = "halted: the book of btc_usdt moves on, and the stream shows nothing of it. Open orders are cancelled; "
         assert text + "`botkit resume` lifts it" in told(bot)
         await until(lambda: resting.state is OrderState.CANCELLED, 20)

@@ -88,7 +88,7 @@ async def test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_
         bot.driver.wake()
         await until(lambda: order.is_final)
         assert told(bot).count("time of day was set") == 1
-        assert bot.engine.halted is None
+        assert bot.view.halted is None
         stamps = bot.journal._db.execute("SELECT created, updated FROM orders").fetchone()
         assert all(abs(stamp - before) < 60 * NS_PER_S for stamp in stamps)
         await until(lambda: not differences(bot, calm.emulator))
@@ -99,7 +99,7 @@ async def test_a_clock_that_is_wrong_from_the_start_halts_the_bot_and_says_by_ho
     async with kept(bot):
         calm.emulator.add_fault({"kind": "clock_skew", "value": -3_600_000})
         await bot.driver.ask(lambda i: _balances(i), "balance")
-        await until(lambda: bot.engine.halted is not None)
+        await until(lambda: bot.view.halted is not None)
         # the exchange's Date header has whole seconds
         assert re.search(r"this machine's clock is 3,(599|600),\d{3} ms", told(bot))
         assert "ms ahead of the exchange's; set it, start the bot anew, then resume" in told(bot)

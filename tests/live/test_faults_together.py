@@ -69,14 +69,14 @@ async def test_books_are_right_after_everything_at_once(share: float, world: Wor
         world.emulator.remove_faults()
 
         in_doubt = (OrderState.QUEUED, OrderState.SENDING, OrderState.UNKNOWN)
-        await until(lambda: not any(o.state in in_doubt for o in bot.engine.desk.all_open()), 60)
+        await until(lambda: not any(o.state in in_doubt for o in bot.view.open_orders()), 60)
         await bot.driver.wait(20)
         bot.suspect(bot.driver.now())
         await until(lambda: not differences(bot, world.emulator), 60)
         assert bot.driver.fault is None
-        assert bot.engine.halted is None or "in a row" in bot.engine.halted, told(bot)
+        assert bot.view.halted is None or "in a row" in bot.view.halted, told(bot)
         bot.parts.folder.clear_halt()
-        await until(lambda: bot.engine.halted is None, 20)
+        await until(lambda: bot.view.halted is None, 20)
         order = far_buy(bot, 0.003)
         await settled(order)
         assert order.state is OrderState.OPEN

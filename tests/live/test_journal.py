@@ -7,11 +7,13 @@ import os
 import sqlite3
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from botkit.live.disk import RealDisk
 from botkit.live.journal import ID_BLOCK, ID_MAX, SCHEMA, Journal
 from botkit.live.journal_rows import JournalError, order_of, order_row
 from botkit.live.persistence import without_locks
@@ -90,6 +92,71 @@ def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be written"):
         journal.commit(orders=[order()])
     journal.close()
+
+
+class Refusing:
+    """A connection whose disk refuses: with this code of SQLite's."""
+
+    def __init__(self, code: int, words: str) -> None:
+        self.error = sqlite3.OperationalError(words)
+        self.error.sqlite_errorcode = code
+
+    def execute(self, *arguments: object) -> None:
+        raise self.error
+
+    def close(self) -> None:
+        pass
+
+
+class RefusingDisk(RealDisk):
+    def __init__(self, code: int, words: str, free: int | None) -> None:
+        super().__init__()
+        self.connection: Any = Refusing(code, words)
+        self.free = free
+
+    def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+        found: sqlite3.Connection = self.connection
+        return found
+
+    def free_bytes(self, path: Path) -> int | None:
+        return self.free
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "free", "says"),
+    [
+        (sqlite3.SQLITE_FULL, "database or disk is full", None, "the disk is full. The journal is whole; make room"),
+        (sqlite3.SQLITE_IOERR_WRITE, "disk I/O error", 4_096, "the disk is full. The journal is whole; make room"),
+        (sqlite3.SQLITE_IOERR_WRITE, "disk I/O error", 10**9, "cannot be opened: disk I/O error"),
+        (sqlite3.SQLITE_READONLY, "attempt to write a readonly database", 10**9, "cannot be opened: attempt to"),
+        (sqlite3.SQLITE_CORRUPT, "database disk image is malformed", 10**9, "is damaged"),
+        (sqlite3.SQLITE_ERROR, "duplicate column name", 10**9, "is damaged"),
+    ],
+)
+def test_only_a_damaged_journal_is_called_damaged(
+    code: int, words: str, free: int | None, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(JournalError) as caught:
+        Journal.open(tmp_path / "j.sqlite", disk=RefusingDisk(code, words, free))
+    assert says in str(caught.value)
+    assert ("Move it away" in str(caught.value)) == (says == "is damaged")
+
+
+def test_a_disk_that_fills_while_the_bot_runs_is_called_full(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "j.sqlite")
+    real, refusing = journal._db, RefusingDisk(sqlite3.SQLITE_FULL, "database or disk is full", None)
+    journal._db = _WithoutTransaction(refusing.connection)  # type: ignore[assignment]
+    for write in (lambda: journal.commit(orders=[order()]), lambda: journal.note("halt", "x", 1)):
+        with pytest.raises(JournalError, match="cannot be written: the disk is full"):
+            write()
+    real.close()
+
+
+class _WithoutTransaction:
+    in_transaction = False
+
+    def __init__(self, connection: Refusing) -> None:
+        self.execute = connection.execute
 
 
 def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path) -> None:

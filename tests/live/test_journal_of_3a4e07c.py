@@ -68,11 +68,11 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         assert {order.order_id for order in [*p.open_orders(), *q.open_orders()]} == open_at_venue
 
         # the money is the account's, to the last unit
-        bot.compare()
+        bot.comparisons.at_once()
         totals = {currency: total for currency, (total, _) in balances(world.emulator).items() if total}
-        await until(lambda: {c: units for c, units in bot.engine.portfolio.account.items() if units} == totals)
-        bot.engine.portfolio.check()
-        assert not any(bot.engine.portfolio.unassigned.values())
+        await until(lambda: {c: units for c, units in bot.view.money.account.items() if units} == totals)
+        bot.view.money.check()
+        assert not any(bot.view.money.unassigned.values())
         assert p.position("btc_usdt").amount == pytest.approx(0.0299932 + 0.012, rel=0.003)
         assert [fill.lots for fill in bot.journal.fills() if fill.client_id == ids[2_000_000]] == [800_000, 400_000]
 
@@ -91,7 +91,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         p.protect("btc_usdt", trail_pct=15)
         bot.driver.wake()
         await until(lambda: p.position("btc_usdt").is_flat)
-        bot.engine.portfolio.check()
+        bot.view.money.check()
 
 
 def balances(emulator: Any) -> dict[str, tuple[int, int]]:

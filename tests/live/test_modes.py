@@ -110,9 +110,9 @@ async def test_paper_trades_on_anothers_market_and_leaves_it_alone(world: World)
     await until(lambda: taking.is_final and resting.order_id)
     assert taking.state is OrderState.FILLED
     assert resting.state is OrderState.OPEN
-    await bot.stop()
+    await stop(bot)
     assert resting.state is OrderState.CANCELLED
-    bot.engine.portfolio.check()
+    bot.view.money.check()
     await bot.close()
     assert not world.exchange_orders()
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
 from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.live.telling import order_news
+from botkit.live.telling.order_news import OrderNews
 from botkit.live.telling.stream_news import StreamNews
 from botkit.model.clock import NS_PER_MINUTE
 from botkit.model.events import Connection, ConnectionState
+from botkit.model.orders import Order, OrderState, OrderType, Side
 
 PAIRS = packaged_pairs()
 BTC, ETH = PAIRS["btc_twd"], PAIRS["eth_twd"]
@@ -70,3 +79,130 @@ def test_the_first_connection_is_no_news_and_a_frame_nobody_can_read_is() -> Non
         "Look whether there is a newer botkit"
     ]
     assert heard.news.summary() == "active_orders: status 9"
+
+
+# -- orders -----------------------------------------------------------------------------------------------------------
+
+
+class HandLoop:
+    """The time and the timers of an event loop that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.timers: list[tuple[float, Any, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Any:
+        timer = _Timer()
+        self.timers.append((self.now + seconds, timer, call))
+        return timer
+
+    def move(self, seconds: float) -> None:
+        until = self.now + seconds
+        while due := [row for row in self.timers if row[0] <= until and not row[1].cancelled]:
+            first = min(due, key=lambda row: row[0])
+            self.timers.remove(first)
+            self.now = max(self.now, first[0])
+            first[2]()
+        self.now = until
+
+
+class _Timer:
+    cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Doubts:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(order_news, "PATIENCE_S", 5.0)  # as the product has it
+        self.loop: Any = HandLoop()
+        self.told: list[str] = []
+        self.news = OrderNews(lambda level, text: self.told.append(f"{level}: {text}"), loop=self.loop)
+
+    def order(self, client_id: int) -> Order:
+        return Order(
+            client_id=client_id, strategy="s", pair=BTC, side=Side.BUY, type=OrderType.LIMIT, created=5,
+            price_ticks=100, amount_lots=10,
+        )  # fmt: skip
+
+    def become(self, order: Order, state: OrderState) -> None:
+        order.state = state
+        self.news.changed(order)
+
+    def take(self) -> list[str]:
+        found, self.told[:] = list(self.told), []
+        return found
+
+
+@pytest.fixture
+def doubts(monkeypatch: pytest.MonkeyPatch) -> Doubts:
+    return Doubts(monkeypatch)
+
+
+def test_outcomes_that_resolve_within_seconds_are_counted_and_not_told_one_by_one(doubts: Doubts) -> None:
+    for number in range(1, 201):  # ten minutes of a bad line
+        order = doubts.order(number)
+        doubts.become(order, OrderState.UNKNOWN)
+        doubts.loop.move(1.2 if number == 150 else 0.6)
+        doubts.become(order, OrderState.OPEN)
+        doubts.loop.move(2.4)
+    assert doubts.take() == ["info: 2 orders were of unknown outcome for at most 0.6 s; all is known now"]
+    doubts.loop.move(600)
+    assert doubts.take() == ["info: 198 orders were of unknown outcome for at most 1.2 s; all is known now"]
+    doubts.loop.move(6_000)
+    assert doubts.take() == []
+
+
+def test_an_outcome_that_stays_unknown_is_told_of_when_it_came_and_when_it_went(doubts: Doubts) -> None:
+    first, second = doubts.order(1), doubts.order(2)
+    doubts.become(first, OrderState.UNKNOWN)
+    doubts.loop.move(3)
+    doubts.become(second, OrderState.UNKNOWN)
+    assert doubts.take() == []
+    doubts.loop.move(2)
+    [text] = doubts.take()
+    assert text.startswith("warning: ")
+    assert "is of unknown outcome; btc_twd waits for it" in text
+    doubts.become(first, OrderState.UNKNOWN)  # said again, as a comparison of the books does
+    doubts.loop.move(1)
+    doubts.become(second, OrderState.ABSENT)
+    doubts.loop.move(100)
+    assert doubts.take() == ["info: 1 order was of unknown outcome for at most 3.0 s; all is known now"]
+    doubts.become(first, OrderState.OPEN)
+    [text] = doubts.take()
+    assert text.endswith("its outcome is known now")
+    assert text.startswith("info: ")
+
+
+def test_a_rejection_that_was_in_doubt_for_a_moment_is_told_as_a_rejection(doubts: Doubts) -> None:
+    order = doubts.order(1)
+    doubts.become(order, OrderState.UNKNOWN)
+    order.reason = "under maintenance"
+    doubts.become(order, OrderState.REJECTED)
+    [text] = doubts.take()
+    assert "was rejected by the exchange: under maintenance" in text
+
+
+def test_an_order_that_was_taken_for_dead_and_lives_is_an_alarm_however_quick_it_was(doubts: Doubts) -> None:
+    order = doubts.order(1)
+    doubts.become(order, OrderState.UNKNOWN)
+    doubts.become(order, OrderState.ABSENT)
+    doubts.become(order, OrderState.OPEN)
+    [text] = doubts.take()
+    assert text.startswith("error: ")
+    assert "was taken for absent, but lives at the exchange" in text
+
+
+async def test_it_waits_on_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_news, "PATIENCE_S", 0.01)
+    told = asyncio.Event()
+    news = OrderNews(lambda level, text: told.set())
+    order = Doubts(monkeypatch).order(1)
+    monkeypatch.setattr(order_news, "PATIENCE_S", 0.01)
+    order.state = OrderState.UNKNOWN
+    news.changed(order)
+    await asyncio.wait_for(told.wait(), 10)

@@ -8,13 +8,12 @@ from random import Random
 import pytest
 
 from botkit.engine.router.router import Priority
-from botkit.engine.router.windows import SlotLog
 from botkit.errors import Refused, TryAgain
 from botkit.exchange.bitopro.limit_table import load_limit_table
 from botkit.live.limits.leases import Identity, SharedLimits
+from botkit.live.limits.protocol import Join, Report, SharedPool, SharedWindow, Sync
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.model.clock import NS_PER_S
-from botkit.model.limits import SlotsChanged
 from botkit.model.requests import Answer, CancelAll, CancelBatch, GetCandles, ListOpenOrders, Outcome, Request
 from tests.live.shared_world import LoopClock, LossyLink, Process, Server, VirtualLoop, run_virtually
 from tests.router_world import exceeded, table
@@ -89,31 +88,22 @@ async def test_a_refusal_is_not_asked_again() -> None:
     assert len(exchange.arrivals) == 1
 
 
-async def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
-    held_elsewhere = True
+def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
+    arrivals: dict[str, list[int]] = {}
 
-    class Shared(SlotLog):
-        def free(self, now: int) -> int:
-            return 0 if held_elsewhere else super().free(now)
+    async def main(loop: VirtualLoop) -> None:
+        server = Server(LoopClock(loop))
+        pool = SharedPool("open_orders", 0, 0, (SharedWindow("v|ip=shared|open_orders|5/1s", 5, 1),))
+        server.apply(Join("other", "", (pool,)))
+        assert server.apply(Sync("other", 1, (Report(pool=0, wanted=5),))).granted == ((0, 5),)
+        patient = reads_of(loop, LossyLink(server, Random(1), 0.0), arrivals, [], hurries=False)
+        async with patient:
+            asking = asyncio.create_task(patient.send(ListOpenOrders(id=1)))
+            await asyncio.sleep(3)
+            assert not asking.done()  # until the other is taken for dead
+            assert (await asking).outcome is Outcome.OK
 
-        def open_at(self, now: int, needed: int) -> int | None:
-            return None if held_elsewhere else super().open_at(now, needed)
-
-    clock = Clock()
-    exchange = Exchange(clock, [])
-    reads = RateLimitedReads(
-        exchange,
-        load_limit_table(),
-        clock,
-        sleep=clock.sleep,
-        slots=lambda pool, window, scopes: Shared(window, scopes),
-    )
-    asking = asyncio.create_task(reads.ask(make, "trading_history"))
-    await asyncio.sleep(0.01)
-    assert not asking.done()
-    held_elsewhere = False
-    reads.slots_changed(SlotsChanged(number=1, leased={}, until=0, cancels_until=0))
-    assert (await asyncio.wait_for(asking, 5)).outcome is Outcome.OK
+    run_virtually(main)
 
 
 # -- windows that others count into as well, on virtual time ---------------------------------------------------------
@@ -134,7 +124,9 @@ class Desk:
         return Answer(request_id=request.id, outcome=Outcome.OK, status=200, text="", body=())
 
 
-def hurried(loop: VirtualLoop, link: LossyLink, arrivals: dict[str, list[int]], said: list[str]) -> RateLimitedReads:
+def reads_of(
+    loop: VirtualLoop, link: LossyLink, arrivals: dict[str, list[int]], said: list[str], *, hurries: bool = True
+) -> RateLimitedReads:
     clock = LoopClock(loop)
     shared = SharedLimits(
         LIMITS,
@@ -147,7 +139,7 @@ def hurried(loop: VirtualLoop, link: LossyLink, arrivals: dict[str, list[int]], 
         keeps_stock=False,
     )
     return RateLimitedReads(
-        Desk(clock, arrivals), LIMITS, clock, shared=shared, latest_ns=2 * S, hurries=True, say=said.append
+        Desk(clock, arrivals), LIMITS, clock, shared=shared, latest_ns=2 * S, hurries=hurries, say=said.append
     )
 
 
@@ -173,7 +165,7 @@ def test_who_is_in_a_hurry_waits_for_slots_that_a_busy_bot_gives_back() -> None:
             )  # fmt: skip
         bot.pump()
         await asyncio.sleep(2)
-        async with hurried(loop, LossyLink(server, Random(1), 0.0), arrivals, said) as reads:
+        async with reads_of(loop, LossyLink(server, Random(1), 0.0), arrivals, said) as reads:
             began = loop.virtual_s
             await five_rounds(reads)
             assert loop.virtual_s - began < 8  # five mass cancels a second apart, and the moments in which others ask
@@ -194,7 +186,7 @@ def test_who_is_in_a_hurry_goes_ahead_without_the_ledger_in_windows_of_its_own_a
         link = LossyLink(server, Random(1), 0.0)
         link.is_cut = True
         began = loop.virtual_s
-        async with hurried(loop, link, arrivals, said) as reads:
+        async with reads_of(loop, link, arrivals, said) as reads:
             await reads.send(ListOpenOrders(id=1), urgent=True)
             assert loop.virtual_s - began < 1
             await five_rounds(reads)
@@ -216,7 +208,7 @@ def test_who_is_in_a_hurry_goes_ahead_when_the_windows_stay_full() -> None:
     async def main(loop: VirtualLoop) -> None:
         server = Server(LoopClock(loop))
         link = LossyLink(server, Random(1), 0.0)
-        async with hurried(loop, link, arrivals, said) as reads:
+        async with reads_of(loop, link, arrivals, said) as reads:
             await reads.send(CancelAll(id=1), urgent=True)
             for window in server.ledger.windows.values():
                 window.lost_at, window.late = server.clock.now(), 60 * S

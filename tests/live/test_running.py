@@ -32,7 +32,7 @@ async def test_stop_cancels_what_is_open_and_waits_for_its_end(world: World) -> 
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
-    await bot.stop()
+    await stop(bot)
     assert order.state is OrderState.CANCELLED
     assert not world.exchange_orders(open_only=True)
     assert bot.remaining() == []
@@ -50,7 +50,7 @@ async def test_a_fault_of_its_own_ends_the_bot_and_still_cancels_its_orders(worl
     bot.driver.observers.append(broken)
     assert await Keeper(bot).run(None) == "fault"
     assert isinstance(bot.driver.fault, AssertionError)
-    await bot.stop()
+    await stop(bot)
     assert not world.exchange_orders(open_only=True)
     assert bot.decisions.sha256() == sha, "the engine decides nothing after a fault"
 
@@ -60,7 +60,7 @@ async def test_on_stop_keep_leaves_orders_standing(world: World) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
-    await bot.stop()
+    await stop(bot)
     assert order.state is OrderState.OPEN
     assert len(world.exchange_orders(open_only=True)) == 1
 
@@ -69,7 +69,7 @@ async def test_on_stop_flatten_sells_the_position(world: World) -> None:
     world.config.write_text(world.config.read_text() + "live: {on_stop: flatten}\n")
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_bid)
-    await bot.stop()
+    await stop(bot)
     assert puppet(bot).position("btc_usdt").is_flat
 
 
@@ -87,7 +87,7 @@ async def test_what_a_strategy_asks_for_while_it_is_stopped_does_not_stay_at_the
     world.config.write_text(world.config.read_text() + "live: {on_stop: flatten}\n")
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_bid)
-    await bot.stop()
+    await stop(bot)
     assert puppet(bot).position("btc_usdt").is_flat
     assert puppet(bot).again.reason == "the bot is being stopped"
     assert not world.exchange_orders(open_only=True)
@@ -262,8 +262,8 @@ async def test_balances_that_others_change_count_as_unassigned(world: World) -> 
     bot = await world.start()
     world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
     world.emulator.advance(world.emulator.venue.now)
-    bot.compare()
-    await until(lambda: bot.engine.portfolio.unassigned.get("usdt") == 500 * 10**8)
+    bot.comparisons.at_once()
+    await until(lambda: bot.view.money.unassigned.get("usdt") == 500 * 10**8)
     assert puppet(bot).balance("usdt").total == 100_000
 
 
@@ -291,7 +291,7 @@ async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they
 
 async def test_a_lost_stream_is_told_of_and_compared_after(world: World) -> None:
     bot = await world.start()
-    await until(lambda: len(bot.connections) >= 6)
+    await until(lambda: len(bot.streams.connections) >= 6)
     order = far_buy(bot)
     await settled(order)
     world.emulator.cut_sockets()

@@ -200,7 +200,7 @@ async def test_greedy_bots_together_never_exceed_a_window_share_it_and_can_be_re
         counts = world.emulator.venue.limits.counts
 
         def sent_by_each() -> list[int]:
-            return [sum(order.sent > 0 for order in bot.engine.desk.orders.values()) for bot in bots]
+            return [sum(order.sent > 0 for order in bot.view.orders()) for bot in bots]
 
         alone = sent_by_each()  # the first had the windows to itself while the second started
         await until(lambda: sum(sent_by_each()) >= sum(alone) + 2.5 * CREATES, 60)
@@ -246,6 +246,21 @@ async def test_one_that_crashes_leaves_the_others_trading_and_its_orders_cancell
         assert {kept.state, again.state} == {OrderState.CANCELLED}
 
 
+async def test_a_bot_that_leaves_orders_behind_says_so_and_one_that_is_to_keep_them_does_not(tmp_path: Path) -> None:
+    keeps = config(tmp_path, "keeps", more="live: {on_stop: keep}\n")
+    async with together([config(tmp_path, "leaves"), keeps]) as world:
+        for bot in (await world.start(0), await world.start(1)):
+            await settled(far_buy(bot))
+        for run in world.runs:
+            run.keeper.request_stop("signal")
+            run.keeper.leave_now()  # Ctrl-C a second time
+        await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
+        leaves, kept = world.runs
+        assert (leaves.has_left_orders, leaves.failed, leaves.summary["ended"]) == (True, False, "left")
+        assert any("leaves: error: 1 order may still stand at the exchange; `botkit panic" in t for t in world.said)
+        assert (kept.has_left_orders, kept.summary["open_orders"]) == (False, 1)
+
+
 async def test_a_bot_that_cannot_start_or_that_is_stopped_leaves_the_others(tmp_path: Path) -> None:
     refused = CONFIG.replace("usdt: 20000", "usdt: 2000000")  # more than the account has
     paths = [config(tmp_path, "a"), config(tmp_path, "b", refused), config(tmp_path, "c")]
@@ -279,8 +294,8 @@ async def test_after_a_crash_of_the_process_each_bot_finds_its_own_orders_again(
         async with process(paths, world.emulator) as again:
             for index, order in enumerate(orders):
                 bot = await again.start(index)
-                assert [one.order_id for one in bot.engine.desk.all_open()] == [order.order_id]
-                assert bot.engine.foreign_orders.keys() == {orders[1 - index].order_id}
+                assert [one.order_id for one in bot.view.open_orders()] == [order.order_id]
+                assert bot.view.foreign_orders().keys() == {orders[1 - index].order_id}
             assert [line for line in again.said if "not this bot's" in line]
             await again.stop()
         open_rows = [r for r in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if r.state in RESTING_STATES]
@@ -448,7 +463,7 @@ async def test_the_emulator_inside_has_an_account_for_each_with_its_own_balances
         bots = [Bot(one), Bot(two)]
         try:
             await asyncio.gather(*(bot.start() for bot in bots))
-            assert [bot.engine.portfolio.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
+            assert [bot.view.money.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
             # the market came by the first one's connection, which outlives it
             await bots[0].driver.close()
             await bots[0].close()

@@ -176,5 +176,5 @@ async def test_the_picture_of_a_running_bot(world: World) -> None:
         assert taken.lost_streams == ()
         assert drawn(taken)
     finally:
-        await bot.stop()
+        await stop(bot)
         await bot.close()

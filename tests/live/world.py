@@ -16,6 +16,8 @@ from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.switches import choose
 from botkit.live.bot import Bot
 from botkit.live.keeper import Keeper
+from botkit.live.notices import Notices
+from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import StateFolder
 from botkit.model.orders import RESTING_STATES, Order, OrderState
 
@@ -62,6 +64,8 @@ class World:
         self.config = config
         self.speed = speed
         self.bots: list[Bot] = []
+        #: what the bot that was started last has told
+        self.told: list[tuple[str, str]] = []
 
     def parts(
         self,
@@ -88,15 +92,16 @@ class World:
 
     async def start(self, **options: Any) -> Bot:
         orphans = options.pop("orphans", "refuse")
-        bot = Bot(self.parts(**options), orphans=orphans)
+        return await self.start_from(self.parts(**options), orphans=orphans)
+
+    async def start_from(self, parts: LiveParts, *, orphans: OrphanChoice = "refuse") -> Bot:
+        """A bot that trades; what it told of its start is in ``told`` even where the start was refused."""
+        notices, self.told = Notices(), []
+        said = self.told
+        notices.listeners.append(lambda level, text: said.append((level, text)))
+        bot = await start(parts, notices, orphans=orphans)
+        bot.told = said  # type: ignore[attr-defined]
         self.bots.append(bot)
-        bot.told = []  # type: ignore[attr-defined]
-        bot.notices.listeners.append(lambda level, text: bot.told.append((level, text)))  # type: ignore[attr-defined]
-        try:
-            await bot.start()
-        except BaseException:
-            await bot.close()
-            raise
         await until(lambda: puppet(bot).last_price("btc_usdt") is not None)
         return bot
 
@@ -112,7 +117,12 @@ class World:
 
 
 def puppet(bot: Bot) -> Any:
-    return bot.engine.contexts["p"].strategy
+    """The strategy itself: its plugins know every instance by name."""
+    return strategy_of(bot, "p")
+
+
+def strategy_of(bot: Bot, name: str) -> Any:
+    return bot.parts.project.plugins.manager.get_plugin(f"strategy:{name}")  # type: ignore[attr-defined]
 
 
 def told(bot: Bot) -> str:
@@ -140,8 +150,8 @@ async def settled(order: Order) -> None:
 @contextlib.asynccontextmanager
 async def kept(bot: Bot) -> AsyncIterator[Keeper]:
     """The bot is looked after, as `botkit run` does it, until the block ends."""
-    keeper = Keeper(bot)
-    running = asyncio.create_task(keeper.run(None))
+    keeper = Keeper()
+    running = asyncio.create_task(keeper.run(bot, None))
     try:
         yield keeper
     finally:
@@ -169,6 +179,5 @@ async def make_world(
             assert not emulator.venue.limits.refused, emulator.venue.limits.counts
         finally:
             for bot in world.bots:
-                if hasattr(bot, "driver"):
-                    await bot.driver.close()
+                await bot.driver.close()
                 await bot.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from botkit.engine.indicators.array_indicator import ArrayIndicator
-from botkit.engine.indicators.standard import (
-    ATR,
-    EMA,
-    MACD,
-    RSI,
-    SMA,
-    VWAP,
-    WMA,
-    Bollinger,
-    RollingHigh,
-    RollingLow,
-)
+from botkit.engine.indicators.extremes import RollingHigh, RollingLow
+from botkit.engine.indicators.moving_averages import EMA, SMA, WMA
+from botkit.engine.indicators.oscillators import MACD, RSI
+from botkit.engine.indicators.volatility import ATR, Bollinger
+from botkit.engine.indicators.volume import VWAP
+from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.model.events import Bar
 
 # prices as the exchange has them: a walk in cents, with flat stretches and jumps
 STEPS = st.lists(st.sampled_from([0, 0, 0, 1, -1, 7, -7, 123, -4567, 10**7, -(10**7)]), max_size=80)
@@ -36,6 +32,12 @@ WALKS = st.builds(
 # and any other floats, except those so near to zero that their squares underflow: the finest unit of money is 1e-8
 WILD = st.lists(st.floats(-1e12, 1e12).filter(lambda value: value == 0 or abs(value) > 1e-12), max_size=60)
 PRICES = st.one_of(WALKS, WILD)
+LONG_WALKS = st.builds(
+    lambda seed, count: Random(seed).choices([0.01, 1e7, *range(90, 110)], k=count),
+    st.integers(0, 10**6),
+    st.integers(200, 600),
+)
+PAIR = packaged_pairs()["btc_twd"]
 LENGTHS = st.integers(1, 12)
 
 ONE_INPUT: list[Callable[[int], Any]] = [
@@ -48,7 +50,7 @@ ONE_INPUT: list[Callable[[int], Any]] = [
     lambda n: Bollinger(n, 2.5),
     lambda n: MACD(n, n + 3, max(1, n // 2)),
     lambda n: ArrayIndicator(np.cumsum, n),
-    lambda n: ArrayIndicator(lambda a: (a.min(), np.sort(a)), n),
+    lambda n: ArrayIndicator(lambda a: (a.min(), np.sort(a)), n, fields=("least", "most")),
 ]
 
 
@@ -93,9 +95,82 @@ def test_indicators_of_several_columns_too(prices: list[float], length: int, cha
     steps = [bits(atr.update(*row)) for row in zip(highs, lows, prices, strict=True)]
     assert rows_of(ATR(length).over(highs, lows, prices)) == steps
     for vwap in (VWAP(length), VWAP()):
-        fresh = VWAP(vwap.length)
         steps = [bits(vwap.update(*row)) for row in zip(prices, volumes, strict=True)]
-        assert rows_of(fresh.over(prices, volumes)) == steps
+        assert rows_of(vwap.over(prices, volumes)) == steps
+
+
+# -- one state: any cutting of a tape into values, bars and columns gives equal bits --------------------------------
+
+SEVERAL_INPUTS: list[Callable[[int], Any]] = [
+    ATR,
+    VWAP,
+    lambda n: VWAP(),
+    lambda n: ArrayIndicator(lambda high, low: np.cumsum(high - low), n, inputs=("high", "low")),
+]
+
+
+def rows_for(indicator: Any, closes: list[float], chance: Random) -> list[Bar]:
+    bars = []
+    for i, close in enumerate(closes):
+        high, low = close + chance.choice([0, 0.01, 5]), close - chance.choice([0, 0.01, 5])
+        bars.append(Bar(PAIR, i, close, high, low, close, chance.choice([0.0, 0.0, 0.0001, 3.5, 1e4])))
+    return bars
+
+
+def column(bars: list[Bar], name: str) -> Any:
+    values = {
+        part: np.array([getattr(bar, part) for bar in bars]) for part in ("open", "high", "low", "close", "volume")
+    }
+    return (values["high"] + values["low"] + values["close"]) / 3.0 if name == "typical" else values[name]
+
+
+@pytest.mark.parametrize("make", ONE_INPUT + SEVERAL_INPUTS)
+@given(st.one_of(WALKS, WILD, LONG_WALKS), st.one_of(LENGTHS, st.integers(1, 90)), st.integers())
+@settings(deadline=None, max_examples=25)
+def test_any_cutting_of_a_tape_gives_equal_bits(
+    make: Callable[[int], Any], closes: list[float], length: int, seed: int
+) -> None:
+    chance = Random(seed)
+    by_value, cut = make(length), make(length)
+    bars = rows_for(by_value, closes, chance)
+    columns = [column(bars, name) for name in by_value.inputs]
+    wanted = [bits(by_value.update(*row)) for row in zip(*(part.tolist() for part in columns), strict=True)]
+    got: list[Any] = []
+    while len(got) < len(bars):
+        start = len(got)
+        size = chance.choice([0, 1, 1, 2, length, length + 1, 3 * length, 100, 400])
+        if chance.random() < 0.3:
+            got.append(bits(cut.update(bars[start])))
+        else:
+            got += rows_of(cut.extend(*(part[start : start + size] for part in columns)))
+        assert bits(cut.value) == (got[-1] if got else "nan")
+    assert got == wanted
+    assert rows_of(cut.over(*columns)) == wanted  # whatever it has seen
+    assert bits(cut.value) == (wanted[-1] if wanted else "nan")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: EMA(10), lambda: EMA(1), lambda: RSI(14), lambda: RSI(1), lambda: MACD(5, 12, 4), lambda: ATR(14),
+     lambda: ATR(1), lambda: SMA(30), lambda: WMA(9), lambda: Bollinger(20), lambda: RollingHigh(7), lambda: VWAP(12)],
+)  # fmt: skip
+@given(st.integers())
+@settings(deadline=None, max_examples=10)
+def test_an_earlier_beginning_than_the_history_changes_nothing_above_1e_9(make: Callable[[], Any], seed: int) -> None:
+    chance = Random(seed)
+    late, early = make(), make()
+    history = late.history
+    # what lies before moves ten times as much, from half to twice the price
+    wild = [chance.uniform(50.0, 200.0) for _ in range(chance.randrange(1, 200))]
+    closes = wild + [100.0 + chance.uniform(-10, 10) for _ in range(history + 20)]
+    bars = rows_for(late, closes, chance)
+    for bar in bars[: len(wild)]:
+        early.update(bar)
+    for i, bar in enumerate(bars[len(wild) :], start=1):
+        one, other = late.update(bar), early.update(bar)
+        if i >= history:
+            assert one is not None
+            assert np.array(one) == pytest.approx(np.array(other), abs=1e-9)
 
 
 def exact_mean(window: list[float], weights: list[float]) -> float | None:

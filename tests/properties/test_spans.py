@@ -16,6 +16,8 @@ import pytest
 
 from botkit.backtesting.driver import Driver
 from botkit.engine.agenda import Changes
+from botkit.engine.indicators.moving_averages import SMA
+from botkit.engine.indicators.oscillators import MACD
 from botkit.engine.market import blocks
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.spans import Spans
@@ -50,6 +52,8 @@ class Actor(Listener):
                 self.subscribe_book(pair, depth=plan["books"])
             for resolution in plan["resolutions"]:
                 self.series.append(self.subscribe_bars(pair, resolution))
+                self.series[-1].attach(SMA(7))
+                self.series[-1].attach(MACD(2, 5, 3), of="high")
             if plan["protect"]:
                 self.protect(pair, **plan["protect"])
         if plan["every_s"]:
@@ -58,6 +62,9 @@ class Actor(Listener):
     def _hear(self, name: str, event: Any) -> None:
         figure = getattr(event, "price", None) or getattr(event, "close", None) or getattr(event, "bid_levels", None)
         self.heard.append((name, (self.now, figure, self.last_price(self.pairs[0]))))
+        if name in ("bar", "timer") and self.now // S % 3 == 0:  # read at some bars, and not at others
+            values = [(a.value, a.previous) for series in self.series for a in series.attached.values()]
+            self.heard.append(("indicators", values))
         if name in ("trade", "book", "bar", "timer", "fill") and self.random.random() < self.plan["acts"]:
             self.act()
 
@@ -88,6 +95,7 @@ class Actor(Listener):
                 self.replace(dice.choice(orders), price=price)
         elif choice == 11 and len(self.series) < 6 and self.plan["late"]:
             self.series.append(self.subscribe_bars(pair, dice.choice(["1m", "5m"])))
+            self.series[-1].attach(SMA(3))
 
 
 class SpanBySpan(Driver):

@@ -8,6 +8,11 @@ import random
 import numpy as np
 
 from botkit.backtesting.downsample import CandleSampler, CurveSampler
+from botkit.engine.indicators.moving_averages import SMA
+from botkit.engine.indicators.oscillators import MACD, RSI
+from botkit.engine.indicators.volatility import Bollinger
+from botkit.engine.strategy.plots import PlotStore
+from botkit.engine.strategy.series import BarSeries
 from botkit.model.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, parse_time
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.results import (
@@ -20,6 +25,7 @@ from botkit.model.results import (
     EndpointUse,
     Figure,
     FillRow,
+    IndicatorLine,
     OrderRow,
     PositionRow,
     QueueReading,
@@ -55,7 +61,7 @@ def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", sy
     for p, first, step in ((pairs[0], 2_750_000.0, 0.0007), (pairs[1], 72_500.0, 0.0009)):
         close = first * np.exp(np.cumsum(noise.normal(0.000002, step, minutes)))
         sampler = CandleSampler(p)
-        sampler.add(times, close)
+        sampler.add(times, close, volume=np.random.default_rng(8).exponential(0.4, minutes))
         prices.append(sampler.candles())
         closes[str(p)] = close
     names = ["sma_btc", "maker_eth"]
@@ -162,6 +168,7 @@ def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", sy
         orders=rows,
         fills=fills,
         prices=prices,
+        indicators=_lines(pairs[0], times, closes["btc_twd"], names),
         router=RouterUse(
             endpoints=[
                 EndpointUse(
@@ -216,6 +223,22 @@ def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", sy
         dust=["0.00000431 BTC of sma_btc"],
         versions={"botkit": "0.1.0", "python": "3.11.9", "numpy": "2.1.0"},
     )
+
+
+def _lines(pair: Pair, times: np.ndarray, close: np.ndarray, names: list[str]) -> list[IndicatorLine]:
+    """Indicators on bars of an hour, in every kind of pane, and a plot."""
+    store = PlotStore(names[0], takes_indicators=True, whole_run=True)
+    bars = BarSeries(pair, "1h", plots=store)
+    for indicator in (SMA(10), SMA(30), Bollinger(20), RSI(14), MACD()):
+        bars.attach(indicator)
+    bars.attach(SMA(24), of="volume")
+    hours = times[::60]
+    closes = close[59::60]
+    bars.extend(hours, closes, closes, closes, closes, np.random.default_rng(8).exponential(24.0, len(hours)))
+    other = PlotStore(names[1])
+    for i in range(0, len(times), 240):
+        other.plot(int(times[i]), "spread_bps", 4 + 3 * math.sin(i / 900), pair="btc_twd")
+    return store.lines() + other.lines()
 
 
 def _orders_and_fills(

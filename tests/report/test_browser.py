@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from botkit.model.results import BacktestResult
@@ -45,9 +46,31 @@ def test_every_chart_is_drawn_and_the_console_stays_silent(tmp_path: Path) -> No
     assert "tradingview.com" in dom
 
 
+def test_indicators_and_volume_stand_on_the_price_chart_with_panes_of_their_own(tmp_path: Path) -> None:
+    result = sample_result(days=5, orders=100)
+    dom, console = opened(result, tmp_path)
+    assert console == ""
+    for title in (
+        "Volume BTC",
+        "SMA(10)",
+        "Bollinger(20, 2) upper",
+        "RSI(14)",
+        "MACD(12, 26, 9) histogram",
+        "spread_bps",
+    ):
+        assert title in dom
+    bare, _ = opened(msgspec.structs.replace(result, indicators=[]), tmp_path)
+    assert "SMA(10)" not in re.sub(r"<script.*?</script>", "", bare, flags=re.DOTALL)
+    # RSI, MACD and spread_bps
+    assert dom.count("<canvas") > bare.count("<canvas") + 3
+
+
 def test_hostile_text_does_not_run(tmp_path: Path) -> None:
     hostile = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-    dom, console = opened(sample_result(days=1, orders=5, name=hostile), tmp_path)
+    result = sample_result(days=1, orders=5, name=hostile)
+    for found in result.indicators:
+        found.name = found.pane = hostile
+    dom, console = opened(result, tmp_path)
     assert "<title>owned" not in dom
     assert console == ""
 

@@ -12,13 +12,13 @@ import msgspec
 import pytest
 
 from botkit.model.extension import ReportSection
-from botkit.model.results import BacktestResult
+from botkit.model.results import BacktestResult, IndicatorLine, PriceCandles
 from botkit.report import render
-from botkit.report.chart_data import LocalTimes, ascending, charts, deltas, thin
+from botkit.report.chart_data import LINES_MAX, LocalTimes, ascending, charts, deltas, line_values, thin
 from botkit.report.html import embed
 from botkit.report.tables import fee_lines, reasons
 from botkit.report.wording import milliseconds, money, percent, span, zone_of
-from tests.report.sample_result import bare_result, sample_result
+from tests.report.sample_result import bare_result, pair, sample_result
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
 
@@ -94,7 +94,8 @@ def hostile_result() -> BacktestResult:
 
 def test_the_page_shows_every_part_of_the_run(html: str) -> None:
     titles = [
-        "Equity and drawdown", "Profit and loss by strategy", "Price and fills", "Strategies", "Why it did not trade",
+        "Equity and drawdown", "Profit and loss by strategy", "Price, indicators and fills", "Strategies",
+        "Why it did not trade",
         "Three readings of the queue", "Fees", "Rate limits", "Fills", "Orders", "What this run assumes",
         "Data and configuration",
     ]  # fmt: skip
@@ -199,6 +200,37 @@ def test_marks_join_the_fills_of_a_candle(result: BacktestResult) -> None:
             assert 0 <= row < len(chart["o"])
             # the made-up fills take place at the prices of their minutes
             assert chart["l"][row] * 0.99 <= average <= chart["h"][row] * 1.01
+
+
+def test_a_line_has_its_last_value_within_each_candle() -> None:
+    candles = PriceCandles(pair(), 60, [600, 660, 780], *[[1.0, 1.0, 1.0]] * 4)
+    found = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [599, 600, 659, 660, 779, 839, 840], [1, 2, 3, 4, 5, 6, 7])
+    # 779 lies where there was no candle: it is the latest value that was known in the one before
+    assert line_values(candles, found) == [3, 5, 6]
+    assert line_values(PriceCandles(pair(), 60, [], [], [], [], []), found) == []
+    late = IndicatorLine("btc_twd", "s", "SMA(2)", "price", [780], [1.5])
+    assert line_values(candles, late) == [None, None, 1.5]
+
+
+def test_a_pairs_chart_has_its_volume_and_its_lines(result: BacktestResult) -> None:
+    data: dict[str, Any] = charts(result, zone_of(result.timezone))
+    bitcoin, ether = data["prices"]
+    assert [line["name"] for line in bitcoin["lines"]][:4] == [
+        "sma_btc: SMA(10)", "sma_btc: SMA(30)", "sma_btc: Bollinger(20, 2) lower", "sma_btc: Bollinger(20, 2) middle",
+    ]  # fmt: skip
+    assert {line["pane"] for line in bitcoin["lines"]} == {"price", "RSI", "MACD", "volume", "spread_bps"}
+    assert len({line["group"] for line in bitcoin["lines"] if "Bollinger" in line["name"]}) == 1
+    for line in bitcoin["lines"]:
+        assert len(line["v"]) == len(bitcoin["o"])
+    assert ether["lines"] == []
+    assert sum(ether["volume"]) == pytest.approx(sum(result.prices[1].volume), rel=1e-3)
+
+
+def test_a_chart_shows_so_many_lines_and_says_how_many_it_leaves_out(result: BacktestResult) -> None:
+    busy = msgspec.structs.replace(result, indicators=result.indicators[:1] * 50)
+    data: dict[str, Any] = charts(busy, zone_of(result.timezone))
+    assert len(data["prices"][0]["lines"]) == LINES_MAX
+    assert data["prices"][0]["left_out"] == 50 - LINES_MAX
 
 
 def test_chart_times_are_local_and_ascending(result: BacktestResult) -> None:

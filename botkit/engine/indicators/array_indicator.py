@@ -3,50 +3,77 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from botkit.engine.indicators.rolling import Array
-from botkit.engine.indicators.standard import Indicator, check_length, columns_of
+from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator, check_length
 
 
-class ArrayIndicator(Indicator[float | tuple[float, ...]]):
+class ArrayIndicator(Indicator[Any]):
     """Makes an indicator of any function from arrays to arrays, such as those of TA-Lib or pandas.
 
         rsi = ArrayIndicator(talib.RSI, 100, timeperiod=14)
-        atr = ArrayIndicator(talib.ATR, 100, inputs=3, timeperiod=14)
-        median = ArrayIndicator(lambda close: pd.Series(close).rolling(15).median(), 15)
+        atr = ArrayIndicator(talib.ATR, 100, inputs=("high", "low", "close"), timeperiod=14)
+        macd = ArrayIndicator(talib.MACD, 200, fields=("line", "signal", "histogram"))
+        median = ArrayIndicator(lambda close: pd.Series(close).rolling(15).median(), 15, pane="price")
 
-    ``function`` gets ``inputs`` float arrays of the last ``window`` values, oldest first, and ``options``; the last
-    element of what it returns is the value (of each array where it returns a tuple; a single number will do). It is
-    called at every update, so it should be quick. A function that remembers more than a window, such as an
-    exponential average, gives what it gives for those ``window`` values: choose the window long enough.
+    ``function`` gets a float array of the last ``window`` values of each input, oldest first, and ``options``; the last
+    element of what it returns is the value (a single number will do). One that returns several arrays needs ``fields``
+    to name them; ``value`` is then a named tuple. It is called at every bar, so it should be quick. A function that
+    remembers more than a window, such as an exponential average, gives what it gives for those ``window`` values:
+    choose the window long enough. ``history``: ``window`` bars.
 
-    ``over`` calls it for every window too, for equal results; where those do not matter, calling the function itself
-    on the whole array is quicker.
+    ``pane`` is where charts draw it: "price", or a pane of that name, by default the function's name.
     """
 
-    __slots__ = ("_buffers", "_count", "function", "inputs", "options", "window")
+    __slots__ = ("_buffers", "_count", "_tuple", "fields", "function", "inputs", "options", "pane", "window")
 
-    def __init__(self, function: Callable[..., Any], window: int, *, inputs: int = 1, **options: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        window: int,
+        *,
+        inputs: Sequence[str] = ("close",),
+        fields: Sequence[str] = (),
+        pane: str | None = None,
+        **options: Any,
+    ) -> None:
         if not callable(function):
             raise ValueError(f"ArrayIndicator needs a function from arrays to arrays, not {function!r}")
+        unknown = [name for name in inputs if name not in BAR_INPUTS]
+        if isinstance(inputs, str) or not inputs or unknown:
+            raise ValueError(f"ArrayIndicator takes inputs such as ('high', 'low'), of {', '.join(BAR_INPUTS)}")
         self.function = function
-        self.window = check_length("ArrayIndicator", window, "window")
-        self.inputs = check_length("ArrayIndicator", inputs, "number of inputs")
+        self.window = self.history = check_length("ArrayIndicator", window, "window")
+        self.inputs = tuple(inputs)
+        self.fields = tuple(fields)
+        self._tuple: Any = namedtuple("Values", self.fields) if self.fields else None
         self.options = options
+        self.pane = self._name() if pane is None else pane
+        self.reset()
+
+    def _name(self) -> str:
+        function = self.function.func if isinstance(self.function, partial) else self.function
+        return str(getattr(function, "__name__", type(function).__name__))
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        return f"{self._name()}({self.window}{options})"
+
+    def reset(self) -> None:
+        """Forget everything, as before the first value."""
         self.value = None
         # twice the window, so that the last ones always stand in one piece, and moving them is rare
-        self._buffers = np.zeros((inputs, 2 * window))
+        self._buffers = np.zeros((len(self.inputs), 2 * self.window))
         self._count = 0
 
-    def update(self, *values: float) -> float | tuple[float, ...] | None:
+    def step(self, *values: float) -> Any:
         """Take in the next value of each input; the function's last result, None while that is NaN."""
-        if len(values) != self.inputs:
-            raise ValueError(f"this indicator takes {self.inputs} values at a time, not {len(values)}")
         buffers, window = self._buffers, self.window
         if self._count == 2 * window:
             buffers[:, : window - 1] = buffers[:, window + 1 :]
@@ -57,27 +84,22 @@ class ArrayIndicator(Indicator[float | tuple[float, ...]]):
             self.value = self._call(buffers[:, self._count - window : self._count])
         return self.value
 
-    def _call(self, rows: npt.NDArray[np.float64]) -> float | tuple[float, ...] | None:
+    def _call(self, rows: npt.NDArray[np.float64]) -> Any:
         # copies: the function may write into what it gets, or keep it
         result = self.function(*(row.copy() for row in rows), **self.options)
-        if isinstance(result, tuple):
-            values = tuple(_last(part) for part in result)
-            return None if any(math.isnan(value) for value in values) else values
-        value = _last(result)
-        return None if math.isnan(value) else value
+        if not isinstance(result, tuple):
+            result = (result,)
+        if len(result) != max(1, len(self.fields)):
+            raise ValueError(
+                f"the function of {self!r} returned {len(result)} arrays: name them, as in fields=('line', 'signal')"
+            )
+        values = [_last(part) for part in result]
+        if any(math.isnan(value) for value in values):
+            return None
+        return self._tuple(*values) if self.fields else values[0]
 
-    def over(self, *arrays: npt.ArrayLike) -> Array | tuple[Array, ...]:
-        """The results over arrays, NaN until ready; a tuple of arrays where the function returns a tuple."""
-        if len(arrays) != self.inputs:
-            raise ValueError(f"this indicator takes {self.inputs} arrays, not {len(arrays)}")
-        columns = np.array(columns_of(*arrays))
-        count = columns.shape[1]
-        results = [self._call(columns[:, stop - self.window : stop]) for stop in range(self.window, count + 1)]
-        width = next((len(result) for result in results if isinstance(result, tuple)), None)
-        blank: Any = math.nan if width is None else (math.nan,) * width
-        rows = [blank] * (count - len(results)) + [blank if result is None else result for result in results]
-        table = np.array(rows, np.float64)
-        return table if width is None else tuple(table[:, i].copy() for i in range(width))
+    def _named(self, arrays: list[Array]) -> Any:
+        return self._tuple(*arrays)
 
 
 def _last(result: Any) -> float:

@@ -1,34 +1,22 @@
-"""Bars: built from trades or finer candles by `BarBuilder`, kept for a strategy by `BarSeries`.
+"""Bars: built from trades or finer candles by `BarBuilder`.
 
 A bar closes at the first trade of a later interval, or by timer at its end plus a grace. An interval without trades
 gives a flat bar of volume 0 with ``empty=True``, live and in a backtest alike, once there was a first trade whose
-price can be carried on. Both classes are pure: time comes in as an argument.
+price can be carried on. The builder is pure: time comes in as an argument.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from collections.abc import Iterable, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
-from botkit.engine.market.column import Column
 from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.events import Bar
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import bucket_end, bucket_start, check_resolution, fixed_length
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-TimeArray: TypeAlias = npt.NDArray[np.int64]
-
 _NONE: tuple[Bar, ...] = ()
 _INFINITY = float("inf")
 _LATE_BARS_MAX = 100
-_FLUSH_AT = 4096  # pending bars: bounds the memory of bar objects, and is long enough to spread the cost of a flush
 
 
 def can_build(resolution: str, source: str) -> bool:
@@ -39,216 +27,6 @@ def can_build(resolution: str, source: str) -> bool:
     if length is None:
         return NS_PER_DAY % part == 0  # weeks straddle months
     return length % part == 0
-
-
-# -- the series a strategy reads --------------------------------------------------------------------------------------
-
-
-class BarSeries:
-    """The finished bars of one pair and resolution, oldest first; what ``subscribe_bars`` returns.
-
-    ``open``, ``high``, ``low``, ``close``, ``volume`` (float64) and ``time`` (int64 nanoseconds, start of the bucket)
-    are read-only numpy arrays of length ``len(series)``. An array already taken never changes: ask again after the
-    next bar. ``series[-1]`` is the latest `Bar`, ``series[-3:]`` a list of them.
-
-    ``keep`` limits the series to its last so many bars; None keeps all.
-    """
-
-    __slots__ = (
-        "_close", "_columns", "_empty", "_high", "_low", "_open", "_pending", "_pull", "_time", "_volume",
-        "keep", "pair", "resolution",
-    )  # fmt: skip
-
-    def __init__(self, pair: Pair, resolution: str, *, keep: int | None = None) -> None:
-        if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
-            raise ValueError(f"keep must be a whole number of at least 1 bar, or None for all, not {keep!r}")
-        self.pair = pair
-        self.resolution = check_resolution(resolution)
-        self.keep = keep
-        self._pending: list[Bar] = []
-        self._time = Column(np.int64)
-        self._open, self._high, self._low = Column(np.float64), Column(np.float64), Column(np.float64)
-        self._close, self._volume = Column(np.float64), Column(np.float64)
-        self._empty = Column(np.bool_)
-        self._columns = (
-            self._time, self._open, self._high, self._low, self._close, self._volume, self._empty
-        )  # fmt: skip
-        self._pull: Callable[[], None] | None = None
-
-    # -- the engine's side ----------------------------------------------------------------------------------------
-
-    def append(self, bar: Bar) -> None:
-        """Add a finished bar that starts after all bars here."""
-        pending = self._pending
-        pending.append(bar)
-        if len(pending) >= _FLUSH_AT:
-            self._flush()
-
-    def warm_start(self, bars: Iterable[Bar]) -> None:
-        """Add finished bars from before the start, oldest first."""
-        for bar in bars:
-            self.append(bar)
-
-    def extend(
-        self,
-        time: npt.ArrayLike,
-        open: npt.ArrayLike,
-        high: npt.ArrayLike,
-        low: npt.ArrayLike,
-        close: npt.ArrayLike,
-        volume: npt.ArrayLike,
-        empty: npt.ArrayLike | None = None,
-    ) -> None:
-        """Add many finished bars as arrays of equal length, oldest first; they are copied."""
-        self._flush()
-        times = np.asarray(time, np.int64)
-        flags = np.zeros(len(times), np.bool_) if empty is None else np.asarray(empty, np.bool_)
-        floats = [np.asarray(values, np.float64) for values in (open, high, low, close, volume)]
-        assert all(len(values) == len(times) for values in (*floats, flags)), "columns of unequal length"
-        self._write(times, *floats, flags)
-
-    def pull_from(self, pull: Callable[[], None] | None) -> None:
-        """Let ``pull`` be called before every read; it adds what has finished meanwhile with `extend`.
-
-        For a driver that goes through columns: a bar that nobody reads then costs nothing. None ends it.
-        """
-        if self._pull is not None:
-            self._pull()
-        self._pull = pull
-
-    def _settle(self) -> None:
-        """Before a read: everything finished stands in the columns."""
-        if self._pull is not None:
-            self._pull()
-        if self._pending:
-            self._flush()
-
-    def _flush(self) -> None:
-        bars = self._pending
-        if len(bars) == 1:  # a strategy that reads at every bar: numpy's way with one row costs ten times this
-            bar = bars.pop()
-            latest = self._time.last()
-            assert latest is None or bar.time > latest, "a bar that starts no later than the latest one"
-            row = (bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.empty)
-            for column, value in zip(self._columns, row, strict=True):
-                column.push(value, self.keep)
-            return
-        # replaced first: should an assertion below fail, the same bars must not be written twice
-        self._pending = []
-        count = len(bars)
-        self._write(
-            np.fromiter((bar.time for bar in bars), np.int64, count),
-            np.fromiter((bar.open for bar in bars), np.float64, count),
-            np.fromiter((bar.high for bar in bars), np.float64, count),
-            np.fromiter((bar.low for bar in bars), np.float64, count),
-            np.fromiter((bar.close for bar in bars), np.float64, count),
-            np.fromiter((bar.volume for bar in bars), np.float64, count),
-            np.fromiter((bar.empty for bar in bars), np.bool_, count),
-        )
-
-    def _write(self, times: TimeArray, *values: npt.NDArray[Any]) -> None:
-        if not len(times):
-            return
-        latest = self._time.last()
-        assert bool((times[1:] > times[:-1]).all()), "bars out of order"
-        assert latest is None or times[0] > latest, "a bar that starts no later than the latest one"
-        for column, rows in zip(self._columns, (times, *values), strict=True):
-            column.extend(rows, self.keep)
-
-    # -- the strategy's side --------------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        if self._pull is not None:
-            self._pull()
-        count = len(self._time) + len(self._pending)
-        return count if self.keep is None else min(count, self.keep)
-
-    def __repr__(self) -> str:
-        return f"<BarSeries {self.pair} {self.resolution}: {len(self)} bars>"
-
-    @property
-    def time(self) -> TimeArray:
-        """Starts of the buckets, nanoseconds since the epoch."""
-        self._settle()
-        return self._time.view()
-
-    @property
-    def open(self) -> FloatArray:
-        """First prices, in quote currency."""
-        self._settle()
-        return self._open.view()
-
-    @property
-    def high(self) -> FloatArray:
-        """Highest prices, in quote currency."""
-        self._settle()
-        return self._high.view()
-
-    @property
-    def low(self) -> FloatArray:
-        """Lowest prices, in quote currency."""
-        self._settle()
-        return self._low.view()
-
-    @property
-    def close(self) -> FloatArray:
-        """Last prices, in quote currency."""
-        self._settle()
-        return self._close.view()
-
-    @property
-    def volume(self) -> FloatArray:
-        """Traded amounts, in base currency."""
-        self._settle()
-        return self._volume.view()
-
-    @overload
-    def __getitem__(self, index: int) -> Bar: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Bar]: ...
-
-    def __getitem__(self, index: int | slice) -> Bar | list[Bar]:
-        if isinstance(index, slice):
-            self._settle()
-            return [self._bar(i) for i in range(*index.indices(len(self)))]
-        if (
-            index == -1 and self._pending and self._pull is None
-        ):  # what strategies ask for most, without writing columns nobody reads
-            return self._pending[-1]
-        self._settle()
-        count = len(self)
-        if not -count <= index < count:
-            raise IndexError(f"bar {index} of {count} finished bars of {self.pair} {self.resolution}")
-        return self._bar(index % count)
-
-    def __iter__(self) -> Iterator[Bar]:
-        self._settle()
-        return iter([self._bar(i) for i in range(len(self))])
-
-    def _bar(self, i: int) -> Bar:
-        return Bar(
-            self.pair,
-            int(self._time.view()[i]),
-            float(self._open.view()[i]),
-            float(self._high.view()[i]),
-            float(self._low.view()[i]),
-            float(self._close.view()[i]),
-            float(self._volume.view()[i]),
-            self.resolution,
-            bool(self._empty.view()[i]),
-        )
-
-    def to_pandas(self) -> pd.DataFrame:
-        """A new DataFrame with columns open, high, low, close, volume, indexed by the start of the bucket in UTC.
-
-        It is a copy: change it as you like.
-        """
-        import pandas as pd  # here, since it takes half a second that most runs need not pay
-
-        index = pd.DatetimeIndex(self.time.copy(), tz="UTC", name="time")
-        names = ("open", "high", "low", "close", "volume")
-        return pd.DataFrame({name: getattr(self, name).copy() for name in names}, index=index)
 
 
 # -- building bars ----------------------------------------------------------------------------------------------------

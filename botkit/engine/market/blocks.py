@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from botkit.engine.market.bars import BarSeries
 from botkit.engine.market.plausible import CANDLE_MOST, MOST, jumps
+from botkit.engine.strategy.series import BarSeries, TradeSeries
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, MarketColumns, TradeColumns
 from botkit.model.events import Bar, Candle, OrderBook, Trade
 from botkit.model.orders import Side
@@ -35,7 +35,19 @@ class Block:
     from within it (a series that is read) knows how far the run has come, and that the next loop goes on there.
     """
 
-    __slots__ = ("_jumps", "_prices", "_rows", "done", "events", "most", "prices", "range", "received", "start")
+    __slots__ = (
+        "_jumps",
+        "_prices",
+        "_rows",
+        "columns",
+        "done",
+        "events",
+        "most",
+        "prices",
+        "range",
+        "received",
+        "start",
+    )
 
     def __init__(
         self,
@@ -46,7 +58,10 @@ class Block:
         events: list[Any],
         range_: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
         most: float,
+        columns: tuple[npt.NDArray[Any], ...],
     ) -> None:
+        #: what a series keeps of the rows: its ``extend`` takes them in this order
+        self.columns = columns
         #: the lowest and highest price of each row, and how many times the last price they may be
         self.range = range_
         self.most = most
@@ -80,6 +95,11 @@ class Block:
             strict=True,
         )
 
+    def skip_to(self, end: int) -> None:
+        """Rows up to ``end`` were taken in without a loop over them."""
+        self.done = end
+        self._rows = self._from(end)
+
     def rows(self, begin: int, end: int) -> Iterator[tuple[int, int, float, Any]]:
         """(index + 1, receive time, price, event) from ``begin`` to ``end``.
 
@@ -104,13 +124,23 @@ class TradeBlock(Block):
         times = columns.time[start:stop].tolist()
         price_list = prices.tolist()
         events = list(map(Trade, repeat(columns.pair), times, price_list, amounts, sides))
-        super().__init__(start, columns.received[start:stop], prices, price_list, events, (prices, prices), MOST)
+        series = (columns.time[start:stop], prices, columns.lots[start:stop] / 10**rules.amount_decimals)
+        super().__init__(
+            start,
+            columns.received[start:stop],
+            prices,
+            price_list,
+            events,
+            (prices, prices),
+            MOST,
+            (*series, columns.side[start:stop]),
+        )
 
 
 class CandleBlock(Block):
-    """Candles as finished bars, with the columns that a `BarSeries` keeps of them."""
+    """Candles as finished bars."""
 
-    __slots__ = ("columns",)
+    __slots__ = ()
 
     def __init__(self, columns: CandleColumns, start: int, stop: int) -> None:
         rules = columns.pair.rules
@@ -118,8 +148,7 @@ class CandleBlock(Block):
         lots = columns.lots[start:stop]
         high, low = columns.high[start:stop], columns.low[start:stop]
         close = columns.close[start:stop] / scale
-        #: time, open, high, low, close, volume, empty
-        self.columns: tuple[npt.NDArray[Any], ...] = (
+        series: tuple[npt.NDArray[Any], ...] = (
             columns.time[start:stop],
             columns.open[start:stop] / scale,
             high / scale,
@@ -128,39 +157,39 @@ class CandleBlock(Block):
             lots / 10**rules.amount_decimals,
             (lots == 0) & (high == low),
         )
-        *figures, empty = [column.tolist() for column in self.columns]
+        *figures, empty = [column.tolist() for column in series]
         events = list(map(Bar, repeat(columns.pair), *figures, repeat(columns.resolution), empty))
-        range_ = (self.columns[3], self.columns[2])
-        super().__init__(start, columns.received[start:stop], close, figures[4], events, range_, CANDLE_MOST)
+        range_ = (series[3], series[2])
+        super().__init__(start, columns.received[start:stop], close, figures[4], events, range_, CANDLE_MOST, series)
 
 
 class SeriesSource:
-    """Brings a series up to where the loop over a block of candles has come, but only when somebody reads it.
+    """Brings a series up to where the loop over a block has come, but only when somebody reads it.
 
-    A bar that no strategy reads from its series then costs nothing: whole blocks go in as columns.
+    A bar or trade that no strategy reads from its series then costs nothing: whole blocks go in as columns.
     """
 
     __slots__ = ("block", "given", "series")
 
-    def __init__(self, series: BarSeries, block: CandleBlock, begin: int) -> None:
+    def __init__(self, series: BarSeries | TradeSeries, block: Block, begin: int) -> None:
         self.series = series
         self.block = block
         self.given = begin
         series.pull_from(self.pull)
 
     def pull(self) -> None:
-        """Give the series the bars that have finished since the last time."""
+        """Give the series the rows that have come since the last time."""
         given, done = self.given, self.block.done
         if given == done:
             return
         self.given = done
         if done - given < _FEW_BARS:
-            self.series.warm_start(self.block.events[given:done])
+            self.series.append_all(self.block.events[given:done])
         else:
             self.series.extend(*(column[given:done] for column in self.block.columns))
 
     def end(self) -> None:
-        """Give what is left, and let bars be appended one by one again."""
+        """Give what is left, and let rows be appended one by one again."""
         self.series.pull_from(None)
 
 

@@ -41,6 +41,11 @@ class Column:
         self._start = self._stop = 0
         self._adopt(np.zeros(_FIRST_CAPACITY, dtype))
 
+    @property
+    def dtype(self) -> Any:
+        """The type of a row."""
+        return self._buffer.dtype
+
     def _adopt(self, buffer: npt.NDArray[Any]) -> None:
         self._buffer = buffer
         self._whole = np.asarray(_Exporter(buffer))

@@ -80,6 +80,8 @@ class Markets:
             return
         if market.bar_feeds:
             self._into_bars(market, trade)
+        if market.trade_series:
+            market.add_trade(trade)
         self._on_price(market, price)
         for record, callback in market.trade_listeners:
             self._callbacks.call(record, callback, trade)

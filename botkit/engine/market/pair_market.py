@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 
-from botkit.engine.market.bars import BarBuilder, BarSeries
-from botkit.engine.market.blocks import SeriesSource
+from botkit.engine.market.bars import BarBuilder
+from botkit.engine.market.blocks import Block, SeriesSource
 from botkit.engine.money.valuation import LastPrice
 from botkit.engine.strategy.record import StrategyRecord
+from botkit.engine.strategy.series import BarSeries, TradeSeries
 from botkit.model.clock import Nanos
-from botkit.model.events import OrderBook, Ticker
+from botkit.model.events import OrderBook, Ticker, Trade
 from botkit.model.pairs import Pair
 
 
@@ -62,6 +63,8 @@ class PairMarket:
         "ticker",
         "ticker_listeners",
         "trade_listeners",
+        "trade_series",
+        "trade_sources",
     )
 
     def __init__(self, pair: Pair, last: LastPrice) -> None:
@@ -78,11 +81,37 @@ class PairMarket:
         self.book_listeners: list[tuple[StrategyRecord, Callable[..., Any], int]] = []
         self.ticker_listeners: list[tuple[StrategyRecord, Callable[..., Any]]] = []
         self.bar_feeds: dict[str, BarFeed] = {}
+        #: the trades as series, one a strategy that subscribed to them
+        self.trade_series: list[tuple[StrategyRecord, TradeSeries]] = []
+        #: in a quiet span: where those take their trades from when they are read
+        self.trade_sources: list[SeriesSource] = []
+
+    def add_trade(self, trade: Trade) -> None:
+        """Put a trade into every series."""
+        self.settle_trades()
+        for _, series in self.trade_series:
+            series.append(trade)
+
+    def settle_trades(self) -> None:
+        """The series of trades take them one by one from here on."""
+        if self.trade_sources:
+            sources, self.trade_sources = self.trade_sources, []
+            for source in sources:
+                source.end()
+
+    def take_trades_from(self, block: Block, begin: int) -> None:
+        """The series of trades take them from a block whenever they are read, from row ``begin`` on."""
+        if self.trade_sources and self.trade_sources[0].block is block:
+            return
+        self.settle_trades()
+        self.trade_sources = [SeriesSource(series, block, begin) for _, series in self.trade_series]
 
     def drop(self, record: StrategyRecord) -> None:
         """Forget a strategy that was stopped."""
         self.trade_listeners = [row for row in self.trade_listeners if row[0] is not record]
         self.book_listeners = [row for row in self.book_listeners if row[0] is not record]
         self.ticker_listeners = [row for row in self.ticker_listeners if row[0] is not record]
+        self.settle_trades()
+        self.trade_series = [row for row in self.trade_series if row[0] is not record]
         for feed in self.bar_feeds.values():
             feed.listeners = [row for row in feed.listeners if row[0] is not record]

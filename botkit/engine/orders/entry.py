@@ -8,7 +8,7 @@ from typing import Literal
 from botkit.engine.agenda import BotClock
 from botkit.engine.market.markets import Markets
 from botkit.engine.money.portfolio import Portfolio
-from botkit.engine.orders.checks import is_met, spend_for
+from botkit.engine.orders.checks import is_met, limit_refusal, spend_for
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.strategy.record import StrategyRecord
@@ -118,13 +118,18 @@ class OrderEntry:
             expires=now + int(expire_s * NS_PER_S) if expire_s and not refusal else None,
             tag=tag,
         )
-        if refusal is None and stop_price is not None and on_met == "market" and not post_only and stop_ticks > 0:
-            last_ticks = self._markets.of(pair).last.ticks
-            if last_ticks is not None and is_met(order, last_ticks):
-                if side is SELL:
-                    return self.market_sell(pair, amount, 1, tag)
-                return self.market_buy(pair, None, amount, 1, tag)
+        if refusal is None and stop_price is not None and on_met == "market" and self._is_met(order):
+            if side is SELL:
+                return self.market_sell(pair, amount, 1, tag)
+            return self.market_buy(pair, None, amount, 1, tag)
         return self._place(order, refusal)
+
+    def _is_met(self, order: Order) -> bool:
+        """True when nothing but its condition, which already holds, speaks against a stop order."""
+        last_ticks = self._markets.of(order.pair).last.ticks
+        if order.post_only or order.stop_ticks <= 0 or last_ticks is None or limit_refusal(order) is not None:
+            return False
+        return is_met(order, last_ticks)
 
     # -- market orders --------------------------------------------------------------------------------------------
 

@@ -24,18 +24,16 @@ from botkit.engine.router.figures import (
     sent_windows_of,
     usage_of,
 )
-from botkit.engine.router.leased import LeasedWindows
+from botkit.engine.router.leased import LeasedPools, SlotNews
 from botkit.engine.router.queue import Deadlines, FairQueue, WaitingOrder, WaitingRead
 from botkit.engine.router.routes import (
     BATCH_MAX,
     CANCEL_BATCH_MAX,
     CANCELS_FOR_A_BATCH,
     Route,
-    SlotSource,
     batch_is_worth_it,
     is_batchable,
     make_routes,
-    memory_slots,
     new_order,
 )
 from botkit.model.clock import NS_PER_S, Nanos
@@ -128,20 +126,20 @@ class Router:
         batching: bool = True,
         seed: int = 0,
         first_request_id: int = 1,
-        slots: SlotSource = memory_slots,
+        leased: LeasedPools | None = None,
     ) -> None:
         """``latest_accept_ns`` is how long after an abort the exchange may still act on an order request.
 
-        ``slots`` makes the windows; another source than memory shares them with other processes. ``seed`` serves the
-        jitter of the pause after a 429.
+        ``leased`` are the counters that are shared with other processes. ``seed`` serves the jitter of the pause after
+        a 429.
         """
         self._table = table
         self._latest_accept_ns = latest_accept_ns
         self._read_latest_ns = read_latest_ns
         self._queue_max = queue_max
         self._batching = batching and "create_batch" in table.endpoints and "cancel_batch" in table.endpoints
-        self._slots = slots
-        self._routes = make_routes(table, Random(seed), slots)
+        self._leased = leased
+        self._routes = make_routes(table, Random(seed), leased)
         self._pools = {route.name: route for route in self._routes.values()}
         self._ranks = {name: rank for rank, name in enumerate(self._pools)}
         self._figures = {endpoint: EndpointFigures() for endpoint in table.endpoints}
@@ -356,8 +354,8 @@ class Router:
 
     def slots_changed(self, change: SlotsChanged) -> None:
         """Other slots are leased of the windows that are shared with other processes: ask `next_due` again."""
-        if isinstance(self._slots, LeasedWindows):
-            self._slots.apply(change)
+        assert self._leased is not None, "this router shares with nobody"
+        self._leased.apply(change)
         self._changed()
 
     # -- what came of it --------------------------------------------------------------------------------------------
@@ -374,6 +372,8 @@ class Router:
         if outcome is _OK or outcome is _REFUSED:
             for window in route.windows:
                 window.release(now)
+            if route.leased is not None:
+                route.leased.tell(SlotNews.ANSWERED)
             # the slot comes free a window from now, so what is known to be due before that stays as it is
             if self._next is None or self._next > now + route.least_hold:
                 self._changed()
@@ -382,15 +382,21 @@ class Router:
         if outcome is Outcome.NOT_SENT:
             for window in route.windows:
                 window.give_back()
+            if route.leased is not None:
+                route.leased.tell(SlotNews.UNSENT)
         elif outcome is Outcome.RATE_LIMITED:
             for window in route.windows:
                 window.release(now)
+            if route.leased is not None:
+                route.leased.tell(SlotNews.ANSWERED)
             if route.rate_limited(granted, now):
                 self._alarm(route, now)
         else:
             late = self._read_latest_ns if kind is _READ else self._latest_accept_ns
             for window in route.windows:
                 window.hold_late(request_id, now + late)
+            if route.leased is not None:
+                route.leased.tell(SlotNews.UNKNOWN, request_id, now + late)
             if kind is _CREATE:
                 for client_id in client_ids:
                     self._unknown[client_id] = (route, request_id)
@@ -403,6 +409,8 @@ class Router:
             route, key = held
             for window in route.windows:
                 window.shorten(key, now)
+            if route.leased is not None:
+                route.leased.tell(SlotNews.RESOLVED, key, now)
             self._changed()
 
     def cool_down(self, sends: Iterable[SentBefore], now: Nanos) -> None:
@@ -419,6 +427,8 @@ class Router:
             for window in route.windows:
                 if arrives_by + window.hold > now:
                     window.cool_down(key, arrives_by)
+            if route.leased is not None and any(arrives_by + window.hold > now for window in route.windows):
+                route.leased.tell(SlotNews.EARLIER, key, arrives_by)
             if sent.answered is None:
                 for client_id in sent.client_ids:
                     self._unknown[client_id] = (route, key)

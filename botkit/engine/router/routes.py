@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
 
+from botkit.engine.router.leased import LeasedPool, LeasedPools, SlotNews
 from botkit.engine.router.pacing import LEAST_PACED, Pace, Pause
-from botkit.engine.router.windows import SlotLog, Slots
+from botkit.engine.router.windows import SlotLog
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.limits import LimitTable, Scope, WindowLimit
 from botkit.model.orders import Order, OrderType
@@ -29,24 +30,29 @@ READ_RESERVE_DIVISOR = 20
 
 _BATCH_TYPES = (OrderType.LIMIT, OrderType.MARKET)
 
-#: makes the window of a pool: (pool, window, scopes) -> slots. For a ledger that is shared with other processes.
-SlotSource = Callable[[str, WindowLimit, tuple[Scope, ...]], Slots]
-
-
-def memory_slots(pool: str, window: WindowLimit, scopes: tuple[Scope, ...]) -> Slots:
-    """The default: windows in the memory of this process."""
-    return SlotLog(window, scopes)
-
 
 class Route:
-    """One counter of the exchange (a pool): its windows, in all of which a request takes a slot or in none."""
+    """One counter of the exchange (a pool): its windows, in all of which a request takes a slot or in none.
 
-    __slots__ = ("interval", "least_hold", "name", "pace", "pause", "paused", "refused", "reserve", "windows")
+    Where other processes count into it as well, a request also takes one that is ``leased`` from their ledger. The
+    windows stay: they tell the usage, and no fault of the ledger makes this process alone exceed a limit.
+    """
 
-    def __init__(self, name: str, windows: Sequence[Slots], *, reserve: int, random: Random) -> None:
+    __slots__ = ("interval", "leased", "least_hold", "name", "pace", "pause", "paused", "refused", "reserve", "windows")
+
+    def __init__(
+        self,
+        name: str,
+        windows: Sequence[SlotLog],
+        *,
+        reserve: int,
+        random: Random,
+        leased: LeasedPool | None = None,
+    ) -> None:
         assert windows, name
         self.name = name
         self.windows = tuple(windows)
+        self.leased = leased
         tightest = max(windows, key=lambda w: w.window.length // w.window.requests).window
         least = min(w.window.requests for w in windows)
         self.reserve = reserve if least > reserve else 0
@@ -67,6 +73,8 @@ class Route:
             return False
         if not urgent and self.pace is not None and self.pace.earliest > now:
             return False
+        if self.leased is not None and self.leased.free(now) <= 0:
+            return False
         kept = 0 if urgent else self.reserve
         return all(window.free(now) > kept for window in self.windows)
 
@@ -76,6 +84,9 @@ class Route:
         if self.paused and not self._passes_pause(now, urgent):
             return False
         if not urgent and pace is not None and pace.earliest > now:
+            return False
+        leased = self.leased
+        if leased is not None and leased.free(now) <= 0:
             return False
         kept = 0 if urgent else self.reserve
         least = 1 << 60
@@ -87,15 +98,21 @@ class Route:
                 least = free
         for window in self.windows:
             window.take()
+        if leased is not None:
+            leased.take()
         if not urgent:
             if pace is not None:
-                pace.sent(now, least - kept - 1, self.windows[0].next_release(now))
+                # how leased slots are spread over time is the ledger's affair
+                pace.sent(now, least - kept - 1, self.windows[0].next_release(now) if leased is None else now)
         elif self.paused:
             self.pause.sent_urgent(now)
         return True
 
     def open_at(self, now: Nanos, urgent: bool) -> Nanos | None:
-        """The earliest time from ``now`` at which `take` would succeed; None: an answer must come first."""
+        """The earliest time from ``now`` at which `take` would succeed; None: an answer or a lease must come first."""
+        if self.leased is not None and self.leased.free(now) <= 0:
+            self.leased.want(is_urgent=urgent)
+            return None
         at = now
         if not urgent and self.pace is not None and self.pace.earliest > at:
             at = self.pace.earliest
@@ -118,6 +135,8 @@ class Route:
         self.paused = True
         for window in self.windows:
             window.lower(now)
+        if self.leased is not None:
+            self.leased.tell(SlotNews.REFUSED)
         return True
 
     def _passes_pause(self, now: Nanos, urgent: bool) -> bool:
@@ -127,16 +146,18 @@ class Route:
         return urgent and self.pause.open_at(True) <= now
 
 
-def make_routes(table: LimitTable, random: Random, slots: SlotSource) -> dict[str, Route]:
+def make_routes(table: LimitTable, random: Random, leased: LeasedPools | None) -> dict[str, Route]:
     """A route for every endpoint of the table; those that share a pool share the route."""
+    shared = {} if leased is None else leased.pools
     pools: dict[str, Route] = {}
     routes: dict[str, Route] = {}
     for endpoint, limit in table.endpoints.items():
         route = pools.get(limit.pool)
         if route is None:
-            windows = [slots(limit.pool, w, scopes) for w, scopes in _merged(limit.windows)]
+            windows = [SlotLog(window, scopes) for window, scopes in _merged(limit.windows)]
             least = min(w.requests for w in limit.windows)
-            route = Route(limit.pool, windows, reserve=reserve_of(limit.method, endpoint, least), random=random)
+            reserve = reserve_of(limit.method, endpoint, least)
+            route = Route(limit.pool, windows, reserve=reserve, random=random, leased=shared.get(limit.pool))
             pools[limit.pool] = route
         assert {w.window for w in route.windows} == {w for w, _ in _merged(limit.windows)}, (
             f"{endpoint} shares the counter {limit.pool} but has other windows"

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from typing import Protocol
 
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.limits import Scope, WindowLimit
@@ -33,72 +32,6 @@ RESTORE_DIVISOR = 20
 def hold_ns(length: Nanos) -> Nanos:
     """How long a slot stays taken after the answer was read: the window, clock drift and clock grain."""
     return length + length * CLOCK_DRIFT_PPM // 1_000_000 + CLOCK_GRAIN_NS
-
-
-class Slots(Protocol):
-    """What the router needs of a window. `SlotLog` keeps it in memory; a ledger shared by processes may stand here."""
-
-    window: WindowLimit
-    scopes: tuple[Scope, ...]
-    hold: Nanos  # how long a slot stays taken after its answer
-
-    @property
-    def peak(self) -> int:
-        """The most slots that were ever taken at once."""
-        ...
-
-    @property
-    def limit(self) -> int:
-        """Slots in force now: the documented limit, or less for a while after a 429."""
-        ...
-
-    def free(self, now: Nanos) -> int:
-        """Slots that may be taken at ``now``. Negative when the limit was lowered below what is held."""
-        ...
-
-    def take(self) -> None:
-        """Take one slot; `free` has just said that there is one."""
-        ...
-
-    def release(self, now: Nanos) -> None:
-        """The answer was read at ``now``: the slot cools down for one window."""
-        ...
-
-    def give_back(self) -> None:
-        """No byte of the request was written: its slot is free at once."""
-        ...
-
-    def hold_late(self, key: int, arrives_by: Nanos) -> None:
-        """The request on its way may arrive until ``arrives_by``: its slot is held for one window more, as ``key``."""
-        ...
-
-    def shorten(self, key: int, arrives_by: Nanos) -> None:
-        """What is held late under ``key`` is known to arrive no later than ``arrives_by``. Unknown keys are ignored."""
-        ...
-
-    def cool_down(self, key: int, arrives_by: Nanos) -> None:
-        """Count a request of an earlier run, which arrived or may arrive until ``arrives_by``, for one window more."""
-        ...
-
-    def open_at(self, now: Nanos, needed: int) -> Nanos | None:
-        """The earliest time from ``now`` at which ``needed`` slots are free; None: only an answer can bring it."""
-        ...
-
-    def next_release(self, now: Nanos) -> Nanos:
-        """When the next slot comes free, as far as can be told; slots on their way count as answered at ``now``."""
-        ...
-
-    def held(self, now: Nanos) -> int:
-        """Slots taken at ``now``."""
-        ...
-
-    def releases(self, now: Nanos) -> tuple[Nanos, ...]:
-        """When each of the slots that are not on their way comes free, ascending."""
-        ...
-
-    def lower(self, now: Nanos) -> None:
-        """A 429 proved that somebody else counts into this window: use less of it for a while."""
-        ...
 
 
 class SlotLog:
@@ -134,11 +67,11 @@ class SlotLog:
 
     @property
     def limit(self) -> int:
-        """Slots in force."""
+        """Slots in force now: the documented limit, or less for a while after a 429."""
         return self._limit
 
     def free(self, now: Nanos) -> int:
-        """Slots that may be taken at ``now``."""
+        """Slots that may be taken at ``now``. Negative when the limit was lowered below what is held."""
         cooling = self._cooling
         while cooling and cooling[0] <= now:
             cooling.popleft()
@@ -154,7 +87,7 @@ class SlotLog:
         return self._limit - free
 
     def take(self) -> None:
-        """Take a slot."""
+        """Take one slot; `free` has just said that there is one."""
         self._in_flight += 1
         taken = self._in_flight + len(self._cooling) + len(self._late_until)
         if taken > self.peak:
@@ -162,7 +95,7 @@ class SlotLog:
             assert taken <= self.window.requests, f"{taken} slots of {self.window} taken"
 
     def release(self, now: Nanos) -> None:
-        """The answer was read at ``now``."""
+        """The answer was read at ``now``: the slot cools down for one window."""
         assert self._in_flight > 0
         self._in_flight -= 1
         until = now + self.hold
@@ -171,25 +104,25 @@ class SlotLog:
         cooling.append(until if not cooling or until >= cooling[-1] else cooling[-1])
 
     def give_back(self) -> None:
-        """Nothing was sent."""
+        """No byte of the request was written: its slot is free at once."""
         assert self._in_flight > 0
         self._in_flight -= 1
 
     def hold_late(self, key: int, arrives_by: Nanos) -> None:
-        """The outcome is unknown: the request may arrive until ``arrives_by``."""
+        """The request on its way may arrive until ``arrives_by``: its slot is held for one window more, as ``key``."""
         assert self._in_flight > 0
         self._in_flight -= 1
         self.cool_down(key, arrives_by)
 
     def cool_down(self, key: int, arrives_by: Nanos) -> None:
-        """Count a request that is not on its way here."""
+        """Count a request of an earlier run, which arrived or may arrive until ``arrives_by``, for one window more."""
         assert key not in self._late_until, key
         until = arrives_by + self.hold
         self._late_until[key] = until
         heapq.heappush(self._late, (until, key))
 
     def shorten(self, key: int, arrives_by: Nanos) -> None:
-        """What was late under ``key`` arrives no later than ``arrives_by``."""
+        """What is held late under ``key`` is known to arrive no later than ``arrives_by``. Unknown keys are ignored."""
         held = self._late_until.get(key)
         until = arrives_by + self.hold
         if held is not None and until < held:
@@ -197,7 +130,7 @@ class SlotLog:
             heapq.heappush(self._late, (until, key))
 
     def open_at(self, now: Nanos, needed: int) -> Nanos | None:
-        """The earliest time from ``now`` at which ``needed`` slots are free."""
+        """The earliest time from ``now`` at which ``needed`` slots are free; None: only an answer can bring it."""
         missing = needed - self.free(now)
         if missing <= 0:
             return now
@@ -207,7 +140,7 @@ class SlotLog:
         return self._open_among_late(missing)
 
     def next_release(self, now: Nanos) -> Nanos:
-        """When the next slot comes free, as far as can be told."""
+        """When the next slot comes free, as far as can be told; slots on their way count as answered at ``now``."""
         cooling = self._cooling
         first = cooling[0] if cooling else now + self.hold
         if self._late and self._late[0][0] < first:
@@ -215,26 +148,16 @@ class SlotLog:
         return first if first > now else now
 
     def releases(self, now: Nanos) -> tuple[Nanos, ...]:
-        """When each slot that is not on its way comes free."""
+        """When each of the slots that are not on their way comes free, ascending."""
         self.free(now)
         return tuple(heapq.merge(self._cooling, sorted(self._late_until.values())))
 
     def lower(self, now: Nanos) -> None:
-        """Use four fifths of what was in force, until time has given it back."""
+        """A 429 proved that somebody else counts into this window: use four fifths until time has given it back."""
         documented = self.window.requests
         least = max(1, documented // LEAST_DIVISOR)
         self._limit = max(least, self._limit * LOWER_NUMERATOR // LOWER_DENOMINATOR)
         self._restore_at = now + self.window.length if self._limit < documented else None
-
-    @property
-    def lowered(self) -> tuple[int, Nanos] | None:
-        """(the limit in force, when the next part comes back) after a 429; for a ledger that outlives its process."""
-        return None if self._restore_at is None else (self._limit, self._restore_at)
-
-    @lowered.setter
-    def lowered(self, was: tuple[int, Nanos] | None) -> None:
-        if was is not None:
-            self._limit, self._restore_at = was
 
     # -- the rare cases ---------------------------------------------------------------------------------------------
 

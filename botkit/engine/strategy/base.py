@@ -12,10 +12,10 @@ from datetime import datetime
 from random import Random
 from typing import Any, ClassVar, Literal
 
-from botkit.engine.market.bars import BarSeries
 from botkit.engine.market.book import BookView
 from botkit.engine.money.positions import Position
 from botkit.engine.strategy.context import Context
+from botkit.engine.strategy.series import KEEP_BARS, BarSeries, TradeSeries
 from botkit.model.clock import Nanos
 from botkit.model.events import Balance, Bar, Connection, Fill, OrderBook, Ticker, Timer, Trade
 from botkit.model.extension import FeeRates
@@ -57,13 +57,14 @@ class Strategy:
     # -- callbacks: override the ones you need --------------------------------------------------------------------
 
     def on_start(self) -> None:
-        """The bot starts: subscribe and set timers here. Runs once; orders and reading of series wait for `on_ready`.
+        """The bot starts: subscribe, attach indicators and set timers here. Orders, and reading of series, wait for
+        `on_ready`.
 
         Raise `ConfigError` for parameters that make no sense together: the user sees its sentence alone.
         """
 
     def on_ready(self) -> None:
-        """History is there: series can be read, and orders placed from here on. Called once, after `on_start`."""
+        """The history is there: series and indicators can be read, and orders placed, from here on."""
 
     def on_trade(self, trade: Trade) -> None:
         """A public trade of a pair subscribed to with `subscribe_trades`."""
@@ -132,9 +133,9 @@ class Strategy:
 
     # -- market data ----------------------------------------------------------------------------------------------
 
-    def subscribe_trades(self, pair: Pair | str) -> None:
-        """Call `on_trade` for every public trade of the pair."""
-        self._context.subscriptions.trades(self._context.pair(pair))
+    def subscribe_trades(self, pair: Pair | str) -> TradeSeries:
+        """Call `on_trade` for every public trade of the pair; returns the trades, to attach indicators to."""
+        return self._context.subscriptions.trades(self._context.pair(pair))
 
     def subscribe_book(self, pair: Pair | str, depth: int = 5) -> None:
         """Call `on_book` for every new book of the pair, with ``depth`` levels a side (1, 5, 10, 20, 30 or 50)."""
@@ -150,15 +151,20 @@ class Strategy:
         resolution: str = "1m",
         *,
         warm_up: int = 0,
+        keep: int | None = KEEP_BARS,
         on: Callable[[Bar], None] | str | None = None,
     ) -> BarSeries:
         """Call `on_bar` at the end of every bar, and return the series of finished bars.
 
-        ``resolution`` is one of the exchange's (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). ``warm_up`` asks for so many
-        finished bars from before the start; where there are fewer, ``len(series)`` tells. ``on`` routes the series to
+            bars = self.subscribe_bars(self.pair, "5m")
+            self.mean = bars.attach(SMA(30))
+
+        ``resolution`` is one of the exchange's (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). From `on_ready` on the series
+        holds finished bars from before the start, as many as its indicators need or ``warm_up`` asks for; where there
+        are fewer, ``len(series)`` tells. It keeps its last ``keep`` bars (None: all). ``on`` routes the series to
         another method, given itself or by name; its name must not start with ``on_``.
         """
-        return self._context.subscriptions.bars(self._context.pair(pair), resolution, warm_up, on)
+        return self._context.subscriptions.bars(self._context.pair(pair), resolution, warm_up, on, keep)
 
     def book(self, pair: Pair | str, own: bool = True) -> BookView:
         """The order book as last seen: ``bids``, ``asks``, ``mid``, ``spread_bps``, ``age_s``.
@@ -341,6 +347,14 @@ class Strategy:
     def cancel_timer(self, name: str = "timer") -> None:
         """End a timer."""
         self._context.cancel_timer(name)
+
+    def plot(self, name: str, value: float | None, *, pane: str | None = None, pair: Pair | str = "") -> None:
+        """Draw a value at this moment: charts join those of one name to a line. None leaves a gap.
+
+        ``pane`` is "price" for a line on the prices, or the name of a pane below them, by default the line's own.
+        ``pair`` says on whose chart, by default that of the first pair subscribed to.
+        """
+        self._context.plots.plot(self.now, name, value, pane=pane, pair=str(pair))
 
     def skip(self, reason: str, /, **values: Any) -> None:
         """Say why you do not trade now. Counted by reason, shown in the report and by ``botkit why``."""

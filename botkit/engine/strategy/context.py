@@ -18,6 +18,7 @@ from botkit.engine.orders.entry import OrderEntry
 from botkit.engine.orders.protection import Protector
 from botkit.engine.orders.quoting import Quoter
 from botkit.engine.orders.table import OrderTable
+from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.schedule import parse_schedule
 from botkit.engine.strategy.subscriptions import Subscriptions
@@ -65,11 +66,19 @@ class _StrategyLog(logging.LoggerAdapter[logging.Logger]):
 class Context:
     """One strategy instance at work: its record, its order calls, its subscriptions, and what it may read."""
 
-    def __init__(self, record: StrategyRecord, rooms: Rooms, entry: OrderEntry, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self,
+        record: StrategyRecord,
+        rooms: Rooms,
+        entry: OrderEntry,
+        subscriptions: Subscriptions,
+        plots: PlotStore,
+    ) -> None:
         self.record = record
         #: order calls: limit, market_buy, market_sell, close, cancel, cancel_all, replace
         self.orders = entry
         self.subscriptions = subscriptions
+        self.plots = plots
         self.log: logging.LoggerAdapter[logging.Logger] = _StrategyLog(record.name, rooms.clock, rooms.zone)
         self._rooms = rooms
 

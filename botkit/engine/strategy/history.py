@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from botkit.engine.market.bars import BarSeries
 from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import BarFeed
 from botkit.engine.outcome import HistoryWanted, Outbox
+from botkit.engine.strategy.series import BarSeries
 from botkit.model.events import Bar
 from botkit.model.inputs import History
 from botkit.model.pairs import Pair
@@ -29,9 +29,12 @@ class PastBook:
         self._outbox = outbox
         #: (pair, kind) that the run reads; None: whatever is asked for
         self._kinds: frozenset[tuple[str, str]] | None = None
-        #: (feed, its series, bars wanted, whether the feed's builder is new)
-        self._waiting: list[tuple[BarFeed, BarSeries, int, bool]] = []
+        #: (feed, its series, whether the feed's builder is new) of series that have not begun
+        self._waiting: list[tuple[BarFeed, BarSeries, bool]] = []
         self._asked = 0
+        self._series: list[BarSeries] = []
+        #: an indicator may have been attached that needs more than its series kept
+        self.may_lack = False
 
     def check(self, pair: Pair, kind: Literal["trades", "books", "tickers", "bars"]) -> None:
         """Refuse a subscription to what the run does not read. Raises ValueError."""
@@ -42,30 +45,38 @@ class PastBook:
                 f"it reads {known}"
             )
 
-    def want(self, feed: BarFeed, series: BarSeries, count: int, *, is_new: bool) -> None:
-        """A series was subscribed to, with ``count`` bars from before."""
-        self._waiting.append((feed, series, count, is_new))
-
-    @property
-    def is_waiting(self) -> bool:
-        """True while a series has not been given its past."""
-        return bool(self._waiting)
+    def want(self, feed: BarFeed, series: BarSeries, *, is_new: bool) -> None:
+        """A series was subscribed to; it begins when its past has come."""
+        self._waiting.append((feed, series, is_new))
+        self._series.append(series)
 
     def ask(self) -> None:
         """Name in the outcome what was wanted since the last time. Called at the end of a turn."""
-        for feed, series, count, _ in self._waiting[self._asked :]:
-            self._outbox.out.history.append(HistoryWanted(series.pair, feed.resolution, max(count, 1)))
+        wanted = self._outbox.out.history
+        for feed, series, _ in self._waiting[self._asked :]:
+            wanted.append(HistoryWanted(series.pair, feed.resolution, max(series.wanted_history, 1)))
         self._asked = len(self._waiting)
+        if self.may_lack:
+            self.may_lack = False
+            for series in self._series:
+                if series.is_ready and series.missing_history:
+                    count = len(series) + series.missing_history
+                    wanted.append(HistoryWanted(series.pair, series.resolution, count))
 
     def give(self, given: History) -> None:
-        """Hand out what came. A series that has bars of its own by now keeps to those."""
+        """Hand out what came."""
         if given.kinds is not None:
             self._kinds = given.kinds
         bars_of = {(past.pair, past.resolution): past.bars for past in given.bars}
         waiting, self._waiting, self._asked = self._waiting, [], 0
-        for feed, series, count, is_new in waiting:
+        for feed, series, is_new in waiting:
             bars: tuple[Bar, ...] = bars_of.get((series.pair, feed.resolution), ())
             if is_new:
                 self._markets.warm_builder(feed, bars[-1:])
-            if count and not len(series):
-                series.warm_start(bars[-count:])
+            wanted = series.wanted_history
+            series.begin(bars[-wanted:] if wanted else ())
+        begun = {id(series) for _, series, _ in waiting}
+        for series in self._series:
+            older = bars_of.get((series.pair, series.resolution))
+            if older and id(series) not in begun and series.missing_history:
+                series.backfill(older)

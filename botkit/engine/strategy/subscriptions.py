@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from botkit.engine.market.bars import BarSeries
 from botkit.engine.market.markets import Markets
 from botkit.engine.outcome import Outbox, StreamWanted
 from botkit.engine.strategy.callbacks import Callback, Callbacks
 from botkit.engine.strategy.history import PastBook
+from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
+from botkit.engine.strategy.series import BarSeries, TradeSeries
 from botkit.model.events import Bar
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import check_resolution
@@ -29,6 +30,7 @@ class Subscriptions:
         callbacks: Callbacks,
         outbox: Outbox,
         past: PastBook,
+        plots: PlotStore,
         method: Callable[[str], Callback | None],
     ) -> None:
         """``method`` finds a method of the strategy by its name."""
@@ -37,15 +39,25 @@ class Subscriptions:
         self._callbacks = callbacks
         self._outbox = outbox
         self._past = past
+        self._plots = plots
+        #: the pair whose chart takes what is plotted without one
+        self.first_pair = ""
         self._method = method
 
-    def trades(self, pair: Pair) -> None:
+    def trades(self, pair: Pair) -> TradeSeries:
         """Hear of the pair's trades."""
         self._wanted(pair, "trades")
         market = self._markets.of(pair)
         callback = self._callbacks.of(self._record, "on_trade")
         if callback is not None and all(record is not self._record for record, _ in market.trade_listeners):
             market.trade_listeners.append((self._record, callback))
+        for record, known in market.trade_series:
+            if record is self._record:
+                return known
+        market.settle_trades()
+        series = TradeSeries(market.pair, plots=self._plots)
+        market.trade_series.append((self._record, series))
+        return series
 
     def book(self, pair: Pair, depth: int) -> None:
         """Hear of the pair's books."""
@@ -69,19 +81,24 @@ class Subscriptions:
         if callback is not None and all(record is not self._record for record, _ in market.ticker_listeners):
             market.ticker_listeners.append((self._record, callback))
 
-    def bars(self, pair: Pair, resolution: str, warm_up: int, on: Callable[[Bar], None] | str | None) -> BarSeries:
+    def bars(
+        self,
+        pair: Pair,
+        resolution: str,
+        warm_up: int,
+        on: Callable[[Bar], None] | str | None,
+        keep: int | None,
+    ) -> BarSeries:
         """Build bars and hear of them."""
         check_resolution(resolution)
-        if warm_up < 0:
-            raise ValueError(f"warm_up is {warm_up}; it is a number of bars, 0 or more")
         callback = self._bar_callback(on)
+        series = BarSeries(pair, resolution, keep=keep, warm_up=warm_up, plots=self._plots, is_ready=False)
         self._wanted(pair, "bars", resolution=resolution)
         market = self._markets.of(pair)
         is_new = resolution not in market.bar_feeds
         feed = self._markets.feed(market, resolution)
-        series = BarSeries(market.pair, resolution)
         feed.listeners.append((self._record, series, callback))
-        self._past.want(feed, series, warm_up, is_new=is_new)
+        self._past.want(feed, series, is_new=is_new)
         return series
 
     def _wanted(
@@ -93,6 +110,7 @@ class Subscriptions:
         resolution: str = "",
     ) -> None:
         self._past.check(pair, kind)
+        self.first_pair = self.first_pair or str(pair)
         self._outbox.stream(StreamWanted(pair, kind, depth, resolution))
 
     def _bar_callback(self, on: Callable[[Bar], None] | str | None) -> Callback | None:

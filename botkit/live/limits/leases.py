@@ -1,7 +1,7 @@
 """A bot's share of the ledger: which slots it leases, what it has to report of them, and the talk with the ledger.
 
-`SharedLimits.windows` are what the router takes slots from. They answer at once, from what was leased; when they
-cannot, the want is noted here, the ledger is asked, and ``on_change`` brings a `SlotsChanged`.
+The router takes slots from `SharedLimits.leased`. When there are none the want is noted here, the ledger is asked, and
+``on_change`` brings a `SlotsChanged`.
 
 When the ledger cannot be reached, leases run out after `LEASE`, before the ledger would take this process for dead;
 after that only cancels go on, for `OFFLINE`, from slots that every process keeps in stock for that.
@@ -15,8 +15,9 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from botkit.engine.router.leased import LeasedPool, LeasedWindows, SlotNews
+from botkit.engine.router.leased import LeasedPool, LeasedPools, SlotNews
 from botkit.engine.router.router import LONGEST_WAIT_NS
+from botkit.engine.router.routes import reserve_of
 from botkit.engine.router.windows import hold_ns
 from botkit.live.clock import DriverClock
 from botkit.live.limits.protocol import (
@@ -34,7 +35,7 @@ from botkit.live.limits.protocol import (
 )
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
-from botkit.model.limits import LimitTable, Scope, SlotsChanged
+from botkit.model.limits import EndpointLimit, LimitTable, Scope, SlotsChanged
 
 #: leases are good for so long after the last message that was answered; `ledger.DEAD_AFTER` is longer
 LEASE: Nanos = 3 * NS_PER_S
@@ -91,17 +92,20 @@ class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
 class _Lease:
     """What this process leases of a counter, and what the ledger must hear of it. Times are of the bot's clock."""
 
-    def __init__(self, pool: LeasedPool, *, is_read: bool, late: Nanos, keeps_stock: bool) -> None:
+    def __init__(self, pool: LeasedPool, endpoint: EndpointLimit, *, late: Nanos, keeps_stock: bool) -> None:
+        """``endpoint`` is the first of those that share the counter."""
         self.pool = pool
-        self.is_read = is_read
+        self.windows = endpoint.windows
+        self.is_read = endpoint.method == "GET"
         self.late = late
-        least = min(window.requests for window, _ in pool.windows)
+        least = min(window.requests for window in self.windows)
+        self.reserve = reserve_of(endpoint.method, endpoint.endpoint, least)
         self.stock_wanted = 0
         if keeps_stock and pool.is_for_cancels:
             self.stock_wanted = min(CANCEL_STOCK_MAX, least // CANCEL_STOCK_DIVISOR)
         elif keeps_stock and least >= LEAST_STOCKED:
             self.stock_wanted = 1
-        self.hold = max(hold_ns(window.length) for window, _ in pool.windows)
+        self.hold = max(hold_ns(window.length) for window in self.windows)
         self.ahead_max = max(1, min(AHEAD_MAX, least // AHEAD_DIVISOR))
         self.ahead = 1
         self.granted = 0  # slots leased since the start, less those that went back unused
@@ -206,7 +210,7 @@ class _Lease:
 
 
 class SharedLimits:
-    """Windows shared with other processes: ``Router(slots=shared.windows)``, then `start`, and `stop` at the end.
+    """Windows shared with other processes: ``Router(leased=shared.leased)``, then `start`, and `stop` at the end.
 
     ``on_change(change)`` is called, in the event loop, when the router may take other slots than before: give it to
     ``router.slots_changed`` and run a turn. ``on_notice(text, good)`` says that the ledger is out of reach, or back.
@@ -235,13 +239,12 @@ class SharedLimits:
         counters are shared; all others are this process's own. ``keeps_stock``: a process that lives for seconds leases
         nothing ahead. ``clock`` runs as fast as the ledger's.
         """
-        self.windows = LeasedWindows(table, self._heard, endpoints=endpoints)
-        self.on_change = on_change or self.windows.apply
+        self.leased = LeasedPools(table, self._heard, endpoints=endpoints)
+        self.on_change = on_change or self.leased.apply
         self.on_notice = on_notice
         #: told of every (ledger, holder) as which this process joins
         self.on_join: Callable[[str, str], None] = lambda ledger, holder: None
         self._table = table
-        self._keeps_stock = keeps_stock
         self._link = link
         self._identity = identity
         self._name = holder
@@ -249,15 +252,18 @@ class SharedLimits:
         #: what is about this machine (messages, pauses, leases) takes as long on it however fast the clock runs
         self._speed = clock.speed
         self._gather = gather
-        self._late_ns = {False: latest_accept_ns + request_timeout_ns, True: read_latest_ns + request_timeout_ns}
         self._leases: dict[str, _Lease] = {}
+        for name, pool in self.leased.pools.items():
+            endpoint = next(row for row in table.endpoints.values() if row.pool == name)
+            late = request_timeout_ns + (read_latest_ns if endpoint.method == "GET" else latest_accept_ns)
+            self._leases[name] = _Lease(pool, endpoint, late=late, keeps_stock=keeps_stock)
         self._next_declared = _FIRST_DECLARED
         self._joins = 0
         self._holder = ""
         self._ledger = ""  # the id of the ledger that was joined last
         self._number = 0
         self._unanswered: Sync | None = None
-        self._change = self.windows.change
+        self._change = self.leased.change
         self._heard_at: Nanos = -(1 << 62)  # when the last message that was answered was sent
         self._sent_at: Nanos = 0
         self._opens_at: Nanos = 0
@@ -341,11 +347,6 @@ class SharedLimits:
         return self._link.name
 
     @property
-    def pools(self) -> Collection[str]:
-        """The counters that are shared."""
-        return self.windows.pools
-
-    @property
     def is_reachable(self) -> bool:
         """False while leases cannot be renewed, so that only cancels go on."""
         return self._clock.now() < self._heard_at + self._here(LEASE)
@@ -357,7 +358,7 @@ class SharedLimits:
     # -- what the router reports --------------------------------------------------------------------------------------
 
     def _heard(self, pool: str, what: SlotNews, key: int, by: Nanos) -> None:
-        lease, now = self._lease(pool), self._clock.now()
+        lease, now = self._leases[pool], self._clock.now()
         if what is SlotNews.WANTED or what is SlotNews.WANTED_URGENTLY:
             self._want(lease, now, is_urgent=what is SlotNews.WANTED_URGENTLY)
             return
@@ -402,18 +403,6 @@ class SharedLimits:
         if lease.retry_at <= now:
             self._wake.set()
 
-    def _lease(self, pool: str) -> _Lease:
-        lease = self._leases.get(pool)
-        if lease is None:
-            is_read = next(row.method for row in self._table.endpoints.values() if row.pool == pool) == "GET"
-            lease = self._leases[pool] = _Lease(
-                self.windows.pools[pool],
-                is_read=is_read,
-                late=self._late_ns[is_read],
-                keeps_stock=self._keeps_stock,
-            )
-        return lease
-
     # -- what the router may take -------------------------------------------------------------------------------------
 
     def _publish(self, now: Nanos) -> None:
@@ -428,7 +417,7 @@ class SharedLimits:
     @property
     def _is_heard(self) -> bool:
         """True when the router has what was published."""
-        return self.windows.change.number == self._change.number
+        return self.leased.change.number == self._change.number
 
     def _here(self, machine_ns: Nanos) -> Nanos:
         """A time of this machine in the bot's, which may run faster."""
@@ -475,8 +464,8 @@ class SharedLimits:
 
     async def _join(self) -> None:
         """Join as a process that the ledger has not seen; what is on its way is declared."""
-        for pool in self.windows.pools:
-            self._lease(pool).keep_stock(0)
+        for lease in self._leases.values():
+            lease.keep_stock(0)
         now = self._clock.now()
         self._publish(now)
         if not self._is_heard:
@@ -497,16 +486,15 @@ class SharedLimits:
         pool, who = lease.pool, self._identity
         windows = tuple(
             SharedWindow(
-                f"{who.venue}|{scope.value}={who.address if scope is Scope.IP else who.account}"
+                f"{who.venue}|{window.scope.value}={who.address if window.scope is Scope.IP else who.account}"
                 f"|{pool.name}|{window.requests}/{window.per_s}s",
                 window.requests,
                 window.per_s,
             )
-            for window, scopes in pool.windows
-            for scope in scopes
+            for window in lease.windows
         )
         late = lease.late + (self._here(OFFLINE) if pool.is_for_cancels else 0)
-        return SharedPool(pool.name, late, pool.reserve, windows)
+        return SharedPool(pool.name, late, lease.reserve, windows)
 
     async def _sync(self) -> None:
         """Say what happened and ask for what is wanted. Repeats a message that was not answered."""
@@ -563,7 +551,7 @@ class SharedLimits:
                 # a clock that was set back holds slots longer, never shorter
                 wait = min(0, (request.answered or request.sent + LONGEST_WAIT_NS) - now)
                 found[lease.pool.name].append(wait + (lease.late if request.answered is None else 0))
-        most = {name: max(w.requests for w, _ in lease.pool.windows) for name, lease in self._leases.items()}
+        most = {name: max(w.requests for w in lease.windows) for name, lease in self._leases.items()}
         return {name: tuple(sorted(waits, reverse=True)[: most[name]]) for name, waits in found.items()}
 
     # -- what the user is told ----------------------------------------------------------------------------------------

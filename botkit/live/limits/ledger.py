@@ -172,6 +172,8 @@ class Window(msgspec.Struct, array_like=True):
         if not is_urgent and self.requests >= LEAST_PACED:
             # few slots that must last until the next one comes free are spread over that time
             following = self.held[0] if self.held else now + self.hold
+            if self.lost_at is not None and self.kept_for_lost(now):
+                following = min(following, self.lost_at + self.late + self.hold)
             step = max(self.length // self.requests, (following - now) // (left + 1))
             self.virtual = max(self.virtual, now) + step
 

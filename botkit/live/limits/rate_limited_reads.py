@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 
 from botkit.engine.router.router import READ_LATEST_NS, Priority, Router
-from botkit.engine.router.routes import SlotSource, memory_slots
 from botkit.errors import Refused, TryAgain
 from botkit.live.limits.leases import SharedLimits
 from botkit.live.limits.protocol import LedgerUnreachable
@@ -52,13 +51,12 @@ class RateLimitedReads:
         clock: Clock,
         *,
         sleep: Sleep = asyncio.sleep,
-        slots: SlotSource = memory_slots,
         shared: SharedLimits | None = None,
         latest_ns: Nanos = READ_LATEST_NS,
         hurries: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """``shared`` are windows that other processes count into too; ``slots`` are used without. ``latest_ns``: how
+        """``shared`` are counters that other processes count into too. ``latest_ns``: how
         late the exchange may act on a request whose answer was given up. ``hurries``: go ahead without a slot rather
         than wait for long, and ``say`` so."""
         self.sender = sender
@@ -70,7 +68,7 @@ class RateLimitedReads:
             limits,
             latest_accept_ns=latest_ns,
             read_latest_ns=latest_ns,
-            slots=slots if shared is None else shared.windows,
+            leased=None if shared is None else shared.leased,
         )
         #: windows of its own for going ahead; everything that is sent is counted in them
         self._own = Router(limits, latest_accept_ns=latest_ns, read_latest_ns=latest_ns) if hurries else None

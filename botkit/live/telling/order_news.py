@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 from collections.abc import Callable
 
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.orders import Order, OrderState
 
+log = logging.getLogger("botkit.live")
+
 #: the same reason is told once in so long: an exchange that is closed rejects every order alike
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 1_000
 _GIVEN_UP_MAX = 10_000
+#: an outcome that is unknown for less than this is no news
+PATIENCE_S = 5.0
+_COUNT_EVERY_S = 600.0
 _DIGITS = re.compile(r"\d+")
 
 
 class OrderNews:
-    """Watches orders change. ``tell(level, text)`` reaches the user."""
+    """Watches orders change. ``tell(level, text)`` reaches the user.
 
-    def __init__(self, tell: Callable[[str, str], None]) -> None:
+    An order of unknown outcome is told of when it is so for `PATIENCE_S` of the machine's time. Those that resolve
+    before are counted, and the count is told once in a while: on a bad line there are two a second of them.
+    """
+
+    def __init__(self, tell: Callable[[str, str], None], *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """``loop`` is where to wait, the running one unless given."""
         self._tell = tell
-        self._in_doubt: set[int] = set()
+        self._loop = loop
+        #: orders of unknown outcome, and since when of the loop's time
+        self._in_doubt: dict[int, tuple[Order, float]] = {}
+        #: those of them that were told of
+        self._told_doubts: set[int] = set()
+        #: those that resolved by themselves since they were last counted aloud, and the longest time it took
+        self._passed = 0
+        self._longest_s = 0.0
+        self._count_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         #: orders that are taken for dead by what was read, the latest ones
         self._given_up: dict[int, str] = {}
         self._told: dict[tuple[str, str, str], Nanos] = {}
@@ -28,22 +49,17 @@ class OrderNews:
     def changed(self, order: Order, state: OrderState) -> None:
         """An order went to a state."""
         if state is OrderState.UNKNOWN:
-            self._in_doubt.add(order.client_id)
-            self._tell(
-                "warning",
-                f"{order!r} is of unknown outcome; {order.pair} waits for it: it is looked up until it is found or "
-                "proved absent, and never sent again",
-            )
+            self._doubt(order)
             return
         given_up = self._given_up.pop(order.client_id, None)
+        was_told = self._resolve(order)
         if given_up is not None:
             self._tell(
                 "error",
                 f"{order!r} was taken for {given_up}, but lives at the exchange: it counts again and is cancelled. "
                 "Requests are acted on later than `live: {latest_accept_s}` says; raise it",
             )
-        elif order.client_id in self._in_doubt:
-            self._in_doubt.discard(order.client_id)
+        elif was_told:
             self._tell("info", f"{order!r}: its outcome is known now")
         elif state is OrderState.REJECTED:
             self._ended(order, "was rejected by the exchange")
@@ -53,6 +69,69 @@ class OrderNews:
             if len(self._given_up) >= _GIVEN_UP_MAX:
                 del self._given_up[next(iter(self._given_up))]
             self._given_up[order.client_id] = state.value
+
+    # -- outcomes that are unknown ----------------------------------------------------------------------------------
+
+    def _doubt(self, order: Order) -> None:
+        if order.client_id not in self._in_doubt:
+            log.info("%r is of unknown outcome", order)
+            self._in_doubt[order.client_id] = (order, self._now())
+            self._look()
+
+    def _resolve(self, order: Order) -> bool:
+        """Its outcome is known; True where the user was told that it was not."""
+        found = self._in_doubt.pop(order.client_id, None)
+        if found is None:
+            return False
+        if order.client_id in self._told_doubts:
+            self._told_doubts.discard(order.client_id)
+            return True
+        if not self._passed:
+            self._count_at = max(self._count_at, self._now() + PATIENCE_S)
+        self._passed += 1
+        self._longest_s = max(self._longest_s, self._now() - found[1])
+        self._look()
+        return False
+
+    def _look(self) -> None:
+        """Tell of what is due, and come back for the rest."""
+        now = self._now()
+        overdue = [
+            order
+            for client_id, (order, since) in self._in_doubt.items()
+            if client_id not in self._told_doubts and since + PATIENCE_S <= now
+        ]
+        for order in overdue:
+            self._told_doubts.add(order.client_id)
+            self._tell(
+                "warning",
+                f"{order!r} is of unknown outcome; {order.pair} waits for it: it is looked up until it is found or "
+                "proved absent, and never sent again",
+            )
+        if self._passed and self._count_at <= now:
+            were = "1 order was" if self._passed == 1 else f"{self._passed:,} orders were"
+            self._tell("info", f"{were} of unknown outcome for at most {self._longest_s:.1f} s; all is known now")
+            self._passed, self._longest_s = 0, 0.0
+            self._count_at = now + _COUNT_EVERY_S
+        self._arm(now)
+
+    def _arm(self, now: float) -> None:
+        waiting = [s + PATIENCE_S for i, (_, s) in self._in_doubt.items() if i not in self._told_doubts]
+        if self._passed:
+            waiting.append(self._count_at)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if waiting:
+            self._timer = self._loop_of().call_later(max(0.0, min(waiting) - now), self._look)
+
+    def _now(self) -> float:
+        return self._loop_of().time()
+
+    def _loop_of(self) -> asyncio.AbstractEventLoop:
+        return self._loop or asyncio.get_running_loop()
+
+    # -- orders that came to nothing --------------------------------------------------------------------------------
 
     def _ended(self, order: Order, what: str) -> None:
         reason = order.reason.removeprefix("not sent: ")

@@ -59,7 +59,8 @@ class TerminalView:
     async def __aenter__(self) -> TerminalView:
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False)
-            self._live.start()
+            with contextlib.suppress(OSError):  # a terminal may be closed at any time; the bot goes on without
+                self._live.start()
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._draw(), name="terminal view")
         return self
@@ -74,7 +75,8 @@ class TerminalView:
         if self._live is not None:
             with contextlib.suppress(Exception):
                 self._show()  # what stays on the terminal is how it ended
-            self._live.stop()
+            with contextlib.suppress(OSError):
+                self._live.stop()
             self._live = None
 
     def tell(self, level: str, text: str) -> None:
@@ -85,7 +87,8 @@ class TerminalView:
         self._events.append((level, text))
         if self._live is None or not self._is_on_loop():
             prefix = "" if level == "info" else f"{level}: "
-            self._console.print(prefix + text, markup=False, highlight=False, soft_wrap=True)
+            with contextlib.suppress(OSError):
+                self._console.print(prefix + text, markup=False, highlight=False, soft_wrap=True)
 
     def _is_on_loop(self) -> bool:
         try:

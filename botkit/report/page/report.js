@@ -86,6 +86,8 @@
       }
     });
   };
+  const HUES = ["#3b78d8", "#c2761b", "#2a9070", "#a14bb5", "#c0453b", "#7a8420", "#3a9ab5", "#8a6cc9", "#b0527c", "#5c7f9e", "#96713d", "#4d9a4d"];
+  HUES.forEach((hue, i) => root.style.setProperty("--hue" + i, hue));
   const inMoney = { type: "custom", formatter: money, minMove: 1e-8 };
   const lastOf = (rows, format) => (rows.length ? format(rows[rows.length - 1]) : "");
   const themed = (series, options) => { drawn.push(() => series.applyOptions(options())); return series; };
@@ -117,7 +119,6 @@
     chart.timeScale().fitContent();
   };
 
-  const HUES = ["#3b78d8", "#c2761b", "#2a9070", "#a14bb5", "#c0453b", "#7a8420", "#3a9ab5", "#8a6cc9", "#b0527c", "#5c7f9e", "#96713d", "#4d9a4d"];
   const drawStrategies = () => {
     const place = document.getElementById("strategies");
     if (!place) return;
@@ -126,11 +127,40 @@
       const rows = lineOf(strategy);
       const series = chart.addSeries(LC.LineSeries, { lineWidth: 2, color: HUES[i % HUES.length], priceLineVisible: false, lastValueVisible: false, priceFormat: inMoney });
       series.setData(rows);
-      root.style.setProperty("--hue" + i, HUES[i % HUES.length]);
-      return { title: strategy.name, color: "hue" + i, series, format: (row) => money(row.value), last: lastOf(rows, (row) => money(row.value)) };
+      return { title: strategy.name, color: "hue" + (i % HUES.length), series, format: (row) => money(row.value), last: lastOf(rows, (row) => money(row.value)) };
     });
     legend(place, chart, items);
     chart.timeScale().fitContent();
+  };
+
+  // Volume, indicators and plots on a pair's chart, each pane below the price made on first use; their legend entries.
+  const drawLines = (chart, pair, t, inPrice) => {
+    const panes = new Map([["price", 0]]);
+    const paneOf = (name) => { if (!panes.has(name)) panes.set(name, panes.size); return panes.get(name); };
+    const amount = (value) => Number(value.toPrecision(4)).toLocaleString("en-US", { maximumSignificantDigits: 4 });
+    const inAmount = { type: "custom", formatter: amount, minMove: 1e-8 };
+    const quiet = { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
+    const items = [];
+    const add = (title, hue, kind, options, rows, pane, format) => {
+      const series = themed(chart.addSeries(kind, { ...quiet, ...options }, paneOf(pane)), () => ({ color: color(hue) }));
+      series.setData(rows);
+      const spell = (row) => (row.value === undefined ? "–" : format(row.value));
+      items.push({ title, color: hue, series, format: spell, last: lastOf(rows.filter((row) => row.value !== undefined), spell) });
+    };
+    if (pair.volume.length) {
+      add("Volume " + pair.base, "hold", LC.HistogramSeries, { priceFormat: inAmount }, t.map((time, i) => ({ time, value: pair.volume[i] })), "volume", amount);
+    }
+    for (const found of pair.lines) {
+      const onPrice = found.pane === "price";
+      const bars = found.field === "histogram";
+      const rows = t.map((time, i) => (found.v[i] === null ? { time } : { time, value: found.v[i] }));
+      const format = onPrice ? inPrice.formatter : found.pane === "volume" ? amount : money;
+      add(found.name, "hue" + ((found.group * 5 + (bars ? 1 : 0)) % HUES.length), bars ? LC.HistogramSeries : LC.LineSeries,
+        { priceFormat: onPrice ? inPrice : { ...inAmount, formatter: format }, ...(found.field && !bars ? { lineStyle: ["middle", "line"].includes(found.field) ? LC.LineStyle.Solid : LC.LineStyle.Dashed } : {}) },
+        rows, found.pane, format);
+    }
+    chart.panes().forEach((pane, i) => pane.setStretchFactor(i === 0 ? 4 : 1.3));
+    return { items, panes: panes.size };
   };
 
   const drawPrice = (pair) => {
@@ -141,8 +171,9 @@
     const chart = make(place, false);
     const t = times(pair.t);
     const rows = t.map((time, i) => ({ time, open: pair.o[i], high: pair.h[i], low: pair.l[i], close: pair.c[i] }));
+    const inPrice = { type: "custom", formatter: price, minMove: Math.pow(10, -pair.decimals) };
     const series = themed(
-      chart.addSeries(LC.CandlestickSeries, { priceLineVisible: false, lastValueVisible: false, priceFormat: { type: "custom", formatter: price, minMove: Math.pow(10, -pair.decimals) } }),
+      chart.addSeries(LC.CandlestickSeries, { priceLineVisible: false, lastValueVisible: false, priceFormat: inPrice }),
       () => ({ upColor: color("candle-up"), downColor: color("candle"), borderUpColor: color("candle"), borderDownColor: color("candle"), wickUpColor: color("candle"), wickDownColor: color("candle") }),
     );
     series.setData(rows);
@@ -182,11 +213,15 @@
     const bySide = (side) => new Map(marks.filter((m) => m.side === side).map((m) => [m.time, m]));
     const total = (side) => grouped(marks.reduce((sum, m) => sum + (m.side === side ? m.fills : 0), 0), 0);
     const spell = (map) => (time) => { const m = map.get(time); return m ? `${grouped(m.fills, 0)} (${m.amount} at ${price(m.average)})` : "–"; };
+    const lines = drawLines(chart, pair, t, inPrice);
+    place.style.height = 300 + 100 * (lines.panes - 1) + "px";
     legend(place, chart, [
       { title: "", color: "candle", series, format: (row) => `${price(row.open)}  ${price(row.high)}  ${price(row.low)}  ${price(row.close)}`, last: lastOf(rows, (row) => price(row.close)) },
       { title: "buys", mark: "▲", color: "buy", at: spell(bySide(1)), last: total(1) },
       { title: "sells", mark: "▼", color: "sell", at: spell(bySide(-1)), last: total(-1) },
+      ...lines.items,
     ], pair.pair.toUpperCase().replace("_", " / "));
+    if (pair.left_out) element("p", panel, "dim", `${pair.left_out} more lines were plotted than a chart can show.`);
     chart.timeScale().fitContent();
   };
 

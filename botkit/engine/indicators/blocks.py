@@ -1,0 +1,120 @@
+"""Windows whose sums are found in blocks, value by value or for whole columns in the very same order.
+
+The values are cut into blocks of the window's length. A window is the end of one block and the beginning of the next,
+so its sum is a suffix sum (made once a block, from the back) plus a prefix sum (one addition a value). What is summed
+is the distance to a reference, the last value of the block before, which lies inside the window too: prices that
+differ little then add up almost without rounding, and equal ones add up to zero. At the last place of a block the
+window is the block itself, with its own last value as the reference.
+
+Adding the new value and taking the old one away would drift, and one huge value would leave its rounding error behind
+for ever. Here a window of equal prices gives exactly that price, so two averages over a flat market never "cross".
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from botkit.engine.indicators.indicator import Array, Indicator
+
+V = TypeVar("V")
+
+#: so many whole blocks, and so many values in them, are worth numpy's fixed costs
+_BLOCKS_MIN, _VALUES_MIN = 2, 64
+
+
+class WindowIndicator(Indicator[V]):
+    """An indicator over blocks of ``length`` values, which finds whole blocks at once.
+
+    A subclass says where it stands (`_place`), gives the columns of the block before (`_block_before`), finds the
+    results over arrays that begin a block (`_over_blocks`), and takes its state from a block (`_resume`).
+    """
+
+    __slots__ = ("length",)
+    length: int
+
+    def extend(self, *columns: npt.ArrayLike) -> Any:
+        """As `Indicator.extend`; whole blocks are found with numpy."""
+        arrays = self._columns(columns)
+        length, count = self.length, len(arrays[0])
+        head = min(count, -self._place() % length)
+        blocks = (count - head) // length
+        if blocks < _BLOCKS_MIN or blocks * length < _VALUES_MIN:
+            return self._gather(self._steps(arrays))
+        stop = head + blocks * length
+        parts = [self._gather(self._steps([array[:head] for array in arrays]))]
+        parts.append(self._whole_blocks([array[head:stop] for array in arrays]))
+        parts.append(self._gather(self._steps([array[stop:] for array in arrays])))
+        if not self.fields:
+            return np.concatenate(parts)
+        return self._named([np.concatenate(pieces) for pieces in zip(*parts, strict=True)])
+
+    def _whole_blocks(self, arrays: list[Array]) -> Any:
+        before = self._block_before()
+        if before is None:
+            results = self._over_blocks(arrays)
+        else:  # the block before goes in again: the first windows reach back into it
+            joined = [np.concatenate((old, new)) for old, new in zip(before, arrays, strict=True)]
+            results = self._over_blocks(joined)
+            cut = self.length
+            results = self._named([part[cut:] for part in results]) if self.fields else results[cut:]
+        self._resume([array[-self.length :].tolist() for array in arrays])
+        return results
+
+    def _place(self) -> int:
+        """How many values of the present block have been taken in."""
+        raise NotImplementedError
+
+    def _block_before(self) -> list[Array] | None:
+        """The columns of the last whole block, oldest first, at its end; None before the first."""
+        raise NotImplementedError
+
+    def _over_blocks(self, arrays: list[Array]) -> Any:
+        """Results over arrays of whole blocks, NaN until ready."""
+        raise NotImplementedError
+
+    def _resume(self, block: list[list[float]]) -> None:
+        """Stand at the end of this block, as after taking in its values one by one."""
+        raise NotImplementedError
+
+
+class Blocks:
+    """An array cut into blocks: distances to the reference, for prefix and for suffix sums, and the references."""
+
+    __slots__ = ("count", "length", "prefix", "references", "suffix")
+
+    def __init__(self, values: Array, length: int) -> None:
+        rows = -(-len(values) // length)
+        padded = np.zeros(rows * length)
+        padded[: len(values)] = values
+        blocks = padded.reshape(rows, length)
+        last = blocks[:, -1].copy()
+        before = np.zeros(rows)
+        before[1:] = last[:-1]
+        self.count = len(values)
+        self.length = length
+        self.prefix = blocks - before[:, None]
+        self.suffix = blocks - last[:, None]
+        references = np.repeat(before, length).reshape(rows, length)
+        references[:, -1] = last
+        self.references: Array = references.reshape(-1)[: len(values)]
+
+    def join(self, prefix: Array, suffix: Array) -> Array:
+        """Prefix and suffix sums by block as sums by window; NaN for the first values, which complete no window."""
+        joined = prefix.copy()
+        joined[1:, :-1] += suffix[:-1, 1:]
+        joined[:, -1] = suffix[:, 0]
+        sums: Array = joined.reshape(-1)[: self.count]
+        sums[: self.length - 1] = np.nan
+        return sums
+
+    def sums(self, prefix: Array, suffix: Array) -> Array:
+        """Window sums of what stands in two arrays of blocks."""
+        return self.join(np.cumsum(prefix, axis=1), from_the_back(suffix))
+
+
+def from_the_back(blocks: Array) -> Array:
+    """Suffix sums of each row."""
+    return np.cumsum(blocks[:, ::-1], axis=1)[:, ::-1]

@@ -1,0 +1,117 @@
+"""The highest and the lowest of the last values."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from botkit.engine.indicators.indicator import Array, Indicator, check_length
+
+
+class _RollingExtreme(Indicator[float]):
+    """What both have in common."""
+
+    __slots__ = ("_candidates", "_count", "length")
+    _ufunc: np.ufunc
+
+    def __init__(self, length: int) -> None:
+        self.length = self.history = check_length(type(self).__name__, length)
+        self.reset()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.length})"
+
+    def reset(self) -> None:
+        """Forget everything, as before the first value."""
+        self.value = None
+        # (place, value): a value behind a better one may still become the best once that has left
+        self._candidates: deque[tuple[int, float]] = deque()
+        self._count = 0
+
+    def _add(self, value: float) -> float | None:
+        candidates = self._candidates
+        count = self._count
+        candidates.append((count, value))
+        count = self._count = count + 1
+        if candidates[0][0] < count - self.length:
+            candidates.popleft()
+        if count >= self.length:
+            self.value = candidates[0][1]
+        return self.value
+
+    def extend(self, *columns: npt.ArrayLike) -> Any:
+        """As `Indicator.extend`, with numpy."""
+        (values,) = self._columns(columns)
+        length, count = self.length, len(values)
+        if count < length + 64:  # numpy's fixed costs are not worth it
+            return self._gather(self._steps([values]))
+        before = min(self._count, length - 1)
+        results = rolling_extreme(self._ufunc, np.concatenate((self._as_values(before), values)), length)[before:]
+        # of what came so far only the last window matters from here on
+        self._candidates = deque()
+        self._count += count - length
+        self._steps([values[count - length :]])
+        return results
+
+    def _as_values(self, count: int) -> Array:
+        """``count`` values that have the same extremes up to now as the last ``count`` values had."""
+        values = np.empty(count)
+        first = self._count - count
+        start = 0
+        for place, value in self._candidates:
+            stop = place - first + 1
+            if stop > start:
+                values[start:stop] = value
+                start = stop
+        return values
+
+
+class RollingHigh(_RollingExtreme):
+    """The highest of the last ``length`` values (of closes, unless attached with ``of="high"``).
+
+    ``history``: ``length`` bars.
+    """
+
+    __slots__ = ()
+    _ufunc = np.maximum
+
+    def step(self, value: float) -> float | None:  # type: ignore[override]
+        """Take in the next value; the highest, or None until ``length`` values were seen."""
+        candidates = self._candidates
+        while candidates and candidates[-1][1] <= value:
+            candidates.pop()
+        return self._add(value)
+
+
+class RollingLow(_RollingExtreme):
+    """The lowest of the last ``length`` values (of closes, unless attached with ``of="low"``).
+
+    ``history``: ``length`` bars.
+    """
+
+    __slots__ = ()
+    _ufunc = np.minimum
+
+    def step(self, value: float) -> float | None:  # type: ignore[override]
+        """Take in the next value; the lowest, or None until ``length`` values were seen."""
+        candidates = self._candidates
+        while candidates and candidates[-1][1] >= value:
+            candidates.pop()
+        return self._add(value)
+
+
+def rolling_extreme(extreme: np.ufunc, values: Array, length: int) -> Array:
+    """Extremes by window, from those of the end of one block and the beginning of the next; NaN until there is one."""
+    rows = -(-len(values) // length)
+    padded = np.zeros(rows * length)
+    padded[: len(values)] = values
+    blocks = padded.reshape(rows, length)
+    joined = extreme.accumulate(blocks, axis=1)
+    suffix = extreme.accumulate(blocks[:, ::-1], axis=1)[:, ::-1]
+    joined[1:, :-1] = extreme(joined[1:, :-1], suffix[:-1, 1:])
+    result: Array = joined.reshape(-1)[: len(values)]
+    result[: length - 1] = np.nan
+    return result

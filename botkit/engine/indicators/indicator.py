@@ -1,0 +1,171 @@
+"""What all indicators share: one state, fed value by value, bar by bar, or by whole columns, with equal results.
+
+    fast = SMA(10)
+    fast.update(bar.close)            # or fast.update(bar); None until 10 values were seen
+    fast.value, fast.ready            # the latest result
+    line = fast.extend(closes)        # goes on where update left off: an array of the same length, NaN until ready
+    line = SMA(10).over(closes)       # from the beginning, whatever the indicator has seen before
+
+Only ``+ - * /`` and ``sqrt`` are used, in one fixed order, so results are equal to the last bit however a tape is cut,
+and on any machine. (That also rules out ``sum()``, which adds floats differently since Python 3.12. A compiler must be
+kept from fusing multiplications and additions: ``-ffp-contract=off``.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from copy import copy
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from botkit.model.events import Bar
+
+Array: TypeAlias = npt.NDArray[np.float64]
+V = TypeVar("V")
+
+#: A recursive average never forgets entirely. It is warmed until what came before weighs less than this, which leaves
+#: three digits of room below the promised 1e-9.
+FORGOTTEN = 1e-12
+
+
+def typical(high: Any, low: Any, close: Any) -> Any:
+    """The typical price of a bar, (high + low + close) / 3; of floats or of arrays."""
+    return (high + low + close) / 3.0
+
+
+#: what an indicator can take from a bar
+BAR_INPUTS: dict[str, Callable[[Bar], float]] = {
+    "open": lambda bar: bar.open,
+    "high": lambda bar: bar.high,
+    "low": lambda bar: bar.low,
+    "close": lambda bar: bar.close,
+    "volume": lambda bar: bar.volume,
+    "typical": lambda bar: float(typical(bar.high, bar.low, bar.close)),
+}
+
+
+class Indicator(Generic[V]):
+    """Base of all indicators. One of your own needs ``history``, ``step``, ``reset`` and a repr:
+
+    class Momentum(Indicator[float]):
+        pane = "Momentum"
+
+        def __init__(self, length: int) -> None:
+            self.history = length + 1
+            self.reset()
+
+        def reset(self) -> None:
+            self.value = None
+            self._closes: deque[float] = deque(maxlen=self.history)
+
+        def step(self, close: float) -> float | None:
+            self._closes.append(close)
+            if len(self._closes) == self.history:
+                self.value = close - self._closes[0]
+            return self.value
+
+        def __repr__(self) -> str:
+            return f"Momentum({self.history - 1})"
+    """
+
+    __slots__ = ("history", "value")
+
+    #: what it takes from a bar: open, high, low, close, volume or typical; `attach` may choose another for a single one
+    inputs: tuple[str, ...] = ("close",)
+    #: where a chart draws it: "price", or a pane of that name
+    pane: str = "price"
+    #: the names of its values where it has several; they are the fields of ``value``
+    fields: tuple[str, ...] = ()
+
+    #: the latest result; None until there are enough values
+    value: V | None
+    #: how many finished bars it is warmed from: a constant of the instance
+    history: int
+
+    @property
+    def ready(self) -> bool:
+        """True once there is a value."""
+        return self.value is not None
+
+    def step(self, *values: float) -> V | None:
+        """Take in one value for each of ``inputs`` and return the new ``value``. What a subclass must define."""
+        raise NotImplementedError(f"{type(self).__name__} has no step method")
+
+    def update(self, *values: float | Bar) -> V | None:
+        """Take in the next values, in the order of ``inputs``, or the next `Bar`; the new value, None until ready."""
+        first = values[0] if values else None
+        if isinstance(first, Bar):
+            if len(values) > 1:
+                raise ValueError(f"{self!r} takes one bar at a time, not {len(values)} values")
+            return self.step(*[BAR_INPUTS[name](first) for name in self.inputs])
+        if len(values) != len(self.inputs):
+            raise ValueError(f"{self!r} takes {', '.join(self.inputs)}, or a bar; it was given {len(values)} values")
+        return self.step(*values)  # type: ignore[arg-type]
+
+    def extend(self, *columns: npt.ArrayLike) -> Any:
+        """Take in many values at once, one array for each of ``inputs``, oldest first.
+
+        Returns the result after each of them: a float array, NaN until ready, or for several ``fields`` a tuple of such
+        arrays with these names. Equal to `update` value by value, to the last bit.
+        """
+        return self._gather(self._steps(self._columns(columns)))
+
+    def over(self, *columns: npt.ArrayLike) -> Any:
+        """The results over whole arrays, from the first value on. The indicator itself stays as it is."""
+        fresh = copy(self)
+        fresh.reset()
+        return fresh.extend(*columns)
+
+    def reset(self) -> None:
+        """Forget everything, as before the first value."""
+        raise NotImplementedError(f"{type(self).__name__} has no reset method")
+
+    def _columns(self, columns: tuple[npt.ArrayLike, ...]) -> list[Array]:
+        if len(columns) != len(self.inputs):
+            raise ValueError(f"{self!r} takes {', '.join(self.inputs)}; it was given {len(columns)} arrays")
+        return columns_of(*columns)
+
+    def _steps(self, columns: list[Array]) -> list[V | None]:
+        step = self.step
+        if len(columns) == 1:
+            return [step(value) for value in columns[0].tolist()]
+        return [step(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+    def _gather(self, results: list[V | None]) -> Any:
+        """Results one by one as arrays."""
+        if not self.fields:
+            return np.array([math.nan if result is None else result for result in results], np.float64)
+        blank = (math.nan,) * len(self.fields)
+        rows = [blank if result is None else result for result in results]
+        table = np.array(rows, np.float64).reshape(len(rows), len(self.fields))
+        return self._named([table[:, i].copy() for i in range(len(self.fields))])
+
+    def _named(self, arrays: list[Array]) -> Any:
+        """The arrays of several fields under their names."""
+        return tuple(arrays)
+
+
+def check_length(name: str, length: int, what: str = "length") -> int:
+    """The length itself, or ValueError that names the indicator."""
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise ValueError(f"{name} needs a whole {what} of at least 1, not {length!r}")
+    return length
+
+
+def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
+    """The arrays as contiguous floats; ValueError unless they are 1-dimensional and equally long."""
+    columns = [np.ascontiguousarray(array, np.float64) for array in arrays]
+    for column, array in zip(columns, arrays, strict=True):
+        if np.ndim(array) != 1 or len(column) != len(columns[0]):
+            raise ValueError(
+                f"indicators take 1-dimensional arrays of equal length, not shapes {[np.shape(a) for a in arrays]}"
+            )
+    return columns
+
+
+def values_to_forget(kept: float) -> int:
+    """After how many values an average that keeps ``kept`` of itself at each has forgotten where it began."""
+    return math.ceil(math.log(FORGOTTEN) / math.log(kept)) if kept > 0 else 1

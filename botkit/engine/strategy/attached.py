@@ -1,0 +1,257 @@
+"""An indicator that a series feeds: its value at the latest bar and at the one before, and whether it crossed."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator
+from botkit.engine.strategy.plots import PlotLine
+
+V = TypeVar("V")
+
+
+class Feeding(Protocol):
+    """What an attached indicator needs of its series."""
+
+    def bring_up_to_date(self) -> None:
+        """Feed what has finished since the last read. Raises NotReadyError before the history is there."""
+
+
+class Crossing:
+    """A line of one series that can cross another of the same series, or a level."""
+
+    __slots__ = ("_series",)
+    _series: Feeding
+
+    @property
+    @abstractmethod
+    def value(self) -> Any:
+        """At the latest bar."""
+
+    @property
+    @abstractmethod
+    def previous(self) -> Any:
+        """At the bar before."""
+
+    def crossed_above(self, other: Crossing | float) -> bool:
+        """True when the latest bar brought it above ``other``: at or below at the bar before, above now.
+
+        ``other`` is another indicator of the same series, or a number. False until both have values at both bars.
+        """
+        now, before, other_now, other_before = self._both(other)
+        if before is None or other_before is None:
+            return False
+        return bool(before <= other_before and now > other_now)
+
+    def crossed_below(self, other: Crossing | float) -> bool:
+        """True when the latest bar brought it below ``other``: at or above at the bar before, below now."""
+        now, before, other_now, other_before = self._both(other)
+        if before is None or other_before is None:
+            return False
+        return bool(before >= other_before and now < other_now)
+
+    def _both(self, other: Crossing | float) -> tuple[Any, Any, Any, Any]:
+        """(mine now, mine before, the other's now, the other's before); a before of None where something is missing."""
+        if not isinstance(other, Crossing):
+            level = self._level(other)
+            now, before = self._single(self.value), self._single(self.previous)
+            return now, before if now is not None else None, level, level
+        if other._series is not self._series:
+            raise ValueError(
+                f"{self!r} and {other!r} belong to different series, whose bars end at different times; attach both to "
+                "one series, or compare their values yourself"
+            )
+        now, before = self._single(self.value), self._single(self.previous)
+        other_now, other_before = other._single(other.value), other._single(other.previous)
+        if now is None or other_now is None:
+            return now, None, other_now, None
+        return now, before, other_now, other_before
+
+    def _level(self, other: Any) -> float:
+        if isinstance(other, bool) or not isinstance(other, (int, float)):
+            raise ValueError(f"{self!r} can cross an indicator of the same series or a number, not {other!r}")
+        return other
+
+    def _single(self, value: Any) -> Any:
+        if isinstance(value, tuple):
+            fields = getattr(value, "_fields", ())
+            raise ValueError(f"{self!r} has several values; choose one, as in [{', '.join(map(repr, fields))}]")
+        return value
+
+
+class Attached(Crossing, Generic[V]):
+    """An indicator attached to a series, which warms it from history and feeds it each bar.
+
+    ``value`` belongs to the latest finished bar, ``previous`` to the one before; both are None until ready. One of
+    several values gives each of them as a line of its own: ``macd["line"].crossed_above(macd["signal"])``.
+    """
+
+    __slots__ = ("_before", "_began_at", "_began_with", "_get", "_indicator", "_line", "inputs", "name", "pane")
+
+    def __init__(self, series: Feeding, name: str) -> None:
+        self._series = series
+        #: the label: what charts call it
+        self.name = name
+        self._line: PlotLine | None = None
+
+    # -- the series' side -----------------------------------------------------------------------------------------
+
+    def install(self, indicator: Indicator[V], inputs: Sequence[str], pane: str) -> None:
+        """Take an indicator, in place of the one before if there was one."""
+        self._indicator = indicator
+        self.inputs = tuple(inputs)
+        self.pane = pane
+        self._get: Callable[[Any], Any] = _getter(inputs)
+        self._before: V | None = None
+        #: with how many bars it was warmed, and how many bars its series had seen by then
+        self._began_with = self._began_at = 0
+
+    def draw_into(self, line: PlotLine | None) -> None:
+        """Hand each value to a line of a plot from now on."""
+        self._line = line
+
+    def begin(self, columns: Sequence[Array], at: int) -> None:
+        """Warm it with the last bars before it is fed; ``at`` is the number of bars that its series has seen."""
+        self._began_with, self._began_at = len(columns[0]), at
+        self._advance(columns)
+
+    def begin_again(self, columns: Sequence[Array], *, began_with: int) -> None:
+        """Warm it anew, ``began_with`` bars from before it began included, since older ones have been found."""
+        self._indicator.reset()
+        self._before = None
+        self._began_with = began_with
+        self._advance(columns)
+
+    def _advance(self, columns: Sequence[Array]) -> None:
+        if not len(columns[0]):
+            return
+        self._indicator.extend(*(column[:-1] for column in columns))
+        self._before = self._indicator.value
+        self._indicator.step(*(float(column[-1]) for column in columns))
+
+    def take_rows(self, rows: Iterable[Any], end_of: Callable[[Any], int]) -> None:
+        """Feed bars (or trades) one by one; ``end_of`` gives the time of a point in a plot."""
+        indicator, get, line = self._indicator, self._get, self._line
+        step = indicator.step
+        single = len(self.inputs) == 1
+        for row in rows:
+            self._before = indicator.value
+            value = step(get(row)) if single else step(*get(row))
+            if line is not None and value is not None:
+                line.add(end_of(row), value)
+
+    def take_columns(self, columns: Sequence[Array], ends: npt.NDArray[np.int64]) -> None:
+        """Feed many bars at once; ``ends`` are the times of their points in a plot."""
+        line = self._line
+        if line is None:
+            self._advance(columns)
+            return
+        results = self._indicator.extend(*(column[:-1] for column in columns))
+        self._before = self._indicator.value
+        last = self._indicator.step(*(float(column[-1]) for column in columns))
+        if line.fields:
+            is_ready = ~np.isnan(results[0])
+            values: list[Any] = list(zip(*(part[is_ready].tolist() for part in results), strict=True))
+        else:
+            is_ready = ~np.isnan(results)
+            values = results[is_ready].tolist()
+        line.extend(ends[:-1][is_ready].tolist(), values)
+        if last is not None:
+            line.add(int(ends[-1]), last)
+
+    @property
+    def history(self) -> int:
+        """How many finished bars it is warmed from."""
+        return self._indicator.history
+
+    @property
+    def began_at(self) -> int:
+        """How many bars its series had seen when it began."""
+        return self._began_at
+
+    @property
+    def missing(self) -> int:
+        """How many bars it lacked when it was warmed."""
+        return max(0, self._indicator.history - self._began_with)
+
+    # -- the strategy's side --------------------------------------------------------------------------------------
+
+    @property
+    def indicator(self) -> Indicator[V]:
+        """The indicator itself."""
+        return self._indicator
+
+    @property
+    def value(self) -> V | None:
+        """The result at the latest finished bar; None until ready."""
+        self._series.bring_up_to_date()
+        return self._indicator.value
+
+    @property
+    def previous(self) -> V | None:
+        """The result at the bar before the latest one; None where there was none."""
+        self._series.bring_up_to_date()
+        return self._before
+
+    @property
+    def ready(self) -> bool:
+        """True once there is a value."""
+        return self.value is not None
+
+    def __getitem__(self, field: str) -> AttachedField:
+        """One of several values as a line of its own, by its name."""
+        fields = self._indicator.fields
+        if field not in fields:
+            there = f"it has {', '.join(fields)}" if fields else "it has a single value"
+            raise ValueError(f"{self.name} has no {field!r}; {there}")
+        return AttachedField(self, fields.index(field))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class AttachedField(Crossing):
+    """One of the values of an attached indicator that has several."""
+
+    __slots__ = ("_attached", "_index")
+
+    def __init__(self, attached: Attached[Any], index: int) -> None:
+        self._series = attached._series
+        self._attached = attached
+        self._index = index
+
+    @property
+    def value(self) -> float | None:
+        """At the latest finished bar; None until ready."""
+        values = self._attached.value
+        return None if values is None else float(values[self._index])
+
+    @property
+    def previous(self) -> float | None:
+        """At the bar before the latest one; None where there was none."""
+        values = self._attached.previous
+        return None if values is None else float(values[self._index])
+
+    @property
+    def ready(self) -> bool:
+        """True once there is a value."""
+        return self.value is not None
+
+    def __repr__(self) -> str:
+        return f"{self._attached.name} {self._attached.indicator.fields[self._index]}"
+
+
+def _getter(inputs: Sequence[str]) -> Callable[[Any], Any]:
+    """What takes these inputs from a bar or trade: one value, or a tuple of them."""
+    if "typical" not in inputs:
+        return attrgetter(*inputs)
+    getters = [BAR_INPUTS[name] for name in inputs]
+    if len(getters) == 1:
+        return getters[0]
+    return lambda bar: tuple(get(bar) for get in getters)

@@ -1,0 +1,153 @@
+"""What a strategy draws: a bounded number of points for each line, for the report and for the live page.
+
+A `PlotStore` belongs to one strategy. `Strategy.plot` puts points into it, and the indicators attached to a series do
+where the store is asked to take them (in a backtest, whose report draws them).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from numbers import Real
+from typing import Any, NamedTuple
+
+from botkit.model.clock import Nanos
+from botkit.model.results import IndicatorLine
+
+POINTS_MAX = 20_000
+LINES_MAX = 100
+
+
+class LineKey(NamedTuple):
+    """What tells one line from another. ``resolution`` is empty for what `Strategy.plot` draws."""
+
+    pair: str
+    resolution: str
+    name: str
+
+
+class PlotLine:
+    """The points of one line (or of several that share their times, as the three of Bollinger bands).
+
+    With ``whole_run`` every second point goes when there are more than ``points_max``, and from then on only every
+    second one is taken, so that the line spans the whole run; which points stay depends on nothing but their number.
+    Otherwise the older half goes.
+    """
+
+    __slots__ = ("_count", "_points_max", "_rows", "_stride", "_times", "_whole_run", "fields", "pane")
+
+    def __init__(self, pane: str, fields: Sequence[str], points_max: int, *, whole_run: bool) -> None:
+        self.pane = pane
+        self.fields = tuple(fields)
+        self._points_max = points_max
+        self._whole_run = whole_run
+        self._times: list[Nanos] = []
+        self._rows: list[Any] = []  # floats, or tuples of them where there are several fields
+        self._stride = 1
+        self._count = 0  # points offered so far
+
+    def add(self, time: Nanos, value: Any) -> None:
+        """One more point: a float, or a tuple with one for each field."""
+        count = self._count
+        self._count = count + 1
+        if count % self._stride:
+            return
+        self._times.append(time)
+        self._rows.append(value)
+        if len(self._times) > self._points_max:
+            self._thin()
+
+    def extend(self, times: Iterable[Nanos], values: Iterable[Any]) -> None:
+        """More points, as by `add` one by one."""
+        for time, value in zip(times, values, strict=True):
+            self.add(time, value)
+
+    def _thin(self) -> None:
+        if self._whole_run:
+            del self._times[1::2]
+            del self._rows[1::2]
+            self._stride *= 2
+        else:
+            old = len(self._times) // 2
+            del self._times[:old]
+            del self._rows[:old]
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def columns(self) -> Iterator[tuple[str, list[Nanos], list[float]]]:
+        """(field, times, values) of each field; the field is "" where there is only one."""
+        if not self.fields:
+            yield "", list(self._times), list(self._rows)
+        for i, field in enumerate(self.fields):
+            yield field, list(self._times), [row[i] for row in self._rows]
+
+
+class PlotStore:
+    """All lines of one strategy, in the order in which they began.
+
+    ``takes_indicators``: the values of attached indicators are collected too. ``whole_run``: see `PlotLine`.
+    """
+
+    def __init__(
+        self,
+        strategy: str,
+        *,
+        takes_indicators: bool = False,
+        whole_run: bool = False,
+        points_max: int = POINTS_MAX,
+    ) -> None:
+        if points_max < 2:
+            raise ValueError(f"points_max is {points_max}; a line needs at least 2 points")
+        self.strategy = strategy
+        self.takes_indicators = takes_indicators
+        #: points that were not kept, since there were `LINES_MAX` lines already
+        self.dropped = 0
+        self._whole_run = whole_run
+        self._points_max = points_max
+        self._lines: dict[LineKey, PlotLine] = {}
+
+    def plot(self, time: Nanos, name: str, value: float | None, *, pane: str | None = None, pair: str = "") -> None:
+        """One point of a line. None, NaN and infinities leave a gap.
+
+        ``pane`` is "price" or a pane's name, by default the line's own; ``pair`` says whose chart, "" the strategy's
+        first. Raises ValueError for what is no number.
+        """
+        if value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ValueError(f"plot({name!r}, ...) takes a number, not {value!r}")
+        number = float(value)
+        if not math.isfinite(number):
+            return
+        line = self.line(LineKey(pair, "", name), name if pane is None else pane)
+        if line is None:
+            self.dropped += 1
+        else:
+            line.add(time, number)
+
+    def line(self, key: LineKey, pane: str, fields: Sequence[str] = ()) -> PlotLine | None:
+        """The line of that key, begun afresh where its fields have changed; None when there are too many lines."""
+        found = self._lines.get(key)
+        if found is not None and found.fields == tuple(fields):
+            found.pane = pane
+            return found
+        if found is None and len(self._lines) >= LINES_MAX:
+            return None
+        line = self._lines[key] = PlotLine(pane, fields, self._points_max, whole_run=self._whole_run)
+        return line
+
+    def lines(self, first_pair: str = "") -> list[IndicatorLine]:
+        """Every line with a point. Those that name no pair belong to the chart of ``first_pair``."""
+        resolutions: dict[tuple[str, str], set[str]] = {}
+        for key in self._lines:
+            resolutions.setdefault((key.pair, key.name), set()).add(key.resolution)
+        found = []
+        for key, line in self._lines.items():
+            several = len(resolutions[key.pair, key.name]) > 1 and key.resolution
+            title = f"{key.name} {key.resolution}" if several else key.name
+            for field, times, values in line.columns():
+                if times:
+                    pair = key.pair or first_pair
+                    found.append(IndicatorLine(pair, self.strategy, title, line.pane, times, values, field))
+        return found

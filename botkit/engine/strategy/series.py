@@ -1,0 +1,560 @@
+"""The series that a strategy reads: finished bars, or trades, and the indicators attached to them.
+
+What comes in waits as objects until somebody reads a column, and then goes in as arrays; attached indicators are fed
+when their value is read. A bar that nobody reads costs little, and the results are those of a bar at a time.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator, typical
+from botkit.engine.market.column import Column
+from botkit.engine.strategy.attached import Attached
+from botkit.engine.strategy.plots import LineKey, PlotStore
+from botkit.errors import NotReadyError
+from botkit.model.clock import Nanos
+from botkit.model.events import Bar, Trade
+from botkit.model.orders import Side
+from botkit.model.pairs import Pair
+from botkit.model.resolutions import bucket_end, check_resolution, fixed_length
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+TimeArray: TypeAlias = npt.NDArray[np.int64]
+V = TypeVar("V")
+Row = TypeVar("Row", Bar, Trade)
+
+#: bars that a series keeps unless it is told otherwise
+KEEP_BARS = 10_000
+_FLUSH_AT = 4096  # rows: bounds the memory of objects that wait, and is long enough to spread the cost of a flush
+_SIDES: dict[int, Side | None] = {1: Side.BUY, 0: None, -1: Side.SELL}
+_FEW_ROWS = 64  # up to so many rows are fed to indicators one by one
+
+
+class Series(Generic[Row]):
+    """What series of bars and of trades share. Rows are appended by the engine and read by the strategy."""
+
+    __slots__ = ("_attached", "_columns", "_count", "_fed", "_pending", "_plots", "_pull", "is_ready", "keep", "pair")
+
+    #: names of the columns, the time first
+    names: tuple[str, ...] = ()
+    #: what its rows are called in messages
+    noun: tuple[str, str] = ("row", "rows")
+
+    def __init__(self, pair: Pair, keep: int | None, plots: PlotStore | None, *, is_ready: bool) -> None:
+        if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
+            raise ValueError(f"keep must be a whole number of at least 1 bar, or None for all, not {keep!r}")
+        self.pair = pair
+        #: how many rows stay, None for all; never fewer than the attached indicators begin with
+        self.keep = keep
+        #: False until the history is there; reading raises NotReadyError until then
+        self.is_ready = is_ready
+        self._columns: dict[str, Column] = {}
+        self._pending: list[Row] = []
+        self._fed = 0  # how many of those the indicators have had
+        self._count = 0  # rows in the columns, those that have left included
+        self._attached: dict[str, Attached[Any]] = {}
+        self._plots = plots if plots is not None and plots.takes_indicators else None
+        self._pull: Callable[[], None] | None = None if is_ready else self._refuse
+
+    # -- the engine's side ----------------------------------------------------------------------------------------
+
+    def append(self, row: Row) -> None:
+        """Add a finished bar that starts after all bars here, or a trade."""
+        pending = self._pending
+        pending.append(row)
+        if len(pending) >= _FLUSH_AT:
+            self._flush()
+
+    def append_all(self, rows: Iterable[Row]) -> None:
+        """Add several, oldest first."""
+        self._pending.extend(rows)
+        if len(self._pending) >= _FLUSH_AT:
+            self._flush()
+
+    def pull_from(self, pull: Callable[[], None] | None) -> None:
+        """Let ``pull`` be called before every read; it adds what has finished meanwhile with `extend` or `append_all`.
+
+        For a driver that goes through columns: a bar that nobody reads then costs nothing. None ends it.
+        """
+        assert self.is_ready, f"{self!r} is fed before its history is there"
+        if self._pull is not None:
+            self._pull()
+        self._pull = pull
+
+    @property
+    def wanted_history(self) -> int:
+        """How many rows from before the start the attached indicators need."""
+        return max((attached.history for attached in self._attached.values()), default=0)
+
+    @property
+    def missing_history(self) -> int:
+        """How many rows older than the oldest one its indicators lacked when they were warmed."""
+        return max((attached.missing for attached in self._attached.values()), default=0)
+
+    def bring_up_to_date(self) -> None:
+        """Feed the attached indicators what they have not had. Raises NotReadyError before the history is there."""
+        if self._pull is not None:
+            self._pull()
+        if self._fed != len(self._pending):
+            self._feed()
+
+    def _feed(self) -> None:
+        pending, fed = self._pending, self._fed
+        if len(pending) - fed > _FEW_ROWS:
+            self._flush()
+            return
+        self._fed = len(pending)
+        rows = pending[fed:] if fed else pending
+        for attached in self._attached.values():
+            attached.take_rows(rows, self._end_of)
+
+    def _settle(self) -> None:
+        """Before a read: everything finished stands in the columns."""
+        if self._pull is not None:
+            self._pull()
+        if self._pending:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows = self._pending
+        fed, self._fed = self._fed, 0
+        # replaced first: should an assertion below fail, the same rows must not be written twice
+        self._pending = []
+        if len(rows) == 1:  # a strategy that reads at every bar: numpy's way with one row costs ten times this
+            self._check_order(rows[0].time)
+            for column, value in zip(self._columns.values(), self._values(rows[0]), strict=True):
+                column.push(value, self.keep)
+            self._count += 1
+            if not fed:
+                for attached in self._attached.values():
+                    attached.take_rows(rows, self._end_of)
+            return
+        self._write(self._as_arrays(rows), fed)
+
+    def _write(self, arrays: dict[str, npt.NDArray[Any]], fed: int = 0) -> None:
+        """Add rows to the columns and feed them to the indicators, except the first ``fed``."""
+        times = arrays["time"]
+        if not len(times):
+            return
+        self._check_order_of(times)
+        for name, column in self._columns.items():
+            column.extend(arrays[name], self.keep)
+        self._count += len(times)
+        if self._attached and fed < len(times):
+            ends = self._ends_of(times[fed:])
+            for attached in self._attached.values():
+                attached.take_columns([self._input(arrays, name)[fed:] for name in attached.inputs], ends)
+
+    def _as_arrays(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
+        columns = zip(*map(self._values, rows), strict=True)
+        return {
+            name: np.fromiter(values, column.dtype, len(rows))
+            for (name, column), values in zip(self._columns.items(), columns, strict=True)
+        }
+
+    @abstractmethod
+    def _values(self, row: Any) -> tuple[Any, ...]:
+        """What a row puts into the columns, in their order."""
+
+    def _check_order(self, time: Nanos) -> None:
+        """An assertion: the next row follows the latest one."""
+
+    def _check_order_of(self, times: TimeArray) -> None:
+        """The same for many."""
+
+    @staticmethod
+    def _input(arrays: dict[str, npt.NDArray[Any]], name: str) -> Array:
+        """What an indicator takes, from columns."""
+        if name == "typical":
+            found: Array = typical(arrays["high"], arrays["low"], arrays["close"])
+            return found
+        return arrays[name]
+
+    def _begin(self, attached: Attached[Any]) -> None:
+        """Warm an indicator with the rows that are in the columns."""
+        length = attached.history
+        views = {
+            name: column.view()[-length:] if length else column.view()[:0] for name, column in self._columns.items()
+        }
+        attached.begin([self._input(views, name) for name in attached.inputs], self._count)
+
+    def _refuse(self) -> None:
+        raise NotReadyError(
+            f"the {self.noun[1]} of {self._title()} can be read from on_ready on; move this to on_ready"
+        )
+
+    def _title(self) -> str:
+        """What the series is called in messages."""
+        return str(self.pair)
+
+    @abstractmethod
+    def _end_of(self, row: Any) -> Nanos:
+        """Where a plot draws what belongs to a row."""
+
+    @abstractmethod
+    def _ends_of(self, times: TimeArray) -> TimeArray:
+        """The same for many."""
+
+    # -- attaching ------------------------------------------------------------------------------------------------
+
+    def _attach(
+        self, indicator: Indicator[V], name: str | None, of: str, default: str, inputs: tuple[str, ...]
+    ) -> Attached[V]:
+        if indicator.value is not None:
+            raise ValueError(f"{indicator!r} has already been fed; attach a new one")
+        label = name or (repr(indicator) if of == default else f"{indicator!r} of {of}")
+        if any(row.indicator is indicator for other, row in self._attached.items() if other != label):
+            raise ValueError(f"this {indicator!r} is attached already; attach a new one under the name {label!r}")
+        pane = of if of in ("volume", "amount") and indicator.pane == "price" else indicator.pane
+        if self.is_ready:
+            self._settle()
+        attached = self._attached.get(label) or Attached[V](self, label)
+        attached.install(indicator, inputs, pane)
+        self._attached[label] = attached
+        if self.keep is not None:
+            self.keep = max(self.keep, indicator.history)
+        if self._plots is not None:
+            key = LineKey(str(self.pair), self._resolution(), label)
+            attached.draw_into(self._plots.line(key, pane, indicator.fields))
+        if self.is_ready:
+            self._begin(attached)
+        return attached
+
+    def _resolution(self) -> str:
+        return ""
+
+    @property
+    def attached(self) -> dict[str, Attached[Any]]:
+        """The attached indicators by their names."""
+        return dict(self._attached)
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if self._pull is not None:
+            self._pull()
+        count = len(self._columns["time"]) + len(self._pending)
+        return count if self.keep is None else min(count, self.keep)
+
+    def __repr__(self) -> str:
+        what = f"{len(self)} {self.noun[1]}" if self.is_ready else "not ready"
+        return f"<{type(self).__name__} {self._title()}: {what}>"
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            self._settle()
+            return [self._row(i) for i in range(*index.indices(len(self)))]
+        if (
+            index == -1 and self._pending and self._pull is None
+        ):  # what strategies ask for most, without writing columns nobody reads
+            return self._pending[-1]
+        self._settle()
+        count = len(self)
+        if not -count <= index < count:
+            raise IndexError(f"{self.noun[0]} {index} of {count} {self.noun[1]} of {self._title()}")
+        return self._row(index % count)
+
+    def __iter__(self) -> Iterator[Row]:
+        self._settle()
+        return iter([self._row(i) for i in range(len(self))])
+
+    @abstractmethod
+    def _row(self, i: int) -> Row:
+        """A row as an object."""
+
+    def _view(self, name: str) -> npt.NDArray[Any]:
+        self._settle()
+        return self._columns[name].view()
+
+    @property
+    def time(self) -> TimeArray:
+        """Nanoseconds since the epoch: starts of the bars, or times of the trades."""
+        return self._view("time")
+
+
+class BarSeries(Series[Bar]):
+    """The finished bars of one pair and resolution, oldest first; what ``subscribe_bars`` returns.
+
+    ``open``, ``high``, ``low``, ``close``, ``volume`` (float64) and ``time`` (int64 nanoseconds, start of the bucket)
+    are read-only numpy arrays of length ``len(series)``. An array already taken never changes: ask again after the
+    next bar. ``series[-1]`` is the latest `Bar`, ``series[-3:]`` a list of them.
+
+    It keeps its last 10,000 bars, or as many as ``keep`` says (None: all), and never fewer than its indicators begin
+    with. In ``on_start`` it can only be attached to; its history is there in ``on_ready``.
+    """
+
+    __slots__ = ("_length_ns", "resolution", "warm_up")
+    names = ("time", "open", "high", "low", "close", "volume", "empty")
+    noun = ("bar", "finished bars")
+
+    def __init__(
+        self,
+        pair: Pair,
+        resolution: str,
+        *,
+        keep: int | None = KEEP_BARS,
+        warm_up: int = 0,
+        plots: PlotStore | None = None,
+        is_ready: bool = True,
+    ) -> None:
+        super().__init__(pair, keep, plots, is_ready=is_ready)
+        self.resolution = check_resolution(resolution)
+        if warm_up < 0:
+            raise ValueError(f"warm_up is {warm_up}; it is a number of bars, 0 or more")
+        self.warm_up = warm_up
+        self._length_ns = fixed_length(resolution)
+        types: dict[str, Any] = {"time": np.int64, "empty": np.bool_}
+        self._columns = {name: Column(types.get(name, np.float64)) for name in self.names}
+
+    # -- the engine's side ----------------------------------------------------------------------------------------
+
+    @property
+    def wanted_history(self) -> int:
+        """How many finished bars from before the start it asks for: ``warm_up``, or what its indicators need."""
+        return max(self.warm_up, super().wanted_history)
+
+    def begin(self, history: Iterable[Bar]) -> None:
+        """The bars from before the start, oldest first: warms every indicator, and lets the series be read.
+
+        Bars that have been appended already follow them. Only once.
+        """
+        assert not self.is_ready, f"{self!r} has begun already"
+        waiting, self._pending = self._pending, []
+        bars = [bar for bar in history if not waiting or bar.time < waiting[0].time]
+        attached, self._attached = self._attached, {}
+        self.is_ready = True
+        self._pull = None
+        if bars:
+            self._write(self._as_arrays(bars))
+        self._attached = attached
+        for row in attached.values():
+            self._begin(row)
+        self.append_all(waiting)
+
+    def warm_start(self, bars: Iterable[Bar]) -> None:
+        """Add finished bars, oldest first."""
+        self.append_all(bars)
+
+    def backfill(self, older: Iterable[Bar]) -> None:
+        """Put bars in front of the oldest one, for indicators attached later that need more than was kept.
+
+        Those that lacked history are warmed anew, as if they had begun with it.
+        """
+        self._settle()
+        times = self._columns["time"].view()
+        bars = [bar for bar in older if not len(times) or bar.time < times[0]]
+        if not bars:
+            return
+        arrays = self._as_arrays(bars)
+        kept = {name: np.concatenate((arrays[name], column.view())) for name, column in self._columns.items()}
+        if self.keep is not None:
+            self.keep = max(self.keep, len(kept["time"]))
+        for name, column in self._columns.items():
+            fresh = self._columns[name] = Column(column.dtype)
+            fresh.extend(kept[name], self.keep)
+        for attached in self._attached.values():
+            if attached.missing:
+                since = self._count - attached.began_at
+                length = min(len(kept["time"]), attached.history + since)
+                columns = [self._input(kept, name)[len(kept["time"]) - length :] for name in attached.inputs]
+                attached.begin_again(columns, began_with=length - since)
+
+    def extend(
+        self,
+        time: npt.ArrayLike,
+        open: npt.ArrayLike,
+        high: npt.ArrayLike,
+        low: npt.ArrayLike,
+        close: npt.ArrayLike,
+        volume: npt.ArrayLike,
+        empty: npt.ArrayLike | None = None,
+    ) -> None:
+        """Add many finished bars as arrays of equal length, oldest first; they are copied."""
+        if self._pending:
+            self._flush()
+        times = np.asarray(time, np.int64)
+        arrays: dict[str, npt.NDArray[Any]] = {"time": times}
+        for name, values in zip(self.names[1:6], (open, high, low, close, volume), strict=True):
+            arrays[name] = np.asarray(values, np.float64)
+        arrays["empty"] = np.zeros(len(times), np.bool_) if empty is None else np.asarray(empty, np.bool_)
+        assert all(len(values) == len(times) for values in arrays.values()), "columns of unequal length"
+        self._write(arrays)
+
+    def _values(self, row: Any) -> tuple[Any, ...]:
+        return row.time, row.open, row.high, row.low, row.close, row.volume, row.empty
+
+    def _check_order(self, time: Nanos) -> None:
+        latest = self._columns["time"].last()
+        assert latest is None or time > latest, "a bar that starts no later than the latest one"
+
+    def _check_order_of(self, times: TimeArray) -> None:
+        assert bool((times[1:] > times[:-1]).all()), "bars out of order"
+        self._check_order(times[0])
+
+    def _end_of(self, row: Any) -> Nanos:
+        # the last moment of the bar, so that a chart of finer candles does not draw what was not known yet
+        length_ns = self._length_ns
+        time: int = row.time
+        return (bucket_end(time, self.resolution) if length_ns is None else time + length_ns) - 1
+
+    def _ends_of(self, times: TimeArray) -> TimeArray:
+        if self._length_ns is not None:
+            return times + (self._length_ns - 1)
+        return np.array([bucket_end(time, self.resolution) - 1 for time in times.tolist()], np.int64)
+
+    def _title(self) -> str:
+        return f"{self.pair} {self.resolution}"
+
+    def _resolution(self) -> str:
+        return self.resolution
+
+    # -- the strategy's side --------------------------------------------------------------------------------------
+
+    def attach(self, indicator: Indicator[V], name: str | None = None, of: str = "close") -> Attached[V]:
+        """Let the series warm and feed an indicator, and charts draw it; returns its values bar by bar.
+
+            self.fast = bars.attach(SMA(10))
+            self.high = bars.attach(RollingHigh(20), of="high")
+            self.rsi = bars.attach(RSI(14), name="rsi")
+
+        ``of`` is what an indicator of single values takes of a bar: open, high, low, close, volume or typical (the mean
+        of high, low and close). ``name`` is what charts call it, by default its repr. The same name again puts another
+        indicator in the place of the first, warmed from the bars that the series has kept; None until it is ready.
+        """
+        if of not in BAR_INPUTS:
+            raise ValueError(f"of={of!r} is nothing that a bar has; choose one of {', '.join(BAR_INPUTS)}")
+        inputs = indicator.inputs
+        if len(inputs) == 1:
+            # an ArrayIndicator may name its input itself
+            inputs = (of,) if of != "close" else inputs
+        elif of != "close":
+            raise ValueError(f"{indicator!r} takes {', '.join(inputs)} of a bar; leave out of={of!r}")
+        return self._attach(indicator, name, of, "close", inputs)
+
+    @property
+    def open(self) -> FloatArray:
+        """First prices, in quote currency."""
+        return self._view("open")
+
+    @property
+    def high(self) -> FloatArray:
+        """Highest prices, in quote currency."""
+        return self._view("high")
+
+    @property
+    def low(self) -> FloatArray:
+        """Lowest prices, in quote currency."""
+        return self._view("low")
+
+    @property
+    def close(self) -> FloatArray:
+        """Last prices, in quote currency."""
+        return self._view("close")
+
+    @property
+    def volume(self) -> FloatArray:
+        """Traded amounts, in base currency."""
+        return self._view("volume")
+
+    def _row(self, i: int) -> Bar:
+        time, open_, high, low, close, volume, empty = (column.view()[i] for column in self._columns.values())
+        figures = (float(open_), float(high), float(low), float(close), float(volume))
+        return Bar(self.pair, int(time), *figures, self.resolution, bool(empty))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A new DataFrame with columns open, high, low, close, volume, indexed by the start of the bucket in UTC.
+
+        It is a copy: change it as you like.
+        """
+        import pandas as pd  # here, since it takes half a second that most runs need not pay
+
+        index = pd.DatetimeIndex(self.time.copy(), tz="UTC", name="time")
+        return pd.DataFrame({name: self._view(name).copy() for name in self.names[1:6]}, index=index)
+
+
+class TradeSeries(Series[Trade]):
+    """The public trades of one pair since the start, oldest first; what ``subscribe_trades`` returns.
+
+    ``price``, ``amount`` (float64) and ``time`` (int64 nanoseconds, the exchange's own) are read-only numpy arrays.
+    It keeps its last 10,000 trades, or as many as ``keep`` says, and never fewer than its indicators begin with.
+    """
+
+    __slots__ = ()
+    names = ("time", "price", "amount", "side")
+    noun = ("trade", "trades")
+
+    def __init__(self, pair: Pair, *, keep: int | None = KEEP_BARS, plots: PlotStore | None = None) -> None:
+        super().__init__(pair, keep, plots, is_ready=True)
+        self._columns = {
+            "time": Column(np.int64), "price": Column(np.float64), "amount": Column(np.float64), "side": Column(np.int8)
+        }  # fmt: skip
+
+    def extend(self, time: npt.ArrayLike, price: npt.ArrayLike, amount: npt.ArrayLike, side: npt.ArrayLike) -> None:
+        """Add many trades as arrays of equal length, oldest first; ``side`` is 1 for a buying taker, -1 for a selling
+        one, 0 where it is not known."""
+        if self._pending:
+            self._flush()
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "time": np.asarray(time, np.int64),
+            "price": np.asarray(price, np.float64),
+            "amount": np.asarray(amount, np.float64),
+            "side": np.asarray(side, np.int8),
+        }
+        assert len({len(values) for values in arrays.values()}) == 1, "columns of unequal length"
+        self._write(arrays)
+
+    def _values(self, row: Any) -> tuple[Any, ...]:
+        return row.time, row.price, row.amount, 0 if row.side is None else 1 if row.side is Side.BUY else -1
+
+    def _end_of(self, row: Any) -> Nanos:
+        time: int = row.time
+        return time
+
+    def _ends_of(self, times: TimeArray) -> TimeArray:
+        return times
+
+    def attach(self, indicator: Indicator[V], name: str | None = None, of: str = "price") -> Attached[V]:
+        """Let each trade feed an indicator, and charts draw it; returns its values trade by trade.
+
+        ``of`` is "price" or "amount". An indicator that takes several things of a bar gets the trade's price for each
+        price, and its amount for the volume. There are no trades from before the start: None until enough have come.
+        """
+        if of not in ("price", "amount"):
+            raise ValueError(f"of={of!r} is nothing that a trade has; choose price or amount")
+        inputs = indicator.inputs
+        if len(inputs) == 1:
+            inputs = (of,) if of != "price" else ("amount" if inputs[0] == "volume" else "price",)
+        elif of != "price":
+            raise ValueError(f"{indicator!r} takes {', '.join(inputs)}; leave out of={of!r}")
+        else:
+            inputs = tuple("amount" if name == "volume" else "price" for name in inputs)
+        return self._attach(indicator, name, of, "price", inputs)
+
+    @property
+    def price(self) -> FloatArray:
+        """Prices, in quote currency."""
+        return self._view("price")
+
+    @property
+    def amount(self) -> FloatArray:
+        """Amounts, in base currency."""
+        return self._view("amount")
+
+    def _row(self, i: int) -> Trade:
+        time, price, amount, side = (column.view()[i] for column in self._columns.values())
+        return Trade(self.pair, int(time), float(price), float(amount), _SIDES[int(side)])

@@ -1,0 +1,149 @@
+"""``botkit run`` goes on without a terminal, a reader or room for its output, and a hangup stops it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from botkit.cli.run import _Signals
+from botkit.cli.screen import Output
+
+PLUGIN = """
+from botkit import Strategy, Pair, hookimpl
+
+class Rests(Strategy):
+    pair: Pair
+    def on_start(self):
+        self.subscribe_trades(self.pair)
+        self.done = False
+    def on_trade(self, trade):
+        if not self.done:
+            self.done = True
+            self.buy(self.pair, amount=0.01, price=round(trade.price / 2))
+
+@hookimpl
+def botkit_register_strategies(register):
+    register("rests", Rests)
+"""
+
+
+def test_what_cannot_be_printed_is_dropped_and_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    printed: list[str] = []
+    failures: list[Exception] = [
+        OSError(errno.ENOSPC, "No space left on device"), BrokenPipeError(errno.EPIPE, "Broken pipe"),
+        OSError(errno.EIO, "Input/output error"), ValueError("I/O operation on closed file"),
+    ]  # fmt: skip
+
+    def echo(text: str, *, err: bool) -> None:
+        if failures:
+            raise failures.pop(0)
+        printed.append(text)
+
+    monkeypatch.setattr(click, "echo", echo)
+    output = Output()
+    with caplog.at_level("WARNING", logger="botkit.cli"):
+        for number in range(6):
+            output.line(f"line {number}")
+    assert printed == ["line 4", "line 5"], "a disk that has room again is written to again"
+    assert output.dropped == 4
+    assert caplog.text.count("standard output cannot be written") == 1
+
+
+class Keeper:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def request_stop(self, why: str) -> None:
+        self.asked.append(why)
+
+    def leave_now(self) -> None:
+        self.asked.append("left")
+
+
+async def test_a_second_hangup_does_not_leave_and_a_second_interrupt_does() -> None:
+    keeper = Keeper()
+    signals = _Signals([keeper])
+    signals.hung_up()
+    signals.hung_up()
+    assert keeper.asked == ["hangup", "hangup"]
+    signals.asked()
+    signals.asked()
+    assert keeper.asked[2:] == ["signal", "left"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals")
+async def test_a_hangup_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: list[int] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "add_signal_handler", lambda number, call: installed.append(number))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
+    try:
+        _Signals([]).install()
+        assert signal.SIGHUP not in installed
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        _Signals([]).install()
+        assert signal.SIGHUP in installed
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="terminals and signals")
+@pytest.mark.parametrize("where", ["a full disk", "a reader that has gone", "a terminal that is closed"])
+def test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order(where: str, tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "rests.py").write_text(PLUGIN)
+    config = tmp_path / "bot.yaml"
+    config.write_text(
+        "name: rests\nplugins: [plugins]\nstrategies:\n  - {name: r, use: rests, params: {pair: btc_usdt}}\n"
+        "emulator:\n  balances: {usdt: 100000}\n"
+    )
+    if where == "a full disk":
+        if not Path("/dev/full").exists():
+            pytest.skip("there is no /dev/full")
+        theirs, ours = os.open("/dev/full", os.O_WRONLY), None
+    elif where == "a reader that has gone":
+        ours, theirs = os.pipe()
+    else:
+        ours, theirs = os.openpty()
+    environ = {**os.environ, "BOTKIT_STATE": str(tmp_path / "state")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "botkit", "run", str(config), "--plain"],
+        stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, env=environ, cwd=tmp_path, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    status = tmp_path / "state" / "rests" / "emulator" / "inside" / "status.json"
+    try:
+        if ours is not None:
+            os.close(ours)
+        wait_for(lambda: status.exists() and json.loads(status.read_bytes())["open_orders"] == 1)
+        written = json.loads(status.read_bytes())["beat"]
+        wait_for(lambda: json.loads(status.read_bytes())["beat"] > written + 6)  # beyond the line of every five seconds
+        assert process.poll() is None, "the bot has ended because it could not print"
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    ended = json.loads(status.read_bytes())
+    assert (ended["ended"], ended["open_orders"], ended["orders"]) == ("hangup", 0, 1)

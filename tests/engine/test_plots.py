@@ -1,0 +1,83 @@
+"""What strategies plot: bounded, thinned the same way however points come, and named apart."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from botkit.engine.strategy.plots import LINES_MAX, LineKey, PlotLine, PlotStore
+
+
+def test_points_of_a_name_make_a_line() -> None:
+    store = PlotStore("s")
+    store.plot(1, "spread", 2.5)
+    store.plot(2, "spread", 3)
+    store.plot(2, "stop", 99.0, pane="price", pair="eth_twd")
+    spread, stop = store.lines("btc_twd")
+    assert (spread.pair, spread.strategy, spread.name, spread.pane) == ("btc_twd", "s", "spread", "spread")
+    assert (spread.times, spread.values) == ([1, 2], [2.5, 3.0])
+    assert (stop.pair, stop.pane) == ("eth_twd", "price")
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
+def test_what_is_not_known_leaves_a_gap(value: Any) -> None:
+    store = PlotStore("s")
+    store.plot(1, "spread", value)
+    assert store.lines() == []
+
+
+@pytest.mark.parametrize("value", ["1", True, [1.0]])
+def test_what_is_no_number_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"plot\('spread', ...\) takes a number, not"):
+        PlotStore("s").plot(1, "spread", value)
+
+
+@given(st.integers(0, 500), st.integers(2, 20))
+def test_a_whole_run_is_thinned_by_halves_and_stays_even(count: int, most: int) -> None:
+    line = PlotLine("price", (), most, whole_run=True)
+    for i in range(count):
+        line.add(i, float(i))
+        assert len(line) <= most
+    ((_, times, values),) = line.columns()
+    stride = times[1] - times[0] if len(times) > 1 else 1
+    assert times == list(range(0, count, stride))
+    assert values == [float(t) for t in times]
+    assert len(times) > most // 2 or count <= most
+
+
+def test_a_live_line_keeps_its_latest_points() -> None:
+    line = PlotLine("price", (), 10, whole_run=False)
+    for i in range(1_000):
+        line.add(i, float(i))
+        assert len(line) <= 10
+    ((_, times, _),) = line.columns()
+    assert times == list(range(1_000 - len(times), 1_000))
+    assert len(times) >= 5
+
+
+def test_the_number_of_lines_is_bounded() -> None:
+    store = PlotStore("s")
+    for i in range(LINES_MAX + 5):
+        store.plot(1, f"order {i}", 1.0)
+    assert len(store.lines()) == LINES_MAX
+    assert store.dropped == 5
+    store.plot(2, "order 3", 2.0)
+    assert store.lines()[3].values == [1.0, 2.0]
+
+
+def test_a_line_whose_fields_changed_begins_afresh() -> None:
+    store = PlotStore("s")
+    key = LineKey("btc_twd", "1m", "signal")
+    line = store.line(key, "price")
+    assert line is not None
+    line.add(1, 5.0)
+    assert store.line(key, "price") is line
+    other = store.line(key, "price", ("lower", "upper"))
+    assert other is not None
+    other.add(2, (1.0, 2.0))
+    lines = [(found.name, found.field, found.values) for found in store.lines()]
+    assert lines == [("signal", "lower", [1.0]), ("signal", "upper", [2.0])]
