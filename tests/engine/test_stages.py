@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from botkit.engine.outcome import HistoryWanted, Outcome, StreamWanted
-from botkit.errors import ConfigError
+from botkit.errors import ConfigError, NotReadyError
 from botkit.model.clock import NS_PER_DAY
 from botkit.model.events import Bar, Candle
 from botkit.model.inputs import Begin, Compare, History, PastBars, Restore, RestoredOrder, Stop
@@ -62,13 +62,15 @@ def test_on_start_and_on_ready_run_once_each_and_history_is_there_for_the_second
 
     def start(s: Any) -> None:
         s.series = [s.subscribe_bars(BTC, "1m", warm_up=3)]
-        order.append(("start", len(s.series[0])))
+        with pytest.raises(NotReadyError, match="move this to on_ready"):
+            len(s.series[0])
+        order.append("start")
 
     b, _ = started(Listener(start=start, ready=lambda s: order.append(("ready", len(s.series[0])))))
-    assert order == [("start", 0)]
+    assert order == ["start"]
     turn(b, History(bars=(PastBars(BTC, "1m", bars(3)),)))
     turn(b, History())
-    assert order == [("start", 0), ("ready", 3)]
+    assert order == ["start", ("ready", 3)]
 
 
 def test_an_order_in_on_start_is_refused_and_the_refusal_names_on_ready() -> None:
@@ -158,7 +160,8 @@ def test_a_bot_that_reads_its_history_itself_trades_when_it_is_there() -> None:
 def test_a_series_wanted_in_the_middle_of_a_run_is_named_and_warmed_by_a_later_history() -> None:
     b = Bot(Listener(), history=lambda pair, resolution, count: bars(count, pair))
     b.s.series.append(b.s.subscribe_bars(ETH, "1m", warm_up=4))
-    assert len(b.s.series[0]) == 0
+    with pytest.raises(NotReadyError):
+        len(b.s.series[0])
     b.end_turn()
     assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0, 902.0, 903.0]
 
