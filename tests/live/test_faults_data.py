@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botkit.live.breaker import Breaker
 
 from botkit.engine.market import quiet_books
 from botkit.exchange.bitopro import sign, translate

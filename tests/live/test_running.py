@@ -16,6 +16,7 @@ from botkit.live.driver import Driver
 from botkit.live.keeper import Keeper
 from botkit.live.panic import hold_back, panic
 from botkit.live.state_folder import Halt, StateFolder
+from botkit.live.stopping import stop
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.events import BalanceReport, OrderBook, Trade
 from botkit.model.order_spec import OrderSpec
