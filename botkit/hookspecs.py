@@ -127,7 +127,12 @@ def botkit_metrics(snapshot: dict[str, float]) -> dict[str, float]:
 
 @hookspec
 def on_start() -> None:
-    """The bot starts: subscribe, set timers, look at the position. Market data has not begun yet."""
+    """The bot starts: subscribe, attach indicators, set timers. Series cannot be read yet."""
+
+
+@hookspec
+def on_ready() -> None:
+    """The history is there: series and indicators can be read. Market data has not begun yet."""
 
 
 @hookspec

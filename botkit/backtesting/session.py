@@ -331,6 +331,7 @@ def _result(run: _Run) -> BacktestResult:
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
         prices=[sampler.candles() for sampler in recorder.samplers.values()],
+        indicators=[line for context in engine.contexts.values() for line in context.plots.lines(context.first_pair)],
         router=use,
         assumptions=parts.assumptions(run.kernel),
         warnings=_cautions(run, use),

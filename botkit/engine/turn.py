@@ -190,6 +190,10 @@ class Engine:
             callback = self.callback(context, "on_start")
             if callback is not None:
                 self._call(context, callback)
+            context.begin()
+            ready = self.callback(context, "on_ready")
+            if ready is not None and context.active:
+                self._call(context, ready)
             if context.active:
                 self.risk.start(context.name, now)
         return self.end_turn()

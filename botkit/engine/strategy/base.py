@@ -59,10 +59,13 @@ class Strategy:
     # -- callbacks: override the ones you need --------------------------------------------------------------------
 
     def on_start(self) -> None:
-        """The bot starts: subscribe and set timers here. Market data has not begun yet.
+        """The bot starts: subscribe, attach indicators and set timers here. Series cannot be read yet.
 
         Raise `ConfigError` for parameters that make no sense together: the user sees its sentence alone.
         """
+
+    def on_ready(self) -> None:
+        """The history is there: series and indicators can be read. Market data has not begun yet."""
 
     def on_trade(self, trade: Trade) -> None:
         """A public trade of a pair subscribed to with `subscribe_trades`."""
@@ -149,15 +152,20 @@ class Strategy:
         resolution: str = "1m",
         *,
         warm_up: int = 0,
+        keep: int | None = 10_000,
         on: Callable[[Bar], None] | str | None = None,
     ) -> BarSeries:
         """Call `on_bar` at the end of every bar, and return the series of finished bars.
 
-        ``resolution`` is one of the exchange's (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). ``warm_up`` asks for so many
-        finished bars from before the start; where there are fewer, ``len(series)`` tells. ``on`` routes the series to
+            bars = self.subscribe_bars(self.pair, "5m")
+            self.mean = bars.attach(SMA(30))
+
+        ``resolution`` is one of the exchange's (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). From `on_ready` on the series
+        holds finished bars from before the start, as many as its indicators need or ``warm_up`` asks for; where there
+        are fewer, ``len(series)`` tells. It keeps its last ``keep`` bars (None: all). ``on`` routes the series to
         another method, given itself or by name; its name must not start with ``on_``.
         """
-        return self._context.subscribe_bars(pair, resolution, warm_up, on)
+        return self._context.subscribe_bars(pair, resolution, warm_up, on, keep)
 
     def book(self, pair: Pair | str, own: bool = True) -> BookView:
         """The order book as last seen: ``bids``, ``asks``, ``mid``, ``spread_bps``, ``age_s``.
@@ -334,6 +342,14 @@ class Strategy:
     def cancel_timer(self, name: str = "timer") -> None:
         """End a timer."""
         self._context.cancel_timer(name)
+
+    def plot(self, name: str, value: float | None, *, pane: str | None = None, pair: Pair | str = "") -> None:
+        """Draw a value at this moment: charts join those of one name to a line. None leaves a gap.
+
+        ``pane`` is "price" for a line on the prices, or the name of a pane below them, by default the line's own.
+        ``pair`` says on whose chart, by default that of the first pair subscribed to.
+        """
+        self._context.plots.plot(self.now, name, value, pane=pane, pair=str(pair))
 
     def skip(self, reason: str, /, **values: Any) -> None:
         """Say why you do not trade now. Counted by reason, shown in the report and by ``botkit why``."""

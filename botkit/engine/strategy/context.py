@@ -12,8 +12,9 @@ from botkit.engine.market.bars import BarBuilder
 from botkit.engine.market.pair_market import BarFeed, BookView, PairMarket, without_orders
 from botkit.engine.money.positions import Position
 from botkit.engine.orders.entry import is_met, limit_refusal, market_refusal, spend_for, stop_refusal
+from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.schedule import parse_schedule
-from botkit.engine.strategy.series import BarSeries
+from botkit.engine.strategy.series import KEEP_BARS, BarSeries
 from botkit.model.clock import NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.events import Balance, Bar
 from botkit.model.extension import FeeRates
@@ -82,6 +83,11 @@ class Context:
         self._asked = 0
         self._asked_at: tuple[Nanos, int] = (0, 0)
         self.fills_count = 0
+        self.plots = PlotStore(name, takes_indicators=True, whole_run=True)
+        #: the pair whose chart takes what is plotted without one
+        self.first_pair = ""
+        self.bar_series: list[BarSeries] = []
+        self.is_started = False
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -164,8 +170,20 @@ class Context:
         if callback is not None and all(context is not self for context, _ in market.ticker_listeners):
             market.ticker_listeners.append((self, callback))
 
+    def begin(self) -> None:
+        """Warm the series with bars from before now: they can be read from here on."""
+        self.is_started = True
+        for series in self.bar_series:
+            wanted = series.wanted_history
+            series.begin(self.engine.history(series.pair, series.resolution, wanted) if wanted else ())
+
     def subscribe_bars(
-        self, pair: Pair | str, resolution: str, warm_up: int, on: Callable[[Bar], None] | str | None
+        self,
+        pair: Pair | str,
+        resolution: str,
+        warm_up: int,
+        on: Callable[[Bar], None] | str | None,
+        keep: int | None = KEEP_BARS,
     ) -> BarSeries:
         """Build bars and hear of them."""
         check_resolution(resolution)
@@ -175,13 +193,18 @@ class Context:
         engine = self.engine
         engine.touched = True
         market = self.market(pair)
-        series = BarSeries(market.pair, resolution)
+        series = BarSeries(
+            market.pair, resolution, keep=keep, warm_up=warm_up, plots=self.plots, is_ready=self.is_started
+        )
+        self.first_pair = self.first_pair or str(market.pair)
         feed = market.bar_feeds.get(resolution)
         if feed is None:
             feed = BarFeed(resolution, BarBuilder(market.pair, resolution, grace_ns=engine.bar_grace_ns))
             market.bar_feeds[resolution] = feed
             engine.warm_up_builder(feed)
-        if warm_up:
+        if not self.is_started:
+            self.bar_series.append(series)
+        elif warm_up:
             series.append_all(engine.history(market.pair, resolution, warm_up))
         feed.listeners.append((self, series, callback))
         return series
