@@ -53,6 +53,7 @@ class MarketMaker(Strategy):
             self.skip("one side of the book is empty")
             return
         held = self.position(self.pair).amount - self._target
+        self.plot("inventory", held)
         lean = max(-1.0, min(1.0, held / self.inventory))
         middle = market.mid * (1 - lean * self.skew_bps / 10_000)
         half = middle * self.spread_bps / 20_000

@@ -31,25 +31,20 @@ class RsiReversion(Strategy):
                 f"sell_above is {self.sell_above:g} and buy_above is {self.buy_above:g}; it would sell what it has "
                 "just bought, so sell_above must be the higher one"
             )
-        self._rsi = RSI(self.length)
-        self._before: float | None = None
-        # Wilder's averages forget slowly: after four lengths the choice of the first bar hardly matters.
-        for bar in self.subscribe_bars(self.pair, self.resolution, warm_up=4 * self.length + 1):
-            self._before = self._rsi.update(bar.close)
+        self._rsi = self.subscribe_bars(self.pair, self.resolution).attach(RSI(self.length))
         if self.stop_loss_pct is not None:
             self.protect(self.pair, stop_loss_pct=self.stop_loss_pct)
 
     def on_bar(self, bar: Bar) -> None:
-        before, rsi = self._before, self._rsi.update(bar.close)
-        self._before = rsi
-        if before is None or rsi is None:
+        rsi = self._rsi.value
+        if rsi is None or self._rsi.previous is None:
             self.skip("not enough bars for the RSI yet")
         elif self.open_orders(self.pair):
             self.skip("an order is on its way")
         elif self.position(self.pair).sellable:
             if rsi >= self.sell_above:
                 self.close(self.pair, tag="recovered")
-        elif before < self.buy_above <= rsi:
+        elif self._rsi.previous < self.buy_above <= rsi:
             self._buy()
 
     def _buy(self) -> None:

@@ -25,29 +25,17 @@ class SmaCross(Strategy):
     def on_start(self) -> None:
         if self.fast >= self.slow:
             raise ConfigError(f"fast is {self.fast} and slow is {self.slow}; the fast average needs fewer bars")
-        self._fast = SMA(self.fast)
-        self._slow = SMA(self.slow)
-        self._side: int | None = None  # of the fast average at the bar before: +1 above the slow one, -1 below, 0 on it
-        for bar in self.subscribe_bars(self.pair, self.resolution, warm_up=self.slow):
-            self._cross(bar.close)
-
-    def _cross(self, close: float) -> int:
-        """+1 when the averages have just crossed upwards, -1 downwards, 0 otherwise."""
-        fast, slow = self._fast.update(close), self._slow.update(close)
-        if fast is None or slow is None:
-            return 0
-        before, self._side = self._side, (fast > slow) - (fast < slow)
-        if before is None or self._side == 0 or before == self._side:
-            return 0
-        return self._side
+        bars = self.subscribe_bars(self.pair, self.resolution)
+        self._fast = bars.attach(SMA(self.fast))
+        self._slow = bars.attach(SMA(self.slow))
 
     def on_bar(self, bar: Bar) -> None:
-        cross = self._cross(bar.close)
-        if cross == 0:
+        up = self._fast.crossed_above(self._slow)
+        if not up and not self._fast.crossed_below(self._slow):
             return
         if self.open_orders(self.pair):
             self.skip("crossed while an order was on its way")
-        elif cross > 0:
+        elif up:
             # After a touch without a crossing the fast average may leave upwards twice: one purchase is enough.
             if self.position(self.pair).is_flat:
                 self._buy()

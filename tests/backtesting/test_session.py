@@ -128,6 +128,8 @@ pair: Pair
 
 def on_start(self):
     self.series = self.subscribe_bars(self.pair, "1m", warm_up=3)
+
+def on_ready(self):
     self.skip("history " + " ".join(f"{price:.2f}" for price in self.series.close))
 
 def on_bar(self, bar):

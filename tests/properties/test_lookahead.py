@@ -143,6 +143,8 @@ PEEKER = """
             for resolution in ("1m", "5m", "15m", "1h"):
                 self.series.append(self.subscribe_bars(self.pair, resolution, warm_up=50, on=self.look))
             self.set_timer("t", every_s=31)
+
+        def on_ready(self):
             self.look(None)
 
         def look(self, event):

@@ -15,6 +15,8 @@ import pytest
 
 from botkit.backtesting.driver import Driver
 from botkit.engine import spans
+from botkit.engine.indicators.moving_averages import SMA
+from botkit.engine.indicators.oscillators import MACD
 from botkit.engine.risk.review import RiskDesk
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.pairs import Pair
@@ -43,6 +45,8 @@ class Actor(Listener):
                 self.subscribe_trades(pair)
             for resolution in plan["resolutions"]:
                 self.series.append(self.subscribe_bars(pair, resolution))
+                self.series[-1].attach(SMA(7))
+                self.series[-1].attach(MACD(2, 5, 3), of="high")
             if plan["protect"]:
                 self.protect(pair, **plan["protect"])
         if plan["every_s"]:
@@ -51,6 +55,9 @@ class Actor(Listener):
     def _hear(self, name: str, event: Any) -> None:
         figure = getattr(event, "price", None) or getattr(event, "close", None)
         self.heard.append((name, (self.now, figure, self.last_price(self.pairs[0]))))
+        if name in ("bar", "timer") and self.now // S % 3 == 0:  # read at some bars, and not at others
+            values = [(a.value, a.previous) for series in self.series for a in series.attached.values()]
+            self.heard.append(("indicators", values))
         if name in ("trade", "bar", "timer", "fill") and self.random.random() < self.plan["acts"]:
             self.act()
 
@@ -81,6 +88,7 @@ class Actor(Listener):
                 self.replace(dice.choice(orders), price=price)
         elif choice == 11 and len(self.series) < 6 and self.plan["late"]:
             self.series.append(self.subscribe_bars(pair, dice.choice(["1m", "5m"])))
+            self.series[-1].attach(SMA(3))
 
 
 class RowByRow(Driver):

@@ -81,3 +81,15 @@ def test_bars_from_before_the_start_fill_the_averages(world: World) -> None:
     cold = world.run("sma_cross", {**PARAMS, "slow": 8}, balances={"usdt": 10_000})
     warm = world.run("sma_cross", {**PARAMS, "slow": 8}, balances={"usdt": 10_000}, start="2025-03-03T08:21")
     assert [deal.at for deal in cold.fills] == [deal.at for deal in warm.fills] == [24]
+
+
+def test_its_averages_are_drawn_into_the_report(world: World) -> None:
+    closes = wave((10, -100), (10, 100))
+    world.candles("btc_usdt", closes)
+    out = world.run("sma_cross", PARAMS, balances={"usdt": 10_000})
+    fast, slow = out.result.indicators
+    assert [(line.pair, line.strategy, line.name, line.pane) for line in (fast, slow)] == [
+        ("btc_usdt", "s", "SMA(2)", "price"),
+        ("btc_usdt", "s", "SMA(4)", "price"),
+    ]
+    assert slow.values == pytest.approx(pd.Series(closes).rolling(4).mean().dropna().tolist())
