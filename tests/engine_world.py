@@ -37,6 +37,7 @@ from botkit.model.events import (
 )
 from botkit.model.extension import FeeRates
 from botkit.model.inputs import Begin, History, Input, PastBars, Restore
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import (
@@ -51,7 +52,6 @@ from botkit.model.requests import (
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    NewOrder,
     OrderAck,
     Outcome,
     Request,
@@ -519,7 +519,7 @@ def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> Orde
     return OrderReport(**fields)
 
 
-def creates(request: Request) -> Sequence[NewOrder]:
+def creates(request: Request) -> Sequence[OrderSpec]:
     """The orders that a request creates."""
     if isinstance(request, CreateOrder):
         return (request.order,)

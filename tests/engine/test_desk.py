@@ -6,7 +6,7 @@ import pytest
 
 from botkit.engine.outcome import Reply
 from botkit.model.inputs import Forget
-from botkit.model.orders import Order, OrderState, Side
+from botkit.model.orders import Order, OrderSpec, OrderState, Side
 from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
@@ -103,7 +103,16 @@ def test_executions_of_others_that_were_kept_do_not_pile_up() -> None:
         b = bot()
         order = buy(b)
         stranger = Order(
-            client_id=2, strategy="x", pair=BTC, side=Side.BUY, type=order.type, created=0, price_ticks=5, amount_lots=9
+            OrderSpec(
+                client_id=2,
+                strategy="x",
+                pair=BTC,
+                side=Side.BUY,
+                type=order.type,
+                created=0,
+                price_ticks=5,
+                amount_lots=9,
+            )
         )
         b.execute(stranger, 9)
         b.accept(order)
