@@ -198,7 +198,7 @@ def test_restoring_what_does_not_fit_the_configuration_says_so() -> None:
 def test_halts_and_parameters_and_state_are_restored_before_on_start() -> None:
     seen: list[Any] = []
     b = Bot(Listener(start=lambda s: seen.append(dict(s.state))), Listener(), start=False)
-    kept = {"s0": {"state": {"n": 1}, "timers": {}}, "gone": {"state": {}, "timers": {}}}
+    kept: dict[str, dict[str, Any]] = {"s0": {"state": {"n": 1}, "timers": {}}, "gone": {"state": {}, "timers": {}}}
     turn(b, Restore(balances=b.balances, kept=kept, halts={"s1": "by hand"}, halted="panic"))
     turn(b, Begin())
     turn(b, History())
