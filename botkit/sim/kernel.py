@@ -117,7 +117,7 @@ class Kernel:
         """
         self._next_known = False
         market = self.market(columns.pair)
-        self._matcher.settle_all(market)
+        self._matcher.settle_all(market, self.now)
         if self._keep_candles and market.trades is not None:
             self._absorb(market)
         market.load(columns)
@@ -262,7 +262,7 @@ class Kernel:
             if touch is None or touch[0] > now:
                 return
             row = stream.touch_row
-            deed = Deed(now)
+            deed = Deed(now, trade_row=row if stream is market.trades else None)
             work(market, row, deed)
             stream.passed(row)
             self._follow(market, deed, trades_from=row + 1 if stream is market.trades else None)

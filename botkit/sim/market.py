@@ -30,6 +30,18 @@ class Taken(msgspec.Struct):
     row: int  # the snapshot up to which the level is known to stand unchanged
 
 
+class Swept(msgspec.Struct):
+    """What the recorded trades since a snapshot prove of it: the asks below ``buy_ticks`` are gone, and ``buy_lots``
+    of those at it; the bids above ``sell_ticks``, and ``sell_lots`` of those at it."""
+
+    row: int
+    upto: int  # number of the first trade that is not counted yet
+    buy_ticks: int = NEVER_DOWN
+    buy_lots: int = 0
+    sell_ticks: int = NEVER_UP
+    sell_lots: int = 0
+
+
 def _priority_of_buy(order: VenueOrder) -> tuple[int, int]:
     return -order.price_ticks, order.rank
 
@@ -54,6 +66,7 @@ class PairMarket:
         self.stops: list[VenueOrder] = []
         self.waiting: list[VenueOrder] = []
         self.taken: dict[tuple[bool, int], Taken] = {}
+        self.swept = Swept(-1, 0)
         self.prints: list[Print] = []
         self.changed = False  # our part of the book changed since it was last looked at
         self._print_ticks: int | None = None
@@ -143,16 +156,56 @@ class PairMarket:
         net = [(ticks, self.net_lots(row, ticks, lots, bids=bids)) for ticks, lots in levels]
         return [level for level in net if level[1]]
 
-    def take(self, row: int, ticks: int, net: int, lots: int, *, bids: bool) -> None:
-        """Note that an order of ours took ``lots`` of a level that had ``net`` left in snapshot ``row``."""
+    def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
+        """What a taker meets on one side: `net_levels` less what the trades since the snapshot took.
+
+        Trades up to and including ``trade_row`` count, or without one all that were received by ``now``.
+        """
+        levels = self.net_levels(row, bids=bids)
+        swept = self._swept_since(row, now, trade_row)
+        if swept is None or not levels:
+            return levels
+        if bids:
+            edge, took = swept.sell_ticks, swept.sell_lots
+            stand = [level for level in levels if level[0] <= edge] if levels[0][0] >= edge else levels
+        else:
+            edge, took = swept.buy_ticks, swept.buy_lots
+            stand = [level for level in levels if level[0] >= edge] if levels[0][0] <= edge else levels
+        if stand and stand[0][0] == edge:
+            left = stand[0][1] - took
+            stand = [(edge, left), *stand[1:]] if left > 0 else stand[1:]
+        return stand
+
+    def _swept_since(self, row: int, now: Nanos, trade_row: int | None) -> Swept | None:
+        trades, books = self.trades, self.books
+        if trades is None or books is None or row < 0:
+            return None
+        upto = trades.position(now) if trade_row is None else trade_row + 1
+        swept = self.swept
+        if swept.row != row:
+            at = books.time_of(row)
+            assert at is not None, row
+            swept = self.swept = Swept(row, trades.first_from(at))
+        if upto > swept.upto:
+            swept.buy_ticks, swept.buy_lots, swept.sell_ticks, swept.sell_lots = trades.sweep(
+                swept.upto, upto, (swept.buy_ticks, swept.buy_lots, swept.sell_ticks, swept.sell_lots)
+            )
+            swept.upto = upto
+        return swept
+
+    def take(self, row: int, ticks: int, lots: int, *, bids: bool) -> None:
+        """Note that an order of ours took ``lots`` of a level that snapshot ``row`` shows."""
         taken = self.taken.get((bids, ticks))
         if taken is None:
-            self.taken[bids, ticks] = Taken(lots, net, row)
+            assert self.books is not None
+            recorded = next(shown for level, shown in self.books.levels(row, bids=bids) if level == ticks)
+            self.taken[bids, ticks] = Taken(lots, recorded, row)
         else:
             taken.lots += lots
 
-    def settle_taken(self) -> None:
-        """Bring every note up to the current snapshot, before older rows are dropped."""
+    def settle(self, now: Nanos) -> None:
+        """Bring every note up to ``now``, before older rows are dropped."""
+        self._swept_since(self.book_row(now), now, None)
         books = self.books
         if books is None or not self.taken:
             return
