@@ -17,6 +17,7 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.market import PairMarket
 from botkit.sim.order import VenueOrder
+from botkit.sim.streams import NEVER_DOWN, NEVER_UP
 
 Event: TypeAlias = Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Trade
 Levels: TypeAlias = tuple[tuple[int, int], ...]
@@ -59,24 +60,30 @@ class Outbox:
 
 
 def compose(market: PairMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
-    """(bids, asks): the recorded levels less what our orders took, with our resting orders among them."""
-    sides = []
-    for bids in (True, False):
-        levels: Sequence[tuple[int, int]] = market.net_levels(row, bids=bids, depth=depth)
-        orders = market.buys if bids else market.sells
-        if own and orders:
-            levels = _with_orders(levels, orders, bids=bids)
-        sides.append(tuple(levels[:depth]))
-    return sides[0], sides[1]
+    """(bids, asks): the recorded levels less what our orders took, with our resting orders among them.
+
+    An order that the recorded opposite side has reached is left out: the queue model may keep it unfilled there, but
+    no exchange shows a book that is crossed.
+    """
+    bids = market.net_levels(row, bids=True, depth=depth)
+    asks = market.net_levels(row, bids=False, depth=depth)
+    best_bid, best_ask = (bids[0][0] if bids else NEVER_DOWN), (asks[0][0] if asks else NEVER_UP)
+    if own and market.buys:
+        standing = [order for order in market.buys if order.price_ticks < best_ask]
+        bids = _with_orders(bids, standing, is_bids=True)
+    if own and market.sells:
+        standing = [order for order in market.sells if order.price_ticks > best_bid]
+        asks = _with_orders(asks, standing, is_bids=False)
+    return tuple(bids[:depth]), tuple(asks[:depth])
 
 
 def _with_orders(
-    levels: Sequence[tuple[int, int]], orders: Sequence[VenueOrder], *, bids: bool
+    levels: Sequence[tuple[int, int]], orders: Sequence[VenueOrder], *, is_bids: bool
 ) -> list[tuple[int, int]]:
     amounts = dict(levels)
     for order in orders:
         amounts[order.price_ticks] = amounts.get(order.price_ticks, 0) + order.remaining_lots
-    return sorted(amounts.items(), reverse=bids)
+    return sorted(amounts.items(), reverse=is_bids)
 
 
 class BookFeed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from botkit.model.events import OrderReport, Trade, TradeReport
+from botkit.model.events import OrderBook, OrderReport, Trade, TradeReport
 from botkit.model.orders import Side
 from botkit.sim.fills import Optimistic, Pessimistic
 from tests.sim.venue import BTC, LOT, PAIRS, RULES, Venue, books, trades
@@ -447,3 +447,33 @@ def test_trades_count_after_their_rows_were_dropped_by_the_next_chunk() -> None:
     cid = venue.order("buy", 5 * L, 102_00)
     venue.to(7.5)
     assert venue.fills(cid) == [(102_00, 4 * L, False)]
+
+
+# -- our orders in the book that is shown ------------------------------------------------------------------------------
+
+
+def shown(venue: Venue) -> list[tuple[list[int], list[int]]]:
+    return [
+        ([ticks for ticks, _ in book.bid_levels], [ticks for ticks, _ in book.ask_levels])
+        for book in venue.of(OrderBook)
+    ]
+
+
+@pytest.mark.parametrize(("side", "price"), [("buy", 100_00), ("sell", 101_00)])
+def test_an_order_that_the_other_side_has_reached_is_left_out_of_the_book_that_is_shown(side: str, price: int) -> None:
+    down = ([(98_00, L), (97_00, L)], [(99_00, L), (100_00, L)])
+    up = ([(103_00, L), (102_00, L)], [(104_00, L), (105_00, L)])
+    bids, asks = down if side == "buy" else up
+    # the pessimistic reading leaves the order unfilled for as long as no trade goes beyond it
+    venue = Venue(books([(0, BIDS, ASKS), (3, bids, asks), (6, BIDS, ASKS)]), queue=Pessimistic())
+    venue.kernel.publish_books(BTC, 2)
+    venue.to(1)
+    cid = venue.order(side, 5 * L, price)
+    venue.to(4)
+    assert venue.filled(cid) == 0
+    prices = ([ticks for ticks, _ in bids], [ticks for ticks, _ in asks])
+    assert shown(venue)[-1] == prices
+    assert venue.kernel.book(BTC, 2).best_bid < venue.kernel.book(BTC, 2).best_ask
+    venue.to(9)
+    own = venue.of(OrderBook)[-1].bid_levels if side == "buy" else venue.of(OrderBook)[-1].ask_levels
+    assert own[0] == (price, 15 * L)  # it stands in the book again

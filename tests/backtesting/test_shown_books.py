@@ -1,0 +1,61 @@
+"""The books that a strategy sees in a backtest: never crossed by its own orders, never withheld because of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from botkit.model.clock import format_time
+from botkit.model.columns import BookColumns, TradeColumns
+from botkit.tape.writer import TapeWriter
+from tests.backtest_world import run, write_config, write_strategy
+from tests.sim.venue import BTC, LOT, T0, S
+
+BUYER = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_book(self.pair)
+    self._books = 0
+
+def on_book(self, book):
+    self._books += 1
+    if self._books == 1:
+        self.buy(self.pair, amount=0.01, price=100.0, post_only=True)
+
+def on_stop(self):
+    self.skip(f"saw {self._books} books")
+"""
+
+
+def write_falling_tape(folder: Path, seconds: int) -> None:
+    """A market that falls by half a dollar a second, through 100 at once; one trade in it, at 100."""
+    best = [100_00 - 50 * i for i in range(seconds)]
+    received = np.array([T0 + i * S for i in range(seconds)], dtype=np.int64)
+    column = lambda values: np.array(values, dtype=np.int64).reshape(-1, 1)  # noqa: E731
+    lots = column([LOT] * seconds)
+    with TapeWriter(folder, source="a test", recorded="made up", synthetic=True) as writer:
+        writer.write(BookColumns(BTC, received, received, column(best), lots, column([b + 100 for b in best]), lots))
+        one = np.array([100_00], dtype=np.int64)
+        when = received[:1]
+        writer.write(TradeColumns(BTC, when, when, one, one, np.array([1], dtype=np.int8)))
+
+
+@pytest.mark.parametrize("reading", ["queue", "pessimistic"])
+def test_a_quote_that_the_market_runs_through_blinds_no_strategy(tmp_path: Path, reading: str) -> None:
+    write_falling_tape(tmp_path / "tape", 20)
+    config = write_config(
+        tmp_path,
+        str(tmp_path / "tape"),
+        plugins=write_strategy(tmp_path, BUYER),
+        backtest=f'  fees: {{maker: "0", taker: "0"}}\n  fills: {{model: {reading}}}\n'
+        f'  from: "{format_time(T0)}"\n  to: "{format_time(T0 + 20 * S)}"\n',
+    )
+    result: Any = run(config)
+    (skip,) = result.strategies[0].skips
+    seen = int(skip.split()[1])
+    assert seen == 20
+    assert not [caution.text for caution in result.warnings if "withheld" in caution.text]
