@@ -328,7 +328,7 @@ class DataSource(_Section, frozen=True, kw_only=True):
     resolution: Annotated[str | None, Meta(description="Resolution of a file of candles, such as 1m.")] = None
     trades: Annotated[
         Literal["list", "single"] | None,
-        Meta(description="Whether a row of frames repeats the last trades (list) or holds one (single)."),
+        Meta(description="Whether frames repeat the last trades (list) or hold one (single). Default: as found."),
     ] = None
 
     @classmethod

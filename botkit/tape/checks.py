@@ -48,6 +48,19 @@ class StreamReport(msgspec.Struct, kw_only=True):
     longest_silence_s: float = 0.0
     findings: list[Finding] = []
 
+    def note(self) -> str | None:
+        """What was noted while the stream was recorded or imported: gaps, which are no fault of the file."""
+        gaps = self.info.gaps
+        if self.info.kind == "candles" or not gaps:
+            return None
+        start, end = max(gaps, key=lambda gap: gap[1] - gap[0])
+        many = (
+            "1 gap in which rows may be missing,"
+            if len(gaps) == 1
+            else f"{len(gaps)} gaps in which rows may be missing, the longest"
+        )
+        return f"{self.info.label}: {many} of {(end - start) / NS_PER_S:,.1f} s from {format_time(start)}"
+
 
 class _Inspector:
     """Collects findings over the chunks of a stream: the count and the first place of each kind."""
