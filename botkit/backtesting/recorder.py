@@ -27,14 +27,22 @@ class Recorder:
     """Watches one run. Memory stays bounded on a tape larger than memory: only fills and samples are kept."""
 
     def __init__(
-        self, engine: Engine, pairs: Sequence[Pair], traded: Sequence[Pair], zone: tzinfo, balances: Mapping[str, int]
+        self,
+        engine: Engine,
+        pairs: Sequence[Pair],
+        traded: Sequence[Pair],
+        zone: tzinfo,
+        balances: Mapping[str, int],
+        begin: Nanos,
     ) -> None:
         currency = engine.portfolio.currency
         self._engine = engine
         self.fills: list[FillRow] = []
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
-        self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=balances, traded=traded)
+        self.curve = EquityCurve(
+            pairs=pairs, currency=currency, zone=zone, opening=balances, traded=traded, begin=begin
+        )
         self.strategy_curves: dict[str, EquityCurve] = {}
         if len(engine.contexts) > 1:
             for name in engine.contexts:
@@ -44,6 +52,7 @@ class Recorder:
                     zone=zone,
                     opening=engine.portfolio.holdings(name),
                     traded=traded,
+                    begin=begin,
                 )
         self.samplers = {pair: CandleSampler(pair) for pair in traded}
         #: units that each strategy's position in a pair began with: its opening coins
@@ -96,6 +105,11 @@ class Recorder:
         self.fills += fill_rows([fill for _, fill in fills], self.curve)
         for name, curve in self.strategy_curves.items():
             curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
+
+    def finish(self, end: Nanos) -> None:
+        """The run has ended: close its days."""
+        for curve in (self.curve, *self.strategy_curves.values()):
+            curve.finish(end)
 
     def curve_of(self, strategy: str) -> EquityCurve:
         """A strategy's own curve; the bot's, where it is the only one."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from botkit.backtesting.driver import Driver
-from botkit.backtesting.metrics import RoundTrips, complete_strategy, round_trips, summarise
+from botkit.backtesting.metrics import RoundTrips, complete_strategy, missing_ratios, round_trips, summarise
 from botkit.backtesting.plan import FeeCurrencies, Plan, guessed_sources, make_plan, wanted_sources
 from botkit.backtesting.recorder import Recorder
 from botkit.engine.decisions import DecisionLog
@@ -106,7 +106,7 @@ class _Run:
         self.engine, self.opening, self.plan = self._started(reading)
         traded = [parts.pairs[name] for name in self.plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in self.plan.keys)]
-        self.recorder = Recorder(self.engine, priced, traded, parts.zone, parts.balances)
+        self.recorder = Recorder(self.engine, priced, traded, parts.zone, parts.balances, self.plan.start)
         self.driver = Driver(self.engine, self.kernel, parts.account)
         self.wall_s = 0.0
 
@@ -181,6 +181,7 @@ class _Run:
         slices = self.parts.feed.slices(plan.keys, plan.start, plan.end, rows_max=SLICE_ROWS)
         with _collecting_seldom():
             self.driver.run(slices, self.opening, plan.start, done)
+        self.recorder.finish(plan.end)
         self.wall_s = time.perf_counter() - began
         self.kernel.check()
         self.engine.portfolio.check()
@@ -326,7 +327,9 @@ def _result(run: _Run) -> BacktestResult:
         drawdown=curve.drawdown,
         data=_data(parts.feed, plan, recorder.rows),
         config_text=parts.config_text,
+        days=curve.days(),
         strategies=rows,
+        strategy_days={name: own.days() for name, own in recorder.strategy_curves.items()},
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
@@ -408,6 +411,9 @@ def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
                 "them; decisions.jsonl says which (quarantine), and `botkit data check` looks the data over"
             )
         )
+    missing = missing_ratios(run.recorder.curve.daily_returns())
+    if missing is not None:
+        cautions.append(Caution(f"Sharpe and Sortino are left out: {missing}", False))
     if run.engine.halted is not None:
         cautions.append(Caution(f"the bot was halted: {run.engine.halted}"))
     return cautions

@@ -17,7 +17,16 @@ from botkit.errors import ConfigError
 from botkit.model.results import BacktestResult
 from tests.report.sample_result import bare_result, sample_result
 
-FILES = {"summary.json", "orders.csv", "fills.csv", "equity.csv", "report.html", "config.yaml", "decisions.jsonl"}
+FILES = {
+    "summary.json",
+    "orders.csv",
+    "fills.csv",
+    "equity.csv",
+    "daily.csv",
+    "report.html",
+    "config.yaml",
+    "decisions.jsonl",
+}
 
 
 @pytest.fixture(scope="module")
