@@ -11,6 +11,7 @@ import msgspec
 
 from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_engine
 from botkit.assembly.live_parts import connect
+from botkit.backtesting.running_bar import complete_running_bars
 from botkit.backtesting.session import bars_before, run_backtest
 from botkit.config.secrets import Account
 from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions
@@ -104,7 +105,9 @@ async def run_lockstep(
         lockstep = Lockstep(engine, adapter, emulator.rest.removesuffix("/v3"), clock)
         await lockstep.open()
         try:
-            await lockstep.run(start, end, priced)
+            await lockstep.run(
+                start, end, priced, started=lambda: complete_running_bars(engine.markets(), parts.feed, start, ())
+            )
         finally:
             await lockstep.close()
         emulator.venue.kernel.check()

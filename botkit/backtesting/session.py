@@ -14,6 +14,7 @@ from botkit.backtesting.driver import Driver
 from botkit.backtesting.metrics import RoundTrips, complete_strategy, missing_ratios, round_trips, summarise
 from botkit.backtesting.plan import FeeCurrencies, Plan, guessed_sources, make_plan, wanted_sources
 from botkit.backtesting.recorder import Recorder
+from botkit.backtesting.running_bar import complete_running_bars
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.market.bars import BarBuilder
 from botkit.engine.turn import Engine
@@ -140,6 +141,7 @@ class _Run:
             self.kernel = parts.kernel(reading)
             engine = parts.engine(self.decisions, self._history, self.kernel)
         parts.check(plan)
+        complete_running_bars(engine.markets(), parts.feed, plan.start, plan.candle_pairs)
         for market in engine.markets():
             if plan.sources.get(market.pair) == "market" and (market.pair, "books", None) in plan.keys:
                 self.kernel.publish_books(market.pair, market.book_depth or _BOOK_DEPTH)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -119,14 +119,19 @@ class Lockstep:
 
     # -- running --------------------------------------------------------------------------------------------------
 
-    async def run(self, start: Nanos, end: Nanos, priced: Iterable[str] = ()) -> None:
+    async def run(
+        self, start: Nanos, end: Nanos, priced: Iterable[str] = (), started: Callable[[], None] | None = None
+    ) -> None:
         """Start the bot at ``start``, carry it to ``end`` and stop it, as a backtest over that span does.
 
         It follows what the strategies subscribed to, and the trades of ``priced``, by which other things are valued.
+        ``started`` is called once they have subscribed.
         """
         await self._step(start - 1, whole=True)
         self.clock.time = start
         opening = self.engine.start(start)
+        if started is not None:
+            started()
         depths: dict[str, int] = {market.pair: market.book_depth or 5 for market in self.engine.markets()}
         await self._listen(depths, [pair for pair in priced if pair not in depths])
         # what the streams began with is from before the start
