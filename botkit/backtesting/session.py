@@ -144,7 +144,8 @@ class _Run:
         complete_running_bars(engine.markets(), parts.feed, plan.start, plan.candle_pairs)
         for market in engine.markets():
             if plan.sources.get(market.pair) == "market" and (market.pair, "books", None) in plan.keys:
-                self.kernel.publish_books(market.pair, market.book_depth or _BOOK_DEPTH)
+                depth = market.book_depth or _BOOK_DEPTH
+                self.kernel.publish_books(market.pair, depth, is_wire=parts.feed.is_wire(market.pair))
         return engine, opening, plan
 
     def _plan(self, sources: Mapping[str, Any], resolutions: Mapping[str, Sequence[str]]) -> Plan:

@@ -129,7 +129,7 @@ class Hub:
             self._public.setdefault((stream, name), []).append(subscriber)
             pair = self._venue.pairs[name]
             if stream == "order_book":
-                self._venue.kernel.publish_books(pair, subscriber.pairs[name])
+                self._venue.publish_books(pair, subscriber.pairs[name])
                 book = self._venue.book(pair, subscriber.pairs[name])
                 if book.bid_levels or book.ask_levels:
                     self._send_book(subscriber, pair, book, now, first=True)

@@ -251,6 +251,10 @@ class Venue:
         """The public list, newest first, as the streams spell it."""
         return tuple(self._lists[pair])
 
+    def publish_books(self, pair: Pair, depth: int) -> None:
+        """Push the pair's books from now on, the best ``depth`` levels a side."""
+        self.kernel.publish_books(pair, depth, is_wire=self._source.is_wire(pair))
+
     def book(self, pair: Pair, depth: int) -> OrderBook:
         """The exact book."""
         return self.kernel.book(pair, depth)

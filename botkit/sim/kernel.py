@@ -140,12 +140,15 @@ class Kernel:
 
     # -- what a driver calls --------------------------------------------------------------------------------------
 
-    def publish_books(self, pair: Pair, depth: int) -> None:
-        """Publish the pair's books from now on, the best ``depth`` levels a side."""
+    def publish_books(self, pair: Pair, depth: int, *, is_wire: bool = False) -> None:
+        """Publish the pair's books from now on, the best ``depth`` levels a side.
+
+        ``is_wire``: they were recorded from the wire, so they are published when they were received, never thinned.
+        """
         self._next_known = False
         feed = self._feeds.get(pair)
         if feed is None:
-            feed = BookFeed(self.market(pair), depth, self._cadence, self.now)
+            feed = BookFeed(self.market(pair), depth, self._cadence, self.now, is_wire=is_wire)
             self._feeds[pair] = feed
             self._feeds = dict(sorted(self._feeds.items()))
         else:

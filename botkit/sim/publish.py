@@ -89,13 +89,16 @@ def _with_orders(
 class BookFeed:
     """Publishes the books of one pair as the stream would: when changed, at most once in ``cadence``.
 
+    Rows that were recorded from the wire (``is_wire``) keep their receive times: the exchange has spaced them already.
+    Only our own changes between them wait for the cadence.
     Amounts are exact in the first frame and rounded to the nearest unit of amountPrecision in later ones.
     """
 
-    def __init__(self, market: PairMarket, depth: int, cadence: Nanos, now: Nanos) -> None:
+    def __init__(self, market: PairMarket, depth: int, cadence: Nanos, now: Nanos, *, is_wire: bool = False) -> None:
         self.market = market
         self.depth = depth
         self._cadence = cadence
+        self._is_wire = is_wire
         self._last: tuple[Levels, Levels] | None = None
         self._last_at: Nanos | None = None
         self._row = -1
@@ -125,11 +128,13 @@ class BookFeed:
         if self._row < 0 and self._last_at is None:
             # before anything is recorded there is nothing to show
             changed = None if row_at is None else max(row_at, changed or row_at)
-        elif row_at is not None and (changed is None or row_at < changed):
+        elif row_at is not None and (changed is None or row_at < changed) and not self._is_wire:
             changed = row_at
-        if changed is None:
-            return None
-        return changed if self._last_at is None else max(changed, self._last_at + self._cadence)
+        if changed is not None and self._last_at is not None:
+            changed = max(changed, self._last_at + self._cadence)
+        if self._is_wire and row_at is not None and (changed is None or row_at < changed):
+            return row_at
+        return changed
 
     def publish(self, now: Nanos) -> OrderBook | None:
         """The book at ``now``, or None when it looks as it did."""

@@ -254,6 +254,11 @@ class Feed:
         """One stream's description, or None where no source has it."""
         return next((info for info in self.streams if info.key == (pair, kind, resolution)), None)
 
+    def is_wire(self, pair: str) -> bool:
+        """True when the pair's books were recorded as the exchange sent them: real, with the times of receipt."""
+        parts = self._parts.get((pair, "books", None), [])
+        return bool(parts) and all(info.has_receive_times and not source.synthetic for source, info in parts)
+
     def slices(
         self,
         wanted: Sequence[StreamKey],

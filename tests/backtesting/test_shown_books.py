@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from botkit.model.columns import BookColumns, TradeColumns
 from botkit.tape.writer import TapeWriter
 from tests.backtest_world import run, write_config, write_strategy
 from tests.sim.venue import BTC, LOT, T0, S
+
+MS = 10**6
 
 BUYER = """
 pair: Pair
@@ -59,3 +62,38 @@ def test_a_quote_that_the_market_runs_through_blinds_no_strategy(tmp_path: Path,
     seen = int(skip.split()[1])
     assert seen == 20
     assert not [caution.text for caution in result.warnings if "withheld" in caution.text]
+
+
+TIMES = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_book(self.pair)
+
+def on_book(self, book):
+    self.skip(str(self.now))
+"""
+
+
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_a_tape_recorded_from_the_wire_is_published_at_its_receive_times(tmp_path: Path, synthetic: bool) -> None:
+    """The exchange's frames come every second, give or take a tenth."""
+    received = np.array([T0 + i * S + (i * 37 % 11 - 5) * 20 * MS for i in range(1, 60)], dtype=np.int64)
+    column = lambda values: np.array(values, dtype=np.int64).reshape(-1, 1)  # noqa: E731
+    lots, prices = column([LOT] * len(received)), range(100_00, 100_00 + len(received))
+    with TapeWriter(tmp_path / "tape", source="a test", recorded="made up", synthetic=synthetic) as writer:
+        sides = (column(prices), lots, column([p + 100 for p in prices]), lots)
+        writer.write(BookColumns(BTC, received, received - 5 * MS, *sides))
+        one = np.array([100_00], dtype=np.int64)
+        writer.write(TradeColumns(BTC, received[:1], received[:1] - 5 * MS, one, one, np.array([1], dtype=np.int8)))
+    span = f'  from: "{format_time(T0)}"\n  to: "{format_time(T0 + 60 * S)}"\n'
+    config = write_config(
+        tmp_path,
+        str(tmp_path / "tape"),
+        plugins=write_strategy(tmp_path, TIMES),
+        backtest='  fees: {maker: "0", taker: "0"}\n' + span,
+    )
+    seen = [int(skip) for skip in run(config).strategies[0].skips]
+    assert (seen == received.tolist()) is not synthetic
+    if synthetic:
+        assert min(b - a for a, b in pairwise(seen)) == S

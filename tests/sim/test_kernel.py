@@ -89,6 +89,20 @@ def test_books_are_throttled_and_show_the_newest_state() -> None:
     assert [(p.at - T0, p.event.best_bid) for p in venue.seen] == [(0, 100.0), (2_500_000_000, 99.98), (5 * S, 99.97)]
 
 
+def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
+    rows = [(i, [(100_00 - i, 10 * L)], ASKS) for i in range(4)]
+    venue = Venue(books(rows), book_cadence_ms=2500)
+    venue.kernel.publish_books(BTC, 5, is_wire=True)
+    venue.to(3.2)
+    assert [(p.at - T0, p.event.best_bid) for p in venue.seen] == [(i * S, 100.0 - i / 100) for i in range(4)]
+    # what we change in between waits its turn, as it would on the stream
+    venue.order("buy", 2 * L, 100_50)
+    venue.to(9)
+    book = venue.of(OrderBook)[-1]
+    assert book.best_bid == 100.5
+    assert venue.seen[-1].at == T0 + 3 * S + 2_500_000_000
+
+
 def test_own_orders_and_takings_show_in_the_published_book() -> None:
     venue = Venue(QUIET, latency={"order_ms": 10})
     venue.kernel.publish_books(BTC, 5)
