@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from botkit.backtesting.driver import Driver
 from botkit.backtesting.metrics import RoundTrips, complete_strategy, missing_ratios, round_trips, summarise
-from botkit.backtesting.plan import FeeCurrencies, Plan, guessed_sources, make_plan, wanted_sources
+from botkit.backtesting.plan import FeeCurrencies, Plan, guessed_sources, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import Recorder
 from botkit.backtesting.running_bar import complete_running_bars
 from botkit.engine.decisions import DecisionLog
@@ -392,6 +392,7 @@ def _data(feed: Feed, plan: Plan, rows: int) -> DataDescription:
 
 def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
     cautions = run.parts.cautions(run.plan)
+    cautions += [Caution(sentence, False) for sentence in partial_streams(run.parts.feed, run.plan)]
     if use.refused_by_exchange:
         cautions.append(
             Caution(f"the simulated exchange refused {use.refused_by_exchange} requests over its rate limits")
