@@ -299,6 +299,7 @@ def make_engine(
         seed=seed,
         first_client_id=first_client_id,
         bar_grace_ns=bar_grace_ns,
+        max_book_age_ns=config.max_book_age_s * NS_PER_S,
         latest_accept_ns=latest_accept_ns,
         history=history,
         candle_pairs=candle_pairs,
@@ -356,6 +357,7 @@ def make_kernel(
     queue: QueueModel,
     slippage_e8: int,
     seed: int,
+    max_book_age_s: int | None = None,
 ) -> Kernel:
     """The simulated exchange with one account."""
     return Kernel(
@@ -365,6 +367,7 @@ def make_kernel(
         latency=latency,
         limits=project.facts.limits,
         slippage_e8=slippage_e8,
+        max_book_age_s=max_book_age_s,
         seed=seed,
         volume_currency=project.facts.volume_currency,
         fee_currency=project.facts.fee_currency,
@@ -563,6 +566,7 @@ class BacktestParts:
             queue=self.project.queue_model(fills, "backtest.fills"),
             slippage_e8=int((section.slippage or 0) * UNIT),
             seed=self.seed,
+            max_book_age_s=self.project.config.max_book_age_s,
         )
 
     def cautions(self, plan: Plan) -> list[Caution]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from botkit.backtesting.driver import Driver
+from botkit.backtesting.holes import Holes
 from botkit.backtesting.metrics import RoundTrips, complete_strategy, missing_ratios, round_trips, summarise
 from botkit.backtesting.plan import FeeCurrencies, Plan, guessed_sources, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import Recorder
@@ -19,7 +20,7 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.market.bars import BarBuilder
 from botkit.engine.turn import Engine
 from botkit.errors import DataError
-from botkit.model.clock import NS_PER_DAY, Nanos
+from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Bar
 from botkit.model.orders import OrderState
@@ -109,6 +110,7 @@ class _Run:
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in self.plan.keys)]
         self.recorder = Recorder(self.engine, priced, traded, parts.zone, parts.balances, self.plan.start)
         self.driver = Driver(self.engine, self.kernel, parts.account)
+        self.holes = Holes(self.engine.max_book_age_ns / NS_PER_S)
         self.wall_s = 0.0
 
     def _started(self, reading: str) -> tuple[Engine, list[Request], Plan]:
@@ -181,7 +183,7 @@ class _Run:
                 progress((piece.end - plan.start) / span)
 
         began = time.perf_counter()
-        slices = self.parts.feed.slices(plan.keys, plan.start, plan.end, rows_max=SLICE_ROWS)
+        slices = self.holes.watch(self.parts.feed.slices(plan.keys, plan.start, plan.end, rows_max=SLICE_ROWS))
         with _collecting_seldom():
             self.driver.run(slices, self.opening, plan.start, done)
         self.recorder.finish(plan.end)
@@ -393,6 +395,7 @@ def _data(feed: Feed, plan: Plan, rows: int) -> DataDescription:
 def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
     cautions = run.parts.cautions(run.plan)
     cautions += [Caution(sentence, False) for sentence in partial_streams(run.parts.feed, run.plan)]
+    cautions += [Caution(sentence) for sentence in run.holes.sentences()]
     if use.refused_by_exchange:
         cautions.append(
             Caution(f"the simulated exchange refused {use.refused_by_exchange} requests over its rate limits")

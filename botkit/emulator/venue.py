@@ -117,6 +117,7 @@ class Venue:
             latency=options.latency or Constant({}),
             limits=None,  # counted below, since requests that never reach the kernel count too
             book_cadence_ms=switches.number("book_cadence_ms"),
+            max_book_age_s=options.max_book_age_s,
             seed=options.seed,
             batch_all_or_nothing=switches["batch"] == "all_or_nothing",
             keep_candles=True,

@@ -25,7 +25,7 @@ from botkit.engine.market.pair_market import BarFeed, PairMarket
 from botkit.engine.market.quarantine import CANDLE_LEAST, CANDLE_MOST, LEAST, MOST, Quarantine, is_near, is_ordinary
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.desk import OrderDesk
-from botkit.engine.orders.entry import expected_price, slippage_refusal
+from botkit.engine.orders.entry import book_refusal, expected_price
 from botkit.engine.orders.protection import Protector
 from botkit.engine.orders.quoting import Quoter
 from botkit.engine.risk.review import RiskDesk
@@ -34,8 +34,9 @@ from botkit.engine.strategy.base import Strategy, bind
 from botkit.engine.strategy.context import Context
 from botkit.engine.strategy.timers import TimerBook
 from botkit.errors import ConfigError
-from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import (
+    MAX_BOOK_AGE_S,
     Balance,
     BalanceReport,
     Bar,
@@ -105,6 +106,7 @@ class Engine:
         seed: int = 0,
         first_client_id: int = 1,
         bar_grace_ns: Nanos = 2_000 * NS_PER_MS,
+        max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S,
         latest_accept_ns: Nanos = 2_000 * NS_PER_MS,
         history: Callable[[Pair, str, int], Sequence[Bar]] = _no_history,
         candle_pairs: frozenset[str] = frozenset(),
@@ -119,6 +121,7 @@ class Engine:
         self.zone = zone
         self.seed = seed
         self.bar_grace_ns = bar_grace_ns
+        self.max_book_age_ns = max_book_age_ns
         self.history = history
         #: pairs whose bars come from a candle tape without gaps, which needs no timer to end a bar
         self.candle_pairs = candle_pairs
@@ -514,7 +517,7 @@ class Engine:
     def _last_gate(self, order: Order) -> str | None:
         refusal = self._closed(order)
         if refusal is None and order.type is MARKET:
-            return slippage_refusal(order, self._markets[order.pair])
+            return book_refusal(order, self._markets[order.pair], self.now, self.max_book_age_ns)
         return refusal
 
     def _expected_price(self, order: Order) -> float | None:

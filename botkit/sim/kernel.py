@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Mapping
 
-from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.events import OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyModel, QueueModel
@@ -53,7 +53,8 @@ class Kernel:
     """The exchange. See the module for the order in which things happen.
 
     ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False takes the acceptable
-    orders of a batch and drops the others (Q7). ``keep_candles`` keeps minutes of passed trades for `GetCandles`.
+    orders of a batch and drops the others (Q7). Recorded levels older than ``max_book_age_s`` are not there for takers.
+    ``keep_candles`` keeps minutes of passed trades for `GetCandles`.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Kernel:
         limits: LimitTable | None,
         slippage_e8: int = 0,
         book_cadence_ms: int = 1000,
+        max_book_age_s: int | None = None,
         seed: int = 0,
         batch_all_or_nothing: bool = True,
         keep_candles: bool = False,
@@ -78,6 +80,7 @@ class Kernel:
         self._queue = queue
         self._cadence: Nanos = book_cadence_ms * NS_PER_MS
         self._slippage_e8 = slippage_e8
+        self._max_book_age_s = max_book_age_s
         self._keep_candles = keep_candles
         self._ledger = Ledger(
             accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, fee_currency=fee_currency
@@ -106,7 +109,8 @@ class Kernel:
         """The market of a pair. Raises KeyError for an unknown pair."""
         market = self._markets.get(name)
         if market is None:
-            market = self._markets[name] = PairMarket(self.pairs[name])
+            age = None if self._max_book_age_s is None else self._max_book_age_s * NS_PER_S
+            market = self._markets[name] = PairMarket(self.pairs[name], max_book_age_ns=age)
             self._order = [self._markets[key] for key in sorted(self._markets)]
         return market
 
@@ -417,6 +421,11 @@ class Kernel:
         markets = self._order
         if any(market.books is not None for market in markets):
             sentences += BOOK_ASSUMPTIONS
+            if self._max_book_age_s is not None:
+                sentences.append(
+                    f"Of a book that was recorded more than {self._max_book_age_s} s ago nothing is taken: market"
+                    " orders are refused or cancelled, limit orders rest."
+                )
             sentences += self._queue.assumptions
         if any(market.trades is not None and market.books is None for market in markets):
             sentences += TRADE_ASSUMPTIONS

@@ -56,7 +56,8 @@ class PairMarket:
     ``waiting`` holds orders that cannot be worked yet: on candles until an open, on trades alone until a trade.
     """
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: Pair, max_book_age_ns: Nanos | None = None) -> None:
+        self._max_book_age = max_book_age_ns
         self.pair = pair
         self.trades: TradeStream | None = None
         self.books: BookStream | None = None
@@ -159,8 +160,11 @@ class PairMarket:
     def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
         """What a taker meets on one side: `net_levels` less what the trades since the snapshot took.
 
-        Trades up to and including ``trade_row`` count, or without one all that were received by ``now``.
+        Trades up to and including ``trade_row`` count, or without one all that were received by ``now``. Nothing is
+        left of a book that is older than the greatest age.
         """
+        if self.is_stale(row, now):
+            return []
         levels = self.net_levels(row, bids=bids)
         swept = self._swept_since(row, now, trade_row)
         if swept is None or not levels:
@@ -175,6 +179,14 @@ class PairMarket:
             left = stand[0][1] - took
             stand = [(edge, left), *stand[1:]] if left > 0 else stand[1:]
         return stand
+
+    def is_stale(self, row: int, now: Nanos) -> bool:
+        """True when a snapshot is older than the greatest age at which a book is traded on."""
+        if row < 0 or self._max_book_age is None:
+            return False
+        assert self.books is not None
+        at = self.books.time_of(row)
+        return at is not None and now - at > self._max_book_age
 
     def _swept_since(self, row: int, now: Nanos, trade_row: int | None) -> Swept | None:
         trades, books = self.trades, self.books

@@ -144,6 +144,8 @@ class BookFeed:
         if row < 0:
             return None
         self._row = row
+        if market.is_stale(row, now):
+            return None  # our own part of it is news, but to show the rest again would make it look fresh
         composed = compose(market, row, self.depth)
         if self._last is not None:
             composed = (self._rounded(composed[0]), self._rounded(composed[1]))

@@ -11,6 +11,7 @@ import numpy as np
 from botkit.errors import DataError
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, MarketColumns, TradeColumns
+from botkit.model.events import MAX_BOOK_AGE_S
 from botkit.model.resolutions import fixed_length
 from botkit.tape.buckets import bucket_starts, candle_ends
 from botkit.tape.feed import FeedSource
@@ -107,6 +108,9 @@ class _Inspector:
         steps = np.diff(received)
         if len(steps):
             self.report.longest_silence_s = max(self.report.longest_silence_s, float(steps.max()) / NS_PER_S)
+        if isinstance(columns, BookColumns):
+            hole = np.concatenate(([False], steps > MAX_BOOK_AGE_S * NS_PER_S))
+            self._note(f"no book for more than {MAX_BOOK_AGE_S} s before it", hole, start, received)
         self._note("received before the row above it", np.concatenate(([False], steps < 0)), start, received)
         same = np.ones(len(columns) - 1, dtype=np.bool_)
         for name in COLUMNS[kind_of(columns)]:

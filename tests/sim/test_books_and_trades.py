@@ -477,3 +477,18 @@ def test_an_order_that_the_other_side_has_reached_is_left_out_of_the_book_that_i
     venue.to(9)
     own = venue.of(OrderBook)[-1].bid_levels if side == "buy" else venue.of(OrderBook)[-1].ask_levels
     assert own[0] == (price, 15 * L)  # it stands in the book again
+
+
+def test_nothing_is_taken_of_a_book_that_is_too_old() -> None:
+    venue = Venue(books([(0, BIDS, ASKS), (900, BIDS, ASKS)]), max_book_age_s=300)
+    venue.to(300)
+    fresh = venue.order("sell", L)
+    venue.to(301)
+    old, resting = venue.order("sell", L), venue.order("sell", L, 99_00)
+    venue.to(400)
+    assert [venue.filled(cid) for cid in (fresh, old, resting)] == [L, 0, 0]
+    assert [venue.report(cid).status for cid in (old, resting)] == [4, 0]
+    assert "more than 300 s ago" in " ".join(venue.kernel.assumptions())
+    venue.to(901)
+    # the next book shows that somebody would pay more
+    assert venue.fills(resting) == [(99_00, L, True)]

@@ -7,6 +7,7 @@ things on their own; an order that is refused here costs no request.
 from __future__ import annotations
 
 from botkit.engine.market.pair_market import PairMarket, cost_units, walk
+from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import format_units
 from botkit.model.orders import BUY, MARKET, Condition, Order
 from botkit.model.pairs import Pair
@@ -51,8 +52,8 @@ def is_met(order: Order, last_ticks: int) -> bool:
     return last_ticks <= order.stop_ticks
 
 
-def market_refusal(order: Order, market: PairMarket) -> str | None:
-    """Rules and slippage of a market order, against the book as the bot sees it. Checked again at the last gate."""
+def market_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos) -> str | None:
+    """Rules, and age and depth of the book as the bot sees it, for a market order. Checked again at the last gate."""
     rules, pair = order.pair.rules, order.pair
     if rules.maintenance:
         return f"{pair} is in maintenance"
@@ -68,12 +69,19 @@ def market_refusal(order: Order, market: PairMarket) -> str | None:
         refusal = _amount_refusal(pair, order.amount_lots)
         if refusal is not None:
             return refusal
-    return slippage_refusal(order, market)
+    return book_refusal(order, market, now, max_age_ns)
 
 
-def slippage_refusal(order: Order, market: PairMarket) -> str | None:
-    """Whether the visible book can fill a market order within its ``max_slippage_pct`` of the best price."""
+def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos) -> str | None:
+    """Whether the visible book is fresh, and can fill a market order within its ``max_slippage_pct`` of the best
+    price."""
     assert order.type is MARKET
+    age = now - market.book_seen
+    if market.book_seen and age > max_age_ns:
+        return (
+            f"the book of {order.pair} is {age / NS_PER_S:,.0f} s old, and one older than {max_age_ns / NS_PER_S:g} s "
+            "(max_book_age_s) is not traded on"
+        )
     if order.max_slippage_pct is None or not market.book_seen:
         return None  # no book in this run (candles only): there is nothing to hold it against
     rules = order.pair.rules

@@ -307,7 +307,7 @@ class Context:
         except (ValueError, TypeError) as error:
             refusal = str(error)
         order = self._market_order(pair, BUY, max_slippage_pct, tag, spend_units=max(units, 0))
-        return self._place(order, refusal or market_refusal(order, market))
+        return self._place(order, refusal or self._market_refusal(order))
 
     def market_sell(
         self, pair_or_name: Pair | str, amount: Number, max_slippage_pct: float, tag: str, *, reduces: bool = False
@@ -321,7 +321,11 @@ class Context:
         except (ValueError, TypeError) as error:
             refusal = str(error)
         order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=max(lots, 0), reduces=reduces)
-        return self._place(order, refusal or market_refusal(order, self.engine.market(pair)))
+        return self._place(order, refusal or self._market_refusal(order))
+
+    def _market_refusal(self, order: Order) -> str | None:
+        engine = self.engine
+        return market_refusal(order, engine.market(order.pair), engine.now, engine.max_book_age_ns)
 
     def _market_order(
         self,
@@ -357,7 +361,7 @@ class Context:
         lots = position.sellable_lots
         order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=lots, reduces=True)
         refusal = None if lots else f"nothing of {pair} can be sold now (position {position.amount:g} {pair.base})"
-        return self._place(order, refusal or market_refusal(order, self.engine.market(pair)))
+        return self._place(order, refusal or self._market_refusal(order))
 
     def _own(self, order: Order) -> None:
         if order.strategy != self.name:
