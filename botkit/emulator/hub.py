@@ -26,12 +26,13 @@ from botkit.exchange.bitopro.wire.frames import (
     UserTradeFrame,
     taiwan_datetime,
 )
+from botkit.exchange.bitopro.wire.market import TradeRow
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
 from botkit.model.orders import FINAL_STATUSES
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
-from botkit.sim.publish import ACCOUNT_EVENTS, TRADES, Levels
+from botkit.sim.publish import ACCOUNT_EVENTS, Levels
 
 _EVENT = 14  # kind of draw
 _LIMIT_DEFAULT = 5
@@ -134,7 +135,7 @@ class Hub:
                 if book.bid_levels or book.ask_levels:
                     self._send_book(subscriber, pair, book, now, first=True)
             elif stream == "trades":
-                self._send([subscriber], self._trade_frame(pair, now), pair)
+                self._send([subscriber], self._trade_frame(pair, now, self._venue.recent_trades(pair)), pair)
             else:
                 self._send([subscriber], self._ticker_frame(pair, now), pair)
 
@@ -172,9 +173,7 @@ class Hub:
                 if delivery.kind == ACCOUNT_EVENTS and isinstance(delivery.item, Answer):
                     self._venue.answer(delivery)
             return
-        # the list of trades is sent whole, so of many in one go only the last is worth a frame
-        last_trade = {d.pair: index for index, d in enumerate(deliveries) if d.kind == TRADES}
-        for index, delivery in enumerate(deliveries):
+        for delivery in deliveries:
             item = delivery.item
             if isinstance(item, Answer):
                 self._venue.answer(delivery)
@@ -183,8 +182,8 @@ class Hub:
             elif isinstance(item, OrderBook):
                 for subscriber in self._public.get(("order_book", delivery.pair), ()):
                     self._send_book(subscriber, item.pair, item, delivery.at)
-            elif isinstance(item, Pair) and last_trade[delivery.pair] == index:
-                self._traded(item, delivery.at)
+            elif isinstance(item, Pair) and delivery.trades is not None:
+                self._traded(item, delivery.at, delivery.trades)
 
     def _account_event(self, account: str, item: object, at: Nanos) -> None:
         private = self._private
@@ -208,10 +207,10 @@ class Hub:
             if listeners:
                 self._send(listeners, self._balance_frame(item, at), account=account)
 
-    def _traded(self, pair: Pair, at: Nanos) -> None:
+    def _traded(self, pair: Pair, at: Nanos, trades: tuple[TradeRow, ...]) -> None:
         listeners = self._public.get(("trades", pair))
         if listeners:
-            self._send(listeners, self._trade_frame(pair, at), pair)
+            self._send(listeners, self._trade_frame(pair, at, trades), pair)
         listeners = self._public.get(("ticker", pair))
         if listeners and at - self._ticker_at.get(pair, 0) >= NS_PER_S:
             self._ticker_at[pair] = at
@@ -271,8 +270,8 @@ class Hub:
         )
         self._send([subscriber], frame, pair)
 
-    def _trade_frame(self, pair: Pair, at: Nanos) -> TradeFrame:
-        return TradeFrame(**self._envelope(at), pair=pair.upper(), data=self._venue.recent_trades(pair))
+    def _trade_frame(self, pair: Pair, at: Nanos, trades: tuple[TradeRow, ...]) -> TradeFrame:
+        return TradeFrame(**self._envelope(at), pair=pair.upper(), data=trades)
 
     def _ticker_frame(self, pair: Pair, at: Nanos) -> TickerFrame:
         row = self._venue.ticker(pair, fresh=True)

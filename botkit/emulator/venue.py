@@ -43,7 +43,9 @@ OnAnswer: TypeAlias = Callable[[Answer, Nanos], None]
 class Delivery(msgspec.Struct, frozen=True):
     """Something that becomes known at ``at``: to an account, or (``account`` None) to everybody.
 
-    For public trades ``item`` is the pair alone: the frame repeats the whole list. For an answer it is the answer.
+    For public trades ``item`` is the pair alone, and ``trades`` the list of recent ones, newest first, where it is
+    worth a frame: a frame repeats the list, so of several trades in one go not each needs one. For an answer ``item``
+    is the answer.
     """
 
     at: Nanos
@@ -51,6 +53,11 @@ class Delivery(msgspec.Struct, frozen=True):
     pair: str
     account: str | None
     item: Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Pair
+    trades: tuple[TradeRow, ...] | None = None
+
+
+#: what became known, by its place in the total order, and the trade that it is, if it is one
+_Found: TypeAlias = tuple[Nanos, int, str, int, Delivery, TradeRow | None]
 
 
 class _Tape:
@@ -137,6 +144,8 @@ class Venue:
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
         self._tape_next: Nanos = _NEVER  # the earliest of them
+        # what reads the stream lays each list over the one before: half of it must be known for that to be safe
+        self._trades_a_frame = max(1, self._trades_max // 2)
         self._answers: dict[int, OnAnswer] = {}
         self._request_id = 0
         self._tickers: dict[str, tuple[Nanos, TickerRow]] = {}
@@ -216,7 +225,7 @@ class Venue:
         """Carry time to ``to``; what became known by then, in order."""
         if self._source.known_until < to + _AHEAD:
             self._load(to)
-        found: list[tuple[Nanos, int, str, int, Delivery, TradeRow | None]] = []
+        found: list[_Found] = []
         count = 0
         for publication in self.kernel.advance(to):
             event, at = publication.event, publication.at
@@ -241,10 +250,22 @@ class Venue:
             self._tape_next = min((tape.next_at for _, tape in due if tape.next_at is not None), default=_NEVER)
         if len(found) > 1:
             found.sort(key=_order)
-        for delivery in found:
-            if delivery[5] is not None:
-                self._lists[delivery[2]].appendleft(delivery[5])
-        return [delivery[4] for delivery in found]
+        return self._listed(found)
+
+    def _listed(self, found: list[_Found]) -> list[Delivery]:
+        """Put the trades into the lists of recent ones. A burst that one list does not hold goes out in several."""
+        last = {row[2]: index for index, row in enumerate(found) if row[5] is not None}
+        untold = dict.fromkeys(last, 0)
+        deliveries = []
+        for index, (_, _, name, _, delivery, trade) in enumerate(found):
+            if trade is not None:
+                self._lists[name].appendleft(trade)
+                untold[name] += 1
+                if index == last[name] or untold[name] == self._trades_a_frame:
+                    untold[name] = 0
+                    delivery = msgspec.structs.replace(delivery, trades=tuple(self._lists[name]))
+            deliveries.append(delivery)
+        return deliveries
 
     # -- reads ----------------------------------------------------------------------------------------------------
 
@@ -318,7 +339,7 @@ class Venue:
         }
 
 
-def _order(row: tuple[Nanos, int, str, int, Delivery, TradeRow | None]) -> tuple[Nanos, int, str, int]:
+def _order(row: _Found) -> tuple[Nanos, int, str, int]:
     return row[:4]
 
 
