@@ -337,7 +337,8 @@ class Sim(Bot):
             if due is not None and (wake is None or due <= wake):
                 for publication in self.kernel.advance(due):
                     self.now = max(self.now, publication.at)
-                    self._take(self.engine.turn(publication.event, self.now))
+                    for event in publication.events:
+                        self._take(self.engine.turn(event, self.now))
             else:
                 assert wake is not None
                 self.now = max(self.now, wake)

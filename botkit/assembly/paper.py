@@ -114,13 +114,13 @@ class PaperAdapter:
     def _advance(self) -> None:
         now = self._clock.now()
         for publication in self._kernel.advance(now):
-            event = publication.event
-            if type(event) is Answer:
-                future = self._answers.pop(event.request_id, None)
-                if future is not None and not future.done():
-                    future.set_result(event)
-            elif publication.account == ACCOUNT and self._sink is not None:
-                self._sink(event)
+            for event in publication.events:
+                if type(event) is Answer:
+                    future = self._answers.pop(event.request_id, None)
+                    if future is not None and not future.done():
+                        future.set_result(event)
+                elif publication.account == ACCOUNT and self._sink is not None:
+                    self._sink(event)
         due = self._kernel.next_at()
         if self._timer is not None:
             self._timer.cancel()

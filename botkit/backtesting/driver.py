@@ -115,9 +115,10 @@ class Driver:
         turn = self.engine.turn
         for publication in self.kernel.advance(due):
             if publication.account is None or publication.account == self.account:
-                requests = turn(publication.event, publication.at)
-                if requests:
-                    self._send(requests, publication.at)
+                for event in publication.events:
+                    requests = turn(event, publication.at)
+                    if requests:
+                        self._send(requests, publication.at)
 
     def _send(self, requests: Sequence[Request], now: Nanos) -> None:
         for request in requests:

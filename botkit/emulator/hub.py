@@ -73,6 +73,8 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str = ""
     request: int = 0
     status: int = 0
+    #: frames of one number (not 0) belong to one match: together they are one input of the bot
+    group: int = 0
 
 
 def parse_pairs(venue: Venue, path_part: str, query_pairs: str | None) -> dict[str, int] | None:
@@ -103,6 +105,7 @@ class Hub:
         self._private: dict[tuple[str, str], list[Subscriber]] = {}
         self._events = 0
         self._at: Nanos = 0  # of the frame made last
+        self._group = 0  # of the delivery that is being sent
         self._ticker_at: dict[str, Nanos] = {}
         self._active_final = venue.switches.on("active_final")
         self._last_is_range = venue.switches["ticker_range"] == "last"
@@ -178,7 +181,9 @@ class Hub:
             if isinstance(item, Answer):
                 self._venue.answer(delivery)
             elif delivery.account is not None:
+                self._group = delivery.group
                 self._account_event(delivery.account, item, delivery.at)
+                self._group = 0
             elif isinstance(item, OrderBook):
                 for subscriber in self._public.get(("order_book", delivery.pair), ()):
                     self._send_book(subscriber, item.pair, item, delivery.at)
@@ -244,6 +249,7 @@ class Hub:
                     event_id=frame.event_id,
                     pair=str(pair),
                     account=account,
+                    group=self._group,
                 )
             )
 

@@ -45,7 +45,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     For public trades ``item`` is the pair alone, and ``trades`` the list of recent ones, newest first, where it is
     worth a frame: a frame repeats the list, so of several trades in one go not each needs one. For an answer ``item``
-    is the answer.
+    is the answer. Deliveries of one ``group`` (not 0) belong to one match, though each is a frame of its own.
     """
 
     at: Nanos
@@ -54,6 +54,7 @@ class Delivery(msgspec.Struct, frozen=True):
     account: str | None
     item: Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Pair
     trades: tuple[TradeRow, ...] | None = None
+    group: int = 0
 
 
 #: what became known, by its place in the total order, and the trade that it is, if it is one
@@ -147,6 +148,7 @@ class Venue:
         # what reads the stream lays each list over the one before: half of it must be known for that to be safe
         self._trades_a_frame = max(1, self._trades_max // 2)
         self._answers: dict[int, OnAnswer] = {}
+        self._groups = 0
         self._request_id = 0
         self._tickers: dict[str, tuple[Nanos, TickerRow]] = {}
         self.started = start
@@ -228,16 +230,21 @@ class Venue:
         found: list[_Found] = []
         count = 0
         for publication in self.kernel.advance(to):
-            event, at = publication.event, publication.at
-            count += 1
-            if isinstance(event, Trade):
-                row = _print_row(event, at)
-                found.append((at, TRADES, event.pair, count, Delivery(at, TRADES, event.pair, None, event.pair), row))
-            elif isinstance(event, OrderBook):
-                found.append((at, BOOKS, event.pair, count, Delivery(at, BOOKS, event.pair, None, event), None))
-            else:
-                told = Delivery(at, ACCOUNT_EVENTS, "", publication.account, event)
-                found.append((at, ACCOUNT_EVENTS, "", count, told, None))
+            at = publication.at
+            group = 0
+            if isinstance(publication.event, tuple):
+                group = self._groups = self._groups + 1
+            for event in publication.events:
+                count += 1
+                if isinstance(event, Trade):
+                    row = _print_row(event, at)
+                    told = Delivery(at, TRADES, event.pair, None, event.pair)
+                    found.append((at, TRADES, event.pair, count, told, row))
+                elif isinstance(event, OrderBook):
+                    found.append((at, BOOKS, event.pair, count, Delivery(at, BOOKS, event.pair, None, event), None))
+                else:
+                    told = Delivery(at, ACCOUNT_EVENTS, "", publication.account, event, group=group)
+                    found.append((at, ACCOUNT_EVENTS, "", count, told, None))
         due = list(self._tapes.items()) if self._tape_next <= to else []
         for name, tape in due:
             if tape.next_at is not None and tape.next_at <= to:

@@ -32,6 +32,7 @@ from botkit.sim.publish import (
     ACCOUNT_EVENTS,
     BOOKS,
     TRADES,
+    AccountEvent,
     BookFeed,
     Outbox,
     Publication,
@@ -328,7 +329,7 @@ class Kernel:
         self._tell(deed)
 
     def _tell(self, deed: Deed) -> None:
-        """Send a deed's news off: answer, executions, one report an order, one balance report an account."""
+        """Send a deed's news off: the answer, then in one what happened: executions, orders, balances."""
         for account, news in deed.news.items():
             at = deed.time + self._latency.answer_ns(news.key)
             if at < account.known_at:
@@ -336,12 +337,13 @@ class Kernel:
             account.known_at = at
             name = account.name
             told = [] if news.answer is None else [Publication(at, name, news.answer)]
-            for row in news.trades:
-                told.append(Publication(at, name, row))
-            for order in news.orders.values():
-                told.append(Publication(at, name, order.report()))
-            if news.currencies:
-                told.append(Publication(at, name, account.changed(news.currencies)))
+            events: tuple[AccountEvent, ...] = (
+                *news.trades,
+                *[order.report() for order in news.orders.values()],
+                *([account.changed(news.currencies)] if news.currencies else []),
+            )
+            if events:
+                told.append(Publication(at, name, events))
             self._outbox.put(at, ACCOUNT_EVENTS, "", told)
 
     # -- what the desk needs --------------------------------------------------------------------------------------

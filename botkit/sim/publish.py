@@ -19,19 +19,45 @@ from botkit.sim.market import PairMarket
 from botkit.sim.order import VenueOrder
 from botkit.sim.streams import NEVER_DOWN, NEVER_UP
 
-Event: TypeAlias = Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Trade
+AccountEvent: TypeAlias = OrderReport | TradeReport | BalanceReport
+Event: TypeAlias = Answer | AccountEvent | OrderBook | Trade
 Levels: TypeAlias = tuple[tuple[int, int], ...]
 
 #: the places of what the kernel tells in the total order; 1 is for bars that ended, which the driver makes
 ACCOUNT_EVENTS, BOOKS, TRADES = 0, 2, 3
 
 
-class Publication(msgspec.Struct, frozen=True, gc=False):
-    """An event and the time at which it becomes known: to one account, or to everybody (``account`` None)."""
+class Publication(msgspec.Struct, frozen=True):
+    """An event and the time at which it becomes known: to one account, or to everybody (``account`` None).
+
+    A tuple holds all that a match, or several of one moment, did to an account: executions, then a row for each order
+    touched, then the balances. Whoever is told shall hear of the executions when order and balance hold them already.
+    """
 
     at: Nanos
     account: str | None
-    event: Event
+    event: Event | tuple[AccountEvent, ...]
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events one by one, in the order in which the exchange's streams would send them."""
+        event = self.event
+        return event if isinstance(event, tuple) else (event,)
+
+
+def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) -> tuple[AccountEvent, ...]:
+    """What two matches of one moment did, as if it were one: of each order and each balance the later state."""
+    executions: list[AccountEvent] = []
+    orders: dict[str, OrderReport] = {}
+    balances: dict[str, tuple[int, int]] = {}
+    for event in before + after:
+        if isinstance(event, TradeReport):
+            executions.append(event)
+        elif isinstance(event, OrderReport):
+            orders[event.order_id] = event
+        else:
+            balances.update(event.balances)
+    return (*executions, *orders.values(), *((BalanceReport(balances),) if balances else ()))
 
 
 class Outbox:
@@ -55,7 +81,17 @@ class Outbox:
         due = self._due
         result: list[Publication] = []
         while due and due[0][0] <= to:
-            result += heapq.heappop(due)[4]
+            for told in heapq.heappop(due)[4]:
+                last = result[-1] if result else None
+                if (
+                    last is not None
+                    and isinstance(told.event, tuple)
+                    and isinstance(last.event, tuple)
+                    and (last.at, last.account) == (told.at, told.account)
+                ):
+                    result[-1] = Publication(told.at, told.account, in_one(last.event, told.event))
+                else:
+                    result.append(told)
         return result
 
 

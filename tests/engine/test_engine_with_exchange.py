@@ -60,11 +60,11 @@ class Deaf(Sim):
                 continue
             news = self.kernel.advance(at)
             for publication in news:
-                event = publication.event
-                if isinstance(event, Answer) and event.request_id in self.lost:
-                    gone.append((at + 5 * S, event.request_id))
-                elif publication.account is None or isinstance(event, Answer):
-                    self._take(self.engine.turn(event, self.now))  # and the account's stream is down
+                for event in publication.events:
+                    if isinstance(event, Answer) and event.request_id in self.lost:
+                        gone.append((at + 5 * S, event.request_id))
+                    elif publication.account is None or isinstance(event, Answer):
+                        self._take(self.engine.turn(event, self.now))  # and the account's stream is down
             if not news:
                 self._take(self.engine.turn(None, self.now))
         self.now = max(self.now, target)
