@@ -434,8 +434,8 @@ class EquityCurve:
             return []
         rows: list[DayRow] = []
         before = self._opening if self._first_day_is_whole else None
-        for end, close in self._daily:
-            rows.append(DayRow(self._date_before(end), end, close, close / before - 1 if before else None))
+        for midnight, close in self._daily:
+            rows.append(DayRow(self._date_before(midnight), midnight, close, close / before - 1 if before else None))
             before = close if close > 0 else None
         end = self._run_end if self._run_end is not None else self.end
         if end is not None and end > (self._daily[-1][0] if self._daily else -1):

@@ -418,6 +418,12 @@ def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
                 "them; decisions.jsonl says which (quarantine), and `botkit data check` looks the data over"
             )
         )
+    for market in run.engine.markets():
+        late = max((feed.builder.late for feed in market.bar_feeds.values()), default=0)
+        if late:
+            many = "1 trade" if late == 1 else f"{late} trades"
+            why = "came after their bar had closed and are in no bar; a longer `bar_grace_ms` waits for them"
+            cautions.append(Caution(f"{market.pair}: {many} {why}", False))
     missing = missing_ratios(run.recorder.curve.daily_returns())
     if missing is not None:
         cautions.append(Caution(f"Sharpe and Sortino are left out: {missing}", False))

@@ -183,3 +183,28 @@ def test_a_hole_in_the_books_is_reported_and_not_traded_on(
         f"the book of btc_usdt is {age} s old" for age in ("450", "750", "1,050", "1,350", "1,650")
     ]
     assert len(result.fills) == len(result.orders) - len(refused) > 0
+
+
+TWO_SERIES = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_bars(self.pair, "1m")
+    self.subscribe_bars(self.pair, "5m")
+    self.subscribe_trades(self.pair)
+"""
+
+
+def test_trades_that_came_too_late_for_their_bar_are_counted_in_the_report(tmp_path: Path) -> None:
+    stamps = START + np.array([1, 50, 70, 58, 59, 130, 200], dtype=np.int64) * NS_PER_S
+    received = START + np.array([1, 50, 70, 71, 72, 130, 200], dtype=np.int64) * NS_PER_S
+    some = np.full(len(stamps), 1_000, dtype=np.int64)
+    with TapeWriter(tmp_path / "tape", source="test", recorded="test", synthetic=True) as writer:
+        writer.write(TradeColumns(PAIR, received, stamps, some, some, np.ones(len(stamps), dtype=np.int8)))
+    config = write_config(
+        tmp_path, str(tmp_path / "tape"), plugins=write_strategy(tmp_path, TWO_SERIES),
+        backtest='  fees: {maker: "0", taker: "0.002"}\n  slippage: 0\n',
+    )  # fmt: skip
+    result = run_backtest(BacktestParts(Project.load(config)), readings=False)
+    (late,) = [caution.text for caution in result.warnings if "came after" in caution.text]
+    assert late.startswith("btc_usdt: 2 trades came after their bar had closed")
