@@ -9,6 +9,7 @@ for what the exchange says (answers, fills, books):            one turn each, in
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
@@ -19,8 +20,9 @@ from botkit.engine.turn import Engine
 from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
+from botkit.model.events import Trade
 from botkit.model.requests import Request
-from botkit.sim.kernel import Kernel
+from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 
 #: how long after the last row answers are still awaited, so that no order ends a run half-way
@@ -39,6 +41,7 @@ class Driver:
         self.kernel = kernel
         self.account = account
         self.gap_fillers: dict[str, GapFiller] = {}
+        self._prints: deque[Publication] = deque()  # our executions, on their way to their place among recorded trades
 
     def run(
         self,
@@ -90,16 +93,21 @@ class Driver:
         while row < stop:
             at: int = received.item(row)
             due, wake = kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake):
+            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
                 self._publish(due)
-            elif wake is not None and wake < at:
+            elif wake is not None and wake < at and not self._printed_before(wake):
                 self._send(engine.turn(None, wake), wake)
+            elif self._prints and self._print_comes_first(columns, at):
+                self._tell_print()
             elif wake == at:
                 # timers of this moment ring after its rows, and bars that end now before them: the turn does both
                 self._send(engine.turn(spans.event_at(engine.blocks, columns, row), at), at)
                 row += 1
             else:
                 earliest = due if wake is None or (due is not None and due < wake) else wake
+                if self._prints:  # it comes after the rows of its moment
+                    after = self._prints[0].at + 1
+                    earliest = after if earliest is None else min(earliest, after)
                 if earliest is None or last < earliest:
                     end = stop
                 else:
@@ -114,11 +122,28 @@ class Driver:
     def _publish(self, due: Nanos) -> None:
         turn = self.engine.turn
         for publication in self.kernel.advance(due):
-            if publication.account is None or publication.account == self.account:
+            if isinstance(publication.event, Trade):
+                self._prints.append(publication)
+            elif publication.account is None or publication.account == self.account:
                 for event in publication.events:
                     requests = turn(event, publication.at)
                     if requests:
                         self._send(requests, publication.at)
+
+    def _printed_before(self, moment: Nanos) -> bool:
+        return bool(self._prints) and self._prints[0].at < moment
+
+    def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
+        """True when the next of our executions comes before a row received at ``at``: trades of one moment are told by
+        pair, and come after candles."""
+        told = self._prints[0]
+        assert isinstance(told.event, Trade)
+        return told.at < at or (isinstance(columns, TradeColumns) and told.event.pair <= columns.pair)
+
+    def _tell_print(self) -> None:
+        told = self._prints.popleft()
+        assert isinstance(told.event, Trade)
+        self._send(self.engine.turn(told.event, told.at), told.at)
 
     def _send(self, requests: Sequence[Request], now: Nanos) -> None:
         for request in requests:
@@ -137,6 +162,9 @@ class Driver:
         while True:
             due, wake = self.kernel.next_at(), self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake
+            if self._prints and (earliest is None or self._prints[0].at < earliest or earliest != due):
+                self._tell_print()
+                continue
             if earliest is None or earliest > until:
                 return
             if earliest == due:

@@ -85,10 +85,12 @@ class RowByRow(Driver):
         while row < stop:
             at = int(columns.received[row])
             due, wake = kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake):
+            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
                 self._publish(due)
-            elif wake is not None and wake < at:
+            elif wake is not None and wake < at and not self._printed_before(wake):
                 self._send(engine.turn(None, wake), wake)
+            elif self._prints and self._print_comes_first(columns, at):
+                self._tell_print()
             else:
                 self._send(engine.turn(spans.event_at(engine.blocks, columns, row), at), at)
                 row += 1
