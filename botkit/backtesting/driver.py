@@ -121,7 +121,7 @@ class Driver:
 
     def _publish(self, due: Nanos) -> None:
         turn = self.engine.turn
-        for publication in self.kernel.advance(due):
+        for publication in self.kernel.advance(due, pause=True):
             if isinstance(publication.event, Trade):
                 self._prints.append(publication)
             elif publication.account is None or publication.account == self.account:

@@ -223,13 +223,19 @@ class Venue:
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at
 
-    def advance(self, to: Nanos) -> list[Delivery]:
-        """Carry time to ``to``; what became known by then, in order."""
+    @property
+    def is_paused(self) -> bool:
+        """True between the books and the trades of a moment."""
+        return self.kernel.is_paused
+
+    def advance(self, to: Nanos, *, pause: bool = False) -> list[Delivery]:
+        """Carry time to ``to``; what became known by then, in order. With ``pause`` it may stop after the books of a
+        moment, where orders arrive at once, and `next_at` is that moment still."""
         if self._source.known_until < to + _AHEAD:
             self._load(to)
         found: list[_Found] = []
         count = 0
-        for publication in self.kernel.advance(to):
+        for publication in self.kernel.advance(to, pause=pause):
             at = publication.at
             group = 0
             if isinstance(publication.event, tuple):
@@ -245,6 +251,8 @@ class Venue:
                 else:
                     told = Delivery(at, ACCOUNT_EVENTS, "", publication.account, event, group=group)
                     found.append((at, ACCOUNT_EVENTS, "", count, told, None))
+        if self.kernel.is_paused:
+            to = self.kernel.now - 1  # the trades of this moment come after what the bot sends now
         due = list(self._tapes.items()) if self._tape_next <= to else []
         for name, tape in due:
             if tape.next_at is not None and tape.next_at <= to:

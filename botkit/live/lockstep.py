@@ -191,7 +191,7 @@ class Lockstep:
             self._requests[self._received] = task
             # a step that goes nowhere comes back when the request has been received
             step = msgspec.json.decode(
-                await self._post("step", until=self.clock.time, requests=self._received), type=_Step
+                await self._post("step", until=self.clock.time, requests=self._received, still=True), type=_Step
             )
             self._told.extend(step.delivered)
 

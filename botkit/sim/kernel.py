@@ -4,13 +4,16 @@ Time is handed in. A driver calls ``submit`` when the bot sends, asks ``next_at`
 ``advance`` to carry time there; between two such moments the recorded rows are skipped with a binary search.
 
 At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then
-arrivals in the order of their sending: an order meets only rows after the one that made the bot send it.
+arrivals in the order of their sending: an order meets only rows after the one that made the bot send it. Where orders
+arrive at once, a driver that asks for it is given the books before the trades of their moment happen, and what it
+sends then meets these trades.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
@@ -45,6 +48,9 @@ from botkit.sim.streams import BookStream, CandleStream, TradeStream
 from botkit.sim.venue_limits import EndpointCount, VenueLimits
 
 __all__ = ["AccountSetup", "Kernel", "Publication"]
+
+#: when it arrives, its number, whose it is, what it is, when it was sent, and the key of its latency
+_Arrival: TypeAlias = tuple[Nanos, int, Account, Request, Nanos, int]
 
 _ORDER_IDS = 7  # the kind of draw for `keyed`
 TOO_MANY = "Too Many Requests"  # assumed: the exchange's text is not documented
@@ -93,7 +99,7 @@ class Kernel:
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
         self._limits = VenueLimits(limits)
-        self._arrivals: list[tuple[Nanos, int, Account, Request, Nanos, int]] = []
+        self._arrivals: list[_Arrival] = []
         self._sent = 0
         self._keys = RequestKeys()
         self._rank = 0
@@ -102,6 +108,9 @@ class Kernel:
         self._outbox = Outbox()
         self._next: Nanos | None = None
         self._next_known = False
+        self._is_instant = not latency.order_ns(0) + latency.feed_ns(0)
+        self._paused_at: Nanos | None = None  # between the books and the trades of this moment
+        self._sent_before_pause = 0
         self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
 
     # -- the recorded market --------------------------------------------------------------------------------------
@@ -184,6 +193,8 @@ class Kernel:
 
     def _next_deed(self) -> Nanos | None:
         """When the next thing happens, as against becomes known. Kept until something could change it."""
+        if self._paused_at is not None:
+            return self._paused_at
         if self._next_known:
             return self._next
         earliest = self._arrivals[0][0] if self._arrivals else None
@@ -219,18 +230,33 @@ class Kernel:
                 earliest = touch[0]
         return earliest
 
-    def advance(self, to: Nanos) -> list[Publication]:
-        """Let everything up to and including ``to`` happen; what became known by then, in the total order."""
+    @property
+    def is_paused(self) -> bool:
+        """True between the books and the trades of a moment: the next `advance` goes on with the trades."""
+        return self._paused_at is not None
+
+    def advance(self, to: Nanos, *, pause: bool = False) -> list[Publication]:
+        """Let everything up to and including ``to`` happen; what became known by then, in the total order.
+
+        With ``pause`` it may stop after the books of a moment, where orders arrive at once: see `is_paused`.
+        """
         while True:
             at = self._next_deed()
             if at is None or at > to:
                 break
             self.now = at
             self._next_known = False
+            if self._paused_at is None:
+                if self._busy:
+                    self._candles_and_books(at)
+                if self._feeds and self._books(at) and pause and self._is_instant:
+                    self._paused_at, self._sent_before_pause = at, self._sent
+                    return self._outbox.until(at)
+            else:
+                self._paused_at = None
+                self._arrive_before_trades(at)
             if self._busy:
-                self._rows(at)
-            if self._feeds:
-                self._books(at)
+                self._trades(at)
             while self._arrivals and self._arrivals[0][0] <= at:
                 self._arrive(at)
         if to > self.now:
@@ -239,10 +265,12 @@ class Kernel:
 
     # -- one moment -----------------------------------------------------------------------------------------------
 
-    def _rows(self, now: Nanos) -> None:
-        """The recorded rows of this moment: bars of all pairs, then books, then trades."""
-        busy = [self._busy[name] for name in sorted(self._busy)] if len(self._busy) > 1 else list(self._busy.values())
-        matcher = self._matcher
+    def _busy_by_pair(self) -> list[PairMarket]:
+        return [self._busy[name] for name in sorted(self._busy)] if len(self._busy) > 1 else list(self._busy.values())
+
+    def _candles_and_books(self, now: Nanos) -> None:
+        """The recorded rows of this moment that come before trades: bars of all pairs, then books."""
+        busy, matcher = self._busy_by_pair(), self._matcher
         for market in busy:
             if market.candles is None:
                 continue
@@ -255,8 +283,25 @@ class Kernel:
                 self._tell(deed)
         for market in busy:
             self._rows_of(market, market.books, matcher.on_book, now)
-        for market in busy:
-            self._rows_of(market, market.trades, matcher.on_trade, now)
+
+    def _trades(self, now: Nanos) -> None:
+        """The recorded trades of this moment."""
+        for market in self._busy_by_pair():
+            self._rows_of(market, market.trades, self._matcher.on_trade, now)
+
+    def _arrive_before_trades(self, now: Nanos) -> None:
+        """Work what the bot sent when it was shown the books of this moment; what was sent earlier comes later."""
+        due = [heapq.heappop(self._arrivals) for _ in range(len(self._arrivals)) if self._arrivals[0][0] <= now]
+        earlier = [arrival for arrival in due if arrival[1] <= self._sent_before_pause]
+        for market in self._order:
+            market.before_trades = True
+        for arrival in due:
+            if arrival[1] > self._sent_before_pause:
+                self._work(arrival, now)
+        for market in self._order:
+            market.before_trades = False
+        for arrival in earlier:
+            heapq.heappush(self._arrivals, arrival)
 
     def _rows_of(
         self,
@@ -298,7 +343,7 @@ class Kernel:
             market.candles.watch(bounds, market.candles.position(now))
         else:
             if market.trades is not None:
-                market.trades.watch(bounds, market.trades.position(now) if trades_from is None else trades_from)
+                market.trades.watch(bounds, market.trade_position(now) if trades_from is None else trades_from)
             if market.books is not None:
                 market.books.watch(bounds.of_book(), market.books.position(now))
         if market.is_quiet:
@@ -306,16 +351,23 @@ class Kernel:
         else:
             self._busy[market.pair] = market
 
-    def _books(self, now: Nanos) -> None:
+    def _books(self, now: Nanos) -> bool:
+        """Publish the books that are due; whether there were any."""
+        published = False
         for name, feed in self._feeds.items():
             at = feed.next_at()
             if at is not None and at <= now:
                 book = feed.publish(now)
                 if book is not None:
                     self._outbox.put(now, BOOKS, name, [Publication(now, None, book)])
+                    published = True
+        return published
 
     def _arrive(self, now: Nanos) -> None:
-        _, _, account, request, sent, key = heapq.heappop(self._arrivals)
+        self._work(heapq.heappop(self._arrivals), now)
+
+    def _work(self, arrival: _Arrival, now: Nanos) -> None:
+        _, _, account, request, sent, key = arrival
         deed = Deed(now)
         news = deed.news[account] = AccountNews(key)
         if self._limits.admit(request.endpoint, account.name, account.address, now):

@@ -69,6 +69,8 @@ class PairMarket:
         self.taken: dict[tuple[bool, int], Taken] = {}
         self.swept = Swept(-1, 0)
         self.prints: list[Print] = []
+        #: the books of this moment have been published and its trades not happened: what the bot sends now meets them
+        self.before_trades = False
         self.changed = False  # our part of the book changed since it was last looked at
         self._print_ticks: int | None = None
         self._print_row = -1
@@ -96,11 +98,16 @@ class PairMarket:
 
     # -- prices ---------------------------------------------------------------------------------------------------
 
+    def trade_position(self, now: Nanos) -> int:
+        """Number of the first recorded trade that has not happened by ``now``. There are recorded trades."""
+        assert self.trades is not None
+        return self.trades.first_from(now) if self.before_trades else self.trades.position(now)
+
     def last_ticks(self, now: Nanos) -> int | None:
         """The last traded price: of a recorded row up to ``now``, or of an own execution after it."""
         if self.trades is not None:
             trades = self.trades
-            row = trades.position(now) - 1
+            row = self.trade_position(now) - 1
             if self._print_ticks is not None and self._print_row == row:
                 return self._print_ticks
             return int(trades.ticks[row - trades.first]) if row >= trades.first else None
@@ -114,8 +121,10 @@ class PairMarket:
 
     def print(self, side: Side, ticks: int, lots: int, now: Nanos) -> None:
         """Note an execution of ours for the public to see. It is the last price until the next recorded row."""
-        stream = self.trades or self.candles
-        self._print_row = stream.position(now) - 1 if stream is not None else -1
+        if self.trades is not None:
+            self._print_row = self.trade_position(now) - 1
+        else:
+            self._print_row = self.candles.position(now) - 1 if self.candles is not None else -1
         self._print_ticks = ticks
         self.prints.append(Print(side, ticks, lots))
 
@@ -192,7 +201,7 @@ class PairMarket:
         trades, books = self.trades, self.books
         if trades is None or books is None or row < 0:
             return None
-        upto = trades.position(now) if trade_row is None else trade_row + 1
+        upto = self.trade_position(now) if trade_row is None else trade_row + 1
         swept = self.swept
         if swept.row != row:
             at = books.time_of(row)

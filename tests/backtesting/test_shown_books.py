@@ -97,3 +97,41 @@ def test_a_tape_recorded_from_the_wire_is_published_at_its_receive_times(tmp_pat
     assert (seen == received.tolist()) is not synthetic
     if synthetic:
         assert min(b - a for a, b in pairwise(seen)) == S
+
+
+QUOTES_ONCE = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_book(self.pair)
+    self.subscribe_trades(self.pair)
+    self._done = False
+
+def on_book(self, book):
+    if not self._done:
+        self._done = True
+        self.buy(self.pair, amount=0.01, price=100.0)
+        self.buy(self.pair, amount=0.01, price=99.0)
+
+def on_fill(self, fill):
+    self.skip(f"filled at {self.now}")
+"""
+
+
+def test_an_order_sent_at_a_book_without_latency_meets_the_trades_of_the_same_moment(tmp_path: Path) -> None:
+    """0.01 stand ahead of an order at 100; trades of 0.01 each come with the book and every second after it."""
+    at = np.array([T0 + i * S for i in range(5)], dtype=np.int64)
+    column = lambda value: np.array([[value]], dtype=np.int64)  # noqa: E731
+    with TapeWriter(tmp_path / "tape", source="a test", recorded="made up", synthetic=True) as writer:
+        writer.write(BookColumns(BTC, at[:1], at[:1], column(100_00), column(LOT), column(101_00), column(LOT)))
+        side = np.full(5, -1, dtype=np.int8)
+        writer.write(TradeColumns(BTC, at, at, np.full(5, 100_00), np.full(5, LOT), side))
+    config = write_config(
+        tmp_path,
+        str(tmp_path / "tape"),
+        plugins=write_strategy(tmp_path, QUOTES_ONCE),
+        backtest='  fees: {maker: "0", taker: "0"}\n  latency: {order_ms: 0, answer_ms: 0}\n',
+    )
+    result = run(config)
+    # the trade of the first moment works off what stands ahead, the next one fills
+    assert list(result.strategies[0].skips) == [f"filled at {T0 + S}"]

@@ -25,7 +25,8 @@ STRATEGY = "{name: r, use: chaos, params: {pairs: [btc_usdt, eth_usdt]}}"
 
 
 def write_bursts(folder: Path, pairs: Any) -> None:
-    """Books a second apart with jitter, and trades that come one by one, by the dozen, or 130 at one moment."""
+    """Books a second apart with jitter, and trades that come one by one, by the dozen, or 130 at one moment,
+    some of them that of a book."""
     dice = random.Random(3)
     with TapeWriter(folder, source="made up for a test", recorded="by hand") as writer:
         for name in PAIRS:
@@ -44,7 +45,7 @@ def _rows(dice: random.Random, pair: Pair, middle: int) -> tuple[BookColumns, Tr
         bids.append([middle - 50 - 40 * i for i in range(5)])
         asks.append([middle + 50 + 40 * i for i in range(5)])
         for _ in range(dice.choice([0, 1, 2])):
-            when = at + dice.randint(0, 999) * NS_PER_MS
+            when = times[-1] if dice.random() < 0.3 else at + dice.randint(0, 999) * NS_PER_MS
             for _ in range(dice.choice([1, 1, 1, 12, 60, 130])):
                 ticks = middle + dice.randint(-250, 250)
                 trades.append((when, ticks, dice.randint(1, 4_000) * unit, dice.choice([1, -1])))
@@ -72,3 +73,9 @@ async def test_every_trade_of_a_burst_is_heard(tape: Path, seed: int) -> None:
         options["latency"] = ", model: lognormal, sigma: 0.6"
     decisions, _ = await both(project(tape, STRATEGY, SECONDS, **options))
     assert len(decisions) > 500
+
+
+async def test_orders_that_arrive_at_once_meet_the_trades_of_the_books_they_answer(tape: Path) -> None:
+    more: dict[str, Any] = {"order_ms": 0, "balances": BALANCES}
+    decisions, _ = await both(project(tape, STRATEGY, 20, seed=5, **more))
+    assert len(decisions) > 100
