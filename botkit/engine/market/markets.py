@@ -157,9 +157,13 @@ class Markets:
             self._slot.changed()
         return feed
 
-    def warm_builder(self, feed: BarFeed, bars: Sequence[Bar]) -> None:
-        """Let a new builder know the last bar before now, so that the next one follows it without a gap."""
-        feed.builder.warm_start(bars)
+    def warm_builder(self, feed: BarFeed, bars: Sequence[Bar], running: Bar | None) -> None:
+        """Let a new builder know the last bar before now, so that the next one follows it without a gap, and what the
+        running one holds already."""
+        if feed.builder.next_close() is None:
+            feed.builder.warm_start(bars)
+        if running is not None:
+            feed.builder.complete(running)
         feed.builder.close_due(self._clock.now)
         self._slot.changed()
 
