@@ -21,7 +21,7 @@ import msgspec
 
 from botkit.engine import spans
 from botkit.engine.decisions import DecisionLog
-from botkit.engine.market.pair_market import BarFeed, PairMarket
+from botkit.engine.market.pair_market import BarFeed, PairMarket, without_orders
 from botkit.engine.market.quarantine import CANDLE_LEAST, CANDLE_MOST, LEAST, MOST, Quarantine, is_near, is_ordinary
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.desk import OrderDesk
@@ -50,7 +50,7 @@ from botkit.model.events import (
     TradeReport,
 )
 from botkit.model.extension import FeeRates
-from botkit.model.orders import FINAL_STATES, MARKET, STATUS_STATES, Order, OrderState
+from botkit.model.orders import FINAL_STATES, MARKET, RESTING_STATES, STATUS_STATES, Order, OrderState
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
@@ -390,9 +390,13 @@ class Engine:
         self._close_bars(now)
         market = self._markets.get(book.pair) or self.market(book.pair)
         if (is_ordinary(book, market.book) and not market.doubts) or self.quarantine.admits_book(
-            market, book, now, is_read=is_read
+            market, without_orders(book, self.resting(market.pair)), now, is_read=is_read
         ):
             self._take_book(market, book, now)
+
+    def resting(self, pair: Pair) -> list[Order]:
+        """This bot's orders that stand in the pair's book."""
+        return [order for order in self.desk.all_open() if order.pair == pair and order.state in RESTING_STATES]
 
     def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos) -> None:
         market.book = book

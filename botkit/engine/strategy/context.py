@@ -17,7 +17,7 @@ from botkit.model.clock import NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.events import Balance, Bar
 from botkit.model.extension import FeeRates
 from botkit.model.money import Number
-from botkit.model.orders import BUY, LIMIT, MARKET, RESTING_STATES, SELL, STOP_LIMIT, Condition, Order, OrderState, Side
+from botkit.model.orders import BUY, LIMIT, MARKET, SELL, STOP_LIMIT, Condition, Order, OrderState, Side
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import check_resolution
 
@@ -104,8 +104,7 @@ class Context:
         market = self.market(pair)
         book = market.book
         if not own:
-            resting = [o for o in self.engine.desk.all_open() if o.pair == market.pair and o.state in RESTING_STATES]
-            book = without_orders(book, resting)
+            book = without_orders(book, self.engine.resting(market.pair))
         return BookView(book, market.book_seen, self.engine.now)
 
     def last_price(self, pair: Pair | str) -> float | None:
