@@ -132,6 +132,7 @@ class BotRooms:
             stop=self.stop_strategy,
         )
         self.quarantine = Quarantine(self._doubted, self.outbox.withheld)
+        self.table = OrderTable()
         self.markets = Markets(
             prices=portfolio.prices,
             clock=self.clock,
@@ -140,8 +141,8 @@ class BotRooms:
             quarantine=self.quarantine,
             bar_grace_ns=settings.bar_grace_ns,
             on_price=self._priced,
+            resting=self.table.resting,
         )
-        self.table = OrderTable()
         self.reads = Reads(router, agenda)
         self.desk = OrderDesk(
             table=self.table,
