@@ -324,7 +324,6 @@ def make_portfolio(
             shares=shares,
             reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
             currency=project.currency,
-            fee_currency=project.facts.discount_currency,
         )
     except ValueError as error:
         raise ConfigError(f"{project.loaded.path}: {error}") from None

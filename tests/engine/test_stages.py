@@ -11,7 +11,7 @@ from botkit.errors import ConfigError, NotReadyError
 from botkit.model.clock import NS_PER_DAY
 from botkit.model.events import Bar, Candle
 from botkit.model.inputs import Begin, Compare, History, PastBars, Restore, RestoredOrder, Stop
-from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.orders import Order, OrderSpec, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import CreateOrder, GetCandles
 from tests.engine_world import BTC, ETH, MINUTE, PAIRS, RICH, T0, Bot, Listener, S, cancelled_ids, order_id_of
@@ -90,14 +90,16 @@ def test_an_order_in_on_start_is_refused_and_the_refusal_names_on_ready() -> Non
 def rested(client_id: int = 1) -> Order:
     """An order of an earlier run that rests at the exchange."""
     order = Order(
-        client_id=client_id,
-        strategy="s0",
-        pair=BTC,
-        side=Side.BUY,
-        type=OrderType.LIMIT,
-        created=T0 - S,
-        price_ticks=900,
-        amount_lots=20_000,
+        OrderSpec(
+            client_id=client_id,
+            strategy="s0",
+            pair=BTC,
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            created=T0 - S,
+            price_ticks=900,
+            amount_lots=20_000,
+        )
     )
     order.move(OrderState.SENDING, T0 - S)
     order.move(OrderState.OPEN, T0 - S)
@@ -206,14 +208,16 @@ def test_halts_and_parameters_and_state_are_restored_before_on_start() -> None:
 
 def test_an_order_of_an_earlier_run_that_was_never_sent_is_dropped() -> None:
     never_sent = Order(
-        client_id=1,
-        strategy="s0",
-        pair=BTC,
-        side=Side.BUY,
-        type=OrderType.LIMIT,
-        created=T0 - S,
-        price_ticks=900,
-        amount_lots=20_000,
+        OrderSpec(
+            client_id=1,
+            strategy="s0",
+            pair=BTC,
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            created=T0 - S,
+            price_ticks=900,
+            amount_lots=20_000,
+        )
     )
     b = Bot(Listener(), start=False)
     turn(b, Restore(balances=b.balances, orders=(RestoredOrder(never_sent), RestoredOrder(rested(2)))))
@@ -224,7 +228,7 @@ def test_while_the_books_are_compared_a_hold_keeps_new_orders_back() -> None:
     b = Bot(Listener())
     b.trade(1_000)
     b.tell(Compare(hold="the books are being compared"))
-    assert b.engine.view.is_comparing
+    assert b.engine.view.checks.is_comparing
     order = b.s.buy(BTC, amount=1, price=900)
     b.end_turn()
     assert (order.state, order.reason) == (OrderState.NOT_SENT, "not sent: the books are being compared")

@@ -239,7 +239,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
     series = [[list(one) for one in s.series] for s in b.strategies]
     last = {pair: b.portfolio.last_price(pair) for pair in pairs}
     view = b.engine.view
-    return b.decisions.sha256(), heard, series, last, view.events, b"".join(b.log), b.risk.halts, view.withheld()
+    return b.decisions.sha256(), heard, series, last, view.events, b"".join(b.log), b.risk.halts, view.checks.withheld()
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
