@@ -45,7 +45,7 @@ from botkit.plugins import Plugins, load_plugins
 from botkit.report import render
 from botkit.sim import plugin as sim_plugin
 from botkit.sim.kernel import Kernel
-from botkit.sim.ledger import AccountSetup
+from botkit.sim.order import AccountSetup
 from botkit.tape import plugin as tape_plugin
 from botkit.tape.feed import Feed, FeedSource, FileSource, StreamKey, TapeSource
 from botkit.tape.manifest import StreamInfo

@@ -27,8 +27,9 @@ from botkit.model.moment import KIND_RANKS
 from botkit.model.pairs import Pair
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
-from botkit.sim.kernel import AccountSetup, Kernel
+from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
+from botkit.sim.order import AccountSetup
 from botkit.tape.feed import Slice
 from tests.engine_world import BTC, ETH, MINUTE, PAIRS, T0, UNIT, Bot, Listener, S
 
