@@ -58,8 +58,9 @@ from botkit.model.requests import (
 )
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
-from botkit.sim.kernel import AccountSetup, Kernel
+from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
+from botkit.sim.order import AccountSetup
 
 UNIT = 10**8
 S = NS_PER_S

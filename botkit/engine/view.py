@@ -140,6 +140,27 @@ class RouterView:
         return self._router.statistics()
 
 
+class ChecksView:
+    """What the bot has checked of the data and of its books."""
+
+    def __init__(self, rooms: BotRooms) -> None:
+        self._rooms = rooms
+
+    def withheld(self) -> dict[Pair, int]:
+        """Market events that were withheld as doubtful, by pair."""
+        return dict(self._rooms.quarantine.counts)
+
+    def bars(self) -> dict[str, dict[str, int]]:
+        """Bars compared with the exchange's candles, and those that differed, such as ``btc_twd 1m``."""
+        return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
+
+    @property
+    def is_comparing(self) -> bool:
+        """True while the books are being compared with the exchange's."""
+        comparison = self._rooms.comparison
+        return comparison is not None and not comparison.is_done
+
+
 class EngineView:
     """Values to read between turns."""
 
@@ -147,6 +168,7 @@ class EngineView:
         self._rooms = rooms
         self.money = MoneyView(rooms)
         self.router = RouterView(rooms)
+        self.checks = ChecksView(rooms)
 
     @property
     def now(self) -> Nanos:
@@ -260,20 +282,6 @@ class EngineView:
     def has_timers(self) -> bool:
         """True while a timer is set."""
         return not self._rooms.timers.is_empty
-
-    def withheld(self) -> dict[Pair, int]:
-        """Market events that were withheld as doubtful, by pair."""
-        return dict(self._rooms.quarantine.counts)
-
-    def bars_checked(self) -> dict[str, dict[str, int]]:
-        """Bars compared with the exchange's candles, and those that differed, such as ``btc_twd 1m``."""
-        return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
-
-    @property
-    def is_comparing(self) -> bool:
-        """True while the books are being compared with the exchange's."""
-        comparison = self._rooms.comparison
-        return comparison is not None and not comparison.is_done
 
 
 def _position(position: Position) -> PositionView:
