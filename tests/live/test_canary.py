@@ -20,7 +20,7 @@ import pytest
 from botkit.assembly.emulator import make_emulator
 from botkit.emulator import EmulatorOptions
 from botkit.emulator.options import EmulatorAccount
-from botkit.live.inputs import INPUTS
+from botkit.live.recording import INPUTS
 
 SECRET = "canary-secret-5e1f0c77"
 KEY = "canary-key-a93b41d2"

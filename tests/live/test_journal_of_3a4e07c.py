@@ -82,7 +82,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         assert (p.size, q.size) == (0.025, 0.01)
         assert "often" in p.rung, "it was missed"
         assert "daily" not in p.rung
-        assert max(order.client_id for order in by_amount(bot, "p").values()) < bot.engine.peek_client_id
+        assert max(order.client_id for order in by_amount(bot, "p").values()) < bot.view.next_client_id
 
         # the trailing stop trails the highest price of before
         p.protect("btc_usdt", trail_pct=30)
