@@ -13,11 +13,12 @@ from typing import Any
 
 import msgspec
 
-from botkit.engine.router.router import Router, SentBefore
+from botkit.engine.router.router import Router
 from botkit.live.limits.leases import Identity, Predecessor, SharedLimits
 from botkit.live.limits.ledger import Ledger
 from botkit.live.limits.protocol import LedgerUnreachable, Message, Reply
 from botkit.model.clock import NS_PER_MS, NS_PER_S
+from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Outcome, Request
 from tests.router_world import order, resting

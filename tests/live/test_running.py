@@ -21,8 +21,9 @@ from botkit.live.stopping import stop
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.events import BalanceReport, OrderBook, Trade
 from botkit.model.inputs import AccountEvents, Input
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
-from botkit.model.requests import CreateOrder, NewOrder
+from botkit.model.requests import CreateOrder
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
 
@@ -274,7 +275,7 @@ async def test_balances_that_others_change_count_as_unassigned(world: World) -> 
 async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they_are_back(world: World) -> None:
     bot = await world.start()
     emulator = world.emulator
-    new = NewOrder(
+    new = OrderSpec(
         client_id=1, pair=emulator.venue.pairs["btc_usdt"], side=Side.SELL, type=OrderType.MARKET, amount_lots=10**7
     )
     now = emulator.clock.now()
