@@ -33,7 +33,6 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
 from botkit.model.requests import Answer, CancelOrder, CreateOrder, Outcome
 from botkit.sim.ledger import Deed
-from botkit.sim.order import PARTLY_FILLED
 from tests.live.world import World, settled, strategy_of, until
 
 FIXTURE = Path(__file__).parent / "fixtures" / "journal-3a4e07c"
@@ -169,7 +168,7 @@ async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
         account.open[order.order_id] = account.orders[order.order_id] = order
         if row["executed_lots"]:
             execute(emulator, order.new.client_id, row["executed_lots"])
-            assert order.status == PARTLY_FILLED
+            assert order.state is OrderState.PARTLY_FILLED
     for currency, (total, _) in picture["ledger"].items():
         kernel.transfer(DEFAULT_ACCOUNT.email, currency, total - account.total.get(currency, 0))
     assert {c: list(v) for c, v in account.balances().balances.items()} == picture["ledger"]

@@ -219,6 +219,7 @@ async def test_without_a_journal_nothing_new_is_sent_and_cancels_go_on(world: Wo
     await until(lambda: order.is_final)
     assert not world.exchange_orders(open_only=True)
     bot.journal._db.execute("PRAGMA query_only=0")
+    await until(lambda: bot.driver.journal_fault is None)
     later = far_buy(bot)
     await settled(later)
     assert later.state is OrderState.OPEN

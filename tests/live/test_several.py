@@ -374,9 +374,9 @@ async def test_a_second_signal_leaves_all_bots_and_says_what_is_open_of_each(tmp
         for endpoint in ("cancel_order", "cancel_batch"):
             world.emulator.add_fault({"kind": "lost_request", "where": endpoint})
         signals = _Signals([run.keeper for run in world.runs])
-        signals._came()
+        signals.asked()
         await until(lambda: all(run.told.state == "stopping" for run in world.runs), 60)
-        signals._came()
+        signals.asked()
         await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
         for run in world.runs:
             assert run.summary["open_orders"] == 1
