@@ -161,7 +161,7 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
         assert header["mode"] == "emulator"
     if fault == "wrong secret":
         assert process.returncode == 2
-        assert b"error: the account's balances cannot be read" in err
+        assert b"check the address, the key and this machine's clock" in err
 
 
 def test_a_set_argument_with_a_secret_is_not_written_into_the_recording(tmp_path: Path) -> None:
