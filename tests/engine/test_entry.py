@@ -11,6 +11,7 @@ from botkit.engine.market.pair_market import PairMarket
 from botkit.engine.orders.checks import expected_price
 from botkit.model.events import BalanceReport, OrderBook
 from botkit.model.inputs import Halt, Resume
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import CreateOrder, Outcome
@@ -264,7 +265,9 @@ def test_the_expected_price_is_the_average_over_the_levels_taken() -> None:
 
 
 def _order(b: Bot, side: Side, **more: Any) -> Any:
-    return Order(client_id=1, strategy="s0", pair=BTC, side=side, type=OrderType.MARKET, created=b.now, **more)
+    return Order(
+        OrderSpec(client_id=1, strategy="s0", pair=BTC, side=side, type=OrderType.MARKET, created=b.now, **more)
+    )
 
 
 # -- how a refusal is told --------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from botkit.errors import ConfigError, NotReadyError
 from botkit.model.clock import NS_PER_DAY
 from botkit.model.events import Bar, Candle
 from botkit.model.inputs import Begin, Compare, History, PastBars, Restore, RestoredOrder, Stop
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import CreateOrder, GetCandles
@@ -90,14 +91,16 @@ def test_an_order_in_on_start_is_refused_and_the_refusal_names_on_ready() -> Non
 def rested(client_id: int = 1) -> Order:
     """An order of an earlier run that rests at the exchange."""
     order = Order(
-        client_id=client_id,
-        strategy="s0",
-        pair=BTC,
-        side=Side.BUY,
-        type=OrderType.LIMIT,
-        created=T0 - S,
-        price_ticks=900,
-        amount_lots=20_000,
+        OrderSpec(
+            client_id=client_id,
+            strategy="s0",
+            pair=BTC,
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            created=T0 - S,
+            price_ticks=900,
+            amount_lots=20_000,
+        )
     )
     order.move(OrderState.SENDING, T0 - S)
     order.move(OrderState.OPEN, T0 - S)
@@ -195,7 +198,7 @@ def test_restoring_what_does_not_fit_the_configuration_says_so() -> None:
 def test_halts_and_parameters_and_state_are_restored_before_on_start() -> None:
     seen: list[Any] = []
     b = Bot(Listener(start=lambda s: seen.append(dict(s.state))), Listener(), start=False)
-    kept = {"s0": {"state": {"n": 1}, "timers": {}}, "gone": {"state": {}, "timers": {}}}
+    kept: dict[str, dict[str, Any]] = {"s0": {"state": {"n": 1}, "timers": {}}, "gone": {"state": {}, "timers": {}}}
     turn(b, Restore(balances=b.balances, kept=kept, halts={"s1": "by hand"}, halted="panic"))
     turn(b, Begin())
     turn(b, History())
@@ -206,14 +209,16 @@ def test_halts_and_parameters_and_state_are_restored_before_on_start() -> None:
 
 def test_an_order_of_an_earlier_run_that_was_never_sent_is_dropped() -> None:
     never_sent = Order(
-        client_id=1,
-        strategy="s0",
-        pair=BTC,
-        side=Side.BUY,
-        type=OrderType.LIMIT,
-        created=T0 - S,
-        price_ticks=900,
-        amount_lots=20_000,
+        OrderSpec(
+            client_id=1,
+            strategy="s0",
+            pair=BTC,
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            created=T0 - S,
+            price_ticks=900,
+            amount_lots=20_000,
+        )
     )
     b = Bot(Listener(), start=False)
     turn(b, Restore(balances=b.balances, orders=(RestoredOrder(never_sent), RestoredOrder(rested(2)))))

@@ -103,7 +103,7 @@ class SpanBySpan(Driver):
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
         books = [columns for columns in piece.columns if isinstance(columns, BookColumns)]
-        others = [columns for columns in piece.columns if not isinstance(columns, BookColumns)]
+        others: list[MarketColumns] = [columns for columns in piece.columns if not isinstance(columns, BookColumns)]
         rows = [*super()._load(Slice(piece.start, piece.end, others)), *books]
         return sorted(rows, key=lambda columns: (KIND_RANKS[columns.kind], columns.pair))
 
