@@ -124,6 +124,8 @@ class Bot:
             self.fills.filled(fill)
         for note in out.notes:
             self.notices.tell(note.level, note.text)
+            if note.kind:
+                self.note(note.kind, note.text)
         if out.failures:
             self.start_failures += tell_failures(out.failures, self.notices)
         if self.comparisons.came_out(out, now):

@@ -93,6 +93,7 @@ async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
 
 
 def _make(parts: Parts, notices: Notices, opened: Opened) -> Bot:
+    parts.share_limits()  # the recording says which windows are shared
     files = RunFiles(
         opened.run_folder,
         {**parts.recorded_as(), "first_client_id": opened.first_client_id},
@@ -172,8 +173,8 @@ async def _connect(bot: Bot) -> None:
     except TimeoutError:
         troubles = bot.streams.troubles() or "without a word"
         raise StartRefused(
-            f"the account's streams did not connect within {_CONNECT_S:.0f} s ({troubles}); nothing was traded. Check "
-            "the address and the key"
+            f"the account's streams did not connect within {_CONNECT_S:.0f} s ({troubles}). Nothing was traded; "
+            "check the address, the key and this machine's clock"
         ) from None
 
 
