@@ -216,7 +216,8 @@ def _signature(thing: Any, *, method: bool = False) -> str:
         stars = 1 * (parameter.kind is parameter.VAR_POSITIONAL) + 2 * (parameter.kind is parameter.VAR_KEYWORD)
         part = "*" * stars + parameter.name
         if parameter.annotation is not parameter.empty:
-            part += f": {parameter.annotation}"
+            annotation = parameter.annotation  # of a field of a named tuple it is wrapped
+            part += f": {getattr(annotation, '__forward_arg__', annotation)}"
         if parameter.default is not parameter.empty:
             part += f" = {_value(parameter.default)}"
         parts.append(part)
