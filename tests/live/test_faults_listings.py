@@ -126,7 +126,7 @@ async def test_a_listing_of_an_unknown_kind_is_no_listing_and_the_user_hears_of_
     for where in ("open_orders", "get_order"):
         world.emulator.add_fault({"kind": "altered", "where": where, "find": find, "put": put})
     bot.comparisons.at_once()
-    await until(lambda: "the books cannot be compared with the exchange's: the open orders could not" in told(bot), 20)
+    await until(lambda: "the books cannot be compared with the exchange's: the open orders cannot" in told(bot), 20)
     assert why in told(bot)
     assert "until then the streams alone are believed" in told(bot)
     assert order.state is OrderState.OPEN
@@ -159,7 +159,7 @@ async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> Non
     world.emulator.cut_sockets()
     await until(lambda: "the stream account_balance is back" in told(bot), 20)
     bot.comparisons.at_once()
-    await until(lambda: "the balances could not be read: balance: the answer lists no currency" in told(bot), 20)
+    await until(lambda: "the account's balances cannot be read: balance: the answer lists no currency" in told(bot), 20)
     assert bot.view.money.account == account
     assert puppet(bot).balance("usdt").total == 100_000
     world.emulator.remove_faults()
@@ -170,7 +170,7 @@ async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> Non
 async def test_without_a_list_of_balances_the_start_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "_SETTLE_S", 2.0)
     world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
-    with pytest.raises(StartRefused, match=r"lists no currency.*start again in a minute"):
+    with pytest.raises(StartRefused, match=r"lists no currency.*Nothing was traded; check the address and the net"):
         await world.start()
 
 
