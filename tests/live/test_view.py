@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from botkit.live.stopping import stop
 from botkit.live.telling.picture import Picture, Standing, picture_of
 from botkit.live.telling.summary import order_text
 from botkit.live.telling.view import Several, TerminalView, line_of, screen_of, shared_room
@@ -162,7 +163,7 @@ async def test_the_picture_of_a_running_bot(world: World) -> None:
     try:
         order = far_buy(bot)
         await settled(order)
-        taken = picture_of(bot)
+        taken = picture_of(bot.standing())
         assert (taken.name, taken.mode, taken.currency) == ("world", "emulator", "usdt")
         assert [row.name for row in taken.strategies] == ["p"]
         [row] = taken.orders
