@@ -10,7 +10,7 @@ for what the exchange says (answers, fills, books):            one turn each, in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from botkit.backtesting.contiguous import GapFiller
 from botkit.engine.engine import Engine
@@ -18,7 +18,7 @@ from botkit.engine.outcome import HistoryWanted, Outcome, StrategyFailure
 from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, MergedRows
-from botkit.model.inputs import History, Input, Stop
+from botkit.model.inputs import ACCOUNT_EVENTS, AccountEvents, History, Input, Stop
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Slice
 
@@ -128,9 +128,22 @@ class Driver:
                 self._leave(engine.view.now)
 
     def _publish(self, due: Nanos) -> None:
+        account: list[Any] = []
+        at: Nanos = 0
         for publication in self.kernel.advance(due):
-            if publication.account is None or publication.account == self.account:
-                self.turn(publication.event, publication.at)
+            if publication.account is not None and publication.account != self.account:
+                continue
+            event = publication.event
+            if account and (publication.at != at or not isinstance(event, ACCOUNT_EVENTS)):
+                self.turn(AccountEvents(tuple(account)), at)
+                account = []
+            at = publication.at
+            if isinstance(event, ACCOUNT_EVENTS):
+                account.append(event)
+            else:
+                self.turn(event, at)
+        if account:
+            self.turn(AccountEvents(tuple(account)), at)
 
     def _close(self, end: Nanos) -> None:
         """Let the bot stop at ``end``, and wait for the answers to what is on its way."""

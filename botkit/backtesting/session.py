@@ -24,7 +24,7 @@ from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Bar
 from botkit.model.inputs import Begin, History, PastBars, Restore
 from botkit.model.money import from_units
-from botkit.model.orders import OrderState
+from botkit.model.orders import OrderState, OrderType
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.model.results import (
@@ -268,7 +268,7 @@ def run_backtest(
             main.decisions.flush()
     result = _result(main)
     rested = any(fill.is_maker for fill in result.fills) or any(
-        order.type == "limit" and order.sent for order in result.orders
+        order.spec.type is OrderType.LIMIT and order.sent for order in result.orders
     )
     if readings and main.plan.is_market and rested and parts.reading in READINGS:
         result.queue_readings = [_reading(parts.reading, result.summary, chosen=True)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from botkit.engine.market.pair_market import PairMarket
 from botkit.engine.market.quarantine import Quarantine
 from botkit.engine.market.watch import Watch
 from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.agreement import Agreement
 from botkit.engine.orders.checks import Gate, expected_price
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.entry import ClientIds, OrderEntry
@@ -39,7 +41,7 @@ from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.subscriptions import Subscriptions
 from botkit.engine.strategy.timers import TimerBook
-from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import Balance, BalanceReport, Fill, OrderReport
 from botkit.model.extension import FeeRates
 from botkit.model.orders import FINAL_STATES, Order, OrderState
@@ -49,6 +51,8 @@ from botkit.model.pairs import Pair
 REFUSALS_A_TURN_MAX = 100
 #: rejections by the exchange in a row, of all strategies, that halt the bot
 REJECTIONS_MAX = 10
+#: the balances that an execution changed have come by then
+BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 _REFUSED = OrderState.REFUSED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
 
@@ -152,6 +156,7 @@ class BotRooms:
             on_foreign=self._foreign,
         )
         self.gate = self.desk.gate
+        self.agreement = Agreement(clock=self.clock, agenda=agenda, missing=self.desk.missing_lots)
         self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
         self.protector = Protector(
             clock=self.clock, changes=self.changes, markets=self.markets, portfolio=portfolio, table=self.table
@@ -256,7 +261,7 @@ class BotRooms:
         self.quoter.order_changed(order)
         self.protector.order_changed(order)
         if record.active:
-            self.callbacks.notify(record, "on_order", order)
+            self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
 
     def _filled(self, fill: Fill) -> None:
         record = self.records.get(fill.order.strategy)
@@ -264,8 +269,11 @@ class BotRooms:
             return
         record.fills_count += 1
         self.outbox.fill(fill)
-        self.quoter.filled(fill.order)
         self.protector.filled(fill)
+        self.agreement.tell(fill.order, partial(self._tell_fill, record, fill))
+
+    def _tell_fill(self, record: StrategyRecord, fill: Fill) -> None:
+        self.quoter.filled(fill.order)
         if record.active:
             self.callbacks.notify(record, "on_fill", fill)
 
@@ -337,7 +345,9 @@ class BotRooms:
 
     def on_balances(self, report: BalanceReport, now: Nanos) -> None:
         """Balances that the account's stream shows."""
-        self.portfolio.on_balances(report, now, quiet=not self.table.has_live)
+        # frames of the last executions' balances may still be on their way, and say less than the account has
+        quiet = not self.table.has_live and now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN
+        self.portfolio.on_balances(report, now, quiet=quiet)
         self.watch_shortages()
         self.tell_balances(report.balances)
 

@@ -24,7 +24,7 @@ from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.exchange.bitopro.stream import NewTrades, Received, StreamChange
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import ConnectionState
-from botkit.model.inputs import Begin, History, Input, Restore, Stop
+from botkit.model.inputs import AccountEvents, Begin, History, Input, Restore, Stop
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
@@ -194,8 +194,16 @@ class Lockstep:
             self.answers += 1
             await self._turn(await asyncio.wait_for(task, _PATIENCE_S), now)
             return
-        for event in await self._frame(told):
-            await self._turn(event, now)
+        events = await self._frame(told)
+        if told.stream not in self.adapter.account_streams:
+            for event in events:
+                await self._turn(event, now)
+            return
+        # what the account's streams say at one moment is one input, as in a backtest
+        while self._told and self._told[0].stream in self.adapter.account_streams and self._told[0].at == now:
+            events = [*events, *await self._frame(self._told.popleft())]
+        if events:
+            await self._turn(AccountEvents(tuple(events)), now)
 
     async def _frame(self, told: _Told) -> list[Any]:
         async with self._arrived:

@@ -192,6 +192,9 @@ class JournalFailed(msgspec.Struct, frozen=True):
     why: str | None
 
 
+#: what an `AccountEvents` may hold
+ACCOUNT_EVENTS = (OrderReport, TradeReport, BalanceReport)
+
 #: what the world says
 WorldInput: TypeAlias = (
     MarketEvent | AccountEvents | OrderReport | TradeReport | BalanceReport | Answer | Connection | SlotsChanged
@@ -214,6 +217,7 @@ INPUT_TYPES: tuple[type[Any], ...] = (
 
 
 __all__ = [
+    "ACCOUNT_EVENTS",
     "INPUT_TYPES",
     "AccountEvents",
     "Begin",

@@ -75,9 +75,9 @@ def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most:
     counted = {row.name for row in strategies if row.refusals}
     ends: dict[tuple[str, str, str], int] = {}
     for order in orders:
-        if order.state in _FATES and not (order.state == "refused" and order.strategy in counted):
+        if order.state in _FATES and not (order.state == "refused" and order.spec.strategy in counted):
             kind, why = _FATES[order.state]
-            key = (order.strategy, kind, order.reason or why)
+            key = (order.spec.strategy, kind, order.reason or why)
             ends[key] = ends.get(key, 0) + 1
     found += [Reason(name, kind, text, n) for (name, kind, text), n in ends.items()]
     return sorted(found, key=lambda r: (-r.times, r.strategy, r.kind, r.text))[:most]
@@ -85,7 +85,7 @@ def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most:
 
 def queue_ms(order: OrderRow) -> float | None:
     """How long an order waited in the router; None when it never left."""
-    return (order.sent - order.created) / NS_PER_MS if order.sent else None
+    return (order.sent - order.spec.created) / NS_PER_MS if order.sent else None
 
 
 def latest_orders(result: BacktestResult, most: int) -> list[OrderRow]:

@@ -17,9 +17,10 @@ from botkit.model.columns import MarketColumns
 from botkit.model.events import OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import STOP_LIMIT
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, NewOrder, Outcome, Request
+from botkit.model.requests import Answer, Outcome, Request
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.desk import Desk
 from botkit.sim.draws import keyed, mix
@@ -344,7 +345,7 @@ class Kernel:
 
     # -- what the desk needs --------------------------------------------------------------------------------------
 
-    def new_order(self, account: Account, new: NewOrder, lock_units: int, sent: Nanos, now: Nanos) -> VenueOrder:
+    def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos) -> VenueOrder:
         """An order under a fresh id: ten digits that do not grow with time, ``SL-`` before those of stops."""
         self._rank += 1
         key = account.key ^ new.client_id if new.client_id else self._rank

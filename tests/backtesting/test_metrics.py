@@ -22,7 +22,7 @@ from botkit.backtesting.metrics import (
     summarise,
 )
 from botkit.model.events import Fill
-from botkit.model.orders import Order, OrderType, Side
+from botkit.model.orders import Order, OrderSpec, OrderType, Side
 from botkit.model.results import SUMMARY_KEYS, FillRow, RouterUse, StrategyRow
 from tests.report.sample_result import pair
 
@@ -151,7 +151,9 @@ def test_sortino_without_a_losing_day_is_none() -> None:
 
 
 def a_fill(time: int, side: Side, price: float, amount: float, fee: float, fee_currency: str) -> Fill:
-    order = Order(client_id=time, strategy="s", pair=BTC, side=side, type=OrderType.MARKET, created=time, tag="t")
+    order = Order(
+        OrderSpec(client_id=time, strategy="s", pair=BTC, side=side, type=OrderType.MARKET, created=time, tag="t")
+    )
     ticks, lots = BTC.rules.ticks(price, up=False), BTC.rules.lots(amount)
     return Fill(
         order=order,

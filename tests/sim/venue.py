@@ -9,9 +9,10 @@ import numpy as np
 
 from botkit.model.columns import BookColumns, CandleColumns, TradeColumns
 from botkit.model.events import OrderReport
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
-from botkit.model.requests import Answer, CancelOrder, CreateBatch, CreateOrder, NewOrder, Request
+from botkit.model.requests import Answer, CancelOrder, CreateBatch, CreateOrder, Request
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
 from botkit.sim.kernel import AccountSetup, Kernel, Publication
@@ -110,7 +111,7 @@ class Venue:
         self.ids += 1
         kind = more.pop("type", OrderType.LIMIT if price else OrderType.MARKET)
         pair = more.pop("pair", BTC)
-        new = NewOrder(
+        new = OrderSpec(
             client_id=self.ids, pair=pair, side=Side(side), type=kind, amount_lots=lots, price_ticks=price, **more
         )
         self.send(CreateOrder(id=1000 + self.ids, order=new, timestamp=self.now), account)
@@ -121,7 +122,7 @@ class Venue:
             side, lots, price, type=OrderType.STOP_LIMIT, stop_ticks=stop, condition=Condition(condition), **more
         )
 
-    def batch(self, *orders: NewOrder, account: str = "ann") -> None:
+    def batch(self, *orders: OrderSpec, account: str = "ann") -> None:
         self.ids += 1
         self.send(CreateBatch(id=1000 + self.ids, orders=orders, timestamp=self.now), account)
 

@@ -44,6 +44,16 @@
     return chart;
   };
 
+  // What a line shows at a moment that is none of its points: the height at which it is drawn there, marked as such.
+  const between = (item, time) => {
+    const rows = item.rows;
+    if (!rows || !rows.length || time < rows[0].time || time > rows[rows.length - 1].time) return "–";
+    let low = 0, high = rows.length - 1;
+    while (high - low > 1) { const middle = (low + high) >> 1; if (rows[middle].time <= time) low = middle; else high = middle; }
+    const share = (time - rows[low].time) / (rows[high].time - rows[low].time || 1);
+    return "≈ " + item.format({ value: rows[low].value + (rows[high].value - rows[low].value) * share });
+  };
+
   // A line above a chart that names its series and says their values under the pointer, or at the end.
   const legend = (place, chart, items, name) => {
     const bar = element("div", null, "legend");
@@ -81,7 +91,8 @@
         else if (item.at) item.out.textContent = item.at(event.time);
         else {
           const row = event.seriesData.get(item.series);
-          if (row) item.out.textContent = item.format(row);
+          // never what stood there before: series have points at different times
+          item.out.textContent = row ? item.format(row) : between(item, event.time);
         }
       }
     });
@@ -101,17 +112,17 @@
     if (hold.length) {
       const series = themed(chart.addSeries(LC.LineSeries, { lineWidth: 1, lineStyle: LC.LineStyle.Dashed, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false, priceFormat: inMoney }), () => ({ color: color("hold") }));
       series.setData(hold);
-      items.push({ title: "Buy and hold", color: "hold", series, format: (row) => money(row.value), last: lastOf(hold, (row) => money(row.value)) });
+      items.push({ title: "Buy and hold", color: "hold", series, rows: hold, format: (row) => money(row.value), last: lastOf(hold, (row) => money(row.value)) });
     }
     const equity = themed(chart.addSeries(LC.AreaSeries, { lineWidth: 2, priceLineVisible: false, priceFormat: inMoney }), () => ({ lineColor: color("accent"), topColor: color("accent-soft"), bottomColor: color("accent-none") }));
     equity.setData(rows);
-    items.unshift({ title: "Equity " + data.currency, color: "accent", series: equity, format: (row) => money(row.value), last: lastOf(rows, (row) => money(row.value)) });
+    items.unshift({ title: "Equity " + data.currency, color: "accent", series: equity, rows, format: (row) => money(row.value), last: lastOf(rows, (row) => money(row.value)) });
     const percent = (value) => grouped(value, 2) + " %";
     const fall = themed(chart.addSeries(LC.AreaSeries, { lineWidth: 1, priceLineVisible: false, lastValueVisible: false, invertFilledArea: true, priceFormat: { type: "custom", formatter: percent, minMove: 0.01 } }, 1), () => ({ lineColor: color("loss"), topColor: color("fall"), bottomColor: color("fall") }));
     fall.setData(falls);
     fall.priceScale().applyOptions({ scaleMargins: { top: 0.04, bottom: 0.08 } });
     const deepest = falls.reduce((least, row) => Math.min(least, row.value), 0);
-    items.push({ title: "Drawdown", color: "loss", series: fall, format: (row) => percent(row.value), last: "deepest " + percent(deepest) });
+    items.push({ title: "Drawdown", color: "loss", series: fall, rows: falls, format: (row) => percent(row.value), last: "deepest " + percent(deepest) });
     const panes = chart.panes();
     panes[0].setStretchFactor(3);
     panes[1].setStretchFactor(1);
@@ -127,7 +138,7 @@
       const rows = lineOf(strategy);
       const series = chart.addSeries(LC.LineSeries, { lineWidth: 2, color: HUES[i % HUES.length], priceLineVisible: false, lastValueVisible: false, priceFormat: inMoney });
       series.setData(rows);
-      return { title: strategy.name, color: "hue" + (i % HUES.length), series, format: (row) => money(row.value), last: lastOf(rows, (row) => money(row.value)) };
+      return { title: strategy.name, color: "hue" + (i % HUES.length), series, rows, format: (row) => money(row.value), last: lastOf(rows, (row) => money(row.value)) };
     });
     legend(place, chart, items);
     chart.timeScale().fitContent();
