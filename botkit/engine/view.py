@@ -94,7 +94,7 @@ class MoneyView:
     def day_pnl(self, strategy: str | None = None) -> int | None:
         """What a strategy (None: all of them) made since the trading day began; None where nothing limits it, or while
         a price is missing."""
-        return self._portfolio.day_pnl_units(strategy, self._portfolio.currency)
+        return self._portfolio.days.pnl_units(strategy, self._portfolio.currency)
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
         """What counts as a strategy's own, by currency."""

@@ -227,6 +227,7 @@ class Bot:
 
     async def close(self) -> None:
         """Let go of everything. Orders stay as they are: `botkit.live.stopping.stop` withdraws them before."""
+        await self.driver.close()
         self.watchdog.stop()
         if self.parts.shared is not None:
             await self.parts.shared.stop()

@@ -96,6 +96,7 @@ class Driver:
         self.ended = asyncio.Event()
         self.turns = 0
         self.dropped_events = 0
+        self._is_closed = False
         self._listener = listener
         self._gate = gate
         self._persistence = persistence
@@ -171,7 +172,13 @@ class Driver:
         if errors:
             raise errors[0]
         self.wake()
-        return replies[0] if replies else Reply(refusal=f"the bot has met a fault of its own: {self.fault!r}")
+        if replies:
+            return replies[0]
+        return Reply(
+            refusal="the bot has stopped"
+            if self.fault is None
+            else f"the bot has met a fault of its own: {self.fault!r}"
+        )
 
     def _turn(self, given: Input | None, now: Nanos, requests: list[Request]) -> Reply | None:
         """One turn of the engine: written down, taken in, and what came out shown to whoever looks."""
@@ -194,7 +201,7 @@ class Driver:
         self._guarded(self._turns)
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        if self.fault is not None:
+        if self.fault is not None or self._is_closed:
             return
         if self._watchdog is not None:
             self._watchdog.enter()
@@ -364,15 +371,12 @@ class Driver:
         await asyncio.sleep(seconds / (self.clock.speed or 1.0))
 
     async def close(self, grace_s: float = 0.0) -> None:
-        """Stop carrying. What is on its way is given ``grace_s`` seconds to be answered, then let go."""
+        """Stop carrying, for good. What is on its way is given ``grace_s`` seconds to be answered, then let go."""
         if self._timer is not None:
             self._timer.cancel()
-        tasks = list(self._tasks)
-        if tasks and grace_s:
-            await asyncio.wait(tasks, timeout=grace_s)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._tasks and grace_s:
+            await asyncio.wait(list(self._tasks), timeout=grace_s)
+        await self._let_go()
         if self._scheduled and self.fault is None:
             self._guarded(self._turns)  # answers that have come are written down
         if self._unfinished and self.fault is None:
@@ -382,5 +386,14 @@ class Driver:
             self._guarded(self._commit_gathered)
         if self._gathering is not None:
             self._gathering.cancel()
+        # the journal and the connections are closed next: nothing that comes from here on is looked at
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
