@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -42,6 +43,7 @@ from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult, Caution
 from botkit.plugins import Plugins, load_plugins
+from botkit.plugins.discovery import did_you_mean
 from botkit.report import render
 from botkit.sim import plugin as sim_plugin
 from botkit.sim.kernel import Kernel
@@ -78,6 +80,7 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
         default = Path("strategies")
         folders: Sequence[Path] = (default,) if default.is_dir() and not installed_only else ()
         return load_plugins(folders=folders, environ_load=environ_load, builtin=BUILT_IN)
+    _check_modules(loaded)
     return load_plugins(
         folders=loaded.plugin_folders,
         modules=loaded.plugin_modules,
@@ -85,6 +88,21 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
         environ_load=environ_load,
         builtin=BUILT_IN,
     )
+
+
+def _check_modules(loaded: LoadedConfig) -> None:
+    """A bare word under ``plugins:`` is a folder or an installed module. Raises ConfigError where it is neither."""
+    for index, place in enumerate(loaded.config.plugins or ()):
+        top = (place.module or "").partition(".")[0]
+        if not top or find_spec(top) is not None:
+            continue
+        node = loaded.path.absolute().parent
+        folders = [entry.name for entry in node.iterdir() if entry.is_dir() and not entry.name.startswith((".", "_"))]
+        hint = did_you_mean(place.text, folders) if folders else "name a folder of plugins"
+        raise loaded.error(
+            f"plugins.{index}",
+            f"there is neither a folder `{place.text}` beside this file nor an installed module of that name; {hint}",
+        )
 
 
 def tape_formats(plugins: Plugins) -> dict[str, TapeFormat]:
@@ -118,6 +136,16 @@ class Project:
         a strategy's pair is gone."""
         self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
         self.specs()
+
+    def check_money(self) -> None:
+        """See that ``backtest: balances:`` covers what strategies and the reserve get. Raises ConfigError."""
+        balances = self.config.backtest.balances
+        if balances is not None:
+            books = make_portfolio(self, self.pairs)
+            try:
+                books.open({currency: int(amount * UNIT) for currency, amount in balances.items()})
+            except ValueError as error:
+                raise self.loaded.error("backtest.balances", str(error)) from None
 
     # -- strategies -----------------------------------------------------------------------------------------------
 

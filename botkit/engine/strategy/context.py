@@ -144,6 +144,7 @@ class Context:
         tag: str,
     ) -> None:
         """State the wanted resting orders."""
+        self._rooms.markets.check_priced(self.pair(pair))
         self._rooms.quoter.want(self.record, self.orders, self.pair(pair), bids, asks, post_only, tolerance_bps, tag)
 
     def protect(
