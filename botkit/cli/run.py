@@ -83,7 +83,8 @@ def run(
 
     Several bots share connections and rate limits. One that fails, or is stopped, leaves the others running.
 
-    Exit code 1 when a bot failed, or when orders that it should have cancelled still stand.
+    Exit code 1 when a bot failed, when a strategy was stopped before the end, or when orders that should have been
+    cancelled still stand.
     """
     if lockstep:
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
@@ -203,7 +204,7 @@ async def _run(
             await runs[0].run(duration)
     _show_end(output, [run.summary for run in runs], as_json=as_json)
     output.close()
-    return 1 if any(run.failed or run.has_left_orders for run in runs) else 0
+    return 1 if any(run.failed or run.has_left_orders or run.has_stopped_strategies for run in runs) else 0
 
 
 def _show_end(output: Output, summaries: Sequence[dict[str, Any]], *, as_json: bool) -> None:

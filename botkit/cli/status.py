@@ -24,9 +24,12 @@ _MODE = click.option(
 @_MODE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(config: Path, mode: str | None, as_json: bool) -> int:
-    """How the bot of CONFIG is: orders, money, streams, limits. Exit code 3 when it does not run."""
+    """How the bot of CONFIG is: orders, money, streams, limits.
+
+    Exit code 3 when it does not run, 1 when it runs but one of its strategies was stopped.
+    """
     from botkit.assembly import Project
-    from botkit.assembly.operations import find_folder, summary_lines
+    from botkit.assembly.operations import find_folder, stopped_lines, summary_lines
 
     project = Project.load(config)
     folder = find_folder(project, mode)
@@ -35,21 +38,25 @@ def status(config: Path, mode: str | None, as_json: bool) -> int:
     halt = folder.halt()
     found.update(running=holder is not None, pid=holder, folder=str(folder.path), mode=folder.path.parent.name)
     found["halt"] = None if halt is None else {"kind": halt.kind, "reason": halt.reason}
+    stopped = stopped_lines(found)
+    code = 3 if holder is None else 1 if stopped else 0
     if as_json:
         click.echo(json.dumps(found))
-        return 0 if holder is not None else 3
+        return code
+    for line in stopped:
+        click.echo(line)
     click.echo(f"{_standing(found)}; mode {found['mode']}")
     if halt is not None:
         click.echo(f"HALTED ({halt.kind}): {halt.reason}; `botkit resume` lifts it")
     if "strategies" in found:
-        for line in summary_lines(found):
+        for line in summary_lines(found)[len(stopped) :]:
             click.echo(line)
         for row in found.get("limits", ()):
             click.echo(f"  limit {row['pool']} ({row['scope']}): {row['held']} of {row['limit']} in {row['per_s']} s")
         broken = {name: state for name, state in found.get("streams", {}).items() if state in ("lost", "stale")}
         for name, state in broken.items():
             click.echo(f"  stream {name}: {state}")
-    return 0 if holder is not None else 3
+    return code
 
 
 def _standing(status: dict[str, Any]) -> str:
@@ -71,13 +78,14 @@ def _standing(status: dict[str, Any]) -> str:
 def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
     """Why the bot of CONFIG did not trade: what each strategy skipped, and what was refused, by how often."""
     from botkit.assembly import Project
-    from botkit.assembly.operations import Journal, find_folder
+    from botkit.assembly.operations import Journal, find_folder, stopped_lines
 
     match = _SINCE.match(since)
     if match is None:
         raise ConfigError(f"--since {since}: write a duration such as 30m, 1h or 7d")
     folder = find_folder(Project.load(config), mode)
-    status_time = (folder.read_status() or {}).get("time", 0)
+    found = folder.read_status() or {}
+    status_time, stopped = found.get("time", 0), stopped_lines(found)
     journal = Journal.open(folder.journal, read_only=True)
     try:
         # counted back from the bot's own clock, which on an emulator is not the machine's
@@ -86,9 +94,14 @@ def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
     finally:
         journal.close()
     if as_json:
-        click.echo(json.dumps({"reasons": rows, "notes": notes}))
+        click.echo(json.dumps({"stopped": found.get("stopped", {}), "reasons": rows, "notes": notes}))
         return
-    if not rows and not notes:
+    for line in stopped:
+        click.echo(line)
+    halt = folder.halt()
+    if halt is not None:
+        click.echo(f"HALTED ({halt.kind}): {halt.reason}; `botkit resume` lifts it")
+    if not rows and not notes and not stopped and halt is None:
         click.echo(f"nothing was skipped or refused in the last {since}")
     for strategy in dict.fromkeys(row[0] for row in rows):
         own = [row for row in rows if row[0] == strategy]
