@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import tzinfo
 from functools import partial
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from zoneinfo import ZoneInfo
 from botkit.backtesting.outputs import DECISIONS, RunFolder, summary_json, write_outputs
 from botkit.backtesting.plan import FeeCurrencies, Plan
 from botkit.backtesting.session import run_backtest
+from botkit.backtesting.slow_callbacks import SlowCallbacks
 from botkit.config.load import LoadedConfig, load_config
 from botkit.config.schema import DataSource, FeesConfig, FillsConfig, LatencyConfig, moment
 from botkit.config.show import resolved_yaml
@@ -35,7 +37,8 @@ from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.exchange.bitopro import plugin as bitopro_plugin
 from botkit.live import plugin as live_plugin
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
+from botkit.live.telling.logs import LogFile
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, format_time, from_datetime, to_datetime
 from botkit.model.columns import MarketColumns
 from botkit.model.extension import ExchangeFacts, FeeModel, FeeRates, LatencyModel, QueueModel, RiskRule, TapeFormat
 from botkit.model.limits import NEEDED_ENDPOINTS
@@ -641,16 +644,31 @@ def backtest_into(
     seed: int | None = None,
     readings: bool = True,
     progress: Callable[[str, float], None] | None = None,
+    tell: Callable[[str, str], None] = lambda level, text: None,
 ) -> tuple[BacktestResult, Path, str]:
     """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
 
-    The folder is there whole or not at all. Raises BotkitError.
+    The folder is there whole or not at all. ``tell`` hears the warnings and errors of strategies, with the run's time
+    in the configuration's zone, and of callbacks that would block a live bot; ``log: file`` is written.
+    Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = BacktestParts(project, data=data, start=start, end=end, seed=seed)
     folder = Path("out") / project.config.name if out is None else out
-    with RunFolder(folder) as run:
-        result = run_backtest(parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings)
+
+    def in_the_run(level: str, text: str, now: Nanos) -> None:
+        tell(level, f"{format_time(now, project.config.zone)} {text}")
+
+    with RunFolder(folder) as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow))):
+        result = run_backtest(
+            parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings, tell=in_the_run
+        )
         sections = project.plugins.report_sections(result)
         write_outputs(run.path, result, report_html=render(result, sections), config_yaml=parts.config_text)
     return result, folder.absolute(), summary_json(result)
+
+
+def _log_of(project: Project) -> AbstractContextManager[Any]:
+    """The log file that the configuration asks for; of the level alone nothing is to be seen without one."""
+    section = project.config.log
+    return nullcontext() if section.file is None else LogFile(section.file, level=section.level)

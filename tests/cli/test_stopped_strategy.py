@@ -53,7 +53,8 @@ def test_run_status_and_why_say_so_first_and_the_exit_code_is_1(
 def picture(*strategies: StrategyRow, halted: str | None = None) -> Picture:
     return Picture(
         name="mine", mode="live", time=0, uptime_s=1.0, halted=halted, faults=(), currency="twd", equity=1.0,
-        profit=0.0, prices=(), positions=(), orders=(), strategies=strategies, limits=(), lost_streams=(), connected_streams=1,
+        profit=0.0, prices=(), positions=(), orders=(), strategies=strategies, limits=(), lost_streams=(),
+        connected_streams=1,
         unknown_orders=0, foreign_orders=0, events=1, turns=1, waiting=0, rate_limited=0,
     )  # fmt: skip
 
