@@ -101,7 +101,7 @@ class LiveParts:
         self.valuation_pairs = _valuation_pairs(project, named)
         self.pairs: Mapping[str, Pair] = project.pairs
         self._priced = {str(pair): pair for pair in [*named, *self.valuation_pairs]}
-        self._fees = project.fee_model(fees, "emulator.fees" if mode != "live" else "live")
+        self._fees = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live")
         self._fees_config = fees
         # lateness in the exchange's time, but never less than in the machine's
         self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
