@@ -644,22 +644,21 @@ def backtest_into(
     seed: int | None = None,
     readings: bool = True,
     progress: Callable[[str, float], None] | None = None,
-    tell: Callable[[str, str], None] = lambda level, text: None,
+    tell: Callable[[str, str, str], None] = lambda level, text, when: None,
 ) -> tuple[BacktestResult, Path, str]:
     """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
 
-    The folder is there whole or not at all. ``tell`` hears the warnings and errors of strategies, with the run's time
-    in the configuration's zone, and of callbacks that would block a live bot; ``log: file`` is written.
-    Raises BotkitError.
+    The folder is there whole or not at all. ``tell`` hears (level, text, when) of the warnings and errors of strategies,
+    and of callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = BacktestParts(project, data=data, start=start, end=end, seed=seed)
     folder = Path("out") / project.config.name if out is None else out
 
     def in_the_run(level: str, text: str, now: Nanos) -> None:
-        tell(level, f"{format_time(now, project.config.zone)} {text}")
+        tell(level, text, format_time(now, project.config.zone))
 
-    with RunFolder(folder) as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow))):
+    with RunFolder(folder) as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow), "")):
         result = run_backtest(
             parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings, tell=in_the_run
         )

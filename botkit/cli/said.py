@@ -20,14 +20,14 @@ class Said:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
-    def tell(self, level: str, text: str) -> None:
-        """A warning or an error."""
+    def tell(self, level: str, text: str, when: str = "") -> None:
+        """A warning or an error, at a time of the run where it has one."""
         kind = _FIGURES.sub("#", text)
         if kind not in self._counts and len(self._counts) >= _KINDS_MAX:
             kind = "(others)"
         count = self._counts[kind] = self._counts.get(kind, 0) + 1
         if count <= _LIKE_MAX:
-            click.echo(f"{level}: {text}", err=True)
+            click.echo(f"{level}: {when}{' ' if when else ''}{text}", err=True)
 
     def end(self) -> None:
         """Say how many were not printed."""
