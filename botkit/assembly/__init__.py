@@ -405,6 +405,17 @@ def make_kernel(
     )
 
 
+def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
+    """What to say where fees shall be paid in a coin that the account does not hold; None where it does."""
+    coin = facts.discount_currency
+    if not fees.uses_discount or balances.get(coin):
+        return None
+    return (
+        f"fees: {{bito: true}} has no effect: the account holds no {coin.upper()}, so every fee is charged at the full "
+        f"rate; add some to `balances`, such as {coin}: 1000, or leave bito out"
+    )
+
+
 # -- backtests --------------------------------------------------------------------------------------------------------
 
 
@@ -612,11 +623,22 @@ class BacktestParts:
                 Caution("slippage is zero: market orders fill at the recorded price, which no market offers")
             )
         cautions += [Caution(note, grave=False) for note in self.feed.notes()]
+        lacks_coin = no_discount(self._fees, self.project.facts, self.balances)
+        if lacks_coin is not None:
+            cautions.append(Caution(lacks_coin))
         if self.fee_currencies is not None and (
             self.fee_currencies.coin or getattr(self._fees, "counts_volume", False)
         ):
             lacking = [name for name in self.fee_currencies.wanted(plan.sources, self.pairs) if name not in priced]
-            if lacking:
+            coin = self.fee_currencies.coin
+            if coin and any(name.startswith(f"{coin}_") for name in lacking):
+                cautions.append(
+                    Caution(
+                        f"fees: {{bito: true}} has no effect: the data has no prices of {', '.join(lacking)}, so every "
+                        "fee is charged at the full rate; add them to the data, or leave bito out"
+                    )
+                )
+            elif lacking:
                 cautions.append(
                     Caution(
                         f"the data has no prices of {', '.join(lacking)}: fees that depend on a trade's worth in "
@@ -648,7 +670,7 @@ def backtest_into(
 ) -> tuple[BacktestResult, Path, str]:
     """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
 
-    The folder is there whole or not at all. ``tell`` hears (level, text, when) of the warnings and errors of strategies,
+    The folder is there whole or not at all. ``tell`` hears (level, text, when) of warnings and errors of strategies,
     and of callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)

@@ -68,6 +68,9 @@ class BotRun:
         bot = await start(self.parts, self._notices, orphans=self._orphans)
         try:
             self._say(self._opening(bot))
+            lacks_coin = self.parts.no_discount(bot.view.money.account)
+            if lacks_coin is not None:
+                self._notices.tell("warning", lacks_coin)
             guarding = self._guarding()
             if guarding is not None:
                 watching = asyncio.create_task(guarding.watch(), name="guard's guard")

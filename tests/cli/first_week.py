@@ -51,7 +51,7 @@ class FirstBot:
                   slippage: "0"
                   balances: {balances}
                 """)
-            + dedent(extra),
+            + extra,
             encoding="utf-8",
         )
 
