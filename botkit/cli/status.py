@@ -11,9 +11,12 @@ import click
 
 from botkit.errors import ConfigError
 from botkit.model.clock import format_time
+from botkit.model.reasons import grouped
 
 _SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: reasons of a strategy that are shown; they come by frequency
+_REASONS_SHOWN = 20
 _MODE = click.option(
     "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which, where the bot has run in several modes."
 )
@@ -104,8 +107,16 @@ def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
     if not rows and not notes and not stopped and halt is None:
         click.echo(f"nothing was skipped or refused in the last {since}")
     for strategy in dict.fromkeys(row[0] for row in rows):
-        own = [row for row in rows if row[0] == strategy]
-        told = ", ".join(f"{count} {reason}" for _, _, reason, count in own)
-        click.echo(f"{strategy}: {sum(row[3] for row in own)} times nothing: {told}")
+        click.echo(f"{strategy}:")
+        for kind in ("skipped", "refused"):
+            counts: dict[str, int] = {}
+            for name, what, reason, count in rows:
+                if (name, what) == (strategy, kind):
+                    counts[reason] = counts.get(reason, 0) + count
+            for number, (reason, count) in enumerate(grouped(counts).items()):
+                if number == _REASONS_SHOWN:
+                    click.echo(f"  ... and {len(grouped(counts)) - number} more reasons; --json has them all")
+                    break
+                click.echo(f"  {count:>8,} {kind}: {reason}")
     for _, kind, text in notes:
         click.echo(f"{kind}: {text}")

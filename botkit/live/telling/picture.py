@@ -10,6 +10,7 @@ from botkit.live.standing import Standing
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import format_units
 from botkit.model.orders import OrderState
+from botkit.model.reasons import grouped
 
 _UNIT = 10**8
 
@@ -200,7 +201,7 @@ def _strategies(view: EngineView) -> tuple[StrategyRow, ...]:
     rows = []
     for strategy in view.strategies():
         state = _state(strategy, is_bot_halted=view.halted is not None)
-        reasons = {**strategy.skips, **strategy.refusals}
+        reasons = {**grouped(strategy.skips), **grouped(strategy.refusals)}
         most = max(reasons.items(), key=lambda item: item[1], default=None)
         why_not = strategy.stopped_because or strategy.halted or (f"{most[1]} {most[0]}" if most else "")
         rows.append(

@@ -7,6 +7,7 @@ from typing import Any
 from botkit.live.standing import Standing
 from botkit.model.money import format_units
 from botkit.model.orders import Order, OrderState
+from botkit.model.reasons import grouped
 
 _UNIT = 10**8
 
@@ -56,8 +57,8 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
                 "stopped": strategy.stopped_because,
                 "orders": strategy.orders,
                 "fills": strategy.fills,
-                "skips": dict(strategy.skips),
-                "refusals": dict(strategy.refusals),
+                "skips": grouped(strategy.skips),
+                "refusals": grouped(strategy.refusals),
             }
             for strategy in strategies
         },
