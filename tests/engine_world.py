@@ -10,18 +10,34 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Any
 
+from botkit.engine import outcome
 from botkit.engine.decisions import DecisionLog
+from botkit.engine.engine import Engine
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
+from botkit.engine.outcome import HistoryWanted, Note, Reply, StrategyFailure
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.risk.rules import BUILT_IN
+from botkit.engine.rooms import EngineSettings, StrategySpec
 from botkit.engine.router.router import Router
 from botkit.engine.strategy.base import Strategy
-from botkit.engine.turn import Engine, StrategySpec
+from botkit.engine.view import StrategyView
 from botkit.exchange.bitopro.limit_table import load_limit_table
 from botkit.exchange.bitopro.wire.statuses import STATUS_STATES
-from botkit.model.clock import NS_PER_DAY, NS_PER_S
-from botkit.model.events import BalanceReport, Bar, OrderBook, OrderReport, Ticker, Trade, TradeReport
+from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos
+from botkit.model.events import (
+    BalanceReport,
+    Bar,
+    Connection,
+    ConnectionState,
+    OrderBook,
+    OrderReport,
+    Ticker,
+    Trade,
+    TradeReport,
+)
 from botkit.model.extension import FeeRates
+from botkit.model.inputs import AccountEvents, Begin, History, Input, PastBars, Restore
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import (
@@ -31,7 +47,11 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
-    NewOrder,
+    GetBalances,
+    GetOrder,
+    ListOpenOrders,
+    ListOrders,
+    ListTrades,
     OrderAck,
     Outcome,
     Request,
@@ -65,6 +85,7 @@ RATES = FeeRates(
 )
 
 Deed = Callable[..., Any]
+_READS = (ListOrders, ListOpenOrders, ListTrades, GetBalances, GetOrder)
 
 
 class Listener(Strategy):
@@ -89,6 +110,11 @@ class Listener(Strategy):
 
     def on_start(self) -> None:
         deed = self.deeds.get("start")
+        if deed is not None:
+            deed(self)
+
+    def on_ready(self) -> None:
+        deed = self.deeds.get("ready")
         if deed is not None:
             deed(self)
 
@@ -136,6 +162,7 @@ class Bot:
         limits: Mapping[str, int | str] | None = None,
         latest_accept_s: int = 2,
         pairs: Mapping[str, Pair] = PAIRS,
+        traded: Mapping[str, Pair] | None = None,
         zone: tzinfo = UTC,
         seed: int = 0,
         history: Callable[[Pair, str, int], Sequence[Bar]] = lambda pair, resolution, count: (),
@@ -143,17 +170,21 @@ class Bot:
         bar_grace_s: int = 0,
         batching: bool = True,
         log: list[bytes] | None = None,
+        first_client_id: int = 1,
+        watch_speed: float | None = None,
         start: bool = True,
     ) -> None:
         names = [f"s{i}" for i in range(len(strategies))]
         shares = [
-            CapitalShare(strategy=name, pairs=tuple(pairs.values()), capital=None if capital is None else capital[i])
+            CapitalShare(
+                strategy=name, pairs=tuple((traded or pairs).values()), capital=None if capital is None else capital[i]
+            )
             for i, name in enumerate(names)
         ]
         self.log: list[bytes] = [] if log is None else log
         self.decisions = DecisionLog(self.log.append)
         self.balances = dict(RICH if balances is None else balances)
-        self.portfolio = Portfolio(pairs=pairs, shares=shares, reserve={}, currency="twd")
+        self.portfolio = Portfolio(pairs=traded or pairs, shares=shares, reserve={}, currency="twd")
         self.risk = RiskDesk(
             _rules(risk or {}),
             {name: _rules(rules) for name, rules in (strategy_risk or {}).items()},
@@ -168,23 +199,35 @@ class Bot:
             portfolio=self.portfolio,
             risk=self.risk,
             router=self.router,
-            fee_rates=lambda pair: RATES,
+            fee_rates=lambda pair, now: RATES,
             decisions=self.decisions,
-            zone=zone,
-            seed=seed,
-            first_client_id=1,
-            bar_grace_ns=bar_grace_s * S,
-            latest_accept_ns=latest_accept_s * S,
-            history=history,
-            candle_pairs=frozenset(candle_pairs),
+            settings=EngineSettings(
+                zone=zone,
+                seed=seed,
+                first_client_id=first_client_id,
+                bar_grace_ns=bar_grace_s * S,
+                latest_accept_ns=latest_accept_s * S,
+                watch_speed=watch_speed,
+            ),
         )
         self.strategies = strategies
         self.requests: list[Request] = []
+        #: what turns brought about besides requests, in order
+        self.failures: list[StrategyFailure] = []
+        self.notes: list[Note] = []
+        self.reply: Reply | None = None
         self.now = T0
+        self._history = history
+        self._candle_pairs = frozenset(candle_pairs)
         self._ids = 0
-        self.portfolio.open(self.balances)
+        self._out = outcome.Outcome()
         if start:
-            self.requests += self.engine.start(T0)
+            self.begin()
+
+    def begin(self, restore: Restore | None = None) -> None:
+        """Open the books, or restore them, and run every ``on_start`` and ``on_ready``."""
+        self.tell(Restore(balances=self.balances) if restore is None else restore)
+        self.tell(Begin())
 
     # -- time and events ------------------------------------------------------------------------------------------
 
@@ -193,21 +236,52 @@ class Bot:
         """The first strategy."""
         return self.strategies[0]
 
+    def seen(self, index: int = 0) -> StrategyView:
+        """What is shown of a strategy."""
+        return self.engine.view.strategies()[index]
+
+    @property
+    def messages(self) -> list[tuple[str, str]]:
+        """What the user was told: (level, sentence)."""
+        return [(note.level, note.text) for note in self.notes]
+
     def to(self, seconds: float) -> list[Request]:
         """Carry time to so many seconds after T0, with a turn whenever the engine wants one."""
         target = T0 + round(seconds * S)
         before = len(self.requests)
         while (wake := self.engine.wake_at()) is not None and wake <= target:
             self.now = max(self.now, wake)
-            self.requests += self.engine.turn(None, self.now)
+            self.tell(None)
         self.now = max(self.now, target)
         return self.requests[before:]
 
-    def tell(self, event: object) -> list[Request]:
-        """One event, at the present time; the requests that may leave."""
-        leaving = self.engine.turn(event, self.now)
+    def tell(self, given: Input | None) -> list[Request]:
+        """One turn with an input, at the present time; the requests that may leave."""
+        out = self._out
+        self.engine.turn(given, self.now, out)
+        leaving = list(out.requests)
         self.requests += leaving
+        self.failures += out.failures
+        self.notes += out.notes
+        self.reply = out.reply
+        wanted = list(out.history)
+        out.clear()
+        self.send(leaving)
+        if wanted or isinstance(given, Begin):
+            leaving += self.tell(self._past(wanted))
         return leaving
+
+    def send(self, leaving: Sequence[Request]) -> None:
+        """Where requests go: nowhere, unless there is an exchange."""
+
+    def _past(self, wanted: Iterable[HistoryWanted]) -> History:
+        return History(
+            bars=tuple(
+                PastBars(item.pair, item.resolution, tuple(self._history(item.pair, item.resolution, item.count)))
+                for item in wanted
+            ),
+            candle_pairs=self._candle_pairs,
+        )
 
     def trade(self, price: int, lots: int = 100, pair: Pair = BTC, side: Side | None = Side.BUY) -> list[Request]:
         """A public trade now."""
@@ -219,9 +293,18 @@ class Bot:
 
     def end_turn(self) -> list[Request]:
         """What a strategy asked for outside of a callback, as if at the end of one."""
-        leaving = self.engine.end_turn()
-        self.requests += leaving
-        return leaving
+        return self.tell(None)
+
+    def break_strategy(self, index: int = 0, why: str = "test") -> list[Request]:
+        """A `Listener` raises, and is stopped for it."""
+        strategy = self.strategies[index]
+        assert isinstance(strategy, Listener)
+
+        def fail(*_: object) -> None:
+            raise RuntimeError(why)
+
+        strategy.deeds["connection"] = fail
+        return self.tell(Connection(ConnectionState.LOST, "trades"))
 
     # -- the exchange's part --------------------------------------------------------------------------------------
 
@@ -302,6 +385,52 @@ class Bot:
         self.portfolio.check()
 
 
+class Exchange:
+    """Answers the look-ups of a bot from rows that a test sets."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+        self.orders: list[OrderReport] = []
+        self.open: list[OrderReport] = []
+        self.trades: list[Any] = []
+        self.balances: BalanceReport | None = None
+        self.lost: set[type[Any]] = set()
+        self.asked: list[Request] = []
+
+    def body(self, request: Request) -> Any:
+        if isinstance(request, ListOrders):
+            rows = [r for r in self.orders if request.client_id in (None, r.client_id)]
+            rows = [r for r in rows if request.end is None or r.created < request.end]
+            return tuple(sorted(rows, key=lambda r: -r.created)[: request.limit])
+        if isinstance(request, ListOpenOrders):
+            return tuple(self.open)
+        if isinstance(request, ListTrades):
+            return tuple(self.trades)
+        if isinstance(request, GetOrder):
+            return tuple(r for r in self.orders if r.order_id == request.order_id)
+        balances = {c: (u, u) for c, u in self.bot.portfolio.account.items()}
+        return self.balances or BalanceReport(balances, snapshot=True)
+
+    def serve(self, seconds: float) -> None:
+        """Answer every read up to so many seconds after T0."""
+        target = seconds
+        while True:
+            waiting = [r for r in self.bot.requests if isinstance(r, _READS) and r not in self.asked]
+            if waiting:
+                request = waiting[0]
+                self.asked.append(request)
+                if type(request) in self.lost:
+                    self.bot.answer(request, Outcome.UNKNOWN)
+                else:
+                    self.bot.answer(request, body=self.body(request))
+                continue
+            wake = self.bot.engine.wake_at()
+            if wake is None or wake > T0 + round(target * S):
+                self.bot.to(target)
+                return
+            self.bot.to((wake - T0) / S)
+
+
 class Sim(Bot):
     """A bot and the simulated exchange, over books and trades or candles that the test loads."""
 
@@ -321,11 +450,11 @@ class Sim(Bot):
             self.kernel.load(chunk)
         for pair in {chunk.pair for chunk in columns if chunk.kind == "books"}:
             self.kernel.publish_books(pair, book_depth)
-        self._take(self.engine.start(T0))
+        self.begin()
 
-    def _take(self, leaving: Iterable[Request]) -> None:
+    def send(self, leaving: Sequence[Request]) -> None:
+        """To the exchange."""
         for request in leaving:
-            self.requests.append(request)
             self.kernel.submit("bot", request, self.now)
 
     def to(self, seconds: float) -> list[Request]:
@@ -338,27 +467,20 @@ class Sim(Bot):
             if not times or min(times) > target:
                 break
             if due is not None and (wake is None or due <= wake):
-                for publication in self.kernel.advance(due):
-                    self.now = max(self.now, publication.at)
-                    self._take(self.engine.turn(publication.event, self.now))
+                self.publish(due)
             else:
                 assert wake is not None
                 self.now = max(self.now, wake)
-                self._take(self.engine.turn(None, self.now))
+                self.tell(None)
         self.now = max(self.now, target)
         return self.requests[before:]
 
-    def tell(self, event: object) -> list[Request]:
-        """One event from elsewhere, at the present time."""
-        leaving = self.engine.turn(event, self.now)
-        self._take(leaving)
-        return leaving
-
-    def end_turn(self) -> list[Request]:
-        """What a strategy asked for outside of a callback."""
-        leaving = self.engine.end_turn()
-        self._take(leaving)
-        return leaving
+    def publish(self, due: Nanos) -> None:
+        """What the exchange says up to a time."""
+        for publication in self.kernel.advance(due):
+            self.now = max(self.now, publication.at)
+            event = publication.event
+            self.tell(AccountEvents(event) if isinstance(event, tuple) else event)
 
     def check(self) -> None:
         """The bot's books and the exchange's agree to the unit."""
@@ -398,7 +520,7 @@ def report_of(order: Order, status: int, executed: int = 0, **more: Any) -> Orde
     return OrderReport(**fields)
 
 
-def creates(request: Request) -> Sequence[NewOrder]:
+def creates(request: Request) -> Sequence[OrderSpec]:
     """The orders that a request creates."""
     if isinstance(request, CreateOrder):
         return (request.order,)

@@ -15,6 +15,7 @@ from typing import Any
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
 from botkit.model.money import divide_half_up
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import (
     Answer,
@@ -29,7 +30,6 @@ from botkit.model.requests import (
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    NewOrder,
     OrderAck,
     Outcome,
     Request,
@@ -42,7 +42,7 @@ MARKET_TICKS = 1_000
 class Row:
     """An order at the exchange."""
 
-    def __init__(self, new: NewOrder, order_id: str, created: Nanos, visible: Nanos) -> None:
+    def __init__(self, new: OrderSpec, order_id: str, created: Nanos, visible: Nanos) -> None:
         self.new = new
         self.order_id = order_id
         self.created = created
@@ -227,7 +227,7 @@ class ModelExchange:
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
-    def _can(self, new: NewOrder) -> bool:
+    def _can(self, new: OrderSpec) -> bool:
         available = {c: free for c, (_, free) in self.balances().balances.items()}
         rules = new.pair.rules
         if new.side is Side.SELL:
@@ -235,7 +235,7 @@ class ModelExchange:
         need = new.spend_units or rules.value_units_up(new.price_ticks, new.amount_lots)
         return available[new.pair.quote] >= need
 
-    def _create(self, new: NewOrder, now: Nanos, lag: Nanos) -> OrderAck | None:
+    def _create(self, new: OrderSpec, now: Nanos, lag: Nanos) -> OrderAck | None:
         if not self._can(new):
             return None
         row = Row(new, f"E{len(self.rows) + 1}", now, now + lag)

@@ -6,7 +6,7 @@ import itertools
 
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.model.events import TradeReport
-from botkit.model.orders import Order, OrderType, Side
+from botkit.model.orders import Order, OrderSpec, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 
 COIN = 10**8
@@ -54,17 +54,19 @@ def make_order(
     """A limit order, or a market order where no price is given."""
     rules = pair.rules
     return Order(
-        client_id=next(_ids),
-        strategy=strategy,
-        pair=pair,
-        side=side,
-        type=OrderType.STOP_LIMIT if stop else OrderType.LIMIT if price else OrderType.MARKET,
-        created=created,
-        price_ticks=rules.ticks(price, up=False) if price else 0,
-        stop_ticks=rules.ticks(stop, up=False) if stop else 0,
-        amount_lots=rules.lots(amount) if amount else 0,
-        spend_units=rules.spend_units(spend) if spend else 0,
-        reduces=reduces,
+        OrderSpec(
+            client_id=next(_ids),
+            strategy=strategy,
+            pair=pair,
+            side=side,
+            type=OrderType.STOP_LIMIT if stop else OrderType.LIMIT if price else OrderType.MARKET,
+            created=created,
+            price_ticks=rules.ticks(price, up=False) if price else 0,
+            stop_ticks=rules.ticks(stop, up=False) if stop else 0,
+            amount_lots=rules.lots(amount) if amount else 0,
+            spend_units=rules.spend_units(spend) if spend else 0,
+            reduces=reduces,
+        )
     )
 
 

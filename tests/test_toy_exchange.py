@@ -15,6 +15,7 @@ from botkit.live.account import read_account
 from botkit.live.bot import Bot
 from botkit.live.clock import SteadyClock
 from botkit.live.panic import panic
+from botkit.live.stopping import stop
 from botkit.model.money import UNIT
 from botkit.model.orders import OrderState
 from tests.live.world import puppet, until

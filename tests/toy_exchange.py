@@ -30,6 +30,7 @@ from botkit.model.events import (
 from botkit.model.extension import ExchangeFacts, FeeRank, Options
 from botkit.model.limits import NEEDED_ENDPOINTS, EndpointLimit, LimitTable, Scope, WindowLimit
 from botkit.model.money import UNIT, divide_half_up
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import RESTING_STATES, OrderState, OrderType, Side
 from botkit.model.requests import (
     Answer,
@@ -44,7 +45,6 @@ from botkit.model.requests import (
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    NewOrder,
     OrderAck,
     Outcome,
     Request,
@@ -90,7 +90,7 @@ class ToyVenue:
                 locked["usd"] += PAIR.rules.value_units_up(row.price_ticks, row.original_lots - row.executed_lots)
         return BalanceReport({c: (total, total - locked[c]) for c, total in self.totals.items()}, snapshot=True)
 
-    def create(self, new: NewOrder) -> OrderAck:
+    def create(self, new: OrderSpec) -> OrderAck:
         if new.type is not OrderType.LIMIT or new.side is not Side.BUY:
             raise Refused("only limit orders that buy are taken")
         if PAIR.rules.value_units_up(new.price_ticks, new.amount_lots) > self.balances().balances["usd"][1]:

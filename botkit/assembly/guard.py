@@ -21,8 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from botkit.assembly import Project
+from botkit.assembly import Project, assemble_plugins, exchange_facts
 from botkit.assembly.live import account_access
+from botkit.config.load import load_config
 from botkit.errors import BotkitError
 from botkit.live.clock import REAL_CLOCK
 from botkit.live.journal import Journal
@@ -173,36 +174,58 @@ class Guard:
         self._clock = clock
         self._say = say
         self._silence = Silence(folder, clock)
+        self._problem = ""
 
     def run(self) -> None:
-        """Watch until the bot has a successor, or has died and its orders are cancelled."""
-        has_struck = False
+        """Watch until the bot has a successor, or has died and its orders are cancelled, or its folder is removed."""
+        has_struck, again_at = False, 0.0
         while not has_successor(self._folder, self._bot):
             silent_s = self._silence.look()
             if silent_s < self._guard_s:
-                has_struck = False  # it is awake again, and is watched as before
-            elif not has_struck:
+                # it is awake, perhaps again, and is watched as before
+                has_struck, again_at, self._problem = False, 0.0, ""
+            elif not has_struck and self._clock.monotonic_s() >= again_at:
+                if not again_at:
+                    self._say(f"the bot has been silent for {silent_s:.0f} s; its open orders are cancelled")
                 has_struck = self._strike(silent_s)
-                if not has_struck:
-                    self._clock.sleep(_AGAIN_S)
-                    continue
-            if has_struck and self._folder.holder() is None:
+                again_at = self._clock.monotonic_s() + _AGAIN_S
+            if (has_struck or self._knows_nothing()) and self._folder.holder() is None:
                 return
             self._clock.sleep(_LOOK_S)
 
+    def _knows_nothing(self) -> bool:
+        """Whether the journal is gone, and with it what would have to be cancelled."""
+        try:
+            return self._folder.disk.files.identity(self._folder.journal) is None
+        except OSError:
+            return False
+
     def _strike(self, silent_s: float) -> bool:
         """Cancel its orders; True when none is left."""
-        self._say(f"the bot has been silent for {silent_s:.0f} s; its open orders are cancelled")
         try:
             result = self._cancel()
         except Exception as error:  # whatever is wrong now may be right in a moment, and nobody else cancels
-            self._say(f"the orders cannot be cancelled ({error or type(error).__name__}); it is tried again")
+            problem = str(error) or type(error).__name__
+            if problem != self._problem:
+                self._problem = problem
+                self._say(f"the orders cannot be cancelled ({problem}); it is tried again and again")
             return False
         if result.left != ():
             return False
         with contextlib.suppress(OSError):
             self._folder.leave_strike(Strike(silent_s=silent_s, cancelled=result.cancelled, time=self._clock.wall_ns()))
         return True
+
+
+def without_strategies(config: Path) -> Project:
+    """What reaching the account takes. No file with strategies is imported for it, since the one that ended the bot may
+    be broken; only an exchange that is a plugin of the configuration's own makes that necessary. Raises BotkitError."""
+    loaded = load_config(config)
+    try:
+        plugins = assemble_plugins(installed_only=True)
+        return Project(loaded, plugins, exchange_facts(loaded, plugins))
+    except BotkitError:
+        return Project.load(config)
 
 
 async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws: str | None) -> PanicResult:
@@ -225,14 +248,14 @@ def main(arguments: list[str]) -> int:
     """Guard one bot, as its process was told to."""
     config, folder = Path(arguments[0]), StateFolder(Path(arguments[1]))
     rest, ws = (part or None for part in arguments[3:5])
-    # read now, while it is what the bot runs with: a strategy that is being edited when the bot dies may not load
+    # read now, while it is what the bot runs with: it may be half edited when the bot dies
     at_start: Project | None = None
     with contextlib.suppress(BotkitError):
-        at_start = Project.load(config)
+        at_start = without_strategies(config)
 
     def cancel() -> PanicResult:
         try:
-            project = Project.load(config)
+            project = without_strategies(config)
         except BotkitError:
             if at_start is None:
                 raise

@@ -23,7 +23,8 @@ from botkit.model.money import UNIT_DECIMALS
 from botkit.model.reasons import grouped
 from botkit.model.results import BacktestResult, FillRow, OrderRow
 
-SUMMARY, ORDERS, FILLS, EQUITY = "summary.json", "orders.csv", "fills.csv", "equity.csv"
+SUMMARY, ORDERS, FILLS = "summary.json", "orders.csv", "fills.csv"
+EQUITY, DAILY = "equity.csv", "daily.csv"
 REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
 
@@ -115,6 +116,7 @@ def write_outputs(
     _write(folder / ORDERS, orders_csv(result.orders))
     _write(folder / FILLS, fills_csv(result.fills, result.currency))
     _write(folder / EQUITY, equity_csv(result))
+    _write(folder / DAILY, daily_csv(result))
     _write(folder / REPORT, report_html)
     _write(folder / CONFIG, config_yaml)
     if isinstance(decisions, bytes):
@@ -247,39 +249,39 @@ def fills_csv(fills: Sequence[FillRow], currency: str) -> str:
 
 def orders_csv(orders: Sequence[OrderRow]) -> str:
     """All orders. Fields that an order does not have (the price of a market order) are empty."""
-    quoted = _Quoted()
-    price_places = [order.pair.rules.price_decimals for order in orders]
-    lot_places = [order.pair.rules.amount_decimals for order in orders]
+    quoted, specs = _Quoted(), [order.spec for order in orders]
+    price_places = [spec.pair.rules.price_decimals for spec in specs]
+    lot_places = [spec.pair.rules.amount_decimals for spec in specs]
     eight = [UNIT_DECIMALS] * len(orders)
 
     def optional(values: Sequence[int], places: Sequence[int]) -> list[str]:
         return _blank_zero(values, _decimals(values, places)) if any(values) else [""] * len(values)
 
-    times = [order.created for order in orders]
+    times = [spec.created for spec in specs]
     return _csv(
         "time,time_ns,strategy,pair,side,type,price,amount,spend,stop_price,post_only,state,reason,executed,value,"
         "queue_ms,updated,client_id,order_id,tag",
         [
             _times(times),
             [str(time) for time in times],
-            [quoted[order.strategy] for order in orders],
-            [order.pair for order in orders],
-            [order.side for order in orders],
-            [order.type for order in orders],
-            optional([order.price_ticks for order in orders], price_places),
-            optional([order.amount_lots for order in orders], lot_places),
-            optional([order.spend_units for order in orders], eight),
-            optional([order.stop_ticks for order in orders], price_places),
-            ["true" if order.post_only else "false" for order in orders],
+            [quoted[spec.strategy] for spec in specs],
+            [spec.pair for spec in specs],
+            [spec.side._value_ for spec in specs],
+            [spec.type._value_ for spec in specs],
+            optional([spec.price_ticks for spec in specs], price_places),
+            optional([spec.amount_lots for spec in specs], lot_places),
+            optional([spec.spend_units for spec in specs], eight),
+            optional([spec.stop_ticks for spec in specs], price_places),
+            ["true" if spec.post_only else "false" for spec in specs],
             [order.state for order in orders],
             [quoted[order.reason] for order in orders],
             _decimals([order.executed_lots for order in orders], lot_places),
             _decimals([order.executed_units for order in orders], eight),
-            [f"{(order.sent - order.created) / NS_PER_MS:.3f}" if order.sent else "" for order in orders],
+            [f"{(order.sent - order.spec.created) / NS_PER_MS:.3f}" if order.sent else "" for order in orders],
             _times([order.updated for order in orders]),
-            [str(order.client_id) for order in orders],
+            [str(spec.client_id) for spec in specs],
             [order.order_id if order.order_id.isalnum() else quoted[order.order_id] for order in orders],
-            [quoted[order.tag] for order in orders],
+            [quoted[spec.tag] for spec in specs],
         ],
     )
 
@@ -296,3 +298,21 @@ def equity_csv(result: BacktestResult) -> str:
         at = np.searchsorted(np.asarray(curve.times, np.int64), np.asarray(times, np.int64), side="right").tolist()
         columns.append([f"{curve.values[i - 1]:.8f}" if i else "" for i in at])
     return _csv(",".join(["time,time_ns,equity,drawdown", *(quoted[name] for name in names)]), columns)
+
+
+def daily_csv(result: BacktestResult) -> str:
+    """A close for each calendar day of the run, from which the ratios come: equity of the bot and its return on the day
+    before, empty for a first or last day that is not whole; then the equity of each strategy."""
+    quoted, days = _Quoted(), result.days
+    columns = [
+        [day.date for day in days],
+        _times([day.end for day in days]),
+        [str(day.end) for day in days],
+        [f"{day.equity:.8f}" for day in days],
+        ["" if day.return_ is None else repr(day.return_) for day in days],
+    ]
+    for rows in result.strategy_days.values():
+        closes = {day.end: f"{day.equity:.8f}" for day in rows}
+        columns.append([closes.get(day.end, "") for day in days])
+    names = [quoted[name] for name in result.strategy_days]
+    return _csv(",".join(["date,end,end_ns,equity,return", *names]), columns)

@@ -11,9 +11,9 @@ from typing import Final
 from botkit.emulator.replies import RefusedError
 from botkit.exchange.bitopro.wire.bodies import CLIENT_ID_MAX, CreateBody
 from botkit.model.money import UNIT_DECIMALS, parse_decimal, parse_scaled
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair
-from botkit.model.requests import NewOrder
 from botkit.sim.ledger import Account
 from botkit.sim.rules import BAD_TYPE
 
@@ -30,7 +30,7 @@ def find_pair(name: str, pairs: Mapping[str, Pair]) -> Pair:
     return pair
 
 
-def new_order(body: CreateBody, pair: Pair, account: Account, *, in_batch: bool = False) -> NewOrder:
+def new_order(body: CreateBody, pair: Pair, account: Account, *, in_batch: bool = False) -> OrderSpec:
     """The order that a body asks for. Raises RefusedError with the exchange's sentence."""
     side = _SIDES.get(body.action.upper())
     kind = _TYPES.get(body.type.upper())
@@ -62,7 +62,7 @@ def new_order(body: CreateBody, pair: Pair, account: Account, *, in_batch: bool 
         spend = _number(body.amount, "amount", UNIT_DECIMALS)
     else:
         lots = _number(body.amount, "amount", rules.amount_decimals)
-    return NewOrder(
+    return OrderSpec(
         client_id=client_id,
         pair=pair,
         side=side,

@@ -31,6 +31,7 @@ from botkit.exchange.bitopro.wire.statuses import status_of
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
 from botkit.model.money import format_units
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderType, Side
 from botkit.model.requests import (
     Answer,
@@ -45,7 +46,6 @@ from botkit.model.requests import (
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    NewOrder,
     OrderAck,
     Outcome,
     Request,
@@ -113,7 +113,7 @@ class PrivateDesk:
 
         return make, word
 
-    def _created(self, account: str, ack: OrderAck, order: NewOrder, body: CreateBody) -> CreateReply:
+    def _created(self, account: str, ack: OrderAck, order: OrderSpec, body: CreateBody) -> CreateReply:
         rows = self._venue.rows[account]
         report = rows.account.orders[ack.order_id]
         rules = order.pair.rules
@@ -131,7 +131,7 @@ class PrivateDesk:
     def _create_batch(self, account: str, body: bytes, now: Nanos, check_time: CheckTime) -> Work:
         items = decode_create_batch(body)
         held = self._venue.kernel.account(account)
-        orders: list[NewOrder] = []
+        orders: list[OrderSpec] = []
         kept: list[CreateBody] = []
         best_effort = self._switches["batch"] == "best_effort"
         for item in items:
@@ -341,7 +341,7 @@ def _from_cursor(reports: list[OrderReport], cursor: str | None) -> list[OrderRe
 
 
 def _match_acks(
-    acks: tuple[object, ...], orders: tuple[NewOrder, ...], rows: AccountRows
+    acks: tuple[object, ...], orders: tuple[OrderSpec, ...], rows: AccountRows
 ) -> list[tuple[int, OrderAck]]:
     """(place in the request, acknowledgement): in best effort the exchange leaves out those it refused."""
     found: list[tuple[int, OrderAck]] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, tzinfo
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from botkit.engine.market.pair_market import PairMarket
 from botkit.engine.market.quarantine import Quarantine
 from botkit.engine.market.watch import Watch
 from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.agreement import Agreement
 from botkit.engine.orders.checks import Gate, expected_price
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.entry import ClientIds, OrderEntry
@@ -39,8 +41,8 @@ from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.subscriptions import Subscriptions
 from botkit.engine.strategy.timers import TimerBook
-from botkit.model.clock import NS_PER_MS, Nanos
-from botkit.model.events import Balance, BalanceReport, Fill, OrderReport
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.events import MAX_BOOK_AGE_S, Balance, BalanceReport, Fill, OrderReport
 from botkit.model.extension import FeeRates
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 from botkit.model.pairs import Pair
@@ -49,6 +51,8 @@ from botkit.model.pairs import Pair
 REFUSALS_A_TURN_MAX = 100
 #: rejections by the exchange in a row, of all strategies, that halt the bot
 REJECTIONS_MAX = 10
+#: the balances that an execution changed have come by then
+BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 _REFUSED = OrderState.REFUSED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
 
@@ -72,6 +76,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     first_client_id: int = 1
     #: how long after its end a bar still waits for late trades
     bar_grace_ns: Nanos = 2_000 * NS_PER_MS
+    #: a book older than this is not traded on
+    max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S
     #: how late the exchange may still act on an order request
     latest_accept_ns: Nanos = 2_000 * NS_PER_MS
     #: for a bot that runs: how fast its clock goes beside the machine's; None: nothing is watched, as in a backtest
@@ -126,6 +132,7 @@ class BotRooms:
             stop=self.stop_strategy,
         )
         self.quarantine = Quarantine(self._doubted, self.outbox.withheld)
+        self.table = OrderTable()
         self.markets = Markets(
             prices=portfolio.prices,
             clock=self.clock,
@@ -134,8 +141,8 @@ class BotRooms:
             quarantine=self.quarantine,
             bar_grace_ns=settings.bar_grace_ns,
             on_price=self._priced,
+            resting=self.table.resting,
         )
-        self.table = OrderTable()
         self.reads = Reads(router, agenda)
         self.desk = OrderDesk(
             table=self.table,
@@ -152,6 +159,7 @@ class BotRooms:
             on_foreign=self._foreign,
         )
         self.gate = self.desk.gate
+        self.agreement = Agreement(clock=self.clock, agenda=agenda, missing=self.desk.missing_lots)
         self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
         self.protector = Protector(
             clock=self.clock, changes=self.changes, markets=self.markets, portfolio=portfolio, table=self.table
@@ -191,7 +199,13 @@ class BotRooms:
             self._add(spec, rooms)
 
     def _make_gate(self, resolution: Resolution) -> Gate:
-        return Gate(clock=self.clock, markets=self.markets, risk=self.risk, resolution=resolution)
+        return Gate(
+            clock=self.clock,
+            markets=self.markets,
+            risk=self.risk,
+            resolution=resolution,
+            max_book_age_ns=self.settings.max_book_age_ns,
+        )
 
     def _add(self, spec: StrategySpec, rooms: Rooms) -> None:
         record = self.records[spec.name] = StrategyRecord(spec.name, self.settings.seed)
@@ -257,7 +271,7 @@ class BotRooms:
         self.quoter.order_changed(order)
         self.protector.order_changed(order)
         if record.active:
-            self.callbacks.notify(record, "on_order", order)
+            self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
 
     def _filled(self, fill: Fill) -> None:
         record = self.records.get(fill.order.strategy)
@@ -265,8 +279,11 @@ class BotRooms:
             return
         record.fills_count += 1
         self.outbox.fill(fill)
-        self.quoter.filled(fill.order)
         self.protector.filled(fill)
+        self.agreement.tell(fill.order, partial(self._tell_fill, record, fill))
+
+    def _tell_fill(self, record: StrategyRecord, fill: Fill) -> None:
+        self.quoter.filled(fill.order)
         if record.active:
             self.callbacks.notify(record, "on_fill", fill)
 
@@ -338,7 +355,9 @@ class BotRooms:
 
     def on_balances(self, report: BalanceReport, now: Nanos) -> None:
         """Balances that the account's stream shows."""
-        self.portfolio.on_balances(report, now, quiet=not self.table.has_live)
+        # frames of the last executions' balances may still be on their way, and say less than the account has
+        quiet = not self.table.has_live and now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN
+        self.portfolio.on_balances(report, now, quiet=quiet)
         self.watch_shortages()
         self.tell_balances(report.balances)
 

@@ -28,17 +28,22 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.errors": "Errors, sorted by what happens next.",
     "botkit.hookspecs": "The hooks that plugins implement.",
     "botkit.model.extension": "What plugins hand over through the hooks.",
+    "botkit.model.adapter": "What a bot asks of its exchange.",
     "botkit.model.clock": "Time in nanoseconds.",
     "botkit.model.columns": "Market data as NumPy columns.",
     "botkit.model.events": "What happens: market data, fills, balances.",
+    "botkit.model.inputs": "All that can enter a bot.",
     "botkit.model.limits": "Rate limits.",
     "botkit.model.money": "Exact money.",
+    "botkit.model.moment": "The order of what comes in at one time.",
     "botkit.model.orders": "Orders and their states.",
     "botkit.model.pairs": "Pairs and the exchange's rules for them.",
     "botkit.model.requests": "Requests to an exchange, and its answers.",
     "botkit.model.resolutions": "Lengths of bars.",
     "botkit.model.results": "The result of a backtest.",
+    "botkit.model.venue": "A simulated exchange that a bot may run against.",
     "botkit.pytest_plugin": "Fixtures for tests against the emulator.",
+    "botkit.testing.adapter_cases": "Proves that an adapter keeps its contract.",
 }
 
 MARKER = "<!-- Below this line: python -m botkit.guide.reference -->"

@@ -126,7 +126,8 @@ class Bot:
             self.notices.tell(note.level, note.text, is_logged=note.is_logged)
         if out.failures:
             self.start_failures += tell_failures(out.failures, self.notices)
-        self.comparisons.came_out(out, now)
+        if self.comparisons.came_out(out, now):
+            self.driver.soon(self.comparisons.at_once)
         for why, is_refused in out.compare_failures:
             if is_refused:
                 self.compare_refusal = why

@@ -42,6 +42,9 @@ class Comparisons:
         self.ended: Nanos = 0
         self.first: Comparison | None = None
         self._suspected_at: Nanos | None = None
+        self._is_under_way = False
+        #: something happened while one was under way, which may have read before it
+        self._again = False
         self.last_failure = ""
         self._failures = 0
         self._is_told = False
@@ -51,12 +54,18 @@ class Comparisons:
         if self._suspected_at is None:
             self._suspected_at = now
 
-    def at_once(self, hold: str | None = None) -> None:
-        """Compare now; with ``hold`` no new order leaves before that is done."""
-        self._say(Compare(hold))
+    def at_once(self) -> None:
+        """Compare now, or if one is under way, once more when it has ended: it may have read too early."""
+        if self._is_under_way:
+            self._again = True
+        else:
+            self._is_under_way = True
+            self._say(Compare())
 
     def look(self, now: Nanos) -> None:
         """Compare where it is time to."""
+        if self._is_under_way:
+            return
         suspected = self._suspected_at
         # somebody who trades by hand on the account all the time leaves the reads their room
         if suspected is not None and now >= suspected + _SUSPECTED_FOR and now >= self.ended + _SUSPECTED_EVERY:
@@ -65,18 +74,23 @@ class Comparisons:
         elif now - self.ended >= self._every:
             self.at_once()
 
-    def came_out(self, out: Outcome, now: Nanos) -> None:
-        """What a turn said about comparisons."""
+    def came_out(self, out: Outcome, now: Nanos) -> bool:
+        """What a turn said about comparisons; True when another must follow `at_once`, after the turn."""
         for why, _ in out.compare_failures:
             self._failed(why)
         for comparison in out.comparisons:
             self.began, self.ended = comparison.began, now
+            self._is_under_way = False
             if self.first is None:
                 self.first = comparison
             if self._is_told:
                 self._notices.tell("info", "the books were compared with the exchange's again")
             self._failures, self._is_told = 0, False
             self._tell(comparison)
+        if self._is_under_way or not self._again:
+            return False
+        self._again = False
+        return True
 
     def _failed(self, why: str) -> None:
         self._failures += 1

@@ -25,8 +25,7 @@ from botkit.live.state_folder import StateFolder
 from botkit.live.watchdog import Watchdog
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.events import BalanceReport, OrderReport, TradeReport
-from botkit.model.inputs import AccountEvents, Input, JournalFailed
+from botkit.model.inputs import ACCOUNT_EVENTS, AccountEvents, Input, JournalFailed
 from botkit.model.moment import rank
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
@@ -49,7 +48,6 @@ _GATHER_S = 0.02
 #: market events that wait while the bot is busy; beyond it the oldest books of a pair give way to newer ones
 EVENTS_MAX = 20_000
 _BOOKS = 2
-_ACCOUNT = (OrderReport, TradeReport, BalanceReport)
 
 
 class Listener(Protocol):
@@ -240,7 +238,7 @@ class Driver:
         inputs: list[Input] = []
         account: list[Any] = []
         for _, _, _, event in events:
-            if isinstance(event, _ACCOUNT):
+            if isinstance(event, ACCOUNT_EVENTS):
                 account.append(event)
                 continue
             if account:

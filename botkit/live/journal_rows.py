@@ -7,39 +7,24 @@ from typing import Any
 from botkit.errors import BotkitError
 from botkit.model.clock import Nanos
 from botkit.model.events import Fill
-from botkit.model.orders import FINAL_STATES, Condition, Order, OrderState, OrderType, Side
+from botkit.model.orders import FINAL_STATES, Condition, Order, OrderSpec, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 
-#: the columns of an order, in the order of `order_row`
-ORDER_FIELDS = (
-    "client_id",
-    "strategy",
-    "pair",
-    "side",
-    "type",
-    "price_ticks",
-    "amount_lots",
-    "spend_units",
-    "stop_ticks",
-    "condition",
-    "post_only",
-    "expires",
-    "max_slippage_pct",
-    "tag",
-    "reduces",
-    "created",
-    "sent",
-    "updated",
-    "state",
-    "reason",
-    "order_id",
-    "executed_lots",
-    "executed_units",
-    "fee_units",
-    "cancel_requested",
-    "final",
-    "is_quote",
+#: what is kept of an order beside its spec
+_STATE_FIELDS = (
+    *("sent", "updated", "state", "reason", "order_id", "executed_lots", "executed_units", "fee_units"),
+    *("cancel_requested", "final"),
 )
+#: the columns of an order, in the order of `order_row`
+ORDER_FIELDS = (*OrderSpec.__struct_fields__, *_STATE_FIELDS)
+#: figures that may exceed what SQLite's integers hold are kept as text
+_AS_TEXT = frozenset({"amount_lots", "spend_units"})
+_ENUMS: dict[str, type[Side] | type[OrderType] | type[Condition]] = {
+    "side": Side,
+    "type": OrderType,
+    "condition": Condition,
+}
+_FLAGS = frozenset({"post_only", "reduces", "is_quote"})
 
 
 class JournalError(BotkitError):
@@ -47,24 +32,10 @@ class JournalError(BotkitError):
 
 
 def order_row(order: Order) -> tuple[Any, ...]:
-    """An order as a row of the journal."""
+    """An order as a row of the journal: its spec field by field, then its state."""
+    spec = order.spec
     return (
-        order.client_id,
-        order.strategy,
-        str(order.pair),
-        order.side.value,
-        order.type.value,
-        order.price_ticks,
-        str(order.amount_lots),
-        str(order.spend_units),
-        order.stop_ticks,
-        order.condition.value if order.condition else None,
-        int(order.post_only),
-        order.expires,
-        order.max_slippage_pct,
-        order.tag,
-        int(order.reduces),
-        order.created,
+        *(_kept(name, getattr(spec, name)) for name in OrderSpec.__struct_fields__),
         order.sent,
         order.updated,
         order.state.value,
@@ -75,34 +46,33 @@ def order_row(order: Order) -> tuple[Any, ...]:
         str(order.fee_units),
         int(order.cancel_requested),
         int(order.state in FINAL_STATES),
-        int(order.is_quote),
     )
+
+
+def _kept(name: str, value: Any) -> Any:
+    if name in _AS_TEXT or name == "pair":
+        return str(value)
+    if name in _FLAGS:
+        return int(value)
+    return value.value if name in _ENUMS and value is not None else value
+
+
+def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:
+    if name == "pair":
+        return pairs[value]
+    if name in _AS_TEXT:
+        return int(value)
+    if name in _FLAGS:
+        return bool(value)
+    kind = _ENUMS.get(name)
+    return value if kind is None or value is None else kind(value)
 
 
 def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
     """The order of a row. Raises JournalError for a pair that the exchange does not have any more."""
-    pair = pairs.get(row["pair"])
-    if pair is None:
+    if row["pair"] not in pairs:
         raise JournalError(f"order {row['client_id']} of the journal is of {row['pair']}, which is no pair any more")
-    order = Order(
-        client_id=row["client_id"],
-        strategy=row["strategy"],
-        pair=pair,
-        side=Side(row["side"]),
-        type=OrderType(row["type"]),
-        created=row["created"],
-        price_ticks=row["price_ticks"],
-        amount_lots=int(row["amount_lots"]),
-        spend_units=int(row["spend_units"]),
-        stop_ticks=row["stop_ticks"],
-        condition=Condition(row["condition"]) if row["condition"] else None,
-        post_only=bool(row["post_only"]),
-        expires=row["expires"],
-        max_slippage_pct=row["max_slippage_pct"],
-        tag=row["tag"],
-        reduces=bool(row["reduces"]),
-        is_quote=bool(row["is_quote"]),
-    )
+    order = Order(OrderSpec(**{name: _read(name, row[name], pairs) for name in OrderSpec.__struct_fields__}))
     order.sent, order.updated = row["sent"], row["updated"]
     order.state, order.reason, order.order_id = OrderState(row["state"]), row["reason"], row["order_id"]
     order.executed_lots, order.executed_units = int(row["executed_lots"]), int(row["executed_units"])

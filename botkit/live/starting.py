@@ -30,7 +30,7 @@ from botkit.live.parts import Parts
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.run_files import RunFiles
 from botkit.model.clock import NS_PER_HOUR, Nanos
-from botkit.model.inputs import Begin, CancelOrphans, Compare, Restore, RestoredOrder
+from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder
 from botkit.model.orders import LIVE_STATES, Order
 
 _CONNECT_S = 20.0
@@ -179,7 +179,7 @@ async def _connect(bot: Bot) -> None:
 async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:
     if gone:
         await _end_orphans(bot, gone, orphans)
-    bot.say(Compare())
+    bot.comparisons.at_once()
     await _until(bot, lambda: bot.comparisons.first is not None or bot.compare_refusal is not None, _SETTLE_S)
     if bot.compare_refusal is not None:
         raise StartRefused(

@@ -17,6 +17,7 @@ from botkit.model.events import (
     Bar,
     Candle,
     Connection,
+    MarketEvent,
     OrderBook,
     OrderReport,
     Ticker,
@@ -101,11 +102,13 @@ class Begin(msgspec.Struct, frozen=True):
 
 
 class PastBars(msgspec.Struct, frozen=True):
-    """Finished bars of one pair and resolution from before the start, oldest first."""
+    """Finished bars of one pair and resolution from before the start, oldest first, and what the ``running`` one held
+    by then."""
 
     pair: Pair
     resolution: str
     bars: tuple[Bar, ...]
+    running: Bar | None = None
 
 
 class History(msgspec.Struct, frozen=True):
@@ -191,14 +194,20 @@ class JournalFailed(msgspec.Struct, frozen=True):
     why: str | None
 
 
-MarketEvent: TypeAlias = Trade | OrderBook | Ticker | Candle
+#: what an `AccountEvents` may hold
+ACCOUNT_EVENTS = (OrderReport, TradeReport, BalanceReport)
+
+#: what the world says
 WorldInput: TypeAlias = (
     MarketEvent | AccountEvents | OrderReport | TradeReport | BalanceReport | Answer | Connection | SlotsChanged
 )
+#: the stages of a run
 StageInput: TypeAlias = Restore | Compare | Begin | History | Stop
+#: what the user or a guard says
 CommandInput: TypeAlias = (
     Halt | Pause | Resume | SetParameter | MoveCapital | CancelOrphans | Flatten | Forget | JournalFailed
 )
+#: all that `botkit.engine.engine.Engine.turn` takes
 Input: TypeAlias = WorldInput | StageInput | CommandInput
 
 #: what an `Input` may be, in the order of the text above
@@ -207,3 +216,31 @@ INPUT_TYPES: tuple[type[Any], ...] = (
     *(SlotsChanged, Restore, Compare, Begin, History, Stop),
     *(Halt, Pause, Resume, SetParameter, MoveCapital, CancelOrphans, Flatten, Forget, JournalFailed),
 )
+
+
+__all__ = [
+    "ACCOUNT_EVENTS",
+    "INPUT_TYPES",
+    "AccountEvents",
+    "Begin",
+    "CancelOrphans",
+    "CommandInput",
+    "Compare",
+    "Flatten",
+    "Forget",
+    "Halt",
+    "History",
+    "Input",
+    "JournalFailed",
+    "MoveCapital",
+    "PastBars",
+    "Pause",
+    "Restore",
+    "RestoredOrder",
+    "Resume",
+    "SentBefore",
+    "SetParameter",
+    "StageInput",
+    "Stop",
+    "WorldInput",
+]

@@ -18,3 +18,6 @@ FIRST = 0
 def rank(event: object) -> int:
     """Where an input stands among those of its time: 0 first."""
     return _RANKS.get(type(event), FIRST)
+
+
+__all__ = ["FIRST", "KIND_RANKS", "rank"]

@@ -19,9 +19,21 @@ import enum
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from botkit.model.clock import Nanos
 from botkit.model.money import from_units
-from botkit.model.pairs import Pair
+from botkit.model.order_spec import (
+    BUY,
+    LIMIT,
+    MARKET,
+    SELL,
+    STOP_LIMIT,
+    Condition,
+    OrderSpec,
+    OrderType,
+    Side,
+)
 
 __all__ = [
     "BUY",
@@ -37,55 +49,11 @@ __all__ = [
     "Condition",
     "ExactOrder",
     "Order",
+    "OrderSpec",
     "OrderState",
     "OrderType",
     "Side",
 ]
-
-
-class Side(enum.Enum):
-    """The side of an order, or of the taker of a public trade."""
-
-    BUY = "buy"
-    SELL = "sell"
-
-    __hash__ = object.__hash__  # members are single; Enum's own hash is a Python call at every look-up
-
-    @property
-    def sign(self) -> int:
-        """+1 for a buy, -1 for a sell."""
-        return 1 if self is Side.BUY else -1
-
-    @property
-    def opposite(self) -> Side:
-        """The other side."""
-        return Side.SELL if self is Side.BUY else Side.BUY
-
-
-class OrderType(enum.Enum):
-    """The order types that the exchange's API accepts."""
-
-    LIMIT = "limit"
-    MARKET = "market"
-    STOP_LIMIT = "stop_limit"
-
-    __hash__ = object.__hash__
-
-
-# Asked for several times in the life of every order. A member read off its class runs through the metaclass's
-# ``__getattr__`` in Python 3.11 and costs as much as eight empty calls; a global costs nothing.
-BUY: Final = Side.BUY
-SELL: Final = Side.SELL
-LIMIT: Final = OrderType.LIMIT
-MARKET: Final = OrderType.MARKET
-STOP_LIMIT: Final = OrderType.STOP_LIMIT
-
-
-class Condition(enum.Enum):
-    """When a stop order triggers: the last price compared with its stop price."""
-
-    AT_LEAST = ">="
-    AT_MOST = "<="
 
 
 class OrderState(enum.Enum):
@@ -145,7 +113,7 @@ REPORTED_STATES: Final = frozenset(_RESTING | _FINAL_AT_EXCHANGE)
 
 
 class Order:
-    """One order of a strategy, from the call that asked for it to its end. Read it; the engine alone writes it.
+    """One order of a strategy: what was asked for (``spec``), and what has become of it. The engine alone writes it.
 
     ``price`` and ``amount`` are what was asked for after rounding; ``executed`` is what has been filled. A market buy
     has ``spend`` (quote currency) in place of ``amount``. Times are nanoseconds since the epoch, UTC.
@@ -171,6 +139,7 @@ class Order:
         "reduces",
         "sent",
         "side",
+        "spec",
         "spend_units",
         "state",
         "stop_ticks",
@@ -180,48 +149,29 @@ class Order:
         "updated",
     )
 
-    def __init__(
-        self,
-        *,
-        client_id: int,
-        strategy: str,
-        pair: Pair,
-        side: Side,
-        type: OrderType,
-        created: Nanos,
-        price_ticks: int = 0,
-        amount_lots: int = 0,
-        spend_units: int = 0,
-        stop_ticks: int = 0,
-        condition: Condition | None = None,
-        post_only: bool = False,
-        expires: Nanos | None = None,
-        max_slippage_pct: float | None = None,
-        tag: str = "",
-        reduces: bool = False,
-        is_quote: bool = False,
-    ) -> None:
-        self.client_id = client_id
-        self.order_id: str = ""
-        self.strategy = strategy
-        self.pair = pair
-        self.side = side
-        self.type = type
-        self.price_ticks = price_ticks
-        self.amount_lots = amount_lots
-        self.spend_units = spend_units
-        self.stop_ticks = stop_ticks
-        self.condition = condition
-        self.post_only = post_only
-        self.expires = expires
-        self.max_slippage_pct = max_slippage_pct
-        self.tag = tag
-        self.reduces = reduces
-        #: it stands for a level of a `quote`; after a restart the quote of its pair and tag owns it again
-        self.is_quote = is_quote
-        self.created = created
+    def __init__(self, spec: OrderSpec) -> None:
+        self.spec = spec
+        # copies: they are read a hundred times in an order's life, and a property is a call
+        self.client_id: Final = spec.client_id
+        self.strategy: Final = spec.strategy
+        self.pair: Final = spec.pair
+        self.side: Final = spec.side
+        self.type: Final = spec.type
+        self.price_ticks: Final = spec.price_ticks
+        self.amount_lots = spec.amount_lots
+        self.spend_units: Final = spec.spend_units
+        self.stop_ticks: Final = spec.stop_ticks
+        self.condition: Final = spec.condition
+        self.post_only: Final = spec.post_only
+        self.created: Final = spec.created
+        self.expires: Final = spec.expires
+        self.max_slippage_pct: Final = spec.max_slippage_pct
+        self.tag: Final = spec.tag
+        self.reduces: Final = spec.reduces
+        self.is_quote: Final = spec.is_quote
+        self.order_id = ""
         self.sent: Nanos = 0
-        self.updated = created
+        self.updated = spec.created
         self.state = OrderState.QUEUED
         self.reason = ""
         self.executed_lots = 0
@@ -294,6 +244,13 @@ class Order:
         return ExactOrder(self)
 
     # -- what the engine writes -----------------------------------------------------------------------------------
+
+    def shrink_to(self, lots: int) -> None:
+        """Ask for less than at first: a replacement, whose order was filled meanwhile, before it is sent."""
+        assert not self.sent, self
+        assert 0 <= lots <= self.amount_lots, (self, lots)
+        self.spec = msgspec.structs.replace(self.spec, amount_lots=lots)
+        self.amount_lots = lots
 
     def move(self, state: OrderState, now: Nanos, reason: str = "") -> None:
         """Go to ``state``, which the table must allow."""

@@ -13,7 +13,7 @@ import msgspec
 
 from botkit.model.clock import Nanos
 from botkit.model.events import BalanceReport, Candle, OrderBook, OrderReport, Trade, TradeReport
-from botkit.model.orders import Condition, OrderType, Side
+from botkit.model.order_spec import OrderSpec
 from botkit.model.pairs import Pair
 
 __all__ = [
@@ -32,26 +32,10 @@ __all__ = [
     "ListOpenOrders",
     "ListOrders",
     "ListTrades",
-    "NewOrder",
     "OrderAck",
     "Outcome",
     "Request",
 ]
-
-
-class NewOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One order to create. A market buy has ``spend_units`` of quote in place of ``amount_lots``."""
-
-    client_id: int
-    pair: Pair
-    side: Side
-    type: OrderType
-    price_ticks: int = 0
-    amount_lots: int = 0
-    spend_units: int = 0
-    stop_ticks: int = 0
-    condition: Condition | None = None
-    post_only: bool = False
 
 
 class CreateOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -59,7 +43,7 @@ class CreateOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     endpoint: ClassVar[str] = "create_order"
     id: int
-    order: NewOrder
+    order: OrderSpec
     timestamp: Nanos
 
 
@@ -68,7 +52,7 @@ class CreateBatch(msgspec.Struct, frozen=True, kw_only=True):
 
     endpoint: ClassVar[str] = "create_batch"
     id: int
-    orders: tuple[NewOrder, ...]
+    orders: tuple[OrderSpec, ...]
     timestamp: Nanos
 
 
@@ -157,7 +141,8 @@ class GetBook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetCandles(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /trading-history/{pair}: finished candles with ``start`` <= bucket start < ``end``."""
+    """GET /trading-history/{pair}: candles with ``start`` <= bucket start < ``end``; with ``running`` also the one that
+    has not ended."""
 
     endpoint: ClassVar[str] = "trading_history"
     id: int
@@ -165,6 +150,7 @@ class GetCandles(msgspec.Struct, frozen=True, kw_only=True):
     resolution: str
     start: Nanos
     end: Nanos
+    running: bool = False
 
 
 Request: TypeAlias = (

@@ -13,7 +13,7 @@ import msgspec
 
 from botkit.model.clock import Nanos
 from botkit.model.events import Fill
-from botkit.model.orders import Order
+from botkit.model.orders import Order, OrderSpec
 from botkit.model.pairs import Pair
 
 __all__ = [
@@ -66,51 +66,29 @@ SUMMARY_KEYS = (
 
 
 class OrderRow(msgspec.Struct, frozen=True, gc=False):
-    """One order at the end of a run. ``created`` is when it was asked for; ``sent`` is 0 when it never left."""
+    """One order at the end of a run: what was asked for, and what became of it. ``sent`` is 0 when it never left."""
 
-    created: Nanos
+    spec: OrderSpec
     sent: Nanos
     updated: Nanos
-    strategy: str
-    client_id: int
     order_id: str
-    pair: Pair
-    side: str
-    type: str
-    price_ticks: int
-    amount_lots: int
-    spend_units: int
-    stop_ticks: int
-    post_only: bool
     state: str
     reason: str
     executed_lots: int
     executed_units: int
-    tag: str
 
     @classmethod
     def of(cls, order: Order) -> OrderRow:
         """The row of an order as it stands. (``_value_`` is ``value`` without a Python call.)"""
         return cls(
-            order.created,
+            order.spec,
             order.sent,
             order.updated,
-            order.strategy,
-            order.client_id,
             order.order_id,
-            order.pair,
-            order.side._value_,
-            order.type._value_,
-            order.price_ticks,
-            order.amount_lots,
-            order.spend_units,
-            order.stop_ticks,
-            order.post_only,
             order.state._value_,
             order.reason,
             order.executed_lots,
             order.executed_units,
-            order.tag,
         )
 
 
@@ -204,6 +182,18 @@ class Drawdown(msgspec.Struct, frozen=True):
     peak_time: Nanos | None = None
     trough_time: Nanos | None = None
     recovered: Nanos | None = None
+
+
+class DayRow(msgspec.Struct, frozen=True):
+    """The equity at the end of one calendar day of the run. ``end`` is the midnight, or the end of the run.
+
+    ``return_`` is None for a first or last day that is not whole.
+    """
+
+    date: str
+    end: Nanos
+    equity: float
+    return_: float | None = None
 
 
 class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -314,7 +304,9 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     drawdown: Drawdown
     data: DataDescription
     config_text: str = ""
+    days: list[DayRow] = msgspec.field(default_factory=list)
     strategies: list[StrategyRow] = msgspec.field(default_factory=list)
+    strategy_days: dict[str, list[DayRow]] = msgspec.field(default_factory=dict)
     strategy_equity: dict[str, Curve] = msgspec.field(default_factory=dict)
     orders: list[OrderRow] = msgspec.field(default_factory=list)
     fills: list[FillRow] = msgspec.field(default_factory=list)

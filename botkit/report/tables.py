@@ -77,9 +77,9 @@ def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most:
     counted = {row.name for row in strategies if row.refusals}
     ends: dict[tuple[str, str], dict[str, int]] = {}
     for order in orders:
-        if order.state in _FATES and not (order.state == "refused" and order.strategy in counted):
+        if order.state in _FATES and not (order.state == "refused" and order.spec.strategy in counted):
             kind, why = _FATES[order.state]
-            texts = ends.setdefault((order.strategy, kind), {})
+            texts = ends.setdefault((order.spec.strategy, kind), {})
             texts[order.reason or why] = texts.get(order.reason or why, 0) + 1
     found += [Reason(name, kind, text, n) for (name, kind), texts in ends.items() for text, n in grouped(texts).items()]
     return sorted(found, key=lambda r: (-r.times, r.strategy, r.kind, r.text))[:most]
@@ -87,7 +87,7 @@ def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most:
 
 def queue_ms(order: OrderRow) -> float | None:
     """How long an order waited in the router; None when it never left."""
-    return (order.sent - order.created) / NS_PER_MS if order.sent else None
+    return (order.sent - order.spec.created) / NS_PER_MS if order.sent else None
 
 
 def latest_orders(result: BacktestResult, most: int) -> list[OrderRow]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from botkit.model.clock import Nanos
 from botkit.model.events import Candle
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import LIMIT, STOP_LIMIT
 from botkit.model.requests import (
     Answer,
@@ -24,7 +25,6 @@ from botkit.model.requests import (
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    NewOrder,
     OrderAck,
     Outcome,
     Request,
@@ -103,7 +103,7 @@ class Desk:
     def _batch(self, account: Account, request: CreateBatch, deed: Deed, sent: Nanos) -> Handled:
         if not 1 <= len(request.orders) <= BATCH_MAX:
             return refused(request.id, BAD_BODY), ()
-        accepted: list[tuple[NewOrder, int]] = []
+        accepted: list[tuple[OrderSpec, int]] = []
         queued: dict[str, int] = {}
         spent: dict[str, int] = {}
         for new in request.orders:

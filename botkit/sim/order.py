@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import OrderReport
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, LIMIT, MARKET, STOP_LIMIT, OrderState
-from botkit.model.requests import NewOrder
 
 if TYPE_CHECKING:
     from botkit.sim.ledger import Account
@@ -59,7 +59,7 @@ class VenueOrder:
     )
 
     def __init__(
-        self, account: Account, new: NewOrder, order_id: str, rank: int, sent: Nanos, arrived: Nanos, lock_units: int
+        self, account: Account, new: OrderSpec, order_id: str, rank: int, sent: Nanos, arrived: Nanos, lock_units: int
     ) -> None:
         self.account = account
         self.new = new

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from botkit.model.money import UNIT_DECIMALS, format_units
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, MARKET, SELL, STOP_LIMIT
 from botkit.model.pairs import Pair
-from botkit.model.requests import NewOrder
 from botkit.sim.ledger import Account
 
 CLIENT_ID_MAX = 2_147_483_647
@@ -22,7 +22,7 @@ BAD_BODY = "Invalid body"
 BAD_TYPE = "Unsupported order type"
 
 
-def _bad_amount(new: NewOrder, pair: Pair) -> str | None:
+def _bad_amount(new: OrderSpec, pair: Pair) -> str | None:
     rules = pair.rules
     if new.type is MARKET and new.side is BUY:
         spend = new.spend_units
@@ -43,7 +43,7 @@ def _bad_amount(new: NewOrder, pair: Pair) -> str | None:
     return f"Invalid amount {text}, maximum is {rules.amount_text(rules.most_lots)}."  # assumed
 
 
-def entry_refusal(new: NewOrder, pairs: Mapping[str, Pair], account: Account, queued: int = 0) -> str | None:
+def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, queued: int = 0) -> str | None:
     """Why an order breaks a rule of its pair, or None. Balances are looked at by `balance_refusal`.
 
     ``queued`` counts orders of the same batch and pair that stand before it.
@@ -74,7 +74,7 @@ def entry_refusal(new: NewOrder, pairs: Mapping[str, Pair], account: Account, qu
     return None
 
 
-def lock_of(new: NewOrder) -> tuple[str, int]:
+def lock_of(new: OrderSpec) -> tuple[str, int]:
     """(currency, units) that an order holds back: value at its limit rounded up, its spend, or its amount of base."""
     pair = new.pair
     if new.side is SELL:

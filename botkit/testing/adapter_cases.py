@@ -25,6 +25,7 @@ from botkit.model.adapter import Adapter, AdapterEvent
 from botkit.model.clock import NS_PER_MINUTE, Nanos
 from botkit.model.events import BalanceReport, Connection, ConnectionState, OrderBook, OrderReport, Trade, TradeReport
 from botkit.model.limits import NEEDED_ENDPOINTS
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import FINAL_STATES, RESTING_STATES, Condition, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
@@ -42,13 +43,12 @@ from botkit.model.requests import (
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    NewOrder,
     OrderAck,
     Outcome,
     Request,
 )
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
 #: how far off a measured clock may be: many exchanges tell their time in whole seconds
@@ -99,7 +99,7 @@ class Session:
         self._request_id = 0
         self._client_id = 1000
 
-    def of(self, kind: type[T]) -> list[T]:
+    def of(self, kind: type[_T]) -> list[_T]:
         """The events of a kind, in their order."""
         return [event for event in self.events if isinstance(event, kind)]
 
@@ -142,11 +142,11 @@ class Session:
         expect(answer.outcome is Outcome.OK, f"it is answered: {answer}")
         return answer
 
-    def new(self, lots: int | None = None) -> NewOrder:
+    def new(self, lots: int | None = None) -> OrderSpec:
         """A buy that rests, under a client id of its own."""
         self._client_id += 1
         world = self.world
-        return NewOrder(
+        return OrderSpec(
             client_id=self._client_id,
             pair=world.pair,
             side=Side.BUY,
@@ -155,7 +155,7 @@ class Session:
             amount_lots=lots or world.lots,
         )
 
-    async def create(self, order: NewOrder) -> str:
+    async def create(self, order: OrderSpec) -> str:
         """The exchange's id of an order that it takes."""
         answer = await self.read(lambda i: CreateOrder(id=i, order=order, timestamp=self.world.now()))
         body = answer.body
@@ -477,7 +477,7 @@ class AdapterCases:
         async def case(session: Session) -> None:
             world = session.world
             plain = session.new(world.lots // 4)
-            order = NewOrder(
+            order = OrderSpec(
                 client_id=plain.client_id,
                 pair=plain.pair,
                 side=Side.BUY,
@@ -593,7 +593,7 @@ def _fees(trades: list[TradeReport]) -> dict[str, int]:
     return fees
 
 
-def _is_of(order: NewOrder, report: OrderReport) -> None:
+def _is_of(order: OrderSpec, report: OrderReport) -> None:
     """A report says of an order what was asked for."""
     wanted = (order.client_id, order.pair, order.side, order.type, order.price_ticks, order.amount_lots)
     shown = (report.client_id, report.pair, report.side, report.type, report.price_ticks, report.original_lots)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from botkit.backtesting import session
 from botkit.backtesting.driver import Driver
-from botkit.engine import spans
+from botkit.engine.market import blocks
 from botkit.model.clock import NS_PER_MS
-from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
+from botkit.model.columns import MergedRows
 from botkit.model.results import BacktestResult
 from tests.backtest_world import ROOT, run, write_candles, write_config, write_strategy
 from tests.benchmarks import market_data
@@ -79,21 +79,20 @@ def on_stop(self):
 class RowByRow(Driver):
     """A turn for every row: the plain way that spans must equal."""
 
-    def _rows(self, columns: MarketColumns, row: int, stop: int) -> None:
-        assert isinstance(columns, (CandleColumns, TradeColumns))
-        engine, kernel = self.engine, self.kernel
-        while row < stop:
-            at = int(columns.received[row])
-            due, wake = kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake):
+    def _rows(self, rows: MergedRows) -> None:
+        engine, row = self.engine, 0
+        while row < len(rows):
+            at = int(rows.received[row])
+            due, wake = self.kernel.next_at(), engine.wake_at()
+            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
                 self._publish(due)
-            elif wake is not None and wake < at:
-                self._send(engine.turn(None, wake), wake)
+            elif wake is not None and wake < at and not self._printed_before(wake):
+                self.turn(None, max(wake, engine.view.now))
+            elif self._prints and self._print_comes_first(rows.at(row)[0], at):
+                self._tell_print()
             else:
-                self._send(engine.turn(spans.event_at(engine.blocks, columns, row), at), at)
+                self.turn(engine.event_at(rows, row), at)
                 row += 1
-            if engine.failures:
-                self.raise_failure()
 
 
 def told(result: BacktestResult) -> tuple[object, ...]:
@@ -182,7 +181,7 @@ def test_the_size_of_slices_and_blocks_changes_nothing(
     whole = run(config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "SLICE_ROWS", slice_rows)
-        patch.setattr(spans, "BLOCK_ROWS", block_rows)
+        patch.setattr(blocks, "BLOCK_ROWS", block_rows)
         assert told(run(config)) == told(whole)
 
 
@@ -214,4 +213,6 @@ def test_an_order_of_a_slices_last_bar_fills_at_the_open_in_the_next_slice(
     result = run(config)
     # the order of the very last bar finds no next open, and is told so rather than left hanging
     assert [fill.price_ticks for fill in result.fills] == [round(close * 100) for close in closes[:-1]]
-    assert [fill.time for fill in result.fills] == [order.created + 100 * NS_PER_MS for order in result.orders[:-1]]
+    assert [fill.time for fill in result.fills] == [
+        order.spec.created + 100 * NS_PER_MS for order in result.orders[:-1]
+    ]

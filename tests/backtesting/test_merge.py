@@ -6,9 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from botkit.backtesting.merge import runs
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.model.columns import TradeColumns
+from botkit.model.columns import MarketColumns, MergedRows, TradeColumns
 
 PAIRS = packaged_pairs()
 
@@ -19,14 +18,25 @@ def trades(name: str, received: list[int]) -> TradeColumns:
     return TradeColumns(PAIRS[name], times, times, ones, ones, np.ones(len(times), dtype=np.int8))
 
 
+def rows_of(streams: list[TradeColumns]) -> list[tuple[MarketColumns, int, int]]:
+    """(stream, first row, row after the last) of every run of rows of one stream."""
+    rows = MergedRows(streams)
+    found, position = [], 0
+    while position < len(rows):
+        columns, row, end = rows.at(position)
+        found.append((columns, row, row + end - position))
+        position = end
+    return found
+
+
 def test_nothing_gives_nothing() -> None:
-    assert list(runs([])) == []
-    assert list(runs([trades("btc_usdt", [])])) == []
+    assert rows_of([]) == []
+    assert rows_of([trades("btc_usdt", [])]) == []
 
 
 def test_rows_of_one_stream_are_one_run() -> None:
     only = trades("btc_usdt", [1, 2, 2, 3])
-    assert list(runs([trades("eth_usdt", []), only])) == [(only, 0, 4)]
+    assert rows_of([trades("eth_usdt", []), only]) == [(only, 0, 4)]
 
 
 @settings(deadline=None, max_examples=200)
@@ -34,6 +44,10 @@ def test_rows_of_one_stream_are_one_run() -> None:
 def test_by_time_then_in_the_order_of_the_streams_then_by_row(times: list[list[int]]) -> None:
     names = ("btc_twd", "btc_usdt", "eth_twd", "eth_usdt")
     streams = [trades(name, received) for name, received in zip(names, times, strict=False)]
-    merged = [(columns.pair, row) for columns, first, stop in runs(streams) for row in range(first, stop)]
+    merged = [(columns.pair, row) for columns, first, stop in rows_of(streams) for row in range(first, stop)]
     expected = sorted((time, order, row) for order, received in enumerate(times) for row, time in enumerate(received))
     assert merged == [(streams[order].pair, row) for _, order, row in expected]
+    rows = MergedRows(streams)
+    assert rows.received.tolist() == [time for time, _, _ in expected]
+    for position, (_, order, row) in enumerate(expected):
+        assert rows.at(position)[:2] == (streams[order], row)

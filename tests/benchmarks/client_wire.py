@@ -31,8 +31,9 @@ from botkit.exchange.bitopro.sign import Credentials, nonce_headers, signed_head
 from botkit.exchange.bitopro.wire.codec import encode
 from botkit.exchange.bitopro.wire.endpoints import STREAMS
 from botkit.exchange.bitopro.wire.frames import decode_frame
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderType, Side
-from botkit.model.requests import CreateOrder, NewOrder, Outcome
+from botkit.model.requests import CreateOrder, Outcome
 
 PAIRS = packaged_pairs()
 PAIR = PAIRS["btc_usdt"]
@@ -122,7 +123,7 @@ _CREDENTIALS = Credentials("me@example.com", "key", "secret-of-thirty-two-charac
 
 def signing(seconds: float) -> None:
     """From a request of the engine to signed bytes."""
-    order = NewOrder(
+    order = OrderSpec(
         client_id=123456, pair=PAIR, side=Side.BUY, type=OrderType.LIMIT, price_ticks=8_612_345, amount_lots=1_250_000
     )
 
@@ -167,7 +168,7 @@ async def sending(seconds: float) -> None:
     async with BitoProAdapter(client, PAIRS) as adapter:
         until = time.perf_counter() + seconds
         while time.perf_counter() < until:
-            order = NewOrder(
+            order = OrderSpec(
                 client_id=1,
                 pair=PAIR,
                 side=Side.BUY,

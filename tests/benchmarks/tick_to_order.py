@@ -52,6 +52,7 @@ from botkit.live.bot import Bot
 from botkit.live.collector import quiet_collector
 from botkit.live.driver import Driver
 from botkit.live.journal import Journal
+from botkit.live.stopping import stop
 from botkit.model.clock import NS_PER_MS
 from botkit.model.requests import CreateOrder
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from botkit.model.orders import Order, OrderState, Side
+from botkit.engine.outcome import Reply
+from botkit.model.inputs import Forget
+from botkit.model.orders import Order, OrderSpec, OrderState, Side
 from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
@@ -97,16 +99,29 @@ def test_an_execution_that_beats_the_answer_is_kept_until_the_order_is_known() -
 
 
 def test_executions_of_others_that_were_kept_do_not_pile_up() -> None:
-    b = bot()
-    order = buy(b)
-    stranger = Order(
-        client_id=77, strategy="x", pair=BTC, side=Side.BUY, type=order.type, created=0, price_ticks=5, amount_lots=9
-    )
-    b.execute(stranger, 9)
-    assert b.engine.desk._parked_trades
-    b.accept(order)
-    b.execute(stranger, 9)
-    assert not b.engine.desk._parked_trades
+    for is_another in (False, True):
+        b = bot()
+        order = buy(b)
+        stranger = Order(
+            OrderSpec(
+                client_id=2,
+                strategy="x",
+                pair=BTC,
+                side=Side.BUY,
+                type=order.type,
+                created=0,
+                price_ticks=5,
+                amount_lots=9,
+            )
+        )
+        b.execute(stranger, 9)
+        b.accept(order)
+        if is_another:
+            b.execute(stranger, 9)  # nothing is on its way any more, so neither it nor the one before was ours
+        ours = buy(b)
+        b.accept(ours)  # under the stranger's id: what was kept of it comes out here
+        assert order_id_of(ours) == order_id_of(stranger)
+        assert ours.executed_lots == (0 if is_another else 9)
 
 
 def test_repeated_and_reordered_reports_change_nothing() -> None:
@@ -500,7 +515,7 @@ def test_a_report_of_somebody_elses_order_under_our_label_is_foreign() -> None:
     b.push(order, 0, price_ticks=901, order_id="F1")
     b.push(order, 0, created=order.sent - 60 * S, order_id="F2")
     assert order.state is OrderState.SENDING
-    assert set(b.engine.foreign_orders) == {"F1", "F2"}
+    assert {row.order_id for row in b.engine.view.foreign_orders()} == {"F1", "F2"}
 
 
 def test_a_report_under_the_label_of_an_order_that_was_never_sent_is_foreign() -> None:
@@ -511,7 +526,7 @@ def test_a_report_under_the_label_of_an_order_that_was_never_sent_is_foreign() -
     assert order.state is OrderState.CANCELLED
     b.push(order, 0)
     assert order.state is OrderState.CANCELLED
-    assert list(b.engine.foreign_orders) == [order_id_of(order)]
+    assert [row.order_id for row in b.engine.view.foreign_orders()] == [order_id_of(order)]
 
 
 def test_a_batch_of_unknown_outcome_is_resolved_order_by_order() -> None:
@@ -601,7 +616,7 @@ def test_a_replacement_whose_time_has_run_out_before_it_could_leave_expires_and_
     b.to(10)
     b.push(old, 4)
     wake = b.engine.wake_at()
-    assert wake is None or wake >= b.engine.now
+    assert wake is None or wake >= b.engine.view.now
     assert new.state is OrderState.EXPIRED
     assert len(b.all(CreateOrder)) == 1
 
@@ -620,8 +635,10 @@ def test_what_was_never_sent_is_forgotten_at_once_and_what_was_is_kept_for_late_
     b.end_turn()
     resting = buy(b, price=800)
     assert (cancelled.state, refused.state) == (OrderState.CANCELLED, OrderState.REFUSED)
-    assert b.engine.desk.forget_before(b.now) == 1
-    assert refused.client_id not in b.engine.desk.orders
-    assert b.engine.desk.orders[cancelled.client_id] is cancelled
-    assert b.engine.desk.forget_before(b.now + 1) == 1
-    assert list(b.engine.desk.orders) == [resting.client_id]
+    b.tell(Forget(b.now))
+    assert b.reply == Reply(1)
+    assert b.engine.view.order(refused.client_id) is None
+    assert b.engine.view.order(cancelled.client_id) is cancelled
+    b.tell(Forget(b.now + 1))
+    assert b.reply == Reply(1)
+    assert b.engine.view.orders() == [resting]

@@ -35,11 +35,10 @@ def _at_t0(rows: Any) -> Any:
 class Deaf(Sim):
     """Answers to creates are lost: the bot gives up after five seconds."""
 
-    def _take(self, leaving: Any) -> None:
-        leaving = list(leaving)
+    def send(self, leaving: Any) -> None:
         self.lost: set[int] = getattr(self, "lost", set())
         self.lost |= {r.id for r in leaving if isinstance(r, CreateOrder | CreateBatch)}
-        super()._take(leaving)
+        super().send(leaving)
 
     def to(self, seconds: float) -> Any:
         target = T0 + round(seconds * S)
@@ -60,13 +59,13 @@ class Deaf(Sim):
                 continue
             news = self.kernel.advance(at)
             for publication in news:
-                event = publication.event
-                if isinstance(event, Answer) and event.request_id in self.lost:
-                    gone.append((at + 5 * S, event.request_id))
-                elif publication.account is None or isinstance(event, Answer):
-                    self._take(self.engine.turn(event, self.now))  # and the account's stream is down
+                for event in publication.events:
+                    if isinstance(event, Answer) and event.request_id in self.lost:
+                        gone.append((at + 5 * S, event.request_id))
+                    elif publication.account is None or isinstance(event, Answer):
+                        self.tell(event)  # and the account's stream is down
             if not news:
-                self._take(self.engine.turn(None, self.now))
+                self.tell(None)
         self.now = max(self.now, target)
         return []
 

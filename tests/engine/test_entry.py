@@ -7,8 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from botkit.engine.orders.entry import expected_price
-from botkit.model.events import BalanceReport
+from botkit.engine.market.pair_market import PairMarket
+from botkit.engine.orders.checks import expected_price
+from botkit.model.events import BalanceReport, OrderBook
+from botkit.model.inputs import Halt, Resume
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import CreateOrder, Outcome
@@ -86,6 +89,18 @@ def test_a_stop_that_is_met_may_go_to_the_market() -> None:
 def test_a_stop_without_a_last_price_is_refused() -> None:
     b = Bot(Listener())
     assert "no last price" in b.s.sell(BTC, amount=1, price=900, stop_price=950).reason
+
+
+def test_a_stop_order_in_the_place_of_another_is_refused_where_its_condition_is_met() -> None:
+    b = bot()
+    old = b.s.buy(BTC, amount=1, price=1_100, stop_price=1_050)
+    b.end_turn()
+    b.accept(old)
+    assert old.state is OrderState.UNTRIGGERED
+    b.trade(1_060)
+    new = b.s.replace(old, price=1_200)
+    assert new.reason == "the stop condition >= 1050 is already met at 1060"
+    assert not old.cancel_requested
 
 
 @pytest.mark.parametrize(
@@ -179,14 +194,14 @@ def test_a_halted_bot_takes_no_orders_but_ways_out_and_resume_lifts_it() -> None
     rest = b.s.buy(BTC, amount=1, price=900)
     b.end_turn()
     b.rest(rest)
-    b.engine.halt("panic")
-    assert b.engine.halted == "panic"
+    b.tell(Halt("panic"))
+    assert b.engine.view.halted == "panic"
     assert b.risk.halts == {None: "panic"}
     assert rest.cancel_requested
     assert b.s.buy(BTC, amount=1, price=900).reason == "the bot is halted: panic"
     assert b.s.close(BTC).is_open
-    b.engine.resume(None, b.now)
-    assert b.engine.halted is None
+    b.tell(Resume())
+    assert b.engine.view.halted is None
     assert b.s.buy(BTC, amount=1, price=900).is_open
 
 
@@ -207,7 +222,9 @@ def test_a_shortage_halts_creates_until_it_is_over_and_names_the_coin() -> None:
     refused = b.s.buy(BTC, amount=1, price=900)
     assert refused.is_refused
     assert "the account has 40 btc less than its strategies own" in refused.reason
-    assert "40 btc" in (b.engine.shortage or "")
+    ((level, told),) = b.messages
+    assert level == "error"
+    assert "40 btc" in told
     way_out = b.s.close(BTC)
     b.end_turn()
     assert way_out.state is OrderState.SENDING
@@ -216,10 +233,35 @@ def test_a_shortage_halts_creates_until_it_is_over_and_names_the_coin() -> None:
     for second in (10, 13):
         b.to(second)
         b.tell(BalanceReport({"btc": (RICH["btc"], RICH["btc"])}))
-    assert b.engine.shortage is None
+    assert b.messages[1:] == [("info", "the account has all that its strategies own; new orders go on")]
     assert b.s.buy(BTC, amount=1, price=900).is_open
     b.decisions.flush()
     assert b"".join(b.log).count(b'"k":"shortage"') == 2
+
+
+# -- the age of the book -----------------------------------------------------------------------------------------------
+
+
+def test_a_market_order_into_an_old_book_is_refused_with_its_age() -> None:
+    b = bot()
+    b.book([(990, 10**6)], [(1_010, 10**6)])
+    b.to(300)
+    b.trade(1_000)
+    assert b.s.market_buy(BTC, spend=1_000).is_open
+    b.to(301)
+    b.trade(1_000)
+    why = "the book of btc_twd is 301 s old, and one older than 300 s (max_book_age_s) is not traded on"
+    assert b.s.market_buy(BTC, spend=1_000).reason == why
+    assert b.s.market_sell(BTC, amount=1).reason == why
+    assert b.s.sell(BTC, amount=1, price=1_010).is_open
+    b.book([(990, 10**6)], [(1_010, 10**6)])
+    assert b.s.market_sell(BTC, amount=1).is_open
+
+
+def test_without_books_in_the_run_there_is_no_age() -> None:
+    b = bot()
+    b.to(10_000)
+    assert b.s.market_buy(BTC, spend=1_000).is_open
 
 
 # -- the price collar -------------------------------------------------------------------------------------------------
@@ -236,10 +278,11 @@ def test_the_collar_holds_market_orders_against_the_visible_book() -> None:
 
 def test_the_expected_price_is_the_average_over_the_levels_taken() -> None:
     b = bot()
-    market = b.engine.market(BTC)
     spend = _order(b, Side.BUY, spend_units=2_050 * UNIT)
+    market = PairMarket(BTC, b.portfolio.prices[BTC])
     assert expected_price(spend, market) is None
-    b.book([(900, 10_000), (800, 10_000)], [(1_000, 10_000), (1_050, 10_000)])
+    market.book = OrderBook(BTC, b.now, ((900, 10_000), (800, 10_000)), ((1_000, 10_000), (1_050, 10_000)))
+    market.book_seen = b.now
     assert expected_price(spend, market) == 1_025.0
     assert expected_price(_order(b, Side.SELL, amount_lots=20_000), market) == 850.0
     assert expected_price(_order(b, Side.SELL, amount_lots=90_000), market) == 850.0
@@ -247,7 +290,9 @@ def test_the_expected_price_is_the_average_over_the_levels_taken() -> None:
 
 
 def _order(b: Bot, side: Side, **more: Any) -> Any:
-    return Order(client_id=1, strategy="s0", pair=BTC, side=side, type=OrderType.MARKET, created=b.now, **more)
+    return Order(
+        OrderSpec(client_id=1, strategy="s0", pair=BTC, side=side, type=OrderType.MARKET, created=b.now, **more)
+    )
 
 
 # -- how a refusal is told --------------------------------------------------------------------------------------------
@@ -276,9 +321,9 @@ def test_over_a_hundred_refusals_in_a_turn_stop_the_strategy() -> None:
     for _ in range(100):
         b.s.buy(BTC, amount=0, price=1)
     b.end_turn()
-    assert b.engine.contexts["s0"].active
+    assert b.seen().active
     for _ in range(101):
         b.s.buy(BTC, amount=0, price=1)
-    assert not b.engine.contexts["s0"].active
-    assert "over 100 orders were refused in one turn" in b.engine.contexts["s0"].stopped_because
+    assert not b.seen().active
+    assert "over 100 orders were refused in one turn" in b.seen().stopped_because
     assert b.s.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"

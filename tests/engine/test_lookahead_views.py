@@ -82,7 +82,7 @@ def test_at_every_bar_the_whole_memory_ends_with_that_bar() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_view_and_no_base_can_be_written(name: str) -> None:
     series = BarSeries(PAIR, "1m")
-    series.warm_start(bars(300))
+    series.append_all(bars(300))
     view = getattr(series, name)
     for thing in everything_behind(view):
         if isinstance(thing, np.ndarray):
@@ -108,7 +108,7 @@ def test_no_view_and_no_base_can_be_written(name: str) -> None:
 
 def test_what_stands_behind_the_base_shows_no_buffer() -> None:
     series = BarSeries(PAIR, "1m")
-    series.warm_start(bars(3))
+    series.append_all(bars(3))
     base = series.close.base
     assert isinstance(base, np.ndarray)
     keeper = base.base
@@ -134,7 +134,7 @@ def test_a_later_bar_changes_no_view_taken_before(keep: int | None) -> None:
 
 def test_a_view_outlives_its_series() -> None:
     series = BarSeries(PAIR, "1m")
-    series.warm_start(bars(400))
+    series.append_all(bars(400))
     view, wanted = series.close, series.close.tolist()
     del series
     gc.collect()
@@ -147,7 +147,7 @@ def test_memory_is_given_back_once_nobody_looks() -> None:
     import weakref
 
     series = BarSeries(PAIR, "1m")
-    series.warm_start(bars(400))
+    series.append_all(bars(400))
     base = series.close.base
     assert isinstance(base, np.ndarray)
     keeper: Any = base.base
@@ -178,7 +178,7 @@ def test_a_coarser_series_never_runs_ahead_of_the_finer_one() -> None:
 def test_warm_up_shows_history_and_no_more() -> None:
     history, future = bars(50)[:30], bars(50)[30:]
     series, builder = BarSeries(PAIR, "1m"), BarBuilder(PAIR, "1m", grace_ns=0)
-    series.warm_start(builder.warm_start(history))
+    series.append_all(builder.warm_start(history))
     assert series.close.tolist() == [bar.close for bar in history]
     assert series.close.base is not None
     assert series.close.base.max() == history[-1].close

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from botkit.live.settings import pause
+from botkit.model.inputs import Halt, Pause, Stop
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.requests import Outcome
 from tests.engine_world import BTC, RICH, Bot, Listener, S, cancelled_ids
@@ -33,7 +33,25 @@ def open_position(b: Bot, price: int = 1_000) -> None:
 
 
 def exits(b: Bot) -> list[Order]:
-    return [order for order in b.engine.desk.orders.values() if order.side is Side.SELL and not order.is_refused]
+    return [order for order in b.engine.view.orders() if order.side is Side.SELL and not order.is_refused]
+
+
+def cancelled_buy(b: Bot) -> Order:
+    order: Order = b.s.buy(BTC, amount=0.5, price=500)
+    b.end_turn()
+    b.rest(order)
+    b.s.cancel(order)
+    b.end_turn()
+    b.push(order, 4)
+    return order
+
+
+def is_watching(b: Bot, cancelled: Order) -> bool:
+    """Whether a position would still be left: one is opened by an execution that comes after its order's end."""
+    before = len(exits(b))
+    b.execute(cancelled, 5_000)
+    b.trade(400)
+    return len(exits(b)) > before
 
 
 def sold(b: Bot, order: Order, price: int) -> None:
@@ -129,14 +147,13 @@ def test_a_limit_exit_follows_a_market_that_falls_on() -> None:
 
 def test_a_refused_exit_is_tried_again_but_not_at_every_price() -> None:
     b = bot(stop_loss_pct=5)
-    b.engine.desk.resolution._blocked[BTC] = 1
-    b.engine.desk.portfolio.lock = lambda order: "no"  # type: ignore[method-assign]
+    b.portfolio.lock = lambda order: "no"  # type: ignore[method-assign]
     for _ in range(50):
         b.trade(900)
-    assert sum(b.engine.contexts["s0"].refusals.values()) == 2
+    assert sum(b.seen().refusals.values()) == 2
     b.now += S
     b.trade(900)
-    assert sum(b.engine.contexts["s0"].refusals.values()) == 4
+    assert sum(b.seen().refusals.values()) == 4
 
 
 def test_protection_ends_when_it_is_told_to() -> None:
@@ -144,7 +161,7 @@ def test_protection_ends_when_it_is_told_to() -> None:
     b.s.protect(BTC)
     b.trade(500)
     assert not exits(b)
-    assert not b.engine.protector.is_watching
+    assert not b.engine.view.kept("s0")["best"]
 
 
 def test_new_distances_keep_the_best_price_seen() -> None:
@@ -163,8 +180,7 @@ def test_a_distance_that_is_none_is_refused() -> None:
 
 def test_a_halted_bot_still_leaves_positions() -> None:
     b = bot(stop_loss_pct=5)
-    b.engine.halt("test")
-    b.end_turn()
+    b.tell(Halt("test"))
     b.trade(900)
     assert exits(b)[0].state is OrderState.SENDING
 
@@ -174,8 +190,7 @@ def test_a_halt_leaves_the_exits_that_are_under_way() -> None:
     b.trade(900)
     (order,) = exits(b)
     b.accept(order)
-    b.engine.halt("test")
-    assert not cancelled_ids(b.end_turn())
+    assert not cancelled_ids(b.tell(Halt("test")))
     assert not order.cancel_requested
 
 
@@ -187,12 +202,13 @@ def test_a_strategy_stopped_by_its_loss_keeps_its_exits() -> None:
     b.trade(1_000)
     b.s.protect(BTC, stop_loss_pct=5)
     open_position(b)
+    late = cancelled_buy(b)
     ask = b.s.sell(BTC, amount=0.5, price=1_200)
     b.end_turn()
     b.rest(ask)
     assert cancelled_ids(b.trade(970)) == [ask.client_id]
-    assert not b.engine.contexts["s0"].active
-    told = [text for _, text in b.engine.messages]
+    assert not b.seen().active
+    told = [text for _, text in b.messages]
     assert "max_daily_loss" in told[0]
     assert told[1] == "s0 was stopped and holds 1 of btc_twd; its protective exits go on"
     b.push(ask, 4)
@@ -204,7 +220,7 @@ def test_a_strategy_stopped_by_its_loss_keeps_its_exits() -> None:
     assert (order.tag, order.amount_lots, order.state) == ("stop_loss", 10_000, OrderState.SENDING)
     sold(b, order, 950)
     b.trade(949)
-    assert not b.engine.protector.is_watching, "nothing is left to sell, and nothing will be bought"
+    assert not is_watching(b, late), "nothing is left to sell, and nothing will be bought"
     b.check()
 
 
@@ -220,8 +236,8 @@ def test_a_strategy_that_raised_keeps_its_exits_and_one_without_any_is_named() -
         b.s.deeds["timer"] = fail
         b.s.set_timer(every_s=1)
         b.to(1)
-        assert b.engine.failures
-        assert [text for _, text in b.engine.messages] == [f"s0 was stopped and holds 1 of btc_twd; {told}"]
+        assert b.failures
+        assert [text for _, text in b.messages] == [f"s0 was stopped and holds 1 of btc_twd; {told}"]
         b.trade(1_100)
         b.trade(990)
         assert [order.tag for order in exits(b)] == (["trailing_stop"] if protection else [])
@@ -234,8 +250,7 @@ def test_a_buy_that_fills_while_its_strategy_is_stopped_is_protected() -> None:
     order = b.s.buy(BTC, amount=1, price=1_000)
     b.end_turn()
     b.rest(order)
-    b.engine.stop_strategy(b.engine.contexts["s0"], "by the test")
-    b.end_turn()
+    b.break_strategy()
     b.execute(order, 10_000)
     b.push(order, 2, 10_000)
     b.trade(940)
@@ -246,8 +261,9 @@ def test_a_stopped_strategy_without_a_position_is_forgotten() -> None:
     b = Bot(Listener(), balances=POOR)
     b.trade(1_000)
     b.s.protect(BTC, stop_loss_pct=5)
-    b.engine.stop_strategy(b.engine.contexts["s0"], "by the test")
-    assert not b.engine.protector.is_watching
+    late = cancelled_buy(b)
+    b.break_strategy()
+    assert not is_watching(b, late)
 
 
 def test_an_exit_under_way_survives_a_pause_and_a_stop_of_its_strategy() -> None:
@@ -255,15 +271,14 @@ def test_an_exit_under_way_survives_a_pause_and_a_stop_of_its_strategy() -> None
     b.trade(900)
     (order,) = exits(b)
     b.accept(order)
-    pause(b.engine, "s0")
-    b.engine.stop_strategy(b.engine.contexts["s0"], "by the test")
-    assert not cancelled_ids(b.end_turn())
+    assert not cancelled_ids(b.tell(Pause("s0")))
+    assert not cancelled_ids(b.break_strategy())
     assert not order.cancel_requested
 
 
 def test_a_paused_strategy_keeps_its_exits() -> None:
     b = bot(take_profit_pct=5)
-    pause(b.engine, "s0")
+    b.tell(Pause("s0"))
     b.trade(1_050)
     assert [order.tag for order in exits(b)] == ["take_profit"]
     assert "paused" in b.s.buy(BTC, amount=1, price=900).reason
@@ -271,6 +286,6 @@ def test_a_paused_strategy_keeps_its_exits() -> None:
 
 def test_exits_end_with_the_run() -> None:
     b = bot(stop_loss_pct=5)
-    b.requests += b.engine.stop(b.now)
+    b.tell(Stop())
     b.trade(900)
     assert not exits(b)

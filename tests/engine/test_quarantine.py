@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from botkit.engine.market.quiet_books import QUIET_S
 from botkit.model.clock import NS_PER_HOUR
 from botkit.model.events import Candle, OrderBook, Ticker, Trade
+from botkit.model.requests import GetBook
 from tests.engine_world import BTC, MINUTE, T0, UNIT, Bot, Listener, S
 
 Levels = tuple[tuple[int, int], ...]
@@ -31,6 +33,13 @@ def show(b: Bot, bids: Levels, asks: Levels, *, after_s: float = 1) -> None:
     b.tell(OrderBook(BTC, b.now, bids, asks))
 
 
+def read(b: Bot, bids: Levels, asks: Levels) -> None:
+    """The stream is quiet for long, and the bot reads the book."""
+    b.to((b.now - T0) / S + QUIET_S + 2)
+    (request,) = [request for request in b.all(GetBook) if request.pair == BTC]
+    b.answer(request, body=OrderBook(BTC, b.now, bids, asks))
+
+
 def trade(b: Bot, price: float, *, after_s: float = 1) -> None:
     b.now += int(after_s * S)
     b.tell(Trade(BTC, b.now, price, 1.0))
@@ -41,7 +50,7 @@ def heard(b: Bot, name: str) -> list[Any]:
 
 
 def messages(b: Bot) -> list[str]:
-    return [f"{level}: {text}" for level, text in b.engine.messages]
+    return [f"{level}: {text}" for level, text in b.messages]
 
 
 def test_one_trade_at_a_trillion_trips_no_limit_moves_no_price_and_enters_no_bar() -> None:
@@ -52,12 +61,12 @@ def test_one_trade_at_a_trillion_trips_no_limit_moves_no_price_and_enters_no_bar
     for price in (10**12, 1):  # a spike up makes the day's profit, one down its loss
         trade(b, price)
         assert b.portfolio.equity_units(None, "twd") == equity
-        assert b.engine.halted is None
+        assert b.engine.view.halted is None
     trade(b, 1_002)
     trade(b, 1_003, after_s=60)
     assert [event.price for event in heard(b, "trade")] == [1_000, 1_001, 1_002, 1_003]
     assert b.strategies[0].series[0][-1].high == 1_002
-    assert b.engine.quarantine.counts == {BTC: 2}
+    assert b.engine.view.withheld() == {BTC: 2}
     warning, over = messages(b)
     assert warning.startswith(
         "warning: btc_twd: a trade (1,000,000,000,000) is far from the last price 1,001; it is kept from strategies, "
@@ -83,7 +92,7 @@ def test_a_price_that_two_later_moments_confirm_is_the_price() -> None:
 def test_a_book_that_is_believed_speaks_for_a_trade_after_a_long_silence() -> None:
     b = world()
     show(b, ((2_490, 5),), ((2_510, 5),))
-    b.engine.portfolio.mark(BTC, 1_000)  # from the candles of last week
+    b.portfolio.mark(BTC, 1_000)  # from the candles of last week
     trade(b, 2_500)
     assert b.portfolio.last_price(BTC) == 2_500
     assert messages(b) == []
@@ -118,21 +127,21 @@ def test_a_book_that_cannot_be_is_never_believed_however_often_it_comes(bids: Le
 
 
 def test_a_book_that_reading_shows_crossed_is_not_believed_either() -> None:
-    b = world()
+    b = world(watch_speed=1)
     show(b, ((999, 5),), ((1_001, 5),))
-    b.engine.take_book(OrderBook(BTC, b.now, ((1_002, 5),), ((1_001, 5),)))
+    read(b, ((1_002, 5),), ((1_001, 5),))
     assert b.strategies[0].book(BTC).best_bid == 999
 
 
 def test_a_book_far_from_what_was_known_is_confirmed_by_two_frames_or_by_one_reading() -> None:
     for is_read in (False, True):
-        b = world()
+        b = world(watch_speed=1)
         trade(b, 1_000)
         show(b, ((999, 5),), ((1_001, 5),))
         show(b, ((2_999, 5),), ((3_001, 5),))
         assert b.strategies[0].book(BTC).best_bid == 999
         if is_read:
-            b.engine.take_book(OrderBook(BTC, b.now, ((2_998, 5),), ((3_001, 5),)))
+            read(b, ((2_998, 5),), ((3_001, 5),))
         else:
             show(b, ((2_998, 5),), ((3_001, 5),))
             assert b.strategies[0].book(BTC).best_bid == 999
@@ -216,4 +225,17 @@ def test_a_feed_that_flaps_is_told_of_once_an_hour() -> None:
     assert len(messages(b)) == 2
     trade(b, 50_000, after_s=NS_PER_HOUR / S)
     assert len(messages(b)) == 3
-    assert b.engine.quarantine.counts == {BTC: 31}
+    assert b.engine.view.withheld() == {BTC: 31}
+
+
+def test_a_book_is_judged_without_our_own_orders() -> None:
+    b = world()
+    trade(b, 1_000)
+    trade(b, 1_001)
+    order = b.strategies[0].sell(BTC, amount=1, price=400)
+    b.end_turn()
+    b.rest(order)
+    # nobody else stands in the market: what it shows at 400 is ours, and no price to doubt
+    show(b, (), ((400, 10_000),))
+    assert len(heard(b, "book")) == 1
+    assert b.engine.view.withheld() == {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from botkit.model.inputs import Stop
 from botkit.model.orders import Order, OrderState, Side
 from botkit.model.requests import CreateOrder, Outcome
-from tests.engine_world import BTC, Bot, Listener, cancelled_ids
+from tests.engine_world import BTC, Bot, Exchange, Listener, cancelled_ids
 
 
 def bot(**more: Any) -> Bot:
@@ -107,7 +108,7 @@ def test_levels_below_the_minimum_are_left_out_and_counted() -> None:
     b = bot()
     quote(b, bids=[(990, 1), (980, "0.0005")])
     assert levels(b) == [("buy", 990, 10_000)]
-    assert sum(b.engine.contexts["s0"].skips.values()) == 1
+    assert sum(b.seen().skips.values()) == 1
 
 
 def test_levels_of_one_price_are_one_order() -> None:
@@ -121,7 +122,7 @@ def test_a_bid_at_or_above_an_ask_changes_nothing() -> None:
     quote(b, bids=[(990, 1)])
     quote(b, bids=[(1_000, 1)], asks=[(1_000, 1)])
     assert levels(b) == [("buy", 990, 10_000)]
-    assert b.engine.contexts["s0"].skips == {"quote: a bid at or above an ask": 1}
+    assert b.seen().skips == {"quote: a bid at or above an ask": 1}
 
 
 def test_what_post_only_cancelled_is_not_tried_again_before_it_is_stated_anew() -> None:
@@ -145,7 +146,7 @@ def test_a_refused_level_is_not_tried_again_before_it_is_stated_anew() -> None:
     b.trade(1_001)
     b.s.buy(BTC, amount=1, price=900)
     b.end_turn()
-    assert sum(b.engine.contexts["s0"].refusals.values()) == 1
+    assert sum(b.seen().refusals.values()) == 1
 
 
 def test_while_an_order_is_unknown_nothing_is_placed_and_afterwards_it_is() -> None:
@@ -178,8 +179,8 @@ def test_an_absent_order_of_a_quote_is_not_sent_again_unasked() -> None:
     b.end_turn()
     (order,) = b.s.open_orders()
     b.answer(b.create_of(order), Outcome.UNKNOWN)
-    b.engine.desk.resolution._close(b.engine.desk.resolution._cases[order.client_id], OrderState.ABSENT, b.now, "gone")
-    b.end_turn()
+    Exchange(b).serve(5)
+    assert order.state is OrderState.ABSENT
     assert len(b.all(CreateOrder)) == 1
     quote(b, bids=[(990, 1)])
     assert len(b.all(CreateOrder)) == 2
@@ -242,8 +243,7 @@ def test_an_empty_quote_takes_everything_back_and_tags_are_apart() -> None:
 def test_a_stopped_strategy_quotes_no_more() -> None:
     b = bot()
     quote(b, bids=[(990, 1)])
-    b.engine.stop_strategy(b.engine.contexts["s0"], "test")
-    b.end_turn()
+    b.break_strategy()
     settle(b)
     assert not levels(b)
     assert len(b.all(CreateOrder)) == 1
@@ -260,7 +260,7 @@ def test_several_statements_in_a_turn_are_one() -> None:
 def test_what_fills_after_the_stop_is_not_filled_up() -> None:
     b = bot()
     (order,) = quote(b, bids=[(990, 1)])
-    b.requests += b.engine.stop(b.now)
+    b.tell(Stop())
     b.execute(order, 10_000)
     b.push(order, 2, 10_000)
     assert len(b.all(CreateOrder)) == 1

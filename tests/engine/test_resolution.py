@@ -6,21 +6,18 @@ from typing import Any
 
 import pytest
 
-from botkit.model.events import BalanceReport, OrderReport
+from botkit.model.events import BalanceReport
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.requests import (
     CreateOrder,
     GetBalances,
-    GetOrder,
     ListOpenOrders,
     ListOrders,
     ListTrades,
     Outcome,
     Request,
 )
-from tests.engine_world import BTC, ETH, T0, Bot, Listener, S, cancelled_ids, report_of
-
-READS = (ListOrders, ListOpenOrders, ListTrades, GetBalances, GetOrder)
+from tests.engine_world import BTC, ETH, Bot, Exchange, Listener, S, cancelled_ids, report_of
 
 
 def unknown(amount: float = 1, price: int = 900, **more: Any) -> tuple[Bot, Order]:
@@ -32,52 +29,6 @@ def unknown(amount: float = 1, price: int = 900, **more: Any) -> tuple[Bot, Orde
     b.answer(b.create_of(order), Outcome.UNKNOWN, text="timeout")
     assert order.state is OrderState.UNKNOWN
     return b, order
-
-
-class Exchange:
-    """Answers the look-ups of a bot from rows that a test sets."""
-
-    def __init__(self, bot: Bot) -> None:
-        self.bot = bot
-        self.orders: list[OrderReport] = []
-        self.open: list[OrderReport] = []
-        self.trades: list[Any] = []
-        self.balances: BalanceReport | None = None
-        self.lost: set[type[Any]] = set()
-        self.asked: list[Request] = []
-
-    def body(self, request: Request) -> Any:
-        if isinstance(request, ListOrders):
-            rows = [r for r in self.orders if request.client_id in (None, r.client_id)]
-            rows = [r for r in rows if request.end is None or r.created < request.end]
-            return tuple(sorted(rows, key=lambda r: -r.created)[: request.limit])
-        if isinstance(request, ListOpenOrders):
-            return tuple(self.open)
-        if isinstance(request, ListTrades):
-            return tuple(self.trades)
-        if isinstance(request, GetOrder):
-            return tuple(r for r in self.orders if r.order_id == request.order_id)
-        balances = {c: (u, u) for c, u in self.bot.portfolio.account.items()}
-        return self.balances or BalanceReport(balances, snapshot=True)
-
-    def serve(self, seconds: float) -> None:
-        """Answer every read up to so many seconds after T0."""
-        target = seconds
-        while True:
-            waiting = [r for r in self.bot.requests if isinstance(r, READS) and r not in self.asked]
-            if waiting:
-                request = waiting[0]
-                self.asked.append(request)
-                if type(request) in self.lost:
-                    self.bot.answer(request, Outcome.UNKNOWN)
-                else:
-                    self.bot.answer(request, body=self.body(request))
-                continue
-            wake = self.bot.engine.wake_at()
-            if wake is None or wake > T0 + round(target * S):
-                self.bot.to(target)
-                return
-            self.bot.to((wake - T0) / S)
 
 
 def kinds(requests: list[Request]) -> list[str]:
@@ -108,7 +59,8 @@ def test_it_is_found_by_its_push() -> None:
     b, order = unknown()
     b.push(order, 0)
     assert order.state is OrderState.OPEN
-    assert not b.engine.desk.resolution.is_busy
+    b.to(60)
+    assert not b.all(ListOrders), "nothing is looked up any more"
 
 
 def test_found_filled_its_executions_are_read() -> None:
@@ -338,7 +290,7 @@ def test_a_foreign_order_is_shown_and_left_alone() -> None:
     b, order = unknown()
     row = report_of(order, 0, client_id=9, order_id="F1", type=OrderType.LIMIT, side=Side.SELL)
     b.tell(row)
-    assert b.engine.foreign_orders == {"F1": row}
+    assert b.engine.view.foreign_orders() == [row]
     assert not cancelled_ids(b.requests)
 
 

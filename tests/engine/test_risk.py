@@ -306,10 +306,10 @@ def test_a_new_trading_day_begins_where_the_zone_says_even_when_clocks_change() 
     assert portfolio.day_pnl_units(None, "twd") == 0
 
 
-def test_without_loss_limits_no_day_wakes_anybody() -> None:
+def test_the_next_day_is_known_without_loss_limits_too() -> None:
     desk, _ = desk_of(rules(max_open_orders=5))
-    assert desk.next_day() is None
     assert not desk.has_loss_limits
+    assert desk.next_day() == NS_PER_DAY
 
 
 def test_a_restart_within_the_day_keeps_its_beginning_and_a_new_limit_begins_with_the_first_price() -> None:

@@ -407,7 +407,7 @@ def test_the_same_name_again_replaces_an_indicator_and_warms_it_from_kept_bars()
     first = got.attach(SMA(2), name="fast")
     feed(got, [1.0, 2.0, 3.0, 4.0])
     again = got.attach(SMA(3), name="fast")
-    assert again is first  # whoever holds the first one reads the new one
+    assert again is first  # a strategy that kept the first one reads the new one
     assert (again.value, again.previous) == (3.0, None)
     assert list(got.attached) == ["fast"]
     feed(got, [8.0])
@@ -437,6 +437,40 @@ def test_older_bars_found_later_warm_an_indicator_as_if_it_had_begun_with_them(s
     assert [(a.value, a.previous) for a in attached] == [(a.value, a.previous) for a in same]
 
 
+def picky(closes: Any) -> float:
+    if closes[-1] == 13.0:
+        raise ZeroDivisionError("thirteen")
+    return float(closes[-1])
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_an_indicator_that_raises_does_so_where_it_is_read_and_leaves_the_others_alone(reads: bool) -> None:
+    got = BarSeries(PAIR, "1m")
+    before, broken, after = got.attach(SMA(2)), got.attach(ArrayIndicator(picky, 1)), got.attach(SMA(3))
+    for row in bars_of([float(i) for i in range(20)] if reads else [float(i % 20) for i in range(6_000)]):
+        got.append(row)  # the engine's call: what a strategy's indicator raises is none of its business
+        if reads and row.close < 13:
+            assert broken.value == row.close
+        elif reads:
+            for read in (lambda: broken.value, lambda: broken.crossed_above(0), lambda: after.crossed_above(broken)):
+                with pytest.raises(ZeroDivisionError, match="thirteen"):
+                    read()
+            assert after.value == pytest.approx(row.close - 1)
+    with pytest.raises(ZeroDivisionError, match="thirteen"):
+        _ = broken.previous
+    assert (before.value, after.value) == (18.5, 18.0)
+    assert list(got.attached) == ["SMA(2)", "SMA(3)"]
+
+
+def test_an_indicator_that_raises_while_it_is_warmed_does_so_where_it_is_read() -> None:
+    got = BarSeries(PAIR, "1m", is_ready=False)
+    broken, fine = got.attach(ArrayIndicator(picky, 3)), got.attach(SMA(1))
+    got.begin(bars_of([11.0, 12.0, 13.0]))
+    assert fine.value == 13.0
+    with pytest.raises(ZeroDivisionError):
+        _ = broken.value
+
+
 def test_misuse_of_attach_is_refused_with_a_remedy() -> None:
     got = BarSeries(PAIR, "1m")
     with pytest.raises(ValueError, match="of='middle' is nothing that a bar has; choose one of open, high"):
@@ -449,8 +483,12 @@ def test_misuse_of_attach_is_refused_with_a_remedy() -> None:
         got.attach(used)
     one = SMA(2)
     got.attach(one)
-    with pytest.raises(ValueError, match="is attached already; attach a new one under the name 'other'"):
-        got.attach(one, "other")
+    for series, name in ((got, "other"), (BarSeries(PAIR, "5m"), None)):
+        with pytest.raises(
+            ValueError, match=r"this SMA\(2\) is attached already; attach a new one as '(other|SMA\(2\))'"
+        ):
+            series.attach(one, name)
+    assert got.attach(one).value is None  # the same again changes nothing
 
 
 def test_what_an_indicator_is_of_stands_in_its_label_and_chooses_its_pane() -> None:
@@ -509,8 +547,10 @@ def trades(count: int, first: int = 0) -> list[Trade]:
 
 def test_a_trade_series_holds_trades_and_feeds_each_to_its_indicators() -> None:
     got = TradeSeries(PAIR)
+    assert not got.wants_rows
     fast, slow = got.attach(SMA(2)), got.attach(SMA(3), of="amount")
     vwap, true_range = got.attach(VWAP(4)), got.attach(ATR(2))
+    assert got.wants_rows
     by_hand = VWAP(4)
     for row in trades(200):
         got.append(row)

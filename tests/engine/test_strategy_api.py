@@ -25,16 +25,16 @@ def test_skips_are_counted_by_reason_and_keep_the_last_values() -> None:
     b.s.skip("spread", bps=3)
     b.s.skip("spread", bps=4)
     b.s.skip("other")
-    context = b.engine.contexts["s0"]
-    assert context.skips == {"spread": 2, "other": 1}
-    assert context.last_skip["spread"] == {"bps": 4}
+    seen = b.seen()
+    assert seen.skips == {"spread": 2, "other": 1}
+    assert seen.last_skip["spread"] == {"bps": 4}
 
 
 def test_state_is_the_strategys_own() -> None:
     b = Bot(Listener(), Listener())
     b.s.state["n"] = 1
     assert b.strategies[1].state == {}
-    assert b.engine.contexts["s0"].state == {"n": 1}
+    assert b.engine.view.kept("s0")["state"] == {"n": 1}
 
 
 def test_time_is_that_of_the_event_and_local_in_the_zone() -> None:
@@ -82,9 +82,9 @@ def test_open_orders_are_ones_own_oldest_first_by_pair() -> None:
 
 
 def test_client_ids_count_up_and_never_reach_the_exchanges_own_label() -> None:
-    b = Bot(Listener())
-    b.engine._client_id = 2_147_483_645
-    assert [b.engine.next_client_id() for _ in range(3)] == [2_147_483_645, 2_147_483_646, 1]
+    b = Bot(Listener(), first_client_id=2_147_483_645)
+    assert [b.s.buy(BTC, amount=1, price=900).client_id for _ in range(3)] == [2_147_483_645, 2_147_483_646, 1]
+    assert b.engine.view.next_client_id == 2
 
 
 def test_tags_go_with_the_order() -> None:

@@ -11,10 +11,12 @@ import pytest
 
 from botkit.assembly import backtest_into
 from botkit.backtesting.driver import StrategyRaised
-from botkit.engine.strategy.context import ORDERS_A_MOMENT_MAX, REASONS_MAX
+from botkit.engine.orders.entry import ORDERS_A_MOMENT_MAX
+from botkit.engine.strategy.record import REASONS_MAX
 from botkit.model.events import BalanceReport, Connection, ConnectionState, Ticker
+from botkit.model.inputs import Restore, Stop
 from botkit.model.orders import Order
-from tests.engine_world import BTC, RICH, T0, UNIT, Bot, Listener, cancelled_ids
+from tests.engine_world import BTC, MINUTE, RICH, T0, UNIT, Bot, Listener, cancelled_ids
 
 
 def boom(*_: Any) -> None:
@@ -69,7 +71,7 @@ def test_one_that_raises_is_stopped_its_orders_are_cancelled_and_the_others_go_o
     bad.deeds[name] = boom
     before = len(good.heard)
     provoke(b, name, order)
-    (failure,) = b.engine.failures
+    (failure,) = b.failures
     assert failure.strategy == "s0"
     assert failure.callback == f"on_{name}"
     assert failure.where.startswith(__file__)
@@ -92,15 +94,15 @@ def test_one_that_raises_is_stopped_its_orders_are_cancelled_and_the_others_go_o
 def test_one_that_raises_in_on_start_never_runs() -> None:
     b = Bot(Listener(start=lambda s: (start(s), boom())), Listener(start=start))
     b.trade(1_000)
-    assert b.engine.failures[0].callback == "on_start"
+    assert b.failures[0].callback == "on_start"
     assert not b.s.heard
     assert b.strategies[1].heard
 
 
 def test_one_that_raises_in_on_stop_does_not_keep_the_others_from_stopping() -> None:
     b = Bot(Listener(stop=boom), Listener())
-    b.engine.stop(b.now)
-    assert b.engine.failures[0].callback == "on_stop"
+    b.tell(Stop())
+    assert b.failures[0].callback == "on_stop"
     assert b.strategies[1].of("stop") == [None]
 
 
@@ -111,14 +113,14 @@ def test_base_exceptions_stop_the_strategy_alone(error: BaseException) -> None:
 
     b = Bot(Listener(start=start, trade=raises), Listener(start=start))
     b.trade(1_000)
-    assert not b.engine.contexts["s0"].active
+    assert not b.seen().active
     assert b.strategies[1].of("trade")
 
 
 def test_sys_exit_ends_nothing_but_the_strategy() -> None:
     b = Bot(Listener(start=start, trade=lambda *_: sys.exit(1)))
     b.trade(1_000)
-    assert b.engine.failures[0].error == "SystemExit: 1"
+    assert b.failures[0].error == "SystemExit: 1"
 
 
 def test_ctrl_c_passes_through() -> None:
@@ -128,14 +130,14 @@ def test_ctrl_c_passes_through() -> None:
     b = Bot(Listener(start=start, trade=interrupt))
     with pytest.raises(KeyboardInterrupt):
         b.trade(1_000)
-    assert not b.engine.failures
+    assert not b.failures
 
 
 def test_an_error_in_the_bots_own_code_names_the_strategys_line() -> None:
     b = Bot(Listener(start=start, trade=lambda s, _: s.position("nothing")))
     b.trade(1_000)
-    assert b.engine.failures[0].where.startswith(__file__)
-    assert "is not a pair" in b.engine.failures[0].error
+    assert b.failures[0].where.startswith(__file__)
+    assert "is not a pair" in b.failures[0].error
 
 
 def test_what_it_asked_for_before_it_raised_is_taken_back() -> None:
@@ -147,8 +149,8 @@ def test_what_it_asked_for_before_it_raised_is_taken_back() -> None:
 
     b = Bot(Listener(start=start, trade=trade), balances={"twd": RICH["twd"]})  # no coins that its exits would sell
     assert not b.trade(1_000)
-    assert not b.engine.desk.all_open()
-    assert not b.engine.protector.is_watching
+    assert not b.engine.view.open_orders()
+    assert not b.trade(500)
     assert b.s.balance("twd").locked == 0
 
 
@@ -182,27 +184,30 @@ def endless_withdrawals(s: Any, _: Any) -> None:
 def test_orders_without_end_in_one_callback_end_the_callback_and_stop_the_strategy(deed: Any) -> None:
     b = Bot(Listener(start=start, trade=deed), Listener(start=start))
     b.trade(1_000)
-    (failure,) = b.engine.failures
+    (failure,) = b.failures
     assert re.fullmatch(r"Runaway: it asked for \d,\d{3} orders at one moment.*", failure.error)
     assert failure.where.startswith(__file__)
-    assert not b.engine.contexts["s0"].active
-    assert not b.engine.desk.open_orders("s0")
-    assert len(b.engine.desk.orders) <= ORDERS_A_MOMENT_MAX
+    assert not b.seen().active
+    assert not b.s.open_orders()
+    assert len(b.engine.view.orders()) <= ORDERS_A_MOMENT_MAX
     assert len(b.requests) <= 1  # the first was on its way before the loop began
     assert b.strategies[1].of("trade")
 
 
 def test_callbacks_that_cause_each_other_without_end_stop_their_strategy_alone() -> None:
     def again(s: Any, timer: Any) -> None:
-        b.engine.notify(b.engine.contexts["s0"], "on_timer", timer)
+        # a timer that missed its rings rings at once, and sets the next that did
+        s.set_timer(f"timer {len(s.of('timer'))}", every_s=60, missed="once")
 
-    b = Bot(Listener(start=start, timer=again), Listener(start=start))
+    missed = {f"timer {i}": T0 - MINUTE for i in range(30_000)}
+    b = Bot(Listener(start=start, timer=again), Listener(start=start), start=False)
+    b.begin(Restore(balances=RICH, kept={"s0": {"state": {}, "timers": missed}}))
     b.to(60)
-    why = b.engine.contexts["s0"].stopped_because
+    why = b.seen().stopped_because
     assert why == "its callbacks cause each other without end, on_timer among them"
     assert b.strategies[1].of("timer")
-    assert b.engine.contexts["s1"].active
-    assert ("error", f"strategy 's0' was stopped: {why}") in b.engine.messages
+    assert b.seen(1).active
+    assert ("error", f"strategy 's0' was stopped: {why}") in b.messages
 
 
 def test_orders_that_cause_each_other_without_end_stop_their_strategy_alone() -> None:
@@ -211,19 +216,19 @@ def test_orders_that_cause_each_other_without_end_stop_their_strategy_alone() ->
 
     b = Bot(Listener(start=start, order=again, trade=again), Listener(start=start))
     b.trade(1_000)
-    assert not b.engine.contexts["s0"].active
-    assert not b.engine.desk.all_open()
+    assert not b.seen().active
+    assert not b.engine.view.open_orders()
     assert b.strategies[1].of("trade")
-    assert b.engine.contexts["s1"].active
+    assert b.seen(1).active
 
 
 def test_reasons_with_figures_in_them_do_not_take_memory_without_bound() -> None:
     b = Bot(Listener(start=start))
     for i in range(3_000):
         b.s.skip(f"spread {i} bps", spread=i)
-    context = b.engine.contexts["s0"]
-    assert len(context.skips) == len(context.last_skip) == REASONS_MAX + 1
-    assert sum(context.skips.values()) == 3_000
+    seen = b.seen()
+    assert len(seen.skips) == len(seen.last_skip) == REASONS_MAX + 1
+    assert sum(seen.skips.values()) == 3_000
 
 
 # -- in a backtest ----------------------------------------------------------------------------------------------------

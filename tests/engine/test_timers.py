@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR
-from tests.engine_world import BTC, MINUTE, T0, Bot, Listener, S
+from botkit.model.inputs import Restore
+from tests.engine_world import BTC, MINUTE, RICH, T0, Bot, Listener, S
 
 
 def bot(deed: Any, **more: Any) -> Bot:
@@ -30,9 +31,10 @@ def test_every_s_is_aligned_to_the_epoch() -> None:
 
 def test_cron_rings_in_the_zone_of_the_configuration() -> None:
     b = bot(lambda s: s.set_timer(cron="0 9 * * *"), zone=ZoneInfo("Asia/Taipei"))
+    b.to(NS_PER_HOUR / S)
+    assert b.s.local_time.hour == 9
     b.to(NS_PER_DAY / S)
     assert [timer.due for timer in b.s.of("timer")] == [T0 + NS_PER_HOUR]  # T0 is 08:00 there
-    assert b.s.local_time.hour == 9
 
 
 def test_a_clock_that_jumps_rings_once_and_counts_the_rest() -> None:
@@ -46,8 +48,8 @@ def test_a_clock_that_jumps_rings_once_and_counts_the_rest() -> None:
 
 def test_rings_missed_while_the_bot_was_down_ring_once_where_that_was_asked_for() -> None:
     for missed, expected in (("once", [("timer", 0, 3)]), ("skip", [])):
-        b = bot(lambda s: None)
-        b.engine.contexts["s0"].timer_rings["timer"] = T0 - 3 * MINUTE
+        b = bot(lambda s: None, start=False)
+        b.begin(Restore(balances=RICH, kept={"s0": {"state": {}, "timers": {"timer": T0 - 3 * MINUTE}}}))
         b.s.set_timer(every_s=60, missed=missed)
         b.end_turn()
         assert rings(b) == expected
@@ -68,7 +70,7 @@ def test_a_cancelled_timer_is_silent() -> None:
     b.s.cancel_timer("never set")
     b.to(100)
     assert len(rings(b)) == 1
-    assert b.engine.timers.next_due() is None
+    assert not b.engine.view.has_timers()
 
 
 def test_timers_of_one_moment_ring_in_the_order_in_which_they_were_set() -> None:
@@ -92,8 +94,8 @@ def test_a_timer_rings_after_the_bars_of_its_moment_and_its_orders_leave_then() 
 
 def test_a_stopped_strategy_has_no_timers() -> None:
     b = bot(lambda s: s.set_timer(every_s=10))
-    b.engine.stop_strategy(b.engine.contexts["s0"], "test")
-    assert b.engine.timers.next_due() is None
+    b.break_strategy()
+    assert not b.engine.view.has_timers()
 
 
 @pytest.mark.parametrize("wrong", [{}, {"every_s": 0}, {"every_s": 1, "cron": "* * * * *"}, {"cron": "61 * * * *"}])

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from botkit.engine.outcome import Outcome
 from botkit.model.events import BalanceReport, Bar, Connection, ConnectionState, Ticker
+from botkit.model.inputs import Resume, Stop
 from botkit.model.orders import OrderState
 from botkit.model.requests import CreateOrder
 from tests.engine_world import BTC, ETH, MINUTE, RICH, T0, UNIT, Bot, Listener, S
@@ -44,7 +46,7 @@ def test_a_bar_ends_by_timer_after_its_grace() -> None:
     assert not b.s.of("bar")
     b.to(62)
     assert len(b.s.of("bar")) == 1
-    assert b.engine.now == T0 + 62 * S
+    assert b.engine.view.now == T0 + 62 * S
 
 
 def test_an_interval_without_trades_gives_a_flat_empty_bar() -> None:
@@ -113,7 +115,7 @@ def test_warm_up_fills_the_series_without_calls() -> None:
     assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0, 902.0]
     assert not b.s.of("bar")
     b.to(60)  # nothing traded since: a flat bar follows the last one of the history
-    assert [(bar.close, bar.empty) for bar in b.s.of("bar")] == [(900.0, True)]
+    assert [(bar.close, bar.empty) for bar in b.s.of("bar")] == [(902.0, True)]
 
 
 def test_a_callback_may_look_at_a_new_pair_and_subscribe_while_bars_end() -> None:
@@ -127,7 +129,7 @@ def test_a_callback_may_look_at_a_new_pair_and_subscribe_while_bars_end() -> Non
     b.trade(1_000)
     b.to(120)
     assert len(b.s.of("bar")) == 2
-    assert not b.engine.failures
+    assert not b.failures
 
 
 # -- who hears what ---------------------------------------------------------------------------------------------------
@@ -196,7 +198,8 @@ def test_a_deposit_belongs_to_nobody() -> None:
     b.tell(BalanceReport({"twd": (2 * RICH["twd"], 2 * RICH["twd"])}))
     assert b.s.balance("twd").total == 10.0**6
     assert b.portfolio.unassigned["twd"] == RICH["twd"]
-    assert b.engine.shortage is None
+    assert not b.messages
+    assert not b.s.buy(BTC, amount=1, price=900).is_refused
 
 
 # -- what a turn causes -----------------------------------------------------------------------------------------------
@@ -237,9 +240,9 @@ def test_position_and_balance_include_a_fill_when_it_is_told() -> None:
 def test_on_stop_may_still_send() -> None:
     b = Bot(Listener(stop=lambda s, _: s.close(BTC)))
     b.trade(1_000)
-    (request,) = b.engine.stop(b.now)
+    (request,) = b.tell(Stop())
     assert isinstance(request, CreateOrder)
-    assert b.engine.timers.next_due() is None
+    assert not b.engine.view.has_timers()
 
 
 def test_time_does_not_go_back() -> None:
@@ -247,7 +250,7 @@ def test_time_does_not_go_back() -> None:
     b.to(5)
     b.trade(1_000)
     with pytest.raises(AssertionError, match="time went back"):
-        b.engine.turn(None, T0)
+        b.engine.turn(None, T0, Outcome())
 
 
 # -- losses -----------------------------------------------------------------------------------------------------------
@@ -270,12 +273,12 @@ def test_a_strategys_loss_limit_stops_that_strategy() -> None:
     b.execute(order, 10_000)
     b.push(order, 2, 10_000)
     b.trade(901)
-    assert b.engine.contexts["s0"].active
+    assert b.seen().active
     b.trade(900)
-    assert not b.engine.contexts["s0"].active
-    assert "has reached max_daily_loss" in b.engine.contexts["s0"].stopped_because
+    assert not b.seen().active
+    assert "has reached max_daily_loss" in b.seen().stopped_because
     assert rest.cancel_requested
-    assert b.engine.contexts["s1"].active
+    assert b.seen(1).active
     heard = len(b.s.of("trade"))
     b.trade(800)
     assert len(b.s.of("trade")) == heard
@@ -293,12 +296,12 @@ def test_the_bots_loss_limit_halts_all_of_it() -> None:
     b.execute(order, 10_000)
     b.push(order, 2, 10_000)
     b.trade(900)
-    assert "max_daily_loss" in (b.engine.halted or "")
+    assert "max_daily_loss" in (b.engine.view.halted or "")
     assert rest.cancel_requested
     assert b.s.buy(BTC, amount=1, price=500).is_refused
-    b.engine.resume(None, b.now)
+    b.tell(Resume())
     b.trade(899)
-    assert b.engine.halted is None  # the day counts from the resumption
+    assert b.engine.view.halted is None  # the day counts from the resumption
 
 
 def test_limits_of_several_levels_that_break_at_once_all_count() -> None:
@@ -316,7 +319,7 @@ def test_limits_of_several_levels_that_break_at_once_all_count() -> None:
     b.push(order, 2, 10_000)
     b.trade(800)
     assert set(b.risk.halts) == {None, "s0"}
-    assert not b.engine.contexts["s0"].active
+    assert not b.seen().active
 
 
 def test_the_day_turns_at_its_time() -> None:
@@ -330,7 +333,7 @@ def test_the_day_turns_at_its_time() -> None:
     b.trade(950)
     b.to(86_400)
     b.trade(880)  # 70 below the price at midnight, 120 below the entry
-    assert b.engine.halted is None
+    assert b.engine.view.halted is None
 
 
 # -- the end of a run of callbacks ------------------------------------------------------------------------------------

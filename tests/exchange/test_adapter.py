@@ -30,6 +30,7 @@ from botkit.model.events import (
     Trade,
     TradeReport,
 )
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import (
     Answer,
@@ -46,7 +47,6 @@ from botkit.model.requests import (
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    NewOrder,
     OrderAck,
     Outcome,
     Request,
@@ -71,7 +71,7 @@ ROW = {
     "createdTimestamp": 1790299940,
     "updatedTimestamp": 1790299940,
 }
-NEW = NewOrder(client_id=5, pair=BTC, side=Side.BUY, type=OrderType.LIMIT, price_ticks=2752000, amount_lots=10**7)
+NEW = OrderSpec(client_id=5, pair=BTC, side=Side.BUY, type=OrderType.LIMIT, price_ticks=2752000, amount_lots=10**7)
 CREATE = CreateOrder(id=1, order=NEW, timestamp=T0)
 ECHO = {
     "orderId": 11,
@@ -187,7 +187,7 @@ async def test_a_create_that_grew_old_after_its_grant_is_not_sent() -> None:
 
 
 async def test_a_batch_is_acknowledged_in_the_order_of_the_request() -> None:
-    second = NewOrder(client_id=6, pair=BTC, side=Side.BUY, type=OrderType.MARKET, spend_units=10_000 * 10**8)
+    second = OrderSpec(client_id=6, pair=BTC, side=Side.BUY, type=OrderType.MARKET, spend_units=10_000 * 10**8)
     request = CreateBatch(id=3, orders=(NEW, second), timestamp=T0)
     other = ECHO | {"orderId": "12", "amount": "10000", "price": "0", "clientId": 6}
     async with venue({"POST /v3/orders/batch": json.dumps({"data": [ECHO, other]})}) as v, adapter(v) as a:

@@ -14,8 +14,8 @@ from botkit.exchange.bitopro.wire.statuses import STATUS_STATES, status_of
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.events import OrderReport, Trade
 from botkit.model.money import parse_scaled
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, OrderState, OrderType, Side
-from botkit.model.requests import NewOrder
 
 PAIRS = packaged_pairs()
 BTC = PAIRS["btc_twd"]
@@ -271,21 +271,21 @@ def test_a_ticker_without_a_pair_still_decodes() -> None:
     ("asked", "expected"),
     [
         (
-            NewOrder(
+            OrderSpec(
                 client_id=5, pair=BTC, side=Side.BUY, type=OrderType.LIMIT, price_ticks=2752000, amount_lots=10**7
             ),
             {"action": "BUY", "type": "LIMIT", "price": "2752000", "amount": "0.1", "clientId": 5},
         ),
         (
-            NewOrder(client_id=6, pair=USDT, side=Side.BUY, type=OrderType.MARKET, spend_units=10_000 * 10**8),
+            OrderSpec(client_id=6, pair=USDT, side=Side.BUY, type=OrderType.MARKET, spend_units=10_000 * 10**8),
             {"action": "BUY", "type": "MARKET", "amount": "10000", "clientId": 6},
         ),
         (
-            NewOrder(client_id=7, pair=USDT, side=Side.SELL, type=OrderType.MARKET, amount_lots=1),
+            OrderSpec(client_id=7, pair=USDT, side=Side.SELL, type=OrderType.MARKET, amount_lots=1),
             {"action": "SELL", "type": "MARKET", "amount": "0.00000001", "clientId": 7},
         ),
         (
-            NewOrder(
+            OrderSpec(
                 client_id=8,
                 pair=USDT,
                 side=Side.SELL,
@@ -304,7 +304,7 @@ def test_a_ticker_without_a_pair_still_decodes() -> None:
             },
         ),
         (
-            NewOrder(
+            OrderSpec(
                 client_id=9,
                 pair=BTC,
                 side=Side.SELL,
@@ -326,7 +326,7 @@ def test_a_ticker_without_a_pair_still_decodes() -> None:
         ),
     ],
 )
-def test_an_order_is_spelt_as_the_exchange_documents_it(asked: NewOrder, expected: dict[str, Any]) -> None:
+def test_an_order_is_spelt_as_the_exchange_documents_it(asked: OrderSpec, expected: dict[str, Any]) -> None:
     alone = msgspec.to_builtins(translate.create_body(asked, 1790299940123 * NS_PER_MS, in_batch=False))
     assert alone == expected | {"timestamp": 1790299940123}
     batched = translate.create_body(asked, 1790299940123 * NS_PER_MS, in_batch=True)

@@ -18,7 +18,7 @@ GUIDE = ROOT / "botkit" / "guide"
 DOCUMENTS = [ROOT / "README.md", *sorted(path for path in GUIDE.glob("*.md") if path.stem != "reference")]
 
 #: Switch this on with the strategy API of `series.attach`, `crossed_above`, `plot` and `on_ready`.
-ATTACH_HAS_LANDED = False
+ATTACH_HAS_LANDED = True
 _NEEDS_ATTACH = re.compile(r"\.attach\(|crossed_(above|below)|self\.plot\(|on_ready")
 
 _FENCE = re.compile(

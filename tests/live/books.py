@@ -8,6 +8,7 @@ from typing import Any
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator
 from botkit.live.bot import Bot
 from botkit.model.orders import FINAL_STATES, RESTING_STATES
+from tests.live.world import until
 
 
 def exchange_rows(emulator: Emulator) -> list[Any]:
@@ -48,3 +49,11 @@ def differences(bot: Bot, emulator: Emulator) -> list[str]:
     final = {state.value for state in FINAL_STATES}
     found += [f"orphaned: the row of {i} is final" for i in sorted(there) if known.get(i, {}).get("state") in final]
     return found
+
+
+async def compared(bot: Bot, timeout_s: float = 20.0) -> None:
+    """The bot compares its books with the exchange's, from now on and to the end."""
+    await until(lambda: not bot.view.is_comparing, timeout_s)
+    asked = bot.driver.now()
+    bot.comparisons.at_once()
+    await until(lambda: bot.comparisons.began >= asked, timeout_s)

@@ -210,6 +210,8 @@ WEBSOCKET: dict[str, Shown] = {
 _TIME = _LIVE + "test_faults_time.py::"
 _KILLS = _LIVE + "test_kills.py::"
 _DISK = _LIVE + "test_faults_disk.py::"
+_OUTPUT = "tests/cli/test_run_output.py::"
+_GUARD = _LIVE + "test_guard.py::"
 _PLUGINS = _LIVE + "test_faults_plugins.py::"
 _DATA = _LIVE + "test_faults_data.py::"
 _QUARANTINE = "tests/engine/test_quarantine.py::"
@@ -226,14 +228,14 @@ TIME: dict[str, Shown] = {
     "wall clock jumps an hour back": Shown((_JUMP,), _JUMPED),
     "wall clock wrong from the start": Shown(
         (_TIME + "test_a_clock_that_is_wrong_from_the_start_halts_the_bot_and_says_by_how_much",),
-        "this machine's clock is...ms ahead of the exchange's; set it, start the bot anew, then resume",
+        "this machine's clock is...ms ahead of the exchange's; set it, start the bot again, then resume",
     ),
     "machine suspended ten minutes": Shown(
         (
             _TIME + "test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything_is_sent",
             _TIME + "test_cancels_go_out_at_once_after_a_sleep",
         ),
-        "the bot stood still for...it connects anew and sends no new order until its books are compared",
+        "the bot stood still for...it connects again and sends no new order until its books are compared",
     ),
     "seconds and milliseconds mixed": Shown(
         (
@@ -255,6 +257,38 @@ PROCESS_AND_DISK: dict[str, Shown] = {
             _DISK + "test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind",
             _LIVE + "test_modes.py::test_sigterm_stops_in_order_and_the_status_is_that_of_the_end",
         )
+    ),
+    "the terminal is closed (SIGHUP)": Shown(
+        (
+            _OUTPUT + "test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order",
+            _OUTPUT + "test_a_second_hangup_does_not_leave_and_a_second_interrupt_does",
+        )
+    ),
+    "nothing can be printed": Shown(
+        (
+            _OUTPUT + "test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order",
+            _OUTPUT + "test_what_cannot_be_printed_is_dropped_and_logged_once",
+        ),
+        "standard output cannot be written",
+    ),
+    "the bot is silent": Shown(
+        (
+            _GUARD + "test_a_bot_that_died_is_cleaned_up_after_once_and_the_guard_leaves",
+            _GUARD + "test_a_bot_that_wakes_is_guarded_as_before",
+            _GUARD + "test_a_bot_that_wakes_finds_out_what_its_guard_did_and_compares_its_books",
+        ),
+        "the guard cancelled 1 of this bot's orders",
+    ),
+    "the guard dies": Shown(
+        (_GUARD + "test_a_guard_that_died_is_told_of_and_replaced",),
+        "the guard of this bot has ended (signal 9); another one takes its place",
+    ),
+    "orders that could not be cancelled at the end": Shown(
+        (
+            _LIVE
+            + "test_several.py::test_a_bot_that_leaves_orders_behind_says_so_and_one_that_is_to_keep_them_does_not",
+        ),
+        "1 order may still stand at the exchange; `botkit panic",
     ),
     "two instances": Shown(
         (_DISK + "test_a_second_instance_is_refused_and_names_the_first",),

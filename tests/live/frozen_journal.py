@@ -20,14 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from botkit.live.settings import set_parameter
 
 from botkit.assembly import Project
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.live.bot import Bot
-from botkit.live.settings import set_parameter
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, Nanos
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
-from botkit.model.requests import Answer, CancelOrder, CreateOrder, NewOrder, Outcome
+from botkit.model.requests import Answer, CancelOrder, CreateOrder, Outcome
 from botkit.sim.ledger import Deed
 from botkit.sim.order import PARTLY_FILLED
 from tests.live.world import World, settled, until
@@ -139,7 +140,7 @@ def venue_picture(emulator: Emulator) -> dict[str, Any]:
     }
 
 
-def _create(order: NewOrder, now: Nanos, number: int) -> CreateOrder:
+def _create(order: OrderSpec, now: Nanos, number: int) -> CreateOrder:
     return CreateOrder(id=number, order=order, timestamp=now)
 
 
@@ -149,7 +150,7 @@ async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
     account = kernel.account(DEFAULT_ACCOUNT.email)
     for row in picture["orders"]:
         new = row["new"]
-        asked = NewOrder(
+        asked = OrderSpec(
             client_id=new["client_id"],
             pair=emulator.venue.pairs[new["pair"]],
             side=Side(new["side"]),

@@ -13,11 +13,12 @@ from typing import Any
 
 import msgspec
 
-from botkit.engine.router.router import Router, SentBefore
+from botkit.engine.router.router import Router
 from botkit.live.limits.leases import Identity, Predecessor, SharedLimits
 from botkit.live.limits.ledger import Ledger
 from botkit.live.limits.protocol import LedgerUnreachable, Message, Reply
 from botkit.model.clock import NS_PER_MS, NS_PER_S
+from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Outcome, Request
 from tests.router_world import order, resting
@@ -144,8 +145,11 @@ class Process:
         lost: float = 0.0,
         unknown: float = 0.0,
         account: str = "one",
+        heard_after_s: float = 0.0,
     ) -> None:
+        """``heard_after_s``: how long a change of its leases takes to its router."""
         self.name = name
+        self._heard_after_s = heard_after_s
         self.link = LossyLink(server, Random(f"{seed} {name} link"), lost)
         self.notices: list[tuple[str, bool]] = []
         self.sent: list[tuple[int, str]] = []
@@ -217,6 +221,12 @@ class Process:
         self.shared._task.cancel()
 
     def _slots_changed(self, change: SlotsChanged) -> None:
+        if self._heard_after_s:
+            self._loop.call_later(self._heard_after_s, self._hear, change)
+        else:
+            self._hear(change)
+
+    def _hear(self, change: SlotsChanged) -> None:
         self.router.slots_changed(change)
         self.pump()
 

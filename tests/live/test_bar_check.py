@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botkit.live.bar_check import BarCheck, agrees
 
 from botkit.assembly.replay import replay_run
 from botkit.exchange.bitopro import sign
-from botkit.live.bar_check import BarCheck, agrees
 from botkit.live.bot import Bot
 from botkit.live.keeper import Keeper
 from botkit.model.clock import NS_PER_S

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botkit.live.breaker import QUIET_S, Breaker
 
 from botkit.live import breaker as module
 from botkit.live.bot import Bot as LiveBot
-from botkit.live.breaker import QUIET_S, Breaker
 from botkit.model.events import OrderBook
 from botkit.model.orders import OrderState
 from botkit.model.requests import GetBook, Outcome

@@ -16,11 +16,11 @@ import zlib
 from pathlib import Path
 
 import pytest
+from botkit.live.inputs import INPUTS
 
 from botkit.assembly.emulator import make_emulator
 from botkit.emulator import EmulatorOptions
 from botkit.emulator.options import EmulatorAccount
-from botkit.live.inputs import INPUTS
 
 SECRET = "canary-secret-5e1f0c77"
 KEY = "canary-key-a93b41d2"

@@ -18,6 +18,7 @@ from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.capital import parse_amounts
 from botkit.live.keeper import Keeper
+from botkit.live.stopping import stop
 from botkit.model.events import BalanceReport
 from tests.live.books import differences
 from tests.live.test_replay import STRATEGY, run_folder

@@ -9,8 +9,9 @@ import pytest
 
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.live.bot import Bot
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
-from botkit.model.requests import CreateOrder, NewOrder
+from botkit.model.requests import CreateOrder
 from tests.live.books import differences, exchange_rows
 from tests.live.world import World, far_buy, kept, puppet, settled, told, until
 
@@ -220,7 +221,7 @@ async def test_an_order_beyond_the_cap_of_open_orders_is_rejected_and_told_of(wo
 
 def place_by_hand(world: World, pair: Any, number: int) -> None:
     """An order on the same account, of a client id that is not ours, far below the market."""
-    new = NewOrder(
+    new = OrderSpec(
         client_id=number, pair=pair, side=Side.BUY, type=OrderType.LIMIT, price_ticks=10**5, amount_lots=10**5
     )
     now = world.emulator.clock.now()

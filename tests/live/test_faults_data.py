@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from botkit.engine.market import quiet_books
 from botkit.exchange.bitopro import sign, translate
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.exchange.bitopro.wire.frames import OrderBookFrame, TradeFrame, decode_frame
 from botkit.live.bot import Bot
-from botkit.live.breaker import Breaker
 from botkit.model.events import OrderBook, Trade
 from botkit.model.orders import OrderState
-from tests.live.books import differences, exchange_rows
+from tests.live.books import compared, differences, exchange_rows
 from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, told, until
 
 Lie = Callable[[Any], Any]
@@ -85,15 +85,15 @@ async def start(world: World) -> tuple[Bot, Lying]:
 
 async def test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_told_of(bounded: World) -> None:
     bot, feed = await start(bounded)
-    price, equity = puppet(bot).last_price("btc_usdt"), bot.engine.portfolio.equity_units(None, "usdt")
+    price, equity = puppet(bot).last_price("btc_usdt"), bot.view.money.equity()
     for factor in (10**12, 0):
         feed.told = 0
         feed.lie = lambda event, f=factor: times(f)(event) if isinstance(event, Trade) and not feed.told else event
         await until(lambda: feed.told)
-    await until(lambda: bot.engine.quarantine.counts.get("btc_usdt", 0) >= 2)
+    await until(lambda: bot.view.withheld().get(puppet(bot).pair, 0) >= 2)
     await until(lambda: "what came since fits the prices known before" in told(bot))
     assert 0.5 < puppet(bot).last_price("btc_usdt") / price < 2
-    assert 0.5 < bot.engine.portfolio.equity_units(None, "usdt") / equity < 2
+    assert 0.5 < bot.view.money.equity() / equity < 2
     assert bot.view.halted is None
     assert "is far from the last price" in told(bot)
     assert "it is kept from strategies, valuations and loss limits until 2 later ones agree" in told(bot)
@@ -114,36 +114,36 @@ async def test_a_market_that_really_jumps_is_believed_after_two_more_words(bound
     assert bot.view.halted is None
 
 
-async def test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_place(world: World) -> None:
+async def test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiet_books, "QUIET_S", 1.5)
     bot, feed = await start(world)
-    reasons: list[str] = []
-    breaker = Breaker(bot.engine, reasons.append, speed=world.speed)
-    bot.driver.observers.append(breaker.observe)
     strategy = puppet(bot)
     feed.lie = crossed
     await until(lambda: feed.told >= 2)
     await until(lambda: "the order book is crossed or shows no prices (bid" in told(bot))
-    book = strategy.book("btc_usdt")
+    book, seen = strategy.book("btc_usdt"), book_seen(bot)
     assert book.best_bid < book.best_ask
-    breaker._quiet_ns = 1
 
-    async def read() -> None:
-        await until(lambda: "book" in bot.engine.market(strategy.pair).doubts)
-        assert breaker.look({strategy.pair: 5}, bot.driver.now()) == [strategy.pair]
-        bot.driver.wake()
-        await until(lambda: not breaker._asking)
-
-    await read()
+    await until(lambda: book_seen(bot) > seen)  # it was read, since no frame of it can be believed
     fresh = strategy.book("btc_usdt")
     assert fresh.age_s < book.age_s
     assert fresh.best_bid < fresh.best_ask
-    assert reasons == []
-    await read()
-    assert reasons == ["the frames of btc_usdt's book cannot be believed, and reading it did not mend that"]
+    assert bot.view.halted is None
+    await until(lambda: bot.view.halted is not None)
+    assert bot.view.halted == "the frames of btc_usdt's book cannot be believed, and reading it did not mend that"
 
     feed.lie = lambda event: event
-    await until(lambda: not bot.engine.market(strategy.pair).doubts)
-    assert "a reading confirms prices around" in told(bot)
+    await until(lambda: "a reading confirms prices around" in told(bot))
+    healed = book_seen(bot)
+    await until(lambda: book_seen(bot) > healed)
+
+
+def book_seen(bot: Bot) -> int:
+    """When the book that strategies see came."""
+    (seen,) = [market.book_seen for market in bot.view.markets() if market.pair == "btc_usdt"]
+    return seen
 
 
 async def test_an_empty_book_refuses_market_orders_with_its_reason_and_harms_nothing(world: World) -> None:
@@ -233,8 +233,7 @@ async def test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them(
         for order in orders:
             await until(lambda order=order: order.state is OrderState.FILLED)
         await until(lambda: len(bot.journal.fills()) >= 2)
-        bot.comparisons.at_once()  # the listing shows the same executions once more
-        await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
+        await compared(bot)  # the listing shows the same executions once more
         fills = bot.journal.fills()
         assert {fill.fee_currency for fill in fills if fill.side == "buy"} == {"btc"}
         assert {fill.fee_currency for fill in fills if fill.side == "sell"} == {"usdt"}

@@ -103,7 +103,7 @@ async def test_a_deleted_journal_makes_its_orders_foreign_and_touches_none(world
     assert new.state is OrderState.OPEN
     ids = [row.client_id for row in exchange_rows(world.emulator)]
     assert len(ids) == len(set(ids)) == 3
-    again.engine.portfolio.check()
+    again.view.money.check()
 
 
 async def test_a_journal_put_back_from_a_copy_shows_later_orders_as_foreign_and_gives_no_id_twice(
@@ -232,7 +232,7 @@ async def test_on_a_disk_that_is_really_full_the_bot_sends_nothing_new_and_lives
         assert "full" in order.reason or "disk" in order.reason
         await judge_that_cancels_go_on(world, bot, resting)
         # a halt works all the same, and is durable as soon as it can be
-        bot.halt("loss", "for the test")
+        bot.latch.set("loss", "for the test")
         assert bot.view.halted == "for the test"
         filling.unlink()
         await until(lambda: bot.parts.folder.is_halted())
@@ -249,7 +249,7 @@ async def test_while_no_file_can_be_written_nothing_new_is_sent_and_the_bot_live
     async with kept(bot):
         with no_file_may_grow():
             await judge_that_cancels_go_on(world, bot, resting)
-            bot.halt("breaker", "for the test")
+            bot.latch.set("breaker", "for the test")
             assert bot.view.halted == "for the test"
             assert "the halt could not be written" in told(bot)
             assert not bot.parts.folder.is_halted()
@@ -350,7 +350,7 @@ async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
         order = far_buy(bot)
         await until(lambda: order.state is OrderState.SENDING)
     keeper.request_stop("signal")
-    await keeper.stop()
+    await keeper.stop(bot)
     assert order.state in ends, order
     assert not world.exchange_orders(open_only=True)
     assert bot.remaining() == []

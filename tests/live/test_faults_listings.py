@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from botkit.engine.orders import resolution
-from botkit.live import bot as bot_module
-from botkit.live.bot import Bot, StartRefused
+from botkit.live import starting
+from botkit.live.bot import Bot
+from botkit.live.starting import StartRefused
 from botkit.model.clock import NS_PER_S
 from botkit.model.orders import OrderState
-from tests.live.books import differences, exchange_rows
+from tests.live.books import compared, differences, exchange_rows
 from tests.live.test_faults_answers import place_by_hand
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
@@ -137,7 +138,7 @@ async def test_a_listing_of_an_unknown_kind_is_no_listing_and_the_user_hears_of_
 async def test_an_unknown_order_of_somebody_elses_refuses_the_start_and_is_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bot_module, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(starting, "_CONNECT_S", 1.0)
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
@@ -167,7 +168,7 @@ async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> Non
 
 
 async def test_without_a_list_of_balances_the_start_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bot_module, "_ASK_AGAIN_S", 0.05)
+    monkeypatch.setattr(starting, "_SETTLE_S", 2.0)
     world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
     with pytest.raises(StartRefused, match=r"lists no currency.*start again in a minute"):
         await world.start()
@@ -235,8 +236,7 @@ async def trade_in_every_way(world: World, bot: Bot) -> None:
     lost = far_buy(bot, 0.03)
     await until(lambda: lost.state is OrderState.OPEN, 30)
     world.emulator.remove_faults(pushes.id)
-    bot.comparisons.at_once()
-    await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
+    await compared(bot)
     await until(lambda: not differences(bot, world.emulator), 20)
 
 

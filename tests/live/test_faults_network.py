@@ -17,8 +17,8 @@ from aiohttp import web
 from botkit.exchange.bitopro import stream as stream_module
 from botkit.exchange.bitopro import transport as transport_module
 from botkit.exchange.bitopro.stream import StreamTimes
-from botkit.live import bot as bot_module
-from botkit.live.bot import StartRefused
+from botkit.live import starting
+from botkit.live.starting import StartRefused
 from botkit.live.state_folder import StateFolder
 from botkit.model.orders import OrderState
 from tests.exchange.venue import venue
@@ -29,14 +29,14 @@ from tests.live.world import World, far_buy, kept, make_world, puppet, settled, 
 
 @pytest.fixture(autouse=True)
 def impatient_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bot_module, "_ASK_AGAIN_S", 0.05)
+    monkeypatch.setattr(starting, "_SETTLE_S", 2.0)
 
 
 async def test_without_an_exchange_the_start_is_refused_and_says_so(world: World) -> None:
     with pytest.raises(StartRefused, match=r"balances cannot be read: .*Nothing was traded; check the address and the"):
         await world.start(rest="http://127.0.0.1:9/v3")
     bot = await world.start()  # nothing of the refused start stands in the way
-    assert bot.driver.started
+    assert bot.view.is_trading
 
 
 async def test_a_wrong_key_is_refused_at_the_start(world: World) -> None:
@@ -146,7 +146,7 @@ async def test_a_name_that_is_not_found_refuses_the_start(world: World, monkeypa
     ):
         await world.start(**by_name(world))
     names.works = True
-    assert (await world.start(**by_name(world))).driver.started
+    assert (await world.start(**by_name(world))).view.is_trading
 
 
 async def test_while_names_are_not_found_nothing_is_sent_and_afterwards_the_bot_trades_on(
@@ -201,7 +201,7 @@ async def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_a_request(w
 
 
 async def test_nor_does_it_get_a_signed_upgrade(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bot_module, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(starting, "_CONNECT_S", 1.0)
     async with untrusted(tmp_path) as (address, reached):
         with pytest.raises(
             StartRefused, match=r"streams did not connect .*CERTIFICATE_VERIFY_FAILED.*Check the address"

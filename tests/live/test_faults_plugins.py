@@ -20,7 +20,7 @@ from botkit.live.telling.notify import Channel, Telling
 from botkit.live.telling.outbox import Policy
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
-from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, told, until
+from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, strategy_of, told, until
 
 ROGUE = """
 import asyncio
@@ -107,7 +107,12 @@ async def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 def rogue(bot: Bot) -> Any:
-    return bot.engine.contexts["r"].strategy
+    return strategy_of(bot, "r")
+
+
+def is_active(bot: Bot) -> bool:
+    """Whether the rogue still runs."""
+    return {view.name: view.active for view in bot.view.strategies()}["r"]
 
 
 async def resting_orders(bot: Bot) -> tuple[Any, Any]:
@@ -149,7 +154,7 @@ async def test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line(de
     honest, own = await resting_orders(bot)
     book = puppet(bot).book("btc_usdt").exact
     rogue(bot).deed = deed
-    await until(lambda: not bot.engine.contexts["r"].active)
+    await until(lambda: not is_active(bot))
     await until(lambda: "strategy 'r' was stopped: " + ERRORS[deed] in told(bot))
     assert f"in on_book at {crowd.folder / 'more' / 'rogue.py'}:{LINES[deed]}" in told(bot)
     await until(lambda: own.is_final)
@@ -194,7 +199,7 @@ async def test_a_callback_that_does_not_return_is_named_with_its_line_within_two
     assert f"s at {place}" in told(bot)
     line = int(told(bot).split(place)[1].split(" ")[0])
     assert abs(line - LINES[deed]) <= 1, "the loop's line or its body's"
-    assert bot.engine.contexts["r"].active, "it is slow, and that is all: it is told of and goes on"
+    assert is_active(bot), "it is slow, and that is all: it is told of and goes on"
     await judge_the_others(crowd, bot, honest)
 
 
@@ -203,11 +208,11 @@ async def test_a_million_orders_in_one_callback_end_in_a_stop_and_few_requests(c
     honest, _ = await resting_orders(bot)
     began = time.monotonic()
     rogue(bot).deed = "floods"
-    await until(lambda: not bot.engine.contexts["r"].active, 60)
+    await until(lambda: not is_active(bot), 60)
     assert time.monotonic() - began < 30, "a million would have taken minutes"
     await until(lambda: "over 100 orders were refused in one turn: 200 orders of btc_usdt are open" in told(bot))
     await until(lambda: "Runaway: it asked for 1,001 orders at one moment after it was stopped" in told(bot))
-    await until(lambda: not bot.engine.desk.open_orders("r"), 30)
+    await until(lambda: not [o for o in bot.view.open_orders() if o.strategy == "r"], 30)
     assert len(exchange_rows(crowd.emulator)) <= 202
     assert not [row for row in crowd.exchange_orders(open_only=True) if row.client_id != honest.client_id]
     await judge_the_others(crowd, bot, honest)
@@ -240,7 +245,7 @@ async def test_a_loss_above_the_strategys_own_limit_stops_it_and_says_so(crowd: 
     bought = rogue(bot).buy("btc_usdt", amount=0.3, price=ask * 1.02)  # its fee alone is more than it may lose
     bot.driver.wake()
     await until(lambda: bought.state is OrderState.FILLED)
-    await until(lambda: not bot.engine.contexts["r"].active, 20)
+    await until(lambda: not is_active(bot), 20)
     await until(lambda: "strategy 'r' was stopped: " in told(bot))
     assert "max_daily_loss" in told(bot)
     await until(lambda: own.is_final)

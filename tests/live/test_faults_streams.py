@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from botkit.engine.market import quiet_books
 from botkit.exchange.bitopro.stream import StreamTimes
-from botkit.live import breaker
 from botkit.live.bot import Bot
 from botkit.model.clock import NS_PER_S
 from botkit.model.events import BalanceReport, Connection, ConnectionState
 from botkit.model.orders import OrderState
-from tests.live.books import differences, exchange_rows
+from tests.live.books import compared, differences, exchange_rows
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
 STREAMS: dict[str, list[dict[str, Any]]] = {
@@ -29,6 +30,23 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
         {"kind": kind, "share": 0.03} for kind in ("ws_abort", "ws_garbage", "ws_duplicate", "ws_reorder", "ws_close")
     ],
 }
+
+
+class Overheard:
+    """An adapter whose events somebody hears before the bot does."""
+
+    def __init__(self, adapter: Any, hear: Callable[[Any], object]) -> None:
+        self._adapter, self._hear = adapter, hear
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._adapter, name)
+
+    def watch(self, sink: Callable[[Any], None], **options: Any) -> None:
+        def heard(event: Any) -> None:
+            self._hear(event)
+            sink(event)
+
+        self._adapter.watch(heard, **options)
 
 
 async def trade_for_a_while(bot: Bot, rounds: int = 60) -> None:
@@ -61,7 +79,7 @@ async def test_fills_are_booked_once_and_nothing_is_lost_when_frames_are(name: s
     assert all(fault.fired for fault in struck), struck
     world.emulator.remove_faults()
     await bot.driver.wait(20)
-    bot.comparisons.at_once()  # a frame that was held back may be the last one; the comparison of every minute finds what it lacked
+    await compared(bot)  # a frame that was held back may be the last one: it finds what that lacked
     await until(lambda: not differences(bot, world.emulator), 30)
     rows = exchange_rows(world.emulator)
     assert sum(row.executed_lots > 0 for row in rows) > 10
@@ -106,9 +124,12 @@ async def test_the_fill_that_comes_before_the_answer_is_booked_once(world: World
 
 
 async def test_balances_that_come_out_of_order_leave_the_newest_standing(world: World) -> None:
-    bot = await world.start()
     seen: list[BalanceReport] = []
-    bot.driver.observers.append(lambda event, now: seen.append(event) if type(event) is BalanceReport else None)
+    bot = await world.start(
+        wrap=lambda adapter: Overheard(adapter, lambda event: isinstance(event, BalanceReport) and seen.append(event))
+    )
+    compared_at = bot.comparisons.ended
+    seen.clear()
     swapped = world.emulator.add_fault({"kind": "ws_reorder", "where": "account_balance", "count": 1})
     for coins in (500, 300, 7):
         world.emulator.wallet.deposit("emulator@botkit.local", "usdt" if coins > 7 else "btc", coins * 10**8)
@@ -118,12 +139,13 @@ async def test_balances_that_come_out_of_order_leave_the_newest_standing(world: 
     assert swapped.fired == 1
     assert [set(report.balances) for report in seen] == [{"usdt"}, {"btc"}]  # the overtaken one came between them
     assert bot.view.money.unassigned["usdt"] == 800 * 10**8
-    assert bot.reconciliation is None
+    assert bot.comparisons.ended == compared_at
     assert not differences(bot, world.emulator)
 
 
 async def test_money_that_a_stream_alone_speaks_of_is_compared_soon(world: World) -> None:
     bot = await world.start()
+    compared_at = bot.comparisons.ended
     find, put = r'("currency":"USDT","amount":")\d+', r"\g<1>55"
     async with kept(bot):
         world.emulator.add_fault(
@@ -138,7 +160,7 @@ async def test_money_that_a_stream_alone_speaks_of_is_compared_soon(world: World
             {"kind": "ws_altered", "where": "account_balance", "find": find, "put": put, "count": 1}
         )
         world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
-        await until(lambda: not differences(bot, world.emulator) and bot.reconciliation is not None, 20)
+        await until(lambda: not differences(bot, world.emulator) and bot.comparisons.ended > compared_at, 20)
         await until(lambda: "by other hands than this bot's; it counts as unassigned" in told(bot), 20)
     assert bot.view.money.unassigned["usdt"] == 500 * 10**8
 
@@ -198,7 +220,7 @@ async def test_an_event_that_nobody_knows_costs_nothing_and_is_told_once(
 async def test_a_book_that_stands_still_on_a_live_socket_halts_the_bot(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(breaker, "QUIET_S", 0.5)
+    monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
     bot = await world.start()
     resting = far_buy(bot)
     await settled(resting)
@@ -224,15 +246,14 @@ async def test_a_storm_of_cuts_is_met_with_ever_rarer_connections(world: World) 
     delays: dict[str, list[float]] = {}
     moments: dict[str, list[float]] = {}
 
-    def note(event: Any, now: int) -> None:
+    def note(event: Any) -> None:
         if type(event) is Connection and event.state is ConnectionState.LOST:
             found = re.search(r"; connecting again in (\d+\.\d\d) s", event.detail)
             assert found is not None, event.detail
             delays.setdefault(event.stream, []).append(float(found[1]))
             moments.setdefault(event.stream, []).append(asyncio.get_running_loop().time())
 
-    bot = await world.start(wrap=patient)
-    bot.driver.observers.append(note)
+    bot = await world.start(wrap=lambda adapter: Overheard(patient(adapter), note))
     storm = world.emulator.add_fault({"kind": "ws_abort"})
     world.emulator.add_fault({"kind": "ws_refuse", "share": 0.3})
     world.emulator.cut_sockets()

@@ -21,6 +21,7 @@ from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 from botkit.model.events import Connection, ConnectionState
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
+from tests.live.test_faults_streams import Overheard
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
 TEN_MINUTES = 600
@@ -98,32 +99,28 @@ async def test_a_clock_that_is_wrong_from_the_start_halts_the_bot_and_says_by_ho
     bot = await calm.start()
     async with kept(bot):
         calm.emulator.add_fault({"kind": "clock_skew", "value": -3_600_000})
-        await bot.driver.ask(lambda i: _balances(i), "balance")
+        bot.comparisons.at_once()
         await until(lambda: bot.view.halted is not None)
         # the exchange's Date header has whole seconds
         assert re.search(r"this machine's clock is 3,(599|600),\d{3} ms", told(bot))
-        assert "ms ahead of the exchange's; set it, start the bot anew, then resume" in told(bot)
+        assert "ms ahead of the exchange's; set it, start the bot again, then resume" in told(bot)
         assert far_buy(bot).is_refused
         await asyncio.sleep(0.5)  # two looks of the keeper's
-        assert told(bot).count("set it, start the bot anew") == 1  # halted once, and not at each look
+        assert told(bot).count("set it, start the bot again") == 1  # halted once, and not at each look
         assert exchange_rows(calm.emulator) == []
 
 
-def _balances(request_id: int) -> Any:
-    from botkit.model.requests import GetBalances
-
-    return GetBalances(id=request_id)
-
-
 async def test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything_is_sent(calm: World) -> None:
-    bot = await calm.start()
+    changes: list[ConnectionState] = []
+    bot = await calm.start(
+        wrap=lambda adapter: Overheard(
+            adapter, lambda event: isinstance(event, Connection) and changes.append(event.state)
+        )
+    )
     async with kept(bot):
         resting = far_buy(bot)
         await settled(resting)
-        changes: list[ConnectionState] = []
-        bot.driver.observers.append(
-            lambda event, now: changes.append(event.state) if isinstance(event, Connection) else None
-        )
+        changes.clear()
         await until(lambda: bot.standstill._beat_at is not None)
         # what the comparison asks for is answered late: all the while nothing new may leave
         calm.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 2_000, "count": 1})
@@ -134,7 +131,7 @@ async def test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything
         assert early.reason.startswith("not sent: the bot stood still for 60")
         assert early.reason.endswith("its books are compared with the exchange's first")
         assert "the bot stood still for 60" in told(bot)
-        assert "it connects anew and sends no new order until its books are compared" in told(bot)
+        assert "it connects again and sends no new order until its books are compared" in told(bot)
         assert len(exchange_rows(calm.emulator)) == 1
         free = puppet(bot).balance("usdt").exact.available
 

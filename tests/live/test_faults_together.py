@@ -71,7 +71,7 @@ async def test_books_are_right_after_everything_at_once(share: float, world: Wor
         in_doubt = (OrderState.QUEUED, OrderState.SENDING, OrderState.UNKNOWN)
         await until(lambda: not any(o.state in in_doubt for o in bot.view.open_orders()), 60)
         await bot.driver.wait(20)
-        bot.suspect(bot.driver.now())
+        bot.comparisons.suspect(bot.driver.now())
         await until(lambda: not differences(bot, world.emulator), 60)
         assert bot.driver.fault is None
         assert bot.view.halted is None or "in a row" in bot.view.halted, told(bot)

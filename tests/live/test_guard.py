@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from botkit.assembly.guard import Guard, Guarding, Silence
+from botkit.assembly.guard import Guard, Guarding, Silence, without_strategies
+from botkit.errors import BotkitError
 from botkit.live.keeper import Keeper
 from botkit.live.panic import PanicResult
 from botkit.live.state_folder import StateFolder, Strike
@@ -26,6 +28,7 @@ class Watched:
         self.disk = MemoryDisk()
         self.folder = StateFolder(tmp_path, self.disk)
         self.folder.lock()
+        self.disk.files.write(self.folder.journal, b"rows")
         self.clock = HandClock()
         self.beats = 0
         self.cancelled: list[float] = []
@@ -85,9 +88,9 @@ def test_a_bot_that_died_is_cleaned_up_after_once_and_the_guard_leaves(watched: 
 
 def test_a_time_of_day_that_jumps_between_two_heartbeats_is_no_silence(watched: Watched) -> None:
     def life(look: int) -> None:
-        if look % 2 == 0:
+        if look % 8 == 0:
             watched.beat()
-        watched.clock.wall += (-1) ** look * look * NS_PER_HOUR
+        watched.clock.wall += NS_PER_HOUR
         if look == 100:
             watched.beat(process=BOT + 1)
 
@@ -137,7 +140,8 @@ def test_a_guard_that_cannot_cancel_tries_until_it_can(watched: Watched) -> None
 
     watched.run(life)
     assert len(watched.cancelled) == 4
-    assert "no way to the exchange" in "\n".join(watched.said)
+    assert [round(b - a) for a, b in pairwise(watched.cancelled)] == [5, 5, 5]
+    assert "\n".join(watched.said).count("no way to the exchange") == 1
 
 
 def test_a_guard_leaves_a_bot_that_came_back_while_it_could_not_cancel(watched: Watched) -> None:
@@ -150,6 +154,29 @@ def test_a_guard_leaves_a_bot_that_came_back_while_it_could_not_cancel(watched: 
 
     watched.run(life)
     assert len(watched.cancelled) == 3
+
+
+def test_a_guard_of_a_folder_that_was_removed_leaves(watched: Watched) -> None:
+    watched.beat()
+
+    def life(look: int) -> None:
+        if look == 3:
+            watched.folder.unlock()
+            watched.disk.memory.now.clear()
+
+    watched.run(life)
+    assert watched.cancelled == []
+
+
+def test_a_guard_needs_no_strategy_file_to_reach_the_account(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "edited.py").write_text("def broken(:\n")
+    config = tmp_path / "bot.yaml"
+    config.write_text("name: bot\nplugins: [plugins]\nstrategies:\n  - {use: edited, params: {pair: btc_twd}}\n")
+    assert without_strategies(config).facts.name
+    config.write_text(config.read_text() + "exchange: {name: other}\n")
+    with pytest.raises(BotkitError, match="edited"):
+        without_strategies(config)
 
 
 # -- the bot's side ---------------------------------------------------------------------------------------------------

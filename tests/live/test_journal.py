@@ -18,7 +18,7 @@ from botkit.live.journal import ID_BLOCK, ID_MAX, SCHEMA, Journal
 from botkit.live.journal_rows import JournalError, order_of, order_row
 from botkit.live.persistence import without_locks
 from botkit.model.events import Fill
-from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
+from botkit.model.orders import Condition, Order, OrderSpec, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from tests.sim.venue import BTC, PAIRS
 
@@ -30,7 +30,7 @@ def order(**fields: object) -> Order:
         "client_id": 7, "strategy": "s", "pair": BTC, "side": Side.BUY, "type": OrderType.LIMIT, "created": 5,
         "price_ticks": 100, "amount_lots": 10,
     }  # fmt: skip
-    made = Order(**{**given, **fields})  # type: ignore[arg-type]
+    made = Order(OrderSpec(**{**given, **fields}))  # type: ignore[arg-type]
     made.sent = 6
     return made
 

@@ -21,8 +21,9 @@ from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.live.journal import Journal
 from botkit.live.panic import OwnOrders, panic
 from botkit.live.state_folder import Halt, StateFolder
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderType, Side
-from botkit.model.requests import CreateOrder, NewOrder
+from botkit.model.requests import CreateOrder
 from tests.live.books import exchange_rows, open_rows
 from tests.live.killed_bot import NOT_TAKEN_IN
 from tests.live.kills import BETWEEN, PHASES, Forks, kill_world, own_machine, plan, restart_with_open_orders, run_kills
@@ -70,7 +71,7 @@ async def test_the_judge_sees_an_order_that_no_journal_knows(tmp_path: Path, mon
         await world.judge("nothing happened")
         assert world.findings.broken == []
         venue = world.emulator.venue
-        order = NewOrder(
+        order = OrderSpec(
             client_id=77,
             pair=venue.pairs["btc_usdt"],
             side=Side.BUY,

@@ -21,6 +21,7 @@ from botkit.emulator.thread import EmulatorThread
 from botkit.errors import ConfigError
 from botkit.live.bot import Bot
 from botkit.live.keeper import Keeper
+from botkit.live.stopping import stop
 from botkit.model.orders import OrderState
 from tests.live.world import World, puppet, until
 

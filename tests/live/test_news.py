@@ -14,7 +14,7 @@ from botkit.live.telling.order_news import OrderNews
 from botkit.live.telling.stream_news import StreamNews
 from botkit.model.clock import NS_PER_MINUTE
 from botkit.model.events import Connection, ConnectionState
-from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.orders import Order, OrderSpec, OrderState, OrderType, Side
 
 PAIRS = packaged_pairs()
 BTC, ETH = PAIRS["btc_twd"], PAIRS["eth_twd"]
@@ -125,8 +125,10 @@ class Doubts:
 
     def order(self, client_id: int) -> Order:
         return Order(
-            client_id=client_id, strategy="s", pair=BTC, side=Side.BUY, type=OrderType.LIMIT, created=5,
-            price_ticks=100, amount_lots=10,
+            OrderSpec(
+                client_id=client_id, strategy="s", pair=BTC, side=Side.BUY, type=OrderType.LIMIT, created=5,
+                price_ticks=100, amount_lots=10,
+            )
         )  # fmt: skip
 
     def become(self, order: Order, state: OrderState) -> None:

@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from botkit.live.inputs import INPUTS
 from click.testing import CliRunner
 
 from botkit.assembly.replay import replay_run
 from botkit.cli.replay import replay
-from botkit.live.inputs import INPUTS
 from botkit.live.keeper import Keeper
 from tests.live.test_replay import STRATEGY, kept, run_folder
 from tests.live.world import World, told, until

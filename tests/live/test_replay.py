@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from botkit.live.inputs import INPUTS
 
 from botkit.assembly.replay import replay_run
 from botkit.emulator import DEFAULT_ACCOUNT
@@ -14,7 +15,6 @@ from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
-from botkit.live.inputs import INPUTS
 from botkit.live.keeper import Keeper
 from botkit.live.replay import ReplayError
 from tests.live.world import UNIT, World, make_world, until

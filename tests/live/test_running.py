@@ -9,17 +9,19 @@ import time
 from typing import Any
 
 import pytest
+from botkit.live.breaker import REJECTIONS_MAX, Breaker
 
 from botkit.live import commands
-from botkit.live.breaker import REJECTIONS_MAX, Breaker
 from botkit.live.driver import Driver
 from botkit.live.keeper import Keeper
 from botkit.live.panic import hold_back, panic
 from botkit.live.state_folder import Halt, StateFolder
+from botkit.live.stopping import stop
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.events import BalanceReport, OrderBook, Trade
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
-from botkit.model.requests import CreateOrder, NewOrder
+from botkit.model.requests import CreateOrder
 from tests.live.world import World, far_buy, puppet, settled, told, until
 
 
@@ -270,7 +272,7 @@ async def test_balances_that_others_change_count_as_unassigned(world: World) -> 
 async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they_are_back(world: World) -> None:
     bot = await world.start()
     emulator = world.emulator
-    new = NewOrder(
+    new = OrderSpec(
         client_id=1, pair=emulator.venue.pairs["btc_usdt"], side=Side.SELL, type=OrderType.MARKET, amount_lots=10**7
     )
     now = emulator.clock.now()

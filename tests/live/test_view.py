@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from botkit.live.stopping import stop
 from botkit.live.telling.picture import Picture, Standing, picture_of
 from botkit.live.telling.summary import order_text
 from botkit.live.telling.view import Several, TerminalView, line_of, screen_of, shared_room

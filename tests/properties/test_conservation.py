@@ -15,18 +15,10 @@ import numpy as np
 
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import TradeReport
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import RESTING_STATES, Condition, OrderState, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
-from botkit.model.requests import (
-    Answer,
-    CancelAll,
-    CancelBatch,
-    CancelOrder,
-    CreateBatch,
-    CreateOrder,
-    NewOrder,
-    Outcome,
-)
+from botkit.model.requests import Answer, CancelAll, CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
 from botkit.sim.kernel import AccountSetup, Kernel
@@ -135,7 +127,7 @@ class Script:
         self.number = 0
         self.seen: Counter[str] = Counter()
 
-    def new(self, *, in_batch: bool = False) -> NewOrder:
+    def new(self, *, in_batch: bool = False) -> OrderSpec:
         rng = self.rng
         self.number += 1
         pair = rng.choice(TRADED)
@@ -154,7 +146,7 @@ class Script:
         if kind is OrderType.STOP_LIMIT:
             fields["stop_ticks"] = MIDDLE[pair] + rng.randint(-40, 40)
             fields["condition"] = rng.choice(tuple(Condition))
-        return NewOrder(client_id=self.number, pair=pair, side=side, type=kind, **fields)  # type: ignore[arg-type]
+        return OrderSpec(client_id=self.number, pair=pair, side=side, type=kind, **fields)  # type: ignore[arg-type]
 
     def step(self, now: int) -> None:
         rng, kernel = self.rng, self.kernel
@@ -186,11 +178,11 @@ class Script:
         for moment in [*moments, T0 + 10 * SPAN_S * S, None]:
             until = T0 + 100 * SPAN_S * S if moment is None else moment
             for publication in kernel.advance(until):
-                event = publication.event
-                if isinstance(event, TradeReport) and publication.account is not None:
-                    executions[publication.account].append(event)
-                if isinstance(event, Answer) and isinstance(event.body, tuple) and event.outcome is Outcome.OK:
-                    self.seen["batch"] += len(event.body) > 1
+                for event in publication.events:
+                    if isinstance(event, TradeReport) and publication.account is not None:
+                        executions[publication.account].append(event)
+                    if isinstance(event, Answer) and isinstance(event.body, tuple) and event.outcome is Outcome.OK:
+                        self.seen["batch"] += len(event.body) > 1
             kernel.check()
             if moment is not None:
                 self.step(moment)

@@ -64,14 +64,13 @@ def play(seed: int, faults: float = 0.15, resends: bool = False) -> ModelExchang
     """One run; raises Violation where an invariant breaks."""
     exchange = ModelExchange(seed, RICH, ACCEPT_S * S, faults)
     exchange.resends = resends
-    b = Bot(Gambler(), seed=seed, latest_accept_s=ACCEPT_S, start=False)
-    exchange.send(b.engine.start(T0), T0)
+    b = Bot(Gambler(), seed=seed, latest_accept_s=ACCEPT_S)
     b.trade(1_000)
     run(b, exchange, T0 + RUN_S * S)
     exchange.faults = 0.0
     b.s.calm = True
     run(b, exchange, T0 + (RUN_S + 90) * S)
-    b.engine.timers.drop(b.engine.contexts["s0"])
+    b.s.cancel_timer()
     run(b, exchange, T0 + (RUN_S + 120) * S)
     settled(b, exchange)
     return exchange
@@ -85,9 +84,9 @@ def run(b: Bot, exchange: ModelExchange, until: int) -> None:
         b.now = max(b.now, min(times))
         events = exchange.pop(b.now)
         for event in events:
-            exchange.send(b.engine.turn(event, b.now), b.now)
+            exchange.send(b.tell(event), b.now)
         if not events:
-            exchange.send(b.engine.turn(None, b.now), b.now)
+            exchange.send(b.tell(None), b.now)
         watch(b, exchange)
 
 
@@ -95,7 +94,9 @@ def watch(b: Bot, exchange: ModelExchange) -> None:
     for client_id, rows in exchange.by_client.items():
         if len(rows) > 1:
             raise Violation(f"{len(rows)} orders of client id {client_id}")  # I1
-        row, order = rows[0], b.engine.desk.orders[client_id]  # I2: every order of ours has a record
+        row, order = rows[0], b.engine.view.order(client_id)
+        if order is None:
+            raise Violation(f"no record of {row.report()}")  # I2
         if row.is_open and order.is_final:
             raise Violation(f"{order} is final while its order lives")  # I3
         if order.executed_lots > row.executed_lots:
@@ -103,13 +104,14 @@ def watch(b: Bot, exchange: ModelExchange) -> None:
 
 
 def settled(b: Bot, exchange: ModelExchange) -> None:
-    if b.engine.failures:
-        raise AssertionError(b.engine.failures[0].text)
+    if b.failures:
+        raise AssertionError(b.failures[0].text)
     b.check()
-    if b.engine.desk.all_open():
-        raise Violation(f"still open: {b.engine.desk.all_open()}")
+    if b.engine.view.open_orders():
+        raise Violation(f"still open: {b.engine.view.open_orders()}")
     for client_id, (row,) in exchange.by_client.items():
-        order = b.engine.desk.orders[client_id]
+        order = b.engine.view.order(client_id)
+        assert order is not None
         if row.is_open or order.executed_lots != row.executed_lots or order.executed_units != row.executed_units:
             raise Violation(f"{order} does not know of {row.report()}")
     if dict(b.portfolio.account) != exchange.totals:

@@ -1,7 +1,8 @@
 """Quiet spans equal row-by-row turns: the same decisions to the byte, and the same things heard.
 
-Random tapes of trades or candles, strategies that act at random, loss limits, protected positions, several listeners
-and resolutions, timers, subscriptions in the middle of the run; once with the driver's spans and once a turn a row.
+Random tapes of trades or candles, and books, of one pair or two; strategies that act at random, loss limits, protected
+positions, several listeners and resolutions, timers, subscriptions in the middle of the run; once with the driver's
+spans and once a turn a row.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ import numpy as np
 import pytest
 
 from botkit.backtesting.driver import Driver
-from botkit.engine import spans
+from botkit.engine.agenda import Changes
 from botkit.engine.indicators.moving_averages import SMA
 from botkit.engine.indicators.oscillators import MACD
+from botkit.engine.market import blocks
 from botkit.engine.risk.review import RiskDesk
-from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
+from botkit.engine.spans import Spans
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, MergedRows, TradeColumns
+from botkit.model.inputs import History
+from botkit.model.moment import KIND_RANKS
 from botkit.model.pairs import Pair
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
@@ -43,6 +48,8 @@ class Actor(Listener):
         for pair in self.pairs:
             if plan["trades"]:
                 self.subscribe_trades(pair)
+            if plan["books"]:
+                self.subscribe_book(pair, depth=plan["books"])
             for resolution in plan["resolutions"]:
                 self.series.append(self.subscribe_bars(pair, resolution))
                 self.series[-1].attach(SMA(7))
@@ -53,12 +60,12 @@ class Actor(Listener):
             self.set_timer(every_s=plan["every_s"])
 
     def _hear(self, name: str, event: Any) -> None:
-        figure = getattr(event, "price", None) or getattr(event, "close", None)
+        figure = getattr(event, "price", None) or getattr(event, "close", None) or getattr(event, "bid_levels", None)
         self.heard.append((name, (self.now, figure, self.last_price(self.pairs[0]))))
         if name in ("bar", "timer") and self.now // S % 3 == 0:  # read at some bars, and not at others
             values = [(a.value, a.previous) for series in self.series for a in series.attached.values()]
             self.heard.append(("indicators", values))
-        if name in ("trade", "bar", "timer", "fill") and self.random.random() < self.plan["acts"]:
+        if name in ("trade", "book", "bar", "timer", "fill") and self.random.random() < self.plan["acts"]:
             self.act()
 
     def act(self) -> None:
@@ -91,21 +98,32 @@ class Actor(Listener):
             self.series[-1].attach(SMA(3))
 
 
-class RowByRow(Driver):
+class SpanBySpan(Driver):
+    """The driver of a backtest, but for books: here they are rows like the others, and the exchange has none."""
+
+    def _load(self, piece: Slice) -> list[MarketColumns]:
+        books = [columns for columns in piece.columns if isinstance(columns, BookColumns)]
+        others: list[MarketColumns] = [columns for columns in piece.columns if not isinstance(columns, BookColumns)]
+        rows = [*super()._load(Slice(piece.start, piece.end, others)), *books]
+        return sorted(rows, key=lambda columns: (KIND_RANKS[columns.kind], columns.pair))
+
+
+class RowByRow(SpanBySpan):
     """The plain driver: one turn a row."""
 
-    def _rows(self, columns: MarketColumns, row: int, stop: int) -> None:
-        engine = self.engine
-        assert isinstance(columns, TradeColumns | CandleColumns)
-        while row < stop:
-            at = int(columns.received[row])
+    def _rows(self, rows: MergedRows) -> None:
+        engine, row = self.engine, 0
+        while row < len(rows):
+            at = int(rows.received[row])
             due, wake = self.kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake):
+            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
                 self._publish(due)
-            elif wake is not None and wake < at:
-                self._send(engine.turn(None, wake), wake)
+            elif wake is not None and wake < at and not self._printed_before(wake):
+                self.turn(None, max(wake, engine.view.now))
+            elif self._prints and self._print_comes_first(rows.at(row)[0], at):
+                self._tell_print()
             else:
-                self._send(engine.turn(spans.event_at(engine.blocks, columns, row), at), at)
+                self.turn(engine.event_at(rows, row), at)
                 row += 1
 
 
@@ -133,6 +151,20 @@ def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
     return TradeColumns(pair, received, received - received % S, ticks, amounts, side)
 
 
+def books(random: Random, pair: Pair, like: MarketColumns) -> BookColumns:
+    """Books of two levels a side around the prices of a tape, at its times or a little off them; some are crossed."""
+    ticks = like.ticks if isinstance(like, TradeColumns) else like.close  # type: ignore[union-attr]
+    rows = sorted(random.randrange(len(ticks)) for _ in range(random.randint(1, len(ticks))))
+    received = np.array([int(like.received[row]) - random.choice([0, 0, S // 2]) for row in rows], dtype=np.int64)
+    received = np.maximum.accumulate(received)
+    middle = ticks[rows]
+    spread = np.array([random.choice([1, 1, 2, 5, 5, 5, 5, 5, 5, -3]) for _ in rows], dtype=np.int64)
+    steps = np.arange(2, dtype=np.int64)
+    bids, asks = (middle - spread)[:, None] - steps, (middle + spread)[:, None] + steps
+    lots = np.full((len(rows), 2), 90_000, dtype=np.int64)
+    return BookColumns(pair, received, received - received % S, bids, lots, asks, lots)
+
+
 def spiked(prices: list[int]) -> list[int]:
     """In one world of three a few rows, or a new level from some row on, that fit nothing before."""
     random = Random(sum(prices))  # of its own: the walk is as it was without
@@ -147,15 +179,22 @@ def spiked(prices: list[int]) -> list[int]:
     return [min(p, 10**12) for p in prices]
 
 
-def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
-    """One run of the world of a seed; everything by which two runs could differ."""
-    random = Random(seed)
+def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, ...]:
+    """One run of the world of a seed; everything by which two runs could differ.
+
+    ``merges``: half of the worlds have books, and half of the simple ones two pairs.
+    """
+    random, extra = Random(seed), Random(f"merged {seed}")
     kind = random.choice(["trades", "candles"])
     simple = random.random() < 0.6  # what the tight loops are for; the others fall back to plain turns
     pairs = (BTC,) if simple else random.choice([(BTC,), (BTC, ETH)])
+    has_books = merges and extra.random() < 0.5
+    if merges and simple and extra.random() < 0.5:
+        pairs = (BTC, ETH)
     plans = [
         {
             "pairs": pairs,
+            "books": extra.choice([0, 1, 5]) if has_books else 0,
             "trades": kind == "trades" and random.random() < 0.7,
             "resolutions": () if simple and kind == "trades" else random.choice([(), ("1m",), ("5m",), ("1m", "5m")]),
             "protects": not simple,
@@ -170,6 +209,8 @@ def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
     ]
     limit = random.choice([None, None, 30, 300, 1_000, 3_000])
     columns = [tape(random, pair, kind) for pair in pairs]
+    if has_books:
+        columns += [books(extra, pair, rows) for pair, rows in zip(pairs, list(columns), strict=True)]
     # a coin without a price would leave the day's loss unknown
     balances = {"twd": 10**5 * UNIT, **{pair.base: 5 * UNIT for pair in pairs}}
     b = Bot(
@@ -190,41 +231,44 @@ def play(seed: int, driver: type[Driver]) -> tuple[Any, ...]:
         limits=None,
     )
     end = max(int(c.received[-1]) for c in columns) + 1
-    opening = b.engine.start(T0)
-    driver(b.engine, kernel, "bot").run([Slice(T0, end, columns)], opening, T0, lambda piece, rows: None)
+    b.begin()
+    carrier = driver(b.engine, kernel, "bot", observe=lambda out, now: None, history=lambda wanted, now: History())
+    carrier.run([Slice(T0, end, columns)], lambda piece, rows: None)
     b.check()
     kernel.check()
     b.decisions.flush()
     heard = [s.heard for s in b.strategies]
     series = [[list(one) for one in s.series] for s in b.strategies]
     last = {pair: b.portfolio.last_price(pair) for pair in pairs}
-    counts = b.engine.quarantine.counts
-    return b.decisions.sha256(), heard, series, last, b.engine.events, b"".join(b.log), b.risk.halts, counts
+    view = b.engine.view
+    return b.decisions.sha256(), heard, series, last, view.events, b"".join(b.log), b.risk.halts, view.withheld()
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
 def test_spans_and_turns_decide_alike(first: int) -> None:
     kinds: Counter[bytes] = Counter()
     for seed in range(first, first + 20):
-        fast, plain = play(seed, Driver), play(seed, RowByRow)
+        fast, plain = play(seed, SpanBySpan), play(seed, RowByRow)
         for ours, theirs in zip(fast[5].splitlines(), plain[5].splitlines(), strict=False):
             assert ours == theirs, seed
         assert fast == plain, seed
+        told = [name for heard in fast[1] for name, _ in heard]
+        kinds[b"book"] += told.count("book")
         for line in fast[5].splitlines():
             kinds[line.split(b'"k":"')[1].split(b'"')[0]] += 1
-    for kind in (b"intent", b"fill", b"cancel", b"loss_limit", b"quarantine"):
+    for kind in (b"intent", b"fill", b"cancel", b"loss_limit", b"quarantine", b"book"):
         assert kinds[kind], kinds  # a world in which nothing happens proves nothing
 
 
 def test_a_bar_whose_first_trade_lies_in_a_span_ends_by_its_timer() -> None:
-    assert play(619, Driver) == play(619, RowByRow)
+    assert play(619, SpanBySpan, merges=False) == play(619, RowByRow, merges=False)
 
 
 def caught() -> bool:
     """True when a mutant of the spans decides otherwise in some world, or trips an assertion of its own."""
     for seed in range(WORLDS):
         try:
-            if play(seed, Driver) != play(seed, RowByRow):
+            if play(seed, SpanBySpan) != play(seed, RowByRow):
                 return True
         except AssertionError:
             return True
@@ -243,18 +287,15 @@ def test_a_span_that_overlooks_a_loss_limit_is_caught(monkeypatch: pytest.Monkey
 
 
 def test_a_span_that_overlooks_a_jump_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spans, "jumps", lambda *columns: [])
+    monkeypatch.setattr(blocks, "jumps", lambda *columns: [])
     assert caught()
 
 
 def test_a_span_that_overlooks_an_act_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def deaf(engine: Any, block: Any, begin: int, end: int) -> int:
-        count = 0
-        for now, event in zip(block.received[begin:end], block.events[begin:end], strict=True):
-            engine.now = now
-            engine.take_in(event)
-            count += 1
-        return count
+    plain = Spans.__init__
 
-    monkeypatch.setattr(spans, "_row_by_row", deaf)
+    def deaf(self: Spans, **parts: Any) -> None:
+        plain(self, **{**parts, "changes": Changes()})  # nobody counts there
+
+    monkeypatch.setattr(Spans, "__init__", deaf)
     assert caught()

@@ -14,6 +14,7 @@ from botkit.engine.indicators.volatility import Bollinger
 from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.series import BarSeries
 from botkit.model.clock import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, parse_time
+from botkit.model.order_spec import OrderSpec, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.results import (
     SUMMARY_KEYS,
@@ -142,9 +143,9 @@ def sample_result(*, days: int = 31, orders: int = 400, name: str = "majors", sy
             StrategyRow(
                 name=strategy,
                 use=use,
-                orders=sum(r.strategy == strategy for r in rows),
+                orders=sum(r.spec.strategy == strategy for r in rows),
                 fills=sum(f.strategy == strategy for f in fills),
-                refused=sum(r.strategy == strategy and r.state == "refused" for r in rows),
+                refused=sum(r.spec.strategy == strategy and r.state == "refused" for r in rows),
                 pnl=curve.values[-1] - 500_000,
                 return_=curve.values[-1] / 500_000 - 1,
                 max_drawdown=0.021,
@@ -264,25 +265,25 @@ def _orders_and_fills(
         waited = chance.choice([0, 0, 0, 120, 1_840]) * NS_PER_MS
         rows.append(
             OrderRow(
-                created,
+                OrderSpec(
+                    client_id=1_000 + i,
+                    pair=p,
+                    side=Side(side),
+                    type=OrderType.LIMIT if which else OrderType.MARKET,
+                    price_ticks=ticks,
+                    amount_lots=lots,
+                    post_only=bool(which),
+                    strategy=strategy,
+                    created=created,
+                    tag="entry",
+                ),
                 0 if state == "refused" else created + waited,
                 created + NS_PER_S,
-                strategy,
-                1_000 + i,
                 str(80_000_000 + i),
-                p,
-                side,
-                "limit" if which else "market",
-                ticks,
-                lots,
-                0,
-                0,
-                which,
                 state,
                 "needs 50,000 TWD, 12,000 available" if state == "refused" else "",
                 done,
                 p.rules.value_units(ticks, done),
-                "entry",
             )
         )
         if not done:

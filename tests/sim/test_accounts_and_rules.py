@@ -11,6 +11,7 @@ from botkit.model.clock import NS_PER_DAY, NS_PER_HOUR
 from botkit.model.events import BalanceReport
 from botkit.model.extension import ExchangeFacts
 from botkit.model.limits import LimitTable
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
@@ -23,7 +24,6 @@ from botkit.model.requests import (
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    NewOrder,
     Outcome,
 )
 from botkit.sim.fees import FixedFees, RankFees
@@ -35,8 +35,8 @@ NOPE = Pair("nope_usdt", RULES)
 TAPE = trades([(0, 100_00, L, 1), (0, 100_00, L, -1)])
 
 
-def make(side: str, lots: int, price: int, cid: int, pair: Pair = BTC) -> NewOrder:
-    return NewOrder(
+def make(side: str, lots: int, price: int, cid: int, pair: Pair = BTC) -> OrderSpec:
+    return OrderSpec(
         client_id=cid, pair=pair, side=Side(side), type=OrderType.LIMIT, amount_lots=lots, price_ticks=price
     )
 

@@ -15,8 +15,9 @@ import pytest
 
 from botkit.exchange.bitopro.capture import BitoProFrames
 from botkit.exchange.bitopro.facts import packaged_pairs
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
-from botkit.model.requests import CancelOrder, CreateOrder, NewOrder
+from botkit.model.requests import CancelOrder, CreateOrder
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
 from botkit.sim.kernel import AccountSetup, Kernel
@@ -164,7 +165,7 @@ def simulated(reading: str) -> list[Fill]:
                 kernel.submit("a", CancelOrder(id=client_id, pair=pair, order_id=row.order_id), now)
         for side, price in zip((Side.BUY, Side.SELL), quote(number, bids, asks), strict=True):
             client_id += 1
-            new = NewOrder(
+            new = OrderSpec(
                 client_id=client_id,
                 pair=pair,
                 side=side,

@@ -9,9 +9,10 @@ import numpy as np
 
 from botkit.model.columns import BookColumns, CandleColumns, TradeColumns
 from botkit.model.events import OrderReport
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
-from botkit.model.requests import Answer, CancelOrder, CreateBatch, CreateOrder, NewOrder, Request
+from botkit.model.requests import Answer, CancelOrder, CreateBatch, CreateOrder, Request
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
 from botkit.sim.kernel import AccountSetup, Kernel, Publication
@@ -72,6 +73,11 @@ def candles(rows: Iterable[tuple[int, int, int, int, int, int]], pair: Pair = BT
     return CandleColumns(pair, "1m", time + MINUTE, time, column(1), column(2), column(3), column(4), column(5))
 
 
+def singly(publications: Iterable[Publication]) -> list[Publication]:
+    """One event each."""
+    return [Publication(p.at, p.account, event) for p in publications for event in p.events]
+
+
 class Venue:
     """A kernel, counters for ids, and what was published so far."""
 
@@ -95,8 +101,8 @@ class Venue:
         target = T0 + round(seconds * S)
         fresh: list[Publication] = []
         while (at := self.kernel.next_at()) is not None and at <= target:
-            fresh += self.kernel.advance(at)
-        fresh += self.kernel.advance(target)
+            fresh += singly(self.kernel.advance(at))
+        fresh += singly(self.kernel.advance(target))
         self.now = target
         self.seen += fresh
         self.kernel.check()
@@ -110,7 +116,7 @@ class Venue:
         self.ids += 1
         kind = more.pop("type", OrderType.LIMIT if price else OrderType.MARKET)
         pair = more.pop("pair", BTC)
-        new = NewOrder(
+        new = OrderSpec(
             client_id=self.ids, pair=pair, side=Side(side), type=kind, amount_lots=lots, price_ticks=price, **more
         )
         self.send(CreateOrder(id=1000 + self.ids, order=new, timestamp=self.now), account)
@@ -121,7 +127,7 @@ class Venue:
             side, lots, price, type=OrderType.STOP_LIMIT, stop_ticks=stop, condition=Condition(condition), **more
         )
 
-    def batch(self, *orders: NewOrder, account: str = "ann") -> None:
+    def batch(self, *orders: OrderSpec, account: str = "ann") -> None:
         self.ids += 1
         self.send(CreateBatch(id=1000 + self.ids, orders=orders, timestamp=self.now), account)
 

@@ -71,7 +71,7 @@ class Indicator(Generic[V]):
             return f"Momentum({self.history - 1})"
     """
 
-    __slots__ = ("history", "value")
+    __slots__ = ("history", "owner", "value")
 
     #: what it takes from a bar: open, high, low, close, volume or typical; `attach` may choose another for a single one
     inputs: tuple[str, ...] = ("close",)
@@ -84,6 +84,8 @@ class Indicator(Generic[V]):
     value: V | None
     #: how many finished bars it is warmed from: a constant of the instance
     history: int
+    #: what feeds it; unset until it is attached to a series
+    owner: object
 
     @property
     def ready(self) -> bool:

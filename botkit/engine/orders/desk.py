@@ -113,6 +113,8 @@ class OrderDesk:
         self._sequence = 0
         #: executions that were booked since the start
         self.booked = 0
+        #: when the latest one was
+        self.booked_at: Nanos = 0
         self._slot = agenda.slot("orders", self._next_follow_up, self._check)
         self.resolution = Resolution(
             table=table,
@@ -233,7 +235,7 @@ class OrderDesk:
         new, executed_before = self._replacements.pop(old.client_id)
         self._table.close(new)
         filled_since = old.executed_lots - executed_before
-        new.amount_lots = max(0, new.amount_lots - filled_since)
+        new.shrink_to(max(0, new.amount_lots - filled_since))
         if old.state is OrderState.FILLED or new.amount_lots < new.pair.rules.least_lots:
             reason = (
                 "the order to replace was filled"
@@ -458,6 +460,7 @@ class OrderDesk:
             # The exchange said final, and yet there is one more execution: its money must be counted all the same.
             self._decisions.note("late_fill", now, f"{order.client_id} {report.lots}")
         self.booked += 1
+        self.booked_at = now
         fill = self._portfolio.fill(order, report, now)
         self._risk.order_filled(order, report.lots)
         self._decisions.fill(fill, now)
@@ -493,6 +496,10 @@ class OrderDesk:
                     self.cancel(order, now)
             elif order.order_id and (order.cancel_requested or self._behind.get(client_id, 0) > order.executed_lots):
                 self._read_order(order, now)
+
+    def missing_lots(self, order: Order) -> int:
+        """Lots that a report has shown as executed, and whose executions have not come."""
+        return max(0, self._behind.get(order.client_id, 0) - order.executed_lots)
 
     @property
     def being_read(self) -> frozenset[int]:

@@ -14,7 +14,7 @@ from botkit.engine.orders.table import OrderTable
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import Number
-from botkit.model.orders import BUY, LIMIT, MARKET, SELL, STOP_LIMIT, Condition, Order, OrderState, Side
+from botkit.model.orders import BUY, LIMIT, MARKET, SELL, STOP_LIMIT, Condition, Order, OrderSpec, OrderState, Side
 from botkit.model.pairs import Pair
 
 #: a market order that waited longer than this is not worth sending
@@ -106,19 +106,21 @@ class OrderEntry:
             refusal = str(error)
         when = Condition(condition) if condition else Condition.AT_MOST if up else Condition.AT_LEAST
         order = Order(
-            client_id=self._client_ids.take(),
-            strategy=self._record.name,
-            pair=pair,
-            side=side,
-            type=LIMIT if stop_price is None else STOP_LIMIT,
-            created=now,
-            price_ticks=max(ticks, 0),
-            amount_lots=max(lots, 0),
-            stop_ticks=max(stop_ticks, 0),
-            condition=None if stop_price is None else when,
-            post_only=post_only,
-            expires=now + int(expire_s * NS_PER_S) if expire_s and not refusal else None,
-            tag=tag,
+            OrderSpec(
+                client_id=self._client_ids.take(),
+                strategy=self._record.name,
+                pair=pair,
+                side=side,
+                type=LIMIT if stop_price is None else STOP_LIMIT,
+                created=now,
+                price_ticks=max(ticks, 0),
+                amount_lots=max(lots, 0),
+                stop_ticks=max(stop_ticks, 0),
+                condition=None if stop_price is None else when,
+                post_only=post_only,
+                expires=now + int(expire_s * NS_PER_S) if expire_s and not refusal else None,
+                tag=tag,
+            )
         )
         if refusal is None and stop_price is not None and on_met == "market" and self._is_met(order):
             if side is SELL:
@@ -193,18 +195,20 @@ class OrderEntry:
     ) -> Order:
         now = self._clock.now
         return Order(
-            client_id=self._client_ids.take(),
-            strategy=self._record.name,
-            pair=pair,
-            side=side,
-            type=MARKET,
-            created=now,
-            spend_units=spend_units,
-            amount_lots=amount_lots,
-            expires=now + MARKET_DEADLINE_S * NS_PER_S,
-            max_slippage_pct=max_slippage_pct,
-            tag=tag,
-            reduces=reduces,
+            OrderSpec(
+                client_id=self._client_ids.take(),
+                strategy=self._record.name,
+                pair=pair,
+                side=side,
+                type=MARKET,
+                created=now,
+                spend_units=spend_units,
+                amount_lots=amount_lots,
+                expires=now + MARKET_DEADLINE_S * NS_PER_S,
+                max_slippage_pct=max_slippage_pct,
+                tag=tag,
+                reduces=reduces,
+            )
         )
 
     # -- orders of the engine's own -------------------------------------------------------------------------------
@@ -213,17 +217,19 @@ class OrderEntry:
         """A limit order to sell that reduces the position and ends by itself."""
         now = self._clock.now
         order = Order(
-            client_id=self._client_ids.take(),
-            strategy=self._record.name,
-            pair=pair,
-            side=SELL,
-            type=LIMIT,
-            created=now,
-            price_ticks=ticks,
-            amount_lots=lots,
-            expires=now + lasts,
-            tag=tag,
-            reduces=True,
+            OrderSpec(
+                client_id=self._client_ids.take(),
+                strategy=self._record.name,
+                pair=pair,
+                side=SELL,
+                type=LIMIT,
+                created=now,
+                price_ticks=ticks,
+                amount_lots=lots,
+                expires=now + lasts,
+                tag=tag,
+                reduces=True,
+            )
         )
         self._record.orders_count += 1
         return self._desk.place(order, None, now)
@@ -232,17 +238,19 @@ class OrderEntry:
         """An order that stands for a level of a quote."""
         now = self._clock.now
         order = Order(
-            client_id=self._client_ids.take(),
-            strategy=self._record.name,
-            pair=pair,
-            side=side,
-            type=LIMIT,
-            created=now,
-            price_ticks=ticks,
-            amount_lots=lots,
-            post_only=post_only,
-            tag=tag,
-            is_quote=True,
+            OrderSpec(
+                client_id=self._client_ids.take(),
+                strategy=self._record.name,
+                pair=pair,
+                side=side,
+                type=LIMIT,
+                created=now,
+                price_ticks=ticks,
+                amount_lots=lots,
+                post_only=post_only,
+                tag=tag,
+                is_quote=True,
+            )
         )
         self._record.orders_count += 1
         return self._desk.place(order, None, now)
@@ -276,19 +284,21 @@ class OrderEntry:
         # a stop order that has triggered is a limit order from then on
         triggered = old.type is STOP_LIMIT and old.state in (OrderState.OPEN, OrderState.PARTLY_FILLED)
         new = Order(
-            client_id=self._client_ids.take(),
-            strategy=self._record.name,
-            pair=old.pair,
-            side=old.side,
-            type=LIMIT if triggered else old.type,
-            created=now,
-            price_ticks=max(ticks, 0),
-            amount_lots=max(lots, 0),
-            stop_ticks=0 if triggered else old.stop_ticks,
-            condition=None if triggered else old.condition,
-            post_only=old.post_only,
-            expires=old.expires,
-            tag=old.tag,
+            OrderSpec(
+                client_id=self._client_ids.take(),
+                strategy=self._record.name,
+                pair=old.pair,
+                side=old.side,
+                type=LIMIT if triggered else old.type,
+                created=now,
+                price_ticks=max(ticks, 0),
+                amount_lots=max(lots, 0),
+                stop_ticks=0 if triggered else old.stop_ticks,
+                condition=None if triggered else old.condition,
+                post_only=old.post_only,
+                expires=old.expires,
+                tag=old.tag,
+            )
         )
         self._count()
         if old.type is MARKET:

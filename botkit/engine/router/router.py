@@ -34,7 +34,6 @@ from botkit.engine.router.routes import (
     batch_is_worth_it,
     is_batchable,
     make_routes,
-    new_order,
 )
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
@@ -530,7 +529,7 @@ class Router:
         figures.requests += 1
         if now > since:
             figures.waits.add(now - since)
-        return CreateOrder(id=request_id, order=new_order(order), timestamp=now)
+        return CreateOrder(id=request_id, order=order.spec, timestamp=now)
 
     def _cancel_request(self, order: Order, since: Nanos, now: Nanos) -> CancelOrder:
         request_id = self._next_id
@@ -616,7 +615,7 @@ class Router:
                 self._leave(item)
             client_ids = tuple(item.order.client_id for item in items)
             request_id = self._begin_batch("create_batch", batch, _CREATE, items, client_ids, now)
-            orders = tuple(new_order(item.order) for item in items)
+            orders = tuple(item.order.spec for item in items)
             requests.append(CreateBatch(id=request_id, orders=orders, timestamp=now))
 
     def _begin_batch(

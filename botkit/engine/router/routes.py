@@ -11,7 +11,6 @@ from botkit.engine.router.windows import SlotLog
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.limits import LimitTable, Scope, WindowLimit
 from botkit.model.orders import Order, OrderType
-from botkit.model.requests import NewOrder
 
 #: most orders of one POST /orders/batch (API documentation)
 BATCH_MAX = 10
@@ -213,19 +212,3 @@ def batch_is_worth_it(size: int, waiting: int, single_at: Nanos | None, interval
     if size == 1:
         return blocked > LONE_BATCH_GAIN_NS
     return blocked + (waiting - 1) * interval > BATCH_GAIN_NS
-
-
-def new_order(order: Order) -> NewOrder:
-    """What goes to the exchange of ``order``."""
-    return NewOrder(
-        client_id=order.client_id,
-        pair=order.pair,
-        side=order.side,
-        type=order.type,
-        price_ticks=order.price_ticks,
-        amount_lots=order.amount_lots,
-        spend_units=order.spend_units,
-        stop_ticks=order.stop_ticks,
-        condition=order.condition,
-        post_only=order.post_only,
-    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,45 +44,50 @@ class Crossing:
 
         ``other`` is another indicator of the same series, or a number. False until both have values at both bars.
         """
-        now, before, other_now, other_before = self._both(other)
+        self._series.bring_up_to_date()
+        other_now, other_before = other._at_both() if self._is_with(other) else (other, other)
+        now, before = self._at_both()
         if before is None or other_before is None:
             return False
-        return bool(before <= other_before and now > other_now)
+        return bool(now > other_now and before <= other_before)
 
     def crossed_below(self, other: Crossing | float) -> bool:
         """True when the latest bar brought it below ``other``: at or above at the bar before, below now."""
-        now, before, other_now, other_before = self._both(other)
+        self._series.bring_up_to_date()
+        other_now, other_before = other._at_both() if self._is_with(other) else (other, other)
+        now, before = self._at_both()
         if before is None or other_before is None:
             return False
-        return bool(before >= other_before and now < other_now)
+        return bool(now < other_now and before >= other_before)
 
-    def _both(self, other: Crossing | float) -> tuple[Any, Any, Any, Any]:
-        """(mine now, mine before, the other's now, the other's before); a before of None where something is missing."""
-        if not isinstance(other, Crossing):
-            level = self._level(other)
-            now, before = self._single(self.value), self._single(self.previous)
-            return now, before if now is not None else None, level, level
-        if other._series is not self._series:
+    @abstractmethod
+    def _at_both(self) -> tuple[Any, Any]:
+        """(now, at the bar before) of a series that is up to date; (None, None) unless both are known."""
+
+    def _is_with(self, other: Crossing | float) -> TypeGuard[Crossing]:
+        """True for an indicator of the same series, False for a number; ValueError for all else."""
+        if isinstance(other, Crossing):
+            if other._series is self._series:
+                return True
             raise ValueError(
                 f"{self!r} and {other!r} belong to different series, whose bars end at different times; attach both to "
                 "one series, or compare their values yourself"
             )
-        now, before = self._single(self.value), self._single(self.previous)
-        other_now, other_before = other._single(other.value), other._single(other.previous)
-        if now is None or other_now is None:
-            return now, None, other_now, None
-        return now, before, other_now, other_before
-
-    def _level(self, other: Any) -> float:
-        if isinstance(other, bool) or not isinstance(other, (int, float)):
+        if isinstance(other, bool) or not isinstance(other, (int, float, np.number)):
             raise ValueError(f"{self!r} can cross an indicator of the same series or a number, not {other!r}")
-        return other
+        return False
 
-    def _single(self, value: Any) -> Any:
-        if isinstance(value, tuple):
-            fields = getattr(value, "_fields", ())
-            raise ValueError(f"{self!r} has several values; choose one, as in [{', '.join(map(repr, fields))}]")
-        return value
+
+class _Broken:
+    """Stands for an indicator that raised: so does everything asked of it."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
 
 
 class Attached(Crossing, Generic[V]):
@@ -92,7 +97,10 @@ class Attached(Crossing, Generic[V]):
     several values gives each of them as a line of its own: ``macd["line"].crossed_above(macd["signal"])``.
     """
 
-    __slots__ = ("_before", "_began_at", "_began_with", "_get", "_indicator", "_line", "inputs", "name", "pane")
+    __slots__ = (
+        "_before", "_began_at", "_began_with", "_get", "_indicator", "_is_single", "_line", "_step", "inputs", "name",
+        "pane",
+    )  # fmt: skip
 
     def __init__(self, series: Feeding, name: str) -> None:
         self._series = series
@@ -105,9 +113,12 @@ class Attached(Crossing, Generic[V]):
     def install(self, indicator: Indicator[V], inputs: Sequence[str], pane: str) -> None:
         """Take an indicator, in place of the one before if there was one."""
         self._indicator = indicator
+        indicator.owner = self
+        self._step = indicator.step
         self.inputs = tuple(inputs)
         self.pane = pane
         self._get: Callable[[Any], Any] = _getter(inputs)
+        self._is_single = len(self.inputs) == 1
         self._before: V | None = None
         #: with how many bars it was warmed, and how many bars its series had seen by then
         self._began_with = self._began_at = 0
@@ -122,11 +133,15 @@ class Attached(Crossing, Generic[V]):
         self._advance(columns)
 
     def begin_again(self, columns: Sequence[Array], *, began_with: int) -> None:
-        """Warm it anew, ``began_with`` bars from before it began included, since older ones have been found."""
+        """Warm it again with older bars; ``began_with`` of the columns' rows come before the bars it was fed."""
         self._indicator.reset()
         self._before = None
         self._began_with = began_with
         self._advance(columns)
+
+    def fail(self, error: Exception) -> None:
+        """The indicator raised: from here on every read of it raises the same."""
+        self._indicator = _Broken(error)  # type: ignore[assignment]
 
     def _advance(self, columns: Sequence[Array]) -> None:
         if not len(columns[0]):
@@ -135,15 +150,15 @@ class Attached(Crossing, Generic[V]):
         self._before = self._indicator.value
         self._indicator.step(*(float(column[-1]) for column in columns))
 
-    def take_rows(self, rows: Iterable[Any], end_of: Callable[[Any], int]) -> None:
-        """Feed bars (or trades) one by one; ``end_of`` gives the time of a point in a plot."""
-        indicator, get, line = self._indicator, self._get, self._line
-        step = indicator.step
-        single = len(self.inputs) == 1
-        for row in rows:
-            self._before = indicator.value
-            value = step(get(row)) if single else step(*get(row))
-            if line is not None and value is not None:
+    def take_row(self, row: Any, end_of: Callable[[Any], int]) -> None:
+        """Feed one bar (or trade); ``end_of`` gives the time of its point in a plot."""
+        self._before = self._indicator.value
+        value = self._step(self._get(row)) if self._is_single else self._step(*self._get(row))
+        line = self._line
+        if line is not None and value is not None:
+            if line.skips:
+                line.skips -= 1
+            else:
                 line.add(end_of(row), value)
 
     def take_columns(self, columns: Sequence[Array], ends: npt.NDArray[np.int64]) -> None:
@@ -197,7 +212,16 @@ class Attached(Crossing, Generic[V]):
     def previous(self) -> V | None:
         """The result at the bar before the latest one; None where there was none."""
         self._series.bring_up_to_date()
+        _ = self._indicator.value  # raises what the indicator raised, if it did
         return self._before
+
+    def _at_both(self) -> tuple[Any, Any]:
+        indicator = self._indicator
+        if indicator.fields:
+            fields = ", ".join(map(repr, indicator.fields))
+            raise ValueError(f"{self!r} has several values; choose one, as in [{fields}]")
+        now, before = indicator.value, self._before
+        return (None, None) if now is None or before is None else (now, before)
 
     @property
     def ready(self) -> bool:
@@ -237,6 +261,10 @@ class AttachedField(Crossing):
         """At the bar before the latest one; None where there was none."""
         values = self._attached.previous
         return None if values is None else float(values[self._index])
+
+    def _at_both(self) -> tuple[Any, Any]:
+        now, before = self._attached.value, self._attached.previous
+        return (None, None) if now is None or before is None else (now[self._index], before[self._index])
 
     @property
     def ready(self) -> bool:

@@ -34,7 +34,7 @@ class PlotLine:
     Otherwise the older half goes.
     """
 
-    __slots__ = ("_count", "_points_max", "_rows", "_stride", "_times", "_whole_run", "fields", "pane")
+    __slots__ = ("_points_max", "_rows", "_stride", "_times", "_whole_run", "fields", "pane", "skips")
 
     def __init__(self, pane: str, fields: Sequence[str], points_max: int, *, whole_run: bool) -> None:
         self.pane = pane
@@ -44,14 +44,15 @@ class PlotLine:
         self._times: list[Nanos] = []
         self._rows: list[Any] = []  # floats, or tuples of them where there are several fields
         self._stride = 1
-        self._count = 0  # points offered so far
+        #: how many more points are passed over; a caller may count it down itself instead of calling `add`
+        self.skips = 0
 
     def add(self, time: Nanos, value: Any) -> None:
         """One more point: a float, or a tuple with one for each field."""
-        count = self._count
-        self._count = count + 1
-        if count % self._stride:
+        if self.skips:
+            self.skips -= 1
             return
+        self.skips = self._stride - 1
         self._times.append(time)
         self._rows.append(value)
         if len(self._times) > self._points_max:
@@ -64,9 +65,12 @@ class PlotLine:
 
     def _thin(self) -> None:
         if self._whole_run:
+            # of the points with an odd number the last may be the one just added: the next one to keep comes sooner
+            last_stays = len(self._times) % 2 == 1
             del self._times[1::2]
             del self._rows[1::2]
             self._stride *= 2
+            self.skips = self._stride - 1 if last_stays else self._stride // 2 - 1
         else:
             old = len(self._times) // 2
             del self._times[:old]

@@ -1,7 +1,7 @@
 """The series that a strategy reads: finished bars, or trades, and the indicators attached to them.
 
-What comes in waits as objects until somebody reads a column, and then goes in as arrays; attached indicators are fed
-when their value is read. A bar that nobody reads costs little, and the results are those of a bar at a time.
+New rows wait as objects until a column is read, and then go in as arrays; attached indicators are fed when their value
+is read. A bar that is never read costs little, and the results equal those of one bar at a time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import astuple
 
 from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator, typical
 from botkit.engine.market.column import Column
@@ -36,13 +37,26 @@ Row = TypeVar("Row", Bar, Trade)
 KEEP_BARS = 10_000
 _FLUSH_AT = 4096  # rows: bounds the memory of objects that wait, and is long enough to spread the cost of a flush
 _SIDES: dict[int, Side | None] = {1: Side.BUY, 0: None, -1: Side.SELL}
+_SIGNS = {side: sign for sign, side in _SIDES.items()}
 _FEW_ROWS = 64  # up to so many rows are fed to indicators one by one
 
 
 class Series(Generic[Row]):
     """What series of bars and of trades share. Rows are appended by the engine and read by the strategy."""
 
-    __slots__ = ("_attached", "_columns", "_count", "_fed", "_pending", "_plots", "_pull", "is_ready", "keep", "pair")
+    __slots__ = (
+        "_attached",
+        "_columns",
+        "_count",
+        "_failures",
+        "_fed",
+        "_pending",
+        "_plots",
+        "_pull",
+        "is_ready",
+        "keep",
+        "pair",
+    )
 
     #: names of the columns, the time first
     names: tuple[str, ...] = ()
@@ -62,6 +76,7 @@ class Series(Generic[Row]):
         self._fed = 0  # how many of those the indicators have had
         self._count = 0  # rows in the columns, those that have left included
         self._attached: dict[str, Attached[Any]] = {}
+        self._failures: list[tuple[Attached[Any], Exception]] = []
         self._plots = plots if plots is not None and plots.takes_indicators else None
         self._pull: Callable[[], None] | None = None if is_ready else self._refuse
 
@@ -83,7 +98,7 @@ class Series(Generic[Row]):
     def pull_from(self, pull: Callable[[], None] | None) -> None:
         """Let ``pull`` be called before every read; it adds what has finished meanwhile with `extend` or `append_all`.
 
-        For a driver that goes through columns: a bar that nobody reads then costs nothing. None ends it.
+        For a driver that goes through columns: a bar that is never read then costs nothing. None ends it.
         """
         assert self.is_ready, f"{self!r} is fed before its history is there"
         if self._pull is not None:
@@ -109,13 +124,39 @@ class Series(Generic[Row]):
 
     def _feed(self) -> None:
         pending, fed = self._pending, self._fed
-        if len(pending) - fed > _FEW_ROWS:
+        count = len(pending)
+        if count - fed > _FEW_ROWS:
             self._flush()
             return
-        self._fed = len(pending)
-        rows = pending[fed:] if fed else pending
+        self._fed = count
+        row, end_of = pending[fed], self._end_of
+        rest = pending[fed + 1 :] if count - fed > 1 else ()
         for attached in self._attached.values():
-            attached.take_rows(rows, self._end_of)
+            try:
+                attached.take_row(row, end_of)
+                for later in rest:
+                    attached.take_row(later, end_of)
+            except Exception as error:
+                self._failures.append((attached, error))
+        if self._failures:
+            self._drop_failed()
+
+    def _feed_columns(self, arrays: dict[str, npt.NDArray[Any]], fed: int) -> None:
+        ends = self._ends_of(arrays["time"][fed:])
+        for attached in self._attached.values():
+            try:
+                attached.take_columns([self._input(arrays, name)[fed:] for name in attached.inputs], ends)
+            except Exception as error:
+                self._failures.append((attached, error))
+        if self._failures:
+            self._drop_failed()
+
+    def _drop_failed(self) -> None:
+        """An indicator that raised is fed no more. Its strategy gets the error when it reads it, and not the engine."""
+        for attached, error in self._failures:
+            del self._attached[attached.name]
+            attached.fail(error)
+        self._failures.clear()
 
     def _settle(self) -> None:
         """Before a read: everything finished stands in the columns."""
@@ -126,6 +167,8 @@ class Series(Generic[Row]):
 
     def _flush(self) -> None:
         rows = self._pending
+        if len(rows) == 1 and not self._fed:
+            self._feed()
         fed, self._fed = self._fed, 0
         # replaced first: should an assertion below fail, the same rows must not be written twice
         self._pending = []
@@ -134,9 +177,6 @@ class Series(Generic[Row]):
             for column, value in zip(self._columns.values(), self._values(rows[0]), strict=True):
                 column.push(value, self.keep)
             self._count += 1
-            if not fed:
-                for attached in self._attached.values():
-                    attached.take_rows(rows, self._end_of)
             return
         self._write(self._as_arrays(rows), fed)
 
@@ -150,16 +190,21 @@ class Series(Generic[Row]):
             column.extend(arrays[name], self.keep)
         self._count += len(times)
         if self._attached and fed < len(times):
-            ends = self._ends_of(times[fed:])
-            for attached in self._attached.values():
-                attached.take_columns([self._input(arrays, name)[fed:] for name in attached.inputs], ends)
+            self._feed_columns(arrays, fed)
 
     def _as_arrays(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
-        columns = zip(*map(self._values, rows), strict=True)
+        if not rows:
+            return {name: np.empty(0, column.dtype) for name, column in self._columns.items()}
+        # astuple is C all the way: a method call a row takes longer than all the rest
+        fields = dict(zip(rows[0].__struct_fields__, zip(*map(astuple, rows), strict=True), strict=True))
         return {
-            name: np.fromiter(values, column.dtype, len(rows))
-            for (name, column), values in zip(self._columns.items(), columns, strict=True)
+            name: np.fromiter(self._numbers(name, fields[name]), column.dtype, len(rows))
+            for name, column in self._columns.items()
         }
+
+    def _numbers(self, name: str, values: Iterable[Any]) -> Iterable[Any]:
+        """Values of a column as numbers."""
+        return values
 
     @abstractmethod
     def _values(self, row: Any) -> tuple[Any, ...]:
@@ -185,7 +230,10 @@ class Series(Generic[Row]):
         views = {
             name: column.view()[-length:] if length else column.view()[:0] for name, column in self._columns.items()
         }
-        attached.begin([self._input(views, name) for name in attached.inputs], self._count)
+        try:
+            attached.begin([self._input(views, name) for name in attached.inputs], self._count)
+        except Exception as error:
+            self._failures.append((attached, error))
 
     def _refuse(self) -> None:
         raise NotReadyError(
@@ -212,12 +260,12 @@ class Series(Generic[Row]):
         if indicator.value is not None:
             raise ValueError(f"{indicator!r} has already been fed; attach a new one")
         label = name or (repr(indicator) if of == default else f"{indicator!r} of {of}")
-        if any(row.indicator is indicator for other, row in self._attached.items() if other != label):
-            raise ValueError(f"this {indicator!r} is attached already; attach a new one under the name {label!r}")
+        attached = self._attached.get(label) or Attached[V](self, label)
+        if getattr(indicator, "owner", attached) is not attached:  # unset until it is attached
+            raise ValueError(f"this {indicator!r} is attached already; attach a new one as {label!r}")
         pane = of if of in ("volume", "amount") and indicator.pane == "price" else indicator.pane
         if self.is_ready:
             self._settle()
-        attached = self._attached.get(label) or Attached[V](self, label)
         attached.install(indicator, inputs, pane)
         self._attached[label] = attached
         if self.keep is not None:
@@ -227,6 +275,7 @@ class Series(Generic[Row]):
             attached.draw_into(self._plots.line(key, pane, indicator.fields))
         if self.is_ready:
             self._begin(attached)
+            self._drop_failed()
         return attached
 
     def _resolution(self) -> str:
@@ -259,9 +308,7 @@ class Series(Generic[Row]):
         if isinstance(index, slice):
             self._settle()
             return [self._row(i) for i in range(*index.indices(len(self)))]
-        if (
-            index == -1 and self._pending and self._pull is None
-        ):  # what strategies ask for most, without writing columns nobody reads
+        if index == -1 and self._pending and self._pull is None:  # what strategies ask for most; the columns can wait
             return self._pending[-1]
         self._settle()
         count = len(self)
@@ -344,16 +391,13 @@ class BarSeries(Series[Bar]):
         self._attached = attached
         for row in attached.values():
             self._begin(row)
+        self._drop_failed()
         self.append_all(waiting)
-
-    def warm_start(self, bars: Iterable[Bar]) -> None:
-        """Add finished bars, oldest first."""
-        self.append_all(bars)
 
     def backfill(self, older: Iterable[Bar]) -> None:
         """Put bars in front of the oldest one, for indicators attached later that need more than was kept.
 
-        Those that lacked history are warmed anew, as if they had begun with it.
+        Those that lacked history are warmed again, as if they had begun with it.
         """
         self._settle()
         times = self._columns["time"].view()
@@ -488,10 +532,10 @@ class BarSeries(Series[Bar]):
 
 
 class TradeSeries(Series[Trade]):
-    """The public trades of one pair since the start, oldest first; what ``subscribe_trades`` returns.
+    """The public trades of one pair, oldest first, and what is attached to them; what ``subscribe_trades`` returns.
 
     ``price``, ``amount`` (float64) and ``time`` (int64 nanoseconds, the exchange's own) are read-only numpy arrays.
-    It keeps its last 10,000 trades, or as many as ``keep`` says, and never fewer than its indicators begin with.
+    It holds the trades since the first indicator was attached: the last 10,000 of them, or as many as ``keep`` says.
     """
 
     __slots__ = ()
@@ -518,8 +562,16 @@ class TradeSeries(Series[Trade]):
         assert len({len(values) for values in arrays.values()}) == 1, "columns of unequal length"
         self._write(arrays)
 
+    @property
+    def wants_rows(self) -> bool:
+        """True once something is attached: until then trades need not be appended."""
+        return bool(self._attached)
+
     def _values(self, row: Any) -> tuple[Any, ...]:
-        return row.time, row.price, row.amount, 0 if row.side is None else 1 if row.side is Side.BUY else -1
+        return row.time, row.price, row.amount, _SIGNS[row.side]
+
+    def _numbers(self, name: str, values: Iterable[Any]) -> Iterable[Any]:
+        return map(_SIGNS.__getitem__, values) if name == "side" else values
 
     def _end_of(self, row: Any) -> Nanos:
         time: int = row.time

@@ -44,6 +44,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Connection, ConnectionState, OrderReport, TradeReport
 from botkit.model.extension import Options
 from botkit.model.limits import LimitTable
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
@@ -62,7 +63,6 @@ from botkit.model.requests import (
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    NewOrder,
     OrderAck,
     Outcome,
     Request,
@@ -451,7 +451,7 @@ class BitoProAdapter:
                     request.end,
                     now=client.clock.now(),
                     fill_gaps=False,
-                    running=False,
+                    running=request.running,
                 )
                 return tuple(translate.candle(row, request.pair, request.resolution) for row in sorted_rows)
         raise AssertionError(f"no call for {request!r}")
@@ -467,7 +467,7 @@ class BitoProAdapter:
         return max(left, NS_PER_S // 100) / NS_PER_S
 
 
-def _acknowledged(reply: CreateReply, order: NewOrder, body: CreateBody) -> OrderAck:
+def _acknowledged(reply: CreateReply, order: OrderSpec, body: CreateBody) -> OrderAck:
     """The acknowledgement, if the echo is of this very order; of another order's it says nothing about this one."""
     rules = order.pair.rules
     spends = order.type is OrderType.MARKET and order.side is Side.BUY

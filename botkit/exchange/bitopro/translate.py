@@ -16,9 +16,9 @@ from botkit.exchange.bitopro.wire.statuses import STATUS_STATES
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, Candle, OrderBook, OrderReport, Ticker, Trade, TradeReport
 from botkit.model.money import UNIT_DECIMALS, format_units, parse_scaled
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import RESTING_STATES, Condition, OrderType, Side
 from botkit.model.pairs import Pair
-from botkit.model.requests import NewOrder
 
 _TYPES = {
     "LIMIT": OrderType.LIMIT,
@@ -263,7 +263,7 @@ def balance_report(rows: Iterable[BalanceRow], *, snapshot: bool) -> BalanceRepo
     )
 
 
-def create_body(order: NewOrder, timestamp: Nanos, *, in_batch: bool) -> CreateBody:
+def create_body(order: OrderSpec, timestamp: Nanos, *, in_batch: bool) -> CreateBody:
     """The body that creates an order. ``timestamp`` is t0, the time of the router's grant."""
     rules = order.pair.rules
     is_market = order.type is OrderType.MARKET

@@ -1,0 +1,190 @@
+"""How far an order's life goes through the code: ``python tests/benchmarks/order_trace.py [TOP]``.
+
+Counts the calls of Python functions under ``botkit/`` (`sys.setprofile`, "call" events: generators count each time they
+go on) in one backtest with orders and in the same one without, and divides the difference by the number of orders. What
+a row of data costs anyway cancels out; that the orders cut quiet spans into pieces counts as theirs, and so do the
+simulated exchange and the recorder of the results. Calls do not depend on the machine, so a test can hold them to a
+bound (tests/engine/test_order_life_calls.py). ``TOP`` also prints that many functions by calls an order, and the calls
+by folder.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import botkit
+from botkit.assembly import BacktestParts, Project
+from botkit.backtesting import session
+from botkit.backtesting.driver import Driver
+from botkit.model.columns import MarketColumns
+from botkit.tape.feed import Slice
+from tests.backtest_world import write_config, write_strategy
+from tests.benchmarks import market_data
+
+PACKAGE = str(Path(botkit.__file__).parent) + "/"
+ROWS = {"candles": 2_000, "trades": 8_000}
+#: an order every so many rows, so that each has ended before the next
+EVERY = {"candles": 20, "trades": 80}
+STRATEGY = """
+pair: Pair
+does: str = "nothing"
+on: str = "candles"
+every: int = 20
+
+def on_start(self):
+    self._rows = self._asked = 0
+    if self.on == "trades":
+        self.subscribe_trades(self.pair)
+    else:
+        self.subscribe_bars(self.pair, "1m")
+
+def on_bar(self, bar):
+    self._look(bar.close)
+
+def on_trade(self, trade):
+    self._look(trade.price)
+
+def _look(self, price):
+    self._rows += 1
+    if self._rows % self.every == 0:
+        self._act(price)
+
+def _act(self, price):
+    if self.does == "limit":
+        self.buy(self.pair, amount=0.01, price=price * 1.001)
+    elif self.does == "resting":
+        self.buy(self.pair, amount=0.01, price=price * 0.9999, post_only=True)
+    elif self.does == "market":
+        self.market_buy(self.pair, spend=500)
+    elif self.does == "cancelled":
+        self.cancel_all(self.pair)
+        self.buy(self.pair, amount=0.01, price=price * 0.5)
+    elif self.does == "quote":
+        self.quote(self.pair, bids=[(price * 0.5, 0.01)])
+
+def on_order(self, order):
+    pass
+
+def on_fill(self, fill):
+    pass
+"""
+#: what is traced: (name, what the strategy does, what it listens to)
+LIVES = (
+    ("limit order that takes, on bars", "limit", "candles"),
+    ("limit order that takes, on trades", "limit", "trades"),
+    ("limit order that rests, on trades", "resting", "trades"),
+    ("market order, on bars", "market", "candles"),
+    ("market order, on trades", "market", "trades"),
+    ("order cancelled, another placed, on bars", "cancelled", "candles"),
+    ("quote replaced, on bars", "quote", "candles"),
+    ("quote replaced, on trades", "quote", "trades"),
+)
+
+
+class Run(NamedTuple):
+    """One backtest: calls by function, and how many orders and fills it had."""
+
+    calls: Counter[CodeType]
+    orders: int
+    fills: int
+
+
+class Life(NamedTuple):
+    """What one order of a kind costs on average."""
+
+    name: str
+    orders: int
+    fills: int
+    calls: float
+    files: int
+    #: (file, function, calls an order), the most first
+    functions: tuple[tuple[str, str, float], ...]
+
+
+def traced(folder: Path, does: str, on: str) -> Run:
+    """One backtest of the driver's loop."""
+    calls: Counter[CodeType] = Counter()
+
+    def count(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
+            calls[frame.f_code] += 1
+
+    class Traced(Driver):
+        def run(self, slices: Iterable[Slice], on_slice: Callable[[Slice, list[MarketColumns]], None]) -> None:
+            sys.setprofile(count)
+            try:
+                super().run(slices, on_slice)
+            finally:
+                sys.setprofile(None)
+
+    tape = folder / on
+    if not tape.exists():
+        rows = market_data.candles(ROWS[on]) if on == "candles" else market_data.trades(ROWS[on])
+        market_data.write_tape(tape, rows)
+    config = write_config(
+        folder,
+        f"{{path: {tape}, pair: btc_usdt}}",
+        plugins=write_strategy(folder, STRATEGY),
+        params=f"{{pair: btc_usdt, does: {does}, on: {on}, every: {EVERY[on]}}}",
+    )
+    with patch.object(session, "Driver", Traced):
+        result = session.run_backtest(BacktestParts(Project.load(config)), readings=False)
+    assert all(order.sent for order in result.orders), "an order that was refused has no life"
+    return Run(calls, len(result.orders), len(result.fills))
+
+
+def life(name: str, without: Run, run: Run) -> Life:
+    """The calls of one order's life, from a run without orders and one with them."""
+    orders = run.orders
+    assert orders, name
+    more: list[tuple[str, str, float]] = []
+    for code in {*run.calls, *without.calls}:
+        count = run.calls[code] - without.calls[code]
+        if count:
+            more.append((code.co_filename.removeprefix(PACKAGE), code.co_qualname, count / orders))
+    more.sort(key=lambda row: (-row[2], row))
+    return Life(
+        name=name,
+        orders=orders,
+        fills=run.fills,
+        calls=(run.calls.total() - without.calls.total()) / orders,
+        files=len({file for file, _, each in more if each >= 0.5}),
+        functions=tuple(more),
+    )
+
+
+def lives(folder: Path) -> list[Life]:
+    """Every kind of life."""
+    without = {on: traced(folder, "nothing", on) for on in ROWS}
+    return [life(name, without[on], traced(folder, does, on)) for name, does, on in LIVES]
+
+
+def main() -> None:
+    """Print a table."""
+    top = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    with tempfile.TemporaryDirectory() as folder:
+        found = lives(Path(folder))
+    print(f"{'':<44}{'orders':>8}{'fills':>8}{'calls':>8}{'files':>8}")
+    for one in found:
+        print(f"{one.name:<44}{one.orders:>8}{one.fills:>8}{one.calls:>8.0f}{one.files:>8}")
+    for one in found if top else ():
+        print(f"\n{one.name}: {one.calls:.0f} calls")
+        for file, function, each in one.functions[:top]:
+            print(f"{each:>8.1f}  {function:<48} {file}")
+        folders: Counter[str] = Counter()
+        for file, _, each in one.functions:
+            folders[str(Path(file).parent)] += each  # type: ignore[assignment]
+        print("  " + ", ".join(f"{name} {each:.0f}" for name, each in folders.most_common()))
+
+
+if __name__ == "__main__":
+    main()

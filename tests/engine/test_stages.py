@@ -1,0 +1,255 @@
+"""The stages of a run: restore, begin, history, stop; what waits for which, and what is refused before its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from botkit.engine.outcome import HistoryWanted, Outcome, StreamWanted
+from botkit.errors import ConfigError, NotReadyError
+from botkit.model.clock import NS_PER_DAY
+from botkit.model.events import Bar, Candle
+from botkit.model.inputs import Begin, Compare, History, PastBars, Restore, RestoredOrder, Stop
+from botkit.model.order_spec import OrderSpec
+from botkit.model.orders import Order, OrderState, OrderType, Side
+from botkit.model.pairs import Pair
+from botkit.model.requests import CreateOrder, GetCandles
+from tests.engine_world import BTC, ETH, MINUTE, PAIRS, RICH, T0, Bot, Listener, S, cancelled_ids, order_id_of
+
+
+def bars(count: int, pair: Pair = BTC) -> tuple[Bar, ...]:
+    """Finished bars from before the start, closing at 900 and one higher each."""
+    return tuple(
+        Bar(pair, T0 - (count - i) * MINUTE, 900.0 + i, 900.0 + i, 900.0 + i, 900.0 + i, 1.0, "1m")
+        for i in range(count)
+    )
+
+
+def turn(b: Bot, given: Any) -> Outcome:
+    """One turn by hand, without the history that `Bot` gives."""
+    out = Outcome()
+    b.engine.turn(given, b.now, out)
+    return out
+
+
+def started(*strategies: Listener, **more: Any) -> tuple[Bot, Outcome]:
+    """A bot that has begun and waits for its history."""
+    b = Bot(*strategies, start=False, **more)
+    turn(b, Restore(balances=b.balances))
+    return b, turn(b, Begin())
+
+
+def test_begin_names_the_streams_and_the_history_that_are_wanted() -> None:
+    def start(s: Any) -> None:
+        s.subscribe_trades(BTC)
+        s.subscribe_book(ETH, depth=10)
+        s.subscribe_bars(BTC, "5m", warm_up=7)
+        s.subscribe_bars(ETH, "1m")
+
+    _, out = started(Listener(start=start))
+    assert out.streams == [
+        StreamWanted(BTC, "trades"),
+        StreamWanted(ETH, "books", depth=10),
+        StreamWanted(BTC, "bars", resolution="5m"),
+        StreamWanted(ETH, "bars", resolution="1m"),
+    ]
+    # one bar at the least: the builder must know what the next bar follows
+    assert out.history == [HistoryWanted(BTC, "5m", 7), HistoryWanted(ETH, "1m", 1)]
+
+
+def test_on_start_and_on_ready_run_once_each_and_history_is_there_for_the_second() -> None:
+    order: list[Any] = []
+
+    def start(s: Any) -> None:
+        s.series = [s.subscribe_bars(BTC, "1m", warm_up=3)]
+        with pytest.raises(NotReadyError, match="move this to on_ready"):
+            len(s.series[0])
+        order.append("start")
+
+    b, _ = started(Listener(start=start, ready=lambda s: order.append(("ready", len(s.series[0])))))
+    assert order == ["start"]
+    turn(b, History(bars=(PastBars(BTC, "1m", bars(3)),)))
+    turn(b, History())
+    assert order == ["start", ("ready", 3)]
+
+
+def test_an_order_in_on_start_is_refused_and_the_refusal_names_on_ready() -> None:
+    placed: list[Order] = []
+
+    def start(s: Any) -> None:
+        placed.extend([s.buy(BTC, amount=1, price=900), s.market_buy(BTC, spend=1_000), s.close(BTC)])
+
+    b = Bot(Listener(start=start, ready=lambda s: placed.append(s.buy(BTC, amount=1, price=900))))
+    *early, ready = placed
+    told = "orders can be placed from on_ready on; move this out of on_start"
+    assert [order.reason for order in early] == [told] * 3
+    assert ready.state is OrderState.SENDING
+    assert len(b.all(CreateOrder)) == 1
+
+
+def rested(client_id: int = 1) -> Order:
+    """An order of an earlier run that rests at the exchange."""
+    order = Order(
+        OrderSpec(
+            client_id=client_id,
+            strategy="s0",
+            pair=BTC,
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            created=T0 - S,
+            price_ticks=900,
+            amount_lots=20_000,
+        )
+    )
+    order.move(OrderState.SENDING, T0 - S)
+    order.move(OrderState.OPEN, T0 - S)
+    order.sent = T0 - S
+    order.order_id = order_id_of(order)
+    return order
+
+
+def test_what_happens_between_begin_and_history_is_told_after_on_ready() -> None:
+    heard: list[str] = []
+    b = Bot(
+        Listener(ready=lambda s: heard.append("ready"), fill=lambda s, _: heard.append("fill")),
+        first_client_id=2,
+        start=False,
+    )
+    turn(b, Restore(balances=b.balances, orders=(RestoredOrder(rested()),)))
+    turn(b, Begin())
+    b.execute(rested(), 10_000)
+    assert b.s.position(BTC).amount == 101.0, "money counts at once"
+    assert heard == []
+    turn(b, History())
+    assert heard == ["ready", "fill"]
+
+
+def test_timers_set_in_on_start_begin_to_count_with_the_history() -> None:
+    b, _ = started(Listener(start=lambda s: s.set_timer(every_s=10)))
+    assert b.engine.view.has_timers()
+    b.to(25)
+    assert not b.s.of("timer")
+    turn(b, History())
+    b.to(30)
+    assert [timer.due for timer in b.s.of("timer")] == [T0 + 30 * S]
+
+
+def test_a_bot_that_reads_its_history_itself_trades_when_it_is_there() -> None:
+    ready: list[int] = []
+    b = Bot(
+        Listener(
+            start=lambda s: s.series.append(s.subscribe_bars(BTC, "1m", warm_up=2)),
+            ready=lambda s: ready.append(len(s.series[0])),
+        ),
+        start=False,
+    )
+    turn(b, Restore(balances=b.balances))
+    turn(b, Begin(reads_history=True))
+    b.to(0)
+    asked = b.all(GetCandles)
+    assert {(request.pair, request.resolution) for request in asked} == {(BTC, "1m"), (ETH, "1m")}
+    for request in asked:
+        assert not ready
+        rows = tuple(
+            Candle(request.pair, "1m", bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume)
+            for bar in bars(5, request.pair)
+        )
+        b.answer(request, body=rows)
+    assert ready == [2]
+    assert b.s.last_price(BTC) == 904.0
+
+
+def test_a_series_wanted_in_the_middle_of_a_run_is_named_and_warmed_by_a_later_history() -> None:
+    b = Bot(Listener(), history=lambda pair, resolution, count: bars(count, pair))
+    b.s.series.append(b.s.subscribe_bars(ETH, "1m", warm_up=4))
+    with pytest.raises(NotReadyError):
+        len(b.s.series[0])
+    b.end_turn()
+    assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0, 902.0, 903.0]
+
+
+def test_subscribing_later_to_what_the_run_does_not_read_is_an_error() -> None:
+    b, _ = started(Listener(start=lambda s: s.subscribe_trades(BTC)))
+    turn(b, History(kinds=frozenset({("btc_twd", "trades")})))
+    b.s.subscribe_bars(BTC, "1m")  # made of the trades that are read
+    told = (
+        r"this run reads no books of btc_twd, since no strategy subscribed to them in on_start; it reads btc_twd trades"
+    )
+    with pytest.raises(ValueError, match=told):
+        b.s.subscribe_book(BTC)
+    with pytest.raises(ValueError, match="this run reads no bars of eth_twd"):
+        b.s.subscribe_bars(ETH, "1m")
+
+
+def test_a_pair_without_prices_is_a_mistake_that_names_the_remedy() -> None:
+    other = Pair("doge_twd", BTC.rules)
+    b = Bot(Listener(), pairs={**PAIRS, "doge_twd": other}, traded=PAIRS)
+    with pytest.raises(ValueError, match=r"no prices of doge_twd: name it as a parameter of the strategy"):
+        b.s.last_price("doge_twd")
+
+
+def test_restoring_what_does_not_fit_the_configuration_says_so() -> None:
+    b = Bot(Listener(), capital=[{"twd": 2 * RICH["twd"]}], start=False)
+    with pytest.raises(ConfigError, match="twd"):
+        turn(b, Restore(balances=RICH))
+
+
+def test_halts_and_parameters_and_state_are_restored_before_on_start() -> None:
+    seen: list[Any] = []
+    b = Bot(Listener(start=lambda s: seen.append(dict(s.state))), Listener(), start=False)
+    kept: dict[str, dict[str, Any]] = {"s0": {"state": {"n": 1}, "timers": {}}, "gone": {"state": {}, "timers": {}}}
+    turn(b, Restore(balances=b.balances, kept=kept, halts={"s1": "by hand"}, halted="panic"))
+    turn(b, Begin())
+    turn(b, History())
+    assert seen == [{"n": 1}]
+    assert b.engine.view.halted == "panic"
+    assert [shown.halted for shown in b.engine.view.strategies()] == [None, "by hand"]
+
+
+def test_an_order_of_an_earlier_run_that_was_never_sent_is_dropped() -> None:
+    never_sent = Order(
+        OrderSpec(
+            client_id=1,
+            strategy="s0",
+            pair=BTC,
+            side=Side.BUY,
+            type=OrderType.LIMIT,
+            created=T0 - S,
+            price_ticks=900,
+            amount_lots=20_000,
+        )
+    )
+    b = Bot(Listener(), start=False)
+    turn(b, Restore(balances=b.balances, orders=(RestoredOrder(never_sent), RestoredOrder(rested(2)))))
+    assert [order.client_id for order in b.engine.view.orders()] == [2]
+
+
+def test_while_the_books_are_compared_a_hold_keeps_new_orders_back() -> None:
+    b = Bot(Listener())
+    b.trade(1_000)
+    b.tell(Compare(hold="the books are being compared"))
+    assert b.engine.view.is_comparing
+    order = b.s.buy(BTC, amount=1, price=900)
+    b.end_turn()
+    assert (order.state, order.reason) == (OrderState.NOT_SENT, "not sent: the books are being compared")
+
+
+def test_a_day_begins_without_loss_limits_too() -> None:
+    b = Bot(Listener(start=lambda s: None))
+    assert b.engine.wake_at() == T0 + NS_PER_DAY
+    b.to(2 * NS_PER_DAY / S)
+    assert b.engine.wake_at() == T0 + 3 * NS_PER_DAY
+
+
+def test_after_the_stop_nothing_new_may_be_asked_for_and_kept_orders_stay() -> None:
+    b = Bot(Listener(), Listener())
+    b.trade(1_000)
+    resting = []
+    for strategy in b.strategies:
+        order = strategy.buy(BTC, amount=1, price=900)
+        b.end_turn()
+        resting.append(b.rest(order))
+    leaving = b.tell(Stop(withdraws=True, keep=frozenset({"s1"})))
+    assert cancelled_ids(leaving) == [resting[0].client_id]
+    assert b.s.buy(BTC, amount=1, price=900).reason == "the bot is being stopped"

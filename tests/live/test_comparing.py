@@ -1,0 +1,64 @@
+"""When the books are compared, and that nothing which happens meanwhile is left out."""
+
+from __future__ import annotations
+
+from botkit.engine.outcome import Comparison, Outcome, Reply
+from botkit.live.comparing import EVERY, Comparisons
+from botkit.live.notices import Notices
+from botkit.model.clock import NS_PER_S
+from botkit.model.inputs import Compare, Input
+
+START = 1_700_000_000 * NS_PER_S
+
+
+class Asked:
+    """Comparisons whose engine only counts what it is asked for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.comparisons = Comparisons(Notices(), lambda kind, text: None, say=self._say, others=(), speed=1.0)
+
+    def _say(self, given: Input) -> Reply:
+        assert given == Compare()
+        self.count += 1
+        return Reply()
+
+    def end(self, began: int, now: int) -> bool:
+        """The comparison under way ends; True when another must follow."""
+        out = Outcome()
+        out.comparisons.append(Comparison(began=began))
+        return self.comparisons.came_out(out, now)
+
+
+def test_a_suspicion_that_comes_up_during_a_comparison_leads_to_another() -> None:
+    asked = Asked()
+    asked.comparisons.at_once()
+    asked.comparisons.suspect(START + NS_PER_S)
+    for second in range(30):  # a read of it takes that long
+        asked.comparisons.look(START + second * NS_PER_S)
+    assert asked.count == 1
+    assert not asked.end(START, START + 30 * NS_PER_S)
+    asked.comparisons.look(START + 31 * NS_PER_S)
+    assert asked.count == 1  # reads have their room
+    asked.comparisons.look(START + 41 * NS_PER_S)
+    assert asked.count == 2
+
+
+def test_what_happens_while_one_is_under_way_is_compared_once_that_has_ended() -> None:
+    asked = Asked()
+    for _ in range(3):  # streams come back, the machine wakes up
+        asked.comparisons.at_once()
+    assert asked.count == 1
+    assert asked.end(START, START + NS_PER_S)
+    asked.comparisons.at_once()
+    assert asked.count == 2
+    assert not asked.end(START + NS_PER_S, START + 2 * NS_PER_S)
+
+
+def test_a_comparison_that_takes_long_is_not_asked_for_at_every_look() -> None:
+    asked = Asked()
+    asked.comparisons.look(START)
+    assert asked.count == 1
+    for second in range(3 * EVERY // NS_PER_S):
+        asked.comparisons.look(START + second * NS_PER_S)
+    assert asked.count == 1
