@@ -22,6 +22,8 @@ class Note(msgspec.Struct, frozen=True):
     level: Level
     text: str
     kind: str = ""
+    #: a strategy wrote it by ``self.log``, so the log has it already
+    is_logged: bool = False
 
 
 class StrategyFailure(msgspec.Struct, frozen=True):
@@ -176,6 +178,11 @@ class Outbox:
         """Say something to the user, and with a ``kind`` keep it."""
         self._changes.count += 1
         self.out.notes.append(Note(level, text, kind))
+
+    def logged(self, level: Level, text: str) -> None:
+        """A strategy logged something that the user should see."""
+        self._changes.count += 1
+        self.out.notes.append(Note(level, text, is_logged=True))
 
     def withheld(self, withheld: Withheld) -> None:
         """A price was kept back."""
