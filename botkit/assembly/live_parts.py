@@ -124,6 +124,12 @@ class LiveParts:
             say=say,
         )
 
+    def share(self) -> None:
+        """Make the windows that this run shares with others: before `recorded_as`, which names them, and `engine`."""
+        self.shared = self._share(self._latest_accept_ns)
+        if self.shared is not None:
+            self.leased = self.shared.leased
+
     def _shared_limits(self, latest_accept_ns: Nanos) -> SharedLimits | None:
         return shared_limits(
             self.project.facts.limits,
@@ -152,10 +158,7 @@ class LiveParts:
         }
 
     def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
-        """A new bot, not started; what it shares with others is in ``shared``."""
-        self.shared = self._share(self._latest_accept_ns)
-        if self.shared is not None:
-            self.leased = self.shared.leased
+        """A new bot, not started."""
         return make_engine(
             self.project,
             pairs=self._priced,
