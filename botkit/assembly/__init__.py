@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import tzinfo
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,6 +21,7 @@ from zoneinfo import ZoneInfo
 from botkit.backtesting.outputs import DECISIONS, RunFolder, summary_json, write_outputs
 from botkit.backtesting.plan import FeeCurrencies, Plan
 from botkit.backtesting.session import run_backtest
+from botkit.backtesting.slow_callbacks import SlowCallbacks
 from botkit.config.load import LoadedConfig, load_config
 from botkit.config.schema import DataSource, FeesConfig, FillsConfig, LatencyConfig, moment
 from botkit.config.show import resolved_yaml
@@ -34,7 +37,8 @@ from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.exchange.bitopro import plugin as bitopro_plugin
 from botkit.live import plugin as live_plugin
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
+from botkit.live.telling.logs import LogFile
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, format_time, from_datetime, to_datetime
 from botkit.model.columns import MarketColumns
 from botkit.model.extension import ExchangeFacts, FeeModel, FeeRates, LatencyModel, QueueModel, RiskRule, TapeFormat
 from botkit.model.limits import NEEDED_ENDPOINTS
@@ -42,10 +46,11 @@ from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult, Caution
 from botkit.plugins import Plugins, load_plugins
+from botkit.plugins.discovery import did_you_mean
 from botkit.report import render
 from botkit.sim import plugin as sim_plugin
 from botkit.sim.kernel import Kernel
-from botkit.sim.ledger import AccountSetup
+from botkit.sim.order import AccountSetup
 from botkit.tape import plugin as tape_plugin
 from botkit.tape.feed import Feed, FeedSource, FileSource, StreamKey, TapeSource
 from botkit.tape.manifest import StreamInfo
@@ -78,6 +83,7 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
         default = Path("strategies")
         folders: Sequence[Path] = (default,) if default.is_dir() and not installed_only else ()
         return load_plugins(folders=folders, environ_load=environ_load, builtin=BUILT_IN)
+    _check_modules(loaded)
     return load_plugins(
         folders=loaded.plugin_folders,
         modules=loaded.plugin_modules,
@@ -85,6 +91,21 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
         environ_load=environ_load,
         builtin=BUILT_IN,
     )
+
+
+def _check_modules(loaded: LoadedConfig) -> None:
+    """A bare word under ``plugins:`` is a folder or an installed module. Raises ConfigError where it is neither."""
+    for index, place in enumerate(loaded.config.plugins or ()):
+        top = (place.module or "").partition(".")[0]
+        if not top or find_spec(top) is not None:
+            continue
+        node = loaded.path.absolute().parent
+        folders = [entry.name for entry in node.iterdir() if entry.is_dir() and not entry.name.startswith((".", "_"))]
+        hint = did_you_mean(place.text, folders) if folders else "name a folder of plugins"
+        raise loaded.error(
+            f"plugins.{index}",
+            f"there is neither a folder `{place.text}` beside this file nor an installed module of that name; {hint}",
+        )
 
 
 def tape_formats(plugins: Plugins) -> dict[str, TapeFormat]:
@@ -118,6 +139,16 @@ class Project:
         a strategy's pair is gone."""
         self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
         self.specs()
+
+    def check_money(self) -> None:
+        """See that ``backtest: balances:`` covers what strategies and the reserve get. Raises ConfigError."""
+        balances = self.config.backtest.balances
+        if balances is not None:
+            books = make_portfolio(self, self.pairs)
+            try:
+                books.open({currency: int(amount * UNIT) for currency, amount in balances.items()})
+            except ValueError as error:
+                raise self.loaded.error("backtest.balances", str(error)) from None
 
     # -- strategies -----------------------------------------------------------------------------------------------
 
@@ -301,6 +332,7 @@ def make_engine(
             seed=seed,
             first_client_id=first_client_id,
             bar_grace_ns=bar_grace_ns,
+            max_book_age_ns=config.max_book_age_s * NS_PER_S,
             latest_accept_ns=latest_accept_ns,
             watch_speed=watch_speed,
             draws_indicators=draws_indicators,
@@ -324,7 +356,6 @@ def make_portfolio(
             shares=shares,
             reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
             currency=project.currency,
-            fee_currency=project.facts.discount_currency,
         )
     except ValueError as error:
         raise ConfigError(f"{project.loaded.path}: {error}") from None
@@ -359,6 +390,7 @@ def make_kernel(
     queue: QueueModel,
     slippage_e8: int,
     seed: int,
+    max_book_age_s: int | None = None,
 ) -> Kernel:
     """The simulated exchange with one account."""
     return Kernel(
@@ -368,9 +400,21 @@ def make_kernel(
         latency=latency,
         limits=project.facts.limits,
         slippage_e8=slippage_e8,
+        max_book_age_s=max_book_age_s,
         seed=seed,
         volume_currency=project.facts.volume_currency,
         discount_currency=project.facts.discount_currency,
+    )
+
+
+def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
+    """What to say where fees shall be paid in a coin that the account does not hold; None where it does."""
+    coin = facts.discount_currency
+    if not fees.uses_discount or balances.get(coin):
+        return None
+    return (
+        f"fees: {{bito: true}} has no effect: the account holds no {coin.upper()}, so every fee is charged at the full "
+        f"rate; add some to `balances`, such as {coin}: 1000, or leave bito out"
     )
 
 
@@ -473,6 +517,7 @@ class BacktestParts:
         self.zone: tzinfo = config.zone
         self.currency = project.currency
         self.seed = config.seed if seed is None else seed
+        self.max_book_age_s = config.max_book_age_s
         self.feed = open_feed(project, sources, feed_ms=float(section.latency.feed_ms))
         at_hand = [name for name in project.pairs if any(stream.pair == name for stream in self.feed.streams)]
         named = [str(pair) for pair in project.bot_pairs()]
@@ -565,6 +610,7 @@ class BacktestParts:
             queue=self.project.queue_model(fills, "backtest.fills"),
             slippage_e8=int((section.slippage or 0) * UNIT),
             seed=self.seed,
+            max_book_age_s=self.project.config.max_book_age_s,
         )
 
     def cautions(self, plan: Plan) -> list[Caution]:
@@ -581,11 +627,22 @@ class BacktestParts:
                 Caution("slippage is zero: market orders fill at the recorded price, which no market offers")
             )
         cautions += [Caution(note, grave=False) for note in self.feed.notes()]
+        lacks_coin = no_discount(self._fees, self.project.facts, self.balances)
+        if lacks_coin is not None:
+            cautions.append(Caution(lacks_coin))
         if self.fee_currencies is not None and (
             self.fee_currencies.coin or getattr(self._fees, "counts_volume", False)
         ):
             lacking = [name for name in self.fee_currencies.wanted(plan.sources, self.pairs) if name not in priced]
-            if lacking:
+            coin = self.fee_currencies.coin
+            if coin and any(name.startswith(f"{coin}_") for name in lacking):
+                cautions.append(
+                    Caution(
+                        f"fees: {{bito: true}} has no effect: the data has no prices of {', '.join(lacking)}, so every "
+                        "fee is charged at the full rate; add them to the data, or leave bito out"
+                    )
+                )
+            elif lacking:
                 cautions.append(
                     Caution(
                         f"the data has no prices of {', '.join(lacking)}: fees that depend on a trade's worth in "
@@ -613,16 +670,30 @@ def backtest_into(
     seed: int | None = None,
     readings: bool = True,
     progress: Callable[[str, float], None] | None = None,
+    tell: Callable[[str, str, str], None] = lambda level, text, when: None,
 ) -> tuple[BacktestResult, Path, str]:
     """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
 
-    The folder is there whole or not at all. Raises BotkitError.
+    The folder is there whole or not at all. ``tell`` hears (level, text, when) of warnings and errors of strategies,
+    and of callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = BacktestParts(project, data=data, start=start, end=end, seed=seed)
     folder = Path("out") / project.config.name if out is None else out
-    with RunFolder(folder) as run:
-        result = run_backtest(parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings)
+
+    def in_the_run(level: str, text: str, now: Nanos) -> None:
+        tell(level, text, format_time(now, project.config.zone))
+
+    with RunFolder(folder) as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow), "")):
+        result = run_backtest(
+            parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings, tell=in_the_run
+        )
         sections = project.plugins.report_sections(result)
         write_outputs(run.path, result, report_html=render(result, sections), config_yaml=parts.config_text)
     return result, folder.absolute(), summary_json(result)
+
+
+def _log_of(project: Project) -> AbstractContextManager[Any]:
+    """The log file that the configuration asks for; of the level alone nothing is to be seen without one."""
+    section = project.config.log
+    return nullcontext() if section.file is None else LogFile(section.file, level=section.level)

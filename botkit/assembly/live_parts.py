@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from botkit.assembly import Project, default_bar_grace_ns, make_engine
+from botkit.assembly import Project, default_bar_grace_ns, make_engine, no_discount
 from botkit.assembly.sharing import ALONE, rate_limited_reads, shared_limits, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
@@ -103,10 +103,14 @@ class LiveParts:
         self.valuation_pairs = _valuation_pairs(project, named)
         self.pairs: Mapping[str, Pair] = project.pairs
         self._priced = {str(pair): pair for pair in [*named, *self.valuation_pairs]}
-        self._fees = project.fee_model(fees, "emulator.fees" if mode != "live" else "live")
+        self._fees = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live")
         self._fees_config = fees
         # lateness in the exchange's time, but never less than in the machine's
         self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
+
+    def no_discount(self, account: Mapping[str, int]) -> str | None:
+        """What to say where the simulated fees shall be paid in a coin that the account does not hold."""
+        return no_discount(self._fees, self.project.facts, account)
 
     def aside(self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None) -> RateLimitedReads:
         """Requests that do not go through the engine's router, in the same windows: before there is one, and after a
@@ -124,12 +128,6 @@ class LiveParts:
             say=say,
         )
 
-    def share(self) -> None:
-        """Make the windows that this run shares with others: before `recorded_as`, which names them, and `engine`."""
-        self.shared = self._share(self._latest_accept_ns)
-        if self.shared is not None:
-            self.leased = self.shared.leased
-
     def _shared_limits(self, latest_accept_ns: Nanos) -> SharedLimits | None:
         return shared_limits(
             self.project.facts.limits,
@@ -140,6 +138,12 @@ class LiveParts:
             latest_accept_ns=latest_accept_ns,
             endpoints=self._endpoints,
         )
+
+    def share_limits(self) -> None:
+        """Make the windows that the next bot shares with others; from here on they are ``shared``."""
+        self.shared = self._share(self._latest_accept_ns)
+        if self.shared is not None:
+            self.leased = self.shared.leased
 
     def recorded_as(self) -> dict[str, Any]:
         """What making the same engine again takes, as plain JSON values; no secret is in it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,13 +12,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from botkit.backtesting.driver import Driver, raise_failure
-from botkit.backtesting.metrics import RoundTrips, complete_strategy, round_trips, summarise
-from botkit.backtesting.plan import FeeCurrencies, Plan, first_moment, make_plan, wanted_sources
+from botkit.backtesting.holes import Holes
+from botkit.backtesting.metrics import RoundTrips, complete_strategy, missing_ratios, round_trips, summarise
+from botkit.backtesting.plan import FeeCurrencies, Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import Recorder
+from botkit.backtesting.running_bar import running_bar
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.market.bars import BarBuilder
 from botkit.engine.outcome import HistoryWanted, Outcome
+from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
 from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
@@ -50,6 +54,9 @@ READINGS = ("queue", "optimistic", "pessimistic")
 SLICE_ROWS = 1_000_000
 _BOOK_DEPTH = 5
 
+#: (level, text, the run's time): something for the user
+Tell = Callable[[str, str, Nanos], None]
+
 
 class Parts(Protocol):
     """Who makes the bot and the exchange of a run: `botkit.assembly` does."""
@@ -57,6 +64,7 @@ class Parts(Protocol):
     account: str
     name: str
     seed: int
+    max_book_age_s: int
     zone: tzinfo
     currency: str
     pairs: Mapping[str, Pair]
@@ -98,8 +106,10 @@ class Parts(Protocol):
 class _Run:
     """One run under one reading of the queue."""
 
-    def __init__(self, parts: Parts, reading: str, decisions: DecisionLog) -> None:
+    def __init__(self, parts: Parts, reading: str, decisions: DecisionLog, tell: Tell) -> None:
         self.parts = parts
+        self._tell = tell
+        self._unkept: dict[str, str] = {}
         self.decisions = decisions
         self.kernel = kernel = parts.kernel(reading)
         self.engine = engine = parts.engine(decisions)
@@ -116,14 +126,32 @@ class _Run:
         parts.check(plan)
         for market in markets:
             if plan.sources.get(market.pair) == "market" and (market.pair, "books", None) in plan.keys:
-                kernel.publish_books(market.pair, market.book_depth or _BOOK_DEPTH)
+                depth = market.book_depth or _BOOK_DEPTH
+                kernel.publish_books(market.pair, depth, is_wire=parts.feed.is_wire(market.pair))
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
-        self.recorder = Recorder(view, priced, traded, parts.zone, parts.balances)
-        self.driver = Driver(engine, kernel, parts.account, observe=self.recorder.observe, history=self._history)
+        self.recorder = Recorder(view, priced, traded, parts.zone, parts.balances, plan.start)
+        self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
-        self.recorder.observe(out, at)
+        self._observe(out, at)
+        self.holes = Holes(parts.max_book_age_s)
         self.wall_s = 0.0
+
+    def _observe(self, out: Outcome, now: Nanos) -> None:
+        self.recorder.observe(out, now)
+        for note in out.notes:
+            if note.is_logged:
+                self._tell(note.level, note.text, now)
+
+    def _look_at_states(self) -> None:
+        """What a strategy keeps must be such that a restart could find it again, as it must live."""
+        for name in self.engine.view.names():
+            why = unkept(self.engine.view.kept(name)["state"])
+            if why is not None and name not in self._unkept:
+                self._unkept[name] = why
+                self._tell(
+                    "warning", f"self.state of {name!r} cannot be kept for a restart: {why}", self.engine.view.now
+                )
 
     def _plan(self, sources: Mapping[str, Any], resolutions: Mapping[str, Sequence[str]]) -> Plan:
         parts = self.parts
@@ -148,14 +176,16 @@ class _Run:
 
         def done(piece: Slice, delivered: Sequence[MarketColumns]) -> None:
             self.recorder.slice_done(delivered)
+            self._look_at_states()
             if progress is not None:
                 progress((piece.end - plan.start) / span)
 
         began = time.perf_counter()
-        slices = self.parts.feed.slices(plan.keys, plan.start, plan.end, rows_max=SLICE_ROWS)
+        slices = self.holes.watch(self.parts.feed.slices(plan.keys, plan.start, plan.end, rows_max=SLICE_ROWS))
         with _collecting_seldom():
             self.driver.turn(self._opening, plan.start)
             self.driver.run(slices, done)
+        self.recorder.finish(plan.end)
         self.wall_s = time.perf_counter() - began
         self.kernel.check()
         self.engine.view.money.check()
@@ -181,14 +211,15 @@ def begin_of(parts: Parts) -> Nanos:
 
 
 def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
-    """The last finished bars before a time, from whatever candles or trades the data has."""
+    """The last finished bars before a time and what the running ones hold, from what candles or trades there are."""
     bars = []
     for item in wanted:
         # A candle that ends just now is a row of a run on candles, and will be shown as such. On trades it is not: it
         # is history.
         end = now if item.pair in plan.candle_pairs else now + 1
         found = bars_before(feed, item.pair, item.resolution, item.count, end)
-        bars.append(PastBars(item.pair, item.resolution, tuple(found)))
+        running = running_bar(feed, item.pair, item.resolution, now, on_candles=item.pair in plan.candle_pairs)
+        bars.append(PastBars(item.pair, item.resolution, tuple(found), running))
     return History(
         bars=tuple(bars),
         candle_pairs=plan.candle_pairs,
@@ -254,17 +285,18 @@ def run_backtest(
     decisions_to: Path | None = None,
     progress: Callable[[str, float], None] | None = None,
     readings: bool = True,
+    tell: Tell = lambda level, text, now: None,
 ) -> BacktestResult:
     """Run it, and with ``readings`` the other readings of the queue too where resting orders met a book.
 
     ``decisions_to`` is the file that decisions.jsonl is written to while the run goes on. ``progress`` is told which
-    reading runs and how far it is, 0 to 1.
+    reading runs and how far it is, 0 to 1; ``tell`` of what strategies say to the user, in the chosen reading alone.
     """
     if decisions_to is None:
-        main = _one(parts, parts.reading, DecisionLog(), progress)
+        main = _one(parts, parts.reading, DecisionLog(), progress, tell)
     else:
         with decisions_to.open("wb") as file:
-            main = _one(parts, parts.reading, DecisionLog(file.write), progress)
+            main = _one(parts, parts.reading, DecisionLog(file.write), progress, tell)
             main.decisions.flush()
     result = _result(main)
     rested = any(fill.is_maker for fill in result.fills) or any(
@@ -274,13 +306,29 @@ def run_backtest(
         result.queue_readings = [_reading(parts.reading, result.summary, chosen=True)]
         for name in READINGS:
             if name != parts.reading:
-                other = _one(parts, name, DecisionLog(), progress)
+                with _without_logs():
+                    other = _one(parts, name, DecisionLog(), progress, lambda level, text, now: None)
                 result.queue_readings.append(_reading(name, _result(other).summary, chosen=False))
     return result
 
 
-def _one(parts: Parts, reading: str, decisions: DecisionLog, progress: Callable[[str, float], None] | None) -> _Run:
-    run = _Run(parts, reading, decisions)
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """Strategies say the same in every reading: once is enough."""
+    logger, nothing = logging.getLogger("botkit.strategy"), logging.NullHandler()
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(nothing)
+    try:
+        yield
+    finally:
+        logger.propagate = before
+        logger.removeHandler(nothing)
+
+
+def _one(
+    parts: Parts, reading: str, decisions: DecisionLog, progress: Callable[[str, float], None] | None, tell: Tell
+) -> _Run:
+    run = _Run(parts, reading, decisions, tell)
     run.run(None if progress is None else lambda share: progress(reading, share))
     return run
 
@@ -324,7 +372,9 @@ def _result(run: _Run) -> BacktestResult:
         drawdown=curve.drawdown,
         data=_data(parts.feed, plan, recorder.rows),
         config_text=parts.config_text,
+        days=curve.days(),
         strategies=rows,
+        strategy_days={name: own.days() for name, own in recorder.strategy_curves.items()},
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
@@ -386,6 +436,8 @@ def _data(feed: Feed, plan: Plan, rows: int) -> DataDescription:
 
 def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
     cautions = run.parts.cautions(run.plan)
+    cautions += [Caution(sentence, False) for sentence in partial_streams(run.parts.feed, run.plan)]
+    cautions += [Caution(sentence) for sentence in run.holes.sentences()]
     if use.refused_by_exchange:
         cautions.append(
             Caution(f"the simulated exchange refused {use.refused_by_exchange} requests over its rate limits")
@@ -401,13 +453,21 @@ def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
     filled = sum(filler.filled for filler in run.driver.gap_fillers.values())
     if filled:
         cautions.append(Caution(f"{filled} intervals without a candle were taken as intervals without trades", False))
-    for pair, count in run.engine.view.withheld().items():
+    for pair, count in run.engine.view.checks.withheld().items():
         cautions.append(
             Caution(
                 f"{pair}: {count} market events were withheld from the bot, since their prices fitted nothing before "
                 "them; decisions.jsonl says which (quarantine), and `botkit data check` looks the data over"
             )
         )
+    for market in run.engine.view.markets():
+        if market.late_trades:
+            many = "1 trade" if market.late_trades == 1 else f"{market.late_trades} trades"
+            why = "came after their bar had closed and are in no bar; a longer `bar_grace_ms` waits for them"
+            cautions.append(Caution(f"{market.pair}: {many} {why}", False))
+    missing = missing_ratios(run.recorder.curve.daily_returns())
+    if missing is not None:
+        cautions.append(Caution(f"Sharpe and Sortino are left out: {missing}", False))
     if run.engine.view.halted is not None:
         cautions.append(Caution(f"the bot was halted: {run.engine.view.halted}"))
     return cautions

@@ -61,6 +61,7 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     #: trades, books or tickers are wanted, and not bars alone
     is_listened_to: bool
     wants_ticker: bool
+    #: trades that came after their bar had closed, of the resolution with the most
     late_trades: int
 
 
@@ -89,6 +90,11 @@ class MoneyView:
     def equity(self, strategy: str | None = None) -> int | None:
         """What a strategy owns (None: all of them) at last prices; None while one is missing."""
         return self._portfolio.equity_units(strategy, self._portfolio.currency)
+
+    def day_pnl(self, strategy: str | None = None) -> int | None:
+        """What a strategy (None: all of them) made since the trading day began; None where nothing limits it, or while
+        a price is missing."""
+        return self._portfolio.days.pnl_units(strategy, self._portfolio.currency)
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
         """What counts as a strategy's own, by currency."""
@@ -139,6 +145,27 @@ class RouterView:
         return self._router.statistics()
 
 
+class ChecksView:
+    """What the bot has checked of the data and of its books."""
+
+    def __init__(self, rooms: BotRooms) -> None:
+        self._rooms = rooms
+
+    def withheld(self) -> dict[Pair, int]:
+        """Market events that were withheld as doubtful, by pair."""
+        return dict(self._rooms.quarantine.counts)
+
+    def bars(self) -> dict[str, dict[str, int]]:
+        """Bars compared with the exchange's candles, and those that differed, such as ``btc_twd 1m``."""
+        return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
+
+    @property
+    def is_comparing(self) -> bool:
+        """True while the books are being compared with the exchange's."""
+        comparison = self._rooms.comparison
+        return comparison is not None and not comparison.is_done
+
+
 class EngineView:
     """Values to read between turns."""
 
@@ -146,6 +173,7 @@ class EngineView:
         self._rooms = rooms
         self.money = MoneyView(rooms)
         self.router = RouterView(rooms)
+        self.checks = ChecksView(rooms)
 
     @property
     def now(self) -> Nanos:
@@ -233,7 +261,7 @@ class EngineView:
                     market.trade_listeners or market.book_listeners or market.ticker_listeners or market.book_depth
                 ),
                 wants_ticker=bool(market.ticker_listeners),
-                late_trades=sum(feed.builder.late for feed in market.bar_feeds.values()),
+                late_trades=max((feed.builder.late for feed in market.bar_feeds.values()), default=0),
             )
             for market in self._rooms.markets.all()
         ]
@@ -259,20 +287,6 @@ class EngineView:
     def has_timers(self) -> bool:
         """True while a timer is set."""
         return not self._rooms.timers.is_empty
-
-    def withheld(self) -> dict[Pair, int]:
-        """Market events that were withheld as doubtful, by pair."""
-        return dict(self._rooms.quarantine.counts)
-
-    def bars_checked(self) -> dict[str, dict[str, int]]:
-        """Bars compared with the exchange's candles, and those that differed, such as ``btc_twd 1m``."""
-        return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
-
-    @property
-    def is_comparing(self) -> bool:
-        """True while the books are being compared with the exchange's."""
-        comparison = self._rooms.comparison
-        return comparison is not None and not comparison.is_done
 
 
 def _position(position: Position) -> PositionView:

@@ -123,7 +123,9 @@ class Bot:
         for fill in out.fills:
             self.fills.filled(fill)
         for note in out.notes:
-            self.notices.tell(note.level, note.text)
+            self.notices.tell(note.level, note.text, is_logged=note.is_logged)
+            if note.kind:
+                self.note(note.kind, note.text)
         if out.failures:
             self.start_failures += tell_failures(out.failures, self.notices)
         if self.comparisons.came_out(out, now):

@@ -45,6 +45,9 @@ log = logging.getLogger("botkit.live")
 _STEPS_TO_SOCKET = 2
 #: how long what came in waits for company on its way into the journal, when nothing is sent
 _GATHER_S = 0.02
+#: how often a journal that cannot be written is tried again
+_RETRY_S = 1.0
+_WRITTEN_AGAIN = "it could not be written for a while; what is missing never left this machine, but for cancels"
 #: market events that wait while the bot is busy; beyond it the oldest books of a pair give way to newer ones
 EVENTS_MAX = 20_000
 _BOOKS = 2
@@ -111,7 +114,6 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         # streams may be another bot's too: what this one does and logs is its own, whoever woke it
         self._context = contextvars.copy_context()
-        self._journal_retry: Nanos = 0
         self._gathering: asyncio.TimerHandle | None = None
 
     # -- inputs ---------------------------------------------------------------------------------------------------
@@ -281,7 +283,7 @@ class Driver:
         """
         if requests:
             self._commit(requests, now)
-        elif self._gathering is None and self._persistence.is_dirty and now >= self._journal_retry:
+        elif self._gathering is None and self._persistence.is_dirty:
             self._gathering = self._loop.call_later(_GATHER_S, self._guarded, self._commit_gathered)
         for request in requests:
             task = self._loop.create_task(self._carry(request), context=self._context)
@@ -289,11 +291,13 @@ class Driver:
             task.add_done_callback(self._tasks.discard)
 
     def _commit(self, requests: list[Request], now: Nanos) -> None:
+        # where nothing else would be written, this shows whether it can be
+        notes = [] if self.journal_fault is None else [("journal", _WRITTEN_AGAIN, now)]
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
         try:
-            self._persistence.commit(requests, now)
+            self._persistence.commit(requests, now, notes)
         except JournalError as error:
             self._journal_failed(error, now)
         else:
@@ -303,12 +307,15 @@ class Driver:
 
     def _commit_gathered(self) -> None:
         self._gathering = None
-        if self._persistence.is_dirty:
+        if self._persistence.is_dirty or self.journal_fault is not None:
             self._commit([], self.now())
 
     def _journal_failed(self, error: JournalError, now: Nanos) -> None:
         # no journal, no new orders; cancels go on, since an order that is cancelled needs no record to be safe
-        self._journal_retry = now + NS_PER_S
+        # the engine holds new orders back, so that none of them would find out that it can be written again
+        self._gathering = self._loop.call_later(
+            _RETRY_S / (self.clock.speed or 1.0), self._guarded, self._commit_gathered
+        )
         if self.journal_fault is None:
             log.error("%s; no new orders are sent until it can be written, cancels go on", error)
             self.sink(JournalFailed(str(error)))
@@ -377,6 +384,8 @@ class Driver:
         if self._gathering is not None:
             self._gathering.cancel()
             self._guarded(self._commit_gathered)
+        if self._gathering is not None:
+            self._gathering.cancel()
         # the journal and the connections are closed next: nothing that comes from here on is looked at
         self._is_closed = True
         if self._timer is not None:

@@ -48,7 +48,7 @@ class Parts(Protocol):
     address: tuple[str | None, str | None]
     #: a world of its own that ends with the bot (the emulator inside): an earlier journal says nothing about it
     is_new_world: bool
-    #: windows that this run shares with others, once `share` has made them; None: it is alone
+    #: windows that the bot made last shares with others; None: it is alone
     shared: SharedLimits | None
     #: other bots of this process on the same account, by name
     siblings: Sequence[str]
@@ -60,8 +60,8 @@ class Parts(Protocol):
         fault of its own."""
         ...
 
-    def share(self) -> None:
-        """Make the windows that this run shares with others, before `recorded_as` and `engine`."""
+    def share_limits(self) -> None:
+        """Make the windows that the next bot shares with others; from here on they are ``shared``."""
         ...
 
     def recorded_as(self) -> Mapping[str, Any]:
@@ -69,5 +69,5 @@ class Parts(Protocol):
         ...
 
     def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
-        """A new bot, not started."""
+        """A new bot, not started, that counts its requests in ``shared`` where there is one."""
         ...

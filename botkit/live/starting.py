@@ -81,7 +81,7 @@ async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
         for suffix in ("", "-wal", "-shm"):
-            (parts.folder.path / f"journal.sqlite{suffix}").unlink(missing_ok=True)
+            parts.folder.disk.files.remove(parts.folder.path / f"journal.sqlite{suffix}")
         parts.folder.clear_halt()
     journal = Journal.open(parts.folder.journal, disk=parts.folder.disk, background=parts.machine.background)
     stack.callback(journal.close)
@@ -96,12 +96,13 @@ async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
 
 
 def _make(parts: Parts, notices: Notices, opened: Opened) -> Bot:
-    parts.share()
+    parts.share_limits()  # the recording says which windows are shared
     files = RunFiles(
         opened.run_folder,
         {**parts.recorded_as(), "first_client_id": opened.first_client_id},
         parts.recording_bytes_max,
         lambda text: notices.tell("warning", text),
+        parts.folder.disk,
     )
     engine = parts.engine(files.decisions, opened.first_client_id)
     persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.random)

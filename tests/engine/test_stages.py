@@ -119,6 +119,7 @@ def test_what_happens_between_begin_and_history_is_told_after_on_ready() -> None
     turn(b, Restore(balances=b.balances, orders=(RestoredOrder(rested()),)))
     turn(b, Begin())
     b.execute(rested(), 10_000)
+    b.push(rested(), 1, executed=10_000)
     assert b.s.position(BTC).amount == 101.0, "money counts at once"
     assert heard == []
     turn(b, History())
@@ -229,7 +230,7 @@ def test_while_the_books_are_compared_a_hold_keeps_new_orders_back() -> None:
     b = Bot(Listener())
     b.trade(1_000)
     b.tell(Compare(hold="the books are being compared"))
-    assert b.engine.view.is_comparing
+    assert b.engine.view.checks.is_comparing
     order = b.s.buy(BTC, amount=1, price=900)
     b.end_turn()
     assert (order.state, order.reason) == (OrderState.NOT_SENT, "not sent: the books are being compared")

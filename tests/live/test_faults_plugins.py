@@ -15,7 +15,8 @@ import pytest
 
 from botkit.exchange.bitopro import sign
 from botkit.live.bot import Bot
-from botkit.live.telling.memory import WARN_FROM_MB, MemoryWatch, resident_bytes
+from botkit.live.machine import resident_bytes
+from botkit.live.telling.memory import WARN_FROM_MB, MemoryWatch
 from botkit.live.telling.notify import Channel, Telling
 from botkit.live.telling.outbox import Policy
 from botkit.model.orders import OrderState

@@ -206,5 +206,5 @@ async def test_it_waits_on_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> 
     order = Doubts(monkeypatch).order(1)
     monkeypatch.setattr(order_news, "PATIENCE_S", 0.01)
     order.state = OrderState.UNKNOWN
-    news.changed(order, OrderState.UNKNOWN)
+    news.changed(order, order.state)
     await asyncio.wait_for(told.wait(), 10)

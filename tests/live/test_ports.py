@@ -107,6 +107,13 @@ class MemoryDisk:
     def free_bytes(self, path: Path) -> int | None:
         return 0 if self.memory.full else None
 
+    def folder_bytes(self, folder: Path) -> int:
+        return sum(len(content) for path, content in self.memory.now.items() if path.parent == folder)
+
+    def remove_folder(self, folder: Path) -> None:
+        for path in [path for path in self.memory.now if folder in path.parents]:
+            self.files.remove(path)
+
 
 class _MemoryLock:
     def __init__(self, locks: dict[Path, str], path: Path) -> None:
@@ -396,6 +403,7 @@ def test_a_journal_is_watched_on_its_own_disk(tmp_path: Path) -> None:
 
     told: list[str] = []
     watch = JournalWatch(Journal.open(path, disk=disk), lambda level, text: told.append(level))
+    watch.look(None)
     assert watch.gate() is None
     disk.files.remove(path)
     watch.look(None)
