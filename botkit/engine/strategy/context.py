@@ -1,4 +1,4 @@
-"""What one strategy reaches: the other side of every method of `botkit.engine.strategy.base.Strategy`."""
+"""The engine's side of every method of `botkit.engine.strategy.base.Strategy`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from botkit.model.pairs import Pair
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """The rooms of the engine that strategies reach, each by its own narrow part."""
+    """The rooms of the engine that strategies use, each through a narrow interface."""
 
     clock: BotClock
     zone: tzinfo
@@ -45,14 +45,14 @@ class Rooms:
     timers: TimerBook
     quoter: Quoter
     protector: Protector
-    #: says something to the user
+    #: sends a message to the user
     tell: Tell
     #: (pair, now) -> rates in force
     fee_rates: Callable[[Pair, Nanos], FeeRates]
 
 
 class Context:
-    """One strategy instance at work: its record, its order calls, its subscriptions, and what it may read."""
+    """A running strategy instance: its record, its order calls, its subscriptions, and what it may read."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Context:
         return to_datetime(self._rooms.clock.now, self._rooms.zone)
 
     def pair(self, pair: Pair | str) -> Pair:
-        """The pair of that name, or ValueError naming those there are."""
+        """The pair of that name; ValueError listing the known pairs otherwise."""
         found = self._rooms.pairs.get(pair)
         if found is None:
             raise ValueError(f"{str(pair)!r} is not a pair of this exchange; there are {', '.join(self._rooms.pairs)}")
@@ -130,14 +130,14 @@ class Context:
         tolerance_bps: float,
         tag: str,
     ) -> None:
-        """State the wanted resting orders."""
+        """State the resting orders of a quote."""
         self._rooms.markets.check_priced(self.pair(pair))
         self._rooms.quoter.want(self.record, self.orders, self.pair(pair), bids, asks, post_only, tolerance_bps, tag)
 
     def protect(
         self, pair: Pair | str, stop_loss_pct: float | None, take_profit_pct: float | None, trail_pct: float | None
     ) -> None:
-        """Watch a position and leave it when it is time."""
+        """Protect a position with managed exits."""
         self._rooms.protector.protect(
             self.record, self.orders, self.pair(pair), stop_loss_pct, take_profit_pct, trail_pct
         )
@@ -145,10 +145,10 @@ class Context:
     # -- timers ---------------------------------------------------------------------------------------------------
 
     def set_timer(self, name: str, every_s: float | None, cron: str | None, missed: Literal["skip", "once"]) -> None:
-        """Ring again and again."""
+        """Set a repeating timer."""
         schedule = parse_schedule(every_s=every_s, cron=cron, zone=self._rooms.zone)
         self._rooms.timers.set(self.record, name, schedule, missed, self._rooms.clock.now)
 
     def cancel_timer(self, name: str) -> None:
-        """End a timer."""
+        """Cancel a timer."""
         self._rooms.timers.cancel(self.record, name)
