@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from botkit.backtesting.outputs import DECISIONS, RunFolder, summary_json, write_outputs
+from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
 from botkit.backtesting.plan import FeeCurrencies, Plan
 from botkit.backtesting.session import run_backtest
 from botkit.backtesting.slow_callbacks import SlowCallbacks
@@ -696,23 +696,24 @@ def backtest_into(
 ) -> tuple[BacktestResult, Path, str]:
     """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
 
-    The folder is there whole or not at all. ``tell`` hears (level, text, when) of warnings and errors of strategies,
-    and of callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
+    Without ``out`` it is ``out/NAME/N``, the next number, and also ``out/NAME/latest``. The folder is there whole or
+    not at all. ``tell`` hears (level, text, when) of warnings and errors of strategies, and of callbacks that would
+    block a live bot; ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = BacktestParts(project, data=data, start=start, end=end, seed=seed)
-    folder = Path("out") / project.config.name if out is None else out
+    keeping = NumberedRun(Path("out") / project.config.name) if out is None else RunFolder(out)
 
     def in_the_run(level: str, text: str, now: Nanos) -> None:
         tell(level, text, format_time(now, project.config.zone))
 
-    with RunFolder(folder) as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow), "")):
+    with keeping as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow), "")):
         result = run_backtest(
             parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings, tell=in_the_run
         )
         sections = project.plugins.report_sections(result)
         write_outputs(run.path, result, report_html=render(result, sections), config_yaml=parts.config_text)
-    return result, folder.absolute(), summary_json(result)
+    return result, keeping.out, summary_json(result)
 
 
 def _log_of(project: Project) -> AbstractContextManager[Any]:
