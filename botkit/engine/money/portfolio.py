@@ -12,7 +12,7 @@ what belongs to a strategy: a `Shortage`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from botkit.engine.money.balance_check import BalanceCheck, Discrepancy, Shortage
@@ -99,6 +99,8 @@ class Portfolio:
         self._departed: dict[str, _Stake] = {}
         self.capital = CapitalRecord()
         self._days = DayProfit(self.equity_units, self.holdings, self.valuation)
+        #: the highest equity so far of levels that are watched for a fall; capital that comes and goes moves it along
+        self._peaks = DayProfit(self.equity_units, self.holdings, self.valuation)
         pooled = [share for share in self.shares if share.capital is None]
         for share in self.shares:
             name = POOL if share.capital is None else share.strategy
@@ -145,6 +147,7 @@ class Portfolio:
             },
             "flows": {name: dict(stake.flows) for name, stake in self._stakes.items() if stake.flows is not None},
             **self._days.state(),
+            **({"peaks": self._peaks.state()} if self._peaks.baselines else {}),
             "rounding": self._balances.rounding_units,
         }
 
@@ -173,6 +176,8 @@ class Portfolio:
             if stake is not None and stake.flows is not None:
                 stake.flows.update(flows)
         self._days.restore(state, self._stakes)
+        if "peaks" in state:
+            self._peaks.restore(state["peaks"], self._stakes)
         self._balances.rounding_units = state["rounding"]
         for share in self.shares if starting else ():
             if share.strategy not in self.capital.opened:
@@ -187,7 +192,7 @@ class Portfolio:
         split, _ = opening_split(self.ledger.unassigned, [share], self.reserve, self.valuation.currencies)
         given = split[share.strategy]
         self.capital.open(share, given)
-        self._days.moving([None, share.strategy], lambda: self._give(share.strategy, [share.strategy], given))
+        self._moving([None, share.strategy], lambda: self._give(share.strategy, [share.strategy], given))
 
     # -- capital that comes and goes ------------------------------------------------------------------------------
 
@@ -233,8 +238,12 @@ class Portfolio:
         if part.name != POOL:
             for currency, units in units_by_currency.items():
                 self.capital.moved(target, currency, units)
-        self._days.moving([None, *owners], lambda: self._give(part.name, owners, units_by_currency))
+        self._moving([None, *owners], lambda: self._give(part.name, owners, units_by_currency))
         self.check()
+
+    def _moving(self, levels: Sequence[str | None], move: Callable[[], None]) -> None:
+        """Call ``move``, which changes what ``levels`` hold though nothing was won or lost."""
+        self._days.moving(levels, lambda: self._peaks.moving(levels, move))
 
     def _give(self, part: str, owners: Sequence[str], units_by_currency: Mapping[str, int]) -> None:
         for currency, units in units_by_currency.items():
@@ -461,6 +470,7 @@ class Portfolio:
             if position is not None:
                 position.price_opening(ticks)
         self._days.first_price()
+        self._peaks.first_price()
 
     def last_price(self, pair: Pair) -> float | None:
         """The last price marked, or None before the first."""
@@ -512,6 +522,26 @@ class Portfolio:
     def restart_day(self, level: str | None) -> None:
         """The day's profit of one strategy (None: of all together) counts from here: it was resumed after a loss."""
         self._days.begin([key for key in self._days.baselines if key[0] == level])
+        self._peaks.begin([key for key in self._peaks.baselines if key[0] == level])
+
+    def watch_peak(self, level: str | None, currency: str) -> None:
+        """Keep the highest equity of a strategy (None: of all), from now on and from each `restart_day`."""
+        self._peaks.watch((level, currency), self.equity_units(level, currency) if self.ledger.account else None)
+
+    def peak_units(self, level: str | None, currency: str) -> int | None:
+        """The highest equity so far of a level that is watched; None while a price is missing."""
+        return self._peaks.baselines.get((level, currency))
+
+    def raise_peak(self, level: str | None, currency: str, equity: int) -> None:
+        """A level that is watched is, or was, worth so much."""
+        peak = self._peaks.baselines.get((level, currency))
+        if peak is None or equity > peak:
+            self._peaks.baselines[level, currency] = equity
+
+    @property
+    def has_peaks(self) -> bool:
+        """True while the highest equity is kept, which prices alone move."""
+        return bool(self._peaks.baselines)
 
     def day_baseline_units(self, level: str | None, currency: str) -> int | None:
         """Equity at the beginning of the trading day, of a level that is watched; None while a price is missing."""
