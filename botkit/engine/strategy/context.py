@@ -18,6 +18,7 @@ from botkit.engine.orders.entry import OrderEntry
 from botkit.engine.orders.protection import Protector
 from botkit.engine.orders.quoting import Quoter
 from botkit.engine.orders.table import OrderTable
+from botkit.engine.orders.targets import Targets
 from botkit.engine.strategy.log import StrategyLog, Tell
 from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
@@ -44,6 +45,7 @@ class Rooms:
     table: OrderTable
     timers: TimerBook
     quoter: Quoter
+    targets: Targets
     protector: Protector
     #: says something to the user
     tell: Tell
@@ -133,6 +135,17 @@ class Context:
         """State the wanted resting orders."""
         self._rooms.markets.check_priced(self.pair(pair))
         self._rooms.quoter.want(self.record, self.orders, self.pair(pair), bids, asks, post_only, tolerance_bps, tag)
+
+    def order_target(self, pair: Pair | str, amount: Number, max_slippage_pct: float, tag: str) -> Order | None:
+        """State one position."""
+        return self._rooms.targets.want(self.record, self.orders, self.pair(pair), amount, max_slippage_pct, tag)
+
+    def rebalance(
+        self, weights: Mapping[Pair, Number] | Mapping[str, Number], tolerance: float, max_slippage_pct: float, tag: str
+    ) -> None:
+        """State positions as shares."""
+        by_pair = {self.pair(pair): weight for pair, weight in weights.items()}
+        self._rooms.targets.rebalance(self.record, self.orders, by_pair, tolerance, max_slippage_pct, tag)
 
     def protect(
         self, pair: Pair | str, stop_loss_pct: float | None, take_profit_pct: float | None, trail_pct: float | None
