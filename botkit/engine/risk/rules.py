@@ -14,6 +14,7 @@ from botkit.model.extension import RiskRule, RiskView
 from botkit.model.money import UNIT, format_units, to_decimal, to_units
 from botkit.model.orders import BUY, MARKET, SELL, Order
 from botkit.model.pairs import Pair
+from botkit.model.percent import check_pct
 
 
 def money_text(units: int, currency: str) -> str:
@@ -263,6 +264,7 @@ class PriceCollar:
             raise ValueError(f"{self.name} must be a number of percent such as 5, not {value!r}") from None
         if self.pct <= 0:
             raise ValueError(f"{self.name} is {value}; it must be above zero")
+        check_pct(self.name, self.pct)
         self._pct_e8 = int(self.pct * UNIT)
 
     def review(self, order: Order, view: RiskView) -> str | None:

@@ -350,7 +350,8 @@ class Strategy:
     ) -> None:
         """Let the engine leave the position: at a loss, at a profit, or when it has fallen back from its best price.
 
-        Percent of the average entry (of the best price since then for ``trail_pct``). The exits are managed by the
+        Percent of the average entry (of the best price since then for ``trail_pct``): 2 is 2 %, and 0.02 is refused, as
+        it could only be a fraction. The exits are managed by the
         engine, since two resting exits would lock the same coins twice; they go on when the strategy is paused,
         halted or stopped, and end with the run. All None ends the protection.
         """

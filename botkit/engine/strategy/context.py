@@ -31,6 +31,7 @@ from botkit.model.extension import FeeRates
 from botkit.model.money import Number
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
+from botkit.model.percent import check_bps, looks_like_fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Context:
         self.plots = plots
         self.log: logging.LoggerAdapter[logging.Logger] = StrategyLog(record.name, rooms.clock, rooms.zone, rooms.tell)
         self._rooms = rooms
+        self._doubted: set[str] = set()
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -133,6 +135,7 @@ class Context:
         tag: str,
     ) -> None:
         """State the wanted resting orders."""
+        check_bps("tolerance_bps", tolerance_bps)
         self._rooms.markets.check_priced(self.pair(pair))
         self._rooms.quoter.want(self.record, self.orders, self.pair(pair), bids, asks, post_only, tolerance_bps, tag)
 
@@ -154,6 +157,15 @@ class Context:
         self._rooms.protector.protect(
             self.record, self.orders, self.pair(pair), stop_loss_pct, take_profit_pct, trail_pct
         )
+        self._doubt(stop_loss_pct=stop_loss_pct, take_profit_pct=take_profit_pct, trail_pct=trail_pct)
+
+    def _doubt(self, **percent: float | None) -> None:
+        """Ask, once, whether percent that look like a fraction are meant as they stand."""
+        for name, value in percent.items():
+            if looks_like_fraction(value) and name not in self._doubted:
+                self._doubted.add(name)
+                meant = 100 * float(value or 0)
+                self.log.warning("%s is %s %%; if %g %% was meant, write %g", name, value, meant, meant)
 
     # -- timers ---------------------------------------------------------------------------------------------------
 
