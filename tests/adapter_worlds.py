@@ -26,7 +26,7 @@ from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
 from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
-from botkit.sim.ledger import AccountSetup
+from botkit.sim.order import AccountSetup
 from botkit.tape.writer import TapeWriter
 from tests.toy_exchange import PAIR as GOLD
 from tests.toy_exchange import ToyAdapter, ToyVenue

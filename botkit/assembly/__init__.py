@@ -50,7 +50,7 @@ from botkit.plugins.discovery import did_you_mean
 from botkit.report import render
 from botkit.sim import plugin as sim_plugin
 from botkit.sim.kernel import Kernel
-from botkit.sim.ledger import AccountSetup
+from botkit.sim.order import AccountSetup
 from botkit.tape import plugin as tape_plugin
 from botkit.tape.feed import Feed, FeedSource, FileSource, StreamKey, TapeSource
 from botkit.tape.manifest import StreamInfo
@@ -356,7 +356,6 @@ def make_portfolio(
             shares=shares,
             reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
             currency=project.currency,
-            fee_currency=project.facts.discount_currency,
         )
     except ValueError as error:
         raise ConfigError(f"{project.loaded.path}: {error}") from None

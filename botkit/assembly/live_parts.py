@@ -139,6 +139,12 @@ class LiveParts:
             endpoints=self._endpoints,
         )
 
+    def share_limits(self) -> None:
+        """Make the windows that the next bot shares with others; from here on they are ``shared``."""
+        self.shared = self._share(self._latest_accept_ns)
+        if self.shared is not None:
+            self.leased = self.shared.leased
+
     def recorded_as(self) -> dict[str, Any]:
         """What making the same engine again takes, as plain JSON values; no secret is in it."""
         loaded = self.project.loaded
@@ -156,10 +162,7 @@ class LiveParts:
         }
 
     def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
-        """A new bot, not started; what it shares with others is in ``shared``."""
-        self.shared = self._share(self._latest_accept_ns)
-        if self.shared is not None:
-            self.leased = self.shared.leased
+        """A new bot, not started."""
         return make_engine(
             self.project,
             pairs=self._priced,

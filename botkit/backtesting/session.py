@@ -453,7 +453,7 @@ def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
     filled = sum(filler.filled for filler in run.driver.gap_fillers.values())
     if filled:
         cautions.append(Caution(f"{filled} intervals without a candle were taken as intervals without trades", False))
-    for pair, count in run.engine.view.withheld().items():
+    for pair, count in run.engine.view.checks.withheld().items():
         cautions.append(
             Caution(
                 f"{pair}: {count} market events were withheld from the bot, since their prices fitted nothing before "

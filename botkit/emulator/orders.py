@@ -14,7 +14,7 @@ from botkit.model.money import UNIT_DECIMALS, parse_decimal, parse_scaled
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair
-from botkit.sim.ledger import Account
+from botkit.sim.order import Account
 from botkit.sim.rules import BAD_TYPE
 
 _SIDES: Final = {"BUY": Side.BUY, "SELL": Side.SELL}

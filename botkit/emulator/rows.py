@@ -14,7 +14,7 @@ from botkit.model.money import divide_half_up, format_scaled, format_units
 from botkit.model.orders import OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.sim.draws import keyed
-from botkit.sim.ledger import Account
+from botkit.sim.order import Account
 
 _SEQ, _MATCH = 11, 12  # kinds of draws
 _TYPES: Final = {OrderType.LIMIT: "LIMIT", OrderType.MARKET: "MARKET", OrderType.STOP_LIMIT: "STOP_LIMIT"}

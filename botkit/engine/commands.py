@@ -98,11 +98,13 @@ class Commands:
     def move_capital(self, given: MoveCapital, now: Nanos) -> None:
         """Give a strategy (or the pool) money that belongs to nobody, or take it back. May end a shortage."""
         rooms = self._rooms
-        refusal = rooms.portfolio.capital_refusal(given.target, given.units) or rooms.portfolio.unpriced(given.units)
+        refusal = rooms.portfolio.transfers.refusal(given.target, given.units) or rooms.portfolio.transfers.unpriced(
+            given.units
+        )
         if refusal is not None:
             self._reply(refusal=refusal)
             return
-        rooms.portfolio.move_capital(given.target, given.units)
+        rooms.portfolio.transfers.move(given.target, given.units)
         figures = " ".join(f"{currency}={units}" for currency, units in given.units.items())
         rooms.decisions.note("capital", now, f"{given.target} {figures}")
         rooms.watch_shortages()

@@ -362,7 +362,7 @@ class BotRooms:
         """Balances that the account's stream shows."""
         # frames of the last executions' balances may still be on their way, and say less than the account has
         quiet = not self.table.has_live and now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN
-        self.portfolio.on_balances(report, now, quiet=quiet)
+        self.portfolio.balances.compare(report, now, quiet=quiet)
         self.watch_shortages()
         self.tell_balances(report.balances)
 
@@ -380,9 +380,9 @@ class BotRooms:
 
     def watch_shortages(self) -> None:
         """Halt creates while the account has less of a coin than its strategies own together."""
-        if self.gate.shortage is None and not self.portfolio.may_be_short:
+        if self.gate.shortage is None and not self.portfolio.balances.may_be_short:
             return
-        shortage = "; ".join(map(str, self.portfolio.shortages())) or None
+        shortage = "; ".join(map(str, self.portfolio.balances.shortages())) or None
         if shortage != self.gate.shortage:
             if shortage is None:
                 self.outbox.note("info", "the account has all that its strategies own; new orders go on")

@@ -91,6 +91,11 @@ class MoneyView:
         """What a strategy owns (None: all of them) at last prices; None while one is missing."""
         return self._portfolio.equity_units(strategy, self._portfolio.currency)
 
+    def day_pnl(self, strategy: str | None = None) -> int | None:
+        """What a strategy (None: all of them) made since the trading day began; None where nothing limits it, or while
+        a price is missing."""
+        return self._portfolio.days.pnl_units(strategy, self._portfolio.currency)
+
     def holdings(self, strategy: str | None) -> dict[str, int]:
         """What counts as a strategy's own, by currency."""
         return dict(self._portfolio.holdings(strategy))
@@ -118,7 +123,7 @@ class MoneyView:
     @property
     def has_peaks(self) -> bool:
         """True while the highest equity is kept, which prices alone move."""
-        return self._portfolio.has_peaks
+        return bool(self._portfolio.peaks.baselines)
 
     def check(self) -> None:
         """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""
@@ -145,6 +150,27 @@ class RouterView:
         return self._router.statistics()
 
 
+class ChecksView:
+    """What the bot has checked of the data and of its books."""
+
+    def __init__(self, rooms: BotRooms) -> None:
+        self._rooms = rooms
+
+    def withheld(self) -> dict[Pair, int]:
+        """Market events that were withheld as doubtful, by pair."""
+        return dict(self._rooms.quarantine.counts)
+
+    def bars(self) -> dict[str, dict[str, int]]:
+        """Bars compared with the exchange's candles, and those that differed, such as ``btc_twd 1m``."""
+        return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
+
+    @property
+    def is_comparing(self) -> bool:
+        """True while the books are being compared with the exchange's."""
+        comparison = self._rooms.comparison
+        return comparison is not None and not comparison.is_done
+
+
 class EngineView:
     """Values to read between turns."""
 
@@ -152,6 +178,7 @@ class EngineView:
         self._rooms = rooms
         self.money = MoneyView(rooms)
         self.router = RouterView(rooms)
+        self.checks = ChecksView(rooms)
 
     @property
     def now(self) -> Nanos:
@@ -265,20 +292,6 @@ class EngineView:
     def has_timers(self) -> bool:
         """True while a timer is set."""
         return not self._rooms.timers.is_empty
-
-    def withheld(self) -> dict[Pair, int]:
-        """Market events that were withheld as doubtful, by pair."""
-        return dict(self._rooms.quarantine.counts)
-
-    def bars_checked(self) -> dict[str, dict[str, int]]:
-        """Bars compared with the exchange's candles, and those that differed, such as ``btc_twd 1m``."""
-        return {} if self._rooms.watch is None else self._rooms.watch.bars.figures
-
-    @property
-    def is_comparing(self) -> bool:
-        """True while the books are being compared with the exchange's."""
-        comparison = self._rooms.comparison
-        return comparison is not None and not comparison.is_done
 
 
 def _position(position: Position) -> PositionView:

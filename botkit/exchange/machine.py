@@ -5,7 +5,9 @@ Nothing else under ``exchange`` reads the machine: so a bot can run on a loop wh
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import AbstractContextManager
 from random import Random
 
 from botkit.model.clock import Nanos
@@ -24,4 +26,9 @@ def system_random() -> Random:
     return Random()
 
 
-__all__ = ["SystemClock", "system_random"]
+def thread_lock() -> AbstractContextManager[object]:
+    """What only one thread of the process may do at a time, in a ``with`` block."""
+    return threading.Lock()
+
+
+__all__ = ["SystemClock", "system_random", "thread_lock"]

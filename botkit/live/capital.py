@@ -98,10 +98,10 @@ def move_stopped(
                 )
             portfolio.restore(without_locks(json.loads(document)), starting=False)
             refusal = _lock_what_stands(portfolio, journal, pairs, target)
-            refusal = refusal or portfolio.capital_refusal(target, units_by_currency)
+            refusal = refusal or portfolio.transfers.refusal(target, units_by_currency)
             if refusal is not None:
                 raise ConfigError(refusal)
-            portfolio.move_capital(target, units_by_currency)
+            portfolio.transfers.move(target, units_by_currency)
             text = json.dumps(without_locks(portfolio.state()), separators=(",", ":"), allow_nan=False).encode()
             note = ("capital", _note(target, units_by_currency), now)
             journal.commit(states=[("portfolio", text)], notes=[note])

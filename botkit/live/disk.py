@@ -27,7 +27,7 @@ class RealFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
         try:
-            with fresh.open("wb") as file:
+            with open(fresh, "wb", opener=_for_its_owner) as file:
                 file.write(content)
                 if durable:
                     file.flush()
@@ -63,6 +63,11 @@ class RealFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return found.st_dev, found.st_ino
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    """Open a file that nobody else may read."""
+    return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -138,6 +143,16 @@ class RealDisk:
             return shutil.disk_usage(next(p for p in (path, *path.absolute().parents) if p.exists())).free
         except (OSError, StopIteration):
             return None
+
+    def folder_bytes(self, folder: Path) -> int:
+        """Sizes as the file system gives them."""
+        with contextlib.suppress(OSError):
+            return sum(entry.stat().st_size for entry in os.scandir(folder))
+        return 0
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove what can be removed."""
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _try_lock(file: IO[str]) -> bool:

@@ -174,13 +174,21 @@ class Disk(Protocol):
         """Room that is left where ``path`` is or would be, None where the system does not tell."""
         ...
 
+    def folder_bytes(self, folder: Path) -> int:
+        """What the files of a folder take together; 0 where it cannot be read."""
+        ...
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove a folder and all that is in it, as far as the system lets us. Never raises."""
+        ...
+
 
 # -- together ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What one process has from its machine. ``random`` is where all chance comes from: client ids, pauses, names."""
+    """What one process has from its machine. ``random`` is where chance comes from: client ids, pauses, names."""
 
     clock: MachineClock
     random: Random

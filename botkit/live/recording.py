@@ -14,17 +14,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
-import shutil
 import zlib
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from botkit.live.journal_rows import order_row
+from botkit.live.ports import Appending, Disk, Files
 from botkit.model.clock import Nanos
 from botkit.model.inputs import AccountEvents, CancelOrphans, Input, Restore
 from botkit.model.orders import Order
@@ -41,8 +40,7 @@ CLOSED, FULL = "closed", "full"
 #: recordings that are kept in a bot's state folder
 RUNS_KEPT = 20
 #: each entry follows its size
-_SIZE_BYTES = 4
-_READ_BYTES = 1 << 16
+SIZE_BYTES = 4
 #: inputs that hold orders, which change: they are put into bytes at once
 _CHANGING = (Restore, CancelOrphans)
 
@@ -58,6 +56,7 @@ class Recording:
         self,
         folder: Path,
         header: Mapping[str, Any],
+        disk: Disk,
         *,
         bytes_max: int = 1 << 30,
         tell: Callable[[str], None] = log.warning,
@@ -71,13 +70,17 @@ class Recording:
         self._folder = folder
         self._bytes_max = bytes_max
         self._tell = tell
-        _drop_old(folder.parent)
+        self._disk = disk
+        files = disk.files
+        _drop_old(folder.parent, files)
         #: the runs before this one with their bytes, oldest first
-        self._older = [(run, _bytes_of(run)) for run in _runs(folder.parent) if run != folder]
+        self._older = [(run, disk.folder_bytes(run)) for run in _runs(folder.parent, files) if run != folder]
         #: the bound was reached; nothing that belongs to the recording is written any more
         self.is_full = False
-        (folder / HEADER).write_text(json.dumps({"format": FORMAT, **header}, indent=1) + "\n", encoding="utf-8")
-        self._file: IO[bytes] | None = (folder / INPUTS).open("wb")
+        document = json.dumps({"format": FORMAT, **header}, indent=1) + "\n"
+        files.write(folder / HEADER, document.encode(), durable=False)
+        files.remove(folder / INPUTS)  # of a run of this number in an emulator that is gone
+        self._file: Appending | None = files.append(folder / INPUTS)
 
     def write(self, now: Nanos, given: Input | None) -> None:
         """An input enters the engine at ``now``."""
@@ -92,7 +95,7 @@ class Recording:
         if self._entries:
             entries, self._entries = self._entries, []
             self._packed.append(
-                self._packer.compress(b"".join(len(entry).to_bytes(_SIZE_BYTES, "big") + entry for entry in entries))
+                self._packer.compress(b"".join(len(entry).to_bytes(SIZE_BYTES, "big") + entry for entry in entries))
             )
 
     def _catch_up(self) -> None:
@@ -118,7 +121,7 @@ class Recording:
         if self._file is not None:
             self._keep_within_bound(self._file)
 
-    def _put(self, file: IO[bytes]) -> None:
+    def _put(self, file: Appending) -> None:
         self.settle()
         packed, self._packed = self._packed, []
         try:
@@ -128,12 +131,12 @@ class Recording:
             self._tell(f"this run can no longer be recorded for a replay: {error}")
             self._give_up()
 
-    def _keep_within_bound(self, file: IO[bytes]) -> None:
+    def _keep_within_bound(self, file: Appending) -> None:
         """Older runs give way to this one, and where there are none, the recording ends."""
-        own = _bytes_of(self._folder)
+        own = self._disk.folder_bytes(self._folder)
         while self._older and own + sum(size for _, size in self._older) > self._bytes_max:
             run, _ = self._older.pop(0)
-            shutil.rmtree(run, ignore_errors=True)
+            self._disk.remove_folder(run)
         if own <= self._bytes_max:
             return
         self.is_full = True
@@ -165,21 +168,15 @@ class Recording:
                 file.close()
 
 
-def _runs(runs: Path) -> list[Path]:
+def _runs(runs: Path, files: Files) -> list[Path]:
     """The folders of runs, oldest first."""
-    return sorted((path for path in runs.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    return [runs / name for name in sorted(filter(str.isdigit, files.names(runs)), key=int)]
 
 
-def _bytes_of(run: Path) -> int:
-    with contextlib.suppress(OSError):
-        return sum(entry.stat().st_size for entry in os.scandir(run))
-    return 0
-
-
-def _drop_old(runs: Path) -> None:
-    recorded = [run for run in _runs(runs) if (run / INPUTS).exists()]
+def _drop_old(runs: Path, files: Files) -> None:
+    recorded = [run for run in _runs(runs, files) if INPUTS in files.names(run)]
     for run in recorded[:-RUNS_KEPT]:
-        (run / INPUTS).unlink(missing_ok=True)
+        files.remove(run / INPUTS)
 
 
 def _packable(given: Input | None) -> Any:
@@ -205,43 +202,4 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not written down")
 
 
-class Entries:
-    """The entries of a recorded run as (type's name, time, content), in order, read as they are taken: a run may be
-    longer than the memory. A torn end, as a kill leaves it, is left out."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises OSError."""
-        self._file = path.open("rb")
-        self._unpacker = zlib.decompressobj()
-        self._decode = msgspec.msgpack.Decoder(tuple[str, Nanos, msgspec.Raw]).decode
-        self._data = bytearray()
-        self._at = 0
-        #: how many were taken
-        self.taken = 0
-
-    def take(self) -> tuple[str, Nanos, msgspec.Raw] | None:
-        """The next entry; None at the end."""
-        head = self._bytes(_SIZE_BYTES)
-        data = None if head is None else self._bytes(int.from_bytes(head, "big"))
-        if data is None:
-            return None
-        self.taken += 1
-        return self._decode(data)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
-
-    def _bytes(self, count: int) -> bytes | None:
-        while len(self._data) - self._at < count:
-            packed = self._file.read(_READ_BYTES)
-            if not packed:
-                return None
-            del self._data[: self._at]
-            self._at = 0
-            self._data += self._unpacker.decompress(packed)
-        self._at += count
-        return bytes(self._data[self._at - count : self._at])
-
-
-__all__ = ["CLOSED", "FORMAT", "FULL", "HEADER", "INPUTS", "Entries", "Recording"]
+__all__ = ["CLOSED", "FORMAT", "FULL", "HEADER", "INPUTS", "SIZE_BYTES", "Recording"]

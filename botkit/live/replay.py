@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
 from botkit.errors import BotkitError
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
-from botkit.live.recording import CLOSED, FORMAT, FULL, HEADER, INPUTS, Entries
+from botkit.live.recording import CLOSED, FORMAT, FULL, HEADER, INPUTS, SIZE_BYTES
 from botkit.model import events, requests
+from botkit.model.clock import Nanos
 from botkit.model.inputs import INPUT_TYPES, AccountEvents, Input
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
+
+_READ_BYTES = 1 << 16
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in INPUT_TYPES} | {
     name: thing
@@ -56,6 +60,45 @@ class Verdict(msgspec.Struct, frozen=True):
     unflushed: int
     difference: Difference | None
     ends_early: bool = False
+
+
+class Entries:
+    """The entries of a recorded run as (type's name, time, content), in order, read as they are taken: a run may be
+    longer than the memory. A torn end, as a kill leaves it, is left out."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        self._file = path.open("rb")
+        self._unpacker = zlib.decompressobj()
+        self._decode = msgspec.msgpack.Decoder(tuple[str, Nanos, msgspec.Raw]).decode
+        self._data = bytearray()
+        self._at = 0
+        #: how many were taken
+        self.taken = 0
+
+    def take(self) -> tuple[str, Nanos, msgspec.Raw] | None:
+        """The next entry; None at the end."""
+        head = self._bytes(SIZE_BYTES)
+        data = None if head is None else self._bytes(int.from_bytes(head, "big"))
+        if data is None:
+            return None
+        self.taken += 1
+        return self._decode(data)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _bytes(self, count: int) -> bytes | None:
+        while len(self._data) - self._at < count:
+            packed = self._file.read(_READ_BYTES)
+            if not packed:
+                return None
+            del self._data[: self._at]
+            self._at = 0
+            self._data += self._unpacker.decompress(packed)
+        self._at += count
+        return bytes(self._data[self._at - count : self._at])
 
 
 def read_header(run: Path) -> dict[str, Any]:

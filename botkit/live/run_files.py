@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from botkit.engine.decisions import DecisionLog
+from botkit.live.ports import Appending, Disk
 from botkit.live.recording import Recording
 
 DECISIONS = "decisions.jsonl"
@@ -16,12 +17,14 @@ DECISIONS = "decisions.jsonl"
 class RunFiles:
     """Both files of one run. ``tell`` hears why one of them ended before the run."""
 
-    def __init__(self, folder: Path, header: Mapping[str, Any], bytes_max: int, tell: Callable[[str], None]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self, folder: Path, header: Mapping[str, Any], bytes_max: int, tell: Callable[[str], None], disk: Disk
+    ) -> None:
         self._tell = tell
-        self._file: IO[bytes] | None = (folder / DECISIONS).open("wb")
+        disk.files.remove(folder / DECISIONS)  # of a run of this number in an emulator that is gone
+        self._file: Appending | None = disk.files.append(folder / DECISIONS)
         self.decisions = DecisionLog(self._keep)
-        self.recording = Recording(folder, header, bytes_max=bytes_max, tell=tell)
+        self.recording = Recording(folder, header, disk, bytes_max=bytes_max, tell=tell)
 
     def _keep(self, block: bytes) -> None:
         if self._file is None or self.recording.is_full:

@@ -28,6 +28,7 @@ __all__ = [
     "LatencyModel",
     "Notifier",
     "Options",
+    "OrderCounts",
     "QueueModel",
     "ReportSection",
     "RiskRule",
@@ -196,10 +197,30 @@ class QueueModel(Protocol):
 # -- risk -------------------------------------------------------------------------------------------------------------
 
 
+class OrderCounts(Protocol):
+    """The orders of a strategy, or of the whole bot, as a risk rule sees them; the one under review is not counted."""
+
+    def pending_lots(self, pair: Pair, side: Side) -> int:
+        """Lots still to be filled of live and queued orders of a side, unknown ones counted as live."""
+        ...
+
+    def open_orders(self, pair: Pair | None = None) -> int:
+        """Number of orders that are live or queued."""
+        ...
+
+    def orders_in_last_second(self) -> int:
+        """Orders asked for in the last second."""
+        ...
+
+
 class RiskView(Protocol):
-    """What a risk rule may look at: one strategy's figures, or the whole bot's for a rule at bot level."""
+    """What a risk rule may look at: one strategy's figures, or the whole bot's for a rule at bot level.
+
+    ``orders`` counts its orders.
+    """
 
     now: Nanos
+    orders: OrderCounts
 
     def pairs(self) -> Sequence[Pair]:
         """The pairs it trades, in the order of the configuration."""
@@ -215,18 +236,6 @@ class RiskView(Protocol):
 
     def position_lots(self, pair: Pair) -> int:
         """Net amount held in the pair, in lots."""
-        ...
-
-    def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Lots still to be filled of live and queued orders of a side, unknown ones counted as live."""
-        ...
-
-    def open_orders(self, pair: Pair | None = None) -> int:
-        """Number of orders that are live or queued."""
-        ...
-
-    def orders_in_last_second(self) -> int:
-        """Orders asked for in the second up to now, this one not counted."""
         ...
 
     def value(self, units: int, currency: str, into: str) -> int | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from botkit.model.clock import Nanos
-from botkit.model.events import Candle
+from botkit.model.events import Candle, OrderBook
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import LIMIT, STOP_LIMIT
+from botkit.model.pairs import Pair
 from botkit.model.requests import (
     Answer,
     AnswerBody,
@@ -30,25 +31,44 @@ from botkit.model.requests import (
     Request,
 )
 from botkit.sim.candles import CandleMatcher
-from botkit.sim.history import held_candles
-from botkit.sim.ledger import Account, Deed, Ledger
+from botkit.sim.history import CandleHistory, held_candles
+from botkit.sim.ledger import Deed, Ledger
 from botkit.sim.market import PairMarket
-from botkit.sim.order import VenueOrder
+from botkit.sim.order import Account, VenueOrder
 from botkit.sim.rules import BAD_BODY, BAD_TYPE, BATCH_MAX, UNKNOWN_ORDER, balance_refusal, entry_refusal, lock_of
-
-if TYPE_CHECKING:
-    from botkit.sim.kernel import Kernel
 
 _OK: Final = Outcome.OK
 
 Handled: TypeAlias = tuple[Answer, tuple[PairMarket, ...]]
 
 
+class Floor(Protocol):
+    """What the desk needs of the exchange around it (`botkit.sim.kernel.Kernel`)."""
+
+    pairs: dict[str, Pair]
+
+    def market(self, name: str, /) -> PairMarket:
+        """A pair's market."""
+        ...
+
+    def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos, /) -> VenueOrder:
+        """An order with an id and a rank, in no market yet."""
+        ...
+
+    def book(self, pair: Pair, depth: int, /) -> OrderBook:
+        """What a pair's book shows."""
+        ...
+
+    def candle_history(self, pair: Pair, /) -> CandleHistory:
+        """The pair's candles up to now."""
+        ...
+
+
 class Desk:
     """Answers requests; the second part of each result names the markets in which orders changed."""
 
-    def __init__(self, kernel: Kernel, ledger: Ledger, matcher: CandleMatcher, *, batch_all_or_nothing: bool) -> None:
-        self._kernel = kernel
+    def __init__(self, floor: Floor, ledger: Ledger, matcher: CandleMatcher, *, batch_all_or_nothing: bool) -> None:
+        self._floor = floor
         self._ledger = ledger
         self._matcher = matcher
         self._all_or_nothing = batch_all_or_nothing
@@ -78,15 +98,15 @@ class Desk:
 
     def _create(self, account: Account, request: CreateOrder, deed: Deed, sent: Nanos) -> Handled:
         new = request.order
-        refusal = entry_refusal(new, self._kernel.pairs, account)
+        refusal = entry_refusal(new, self._floor.pairs, account)
         if refusal is None:
             currency, units = lock_of(new)
             refusal = balance_refusal(currency, units, account.available(currency))
         if refusal is not None:
             return refused(request.id, refusal), ()
-        order = self._kernel.new_order(account, new, units, sent, deed.time)
+        order = self._floor.new_order(account, new, units, sent, deed.time)
         self._ledger.open(order, deed)
-        market = self._kernel.market(new.pair)
+        market = self._floor.market(new.pair)
         self._enter(order, market, deed)
         return granted(request.id, OrderAck(order.order_id, new.client_id or None)), (market,)
 
@@ -110,7 +130,7 @@ class Desk:
             refusal: str | None = BAD_TYPE
             currency, units = "", 0
             if new.type is not STOP_LIMIT:
-                refusal = entry_refusal(new, self._kernel.pairs, account, queued.get(new.pair, 0))
+                refusal = entry_refusal(new, self._floor.pairs, account, queued.get(new.pair, 0))
             if refusal is None:
                 currency, units = lock_of(new)
                 refusal = balance_refusal(currency, units, account.available(currency) - spent.get(currency, 0))
@@ -121,13 +141,13 @@ class Desk:
                     queued[new.pair] = queued.get(new.pair, 0) + 1
             elif self._all_or_nothing:
                 return refused(request.id, refusal), ()
-        kernel = self._kernel
-        orders = [kernel.new_order(account, new, units, sent, deed.time) for new, units in accepted]
+        floor = self._floor
+        orders = [floor.new_order(account, new, units, sent, deed.time) for new, units in accepted]
         for order in orders:  # all locks first: a fee in BITO must not take what a later order was granted
             self._ledger.open(order, deed)
         markets: dict[str, PairMarket] = {}
         for order in orders:
-            market = markets[order.pair] = kernel.market(order.pair)
+            market = markets[order.pair] = floor.market(order.pair)
             self._enter(order, market, deed)
         acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
         return granted(request.id, acks), tuple(markets.values())
@@ -144,7 +164,7 @@ class Desk:
         markets: dict[str, PairMarket] = {}
         cancelled = []
         for order in dict.fromkeys(orders):
-            market = markets[order.pair] = self._kernel.market(order.pair)
+            market = markets[order.pair] = self._floor.market(order.pair)
             market.remove(order)
             self._ledger.cancel(order, deed)
             cancelled.append((str(order.pair), order.order_id))
@@ -179,7 +199,7 @@ class Desk:
             case GetBalances():
                 body = account.balances()
             case GetBook():
-                body = self._kernel.book(request.pair, request.depth)
+                body = self._floor.book(request.pair, request.depth)
             case GetCandles():
                 body = self._candles(request, now)
             case _:
@@ -187,10 +207,10 @@ class Desk:
         return granted(request.id, body)
 
     def _candles(self, request: GetCandles, now: Nanos) -> tuple[Candle, ...]:
-        market = self._kernel.market(request.pair)
+        market = self._floor.market(request.pair)
         if market.candles is not None:
             return held_candles(market.pair, market.candles, request.resolution, request.start, request.end, now)
-        return self._kernel.candle_history(market.pair).candles(request.resolution, request.start, request.end, now)
+        return self._floor.candle_history(market.pair).candles(request.resolution, request.start, request.end, now)
 
 
 def _created_within(account: Account, request: ListOrders) -> list[VenueOrder]:

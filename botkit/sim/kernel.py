@@ -28,10 +28,10 @@ from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.desk import Desk
 from botkit.sim.draws import keyed, mix
 from botkit.sim.history import CandleHistory
-from botkit.sim.ledger import Account, AccountNews, AccountSetup, Deed, Ledger
+from botkit.sim.ledger import AccountNews, Deed, Ledger
 from botkit.sim.market import PairMarket
 from botkit.sim.matching import BOOK_ASSUMPTIONS, STOP_ASSUMPTION, TRADE_ASSUMPTIONS
-from botkit.sim.order import VenueOrder
+from botkit.sim.order import Account, AccountSetup, VenueOrder
 from botkit.sim.publish import (
     ACCOUNT_EVENTS,
     BOOKS,

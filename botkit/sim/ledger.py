@@ -6,78 +6,15 @@ Fees go to the exchange. ``Ledger.check`` asserts that accounts + market + fees 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-
-import msgspec
+from collections.abc import Callable, Mapping
 
 from botkit.model.clock import NS_PER_MS, Nanos
-from botkit.model.events import BalanceReport, TradeReport
-from botkit.model.extension import FeeModel
+from botkit.model.events import TradeReport
 from botkit.model.money import UNIT, divide_half_up
 from botkit.model.orders import OrderState
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
-from botkit.sim.draws import text_key
-from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, VenueOrder
-
-
-class AccountSetup(msgspec.Struct):
-    """What an account begins with: balances in units of 1e-8 by lowercase currency, and what it pays.
-
-    ``address`` is the IP address its requests come from, for the limits per IP; accounts share one by default.
-    """
-
-    balances: dict[str, int]
-    fees: FeeModel
-    address: str = ""
-
-
-class Account:
-    """One account's balances, orders and executions."""
-
-    __slots__ = (
-        "address",
-        "counts_volume",
-        "fees",
-        "key",
-        "known_at",
-        "locked",
-        "name",
-        "open",
-        "open_count",
-        "orders",
-        "total",
-        "trades",
-    )
-
-    def __init__(self, name: str, setup: AccountSetup) -> None:
-        self.name = name
-        self.key = text_key(name)
-        self.address = setup.address
-        self.fees = setup.fees
-        # a model that says so is spared the conversion of every fill
-        self.counts_volume: bool = getattr(setup.fees, "counts_volume", True)
-        self.total: dict[str, int] = dict(setup.balances)
-        self.locked: dict[str, int] = dict.fromkeys(setup.balances, 0)
-        self.orders: dict[str, VenueOrder] = {}
-        self.open: dict[str, VenueOrder] = {}
-        self.open_count: dict[str, int] = {}
-        self.trades: list[TradeReport] = []
-        self.known_at: Nanos = 0  # when the newest of its events becomes known; none may overtake another
-
-    def available(self, currency: str) -> int:
-        """What can be spent or ordered, in units."""
-        return self.total.get(currency, 0) - self.locked.get(currency, 0)
-
-    def changed(self, currencies: Iterable[str]) -> BalanceReport:
-        """Some currencies."""
-        total, locked = self.total, self.locked
-        return BalanceReport({c: (total.get(c, 0), total.get(c, 0) - locked.get(c, 0)) for c in currencies})
-
-    def balances(self) -> BalanceReport:
-        """Every currency."""
-        locked = self.locked
-        return BalanceReport({c: (total, total - locked.get(c, 0)) for c, total in self.total.items()}, snapshot=True)
+from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, Account, AccountSetup, VenueOrder
 
 
 class AccountNews:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, GetOrder, ListOrders, Request
 from botkit.sim.draws import mix, text_key
-from botkit.sim.ledger import Account
+from botkit.sim.order import Account
 
 
 class RequestKeys:

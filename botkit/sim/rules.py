@@ -13,7 +13,7 @@ from botkit.model.money import UNIT_DECIMALS, format_units
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, MARKET, SELL, STOP_LIMIT
 from botkit.model.pairs import Pair
-from botkit.sim.ledger import Account
+from botkit.sim.order import Account
 
 CLIENT_ID_MAX = 2_147_483_647
 BATCH_MAX = 10

@@ -75,11 +75,11 @@ def test_capital_that_comes_and_goes_is_no_fall_and_no_height() -> None:
     portfolio.open({"twd": 10_000 * UNIT})
     risk = RiskDesk([MaxDrawdown("0.1")], {}, portfolio, lambda now: now)
     assert mark(risk, 1_000) is None
-    portfolio.move_capital("s0", {"twd": -3_000 * UNIT})
+    portfolio.transfers.move("s0", {"twd": -3_000 * UNIT})
     assert mark(risk, 1_000) is None
-    portfolio.move_capital("s0", {"twd": 6_000 * UNIT})
+    portfolio.transfers.move("s0", {"twd": 6_000 * UNIT})
     assert mark(risk, 1_000) is None
-    assert portfolio.peak_units(None, "twd") == 7_000 * UNIT
+    assert portfolio.peaks.baseline_units(None, "twd") == 7_000 * UNIT
 
 
 def test_the_highest_survives_a_restart() -> None:
@@ -90,7 +90,7 @@ def test_the_highest_survives_a_restart() -> None:
     fresh = Portfolio(pairs=PAIRS, shares=again.portfolio.shares, reserve={}, currency="twd")
     later = RiskDesk([MaxDrawdown("0.1")], {}, fresh, lambda now: now)
     fresh.restore(risk.portfolio.state())
-    assert fresh.peak_units(None, "twd") == 7_000 * UNIT
+    assert fresh.peaks.baseline_units(None, "twd") == 7_000 * UNIT
     assert mark(later, 1_700) is not None
 
 
@@ -110,8 +110,8 @@ def price_by_price(prices: Sequence[float]) -> tuple[int | None, int | None]:
     risk = desk("0.05")
     for row, price in enumerate(prices):
         if mark(risk, price) is not None:
-            return row, risk.portfolio.peak_units(None, "twd")
-    return None, risk.portfolio.peak_units(None, "twd")
+            return row, risk.portfolio.peaks.baseline_units(None, "twd")
+    return None, risk.portfolio.peaks.baseline_units(None, "twd")
 
 
 def in_pieces(prices: Sequence[float], chance: Random) -> tuple[int | None, int | None]:
@@ -129,9 +129,9 @@ def in_pieces(prices: Sequence[float], chance: Random) -> tuple[int | None, int 
         row += taken
         if breach is not None:
             if mark(risk, prices[row]) is not None:
-                return row, risk.portfolio.peak_units(None, "twd")
+                return row, risk.portfolio.peaks.baseline_units(None, "twd")
             row += 1
-    return None, risk.portfolio.peak_units(None, "twd")
+    return None, risk.portfolio.peaks.baseline_units(None, "twd")
 
 
 @pytest.mark.parametrize("seed", range(40))

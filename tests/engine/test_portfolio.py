@@ -112,7 +112,7 @@ def test_a_limit_buy_locks_its_value_rounded_up_and_a_sell_its_coins() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_USDT,)), balances=coins(usdt=100, btc=1))
     buy = make_order("a", BTC_USDT, Side.BUY, price=30_000.01, amount=0.00000001)
     assert portfolio.lock(buy) is None
-    assert portfolio.locked_units(buy) == 30_001  # 0.0003000001 usdt
+    assert portfolio.ledger.locks.get(buy.client_id, 0) == 30_001  # 0.0003000001 usdt
     sell = make_order("a", BTC_USDT, Side.SELL, price=30_000, amount=0.25)
     assert portfolio.lock(sell) is None
     assert balance(portfolio, "a", "btc") == (0.75, 0.25)
@@ -195,7 +195,7 @@ def test_many_small_fills_of_one_order_leave_no_crumb_locked() -> None:
     for _ in range(7):  # 33333.33 x 1e-8 floors to 33,333 units each time
         portfolio.fill(order, execution(order, price=33_333.33, amount=0.00000001), 1)
         portfolio.check()
-    assert portfolio.locked_units(order) == 0
+    assert portfolio.ledger.locks.get(order.client_id, 0) == 0
     assert portfolio.balance("a", "usdt").available_units == COIN - 7 * 33_333
 
 
@@ -267,9 +267,9 @@ def test_an_order_that_turns_out_to_live_locks_what_there_is() -> None:
     portfolio.release(order)
     portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=40, amount=1))
     assert portfolio.relock(order) == "needs 40 twd, 0 available (100 locked in 2 orders)"
-    assert portfolio.locked_units(order) == 60 * COIN
+    assert portfolio.ledger.locks.get(order.client_id, 0) == 60 * COIN
     portfolio.fill(order, execution(order, price=100, amount=0.5), 1)
-    assert portfolio.locked_units(order) == 10 * COIN
+    assert portfolio.ledger.locks.get(order.client_id, 0) == 10 * COIN
     portfolio.release(order)
     portfolio.check()
 
@@ -299,29 +299,29 @@ def report(**totals: float) -> BalanceReport:
 
 def test_a_deposit_belongs_to_nobody() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
-    (found,) = portfolio.on_balances(report(twd=150), 0, quiet=True)
+    (found,) = portfolio.balances.compare(report(twd=150), 0, quiet=True)
     assert (found.difference_units, found.adopted_units, found.shortage) == (50 * COIN, 50 * COIN, None)
     assert balance(portfolio, "a", "twd") == (100, 0)
     assert portfolio.unassigned["twd"] == 50 * COIN
-    assert portfolio.on_balances(report(twd=150), 0, quiet=True) == []
+    assert portfolio.balances.compare(report(twd=150), 0, quiet=True) == []
     portfolio.check()
 
 
 def test_a_withdrawal_below_what_strategies_own_is_a_shortage_until_it_is_back() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100), reserve=coins(twd=10))
-    (found,) = portfolio.on_balances(report(twd=95), 0, quiet=True)
+    (found,) = portfolio.balances.compare(report(twd=95), 0, quiet=True)
     assert found.shortage is None
-    (found,) = portfolio.on_balances(report(twd=60), 0, quiet=True)
+    (found,) = portfolio.balances.compare(report(twd=60), 0, quiet=True)
     assert found.shortage == Shortage("twd", 30 * COIN)
     assert "30 twd less than its strategies own" in str(found.shortage)
-    assert portfolio.shortages() == [Shortage("twd", 30 * COIN)]
-    portfolio.on_balances(report(twd=90), 0, quiet=True)
-    assert portfolio.shortages() == []
+    assert portfolio.balances.shortages() == [Shortage("twd", 30 * COIN)]
+    portfolio.balances.compare(report(twd=90), 0, quiet=True)
+    assert portfolio.balances.shortages() == []
 
 
 def test_a_snapshot_without_a_currency_means_that_it_is_gone() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100, btc=1))
-    found = portfolio.on_balances(BalanceReport({"twd": (100 * COIN, 0)}, snapshot=True), 0, quiet=True)
+    found = portfolio.balances.compare(BalanceReport({"twd": (100 * COIN, 0)}, snapshot=True), 0, quiet=True)
     assert [d.currency for d in found] == ["btc"]
 
 
@@ -330,17 +330,17 @@ def test_what_a_live_order_may_have_spent_is_left_to_its_fills() -> None:
     order = make_order("a", BTC_TWD, Side.BUY, price=60, amount=1)
     portfolio.lock(order)
     for moment in (0, 10 * SETTLE_NS):
-        found = portfolio.on_balances(report(twd=40, btc=1), moment, quiet=False)
+        found = portfolio.balances.compare(report(twd=40, btc=1), moment, quiet=False)
         assert [d.adopted_units for d in found] == [0, 0]
     portfolio.fill(order, execution(order, price=60, amount=1), 1)
-    assert portfolio.on_balances(report(twd=40, btc=1), 20 * SETTLE_NS, quiet=True) == []
+    assert portfolio.balances.compare(report(twd=40, btc=1), 20 * SETTLE_NS, quiet=True) == []
 
 
 def test_what_no_live_order_explains_is_adopted_when_it_has_stood_still() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=60, amount=1))
-    (first,) = portfolio.on_balances(report(twd=30), 0, quiet=False)
-    (second,) = portfolio.on_balances(report(twd=30), SETTLE_NS, quiet=False)
+    (first,) = portfolio.balances.compare(report(twd=30), 0, quiet=False)
+    (second,) = portfolio.balances.compare(report(twd=30), SETTLE_NS, quiet=False)
     assert (first.adopted_units, second.adopted_units) == (0, -10 * COIN)
     assert second.shortage == Shortage("twd", 10 * COIN)
 
@@ -350,9 +350,9 @@ def test_one_unit_a_fill_is_forgiven_because_rounding_is_not_documented() -> Non
     order = make_order("a", BTC_TWD, Side.BUY, price=60, amount=1)
     portfolio.lock(order)
     portfolio.fill(order, execution(order, price=60, amount=1), 1)
-    (found,) = portfolio.on_balances(BalanceReport({"twd": (40 * COIN - 1, 0)}), 0, quiet=True)
+    (found,) = portfolio.balances.compare(BalanceReport({"twd": (40 * COIN - 1, 0)}), 0, quiet=True)
     assert found.shortage is None
-    (found,) = portfolio.on_balances(BalanceReport({"twd": (40 * COIN - 2, 0)}), 0, quiet=True)
+    (found,) = portfolio.balances.compare(BalanceReport({"twd": (40 * COIN - 2, 0)}), 0, quiet=True)
     assert found.shortage is not None
 
 
@@ -381,36 +381,36 @@ def test_strategies_in_one_pool_keep_their_own_positions_and_profits() -> None:
     assert portfolio.position("a", BTC_TWD).amount == 1  # opening coins belong to the first that lists the pair
     assert portfolio.position("b", BTC_TWD).amount == 0
     for level in ("a", "b", None):
-        portfolio.watch_day(level, "twd")
+        portfolio.days.watch(level, "twd")
     order = make_order("b", BTC_TWD, Side.BUY, price=100, amount=2)
     portfolio.lock(order)
     assert balance(portfolio, "a", "twd") == (800, 200)
     portfolio.fill(order, execution(order, price=100, amount=2), 1)
     portfolio.mark(BTC_TWD, 90)
-    assert portfolio.day_pnl_units("a", "twd") == -10 * COIN
-    assert portfolio.day_pnl_units("b", "twd") == -20 * COIN
-    assert portfolio.day_pnl_units(None, "twd") == -30 * COIN
+    assert portfolio.days.pnl_units("a", "twd") == -10 * COIN
+    assert portfolio.days.pnl_units("b", "twd") == -20 * COIN
+    assert portfolio.days.pnl_units(None, "twd") == -30 * COIN
     assert portfolio.position("b", BTC_TWD).unrealised == -20
 
 
 def test_a_new_day_counts_from_its_first_moment() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(btc=1))
-    portfolio.watch_day("a", "twd")
-    assert portfolio.day_pnl_units("a", "twd") is None
+    portfolio.days.watch("a", "twd")
+    assert portfolio.days.pnl_units("a", "twd") is None
     portfolio.mark(BTC_TWD, 100)  # the first price is where an unpriced day begins
     portfolio.mark(BTC_TWD, 90)
-    assert portfolio.day_pnl_units("a", "twd") == -10 * COIN
-    portfolio.start_day(86_400)
-    assert portfolio.day_pnl_units("a", "twd") == 0
+    assert portfolio.days.pnl_units("a", "twd") == -10 * COIN
+    portfolio.days.start(86_400)
+    assert portfolio.days.pnl_units("a", "twd") == 0
     portfolio.mark(BTC_TWD, 95)
-    assert portfolio.day_pnl_units("a", "twd") == 5 * COIN
+    assert portfolio.days.pnl_units("a", "twd") == 5 * COIN
 
 
 def test_deposits_are_no_profit() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
-    portfolio.watch_day(None, "twd")
-    portfolio.on_balances(report(twd=500), 0, quiet=True)
-    assert portfolio.day_pnl_units(None, "twd") == 0
+    portfolio.days.watch(None, "twd")
+    portfolio.balances.compare(report(twd=500), 0, quiet=True)
+    assert portfolio.days.pnl_units(None, "twd") == 0
 
 
 # -- restarts ---------------------------------------------------------------------------------------------------------
@@ -426,14 +426,14 @@ def test_a_restart_changes_nothing() -> None:
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,), coins(twd=500)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)
     )
-    portfolio.watch_day("a", "twd")
-    portfolio.start_day(77)
+    portfolio.days.watch("a", "twd")
+    portfolio.days.start(77)
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=3)
     portfolio.lock(order)
     portfolio.fill(order, execution(order, price=99, amount=1, fee=1000), 1)
     again = restarted(portfolio)
     assert again.state() == portfolio.state()
-    assert again.day == 77
+    assert again.days.day == 77
     assert again.position("a", BTC_TWD).average_entry == portfolio.position("a", BTC_TWD).average_entry
     again.fill(order, execution(order, price=100, amount=2), 2)
     again.release(order)
@@ -453,9 +453,9 @@ def test_capital_changed_in_the_file_is_an_error_that_names_the_commands() -> No
 def moved(portfolio: Portfolio, target: str, **amounts: float) -> str | None:
     """Move capital, or say why not."""
     units = coins(**amounts)
-    refusal = portfolio.capital_refusal(target, units)
+    refusal = portfolio.transfers.refusal(target, units)
     if refusal is None:
-        portfolio.move_capital(target, units)
+        portfolio.transfers.move(target, units)
         portfolio.check()
     return refusal
 
@@ -504,10 +504,10 @@ def test_a_strategy_of_the_pool_names_the_pool_and_that_can_be_changed() -> None
     portfolio = open_portfolio(
         CapitalShare("a", (BTC_TWD,)), CapitalShare("b", (ETH_TWD,)), balances=coins(twd=1000, eth=1)
     )
-    portfolio.on_balances(report(twd=1500, eth=3), 0, quiet=True)
+    portfolio.balances.compare(report(twd=1500, eth=3), 0, quiet=True)
     portfolio.mark(ETH_TWD, 100)
-    portfolio.watch_day("b", "twd")
-    portfolio.watch_day(None, "twd")
+    portfolio.days.watch("b", "twd")
+    portfolio.days.watch(None, "twd")
     refusal = moved(portfolio, "a", twd=1)
     assert refusal is not None
     assert "Name pool instead of a" in refusal
@@ -515,25 +515,25 @@ def test_a_strategy_of_the_pool_names_the_pool_and_that_can_be_changed() -> None
     assert balance(portfolio, "b", "twd") == (1500, 0)
     assert portfolio.position("b", ETH_TWD).amount == 3
     assert portfolio.equity_units("b", "twd") == coins(twd=300)["twd"]
-    assert portfolio.day_pnl_units("b", "twd") == portfolio.day_pnl_units(None, "twd") == 0
+    assert portfolio.days.pnl_units("b", "twd") == portfolio.days.pnl_units(None, "twd") == 0
     assert moved(portfolio, "pool", eth=-1) is None
-    assert portfolio.day_pnl_units("b", "twd") == 0
+    assert portfolio.days.pnl_units("b", "twd") == 0
 
 
 def test_a_deposit_is_no_profit_and_a_withdrawal_no_loss_even_before_there_is_a_price() -> None:
     portfolio = two_with_capital()
     for level in ("a", None):
-        portfolio.watch_day(level, "twd")
+        portfolio.days.watch(level, "twd")
     assert moved(portfolio, "a", twd=100, btc=1) is None
     portfolio = restarted(portfolio)
     assert moved(portfolio, "a", btc=-0.5) is None
     portfolio.mark(BTC_TWD, 200)
     portfolio.mark(ETH_TWD, 1)
-    assert portfolio.day_pnl_units("a", "twd") == portfolio.day_pnl_units(None, "twd") == 0
+    assert portfolio.days.pnl_units("a", "twd") == portfolio.days.pnl_units(None, "twd") == 0
     portfolio.mark(BTC_TWD, 190)
-    assert portfolio.day_pnl_units("a", "twd") == -coins(twd=5)["twd"]
+    assert portfolio.days.pnl_units("a", "twd") == -coins(twd=5)["twd"]
     assert moved(portfolio, "a", twd=-600, btc=-0.25) is None
-    assert portfolio.day_pnl_units("a", "twd") == portfolio.day_pnl_units(None, "twd") == -coins(twd=5)["twd"]
+    assert portfolio.days.pnl_units("a", "twd") == portfolio.days.pnl_units(None, "twd") == -coins(twd=5)["twd"]
     position = portfolio.position("a", BTC_TWD)
     assert position.realised + position.unrealised == -5
 
@@ -541,10 +541,10 @@ def test_a_deposit_is_no_profit_and_a_withdrawal_no_loss_even_before_there_is_a_
 def test_a_strategy_that_joins_brings_the_day_no_profit() -> None:
     a, b = CapitalShare("a", (BTC_TWD,), coins(twd=500)), CapitalShare("b", (ETH_TWD,), coins(twd=100, eth=1))
     portfolio = open_portfolio(a, balances=coins(twd=1000, eth=2))
-    portfolio.watch_day(None, "twd")
+    portfolio.days.watch(None, "twd")
     again = restarted(portfolio, a, b)
     again.mark(ETH_TWD, 50)
-    assert again.day_pnl_units(None, "twd") == 0
+    assert again.days.pnl_units(None, "twd") == 0
     assert again.equity_units(None, "twd") == coins(twd=650)["twd"]
 
 
@@ -594,9 +594,9 @@ def test_books_of_before_totals_were_kept_are_taken_over() -> None:
 def test_money_of_a_strategy_that_left_can_be_taken_and_waits_for_it_otherwise() -> None:
     a, b = with_capital("a", coins(twd=500)), with_capital("b", coins(twd=100, btc=1))
     before = open_portfolio(a, b, balances=coins(twd=1000, btc=2))
-    before.watch_day("b", "twd")
+    before.days.watch("b", "twd")
     portfolio = restarted(before, a)
-    portfolio.start_day(1)
+    portfolio.days.start(1)
     assert moved(portfolio, "b", twd=-60, btc=-0.25) is None
     assert portfolio.unassigned == coins(twd=460, btc=1.25)
     portfolio = restarted(portfolio, a, b)

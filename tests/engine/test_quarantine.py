@@ -66,7 +66,7 @@ def test_one_trade_at_a_trillion_trips_no_limit_moves_no_price_and_enters_no_bar
     trade(b, 1_003, after_s=60)
     assert [event.price for event in heard(b, "trade")] == [1_000, 1_001, 1_002, 1_003]
     assert b.strategies[0].series[0][-1].high == 1_002
-    assert b.engine.view.withheld() == {BTC: 2}
+    assert b.engine.view.checks.withheld() == {BTC: 2}
     warning, over = messages(b)
     assert warning.startswith(
         "warning: btc_twd: a trade (1,000,000,000,000) is far from the last price 1,001; it is kept from strategies, "
@@ -225,7 +225,7 @@ def test_a_feed_that_flaps_is_told_of_once_an_hour() -> None:
     assert len(messages(b)) == 2
     trade(b, 50_000, after_s=NS_PER_HOUR / S)
     assert len(messages(b)) == 3
-    assert b.engine.view.withheld() == {BTC: 31}
+    assert b.engine.view.checks.withheld() == {BTC: 31}
 
 
 def test_a_book_is_judged_without_our_own_orders() -> None:
@@ -238,4 +238,4 @@ def test_a_book_is_judged_without_our_own_orders() -> None:
     # nobody else stands in the market: what it shows at 400 is ours, and no price to doubt
     show(b, (), ((400, 10_000),))
     assert len(heard(b, "book")) == 1
-    assert b.engine.view.withheld() == {}
+    assert b.engine.view.checks.withheld() == {}

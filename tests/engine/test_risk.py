@@ -168,10 +168,10 @@ def test_a_money_limit_counts_what_all_positions_are_worth() -> None:
 def test_a_market_buy_counts_with_what_its_spend_pays_at_the_last_price() -> None:
     desk, portfolio = desk_of(a=rules(max_position={"btc": 5}))
     order = send(desk, portfolio, make_order("a", BTC_TWD, BUY, spend=4000))
-    assert desk.view("a").pending_lots(BTC_TWD, BUY) == 4 * COIN
+    assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 4 * COIN
     assert desk.review(make_order("a", BTC_TWD, BUY, spend=1500)) is not None
     fill(desk, portfolio, order, 500, 8)  # cheaper than thought: more lots than were expected
-    assert desk.view("a").pending_lots(BTC_TWD, BUY) == 0
+    assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 0
     desk.order_closed(order)
 
 
@@ -196,7 +196,7 @@ def test_open_orders_are_counted_at_their_level() -> None:
     for _ in range(2):
         desk.order_closed(orders[0])
     assert desk.review(make_order("a", BTC_TWD, BUY, price=10, amount=1)) is None
-    assert desk.view("a").open_orders(BTC_TWD) == desk.view("a").open_orders() == 1
+    assert desk.view("a").orders.open_orders(BTC_TWD) == desk.view("a").orders.open_orders() == 1
 
 
 def test_orders_beyond_the_rate_are_refused_until_the_second_is_over() -> None:
@@ -302,8 +302,8 @@ def test_a_new_trading_day_begins_where_the_zone_says_even_when_clocks_change() 
     portfolio.mark(BTC_TWD, 98)
     assert not desk.turn_of_day(23 * NS_PER_HOUR - 1)
     assert desk.turn_of_day(23 * NS_PER_HOUR)
-    assert (desk.next_day(), portfolio.day) == (48 * NS_PER_HOUR, 23 * NS_PER_HOUR)
-    assert portfolio.day_pnl_units(None, "twd") == 0
+    assert (desk.next_day(), portfolio.days.day) == (48 * NS_PER_HOUR, 23 * NS_PER_HOUR)
+    assert portfolio.days.pnl_units(None, "twd") == 0
 
 
 def test_the_next_day_is_known_without_loss_limits_too() -> None:
@@ -325,8 +325,8 @@ def test_a_restart_within_the_day_keeps_its_beginning_and_a_new_limit_begins_wit
     again.restore(portfolio.state())
     assert not desk.turn_of_day(NS_PER_HOUR)
     again.mark(BTC_TWD, 900)
-    assert again.day_pnl_units("a", "twd") == -1000 * COIN
-    assert again.day_pnl_units(None, "twd") == 0
+    assert again.days.pnl_units("a", "twd") == -1000 * COIN
+    assert again.days.pnl_units(None, "twd") == 0
 
 
 def test_a_span_of_prices_breaks_at_the_same_row_as_one_by_one() -> None:

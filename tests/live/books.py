@@ -53,7 +53,7 @@ def differences(bot: Bot, emulator: Emulator) -> list[str]:
 
 async def compared(bot: Bot, timeout_s: float = 20.0) -> None:
     """The bot compares its books with the exchange's, from now on and to the end."""
-    await until(lambda: not bot.view.is_comparing, timeout_s)
+    await until(lambda: not bot.view.checks.is_comparing, timeout_s)
     asked = bot.driver.now()
     bot.comparisons.at_once()
     await until(lambda: bot.comparisons.began >= asked, timeout_s)

@@ -14,9 +14,9 @@ from random import Random
 
 import pytest
 
+from botkit.live.disk import REAL_DISK
 from botkit.live.limits.broker import FOLDER_VARIABLE, BrokerFolder, KeptLedger
 from botkit.live.limits.broker_client import BrokerLink
-from botkit.live.limits.broker_process import take_lock
 from botkit.live.limits.protocol import (
     AskUsage,
     Join,
@@ -137,7 +137,7 @@ class System:
 
     def begin(self) -> None:
         """A new broker finds what the one before left."""
-        self.broker = KeptLedger(self.path, lambda: self.now, Random(1))
+        self.broker = KeptLedger(self.path, REAL_DISK.files, lambda: self.now, Random(1))
 
     def say(self, message: Message) -> Reply:
         return self.broker.apply(message)
@@ -196,16 +196,6 @@ def test_a_bot_that_falls_silent_is_dead_also_for_a_broker_that_was_replaced(sys
     assert held(system.say(AskUsage())) == (3, 3)  # it could not be heard while there was no broker
     system.now += 2 * NS_PER_S
     assert held(system.say(AskUsage())) == (0, 3)
-
-
-def test_only_one_holds_the_lock(tmp_path: Path) -> None:
-    first = take_lock(tmp_path / "lock")
-    assert first is not None
-    assert take_lock(tmp_path / "lock") is None
-    first.close()
-    second = take_lock(tmp_path / "lock")
-    assert second is not None
-    second.close()
 
 
 # -- judged from outside, with windows of a few seconds in place of a minute -------------------------------------------

@@ -90,7 +90,7 @@ async def test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_told_of(bounde
         feed.told = 0
         feed.lie = lambda event, f=factor: times(f)(event) if isinstance(event, Trade) and not feed.told else event
         await until(lambda: feed.told)
-    await until(lambda: bot.view.withheld().get(puppet(bot).pair, 0) >= 2)
+    await until(lambda: bot.view.checks.withheld().get(puppet(bot).pair, 0) >= 2)
     await until(lambda: "what came since fits the prices known before" in told(bot))
     assert 0.5 < puppet(bot).last_price("btc_usdt") / price < 2
     assert 0.5 < bot.view.money.equity() / equity < 2

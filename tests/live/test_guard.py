@@ -266,10 +266,10 @@ async def test_a_bot_that_wakes_finds_out_what_its_guard_did_and_compares_its_bo
 
 async def test_no_two_heartbeats_are_the_same(world: World) -> None:
     bot = await world.start()
-    keeper, seen = Keeper(bot), set()
+    keeper, seen = Keeper(), set()
     bot.driver.clock.hold()  # type: ignore[attr-defined]
     for _ in range(5):
-        keeper.write_status()
+        keeper.write_status(bot)
         seen.add(bot.parts.folder.heartbeat())
     bot.driver.clock.resume()  # type: ignore[attr-defined]
     assert len(seen) == 5

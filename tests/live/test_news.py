@@ -133,7 +133,7 @@ class Doubts:
 
     def become(self, order: Order, state: OrderState) -> None:
         order.state = state
-        self.news.changed(order)
+        self.news.changed(order, state)
 
     def take(self) -> list[str]:
         found, self.told[:] = list(self.told), []
@@ -206,5 +206,5 @@ async def test_it_waits_on_the_running_loop(monkeypatch: pytest.MonkeyPatch) -> 
     order = Doubts(monkeypatch).order(1)
     monkeypatch.setattr(order_news, "PATIENCE_S", 0.01)
     order.state = OrderState.UNKNOWN
-    news.changed(order)
+    news.changed(order, order.state)
     await asyncio.wait_for(told.wait(), 10)

@@ -21,8 +21,9 @@ from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer, CancelAll, CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
-from botkit.sim.kernel import AccountSetup, Kernel
+from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Lognormal
+from botkit.sim.order import AccountSetup
 
 SCRIPTS = 1_000
 SHARE = 0.05

@@ -37,8 +37,8 @@ class Script:
         self.random = random.Random(seed)
         self.portfolio = Portfolio(pairs=PAIRS, shares=SHARES, reserve=coins(twd=50_000, bito=1), currency="twd")
         for share in SHARES:
-            self.portfolio.watch_day(share.strategy, "twd")
-        self.portfolio.watch_day(None, "usdt")
+            self.portfolio.days.watch(share.strategy, "twd")
+        self.portfolio.days.watch(None, "usdt")
         self.portfolio.open(OPENING)
         self.account = Counter(OPENING)
         self.live: list[Order] = []
@@ -118,7 +118,7 @@ class Script:
         currency = self.random.choice(("twd", "btc", "bito"))
         self.account[currency] = max(0, self.account[currency] + self.random.randint(-COIN, 3 * COIN))
         report = BalanceReport({c: (units, units) for c, units in self.account.items()}, snapshot=True)
-        self.portfolio.on_balances(report, 0, quiet=True)
+        self.portfolio.balances.compare(report, 0, quiet=True)
 
     def move(self) -> None:
         portfolio, target = self.portfolio, self.random.choice(("fixed", "percent", "pool"))
@@ -133,13 +133,13 @@ class Script:
             -part.fund(c).available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
             for c, change in units.items()
         )
-        refusal = portfolio.capital_refusal(target, units)
+        refusal = portfolio.transfers.refusal(target, units)
         assert (refusal is None) == possible, (refusal, units)
         if refusal is not None:
             return
         profits, positions = self.profits(), self.positions()
         assert None not in profits.values()
-        portfolio.move_capital(target, units)
+        portfolio.transfers.move(target, units)
         assert self.profits() == profits, "money that comes and goes is neither won nor lost"
         self.happened["given"] += any(change > 0 for change in units.values())
         self.happened["taken"] += any(change < 0 for change in units.values())
@@ -156,7 +156,7 @@ class Script:
     def profits(self) -> dict[tuple[str | None, str], int | None]:
         """The day's profit of every level."""
         keys = [*((share.strategy, "twd") for share in SHARES), (None, "usdt")]
-        return {key: self.portfolio.day_pnl_units(*key) for key in keys}
+        return {key: self.portfolio.days.pnl_units(*key) for key in keys}
 
     def positions(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Of every position its amount, and the money that went through it: realised less cost."""
@@ -237,11 +237,13 @@ class Script:
         assert min(self.account.values()) >= 0
         # the whole of both, since +Counter would hide a figure below zero
         assert {c: u for c, u in self.account.items() if u} == {c: u for c, u in portfolio.account.items() if u}
-        assert sum(portfolio.locked_units(o) for o in self.live) == sum(portfolio.ledger.locks.values())
+        assert sum(portfolio.ledger.locks.get(o.client_id, 0) for o in self.live) == sum(
+            portfolio.ledger.locks.values()
+        )
         for strategy in portfolio.strategies:
             for position in portfolio.positions(strategy):
                 sells = [o for o in self.live if (o.strategy, o.pair, o.side) == (strategy, position.pair, Side.SELL)]
-                assert position.locked_units == sum(map(portfolio.locked_units, sells))
+                assert position.locked_units == sum(portfolio.ledger.locks.get(o.client_id, 0) for o in sells)
                 assert 0 <= position.sellable <= max(0.0, portfolio.balance(strategy, position.pair.base).available)
 
     def check_positions(self, opening: dict[tuple[str, str], tuple[int, int]]) -> None:
@@ -331,7 +333,7 @@ def test_a_price_that_meets_a_limit_to_the_unit_is_not_missed() -> None:
     portfolio.open({"btc": 123_456_789_012, "usdt": 98_765_432_101})
     for pair in pairs.values():
         portfolio.mark(pair, PRICES[pair])
-    portfolio.watch_day(None, "twd")
+    portfolio.days.watch(None, "twd")
     rows = np.array([PRICES[BTC_USDT] - step / 100 for step in range(2000)]).round(2)
     before = portfolio.equity_units(None, "twd")
     assert before is not None

@@ -27,8 +27,9 @@ from botkit.model.moment import KIND_RANKS
 from botkit.model.pairs import Pair
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
-from botkit.sim.kernel import AccountSetup, Kernel
+from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
+from botkit.sim.order import AccountSetup
 from botkit.tape.feed import Slice
 from tests.engine_world import BTC, ETH, MINUTE, PAIRS, T0, UNIT, Bot, Listener, S
 
@@ -241,7 +242,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
     series = [[list(one) for one in s.series] for s in b.strategies]
     last = {pair: b.portfolio.last_price(pair) for pair in pairs}
     view = b.engine.view
-    return b.decisions.sha256(), heard, series, last, view.events, b"".join(b.log), b.risk.halts, view.withheld()
+    return b.decisions.sha256(), heard, series, last, view.events, b"".join(b.log), b.risk.halts, view.checks.withheld()
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))

@@ -15,8 +15,9 @@ from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer, CancelOrder, CreateBatch, CreateOrder, Request
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
-from botkit.sim.kernel import AccountSetup, Kernel, Publication
+from botkit.sim.kernel import Kernel, Publication
 from botkit.sim.latency import Constant
+from botkit.sim.order import AccountSetup
 
 UNIT = 10**8
 S = 10**9

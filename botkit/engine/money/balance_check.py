@@ -58,7 +58,12 @@ class BalanceCheck:
         self.rounding_units = 0
 
     def compare(self, report: BalanceReport, now: Nanos, *, quiet: bool) -> list[Discrepancy]:
-        """Every currency of the report that differs, after adopting what is somebody else's doing."""
+        """Every currency of the report that differs, after adopting what is somebody else's doing.
+
+        ``quiet``: no fill can be on its way (nothing resting, sent or unknown), so that every difference is somebody
+        else's doing and goes to unassigned at once. Otherwise a difference that the live orders' locks can explain is
+        left to them, and the rest is adopted when it has stood unchanged for SETTLE_NS.
+        """
         ledger = self._ledger
         found = []
         names = list(report.balances)
@@ -102,3 +107,13 @@ class BalanceCheck:
         """What is missing of a currency for the parts to be covered, if anything."""
         missing = -self._ledger.unassigned.get(currency, 0)
         return Shortage(currency, missing) if missing > self.rounding_units else None
+
+    @property
+    def may_be_short(self) -> bool:
+        """False when `shortages` would surely be empty; asked at every report of balances."""
+        return min(self._ledger.unassigned.values(), default=0) < 0
+
+    def shortages(self) -> list[Shortage]:
+        """Every currency of which the account has less than its parts own together."""
+        found = (self.shortage(currency) for currency in self._ledger.unassigned)
+        return [shortage for shortage in found if shortage is not None]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from botkit.engine.money.ledger import AccountLedger
 from botkit.engine.money.valuation import Valuation
 from botkit.model.clock import Nanos
 
@@ -21,21 +22,42 @@ Holdings = Callable[[str | None], Mapping[str, int]]
 class DayProfit:
     """Baselines in units by (level, currency); None where the day began before there was a price to value it with."""
 
-    __slots__ = ("_equity", "_holdings", "_unsettled", "_valuation", "baselines", "day")
+    __slots__ = ("_equity", "_holdings", "_ledger", "_unsettled", "_valuation", "baselines", "day")
 
-    def __init__(self, equity: Equity, holdings: Holdings, valuation: Valuation) -> None:
+    def __init__(self, equity: Equity, holdings: Holdings, valuation: Valuation, ledger: AccountLedger) -> None:
         self._equity = equity
         self._holdings = holdings
         self._valuation = valuation
+        self._ledger = ledger
         #: when the trading day began that profits count from, None before the first
         self.day: Nanos | None = None
         self.baselines: dict[Key, int | None] = {}
         #: coins that came or went while their price was not known; the first price settles what they are worth
         self._unsettled: dict[Key, dict[str, int]] = {}
 
-    def watch(self, key: Key, baseline: int | None) -> None:
-        """Keep the day's profit of a level in a currency from now on."""
-        self.baselines.setdefault(key, baseline)
+    def watch(self, level: str | None, currency: str) -> None:
+        """Keep the day's profit of a strategy (None: of all) in ``currency``, from now on and from each `start`."""
+        # before the books are opened or restored there is no equity to begin with
+        self.baselines.setdefault((level, currency), self._equity(level, currency) if self._ledger.account else None)
+
+    def start(self, now: Nanos) -> None:
+        """The trading day that begins at ``now`` has begun: every profit of the day counts from here."""
+        self.day = now
+        self.begin(self.baselines)
+
+    def restart(self, level: str | None) -> None:
+        """The day's profit of one strategy (None: of all together) counts from here: it was resumed after a loss."""
+        self.begin([key for key in self.baselines if key[0] == level])
+
+    def baseline_units(self, level: str | None, currency: str) -> int | None:
+        """Equity at the beginning of the trading day, of a level that is watched; None while a price is missing."""
+        return self.baselines.get((level, currency))
+
+    def pnl_units(self, level: str | None, currency: str) -> int | None:
+        """Change of equity since the trading day began, unrealised included; None while a price is missing."""
+        before = self.baselines.get((level, currency))
+        after = None if before is None else self._equity(level, currency)
+        return None if before is None or after is None else after - before
 
     def begin(self, keys: Iterable[Key]) -> None:
         """These profits count from here."""

@@ -11,20 +11,21 @@ what belongs to a strategy: a `Shortage`.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from botkit.engine.money.balance_check import BalanceCheck, Discrepancy, Shortage
-from botkit.engine.money.capital import CapitalRecord, not_available, not_unassigned
+from botkit.engine.money.capital import CapitalRecord
 from botkit.engine.money.day_profit import DayProfit
 from botkit.engine.money.ledger import AccountLedger
+from botkit.engine.money.peaks import Peaks
 from botkit.engine.money.positions import Position
-from botkit.engine.money.subaccounts import POOL, CapitalShare, Fund, SubAccount, opening_split
+from botkit.engine.money.stakes import Stakes
+from botkit.engine.money.subaccounts import POOL, CapitalShare, opening_split
+from botkit.engine.money.transfers import CapitalTransfers
 from botkit.engine.money.valuation import LastPrice, Valuation
 from botkit.model.clock import Nanos
-from botkit.model.events import Balance, BalanceReport, Fill, TradeReport
-from botkit.model.money import UNIT
+from botkit.model.events import Balance, Fill, TradeReport
 from botkit.model.orders import BUY, SELL, Order
 from botkit.model.pairs import Pair
 
@@ -41,37 +42,11 @@ def required_units(order: Order) -> int:
     return rules.value_units_up(order.price_ticks, order.amount_lots - order.executed_lots)
 
 
-class _Stake:
-    """What belongs to one strategy: its part of the account, its positions, and its day's beginnings.
-
-    ``flows`` are the coins that its opening and its fills brought it, kept only where it shares the pool with others:
-    there the part does not tell what the strategy itself has won or lost.
-    """
-
-    __slots__ = ("flows", "name", "part", "positions")
-
-    def __init__(self, name: str, part: SubAccount, shared: bool) -> None:
-        self.name = name
-        self.part = part
-        self.positions: dict[str, Position] = {}
-        self.flows: dict[str, int] | None = {} if shared else None
-
-    def holdings(self) -> dict[str, int]:
-        return self.part.holdings() if self.flows is None else self.flows
-
-    def record(self, base: str, base_units: int, quote: str, quote_units: int, fee_currency: str, fee: int) -> None:
-        flows = self.flows
-        assert flows is not None
-        flows[base] = flows.get(base, 0) + base_units
-        flows[quote] = flows.get(quote, 0) + quote_units
-        flows[fee_currency] = flows.get(fee_currency, 0) - fee
-
-
 class Portfolio:
     """The account as the strategies share it. One a bot and account; the engine alone writes it.
 
-    ``pairs`` are those that will have prices; ``currency`` values everything; ``fee_currency`` is the exchange's own
-    coin, which may pay fees. Raises ValueError where the configuration cannot work.
+    ``pairs`` are those that will have prices; ``currency`` values everything. Raises ValueError where the
+    configuration cannot work.
     """
 
     def __init__(
@@ -81,10 +56,8 @@ class Portfolio:
         shares: Sequence[CapitalShare],
         reserve: Mapping[str, int],
         currency: str,
-        fee_currency: str = "bito",
     ) -> None:
         self.currency = currency
-        self.fee_currency = fee_currency
         self.shares = tuple(shares)
         self.reserve = dict(reserve)
         self.valuation = Valuation(pairs)
@@ -93,22 +66,29 @@ class Portfolio:
         for known in self.valuation.currencies:
             self.valuation.check_path(known, currency)
         self.ledger = AccountLedger()
-        self._balances = BalanceCheck(self.ledger)
-        self._stakes: dict[str, _Stake] = {}
-        #: strategies with a sub-account that the configuration has no more; they keep their money until it is taken
-        self._departed: dict[str, _Stake] = {}
+        #: the exchange's own figures, compared with these books
+        self.balances = BalanceCheck(self.ledger)
+        self._stakes = Stakes(self.ledger, self.valuation)
         self.capital = CapitalRecord()
-        self._days = DayProfit(self.equity_units, self.holdings, self.valuation)
-        #: the highest equity so far of levels that are watched for a fall; capital that comes and goes moves it along
-        self._peaks = DayProfit(self.equity_units, self.holdings, self.valuation)
+        self.days = DayProfit(self.equity_units, self.holdings, self.valuation, self.ledger)
+        #: the highest equity so far, of levels that are watched for a fall
+        self.peaks = Peaks(self.equity_units, self.holdings, self.valuation, self.ledger)
+        self.transfers = CapitalTransfers(
+            self.ledger,
+            self._stakes,
+            self.capital,
+            self.days,
+            self.peaks,
+            self.valuation,
+            currency=currency,
+            reserve=self.reserve,
+        )
         pooled = [share for share in self.shares if share.capital is None]
         for share in self.shares:
             name = POOL if share.capital is None else share.strategy
-            assert share.strategy not in self._stakes, share.strategy
-            stake = _Stake(share.strategy, self.ledger.part(name), shared=name == POOL and len(pooled) > 1)
-            self._stakes[share.strategy] = stake
+            stake = self._stakes.add(share.strategy, name, shared=name == POOL and len(pooled) > 1)
             for pair in share.pairs:
-                self._position(stake, pair)
+                self._stakes.position(stake, pair)
 
     # -- the first start, and later ones --------------------------------------------------------------------------
 
@@ -124,7 +104,7 @@ class Portfolio:
         assigned: set[tuple[str, str]] = set()
         for share in self.shares:
             self.capital.open(share, None if share.capital is None else split[share.strategy])
-            stake = self._stakes[share.strategy]
+            stake = self._stakes.present[share.strategy]
             for pair in share.pairs:
                 coins = stake.part.fund(pair.base).available
                 if not coins or (stake.part.name, pair.base) in assigned:
@@ -137,7 +117,7 @@ class Portfolio:
 
     def state(self) -> dict[str, Any]:
         """Everything that must survive a restart, as plain data (text keys, integers as integers)."""
-        stakes = {**self._departed, **self._stakes}
+        stakes = self._stakes.everybody()
         return {
             **self.capital.state(),
             "ledger": self.ledger.state(),
@@ -145,10 +125,12 @@ class Portfolio:
                 name: {str(pair): position.state() for pair, position in stake.positions.items()}
                 for name, stake in stakes.items()
             },
-            "flows": {name: dict(stake.flows) for name, stake in self._stakes.items() if stake.flows is not None},
-            **self._days.state(),
-            **({"peaks": self._peaks.state()} if self._peaks.baselines else {}),
-            "rounding": self._balances.rounding_units,
+            "flows": {
+                name: dict(stake.flows) for name, stake in self._stakes.present.items() if stake.flows is not None
+            },
+            **self.days.state(),
+            **({"peaks": self.peaks.state()} if self.peaks.baselines else {}),
+            "rounding": self.balances.rounding_units,
         }
 
     def restore(self, state: Mapping[str, Any], *, starting: bool = True) -> None:
@@ -163,22 +145,22 @@ class Portfolio:
             self.capital.check(share, kind_only=not starting)
         self.ledger.restore(state["ledger"])
         for name in self.capital.given:
-            if name not in self._stakes:
-                self._departed[name] = _Stake(name, self.ledger.part(name), shared=False)
+            if name not in self._stakes.present:
+                self._stakes.depart(name)
         for name, positions in state["positions"].items():
-            stake = self._stakes.get(name) or self._departed.get(name)
+            stake = self._stakes.find(name)
             for pair, figures in positions.items() if stake is not None else ():
                 cell = self.prices.get(pair)
                 if stake is not None and cell is not None:
-                    self._position(stake, cell.pair).restore(list(figures))
+                    self._stakes.position(stake, cell.pair).restore(list(figures))
         for name, flows in state["flows"].items():
-            stake = self._stakes.get(name)
+            stake = self._stakes.present.get(name)
             if stake is not None and stake.flows is not None:
                 stake.flows.update(flows)
-        self._days.restore(state, self._stakes)
+        self.days.restore(state, self._stakes.present)
         if "peaks" in state:
-            self._peaks.restore(state["peaks"], self._stakes)
-        self._balances.rounding_units = state["rounding"]
+            self.peaks.restore(state["peaks"], self._stakes.present)
+        self.balances.rounding_units = state["rounding"]
         for share in self.shares if starting else ():
             if share.strategy not in self.capital.opened:
                 self._open_later(share)
@@ -192,105 +174,20 @@ class Portfolio:
         split, _ = opening_split(self.ledger.unassigned, [share], self.reserve, self.valuation.currencies)
         given = split[share.strategy]
         self.capital.open(share, given)
-        self._moving([None, share.strategy], lambda: self._give(share.strategy, [share.strategy], given))
-
-    # -- capital that comes and goes ------------------------------------------------------------------------------
-
-    def capital_refusal(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
-        """Why `move_capital` cannot be, if so: a sentence with figures that says what to do about it."""
-        part = self._part_of(target)
-        if part is None:
-            return self._no_part(target)
-        for currency, units in units_by_currency.items():
-            fund = part.funds.get(currency)
-            known = self.valuation.currencies
-            if currency not in known and (units > 0 or fund is None):
-                near = difflib.get_close_matches(currency, known, n=1)
-                hint = f"; did you mean {near[0]}?" if near else f" ({', '.join(known)})"
-                return f"{currency} is neither base nor quote of a pair of this bot{hint}"
-            if units > 0:
-                has, kept = self.ledger.unassigned.get(currency, 0), self.reserve.get(currency, 0)
-                refusal = not_unassigned(currency, units, has, kept)
-            else:
-                refusal = not_available(target, currency, -units, fund or Fund())
-            if refusal is not None:
-                return refusal
-        return None
-
-    def unpriced(self, units_by_currency: Mapping[str, int]) -> str | None:
-        """Why the worth of money that comes or goes is not known, if so."""
-        for currency in units_by_currency:
-            known = currency == self.currency or self.valuation.find_path(currency, self.currency) is None
-            if not known and self.valuation.convert(UNIT, currency, self.currency) is None:
-                return f"{currency} has no price yet, so what it is worth is not known; try again once it has traded"
-        return None
-
-    def move_capital(self, target: str, units_by_currency: Mapping[str, int]) -> None:
-        """Give a strategy with a sub-account money from unassigned, or where below zero take it back there.
-
-        ``pool`` is what the strategies without capital share. Neither is a profit or a loss: the day's profit stays as
-        it is, and coins come and go at the last price. `capital_refusal` must have been asked.
-        """
-        assert self.capital_refusal(target, units_by_currency) is None, (target, units_by_currency)
-        part = self._part_of(target)
-        assert part is not None
-        owners = [name for name, stake in {**self._departed, **self._stakes}.items() if stake.part is part]
-        if part.name != POOL:
-            for currency, units in units_by_currency.items():
-                self.capital.moved(target, currency, units)
-        self._moving([None, *owners], lambda: self._give(part.name, owners, units_by_currency))
-        self.check()
-
-    def _moving(self, levels: Sequence[str | None], move: Callable[[], None]) -> None:
-        """Call ``move``, which changes what ``levels`` hold though nothing was won or lost."""
-        self._days.moving(levels, lambda: self._peaks.moving(levels, move))
-
-    def _give(self, part: str, owners: Sequence[str], units_by_currency: Mapping[str, int]) -> None:
-        for currency, units in units_by_currency.items():
-            self.ledger.assign(self.ledger.part(part), currency, units)
-            left = units
-            for name in owners:
-                stake = self._departed.get(name) or self._stakes[name]
-                for position in stake.positions.values():
-                    moved = position.room_for(left) if position.pair.base == currency else 0
-                    if moved:
-                        position.move_coins(moved)
-                        if stake.flows is not None:
-                            stake.flows[currency] = stake.flows.get(currency, 0) + moved
-                        left -= moved
-
-    def _part_of(self, target: str) -> SubAccount | None:
-        stake = self._stakes.get(target) or self._departed.get(target)
-        if stake is not None:
-            return stake.part if target in self.capital.given else None
-        return self.ledger.parts.get(POOL) if target in (POOL, "pool") else None
-
-    def _no_part(self, target: str) -> str:
-        stake = self._stakes.get(target)
-        if stake is None:
-            names = [*self._stakes, *self._departed]
-            near = difflib.get_close_matches(target, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"this bot has {', '.join(names)}"
-            return f"there is no strategy {target!r}; {hint}"
-        if stake.part.name == POOL:
-            return (
-                f"{target} has no sub-account: it spends from the pool of the strategies without `capital:`. "
-                f"Name pool instead of {target} to change what they have together"
-            )
-        return f"{target} has not started yet; its capital is set aside when it first does"
+        self.transfers.give_first(share.strategy, given)
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def lock(self, order: Order) -> str | None:
         """Reserve what a new order may spend. Returns the reason, with figures, when its strategy has too little."""
-        stake = self._stakes[order.strategy]
+        stake = self._stakes.present[order.strategy]
         pair = order.pair
         need = required_units(order)
         if order.side is BUY:
             return self.ledger.lock(stake.part, order.client_id, pair.quote, need)
         refusal = self.ledger.lock(stake.part, order.client_id, pair.base, need)
         if refusal is None:
-            (stake.positions.get(pair) or self._position(stake, pair)).locked_units += need
+            (stake.positions.get(pair) or self._stakes.position(stake, pair)).locked_units += need
         return refusal
 
     def relock(self, order: Order) -> str | None:
@@ -298,18 +195,18 @@ class Portfolio:
 
         Returns what is lacking, if anything; its fills are booked all the same.
         """
-        stake = self._stakes[order.strategy]
+        stake = self._stakes.present[order.strategy]
         is_sell = order.side is SELL
         currency = order.pair.base if is_sell else order.pair.quote
         need = required_units(order) - self.ledger.locks.get(order.client_id, 0)
         locked = self.ledger.lock_more(stake.part, order.client_id, currency, need)
         if is_sell:
-            self._position(stake, order.pair).locked_units += locked
+            self._stakes.position(stake, order.pair).locked_units += locked
         return None if locked >= need else self.ledger.shortfall(stake.part, currency, need - locked)
 
     def release(self, order: Order) -> None:
         """An order is final: what it still locks is available again. Releasing twice does nothing."""
-        stake = self._stakes[order.strategy]
+        stake = self._stakes.present[order.strategy]
         pair = order.pair
         if order.side is BUY:
             self.ledger.unlock(stake.part, order.client_id, pair.quote)
@@ -318,17 +215,13 @@ class Portfolio:
             if units:
                 stake.positions[pair].locked_units -= units
 
-    def locked_units(self, order: Order) -> int:
-        """What an order still locks."""
-        return self.ledger.locks.get(order.client_id, 0)
-
     def fill(self, order: Order, report: TradeReport, now: Nanos) -> Fill:
         """Book one execution of an order: money, coins, fee, position, and the order's own executed figures.
 
         The caller has made sure that the report was not booked before. Money that is not there in the order's lock or
         its strategy's funds (a late fill of an order given up) is still booked, as the other parts' claim on it.
         """
-        stake = self._stakes[order.strategy]
+        stake = self._stakes.present[order.strategy]
         pair = order.pair
         rules = pair.rules
         lots, ticks, fee, fee_currency = report.lots, report.price_ticks, report.fee_units, report.fee_currency
@@ -346,7 +239,7 @@ class Portfolio:
         assert order.executed_units <= order.spend_units or order.amount_lots, (order, report)
 
         base, quote, part, ledger = pair.base, pair.quote, stake.part, self.ledger
-        position = stake.positions.get(pair) or self._position(stake, pair)
+        position = stake.positions.get(pair) or self._stakes.position(stake, pair)
         needed = required_units(order)
         if order.side is BUY:
             ledger.spend(part, order.client_id, quote, value, needed)
@@ -369,7 +262,7 @@ class Portfolio:
         if position.unpriced:
             position.price_opening(ticks)
         position.apply(base_units, quote_units)
-        self._balances.rounding_units += 1
+        self.balances.rounding_units += 1
         return Fill(
             order=order,
             pair=pair,
@@ -383,27 +276,6 @@ class Portfolio:
             is_maker=report.is_maker,
             executed_lots=order.executed_lots,
         )
-
-    # -- what the exchange says -----------------------------------------------------------------------------------
-
-    def on_balances(self, report: BalanceReport, now: Nanos, *, quiet: bool) -> list[Discrepancy]:
-        """Compare the exchange's own figures with ours.
-
-        ``quiet``: no fill can be on its way (nothing resting, sent or unknown), so that every difference is somebody
-        else's doing and goes to unassigned at once. Otherwise a difference that the live orders' locks can explain is
-        left to them, and the rest is adopted when it has stood unchanged for SETTLE_NS.
-        """
-        return self._balances.compare(report, now, quiet=quiet)
-
-    @property
-    def may_be_short(self) -> bool:
-        """False when `shortages` would surely be empty; asked at every report of balances."""
-        return min(self.ledger.unassigned.values(), default=0) < 0
-
-    def shortages(self) -> list[Shortage]:
-        """Every currency of which the account has less than its parts own together."""
-        found = (self._balances.shortage(currency) for currency in self.ledger.unassigned)
-        return [shortage for shortage in found if shortage is not None]
 
     # -- what strategies and rules read ---------------------------------------------------------------------------
 
@@ -420,34 +292,28 @@ class Portfolio:
     @property
     def strategies(self) -> list[str]:
         """The strategies' names, in the order of the configuration."""
-        return list(self._stakes)
+        return list(self._stakes.present)
 
     def balance(self, strategy: str, currency: str) -> Balance:
         """What a strategy can spend of a currency now, and what its orders lock (in the pool: everybody's)."""
-        fund = self._stakes[strategy].part.funds.get(currency)
+        fund = self._stakes.present[strategy].part.funds.get(currency)
         return Balance(currency, 0, 0) if fund is None else Balance(currency, fund.available, fund.locked)
 
     def position(self, strategy: str, pair: Pair) -> Position:
         """A strategy's position in a pair; the same object every time, and always of the present."""
-        stake = self._stakes[strategy]
-        return stake.positions.get(pair) or self._position(stake, pair)
+        stake = self._stakes.present[strategy]
+        return stake.positions.get(pair) or self._stakes.position(stake, pair)
 
     def position_lots(self, strategy: str | None, pair: Pair) -> int:
         """Whole lots that a strategy (None: all of them) holds in a pair."""
         if strategy is None:
-            return sum(self.position_lots(name, pair) for name in self._stakes)
-        position = self._stakes[strategy].positions.get(pair)
+            return sum(self.position_lots(name, pair) for name in self._stakes.present)
+        position = self._stakes.present[strategy].positions.get(pair)
         return 0 if position is None else position.lots
 
     def positions(self, strategy: str) -> list[Position]:
         """All positions of a strategy, its listed pairs first."""
-        return list(self._stakes[strategy].positions.values())
-
-    def _position(self, stake: _Stake, pair: Pair) -> Position:
-        found = stake.positions.get(pair)
-        if found is None:
-            found = stake.positions[pair] = Position(pair, stake.part.fund(pair.base), self.valuation.add(pair))
-        return found
+        return list(self._stakes.present[strategy].positions.values())
 
     # -- prices and worth -----------------------------------------------------------------------------------------
 
@@ -465,12 +331,12 @@ class Portfolio:
         if ticks is None:  # below one tick: no price to value anything with
             cell.price = None
             return
-        for stake in self._stakes.values():
+        for stake in self._stakes.present.values():
             position = stake.positions.get(cell.pair)
             if position is not None:
                 position.price_opening(ticks)
-        self._days.first_price()
-        self._peaks.first_price()
+        self.days.first_price()
+        self.peaks.first_price()
 
     def last_price(self, pair: Pair) -> float | None:
         """The last price marked, or None before the first."""
@@ -479,7 +345,7 @@ class Portfolio:
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
         """What counts as a strategy's own, or (None) as all strategies' together, in units per currency."""
-        return self.ledger.holdings() if strategy is None else self._stakes[strategy].holdings()
+        return self.ledger.holdings() if strategy is None else self._stakes.present[strategy].holdings()
 
     def equity_units(self, strategy: str | None, into: str) -> int | None:
         """What a strategy owns (None: all of them, without unassigned), at last prices; None while one is missing.
@@ -503,55 +369,6 @@ class Portfolio:
                 return None
             total += worth
         return total
-
-    @property
-    def day(self) -> Nanos | None:
-        """When the trading day began that the day's profits count from, None before the first."""
-        return self._days.day
-
-    def watch_day(self, level: str | None, currency: str) -> None:
-        """Keep the day's profit of a strategy (None: of all) in ``currency``, from now on and from each `start_day`."""
-        # before open() or restore() there is no equity to begin with
-        self._days.watch((level, currency), self.equity_units(level, currency) if self.ledger.account else None)
-
-    def start_day(self, now: Nanos) -> None:
-        """The trading day that begins at ``now`` has begun: every profit of the day counts from here."""
-        self._days.day = now
-        self._days.begin(self._days.baselines)
-
-    def restart_day(self, level: str | None) -> None:
-        """The day's profit of one strategy (None: of all together) counts from here: it was resumed after a loss."""
-        self._days.begin([key for key in self._days.baselines if key[0] == level])
-        self._peaks.begin([key for key in self._peaks.baselines if key[0] == level])
-
-    def watch_peak(self, level: str | None, currency: str) -> None:
-        """Keep the highest equity of a strategy (None: of all), from now on and from each `restart_day`."""
-        self._peaks.watch((level, currency), self.equity_units(level, currency) if self.ledger.account else None)
-
-    def peak_units(self, level: str | None, currency: str) -> int | None:
-        """The highest equity so far of a level that is watched; None while a price is missing."""
-        return self._peaks.baselines.get((level, currency))
-
-    def raise_peak(self, level: str | None, currency: str, equity: int) -> None:
-        """A level that is watched is, or was, worth so much."""
-        peak = self._peaks.baselines.get((level, currency))
-        if peak is None or equity > peak:
-            self._peaks.baselines[level, currency] = equity
-
-    @property
-    def has_peaks(self) -> bool:
-        """True while the highest equity is kept, which prices alone move."""
-        return bool(self._peaks.baselines)
-
-    def day_baseline_units(self, level: str | None, currency: str) -> int | None:
-        """Equity at the beginning of the trading day, of a level that is watched; None while a price is missing."""
-        return self._days.baselines.get((level, currency))
-
-    def day_pnl_units(self, level: str | None, currency: str) -> int | None:
-        """Change of equity since the trading day began, unrealised included; None while a price is missing."""
-        before = self._days.baselines.get((level, currency))
-        after = None if before is None else self.equity_units(level, currency)
-        return None if before is None or after is None else after - before
 
     def check(self) -> None:
         """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""

@@ -142,7 +142,7 @@ class Reconciliation:
         if not portfolio.account:  # the very first start: what the account has now is what there is
             portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
             # what stands in orders that are not ours belongs to no strategy
-            portfolio.on_balances(report, now, quiet=True)
+            portfolio.balances.compare(report, now, quiet=True)
             return []
         for currency, (total, _) in report.balances.items():
             expected = portfolio.account.get(currency, 0)
@@ -151,5 +151,5 @@ class Reconciliation:
                 self._differences.append(
                     Difference("balance", f"{currency}: the account has {have}, the books say {books}")
                 )
-        found = portfolio.on_balances(report, now, quiet=not self._table.has_live)
+        found = portfolio.balances.compare(report, now, quiet=not self._table.has_live)
         return [(item.currency, item.adopted_units) for item in found if item.adopted_units]

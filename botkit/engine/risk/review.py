@@ -18,7 +18,7 @@ from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.money.valuation import ValuationPath
 from botkit.engine.risk.rules import MaxDailyLoss, MaxDrawdown, money_text, order_lots
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
-from botkit.model.extension import RiskRule
+from botkit.model.extension import OrderCounts, RiskRule
 from botkit.model.money import UNIT
 from botkit.model.orders import BUY, Order, Side
 from botkit.model.pairs import Pair
@@ -78,11 +78,12 @@ class DrawdownBreach(msgspec.Struct, frozen=True):
 
 
 class _Counts:
-    """What is open at one level."""
+    """What is open at one level, and what was asked for in the second before ``now``, the time of the last review."""
 
-    __slots__ = ("buys", "by_pair", "seen", "sells", "times", "total")
+    __slots__ = ("buys", "by_pair", "now", "seen", "sells", "times", "total")
 
     def __init__(self) -> None:
+        self.now: Nanos = 0
         self.total = 0
         self.by_pair: dict[str, int] = {}
         self.buys: dict[str, int] = {}  # pair -> lots still to be filled
@@ -112,6 +113,19 @@ class _Counts:
         assert self.by_pair[pair] >= 0, order
         assert side[pair] >= 0, order
 
+    def pending_lots(self, pair: Pair, side: Side) -> int:
+        """Lots still to be filled of live and queued orders of a side, unknown ones counted as live."""
+        return (self.buys if side is BUY else self.sells).get(pair, 0)
+
+    def open_orders(self, pair: Pair | None = None) -> int:
+        """Number of orders that are live or queued."""
+        return self.total if pair is None else self.by_pair.get(pair, 0)
+
+    def orders_in_last_second(self) -> int:
+        """Orders that passed in the second up to now; the one under review is not counted."""
+        self.forget_before(self.now - NS_PER_S)
+        return len(self.times)
+
     def forget_before(self, time: Nanos) -> None:
         """Drop what was asked for at ``time`` or earlier."""
         times = self.times
@@ -122,13 +136,13 @@ class _Counts:
 class _View:
     """What the rules of one level see: a strategy, or with level None the whole bot."""
 
-    __slots__ = ("_desk", "_level", "_portfolio", "counts", "now")
+    __slots__ = ("_desk", "_level", "_portfolio", "now", "orders")
 
-    def __init__(self, desk: RiskDesk, level: str | None, portfolio: Portfolio) -> None:
+    def __init__(self, desk: RiskDesk, level: str | None, portfolio: Portfolio, counts: _Counts) -> None:
         self._desk = desk
+        self.orders: OrderCounts = counts
         self._level = level
         self._portfolio = portfolio
-        self.counts = _Counts()
         self.now: Nanos = 0
 
     def _strategies(self) -> list[str]:
@@ -151,26 +165,13 @@ class _View:
         """Net amount held in the pair, in lots."""
         return self._portfolio.position_lots(self._level, pair)
 
-    def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Lots still to be filled of live and queued orders of a side, unknown ones counted as live."""
-        return (self.counts.buys if side is BUY else self.counts.sells).get(pair, 0)
-
-    def open_orders(self, pair: Pair | None = None) -> int:
-        """Number of orders that are live or queued."""
-        return self.counts.total if pair is None else self.counts.by_pair.get(pair, 0)
-
-    def orders_in_last_second(self) -> int:
-        """Orders that passed in the second up to now, this one not counted."""
-        self.counts.forget_before(self.now - NS_PER_S)
-        return len(self.counts.times)
-
     def value(self, units: int, currency: str, into: str) -> int | None:
         """Convert units of one currency into another at last prices, or None where no price is known yet."""
         return self._portfolio.valuation.convert(units, currency, into)
 
     def day_pnl_units(self, currency: str) -> int | None:
         """Change of the strategies' own equity since the trading day began, unrealised included."""
-        return self._portfolio.day_pnl_units(self._level, currency)
+        return self._portfolio.days.pnl_units(self._level, currency)
 
 
 class RiskDesk:
@@ -196,13 +197,13 @@ class RiskDesk:
         self._rules += [(name, tuple(strategy_rules.get(name, ()))) for name in portfolio.strategies]
         self._bot_rules = self._rules[0][1]
         self._rules_of = {name: rules for name, rules in self._rules if name is not None}
-        self._bot = _View(self, None, portfolio)
-        self._views = {name: _View(self, name, portfolio) for name in portfolio.strategies}
-        if len(self._views) == 1:
-            # what the only strategy has open is what the bot has open: counted once
-            (only,) = self._views.values()
-            only.counts = self._bot.counts
-        self._counts = {name: tuple({view.counts, self._bot.counts}) for name, view in self._views.items()}
+        names = portfolio.strategies
+        self._bot_counts = whole = _Counts()
+        # what the only strategy has open is what the bot has open: counted once
+        counts = {name: whole if len(names) == 1 else _Counts() for name in names}
+        self._bot = _View(self, None, portfolio, whole)
+        self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
+        self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
         self._pending: dict[int, int] = {}  # client id -> lots still to be filled
         self._halted: dict[str | None, str] = {}
         self._limits: list[LossLimit] = []
@@ -213,11 +214,11 @@ class RiskDesk:
                     portfolio.valuation.check_path(portfolio.currency, currency)
                 if isinstance(rule, MaxDrawdown):
                     self._drawdowns.append(DrawdownLimit(level, portfolio.currency, rule.share_e8))
-                    portfolio.watch_peak(level, portfolio.currency)
+                    portfolio.peaks.watch(level, portfolio.currency)
                 if isinstance(rule, MaxDailyLoss):
                     for currency, units in rule.limits.items():
                         self._limits.append(LossLimit(level, currency, units))
-                        portfolio.watch_day(level, currency)
+                        portfolio.days.watch(level, currency)
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
@@ -234,6 +235,8 @@ class RiskDesk:
         moment = order.created if now is None else now
         view = self._views[name]
         view.now = self._bot.now = moment
+        for counts in self._counts[name]:
+            counts.now = moment
         try:
             for rule in self._rules_of[name]:
                 reason = rule.review(order, view)
@@ -283,7 +286,7 @@ class RiskDesk:
 
     def open_count(self, pair: Pair) -> int:
         """How many orders of a pair are live or queued, of all strategies."""
-        return self._bot.counts.by_pair.get(pair, 0)
+        return self._bot_counts.by_pair.get(pair, 0)
 
     # -- days and losses ------------------------------------------------------------------------------------------
 
@@ -299,9 +302,9 @@ class RiskDesk:
         start = self._day_start(now)
         self._next_day = self._day_start(start + _INTO_NEXT_DAY)
         assert start <= now < self._next_day, (start, now, self._next_day)
-        if self.portfolio.day == start:
+        if self.portfolio.days.day == start:
             return False  # a restart within the day: its beginning was kept
-        self.portfolio.start_day(start)
+        self.portfolio.days.start(start)
         return True
 
     def next_day(self) -> Nanos | None:
@@ -325,7 +328,7 @@ class RiskDesk:
         for limit in self._limits:
             if limit.level in self._halted:
                 continue
-            pnl = self.portfolio.day_pnl_units(limit.level, limit.currency)
+            pnl = self.portfolio.days.pnl_units(limit.level, limit.currency)
             if pnl is not None and -pnl >= limit.limit_units:
                 breach = LossBreach(limit.level, limit.currency, -pnl, limit.limit_units)
                 self.halt(limit.level, str(breach))
@@ -334,8 +337,8 @@ class RiskDesk:
             equity = None if fall.level in self._halted else self.portfolio.equity_units(fall.level, fall.currency)
             if equity is None:
                 continue
-            self.portfolio.raise_peak(fall.level, fall.currency, equity)
-            peak = self.portfolio.peak_units(fall.level, fall.currency)
+            self.portfolio.peaks.raise_to(fall.level, fall.currency, equity)
+            peak = self.portfolio.peaks.baseline_units(fall.level, fall.currency)
             assert peak is not None, fall
             if fall.is_reached(equity, peak):
                 found = DrawdownBreach(fall.level, fall.currency, equity, peak, fall.share_e8)
@@ -372,7 +375,7 @@ class RiskDesk:
             worth = _WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
             highest = None if worth.unknown else self._highest(fall, pair, prices, worth)
             if highest is not None:
-                self.portfolio.raise_peak(fall.level, fall.currency, highest)
+                self.portfolio.peaks.raise_to(fall.level, fall.currency, highest)
 
     @property
     def has_drawdowns(self) -> bool:
@@ -380,7 +383,7 @@ class RiskDesk:
         return bool(self._drawdowns)
 
     def _first_fall(self, fall: DrawdownLimit, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
-        peak = self.portfolio.peak_units(fall.level, fall.currency)
+        peak = self.portfolio.peaks.baseline_units(fall.level, fall.currency)
         if peak is None or not len(prices):
             return None
         worth = _WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
@@ -421,7 +424,7 @@ class RiskDesk:
 
     def _first_row(self, limit: LossLimit, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
         portfolio = self.portfolio
-        baseline = portfolio.day_baseline_units(limit.level, limit.currency)
+        baseline = portfolio.days.baseline_units(limit.level, limit.currency)
         if baseline is None or not len(prices):
             return None
         worth = _WorthOverPrice(portfolio, portfolio.holdings(limit.level), limit.currency, pair)
@@ -444,7 +447,8 @@ class RiskDesk:
     def resume(self, level: str | None) -> None:
         """Lift a halt. The level's profit of the day counts from here, else the same loss would halt it again."""
         if self._halted.pop(level, None) is not None:
-            self.portfolio.restart_day(level)
+            self.portfolio.days.restart(level)
+            self.portfolio.peaks.restart(level)
 
     def halted(self, level: str | None) -> str | None:
         """Why a strategy (None: the bot) is halted, if it is."""

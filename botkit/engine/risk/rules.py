@@ -163,7 +163,7 @@ class MaxPosition:
 
 
 def _exposure_units(pair: Pair, view: RiskView) -> int:
-    return pair.rules.base_units(view.position_lots(pair) + view.pending_lots(pair, BUY))
+    return pair.rules.base_units(view.position_lots(pair) + view.orders.pending_lots(pair, BUY))
 
 
 class MaxOpenOrders:
@@ -176,7 +176,7 @@ class MaxOpenOrders:
 
     def review(self, order: Order, view: RiskView) -> str | None:
         """Refuses the order after the last that may be open."""
-        count = view.open_orders()
+        count = view.orders.open_orders()
         if count < self.limit:
             return None
         return f"{count} orders are open, {self.name} is {self.limit}"
@@ -192,7 +192,7 @@ class MaxOrdersPerSecond:
 
     def review(self, order: Order, view: RiskView) -> str | None:
         """Refuses an order that comes too soon after the others."""
-        count = view.orders_in_last_second()
+        count = view.orders.orders_in_last_second()
         if count < self.limit:
             return None
         return f"{count} orders in the last second, {self.name} is {self.limit}"

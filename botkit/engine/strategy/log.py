@@ -59,6 +59,7 @@ def _filled_in(msg: object, args: tuple[object, ...]) -> str:
         return text
     values: Any = args[0] if len(args) == 1 and isinstance(args[0], dict) else args
     try:
-        return text % values
+        filled: str = text % values
+        return filled
     except (TypeError, ValueError, KeyError):
         return f"{text} {values!r}"

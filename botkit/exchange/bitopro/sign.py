@@ -11,10 +11,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-import threading
 
 from botkit.exchange.bitopro.wire.bodies import NoncePayload
 from botkit.exchange.bitopro.wire.codec import WireError, encode
+from botkit.exchange.machine import thread_lock
 
 HEADER_KEY = "X-BITOPRO-APIKEY"
 HEADER_PAYLOAD = "X-BITOPRO-PAYLOAD"
@@ -64,7 +64,7 @@ class _LastNonces:
     """The last nonce of each key. Clients of one key in one process share it, from whatever thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = thread_lock()
         self._last: dict[str, int] = {}
 
     def next(self, key: str, now_ms: int) -> int:

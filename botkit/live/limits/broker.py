@@ -24,6 +24,7 @@ import platformdirs
 
 from botkit.live.limits.ledger import Ledger, new_ledger
 from botkit.live.limits.protocol import AskUsage, Join, Leave, Message, Reply, Sync
+from botkit.live.ports import Files
 from botkit.model.clock import NS_PER_S, Nanos
 
 #: the folder of the broker, for tests and for users who want two apart
@@ -70,14 +71,16 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
 
 
 class BrokerFolder:
-    """Where the broker of a user is found: its socket or port file, its lock, and its ledger."""
+    """Where the broker of a user is found: its socket or port file, its lock, and its ledger.
+
+    Whoever takes the lock makes the folder, for its owner alone (`botkit.live.ports.Disk`).
+    """
 
     def __init__(self, folder: Path | None = None, *, by_port: bool = sys.platform == "win32") -> None:
         given = folder or (Path(os.environ[FOLDER_VARIABLE]) if FOLDER_VARIABLE in os.environ else None)
         # Not where sockets usually are: XDG_RUNTIME_DIR is set for a terminal, and not for cron or a service, and its
         # folder goes when the user logs out. All bots of a user must look in one place.
         self.path = given or platformdirs.user_state_path("botkit") / "broker"
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.is_given = given is not None
         self.ledger = self.path / "ledger"
         self.lock = self.path / "lock"
@@ -90,9 +93,10 @@ class BrokerFolder:
 class KeptLedger:
     """A ledger that survives its process."""
 
-    def __init__(self, path: Path, now: Callable[[], Nanos], random: Random) -> None:
+    def __init__(self, path: Path, files: Files, now: Callable[[], Nanos], random: Random) -> None:
         """``now`` counts from the system's start, and goes on while the machine sleeps."""
         self._path = path
+        self._files = files
         self._now = now
         self.ledger = self._read(random)
 
@@ -107,7 +111,7 @@ class KeptLedger:
     def _read(self, random: Random) -> Ledger:
         now = self._now()
         try:
-            ledger = decode_ledger(self._path.read_bytes())
+            ledger = decode_ledger(self._files.read(self._path))
         except FileNotFoundError:
             return new_ledger(random)  # never used: nothing was sent that a window could count
         except (OSError, msgspec.MsgspecError) as error:
@@ -122,20 +126,19 @@ class KeptLedger:
         return ledger
 
     def _write(self) -> None:
-        # whole or not at all; what was written is the system's, and survives the end of this process
-        fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(encode(self.ledger))
-        fresh.replace(self._path)
+        # what was written is the system's, and survives the end of this process
+        self._files.write(self._path, encode(self.ledger), durable=False)
 
 
 class Broker:
     """The server: one connection for each bot, messages answered in the order in which they come."""
 
-    def __init__(self, folder: BrokerFolder, now: Callable[[], Nanos], random: Random) -> None:
+    def __init__(self, folder: BrokerFolder, files: Files, now: Callable[[], Nanos], random: Random) -> None:
         """``random`` makes the token, so it must be one that cannot be guessed."""
         self._folder = folder
+        self._files = files
         self._now = now
-        self._ledger = KeptLedger(folder.ledger, now, random)
+        self._ledger = KeptLedger(folder.ledger, files, now, random)
         self._token = f"{random.getrandbits(128):032x}"
         self._connections: set[asyncio.StreamWriter] = set()
         self._alone_since = now()
@@ -147,7 +150,7 @@ class Broker:
                 await asyncio.sleep(1)
 
     async def _listen(self) -> asyncio.Server:
-        self._folder.socket.unlink(missing_ok=True)
+        self._files.remove(self._folder.socket)
         before = os.umask(0o177)
         try:
             return await asyncio.start_unix_server(self._connected, str(self._folder.socket))
@@ -156,11 +159,8 @@ class Broker:
 
     async def _listen_by_port(self) -> asyncio.Server:
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        fresh = self._folder.port_file.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(Port(server.sockets[0].getsockname()[1], self._token)))
-        fresh.replace(self._folder.port_file)
+        port = Port(server.sockets[0].getsockname()[1], self._token)
+        self._files.write(self._folder.port_file, msgspec.json.encode(port), durable=False)
         return server
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

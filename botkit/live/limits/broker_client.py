@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from botkit.live.disk import REAL_DISK
 from botkit.live.limits.broker import BrokerFolder, Hello, Port, framed, read_frame
 from botkit.live.limits.protocol import LedgerUnreachable, Message, Reply
 
@@ -39,6 +40,7 @@ class BrokerLink:
     ) -> None:
         self._starts = starts
         self._folder = BrokerFolder(folder, by_port=by_port)
+        self._files = REAL_DISK.files
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._lock = asyncio.Lock()
         self._starting: subprocess.Popen[bytes] | None = None
@@ -90,7 +92,7 @@ class BrokerLink:
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if not self._folder.by_port:
             return await asyncio.open_unix_connection(str(self._folder.socket))
-        found = msgspec.json.decode(self._folder.port_file.read_bytes(), type=Port)
+        found = msgspec.json.decode(self._files.read(self._folder.port_file), type=Port)
         reader, writer = await asyncio.open_connection("127.0.0.1", found.port)
         writer.write(framed(Hello(found.token)))
         return reader, writer

@@ -9,29 +9,9 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from random import SystemRandom
-from typing import IO
 
-from botkit.live.clock import counter_ns
 from botkit.live.limits.broker import Broker, BrokerFolder
-
-
-def take_lock(path: Path) -> IO[bytes] | None:
-    """Hold ``path`` for as long as the file stays open; None while another process does."""
-    file = path.open("ab")
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file
+from botkit.live.machine import secret_random, this_machine
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,12 +21,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", action="store_true", help="Listen on a loopback port, as on Windows.")
     options = parser.parse_args(arguments)
     folder = BrokerFolder(options.folder, by_port=options.port or sys.platform == "win32")
-    logging.basicConfig(filename=folder.errors, filemode="w", level=logging.WARNING)
-    lock = take_lock(folder.lock)
+    machine = this_machine()
+    lock = machine.disk.lock(folder.lock, str(os.getpid()))
     if lock is None:
         return 0
-    with lock:
-        asyncio.run(Broker(folder, counter_ns, SystemRandom()).serve())
+    try:
+        logging.basicConfig(filename=folder.errors, filemode="w", level=logging.WARNING)
+        broker = Broker(folder, machine.disk.files, machine.clock.counter_ns, secret_random())
+        asyncio.run(broker.serve())
+    finally:
+        lock.release()
     return 0
 
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 _MB = 2**20
 #: less than this is no reason for a word
 WARN_FROM_MB = 400
 
 
-def resident_bytes() -> int | None:
-    """Memory that the process holds in RAM; None where the system does not show it as a file."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return None
-
-
 class MemoryWatch:
-    """Warns when the memory has grown to ``WARN_FROM_MB``, and again each time that it has doubled."""
+    """Warns when the memory has grown to ``WARN_FROM_MB``, and again each time that it has doubled.
 
-    def __init__(self, tell: Callable[[str, str], None], *, read: Callable[[], int | None] = resident_bytes) -> None:
+    ``read`` gives the bytes that the process holds (`botkit.live.ports.Machine.resident_bytes`).
+    """
+
+    def __init__(self, tell: Callable[[str, str], None], *, read: Callable[[], int | None]) -> None:
         self._tell = tell
         self._read = read
         self._first_mb: float | None = None

@@ -62,7 +62,7 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
             }
             for strategy in strategies
         },
-        "bars": view.bars_checked(),
+        "bars": view.checks.bars(),
         "events": view.events,
         "turns": standing.turns,
         "orders_delayed": use.orders_delayed,

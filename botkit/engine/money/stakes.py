@@ -1,0 +1,75 @@
+"""What belongs to each strategy: its part of the account, and its positions."""
+
+from __future__ import annotations
+
+from botkit.engine.money.ledger import AccountLedger
+from botkit.engine.money.positions import Position
+from botkit.engine.money.subaccounts import SubAccount
+from botkit.engine.money.valuation import Valuation
+from botkit.model.pairs import Pair
+
+
+class Stake:
+    """What belongs to one strategy.
+
+    ``flows`` are the coins that its opening and its fills brought it, kept only where it shares the pool with others:
+    there the part does not tell what the strategy itself has won or lost.
+    """
+
+    __slots__ = ("flows", "name", "part", "positions")
+
+    def __init__(self, name: str, part: SubAccount, shared: bool) -> None:
+        self.name = name
+        self.part = part
+        self.positions: dict[str, Position] = {}
+        self.flows: dict[str, int] | None = {} if shared else None
+
+    def holdings(self) -> dict[str, int]:
+        """What counts as the strategy's own, in units per currency."""
+        return self.part.holdings() if self.flows is None else self.flows
+
+    def record(self, base: str, base_units: int, quote: str, quote_units: int, fee_currency: str, fee: int) -> None:
+        """A fill of a strategy that shares the pool: what it brought in and what it cost."""
+        flows = self.flows
+        assert flows is not None
+        flows[base] = flows.get(base, 0) + base_units
+        flows[quote] = flows.get(quote, 0) + quote_units
+        flows[fee_currency] = flows.get(fee_currency, 0) - fee
+
+
+class Stakes:
+    """The stakes of all strategies, by name in the order of the configuration."""
+
+    __slots__ = ("_ledger", "_valuation", "departed", "present")
+
+    def __init__(self, ledger: AccountLedger, valuation: Valuation) -> None:
+        self._ledger = ledger
+        self._valuation = valuation
+        self.present: dict[str, Stake] = {}
+        #: strategies with a sub-account that the configuration has no more; they keep their money until it is taken
+        self.departed: dict[str, Stake] = {}
+
+    def add(self, name: str, part: str, *, shared: bool) -> Stake:
+        """A strategy of the configuration, with the part of the ledger that it spends from."""
+        assert name not in self.present, name
+        stake = self.present[name] = Stake(name, self._ledger.part(part), shared)
+        return stake
+
+    def depart(self, name: str) -> None:
+        """The configuration no longer names a strategy that has a sub-account."""
+        self.departed[name] = Stake(name, self._ledger.part(name), shared=False)
+
+    def find(self, name: str) -> Stake | None:
+        """A strategy's stake, whether it is still configured or not; None for an unknown name."""
+        return self.present.get(name) or self.departed.get(name)
+
+    def everybody(self) -> dict[str, Stake]:
+        """All stakes, those of strategies that are no longer configured first."""
+        return {**self.departed, **self.present}
+
+    def position(self, stake: Stake, pair: Pair) -> Position:
+        """The stake's position in a pair; the same object every time."""
+        found = stake.positions.get(pair)
+        if found is None:
+            found = stake.positions[pair] = Position(pair, stake.part.fund(pair.base), self._valuation.add(pair))
+        return found
