@@ -13,12 +13,12 @@ from botkit.assembly import Project
 from botkit.assembly.inside import emulator_inside, inside_account
 from botkit.assembly.live_parts import ASIDE, LiveParts, Mode, connect
 from botkit.assembly.shared_bots import SharedBots
-from botkit.assembly.sharing import ALONE, rate_limited_reads, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.errors import BotkitError, ConfigError, RequestError
 from botkit.live.clock import DriverClock, SteadyClock
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.limits.sharing import ALONE, rate_limited_reads, venue_name
 from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder, account_label, state_root
 from botkit.model.clock import NS_PER_S

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import msgspec
 
 from botkit.assembly import Project, default_bar_grace_ns, make_engine
-from botkit.assembly.sharing import ALONE, rate_limited_reads, shared_limits, venue_name
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
@@ -23,6 +22,7 @@ from botkit.live.clock import DriverClock
 from botkit.live.limits.in_process import InProcessLedger
 from botkit.live.limits.leases import SharedLimits
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.limits.sharing import ALONE, rate_limited_reads, shared_limits, venue_name
 from botkit.live.machine import this_machine
 from botkit.live.parts import OnStop
 from botkit.live.ports import Machine

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from botkit.assembly import Project, pairs_of
 from botkit.assembly.live_parts import LiveParts
-from botkit.assembly.sharing import ALONE
 from botkit.config.load import overrides_for
 from botkit.errors import BotkitError, ConfigError
 from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
 from botkit.live.fan_out import FanOut
 from botkit.live.limits.in_process import InProcessLedger
+from botkit.live.limits.sharing import ALONE
 from botkit.live.machine import this_machine
 from botkit.live.ports import Machine
 from botkit.model.adapter import Adapter

@@ -44,7 +44,7 @@ INSIDE = (BEFORE_ROW, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANC
 ANSWER_DELAY_S = 0.06
 _SEVERAL = 3
 _CREATES = ("create_order", "create_batch")
-_LOADED = ("botkit.cli.run", "botkit.assembly.operations", "botkit.assembly.telling", "aiohttp", "numpy", "uvloop")
+_LOADED = ("botkit.cli.run", "botkit.assembly.operations", "botkit.assembly.outputs", "aiohttp", "numpy", "uvloop")
 
 
 class Life(msgspec.Struct, kw_only=True):

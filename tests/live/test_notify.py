@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botkit.assembly import Project
-from botkit.assembly.telling import Told
+from botkit.assembly.outputs import bot_outputs
 from botkit.errors import ConfigError
 from botkit.live.telling import notify
 from botkit.live.telling.logs import HIDDEN, Redactor
@@ -272,7 +272,7 @@ def project(tmp_path: Path, notify_section: str) -> Project:
 
 async def test_a_configuration_makes_notifiers_with_secrets_filled_in_and_hidden(tmp_path: Path) -> None:
     found = project(tmp_path, "  - {use: sink, level: warning, digest_s: 0, url: 'mem://${TOKEN}'}")
-    told = Told(found, "emulator", environ={"TOKEN": "canary-1234"})
+    told = bot_outputs(found, "emulator", environ={"TOKEN": "canary-1234"})
     async with told:
         told.telling.tell("info", "below the level")
         told.telling.tell("error", "send to mem://canary-1234")
@@ -288,5 +288,5 @@ def test_a_notifier_that_cannot_be_made_is_an_error_with_its_place(tmp_path: Pat
         ("  - {use: sink, url: '${MISSING}'}", "MISSING"),
     ):
         with pytest.raises(ConfigError, match=r"bot\.yaml") as caught:
-            Told(project(tmp_path, section), "emulator", environ={})
+            bot_outputs(project(tmp_path, section), "emulator", environ={})
         assert message in str(caught.value)

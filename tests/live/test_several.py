@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from botkit.assembly.live import parts_of
+from botkit.assembly.outputs import bot_outputs
 from botkit.assembly.replay import replay_run
-from botkit.assembly.runs import BotRun
+from botkit.assembly.runs import BotRun, bot_run
 from botkit.assembly.shared_bots import load_projects
-from botkit.assembly.telling import Told
 from botkit.cli.main import main
 from botkit.cli.run import _Signals
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorAccount, EmulatorOptions
@@ -127,9 +127,9 @@ async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[To
         parts = await stack.enter_async_context(parts_of(projects, "emulator", rest=emulator.rest, ws=emulator.ws))
         runs = []
         for one in parts:
-            told = await stack.enter_async_context(Told(one.project, "emulator", is_alone=False))
+            told = await stack.enter_async_context(bot_outputs(one.project, "emulator", is_alone=False))
             runs.append(
-                BotRun(
+                bot_run(
                     one,
                     told,
                     orphans="refuse",

@@ -13,7 +13,6 @@ import pytest
 
 from botkit.assembly import Project
 from botkit.assembly.live_parts import LiveParts, connect
-from botkit.assembly.sharing import ledger_link, shared_limits
 from botkit.config.schema import FeesConfig
 from botkit.emulator.options import DEFAULT_ACCOUNT
 from botkit.errors import ConfigError
@@ -23,6 +22,7 @@ from botkit.live.clock import SteadyClock
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.leases import Identity, SharedLimits
 from botkit.live.limits.protocol import AskUsage, LedgerUnreachable, Link, Message, Reply
+from botkit.live.limits.sharing import ledger_link, shared_limits
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_S
 from tests.benchmarks.limits_judge import broker_pid
