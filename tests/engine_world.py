@@ -36,7 +36,7 @@ from botkit.model.events import (
     TradeReport,
 )
 from botkit.model.extension import FeeRates
-from botkit.model.inputs import Begin, History, Input, PastBars, Restore
+from botkit.model.inputs import AccountEvents, Begin, History, Input, PastBars, Restore
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
@@ -480,7 +480,8 @@ class Sim(Bot):
         """What the exchange says up to a time."""
         for publication in self.kernel.advance(due):
             self.now = max(self.now, publication.at)
-            self.tell(publication.event)
+            event = publication.event
+            self.tell(AccountEvents(event) if isinstance(event, tuple) else event)
 
     def check(self) -> None:
         """The bot's books and the exchange's agree to the unit."""

@@ -13,6 +13,7 @@ from random import Random
 from botkit.engine.router.router import Due, Router
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, WindowLimit
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import CreateBatch, GetBalances, ListOpenOrders, Outcome, Request
@@ -45,7 +46,7 @@ def order(client_id: int, strategy: str = "greedy", **fields: object) -> Order:
         "amount_lots": 20_000,
         **fields,
     }
-    return Order(**given)  # type: ignore[arg-type]
+    return Order(OrderSpec(**given))  # type: ignore[arg-type]
 
 
 def resting(client_id: int, strategy: str = "greedy") -> Order:

@@ -301,6 +301,7 @@ def make_engine(
             seed=seed,
             first_client_id=first_client_id,
             bar_grace_ns=bar_grace_ns,
+            max_book_age_ns=config.max_book_age_s * NS_PER_S,
             latest_accept_ns=latest_accept_ns,
             watch_speed=watch_speed,
             draws_indicators=draws_indicators,
@@ -358,6 +359,7 @@ def make_kernel(
     queue: QueueModel,
     slippage_e8: int,
     seed: int,
+    max_book_age_s: int | None = None,
 ) -> Kernel:
     """The simulated exchange with one account."""
     return Kernel(
@@ -367,6 +369,7 @@ def make_kernel(
         latency=latency,
         limits=project.facts.limits,
         slippage_e8=slippage_e8,
+        max_book_age_s=max_book_age_s,
         seed=seed,
         volume_currency=project.facts.volume_currency,
         discount_currency=project.facts.discount_currency,
@@ -472,6 +475,7 @@ class BacktestParts:
         self.zone: tzinfo = config.zone
         self.currency = project.currency
         self.seed = config.seed if seed is None else seed
+        self.max_book_age_s = config.max_book_age_s
         self.feed = open_feed(project, sources, feed_ms=float(section.latency.feed_ms))
         at_hand = [name for name in project.pairs if any(stream.pair == name for stream in self.feed.streams)]
         named = [str(pair) for pair in project.bot_pairs()]
@@ -564,6 +568,7 @@ class BacktestParts:
             queue=self.project.queue_model(fills, "backtest.fills"),
             slippage_e8=int((section.slippage or 0) * UNIT),
             seed=self.seed,
+            max_book_age_s=self.project.config.max_book_age_s,
         )
 
     def cautions(self, plan: Plan) -> list[Caution]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from botkit.assembly import Project
 from botkit.assembly.inside import emulator_inside, inside_account
-from botkit.assembly.live_parts import ASIDE, LiveParts, Mode, connect
+from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode, connect
 from botkit.assembly.shared_bots import SharedBots
 from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
@@ -329,7 +329,7 @@ async def account_access(
         adapter,
         project.facts.limits,
         ledger,
-        endpoints=ASIDE,
+        endpoints=OUTSIDE_ROUTER,
         venue=venue_name(project.facts, rest),
         clock=clock,
         account=account.email,

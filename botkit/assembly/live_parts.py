@@ -36,7 +36,9 @@ from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalanc
 Mode = Literal["emulator", "paper", "live"]
 
 #: what a bot, and a command for it, asks outside of the engine's router
-ASIDE = tuple(request.endpoint for request in (GetBalances, ListOpenOrders, CancelOrder, CancelBatch, CancelAll))
+OUTSIDE_ROUTER = tuple(
+    request.endpoint for request in (GetBalances, ListOpenOrders, CancelOrder, CancelBatch, CancelAll)
+)
 #: how late a trade may be on a busy machine whose emulator runs faster than the time of day
 _LATE_TRADE_MS = 200
 
@@ -113,7 +115,7 @@ class LiveParts:
             self.adapter,
             self.project.facts.limits,
             self._ledger if self._account else ALONE,
-            endpoints=ASIDE,
+            endpoints=OUTSIDE_ROUTER,
             venue=self._venue,
             clock=self.clock,
             account=self._account,

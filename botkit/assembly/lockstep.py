@@ -81,6 +81,7 @@ async def run_lockstep(
         fees=fees,
         latency=project.latency_model(section.latency, "backtest.latency", parts.seed),
         queue=project.queue_model(section.fills, "backtest.fills"),
+        max_book_age_s=project.config.max_book_age_s,
     )
     decisions = DecisionLog(decisions_to)
     async with Emulator(project.facts, options) as emulator:

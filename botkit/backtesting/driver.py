@@ -9,17 +9,19 @@ for what the exchange says (answers, fills, books):            one turn each, in
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from botkit.backtesting.contiguous import GapFiller
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import HistoryWanted, Outcome, StrategyFailure
 from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, MergedRows
-from botkit.model.inputs import ACCOUNT_EVENTS, AccountEvents, History, Input, Stop
-from botkit.sim.kernel import Kernel
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, MergedRows, TradeColumns
+from botkit.model.events import Trade
+from botkit.model.inputs import AccountEvents, History, Input, Stop
+from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 
 #: how long after the last row answers are still awaited, so that no order ends a run half-way
@@ -53,6 +55,7 @@ class Driver:
         self._observe = observe
         self._history = history
         self._out = Outcome()
+        self._prints: deque[Publication] = deque()  # our executions, on their way to their place among recorded trades
 
     def run(self, slices: Iterable[Slice], on_slice: Callable[[Slice, list[MarketColumns]], None]) -> None:
         """Run to the end of the slices. ``on_slice`` hears of every slice that is done, with its rows as they were
@@ -110,16 +113,20 @@ class Driver:
         while row < stop:
             at: int = received.item(row)
             due, wake = kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake):
+            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
                 self._publish(due)
-            elif wake is not None and wake < at:
+            elif wake is not None and wake < at and not self._printed_before(wake):
                 self.turn(None, max(wake, engine.view.now))
-            elif wake == at:
+            elif self._prints and self._print_comes_first(rows.at(row)[0], at):
+                self._tell_print()
+            elif wake == at or (self._prints and self._prints[0].at == at):
                 # timers of this moment ring after its rows, and bars that end now before them: the turn does both
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
                 earliest = due if wake is None or (due is not None and due < wake) else wake
+                if self._prints and (earliest is None or self._prints[0].at < earliest):
+                    earliest = self._prints[0].at  # among the rows of its moment it finds its place one by one
                 if earliest is None or last < earliest:
                     end = stop
                 else:
@@ -128,22 +135,27 @@ class Driver:
                 self._leave(engine.view.now)
 
     def _publish(self, due: Nanos) -> None:
-        account: list[Any] = []
-        at: Nanos = 0
-        for publication in self.kernel.advance(due):
-            if publication.account is not None and publication.account != self.account:
-                continue
+        for publication in self.kernel.advance(due, pause=True):
             event = publication.event
-            if account and (publication.at != at or not isinstance(event, ACCOUNT_EVENTS)):
-                self.turn(AccountEvents(tuple(account)), at)
-                account = []
-            at = publication.at
-            if isinstance(event, ACCOUNT_EVENTS):
-                account.append(event)
-            else:
-                self.turn(event, at)
-        if account:
-            self.turn(AccountEvents(tuple(account)), at)
+            if isinstance(event, Trade):
+                self._prints.append(publication)
+            elif publication.account is None or publication.account == self.account:
+                self.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at)
+
+    def _printed_before(self, moment: Nanos) -> bool:
+        return bool(self._prints) and self._prints[0].at < moment
+
+    def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
+        """True when the next of our executions comes before a row received at ``at``: trades of one moment are told by
+        pair, and come after candles."""
+        told = self._prints[0]
+        assert isinstance(told.event, Trade)
+        return told.at < at or (isinstance(columns, TradeColumns) and told.event.pair <= columns.pair)
+
+    def _tell_print(self) -> None:
+        told = self._prints.popleft()
+        assert isinstance(told.event, Trade)
+        self.turn(told.event, told.at)
 
     def _close(self, end: Nanos) -> None:
         """Let the bot stop at ``end``, and wait for the answers to what is on its way."""
@@ -156,6 +168,9 @@ class Driver:
         while True:
             due, wake = self.kernel.next_at(), self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake
+            if self._prints and (earliest is None or self._prints[0].at < earliest or earliest != due):
+                self._tell_print()
+                continue
             if earliest is None or earliest > until:
                 return
             if earliest == due:

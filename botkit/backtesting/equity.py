@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta, tzinfo
-from itertools import pairwise
 from typing import TypeAlias
 
 import msgspec
@@ -22,7 +21,7 @@ from botkit.errors import ConfigError
 from botkit.model.clock import Nanos, from_datetime, to_datetime
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
-from botkit.model.results import Curve, Drawdown
+from botkit.model.results import Curve, DayRow, Drawdown
 
 #: (time, currency, units added): a fill is one for the base, one for the quote, and one for the fee
 Change: TypeAlias = tuple[Nanos, str, int]
@@ -37,6 +36,7 @@ class EquityCurve:
     ``pairs`` are all pairs with prices; ``traded`` those whose base counts as a position (default: all).
     ``opening`` holds units by currency. ``first_prices`` serve before a pair's first row: without them a moment at
     which something held has no price yet is left out, so a run starts when everything in ``opening`` has one.
+    ``begin`` is when the run does (default: with its first row); ``finish`` tells when it ends.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class EquityCurve:
         opening: Mapping[str, int],
         traded: Iterable[str] | None = None,
         first_prices: Mapping[str, float] | None = None,
+        begin: Nanos | None = None,
     ) -> None:
         pairs = tuple(pairs)
         self._valuation = Valuation({str(pair): pair for pair in pairs})
@@ -86,7 +87,13 @@ class EquityCurve:
         self._drawdown = Drawdown()
         self._midnight: Nanos | None = None
         self._daily: list[tuple[Nanos, float]] = []
+        self._first_day_is_whole = False
+        self._run_end: Nanos | None = None
+        self._begin = begin
         self._hold_first: dict[str, float] = {}
+        if begin is not None and set(self._opening_units) == {currency}:
+            # cash alone needs no price; a run that begins flat is flat from its first day on
+            self._set_opening(begin, self._opening_units[currency] / UNIT)
 
     # -- feeding ------------------------------------------------------------------------------------------------------
 
@@ -284,15 +291,21 @@ class EquityCurve:
         if not len(known):
             return False
         first = int(known[0])
-        self._opening = self._peak = float(worth[first])
-        self._peak_time = int(times[first])
-        self._midnight = self._next_midnight(self._peak_time)
-        self._sampler.add(times[first : first + 1], worth[first : first + 1])
+        self._set_opening(int(times[first]), float(worth[first]))
         return True
 
-    def _next_midnight(self, moment: Nanos) -> Nanos:
+    def _set_opening(self, moment: Nanos, worth: float) -> None:
+        self._opening = self._peak = worth
+        self._peak_time = moment
+        self._midnight = self._midnight_after(moment, 1)
+        begin = moment if self._begin is None else self._begin
+        self._first_day_is_whole = self._midnight_after(moment, 0) == begin
+        self._sampler.add(np.array([moment], np.int64), np.array([worth]))
+
+    def _midnight_after(self, moment: Nanos, days: int) -> Nanos:
+        """The midnight ``days`` after the one that began the moment's day."""
         # through the calendar and not by adding 24 hours: a day with a clock change is 23 or 25 hours long
-        day = to_datetime(moment, self._zone).date() + timedelta(days=1)
+        day = to_datetime(moment, self._zone).date() + timedelta(days=days)
         return from_datetime(datetime.combine(day, time(), self._zone))
 
     def _close_days(self, times: TimeArray, equity: FloatArray) -> None:
@@ -303,7 +316,7 @@ class EquityCurve:
             row = int(np.searchsorted(times, self._midnight))
             before = self._opening if self._final is None else self._final
             self._daily.append((self._midnight, float(equity[row - 1]) if row else before))
-            self._midnight = self._next_midnight(self._midnight)
+            self._midnight = self._midnight_after(self._midnight, 1)
 
     def _follow(self, times: TimeArray, equity: FloatArray, low: float, high: float) -> None:
         """Follow the peak and the deepest fall below it."""
@@ -335,6 +348,16 @@ class EquityCurve:
                 worth = float(self.value_at(pair.base, self._slice[str(pair)][0][:1])[0])
                 if not np.isnan(worth):
                     self._hold_first[pair.base] = worth
+
+    def finish(self, end: Nanos) -> None:
+        """The run ends: the days up to ``end`` close, though nothing may have moved in them."""
+        self._run_end = end
+        if self._opening is None or self._midnight is None:
+            return
+        value = self._opening if self._final is None else self._final
+        while self._midnight <= end:
+            self._daily.append((self._midnight, value))
+            self._midnight = self._midnight_after(self._midnight, 1)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -401,15 +424,30 @@ class EquityCurve:
         return self._sampler.curve()
 
     def daily_closes(self) -> list[tuple[Nanos, float]]:
-        """(midnight that ends the trading day, equity at the last row before it) of every finished day."""
+        """(midnight that ends the calendar day, equity at the last row before it) of every day that has ended."""
         return list(self._daily)
 
-    def daily_returns(self) -> list[float]:
-        """Return of each trading day; the first from the opening, the last, maybe unfinished, up to the end."""
-        if self._opening is None or self._final is None:
+    def days(self) -> list[DayRow]:
+        """Every calendar day since the opening, the one that the run ends in too. A first or last day that is not whole
+        has no return."""
+        if self._opening is None:
             return []
-        values = [self._opening, *(value for _, value in self._daily), self._final]
-        return [b / a - 1 for a, b in pairwise(values) if a > 0]
+        rows: list[DayRow] = []
+        before = self._opening if self._first_day_is_whole else None
+        for midnight, close in self._daily:
+            rows.append(DayRow(self._date_before(midnight), midnight, close, close / before - 1 if before else None))
+            before = close if close > 0 else None
+        end = self._run_end if self._run_end is not None else self.end
+        if end is not None and end > (self._daily[-1][0] if self._daily else -1):
+            rows.append(DayRow(self._date_before(end), end, self._opening if self._final is None else self._final))
+        return rows
+
+    def _date_before(self, moment: Nanos) -> str:
+        return to_datetime(moment - 1, self._zone).date().isoformat()
+
+    def daily_returns(self) -> list[float]:
+        """Returns of the calendar days that the run saw whole, those in which nothing moved too."""
+        return [row.return_ for row in self.days() if row.return_ is not None]
 
 
 def _worth(

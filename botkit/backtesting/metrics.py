@@ -3,11 +3,12 @@
 * ``pnl``: final equity less opening equity, in the valuation currency, unrealised gains included, fees paid.
 * ``return``: pnl / opening equity.
 * ``max_drawdown``: the deepest fall of equity below an earlier peak as a fraction of that peak, over every price row.
-* ``sharpe``: mean / standard deviation (n - 1) of daily returns x sqrt(365), risk-free rate 0. Trading days end at
-  midnight of the configured time zone; the first starts at the opening, the last ends with the run. None below two
-  days or without any deviation.
+* ``sharpe``: mean / standard deviation (n - 1) of daily returns x sqrt(365), risk-free rate 0. Days are calendar days
+  of the configured time zone, every one of the run, flat ones too; a first or last day that is not whole is no
+  return. None below 30 returns (``ratios_missing`` says so) or without any deviation.
 * ``sortino``: the same over the downside deviation: the root of the mean square of the negative returns, all days
-  counted. None below two days or without a losing day.
+  counted. None below 30 returns or without a losing day.
+* ``days``: the daily returns that these are made of.
 * ``fees``: all fees, each valued at the moment of its fill.
 * ``turnover``: the value of all fills, each valued at its moment, in the valuation currency.
 * ``exposure``: share of the time in which at least the smallest order's amount of a traded base currency was held.
@@ -32,6 +33,7 @@ from botkit.model.money import UNIT
 from botkit.model.results import Figure, FillRow, RouterUse, StrategyRow
 
 DAYS_A_YEAR = 365  # the market never closes
+RETURNS_LEAST = 30  # what fewer daily returns say is chance
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
@@ -136,8 +138,8 @@ def round_trips(
 
 
 def sharpe(returns: Sequence[float]) -> float | None:
-    """Mean / standard deviation (n - 1) of daily returns x sqrt(365); None below two days or without deviation."""
-    if len(returns) < 2:
+    """Mean / standard deviation (n - 1) of daily returns x sqrt(365); None below 30 of them or without deviation."""
+    if len(returns) < RETURNS_LEAST:
         return None
     mean = math.fsum(returns) / len(returns)
     deviation = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
@@ -146,12 +148,20 @@ def sharpe(returns: Sequence[float]) -> float | None:
 
 
 def sortino(returns: Sequence[float]) -> float | None:
-    """Mean / downside deviation of daily returns x sqrt(365); None below two days or without a losing day."""
-    if len(returns) < 2:
+    """Mean / downside deviation of daily returns x sqrt(365); None below 30 of them or without a losing day."""
+    if len(returns) < RETURNS_LEAST:
         return None
     mean = math.fsum(returns) / len(returns)
     downside = math.sqrt(math.fsum(min(r, 0.0) ** 2 for r in returns) / len(returns))
     return _finite(mean / downside * math.sqrt(DAYS_A_YEAR)) if downside > 1e-12 else None
+
+
+def missing_ratios(returns: Sequence[float]) -> str | None:
+    """Why a run has no ratios, or None where it has."""
+    count = len(returns)
+    if count >= RETURNS_LEAST:
+        return None
+    return f"{count} daily {'return' if count == 1 else 'returns'}; a ratio needs {RETURNS_LEAST}"
 
 
 def _finite(value: float | None) -> float | None:
@@ -208,6 +218,7 @@ def summarise(
         "turnover_ratio": turnover / opening if opening else None,
         "round_trips": trips.count,
         "days": len(returns),
+        "ratios_missing": missing_ratios(returns),
     }
     return {key: _finite(value) if isinstance(value, float) else value for key, value in figures.items()}
 

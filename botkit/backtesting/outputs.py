@@ -22,7 +22,8 @@ from botkit.model.clock import NS_PER_MS
 from botkit.model.money import UNIT_DECIMALS
 from botkit.model.results import BacktestResult, FillRow, OrderRow
 
-SUMMARY, ORDERS, FILLS, EQUITY = "summary.json", "orders.csv", "fills.csv", "equity.csv"
+SUMMARY, ORDERS, FILLS = "summary.json", "orders.csv", "fills.csv"
+EQUITY, DAILY = "equity.csv", "daily.csv"
 REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
 
@@ -114,6 +115,7 @@ def write_outputs(
     _write(folder / ORDERS, orders_csv(result.orders))
     _write(folder / FILLS, fills_csv(result.fills, result.currency))
     _write(folder / EQUITY, equity_csv(result))
+    _write(folder / DAILY, daily_csv(result))
     _write(folder / REPORT, report_html)
     _write(folder / CONFIG, config_yaml)
     if isinstance(decisions, bytes):
@@ -295,3 +297,21 @@ def equity_csv(result: BacktestResult) -> str:
         at = np.searchsorted(np.asarray(curve.times, np.int64), np.asarray(times, np.int64), side="right").tolist()
         columns.append([f"{curve.values[i - 1]:.8f}" if i else "" for i in at])
     return _csv(",".join(["time,time_ns,equity,drawdown", *(quoted[name] for name in names)]), columns)
+
+
+def daily_csv(result: BacktestResult) -> str:
+    """A close for each calendar day of the run, from which the ratios come: equity of the bot and its return on the day
+    before, empty for a first or last day that is not whole; then the equity of each strategy."""
+    quoted, days = _Quoted(), result.days
+    columns = [
+        [day.date for day in days],
+        _times([day.end for day in days]),
+        [str(day.end) for day in days],
+        [f"{day.equity:.8f}" for day in days],
+        ["" if day.return_ is None else repr(day.return_) for day in days],
+    ]
+    for rows in result.strategy_days.values():
+        closes = {day.end: f"{day.equity:.8f}" for day in rows}
+        columns.append([closes.get(day.end, "") for day in days])
+    names = [quoted[name] for name in result.strategy_days]
+    return _csv(",".join(["date,end,end_ns,equity,return", *names]), columns)

@@ -15,11 +15,14 @@ from botkit.engine.market.bars import can_build
 from botkit.engine.money.valuation import Valuation
 from botkit.engine.view import MarketView
 from botkit.errors import ConfigError, DataError
-from botkit.model.clock import Nanos, format_time
+from botkit.model.clock import NS_PER_MINUTE, Nanos, format_time
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.tape.feed import Feed, StreamKey
 from botkit.tape.manifest import StreamInfo
+
+#: streams of one recording begin and end some seconds apart, a candle a minute
+_WORTH_A_WORD: Nanos = 2 * NS_PER_MINUTE
 
 Source: TypeAlias = Literal["candles", "market"]
 
@@ -106,13 +109,15 @@ def make_plan(
     assert len(spans) == len(keys), keys
     if not spans:
         raise ConfigError("no strategy subscribed to any pair in on_start, so there is nothing to run on")
-    first = max(_begin(info) for info in spans) if start is None else start
-    last = min(info.end for info in spans) + 1 if end is None else end
+    # every row of the pairs that are traded; what only gives values to other things makes no run longer
+    traded = [info for info in spans if info.pair in chosen]
+    first = min(_begin(info) for info in traded) if start is None else start
+    last = max(info.end for info in traded) + 1 if end is None else end
     if start is not None or end is not None:
         _check_asked(spans, start, end)
     if first >= last:
         raise DataError(
-            "the streams of this run have no time in common: "
+            f"the backtest would run from {format_time(first)} to {format_time(last)}, which is no span; the data: "
             + "; ".join(f"{i.label} from {format_time(i.start)} to {format_time(i.end)}" for i in spans)
         )
     for info in spans:
@@ -135,6 +140,25 @@ def _check_asked(spans: Sequence[StreamInfo], start: Nanos | None, end: Nanos | 
             raise DataError(
                 f"the backtest ends at {format_time(end)}, but {info.label} begins {format_time(_begin(info))}"
             )
+
+
+def partial_streams(feed: Feed, plan: Plan) -> list[str]:
+    """Sentences on the streams that begin well after the run, or end well before it."""
+    sentences = []
+    for key in plan.keys:
+        info = feed.stream(*key)
+        assert info is not None, key
+        parts = []
+        if _begin(info) - plan.start > _WORTH_A_WORD:
+            parts.append(f"begins only at {format_time(_begin(info))}")
+        if plan.end - info.end > _WORTH_A_WORD:
+            parts.append(f"ends already at {format_time(info.end)}")
+        if parts:
+            sentences.append(
+                f"{info.label} {' and '.join(parts)}, and the run goes from {format_time(plan.start)} to "
+                f"{format_time(plan.end)}"
+            )
+    return sentences
 
 
 def _begin(info: StreamInfo) -> Nanos:

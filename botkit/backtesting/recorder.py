@@ -27,14 +27,22 @@ class Recorder:
     """Watches one run. Memory stays bounded on a tape larger than memory: only fills and samples are kept."""
 
     def __init__(
-        self, view: EngineView, pairs: Sequence[Pair], traded: Sequence[Pair], zone: tzinfo, balances: Mapping[str, int]
+        self,
+        view: EngineView,
+        pairs: Sequence[Pair],
+        traded: Sequence[Pair],
+        zone: tzinfo,
+        balances: Mapping[str, int],
+        begin: Nanos,
     ) -> None:
         currency = view.money.currency
         names = view.names()
         self.fills: list[FillRow] = []
         self.rows = 0
         self._new: list[tuple[Nanos, Fill]] = []
-        self.curve = EquityCurve(pairs=pairs, currency=currency, zone=zone, opening=balances, traded=traded)
+        self.curve = EquityCurve(
+            pairs=pairs, currency=currency, zone=zone, opening=balances, traded=traded, begin=begin
+        )
         self.strategy_curves: dict[str, EquityCurve] = {}
         if len(names) > 1:
             for name in names:
@@ -44,6 +52,7 @@ class Recorder:
                     zone=zone,
                     opening=view.money.holdings(name),
                     traded=traded,
+                    begin=begin,
                 )
         self.samplers = {pair: CandleSampler(pair) for pair in traded}
         #: units that each strategy's position in a pair began with: its opening coins
@@ -102,6 +111,11 @@ class Recorder:
         self.fills += fill_rows([fill for _, fill in fills], self.curve)
         for name, curve in self.strategy_curves.items():
             curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
+
+    def finish(self, end: Nanos) -> None:
+        """The run has ended: close its days."""
+        for curve in (self.curve, *self.strategy_curves.values()):
+            curve.finish(end)
 
     def curve_of(self, strategy: str) -> EquityCurve:
         """A strategy's own curve; the bot's, where it is the only one."""

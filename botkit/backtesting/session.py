@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from botkit.backtesting.driver import Driver, raise_failure
-from botkit.backtesting.metrics import RoundTrips, complete_strategy, round_trips, summarise
-from botkit.backtesting.plan import FeeCurrencies, Plan, first_moment, make_plan, wanted_sources
+from botkit.backtesting.holes import Holes
+from botkit.backtesting.metrics import RoundTrips, complete_strategy, missing_ratios, round_trips, summarise
+from botkit.backtesting.plan import FeeCurrencies, Plan, first_moment, make_plan, partial_streams, wanted_sources
 from botkit.backtesting.recorder import Recorder
+from botkit.backtesting.running_bar import running_bar
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.market.bars import BarBuilder
@@ -57,6 +59,7 @@ class Parts(Protocol):
     account: str
     name: str
     seed: int
+    max_book_age_s: int
     zone: tzinfo
     currency: str
     pairs: Mapping[str, Pair]
@@ -116,13 +119,15 @@ class _Run:
         parts.check(plan)
         for market in markets:
             if plan.sources.get(market.pair) == "market" and (market.pair, "books", None) in plan.keys:
-                kernel.publish_books(market.pair, market.book_depth or _BOOK_DEPTH)
+                depth = market.book_depth or _BOOK_DEPTH
+                kernel.publish_books(market.pair, depth, is_wire=parts.feed.is_wire(market.pair))
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
-        self.recorder = Recorder(view, priced, traded, parts.zone, parts.balances)
+        self.recorder = Recorder(view, priced, traded, parts.zone, parts.balances, plan.start)
         self.driver = Driver(engine, kernel, parts.account, observe=self.recorder.observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self.recorder.observe(out, at)
+        self.holes = Holes(parts.max_book_age_s)
         self.wall_s = 0.0
 
     def _plan(self, sources: Mapping[str, Any], resolutions: Mapping[str, Sequence[str]]) -> Plan:
@@ -152,10 +157,11 @@ class _Run:
                 progress((piece.end - plan.start) / span)
 
         began = time.perf_counter()
-        slices = self.parts.feed.slices(plan.keys, plan.start, plan.end, rows_max=SLICE_ROWS)
+        slices = self.holes.watch(self.parts.feed.slices(plan.keys, plan.start, plan.end, rows_max=SLICE_ROWS))
         with _collecting_seldom():
             self.driver.turn(self._opening, plan.start)
             self.driver.run(slices, done)
+        self.recorder.finish(plan.end)
         self.wall_s = time.perf_counter() - began
         self.kernel.check()
         self.engine.view.money.check()
@@ -181,14 +187,15 @@ def begin_of(parts: Parts) -> Nanos:
 
 
 def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
-    """The last finished bars before a time, from whatever candles or trades the data has."""
+    """The last finished bars before a time and what the running ones hold, from what candles or trades there are."""
     bars = []
     for item in wanted:
         # A candle that ends just now is a row of a run on candles, and will be shown as such. On trades it is not: it
         # is history.
         end = now if item.pair in plan.candle_pairs else now + 1
         found = bars_before(feed, item.pair, item.resolution, item.count, end)
-        bars.append(PastBars(item.pair, item.resolution, tuple(found)))
+        running = running_bar(feed, item.pair, item.resolution, now, on_candles=item.pair in plan.candle_pairs)
+        bars.append(PastBars(item.pair, item.resolution, tuple(found), running))
     return History(
         bars=tuple(bars),
         candle_pairs=plan.candle_pairs,
@@ -324,7 +331,9 @@ def _result(run: _Run) -> BacktestResult:
         drawdown=curve.drawdown,
         data=_data(parts.feed, plan, recorder.rows),
         config_text=parts.config_text,
+        days=curve.days(),
         strategies=rows,
+        strategy_days={name: own.days() for name, own in recorder.strategy_curves.items()},
         strategy_equity={name: own.curve() for name, own in recorder.strategy_curves.items()},
         orders=[OrderRow.of(order) for order in orders],
         fills=recorder.fills,
@@ -386,6 +395,8 @@ def _data(feed: Feed, plan: Plan, rows: int) -> DataDescription:
 
 def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
     cautions = run.parts.cautions(run.plan)
+    cautions += [Caution(sentence, False) for sentence in partial_streams(run.parts.feed, run.plan)]
+    cautions += [Caution(sentence) for sentence in run.holes.sentences()]
     if use.refused_by_exchange:
         cautions.append(
             Caution(f"the simulated exchange refused {use.refused_by_exchange} requests over its rate limits")
@@ -408,6 +419,14 @@ def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
                 "them; decisions.jsonl says which (quarantine), and `botkit data check` looks the data over"
             )
         )
+    for market in run.engine.view.markets():
+        if market.late_trades:
+            many = "1 trade" if market.late_trades == 1 else f"{market.late_trades} trades"
+            why = "came after their bar had closed and are in no bar; a longer `bar_grace_ms` waits for them"
+            cautions.append(Caution(f"{market.pair}: {many} {why}", False))
+    missing = missing_ratios(run.recorder.curve.daily_returns())
+    if missing is not None:
+        cautions.append(Caution(f"Sharpe and Sortino are left out: {missing}", False))
     if run.engine.view.halted is not None:
         cautions.append(Caution(f"the bot was halted: {run.engine.view.halted}"))
     return cautions

@@ -29,7 +29,7 @@ _RESOLUTION = click.option("--resolution", help="The resolution of candles, such
 _TRADES = click.option(
     "--trades",
     type=click.Choice(["list", "single"]),
-    help="Frames: each TRADE frame repeats the recent trades (list), or holds one trade (single).",
+    help="Frames: each TRADE frame repeats the recent trades (list), or holds one trade (single). Default: as found.",
 )
 
 _CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
@@ -146,15 +146,25 @@ def import_file(
         for info in source.streams:
             for columns in source.read(info.key, None, None, 262_144):
                 writer.write(columns)
+            if info.kind != "candles":  # those of candles are seen by the writer
+                for start, end in info.gaps:
+                    writer.note_gap(info.pair, info.kind, start, end)
+    gaps = {info.label: len(info.gaps) for info in source.streams if info.gaps}
     imported = {info.label: info.rows for info in source.streams}
     if as_json:
         manifest = Tape.open(out, _world().pairs).manifest
-        _print_json({"out": str(out), "imported": imported, "notes": notes, "sha256": manifest.content_sha256})
+        figures = {"imported": imported, "gaps": gaps, "notes": notes, "sha256": manifest.content_sha256}
+        _print_json({"out": str(out), **figures})
         return
     for label, rows in imported.items():
-        click.echo(f"{label}: {rows:,} rows into {out}")
+        missing = gaps.get(label, 0)
+        click.echo(f"{label}: {rows:,} rows into {out}" + (f", {_counted(missing, 'gap')}" if missing else ""))
     for note in notes:
         click.echo(f"note: {note}")
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 # -- info and check ---------------------------------------------------------------------------------------------------
@@ -258,8 +268,8 @@ def check(
 ) -> int:
     """Look PATH (a tape or one file) over. Exit code 1 when something is wrong with it.
 
-    Wrong are gaps, rows out of order, doubled candles and books, crossed or empty books, prices that cannot be, and
-    a tape whose files are not those that its manifest lists.
+    Wrong are missing candles, rows out of order, doubled candles and books, crossed or empty books, prices that
+    cannot be, and a tape whose files are not those that its manifest lists.
     """
     from botkit.tape.checks import check_contents, inspect
     from botkit.tape.feed import TapeSource
@@ -278,9 +288,11 @@ def check(
             sentences += check_contents(source.tape)
         else:
             sentences += [f"{path}: {finding}" for finding in source.findings]
-            notes = source.notes
+            notes = list(source.notes)
         for report in inspect(source) if not sentences or not path.is_dir() else ():
             sentences += [finding.sentence() for finding in report.findings]
+            note = report.note()
+            notes += [note] if note else []
             streams, rows = streams + 1, rows + report.rows
     except DataError as error:
         sentences.append(str(error))

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from botkit.config.decode import Bound, FieldError, resolve_path, suggestion
 from botkit.model.clock import NS_PER_DAY, Nanos, is_date_only, parse_time, to_datetime
+from botkit.model.events import MAX_BOOK_AGE_S
 from botkit.model.resolutions import check_resolution
 
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -328,7 +329,7 @@ class DataSource(_Section, frozen=True, kw_only=True):
     resolution: Annotated[str | None, Meta(description="Resolution of a file of candles, such as 1m.")] = None
     trades: Annotated[
         Literal["list", "single"] | None,
-        Meta(description="Whether a row of frames repeats the last trades (list) or holds one (single)."),
+        Meta(description="Whether frames repeat the last trades (list) or hold one (single). Default: as found."),
     ] = None
 
     @classmethod
@@ -490,6 +491,10 @@ class BotConfig(_Section, frozen=True, kw_only=True):
         Annotated[int, Bound(least=0, most=3_600_000)] | None,
         Meta(description="A bar waits so long for late trades. Default: 2000, and 0 on a tape of candles."),
     ] = None
+    max_book_age_s: Annotated[
+        Annotated[int, Bound(least=1, most=86_400)],
+        Meta(description="A book older than this is not traded on: market orders are refused."),
+    ] = MAX_BOOK_AGE_S
     seed: Annotated[Seed, Meta(description="Of everything drawn by chance.")] = 0
     limits: Annotated[LimitsConfig, Meta(description="Rate limits: strict, or choices by endpoint.")] = LimitsConfig()
     backtest: Annotated[BacktestConfig, Meta(description="How it is backtested.")] = BacktestConfig()

@@ -26,12 +26,13 @@ from botkit.exchange.bitopro.wire.frames import (
     UserTradeFrame,
     taiwan_datetime,
 )
+from botkit.exchange.bitopro.wire.market import TradeRow
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, TradeReport
 from botkit.model.orders import FINAL_STATES
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
-from botkit.sim.publish import ACCOUNT_EVENTS, TRADES, Levels
+from botkit.sim.publish import ACCOUNT_EVENTS, Levels
 
 _EVENT = 14  # kind of draw
 _LIMIT_DEFAULT = 5
@@ -72,6 +73,8 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str = ""
     request: int = 0
     status: int = 0
+    #: frames of one number (not 0) belong to one match: together they are one input of the bot
+    group: int = 0
 
 
 def parse_pairs(venue: Venue, path_part: str, query_pairs: str | None) -> dict[str, int] | None:
@@ -102,6 +105,7 @@ class Hub:
         self._private: dict[tuple[str, str], list[Subscriber]] = {}
         self._events = 0
         self._at: Nanos = 0  # of the frame made last
+        self._group = 0  # of the delivery that is being sent
         self._ticker_at: dict[str, Nanos] = {}
         self._active_final = venue.switches.on("active_final")
         self._last_is_range = venue.switches["ticker_range"] == "last"
@@ -129,12 +133,12 @@ class Hub:
             self._public.setdefault((stream, name), []).append(subscriber)
             pair = self._venue.pairs[name]
             if stream == "order_book":
-                self._venue.kernel.publish_books(pair, subscriber.pairs[name])
+                self._venue.publish_books(pair, subscriber.pairs[name])
                 book = self._venue.book(pair, subscriber.pairs[name])
                 if book.bid_levels or book.ask_levels:
                     self._send_book(subscriber, pair, book, now, first=True)
             elif stream == "trades":
-                self._send([subscriber], self._trade_frame(pair, now), pair)
+                self._send([subscriber], self._trade_frame(pair, now, self._venue.recent_trades(pair)), pair)
             else:
                 self._send([subscriber], self._ticker_frame(pair, now), pair)
 
@@ -172,19 +176,19 @@ class Hub:
                 if delivery.kind == ACCOUNT_EVENTS and isinstance(delivery.item, Answer):
                     self._venue.answer(delivery)
             return
-        # the list of trades is sent whole, so of many in one go only the last is worth a frame
-        last_trade = {d.pair: index for index, d in enumerate(deliveries) if d.kind == TRADES}
-        for index, delivery in enumerate(deliveries):
+        for delivery in deliveries:
             item = delivery.item
             if isinstance(item, Answer):
                 self._venue.answer(delivery)
             elif delivery.account is not None:
+                self._group = delivery.group
                 self._account_event(delivery.account, item, delivery.at)
+                self._group = 0
             elif isinstance(item, OrderBook):
                 for subscriber in self._public.get(("order_book", delivery.pair), ()):
                     self._send_book(subscriber, item.pair, item, delivery.at)
-            elif isinstance(item, Pair) and last_trade[delivery.pair] == index:
-                self._traded(item, delivery.at)
+            elif isinstance(item, Pair) and delivery.trades is not None:
+                self._traded(item, delivery.at, delivery.trades)
 
     def _account_event(self, account: str, item: object, at: Nanos) -> None:
         private = self._private
@@ -208,10 +212,10 @@ class Hub:
             if listeners:
                 self._send(listeners, self._balance_frame(item, at), account=account)
 
-    def _traded(self, pair: Pair, at: Nanos) -> None:
+    def _traded(self, pair: Pair, at: Nanos, trades: tuple[TradeRow, ...]) -> None:
         listeners = self._public.get(("trades", pair))
         if listeners:
-            self._send(listeners, self._trade_frame(pair, at), pair)
+            self._send(listeners, self._trade_frame(pair, at, trades), pair)
         listeners = self._public.get(("ticker", pair))
         if listeners and at - self._ticker_at.get(pair, 0) >= NS_PER_S:
             self._ticker_at[pair] = at
@@ -245,6 +249,7 @@ class Hub:
                     event_id=frame.event_id,
                     pair=str(pair),
                     account=account,
+                    group=self._group,
                 )
             )
 
@@ -271,8 +276,8 @@ class Hub:
         )
         self._send([subscriber], frame, pair)
 
-    def _trade_frame(self, pair: Pair, at: Nanos) -> TradeFrame:
-        return TradeFrame(**self._envelope(at), pair=pair.upper(), data=self._venue.recent_trades(pair))
+    def _trade_frame(self, pair: Pair, at: Nanos, trades: tuple[TradeRow, ...]) -> TradeFrame:
+        return TradeFrame(**self._envelope(at), pair=pair.upper(), data=trades)
 
     def _ticker_frame(self, pair: Pair, at: Nanos) -> TickerFrame:
         row = self._venue.ticker(pair, fresh=True)

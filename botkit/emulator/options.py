@@ -71,6 +71,7 @@ class EmulatorOptions(msgspec.Struct, frozen=True, kw_only=True):
     fees: FeeModel | None = None
     latency: LatencyModel | None = None
     queue: QueueModel | None = None
+    max_book_age_s: int | None = None
 
     def all_accounts(self) -> tuple[EmulatorAccount, ...]:
         """The accounts with their balances filled in."""

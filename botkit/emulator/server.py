@@ -156,7 +156,7 @@ class Emulator:
 
     def advance(self, to: Nanos | None = None) -> None:
         """Carry the exchange to a moment (default: now) and send what became known."""
-        deliveries = self.venue.advance(self.clock.now() if to is None else to)
+        deliveries = self.venue.advance(self.clock.now() if to is None else to, pause=self.clock.held)
         if deliveries:
             self.hub.deliver(deliveries)
 
@@ -165,13 +165,20 @@ class Emulator:
             self._told.append(told)
 
     async def step(
-        self, until: Nanos, *, requests: int | None = None, whole: bool = False, patience_s: float = 10.0
+        self,
+        until: Nanos,
+        *,
+        requests: int | None = None,
+        whole: bool = False,
+        still: bool = False,
+        patience_s: float = 10.0,
     ) -> tuple[Nanos, list[Told]]:
         """Lockstep: carry time to the first moment up to ``until`` at which anything is delivered, and deliver it.
 
         ``requests`` waits first until so many REST requests have been received since the start. ``whole`` goes on to
-        ``until``. Returns (the time it is then, what was delivered, in order) once all frames are written. Raises
-        ConfigError when the clock runs, and TimeoutError when the requests do not arrive.
+        ``until``. ``still`` only waits: where orders arrive at once, more of them may belong before what comes next.
+        Returns (the time it is then, what was delivered, in order) once all frames are written. Raises ConfigError
+        when the clock runs, and TimeoutError when the requests do not arrive.
         """
         if not self.clock.held:
             raise ConfigError("step needs a held clock: start in lockstep, or POST /_emulator/hold")
@@ -182,12 +189,12 @@ class Emulator:
                         self._arrived.wait_for(lambda: self.received >= requests), timeout=patience_s
                     )
             # what was told since the last step (a refusal, first frames of a socket) is of now: no time passes first
-            while whole or not self._told:
+            while (whole or not self._told) and not (still and self.venue.is_paused):
                 at = self.venue.next_at()
                 here = until if at is None else max(min(at, until), self.clock.now())
                 self.clock.move(here)
                 self.advance(here)
-                if here >= until:
+                if here >= until and not (whole and self.venue.is_paused):
                     break
             told, self._told = self._told, []
             for socket in list(self._sockets):

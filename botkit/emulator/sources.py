@@ -41,6 +41,10 @@ class MarketSource(Protocol):
         """The next rows, so that all rows received before ``until`` are known; some may be received later."""
         ...
 
+    def is_wire(self, pair: str) -> bool:
+        """True when the pair's books were recorded from the exchange's stream, and so have its rhythm already."""
+        ...
+
 
 class SyntheticSource:
     """The synthetic market with ``history_days`` of candles before ``start``. Equal for equal seed and start."""
@@ -58,6 +62,10 @@ class SyntheticSource:
         self._chunk = _CHUNK * max(1, int(speed / 15))
         self._companions = Companions({name: pair for name, pair in pairs.items() if name not in PAIRS})
         self.known_until: Nanos = begin
+
+    def is_wire(self, pair: str) -> bool:
+        """Never: this market is finer than any stream."""
+        return False
 
     def history(self) -> list[CandleColumns]:
         """Candles up to the minute before the start."""
@@ -105,6 +113,10 @@ class TapeMarket:
         self._slices: Iterator[Slice] | None = None
         self.shift_ns: Nanos = 0
         self.known_until: Nanos = self.start
+
+    def is_wire(self, pair: str) -> bool:
+        """What the tape says of its books."""
+        return self._feed.is_wire(pair)
 
     def history(self) -> list[CandleColumns]:
         """The tape's own one-minute candles from before its first row."""

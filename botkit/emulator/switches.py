@@ -89,7 +89,8 @@ SWITCHES: Final[dict[str, Switch]] = {
             "ping every 20 s and cut after 5 s without pong, or every 1 s and cut after 60 s (Q18)",
             ("documented", "observed"),
         ),
-        _number("book_cadence_ms", 1000, 1000, 200, "the least time between two frames of one book (Q19)", 10, 60_000),
+        _number("book_cadence_ms", 1000, 1000, 200,
+                "the least time between two frames of one book; recorded ones keep theirs (Q19)", 10, 60_000),
         Switch(
             "repeat_books", "off", "off", "on",
             "books are now and then pushed again unchanged (Q19)", _ON_OFF,

@@ -44,7 +44,9 @@ OnAnswer: TypeAlias = Callable[[Answer, Nanos], None]
 class Delivery(msgspec.Struct, frozen=True):
     """Something that becomes known at ``at``: to an account, or (``account`` None) to everybody.
 
-    For public trades ``item`` is the pair alone: the frame repeats the whole list. For an answer it is the answer.
+    For public trades ``item`` is the pair alone, and ``trades`` the list of recent ones, newest first, where it is
+    worth a frame: a frame repeats the list, so of several trades in one go not each needs one. For an answer ``item``
+    is the answer. Deliveries of one ``group`` (not 0) belong to one match, though each is a frame of its own.
     """
 
     at: Nanos
@@ -52,6 +54,12 @@ class Delivery(msgspec.Struct, frozen=True):
     pair: str
     account: str | None
     item: Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Pair
+    trades: tuple[TradeRow, ...] | None = None
+    group: int = 0
+
+
+#: what became known, by its place in the total order, and the trade that it is, if it is one
+_Found: TypeAlias = tuple[Nanos, int, str, int, Delivery, TradeRow | None]
 
 
 class _Tape:
@@ -118,6 +126,7 @@ class Venue:
             latency=options.latency or Constant({}),
             limits=None,  # counted below, since requests that never reach the kernel count too
             book_cadence_ms=switches.number("book_cadence_ms"),
+            max_book_age_s=options.max_book_age_s,
             seed=options.seed,
             batch_all_or_nothing=switches["batch"] == "all_or_nothing",
             keep_candles=True,
@@ -137,7 +146,10 @@ class Venue:
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
         self._tape_next: Nanos = _NEVER  # the earliest of them
+        # what reads the stream lays each list over the one before: half of it must be known for that to be safe
+        self._trades_a_frame = max(1, self._trades_max // 2)
         self._answers: dict[int, OnAnswer] = {}
+        self._groups = 0
         self._request_id = 0
         self._tickers: dict[str, tuple[Nanos, TickerRow]] = {}
         self.started = start
@@ -212,23 +224,36 @@ class Venue:
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at
 
-    def advance(self, to: Nanos) -> list[Delivery]:
-        """Carry time to ``to``; what became known by then, in order."""
+    @property
+    def is_paused(self) -> bool:
+        """True between the books and the trades of a moment."""
+        return self.kernel.is_paused
+
+    def advance(self, to: Nanos, *, pause: bool = False) -> list[Delivery]:
+        """Carry time to ``to``; what became known by then, in order. With ``pause`` it may stop after the books of a
+        moment, where orders arrive at once, and `next_at` is that moment still."""
         if self._source.known_until < to + _AHEAD:
             self._load(to)
-        found: list[tuple[Nanos, int, str, int, Delivery, TradeRow | None]] = []
+        found: list[_Found] = []
         count = 0
-        for publication in self.kernel.advance(to):
-            event, at = publication.event, publication.at
-            count += 1
-            if isinstance(event, Trade):
-                row = _print_row(event, at)
-                found.append((at, TRADES, event.pair, count, Delivery(at, TRADES, event.pair, None, event.pair), row))
-            elif isinstance(event, OrderBook):
-                found.append((at, BOOKS, event.pair, count, Delivery(at, BOOKS, event.pair, None, event), None))
-            else:
-                told = Delivery(at, ACCOUNT_EVENTS, "", publication.account, event)
-                found.append((at, ACCOUNT_EVENTS, "", count, told, None))
+        for publication in self.kernel.advance(to, pause=pause):
+            at = publication.at
+            group = 0
+            if isinstance(publication.event, tuple):
+                group = self._groups = self._groups + 1
+            for event in publication.events:
+                count += 1
+                if isinstance(event, Trade):
+                    row = _print_row(event, at)
+                    told = Delivery(at, TRADES, event.pair, None, event.pair)
+                    found.append((at, TRADES, event.pair, count, told, row))
+                elif isinstance(event, OrderBook):
+                    found.append((at, BOOKS, event.pair, count, Delivery(at, BOOKS, event.pair, None, event), None))
+                else:
+                    told = Delivery(at, ACCOUNT_EVENTS, "", publication.account, event, group=group)
+                    found.append((at, ACCOUNT_EVENTS, "", count, told, None))
+        if self.kernel.is_paused:
+            to = self.kernel.now - 1  # the trades of this moment come after what the bot sends now
         due = list(self._tapes.items()) if self._tape_next <= to else []
         for name, tape in due:
             if tape.next_at is not None and tape.next_at <= to:
@@ -241,16 +266,32 @@ class Venue:
             self._tape_next = min((tape.next_at for _, tape in due if tape.next_at is not None), default=_NEVER)
         if len(found) > 1:
             found.sort(key=_order)
-        for delivery in found:
-            if delivery[5] is not None:
-                self._lists[delivery[2]].appendleft(delivery[5])
-        return [delivery[4] for delivery in found]
+        return self._listed(found)
+
+    def _listed(self, found: list[_Found]) -> list[Delivery]:
+        """Put the trades into the lists of recent ones. A burst that one list does not hold goes out in several."""
+        last = {row[2]: index for index, row in enumerate(found) if row[5] is not None}
+        untold = dict.fromkeys(last, 0)
+        deliveries = []
+        for index, (_, _, name, _, delivery, trade) in enumerate(found):
+            if trade is not None:
+                self._lists[name].appendleft(trade)
+                untold[name] += 1
+                if index == last[name] or untold[name] == self._trades_a_frame:
+                    untold[name] = 0
+                    delivery = msgspec.structs.replace(delivery, trades=tuple(self._lists[name]))
+            deliveries.append(delivery)
+        return deliveries
 
     # -- reads ----------------------------------------------------------------------------------------------------
 
     def recent_trades(self, pair: Pair) -> tuple[TradeRow, ...]:
         """The public list, newest first, as the streams spell it."""
         return tuple(self._lists[pair])
+
+    def publish_books(self, pair: Pair, depth: int) -> None:
+        """Push the pair's books from now on, the best ``depth`` levels a side."""
+        self.kernel.publish_books(pair, depth, is_wire=self._source.is_wire(pair))
 
     def book(self, pair: Pair, depth: int) -> OrderBook:
         """The exact book."""
@@ -314,7 +355,7 @@ class Venue:
         }
 
 
-def _order(row: tuple[Nanos, int, str, int, Delivery, TradeRow | None]) -> tuple[Nanos, int, str, int]:
+def _order(row: _Found) -> tuple[Nanos, int, str, int]:
     return row[:4]
 
 

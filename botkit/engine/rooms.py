@@ -42,7 +42,7 @@ from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.subscriptions import Subscriptions
 from botkit.engine.strategy.timers import TimerBook
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.events import Balance, BalanceReport, Fill, OrderReport
+from botkit.model.events import MAX_BOOK_AGE_S, Balance, BalanceReport, Fill, OrderReport
 from botkit.model.extension import FeeRates
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 from botkit.model.pairs import Pair
@@ -76,6 +76,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     first_client_id: int = 1
     #: how long after its end a bar still waits for late trades
     bar_grace_ns: Nanos = 2_000 * NS_PER_MS
+    #: a book older than this is not traded on
+    max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S
     #: how late the exchange may still act on an order request
     latest_accept_ns: Nanos = 2_000 * NS_PER_MS
     #: for a bot that runs: how fast its clock goes beside the machine's; None: nothing is watched, as in a backtest
@@ -130,6 +132,7 @@ class BotRooms:
             stop=self.stop_strategy,
         )
         self.quarantine = Quarantine(self._doubted, self.outbox.withheld)
+        self.table = OrderTable()
         self.markets = Markets(
             prices=portfolio.prices,
             clock=self.clock,
@@ -138,8 +141,8 @@ class BotRooms:
             quarantine=self.quarantine,
             bar_grace_ns=settings.bar_grace_ns,
             on_price=self._priced,
+            resting=self.table.resting,
         )
-        self.table = OrderTable()
         self.reads = Reads(router, agenda)
         self.desk = OrderDesk(
             table=self.table,
@@ -195,7 +198,13 @@ class BotRooms:
             self._add(spec, rooms)
 
     def _make_gate(self, resolution: Resolution) -> Gate:
-        return Gate(clock=self.clock, markets=self.markets, risk=self.risk, resolution=resolution)
+        return Gate(
+            clock=self.clock,
+            markets=self.markets,
+            risk=self.risk,
+            resolution=resolution,
+            max_book_age_ns=self.settings.max_book_age_ns,
+        )
 
     def _add(self, spec: StrategySpec, rooms: Rooms) -> None:
         record = self.records[spec.name] = StrategyRecord(spec.name, self.settings.seed)

@@ -61,6 +61,7 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     #: trades, books or tickers are wanted, and not bars alone
     is_listened_to: bool
     wants_ticker: bool
+    #: trades that came after their bar had closed, of the resolution with the most
     late_trades: int
 
 
@@ -255,7 +256,7 @@ class EngineView:
                     market.trade_listeners or market.book_listeners or market.ticker_listeners or market.book_depth
                 ),
                 wants_ticker=bool(market.ticker_listeners),
-                late_trades=sum(feed.builder.late for feed in market.bar_feeds.values()),
+                late_trades=max((feed.builder.late for feed in market.bar_feeds.values()), default=0),
             )
             for market in self._rooms.markets.all()
         ]

@@ -141,13 +141,13 @@ class PaperAdapter:
     def _advance(self) -> None:
         now = self._clock.now()
         for published in self._venue.advance(now):
-            event = published.event
-            if isinstance(event, Answer):
-                future = self._answers.pop(event.request_id, None)
-                if future is not None and not future.done():
-                    future.set_result(event)
-            elif published.account == self._account and self._sink is not None:
-                self._sink(event)
+            for event in published.events:
+                if isinstance(event, Answer):
+                    future = self._answers.pop(event.request_id, None)
+                    if future is not None and not future.done():
+                        future.set_result(event)
+                elif published.account == self._account and self._sink is not None:
+                    self._sink(event)
         due = self._venue.next_at()
         if self._timer is not None:
             self._timer.cancel()

@@ -42,8 +42,9 @@ class BotRun:
         say_notice: Callable[[str, str], None] | None,
         shows_lines: bool,
     ) -> None:
-        """``config`` is the bot's own file, which sentences name; ``guard`` starts a guard, None: none is wanted. ``say``
-        prints a line, ``say_notice`` one with its level; ``shows_lines``: fills and figures as they come."""
+        """``config`` is the bot's own file, which sentences name; ``guard`` starts a guard, None: none is wanted.
+
+        ``say`` prints a line, ``say_notice`` one with its level; ``shows_lines``: fills and figures as they come."""
         self.parts = parts
         self.outputs = outputs
         self._config = config

@@ -59,6 +59,8 @@ class _Told(msgspec.Struct):
     stream: str = ""
     event_id: str = ""
     request: int = 0
+    #: of frames that tell of one match; 0: alone
+    group: int = 0
 
 
 class _Step(msgspec.Struct):
@@ -137,6 +139,7 @@ class Lockstep:
         """Begin at ``begin``, trade from ``start`` to ``end`` and stop, as a backtest over that span does.
 
         It follows what the strategies subscribed to, and the trades of ``priced``, by which other things are valued.
+        ``started`` is called once they have subscribed.
         """
         await self._step(start - 1, whole=True)
         self.clock.time = start
@@ -199,8 +202,8 @@ class Lockstep:
             for event in events:
                 await self._turn(event, now)
             return
-        # what the account's streams say at one moment is one input, as in a backtest
-        while self._told and self._told[0].stream in self.adapter.account_streams and self._told[0].at == now:
+        # what the account's streams say of one match is one input, as in a backtest
+        while told.group and self._told and self._told[0].group == told.group:
             events = [*events, *await self._frame(self._told.popleft())]
         if events:
             await self._turn(AccountEvents(tuple(events)), now)
@@ -226,7 +229,7 @@ class Lockstep:
             self._requests[self._received] = task
             # a step that goes nowhere comes back when the request has been received
             step = msgspec.json.decode(
-                await self._post("step", until=self.clock.time, requests=self._received), type=_Step
+                await self._post("step", until=self.clock.time, requests=self._received, still=True), type=_Step
             )
             self._told.extend(step.delivered)
 

@@ -73,6 +73,10 @@ class Level(msgspec.Struct, frozen=True, gc=False):
     amount: float
 
 
+#: a book older than this is not traded on, unless the configuration says otherwise
+MAX_BOOK_AGE_S = 300
+
+
 class OrderBook(msgspec.Struct, frozen=True):
     """A full snapshot of the best levels; bids from the highest price down, asks from the lowest up.
 

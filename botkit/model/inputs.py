@@ -102,11 +102,13 @@ class Begin(msgspec.Struct, frozen=True):
 
 
 class PastBars(msgspec.Struct, frozen=True):
-    """Finished bars of one pair and resolution from before the start, oldest first."""
+    """Finished bars of one pair and resolution from before the start, oldest first, and what the ``running`` one held
+    by then."""
 
     pair: Pair
     resolution: str
     bars: tuple[Bar, ...]
+    running: Bar | None = None
 
 
 class History(msgspec.Struct, frozen=True):

@@ -141,7 +141,8 @@ class GetBook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetCandles(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /trading-history/{pair}: finished candles with ``start`` <= bucket start < ``end``."""
+    """GET /trading-history/{pair}: candles with ``start`` <= bucket start < ``end``; with ``running`` also the one that
+    has not ended."""
 
     endpoint: ClassVar[str] = "trading_history"
     id: int
@@ -149,6 +150,7 @@ class GetCandles(msgspec.Struct, frozen=True, kw_only=True):
     resolution: str
     start: Nanos
     end: Nanos
+    running: bool = False
 
 
 Request: TypeAlias = (

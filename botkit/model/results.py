@@ -184,6 +184,18 @@ class Drawdown(msgspec.Struct, frozen=True):
     recovered: Nanos | None = None
 
 
+class DayRow(msgspec.Struct, frozen=True):
+    """The equity at the end of one calendar day of the run. ``end`` is the midnight, or the end of the run.
+
+    ``return_`` is None for a first or last day that is not whole.
+    """
+
+    date: str
+    end: Nanos
+    equity: float
+    return_: float | None = None
+
+
 class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
     """What a strategy held of a pair at the end. Amounts in lots, money in quote currency."""
 
@@ -292,7 +304,9 @@ class BacktestResult(msgspec.Struct, kw_only=True):
     drawdown: Drawdown
     data: DataDescription
     config_text: str = ""
+    days: list[DayRow] = msgspec.field(default_factory=list)
     strategies: list[StrategyRow] = msgspec.field(default_factory=list)
+    strategy_days: dict[str, list[DayRow]] = msgspec.field(default_factory=dict)
     strategy_equity: dict[str, Curve] = msgspec.field(default_factory=dict)
     orders: list[OrderRow] = msgspec.field(default_factory=list)
     fills: list[FillRow] = msgspec.field(default_factory=list)

@@ -20,8 +20,8 @@ class Published(Protocol):
         ...
 
     @property
-    def event(self) -> Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Trade:
-        """What it is."""
+    def events(self) -> Sequence[Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Trade]:
+        """What it is: one event, or all that a match did to an account."""
         ...
 
 

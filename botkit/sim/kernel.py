@@ -4,15 +4,18 @@ Time is handed in. A driver calls ``submit`` when the bot sends, asks ``next_at`
 ``advance`` to carry time there; between two such moments the recorded rows are skipped with a binary search.
 
 At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then
-arrivals in the order of their sending: an order meets only rows after the one that made the bot send it.
+arrivals in the order of their sending: an order meets only rows after the one that made the bot send it. Where orders
+arrive at once, a driver that asks for it is given the books before the trades of their moment happen, and what it
+sends then meets these trades.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
-from botkit.model.clock import NS_PER_MS, Nanos
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.events import OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyModel, QueueModel
@@ -33,6 +36,7 @@ from botkit.sim.publish import (
     ACCOUNT_EVENTS,
     BOOKS,
     TRADES,
+    AccountEvent,
     BookFeed,
     Outbox,
     Publication,
@@ -46,6 +50,9 @@ from botkit.sim.venue_limits import EndpointCount, VenueLimits
 
 __all__ = ["AccountSetup", "Kernel", "Publication"]
 
+#: when it arrives, its number, whose it is, what it is, when it was sent, and the key of its latency
+_Arrival: TypeAlias = tuple[Nanos, int, Account, Request, Nanos, int]
+
 _ORDER_IDS = 7  # the kind of draw for `keyed`
 TOO_MANY = "Too Many Requests"  # assumed: the exchange's text is not documented
 
@@ -54,7 +61,8 @@ class Kernel:
     """The exchange. See the module for the order in which things happen.
 
     ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False takes the acceptable
-    orders of a batch and drops the others (Q7). ``keep_candles`` keeps minutes of passed trades for `GetCandles`.
+    orders of a batch and drops the others (Q7). Recorded levels older than ``max_book_age_s`` are not there for takers.
+    ``keep_candles`` keeps minutes of passed trades for `GetCandles`.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class Kernel:
         limits: LimitTable | None,
         slippage_e8: int = 0,
         book_cadence_ms: int = 1000,
+        max_book_age_s: int | None = None,
         seed: int = 0,
         batch_all_or_nothing: bool = True,
         keep_candles: bool = False,
@@ -79,6 +88,7 @@ class Kernel:
         self._queue = queue
         self._cadence: Nanos = book_cadence_ms * NS_PER_MS
         self._slippage_e8 = slippage_e8
+        self._max_book_age_s = max_book_age_s
         self._keep_candles = keep_candles
         self._ledger = Ledger(
             accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, discount_currency=discount_currency
@@ -90,7 +100,7 @@ class Kernel:
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
         self._limits = VenueLimits(limits)
-        self._arrivals: list[tuple[Nanos, int, Account, Request, Nanos, int]] = []
+        self._arrivals: list[_Arrival] = []
         self._sent = 0
         self._keys = RequestKeys()
         self._rank = 0
@@ -99,6 +109,9 @@ class Kernel:
         self._outbox = Outbox()
         self._next: Nanos | None = None
         self._next_known = False
+        self._is_instant = not latency.order_ns(0) + latency.feed_ns(0)
+        self._paused_at: Nanos | None = None  # between the books and the trades of this moment
+        self._sent_before_pause = 0
         self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
 
     # -- the recorded market --------------------------------------------------------------------------------------
@@ -107,7 +120,8 @@ class Kernel:
         """The market of a pair. Raises KeyError for an unknown pair."""
         market = self._markets.get(name)
         if market is None:
-            market = self._markets[name] = PairMarket(self.pairs[name])
+            age = None if self._max_book_age_s is None else self._max_book_age_s * NS_PER_S
+            market = self._markets[name] = PairMarket(self.pairs[name], max_book_age_ns=age)
             self._order = [self._markets[key] for key in sorted(self._markets)]
         return market
 
@@ -118,7 +132,7 @@ class Kernel:
         """
         self._next_known = False
         market = self.market(columns.pair)
-        self._matcher.settle_all(market)
+        self._matcher.settle_all(market, self.now)
         if self._keep_candles and market.trades is not None:
             self._absorb(market)
         before = market.trades, market.books, market.candles
@@ -146,12 +160,15 @@ class Kernel:
 
     # -- what a driver calls --------------------------------------------------------------------------------------
 
-    def publish_books(self, pair: Pair, depth: int) -> None:
-        """Publish the pair's books from now on, the best ``depth`` levels a side."""
+    def publish_books(self, pair: Pair, depth: int, *, is_wire: bool = False) -> None:
+        """Publish the pair's books from now on, the best ``depth`` levels a side.
+
+        ``is_wire``: they were recorded from the wire, so they are published when they were received, never thinned.
+        """
         self._next_known = False
         feed = self._feeds.get(pair)
         if feed is None:
-            feed = BookFeed(self.market(pair), depth, self._cadence, self.now)
+            feed = BookFeed(self.market(pair), depth, self._cadence, self.now, is_wire=is_wire)
             self._feeds[pair] = feed
             self._feeds = dict(sorted(self._feeds.items()))
         else:
@@ -182,6 +199,8 @@ class Kernel:
 
     def _next_deed(self) -> Nanos | None:
         """When the next thing happens, as against becomes known. Kept until something could change it."""
+        if self._paused_at is not None:
+            return self._paused_at
         if self._next_known:
             return self._next
         earliest = self._arrivals[0][0] if self._arrivals else None
@@ -217,18 +236,33 @@ class Kernel:
                 earliest = touch[0]
         return earliest
 
-    def advance(self, to: Nanos) -> list[Publication]:
-        """Let everything up to and including ``to`` happen; what became known by then, in the total order."""
+    @property
+    def is_paused(self) -> bool:
+        """True between the books and the trades of a moment: the next `advance` goes on with the trades."""
+        return self._paused_at is not None
+
+    def advance(self, to: Nanos, *, pause: bool = False) -> list[Publication]:
+        """Let everything up to and including ``to`` happen; what became known by then, in the total order.
+
+        With ``pause`` it may stop after the books of a moment, where orders arrive at once: see `is_paused`.
+        """
         while True:
             at = self._next_deed()
             if at is None or at > to:
                 break
             self.now = at
             self._next_known = False
+            if self._paused_at is None:
+                if self._busy:
+                    self._candles_and_books(at)
+                if self._feeds and self._books(at) and pause and self._is_instant:
+                    self._paused_at, self._sent_before_pause = at, self._sent
+                    return self._outbox.until(at)
+            else:
+                self._paused_at = None
+                self._arrive_before_trades(at)
             if self._busy:
-                self._rows(at)
-            if self._feeds:
-                self._books(at)
+                self._trades(at)
             while self._arrivals and self._arrivals[0][0] <= at:
                 self._arrive(at)
         if to > self.now:
@@ -237,10 +271,12 @@ class Kernel:
 
     # -- one moment -----------------------------------------------------------------------------------------------
 
-    def _rows(self, now: Nanos) -> None:
-        """The recorded rows of this moment: bars of all pairs, then books, then trades."""
-        busy = [self._busy[name] for name in sorted(self._busy)] if len(self._busy) > 1 else list(self._busy.values())
-        matcher = self._matcher
+    def _busy_by_pair(self) -> list[PairMarket]:
+        return [self._busy[name] for name in sorted(self._busy)] if len(self._busy) > 1 else list(self._busy.values())
+
+    def _candles_and_books(self, now: Nanos) -> None:
+        """The recorded rows of this moment that come before trades: bars of all pairs, then books."""
+        busy, matcher = self._busy_by_pair(), self._matcher
         for market in busy:
             if market.candles is None:
                 continue
@@ -253,8 +289,25 @@ class Kernel:
                 self._tell(deed)
         for market in busy:
             self._rows_of(market, market.books, matcher.on_book, now)
-        for market in busy:
-            self._rows_of(market, market.trades, matcher.on_trade, now)
+
+    def _trades(self, now: Nanos) -> None:
+        """The recorded trades of this moment."""
+        for market in self._busy_by_pair():
+            self._rows_of(market, market.trades, self._matcher.on_trade, now)
+
+    def _arrive_before_trades(self, now: Nanos) -> None:
+        """Work what the bot sent when it was shown the books of this moment; what was sent earlier comes later."""
+        due = [heapq.heappop(self._arrivals) for _ in range(len(self._arrivals)) if self._arrivals[0][0] <= now]
+        earlier = [arrival for arrival in due if arrival[1] <= self._sent_before_pause]
+        for market in self._order:
+            market.before_trades = True
+        for arrival in due:
+            if arrival[1] > self._sent_before_pause:
+                self._work(arrival, now)
+        for market in self._order:
+            market.before_trades = False
+        for arrival in earlier:
+            heapq.heappush(self._arrivals, arrival)
 
     def _rows_of(
         self,
@@ -268,7 +321,7 @@ class Kernel:
             if touch is None or touch[0] > now:
                 return
             row = stream.touch_row
-            deed = Deed(now)
+            deed = Deed(now, trade_row=row if stream is market.trades else None)
             work(market, row, deed)
             stream.passed(row)
             self._follow(market, deed, trades_from=row + 1 if stream is market.trades else None)
@@ -296,7 +349,7 @@ class Kernel:
             market.candles.watch(bounds, market.candles.position(now))
         else:
             if market.trades is not None:
-                market.trades.watch(bounds, market.trades.position(now) if trades_from is None else trades_from)
+                market.trades.watch(bounds, market.trade_position(now) if trades_from is None else trades_from)
             if market.books is not None:
                 market.books.watch(bounds.of_book(), market.books.position(now))
         if market.is_quiet:
@@ -304,16 +357,23 @@ class Kernel:
         else:
             self._busy[market.pair] = market
 
-    def _books(self, now: Nanos) -> None:
+    def _books(self, now: Nanos) -> bool:
+        """Publish the books that are due; whether there were any."""
+        published = False
         for name, feed in self._feeds.items():
             at = feed.next_at()
             if at is not None and at <= now:
                 book = feed.publish(now)
                 if book is not None:
                     self._outbox.put(now, BOOKS, name, [Publication(now, None, book)])
+                    published = True
+        return published
 
     def _arrive(self, now: Nanos) -> None:
-        _, _, account, request, sent, key = heapq.heappop(self._arrivals)
+        self._work(heapq.heappop(self._arrivals), now)
+
+    def _work(self, arrival: _Arrival, now: Nanos) -> None:
+        _, _, account, request, sent, key = arrival
         deed = Deed(now)
         news = deed.news[account] = AccountNews(key)
         if self._limits.admit(request.endpoint, account.name, account.address, now):
@@ -327,7 +387,7 @@ class Kernel:
         self._tell(deed)
 
     def _tell(self, deed: Deed) -> None:
-        """Send a deed's news off: answer, executions, one report an order, one balance report an account."""
+        """Send a deed's news off: the answer, then in one what happened: executions, orders, balances."""
         for account, news in deed.news.items():
             at = deed.time + self._latency.answer_ns(news.key)
             if at < account.known_at:
@@ -335,12 +395,13 @@ class Kernel:
             account.known_at = at
             name = account.name
             told = [] if news.answer is None else [Publication(at, name, news.answer)]
-            for row in news.trades:
-                told.append(Publication(at, name, row))
-            for order in news.orders.values():
-                told.append(Publication(at, name, order.report()))
-            if news.currencies:
-                told.append(Publication(at, name, account.changed(news.currencies)))
+            events: tuple[AccountEvent, ...] = (
+                *news.trades,
+                *[order.report() for order in news.orders.values()],
+                *([account.changed(news.currencies)] if news.currencies else []),
+            )
+            if events:
+                told.append(Publication(at, name, events))
             self._outbox.put(at, ACCOUNT_EVENTS, "", told)
 
     # -- what the desk needs --------------------------------------------------------------------------------------
@@ -420,6 +481,11 @@ class Kernel:
         markets = self._order
         if any(market.books is not None for market in markets):
             sentences += BOOK_ASSUMPTIONS
+            if self._max_book_age_s is not None:
+                sentences.append(
+                    f"Of a book that was recorded more than {self._max_book_age_s} s ago nothing is taken: market"
+                    " orders are refused or cancelled, limit orders rest."
+                )
             sentences += self._queue.assumptions
         if any(market.trades is not None and market.books is None for market in markets):
             sentences += TRADE_ASSUMPTIONS

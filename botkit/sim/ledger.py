@@ -31,12 +31,16 @@ class AccountNews:
 
 
 class Deed:
-    """One thing that happens at the exchange at one moment: an arrival, or a recorded row that touches orders."""
+    """One thing that happens at the exchange at one moment: an arrival, or a recorded row that touches orders.
 
-    __slots__ = ("news", "time")
+    ``trade_row`` is the number of the recorded trade that it is, if it is one: later trades have not been yet.
+    """
 
-    def __init__(self, time: Nanos) -> None:
+    __slots__ = ("news", "time", "trade_row")
+
+    def __init__(self, time: Nanos, trade_row: int | None = None) -> None:
         self.time = time
+        self.trade_row = trade_row
         self.news: dict[Account, AccountNews] = {}
 
     def of(self, order: VenueOrder) -> AccountNews:

@@ -30,6 +30,18 @@ class Taken(msgspec.Struct):
     row: int  # the snapshot up to which the level is known to stand unchanged
 
 
+class Swept(msgspec.Struct):
+    """What the recorded trades since a snapshot prove of it: the asks below ``buy_ticks`` are gone, and ``buy_lots``
+    of those at it; the bids above ``sell_ticks``, and ``sell_lots`` of those at it."""
+
+    row: int
+    upto: int  # number of the first trade that is not counted yet
+    buy_ticks: int = NEVER_DOWN
+    buy_lots: int = 0
+    sell_ticks: int = NEVER_UP
+    sell_lots: int = 0
+
+
 def _priority_of_buy(order: VenueOrder) -> tuple[int, int]:
     return -order.price_ticks, order.rank
 
@@ -44,7 +56,8 @@ class PairMarket:
     ``waiting`` holds orders that cannot be worked yet: on candles until an open, on trades alone until a trade.
     """
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: Pair, max_book_age_ns: Nanos | None = None) -> None:
+        self._max_book_age = max_book_age_ns
         self.pair = pair
         self.trades: TradeStream | None = None
         self.books: BookStream | None = None
@@ -54,7 +67,10 @@ class PairMarket:
         self.stops: list[VenueOrder] = []
         self.waiting: list[VenueOrder] = []
         self.taken: dict[tuple[bool, int], Taken] = {}
+        self.swept = Swept(-1, 0)
         self.prints: list[Print] = []
+        #: the books of this moment have been published and its trades not happened: what the bot sends now meets them
+        self.before_trades = False
         self.changed = False  # our part of the book changed since it was last looked at
         self._print_ticks: int | None = None
         self._print_row = -1
@@ -82,11 +98,16 @@ class PairMarket:
 
     # -- prices ---------------------------------------------------------------------------------------------------
 
+    def trade_position(self, now: Nanos) -> int:
+        """Number of the first recorded trade that has not happened by ``now``. There are recorded trades."""
+        assert self.trades is not None
+        return self.trades.first_from(now) if self.before_trades else self.trades.position(now)
+
     def last_ticks(self, now: Nanos) -> int | None:
         """The last traded price: of a recorded row up to ``now``, or of an own execution after it."""
         if self.trades is not None:
             trades = self.trades
-            row = trades.position(now) - 1
+            row = self.trade_position(now) - 1
             if self._print_ticks is not None and self._print_row == row:
                 return self._print_ticks
             return int(trades.ticks[row - trades.first]) if row >= trades.first else None
@@ -100,8 +121,10 @@ class PairMarket:
 
     def print(self, side: Side, ticks: int, lots: int, now: Nanos) -> None:
         """Note an execution of ours for the public to see. It is the last price until the next recorded row."""
-        stream = self.trades or self.candles
-        self._print_row = stream.position(now) - 1 if stream is not None else -1
+        if self.trades is not None:
+            self._print_row = self.trade_position(now) - 1
+        else:
+            self._print_row = self.candles.position(now) - 1 if self.candles is not None else -1
         self._print_ticks = ticks
         self.prints.append(Print(side, ticks, lots))
 
@@ -143,16 +166,67 @@ class PairMarket:
         net = [(ticks, self.net_lots(row, ticks, lots, bids=bids)) for ticks, lots in levels]
         return [level for level in net if level[1]]
 
-    def take(self, row: int, ticks: int, net: int, lots: int, *, bids: bool) -> None:
-        """Note that an order of ours took ``lots`` of a level that had ``net`` left in snapshot ``row``."""
+    def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
+        """What a taker meets on one side: `net_levels` less what the trades since the snapshot took.
+
+        Trades up to and including ``trade_row`` count, or without one all that were received by ``now``. Nothing is
+        left of a book that is older than the greatest age.
+        """
+        if self.is_stale(row, now):
+            return []
+        levels = self.net_levels(row, bids=bids)
+        swept = self._swept_since(row, now, trade_row)
+        if swept is None or not levels:
+            return levels
+        if bids:
+            edge, took = swept.sell_ticks, swept.sell_lots
+            stand = [level for level in levels if level[0] <= edge] if levels[0][0] >= edge else levels
+        else:
+            edge, took = swept.buy_ticks, swept.buy_lots
+            stand = [level for level in levels if level[0] >= edge] if levels[0][0] <= edge else levels
+        if stand and stand[0][0] == edge:
+            left = stand[0][1] - took
+            stand = [(edge, left), *stand[1:]] if left > 0 else stand[1:]
+        return stand
+
+    def is_stale(self, row: int, now: Nanos) -> bool:
+        """True when a snapshot is older than the greatest age at which a book is traded on."""
+        if row < 0 or self._max_book_age is None:
+            return False
+        assert self.books is not None
+        at = self.books.time_of(row)
+        return at is not None and now - at > self._max_book_age
+
+    def _swept_since(self, row: int, now: Nanos, trade_row: int | None) -> Swept | None:
+        trades, books = self.trades, self.books
+        if trades is None or books is None or row < 0:
+            return None
+        upto = self.trade_position(now) if trade_row is None else trade_row + 1
+        swept = self.swept
+        if swept.row != row:
+            at = books.time_of(row)
+            assert at is not None, row
+            swept = self.swept = Swept(row, trades.first_from(at))
+        if upto > swept.upto:
+            swept.buy_ticks, swept.buy_lots, swept.sell_ticks, swept.sell_lots = trades.sweep(
+                swept.upto, upto, (swept.buy_ticks, swept.buy_lots, swept.sell_ticks, swept.sell_lots)
+            )
+            swept.upto = upto
+        return swept
+
+    def take(self, row: int, ticks: int, lots: int, *, bids: bool) -> None:
+        """Note that an order of ours took ``lots`` of a level that snapshot ``row`` shows."""
         taken = self.taken.get((bids, ticks))
         if taken is None:
-            self.taken[bids, ticks] = Taken(lots, net, row)
+            assert self.books is not None
+            recorded = next(shown for level, shown in self.books.levels(row, bids=bids) if level == ticks)
+            self.taken[bids, ticks] = Taken(lots, recorded, row)
         else:
             taken.lots += lots
 
-    def settle_taken(self) -> None:
-        """Bring every note up to the current snapshot, before older rows are dropped."""
+    def settle(self, now: Nanos) -> None:
+        """Bring every note up to ``now``, before older rows are dropped."""
+        self._swept_since(self.book_row(now), now, None)
         books = self.books
         if books is None or not self.taken:
             return

@@ -20,8 +20,11 @@ ENDLESS = WHOLE
 UNSEEN = WHOLE
 
 BOOK_ASSUMPTIONS = (
-    "Market and crossing orders walk the recorded levels at the time of their arrival; other participants do not"
-    " react.",
+    "Market orders, crossing orders and triggered stops walk the recorded levels at the time of their arrival; other"
+    " participants do not react.",
+    "They meet what the trades since that snapshot have left of it: a trade by a buyer proves the asks below its price"
+    " gone and takes its amount from those at it, a trade by a seller likewise of the bids, one of unknown side of"
+    " both; the next snapshot says what stands there again.",
     "What our orders took of a recorded level stays taken until that level changes in the recording; apart from that"
     " our orders do not move the market.",
     "An order better than the best recorded price, or between recorded levels, has nothing ahead; beyond the recorded"
@@ -76,7 +79,7 @@ class Matcher:
     def enter(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
         """Work an order that has arrived (or triggered) on a tape with books, or with trades alone."""
         row = market.book_row(deed.time)
-        levels = market.net_levels(row, bids=not order.is_buy)
+        levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
         is_limit = order.type is not MARKET
         last = None if market.books is not None or not is_limit else market.last_ticks(deed.time)
         # equal to the last price is no crossing: nobody knows whether anything stood there
@@ -149,7 +152,7 @@ class Matcher:
                 return
             self.ledger.fill(order, level, lots, deed, self.ledger.trade_id(), is_maker=False, meets_market=True)
             if row >= 0:
-                market.take(row, level, left, lots, bids=not order.is_buy)
+                market.take(row, level, lots, bids=not order.is_buy)
                 market.print(order.new.side, level, lots, deed.time)
                 market.changed = True
                 for standing in others:
@@ -211,9 +214,9 @@ class Matcher:
                 order.is_placed = True
                 order.ahead = queue.on_arrival(shown)
 
-    def settle_all(self, market: PairMarket) -> None:
+    def settle_all(self, market: PairMarket, now: Nanos) -> None:
         """Bring every order up to the current snapshot, before older rows are dropped."""
-        market.settle_taken()
+        market.settle(now)
         if market.books is not None:
             row = market.books.current
             for order in market.buys + market.sells:
@@ -248,7 +251,7 @@ class Matcher:
         for ticks, net in levels:
             part = min(net, lots)
             if part:
-                market.take(row, ticks, net, part, bids=bids)
+                market.take(row, ticks, part, bids=bids)
                 lots -= part
             if net > part:
                 left.append((ticks, net - part))

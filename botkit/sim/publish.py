@@ -17,20 +17,47 @@ from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 from botkit.sim.market import PairMarket
 from botkit.sim.order import VenueOrder
+from botkit.sim.streams import NEVER_DOWN, NEVER_UP
 
-Event: TypeAlias = Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Trade
+AccountEvent: TypeAlias = OrderReport | TradeReport | BalanceReport
+Event: TypeAlias = Answer | AccountEvent | OrderBook | Trade
 Levels: TypeAlias = tuple[tuple[int, int], ...]
 
 #: the places of what the kernel tells in the total order; 1 is for bars that ended, which the driver makes
 ACCOUNT_EVENTS, BOOKS, TRADES = 0, 2, 3
 
 
-class Publication(msgspec.Struct, frozen=True, gc=False):
-    """An event and the time at which it becomes known: to one account, or to everybody (``account`` None)."""
+class Publication(msgspec.Struct, frozen=True):
+    """An event and the time at which it becomes known: to one account, or to everybody (``account`` None).
+
+    A tuple holds all that a match, or several of one moment, did to an account: executions, then a row for each order
+    touched, then the balances. Whoever is told shall hear of the executions when order and balance hold them already.
+    """
 
     at: Nanos
     account: str | None
-    event: Event
+    event: Event | tuple[AccountEvent, ...]
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events one by one, in the order in which the exchange's streams would send them."""
+        event = self.event
+        return event if isinstance(event, tuple) else (event,)
+
+
+def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) -> tuple[AccountEvent, ...]:
+    """What two matches of one moment did, as if it were one: of each order and each balance the later state."""
+    executions: list[AccountEvent] = []
+    orders: dict[str, OrderReport] = {}
+    balances: dict[str, tuple[int, int]] = {}
+    for event in before + after:
+        if isinstance(event, TradeReport):
+            executions.append(event)
+        elif isinstance(event, OrderReport):
+            orders[event.order_id] = event
+        else:
+            balances.update(event.balances)
+    return (*executions, *orders.values(), *((BalanceReport(balances),) if balances else ()))
 
 
 class Outbox:
@@ -54,41 +81,60 @@ class Outbox:
         due = self._due
         result: list[Publication] = []
         while due and due[0][0] <= to:
-            result += heapq.heappop(due)[4]
+            for told in heapq.heappop(due)[4]:
+                last = result[-1] if result else None
+                if (
+                    last is not None
+                    and isinstance(told.event, tuple)
+                    and isinstance(last.event, tuple)
+                    and (last.at, last.account) == (told.at, told.account)
+                ):
+                    result[-1] = Publication(told.at, told.account, in_one(last.event, told.event))
+                else:
+                    result.append(told)
         return result
 
 
 def compose(market: PairMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
-    """(bids, asks): the recorded levels less what our orders took, with our resting orders among them."""
-    sides = []
-    for bids in (True, False):
-        levels: Sequence[tuple[int, int]] = market.net_levels(row, bids=bids, depth=depth)
-        orders = market.buys if bids else market.sells
-        if own and orders:
-            levels = _with_orders(levels, orders, bids=bids)
-        sides.append(tuple(levels[:depth]))
-    return sides[0], sides[1]
+    """(bids, asks): the recorded levels less what our orders took, with our resting orders among them.
+
+    An order that the recorded opposite side has reached is left out: the queue model may keep it unfilled there, but
+    no exchange shows a book that is crossed.
+    """
+    bids = market.net_levels(row, bids=True, depth=depth)
+    asks = market.net_levels(row, bids=False, depth=depth)
+    best_bid, best_ask = (bids[0][0] if bids else NEVER_DOWN), (asks[0][0] if asks else NEVER_UP)
+    if own and market.buys:
+        standing = [order for order in market.buys if order.price_ticks < best_ask]
+        bids = _with_orders(bids, standing, is_bids=True)
+    if own and market.sells:
+        standing = [order for order in market.sells if order.price_ticks > best_bid]
+        asks = _with_orders(asks, standing, is_bids=False)
+    return tuple(bids[:depth]), tuple(asks[:depth])
 
 
 def _with_orders(
-    levels: Sequence[tuple[int, int]], orders: Sequence[VenueOrder], *, bids: bool
+    levels: Sequence[tuple[int, int]], orders: Sequence[VenueOrder], *, is_bids: bool
 ) -> list[tuple[int, int]]:
     amounts = dict(levels)
     for order in orders:
         amounts[order.price_ticks] = amounts.get(order.price_ticks, 0) + order.remaining_lots
-    return sorted(amounts.items(), reverse=bids)
+    return sorted(amounts.items(), reverse=is_bids)
 
 
 class BookFeed:
     """Publishes the books of one pair as the stream would: when changed, at most once in ``cadence``.
 
+    Rows that were recorded from the wire (``is_wire``) keep their receive times: the exchange has spaced them already.
+    Only our own changes between them wait for the cadence.
     Amounts are exact in the first frame and rounded to the nearest unit of amountPrecision in later ones.
     """
 
-    def __init__(self, market: PairMarket, depth: int, cadence: Nanos, now: Nanos) -> None:
+    def __init__(self, market: PairMarket, depth: int, cadence: Nanos, now: Nanos, *, is_wire: bool = False) -> None:
         self.market = market
         self.depth = depth
         self._cadence = cadence
+        self._is_wire = is_wire
         self._last: tuple[Levels, Levels] | None = None
         self._last_at: Nanos | None = None
         self._row = -1
@@ -118,11 +164,13 @@ class BookFeed:
         if self._row < 0 and self._last_at is None:
             # before anything is recorded there is nothing to show
             changed = None if row_at is None else max(row_at, changed or row_at)
-        elif row_at is not None and (changed is None or row_at < changed):
+        elif row_at is not None and (changed is None or row_at < changed) and not self._is_wire:
             changed = row_at
-        if changed is None:
-            return None
-        return changed if self._last_at is None else max(changed, self._last_at + self._cadence)
+        if changed is not None and self._last_at is not None:
+            changed = max(changed, self._last_at + self._cadence)
+        if self._is_wire and row_at is not None and (changed is None or row_at < changed):
+            return row_at
+        return changed
 
     def publish(self, now: Nanos) -> OrderBook | None:
         """The book at ``now``, or None when it looks as it did."""
@@ -132,6 +180,8 @@ class BookFeed:
         if row < 0:
             return None
         self._row = row
+        if market.is_stale(row, now):
+            return None  # our own part of it is news, but to show the rest again would make it look fresh
         composed = compose(market, row, self.depth)
         if self._last is not None:
             composed = (self._rounded(composed[0]), self._rounded(composed[1]))

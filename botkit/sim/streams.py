@@ -241,6 +241,31 @@ class TradeStream(Stream[TradeColumns]):
             "_high": columns.ticks - (columns.side < 0),
         }
 
+    def first_from(self, time: Nanos) -> int:
+        """Number of the first held row that was received at ``time`` or later."""
+        return self.first + int(self.received.searchsorted(time, side="left"))
+
+    def sweep(self, start: int, stop: int, so_far: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+        """(highest price of buyers, lots there, lowest price of sellers, lots there) of ``so_far`` and these rows.
+
+        A trade of unknown side counts for both: whichever side it took from, no more than that is left.
+        """
+        buy, buy_lots, sell, sell_lots = so_far
+        cut = slice(max(start - self.first, 0), stop - self.first)
+        ticks, lots, side = self.ticks[cut], self.lots[cut], self.side[cut]
+        bought, sold = side >= 0, side <= 0
+        if bought.any():
+            high = int(ticks[bought].max())
+            if high >= buy:
+                there = sum(lots[bought & (ticks == high)].tolist())
+                buy, buy_lots = high, there + (buy_lots if high == buy else 0)
+        if sold.any():
+            low = int(ticks[sold].min())
+            if low <= sell:
+                there = sum(lots[sold & (ticks == low)].tolist())
+                sell, sell_lots = low, there + (sell_lots if low == sell else 0)
+        return buy, buy_lots, sell, sell_lots
+
     def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
         bounds = self.bounds
         mask = self._low[start:stop] <= bounds.buy

@@ -11,6 +11,7 @@ import numpy as np
 from botkit.errors import DataError
 from botkit.model.clock import NS_PER_S, Nanos, format_time
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, MarketColumns, TradeColumns
+from botkit.model.events import MAX_BOOK_AGE_S
 from botkit.model.resolutions import fixed_length
 from botkit.tape.buckets import bucket_starts, candle_ends
 from botkit.tape.feed import FeedSource
@@ -47,6 +48,19 @@ class StreamReport(msgspec.Struct, kw_only=True):
     missing_candles: int = 0
     longest_silence_s: float = 0.0
     findings: list[Finding] = []
+
+    def note(self) -> str | None:
+        """What was noted while the stream was recorded or imported: gaps, which are no fault of the file."""
+        gaps = self.info.gaps
+        if self.info.kind == "candles" or not gaps:
+            return None
+        start, end = max(gaps, key=lambda gap: gap[1] - gap[0])
+        many = (
+            "1 gap in which rows may be missing,"
+            if len(gaps) == 1
+            else f"{len(gaps)} gaps in which rows may be missing, the longest"
+        )
+        return f"{self.info.label}: {many} of {(end - start) / NS_PER_S:,.1f} s from {format_time(start)}"
 
 
 class _Inspector:
@@ -94,6 +108,9 @@ class _Inspector:
         steps = np.diff(received)
         if len(steps):
             self.report.longest_silence_s = max(self.report.longest_silence_s, float(steps.max()) / NS_PER_S)
+        if isinstance(columns, BookColumns):
+            hole = np.concatenate(([False], steps > MAX_BOOK_AGE_S * NS_PER_S))
+            self._note(f"no book for more than {MAX_BOOK_AGE_S} s before it", hole, start, received)
         self._note("received before the row above it", np.concatenate(([False], steps < 0)), start, received)
         same = np.ones(len(columns) - 1, dtype=np.bool_)
         for name in COLUMNS[kind_of(columns)]:

@@ -102,17 +102,22 @@ class FileSource:
         #: sentences about what was mended while reading: rounded prices; and what is wrong: rows left out
         self.notes: list[str] = []
         self.findings: list[str] = []
+        self._gaps: dict[tuple[str, str], dict[tuple[Nanos, Nanos], None]] = {}
         self._reader, self._pairs = reader, pairs
         self._options: dict[str, Any] = {
             **(options or {}),
             "note": partial(_once, self.notes),
             "finding": partial(_once, self.findings),
+            "gap": self._note_gap,
         }
         self._kept: dict[StreamKey, list[MarketColumns]] | None = {}
         self._streams = self._survey()
 
     def _chunks(self) -> Iterator[MarketColumns]:
         return self._reader.read(self._file, self._pairs, self._options)
+
+    def _note_gap(self, pair: str, kind: str, start: Nanos, end: Nanos) -> None:
+        self._gaps.setdefault((pair, kind), {})[start, end] = None
 
     def _survey(self) -> list[StreamInfo]:
         found: dict[StreamKey, _Survey] = {}
@@ -132,7 +137,11 @@ class FileSource:
         # a recorder stamps all it hears or nothing: a stream whose stamps happen to agree is not one without them
         stamped = any(survey.has_receive_times for key, survey in found.items() if key[1] != "candles")
         return [
-            survey.info(key, stamped if key[1] != "candles" else survey.has_receive_times)
+            survey.info(
+                key,
+                stamped if key[1] != "candles" else survey.has_receive_times,
+                tuple(self._gaps.get((key[0], key[1]), ())),
+            )
             for key, survey in found.items()
         ]
 
@@ -179,7 +188,8 @@ class _Survey:
             self.last_time = int(columns.time[-1])
         self.has_receive_times |= has_receive_times(columns)
 
-    def info(self, key: StreamKey, has_receive_times: bool) -> StreamInfo:
+    def info(self, key: StreamKey, has_receive_times: bool, told: tuple[tuple[Nanos, Nanos], ...] = ()) -> StreamInfo:
+        """The stream's description; ``told`` are gaps that the format noticed."""
         return StreamInfo(
             pair=key[0],
             kind=key[1],
@@ -188,7 +198,7 @@ class _Survey:
             start=self.start,
             end=self.end,
             has_receive_times=has_receive_times,
-            gaps=tuple(self.gaps),
+            gaps=(*self.gaps, *told),
         )
 
 
@@ -243,6 +253,11 @@ class Feed:
     def stream(self, pair: str, kind: Kind, resolution: str | None = None) -> StreamInfo | None:
         """One stream's description, or None where no source has it."""
         return next((info for info in self.streams if info.key == (pair, kind, resolution)), None)
+
+    def is_wire(self, pair: str) -> bool:
+        """True when the pair's books were recorded as the exchange sent them: real, with the times of receipt."""
+        parts = self._parts.get((pair, "books", None), [])
+        return bool(parts) and all(info.has_receive_times and not source.synthetic for source, info in parts)
 
     def slices(
         self,

@@ -9,6 +9,8 @@ best, behind the whole level as first seen when it lies beyond the recorded dept
 ahead; trades at the price by takers of the other side work it off and then fill; trades beyond the price clear it and
 fill; an opposite best at or beyond the price fills with what is shown there, and what was taken of a level stays taken
 until the level changes. Every fill is capped by its trade or by what is shown, and orders share by price, then time.
+A post-only order is judged by what the trades since the snapshot left of the other side: a buyer's trade takes all asks
+below its price and its amount at it, a seller's all bids above and its amount at it.
 The optimistic reading has nothing ahead and fills whole; the pessimistic one fills by trades beyond the price alone.
 """
 
@@ -54,12 +56,13 @@ class Market:
         self.book = None
         self.resting = []  # dicts of orders with "left", "ahead", "placed", in order of arrival
         self.taken = {}  # (is bid, ticks) -> [lots of ours, lots recorded]
+        self.since = []  # the trades since the book: (ticks, lots, taker buys)
         self.fills = []
 
     # -- what happens ------------------------------------------------------------------------------------------
 
     def arrive(self, order):
-        opposite = self.net(bids=not order["buy"])
+        opposite = self.left(bids=not order["buy"])
         own = [other["ticks"] for other in self.resting if other["buy"] != order["buy"]]
         for ticks in [level[0] for level in opposite[:1]] + own:
             if ticks <= order["ticks"] if order["buy"] else ticks >= order["ticks"]:
@@ -72,7 +75,7 @@ class Market:
         self.resting = [order for order in self.resting if order["name"] != name]
 
     def snapshot(self, time, sides):
-        self.book = sides
+        self.book, self.since = sides, []
         for key, (_, recorded) in list(self.taken.items()):
             if dict(sides[0 if key[0] else 1]).get(key[1]) != recorded:
                 del self.taken[key]
@@ -101,6 +104,7 @@ class Market:
         self.drop()
 
     def trade(self, time, ticks, lots, taker_buys):
+        self.since.append((ticks, lots, taker_buys))
         for buy in (True, False):
             for order in self.by_priority(buy):
                 beyond = ticks < order["ticks"] if buy else ticks > order["ticks"]
@@ -152,6 +156,21 @@ class Market:
             if left > 0:
                 levels.append((ticks, left))
         return levels
+
+    def left(self, bids):
+        """The same less what the trades since the book took of it."""
+        standing = dict(self.net(bids))
+        for price, amount, taker_buys in self.since:
+            if taker_buys == bids:
+                continue
+            for ticks in list(standing):
+                if ticks > price if bids else ticks < price:
+                    del standing[ticks]
+            if price in standing:
+                standing[price] -= amount
+                if standing[price] <= 0:
+                    del standing[price]
+        return sorted(standing.items(), reverse=bids)
 
     def by_priority(self, buy):
         mine = [order for order in self.resting if order["buy"] == buy]

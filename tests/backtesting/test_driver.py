@@ -84,10 +84,12 @@ class RowByRow(Driver):
         while row < len(rows):
             at = int(rows.received[row])
             due, wake = self.kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake):
+            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
                 self._publish(due)
-            elif wake is not None and wake < at:
+            elif wake is not None and wake < at and not self._printed_before(wake):
                 self.turn(None, max(wake, engine.view.now))
+            elif self._prints and self._print_comes_first(rows.at(row)[0], at):
+                self._tell_print()
             else:
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
@@ -211,4 +213,6 @@ def test_an_order_of_a_slices_last_bar_fills_at_the_open_in_the_next_slice(
     result = run(config)
     # the order of the very last bar finds no next open, and is told so rather than left hanging
     assert [fill.price_ticks for fill in result.fills] == [round(close * 100) for close in closes[:-1]]
-    assert [fill.time for fill in result.fills] == [order.created + 100 * NS_PER_MS for order in result.orders[:-1]]
+    assert [fill.time for fill in result.fills] == [
+        order.spec.created + 100 * NS_PER_MS for order in result.orders[:-1]
+    ]

@@ -36,8 +36,11 @@ def curve(
     currency: str = "usdt",
     zone: str = "Asia/Taipei",
     first_prices: dict[str, float] | None = None,
+    begin: int | None = None,
 ) -> EquityCurve:
-    return EquityCurve(pairs=pairs, currency=currency, zone=ZoneInfo(zone), opening=opening, first_prices=first_prices)
+    return EquityCurve(
+        pairs=pairs, currency=currency, zone=ZoneInfo(zone), opening=opening, first_prices=first_prices, begin=begin
+    )
 
 
 def test_equity_is_cash_plus_coins_at_every_price() -> None:
@@ -101,7 +104,50 @@ def test_days_close_at_midnight_of_the_configured_zone() -> None:
         (START + 2 * NS_PER_DAY, 121.0),
         (START + 3 * NS_PER_DAY, 121.0),
     ]
-    assert c.daily_returns() == pytest.approx([0.10, 0.10, 0.0, 0.0])
+    # neither the half day at the beginning nor the one that the run ends in is a return
+    assert c.daily_returns() == pytest.approx([0.10, 0.0])
+
+
+def test_every_calendar_day_of_the_run_counts_whatever_moved_in_it() -> None:
+    """Three days flat, one in the market, three days flat again: seven closes, in one slice or in many."""
+    bought = START + 3 * NS_PER_DAY + NS_PER_HOUR
+    sold = bought + 5 * NS_PER_HOUR
+    changes: list[Change] = [
+        (bought, "usdt", -1_000 * COIN), (bought, "btc", 10 * COIN),
+        (sold, "btc", -10 * COIN), (sold, "usdt", 900 * COIN),
+    ]  # fmt: skip
+    times = START + NS_PER_HOUR * np.arange(1, 7 * 24, dtype=np.int64)
+    for rows in (1_000, 24, 7, 1):
+        c = curve({"usdt": 1_000 * COIN}, begin=START)
+        for at in range(0, len(times), rows):
+            part = times[at : at + rows]
+            last = int(times[at + rows]) if at + rows < len(times) else int(part[-1]) + 1
+            first = int(part[0])
+            own = [change for change in changes if first <= change[0] < last]
+            c.add_slice({"btc_usdt": (part, np.where(part < sold, 100.0, 90.0))}, own)
+        c.finish(START + 7 * NS_PER_DAY)
+        assert c.daily_returns() == [0.0, 0.0, 0.0, pytest.approx(-0.1), 0.0, 0.0, 0.0], rows
+        assert [row.date for row in c.days()] == [f"2025-03-0{i}" for i in range(1, 8)]
+
+
+def test_a_run_without_trades_has_a_return_of_nothing_each_day() -> None:
+    c = curve({"usdt": 1_000 * COIN}, begin=START)
+    c.add_slice({"btc_usdt": column((NS_PER_HOUR, 100.0), (NS_PER_DAY, 100.0))})
+    c.finish(START + 2 * NS_PER_DAY + NS_PER_HOUR)
+    assert c.daily_returns() == [0.0, 0.0]
+    assert [(row.equity, row.return_) for row in c.days()] == [(1_000.0, 0.0), (1_000.0, 0.0), (1_000.0, None)]
+
+
+def test_a_first_or_last_day_that_is_not_whole_is_a_row_without_a_return() -> None:
+    c = curve({"btc": COIN}, begin=START + 10 * NS_PER_HOUR)
+    c.add_slice({"btc_usdt": column(*((h * NS_PER_HOUR, 100.0 + h) for h in range(10, 60)))})
+    c.finish(START + 60 * NS_PER_HOUR)
+    assert [(row.date, row.equity, row.return_) for row in c.days()] == [
+        ("2025-03-01", 123.0, None),
+        ("2025-03-02", 147.0, pytest.approx(147 / 123 - 1)),
+        ("2025-03-03", 159.0, None),
+    ]
+    assert c.daily_returns() == [pytest.approx(147 / 123 - 1)]
 
 
 def test_a_day_with_a_clock_change_ends_at_its_own_midnight() -> None:

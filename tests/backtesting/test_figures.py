@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from botkit.backtesting import metrics, session
 from botkit.model.results import FillRow
 from tests.backtest_world import run, write_candles, write_config, write_strategy
 
@@ -83,7 +84,8 @@ def gains(first: float, fills: list[FillRow]) -> list[float]:
     return list(earned.values())
 
 
-def test_every_figure_of_a_run_is_what_its_definition_says(tmp_path: Path) -> None:
+def test_every_figure_of_a_run_is_what_its_definition_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)  # a run of thirty days would take long
     closes = walk(4_000)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
     plugins = write_strategy(tmp_path, SELLS_AND_BUYS)
@@ -120,11 +122,16 @@ def test_every_figure_of_a_run_is_what_its_definition_says(tmp_path: Path) -> No
     days: dict[object, float] = {}  # a row at midnight belongs to the day that begins
     for time, value in points:
         days[datetime.fromtimestamp(time // 10**9, UTC).date()] = value
-    returns = [b / a - 1 for a, b in pairwise([opening, *days.values()])]
+    ends = [opening, *days.values()][:-1]  # the last day is not whole
+    returns = [b / a - 1 for a, b in pairwise(ends)]
+    assert [(row.equity, row.return_) for row in result.days[:-1]] == [
+        (close_to(value), close_to(change)) for value, change in zip(ends[1:], returns, strict=True)
+    ]
+    assert result.days[-1].return_ is None
     mean = sum(returns) / len(returns)
     deviation = math.sqrt(sum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
     downside = math.sqrt(sum(min(r, 0) ** 2 for r in returns) / len(returns))
-    assert figures["days"] == len(returns) == 3
+    assert figures["days"] == len(returns) == 2
     assert figures["sharpe"] == close_to(mean / deviation * math.sqrt(365))
     assert figures["sortino"] == close_to(mean / downside * math.sqrt(365))
 
@@ -154,6 +161,48 @@ def test_every_figure_of_a_run_is_what_its_definition_says(tmp_path: Path) -> No
         coins -= fill.fee_units / 1e8 if fill.fee_currency == "btc" else 0
     exposed += end - since if coins >= 0.0001 else 0
     assert figures["exposure"] == pytest.approx(exposed / (end - begin), rel=1e-6)
+
+
+@pytest.mark.parametrize("slice_rows", [60, 997])
+def test_figures_do_not_depend_on_the_pieces_in_which_a_tape_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int
+) -> None:
+    """A bot that trades on the second day alone, over five."""
+    monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)
+    closes = walk(5 * 1440)
+    data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
+    config = write_config(
+        tmp_path,
+        f"[{{path: {data}, kind: candles, resolution: 1m, pair: btc_usdt}}]",
+        plugins=write_strategy(tmp_path, ONE_DAY),
+        balances='{usdt: "10000"}',
+        backtest=BACKTEST,
+        more="timezone: UTC\n",
+    )
+    whole = run(config)
+    monkeypatch.setattr(session, "SLICE_ROWS", slice_rows)
+    cut = run(config)
+    assert whole.summary["days"] == 5
+    keys = [key for key in whole.summary if key not in ("wall_s", "events_per_second")]
+    assert {key: cut.summary[key] for key in keys} == {key: whole.summary[key] for key in keys}
+    assert cut.days == whole.days
+    assert isinstance(whole.summary["sharpe"], float)
+
+
+ONE_DAY = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_bars(self.pair, "1h")
+    self._bars = 0
+
+def on_bar(self, bar):
+    self._bars += 1
+    if self._bars == 30:
+        self.market_buy(self.pair, spend=5_000)
+    if self._bars == 40:
+        self.close(self.pair)
+"""
 
 
 def closes_at(closes: list[float], fill: FillRow) -> float:

@@ -16,6 +16,7 @@ from botkit.backtesting.metrics import (
     RoundTrips,
     complete_strategy,
     fill_rows,
+    missing_ratios,
     round_trips,
     sharpe,
     sortino,
@@ -132,22 +133,30 @@ def test_realised_gains_and_what_is_still_held_add_up_to_the_cash(drawn: list[tu
 
 
 def test_sharpe_and_sortino_by_hand() -> None:
-    returns = [0.01, -0.02, 0.03]
+    returns = [0.01, -0.02, 0.03] * 10
     mean = 0.02 / 3
-    deviation = math.sqrt(sum((r - mean) ** 2 for r in returns) / 2)
+    deviation = math.sqrt(sum((r - mean) ** 2 for r in returns) / 29)
     assert sharpe(returns) == pytest.approx(mean / deviation * math.sqrt(365))
     assert sortino(returns) == pytest.approx(mean / math.sqrt(0.0004 / 3) * math.sqrt(365))
 
 
-@pytest.mark.parametrize("returns", [[], [0.01], [0.0, 0.0, 0.0], [0.01, 0.01, 0.01]])
+def test_under_thirty_daily_returns_there_is_no_ratio_and_a_reason() -> None:
+    returns = [0.01, -0.02, 0.03] * 10
+    assert (sharpe(returns[1:]), sortino(returns[1:])) == (None, None)
+    assert missing_ratios(returns) is None
+    assert missing_ratios(returns[1:]) == "29 daily returns; a ratio needs 30"
+    assert missing_ratios([0.1]) == "1 daily return; a ratio needs 30"
+
+
+@pytest.mark.parametrize("returns", [[], [0.01], [0.0] * 30, [0.01] * 30])
 def test_ratios_that_would_divide_by_nothing_are_none(returns: list[float]) -> None:
     assert sharpe(returns) is None
     assert sortino(returns) is None
 
 
 def test_sortino_without_a_losing_day_is_none() -> None:
-    assert sortino([0.01, 0.02]) is None
-    assert sharpe([0.01, 0.02]) is not None
+    assert sortino([0.01, 0.02] * 15) is None
+    assert sharpe([0.01, 0.02] * 15) is not None
 
 
 def a_fill(time: int, side: Side, price: float, amount: float, fee: float, fee_currency: str) -> Fill:

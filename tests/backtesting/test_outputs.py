@@ -17,7 +17,16 @@ from botkit.errors import ConfigError
 from botkit.model.results import BacktestResult
 from tests.report.sample_result import bare_result, sample_result
 
-FILES = {"summary.json", "orders.csv", "fills.csv", "equity.csv", "report.html", "config.yaml", "decisions.jsonl"}
+FILES = {
+    "summary.json",
+    "orders.csv",
+    "fills.csv",
+    "equity.csv",
+    "daily.csv",
+    "report.html",
+    "config.yaml",
+    "decisions.jsonl",
+}
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +144,9 @@ def test_figures_beyond_64_bits_and_below_zero_are_spelled_exactly(result: Backt
 
 
 def test_orders_leave_out_what_they_do_not_have(result: BacktestResult) -> None:
-    market = msgspec.structs.replace(
-        result.orders[0], price_ticks=0, amount_lots=0, spend_units=5 * 10**8, sent=0, reason='says "no", twice'
-    )
+    replace, row = msgspec.structs.replace, result.orders[0]
+    spec = replace(row.spec, price_ticks=0, amount_lots=0, spend_units=5 * 10**8)
+    market = replace(row, spec=spec, sent=0, reason='says "no", twice')
     first, second = read(orders_csv([market, result.orders[1]]))
     assert (first["price"], first["amount"], first["spend"], first["queue_ms"]) == ("", "", "5.00000000", "")
     assert first["reason"] == 'says "no", twice'

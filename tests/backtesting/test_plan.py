@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
-from botkit.backtesting.plan import Plan, Source, make_plan
+from botkit.backtesting.plan import Plan, Source, make_plan, partial_streams
 from botkit.errors import ConfigError, DataError
 from botkit.exchange.bitopro.facts import packaged_pairs
-from botkit.model.clock import NS_PER_MINUTE
+from botkit.model.clock import NS_PER_MINUTE, format_time
+from botkit.model.columns import BookColumns
 from botkit.tape.feed import Feed, TapeSource
+from botkit.tape.writer import TapeWriter
 from tests.benchmarks import market_data
 
 PAIRS = packaged_pairs()
@@ -48,6 +52,36 @@ def test_a_run_on_candles_begins_with_the_first_candles_open(feed: Feed) -> None
     start, end = whole.start + 5 * NS_PER_MINUTE, whole.start + 9 * NS_PER_MINUTE
     cut = plan(feed, {"btc_usdt": "candles"}, "1m", start=start, end=end)
     assert (cut.start, cut.end) == (start, end)
+
+
+def test_a_run_spans_all_rows_of_its_pairs_and_names_what_begins_later_or_ends_earlier(tmp_path: Path) -> None:
+    market_data.write_tape(tmp_path / "trades", market_data.trades(9_000))
+    info = Feed([TapeSource(tmp_path / "trades", PAIRS)]).streams[0]
+    third = (info.end - info.start) // 3
+    assert third > 3 * NS_PER_MINUTE
+    book = np.array([[100]], dtype=np.int64)
+    with TapeWriter(tmp_path / "trades", source="made up", recorded="by hand", synthetic=True) as writer:
+        for at in (info.start + third, info.end - third):
+            moment = np.array([at], dtype=np.int64)
+            writer.write(BookColumns(PAIRS["btc_usdt"], moment, moment, book, book, book + 1, book))
+    feed = Feed([TapeSource(tmp_path / "trades", PAIRS)])
+    whole = plan(feed, {"btc_usdt": "market"})
+    assert (whole.start, whole.end) == (info.start, info.end + 1)
+    begins, ends = format_time(info.start + third), format_time(info.end - third)
+    (sentence,) = partial_streams(feed, whole)
+    assert sentence.startswith(f"btc_usdt books begins only at {begins} and ends already at {ends}, and the run goes")
+    assert (
+        partial_streams(feed, plan(feed, {"btc_usdt": "market"}, start=info.start + third, end=info.end - third)) == []
+    )
+
+
+def test_what_only_gives_values_makes_no_run_longer(feed: Feed, tmp_path: Path) -> None:
+    candles = market_data.candles(5_000)
+    market_data.write_tape(tmp_path / "twd", msgspec.structs.replace(candles, pair=PAIRS["usdt_twd"]))
+    both = Feed([*feed.sources, TapeSource(tmp_path / "twd", PAIRS)])
+    valued = plan(both, {"btc_usdt": "candles"}, "1m", currency="twd")
+    assert ("usdt_twd", "candles", "1m") in valued.keys
+    assert valued.end == market_data.START + 600 * NS_PER_MINUTE + 1
 
 
 def test_a_span_outside_the_data_is_an_error_that_names_both(feed: Feed) -> None:

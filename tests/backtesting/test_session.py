@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from botkit.assembly import BacktestParts, Project
+from botkit.backtesting import session
 from botkit.backtesting.session import READING_FIGURES, bars_before, run_backtest
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S
@@ -33,9 +34,10 @@ def on_book(self, book):
 """
 
 
-def small_market(root: Path, rows: int = 400) -> Path:
-    """A book a second, and in every second a trade of 0.3 at its best bid or ask."""
-    received = START + np.arange(rows, dtype=np.int64) * NS_PER_S
+def small_market(root: Path, rows: int = 400, hole_s: int = 0) -> Path:
+    """A book a second, and in every second a trade of 0.3 at its best bid or ask; a hole in the middle."""
+    seconds = np.arange(rows, dtype=np.int64)
+    received = START + (seconds + np.where(seconds >= rows // 2, hole_s, 0)) * NS_PER_S
     best = 8_600_000 + (np.arange(rows) // 50 % 2) * 10
     bids, asks = np.stack([best, best - 1], axis=1), np.stack([best + 5, best + 6], axis=1)
     lots = np.full((rows, 2), 100_000_000, dtype=np.int64)
@@ -150,3 +152,61 @@ def test_a_bar_that_ends_with_the_start_is_neither_lost_nor_invented(tmp_path: P
             f"bar {close[first]}, of 4",
             f"bar {close[first + 1]}, of 5",
         ]
+
+
+BUYS = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_book(self.pair)
+    self.set_timer(every_s=300)
+
+def on_timer(self, timer):
+    if self.local_time.minute > 5:
+        self.market_buy(self.pair, spend=10_000)
+"""
+
+
+@pytest.mark.parametrize("slice_rows", [1_000_000, 50])
+def test_a_hole_in_the_books_is_reported_and_not_traded_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int
+) -> None:
+    monkeypatch.setattr(session, "SLICE_ROWS", slice_rows)
+    tape = small_market(tmp_path / "tape", hole_s=1_800)
+    config = write_config(
+        tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=write_strategy(tmp_path, BUYS),
+        backtest='  fees: {maker: "0", taker: "0.002"}\n  latency: {order_ms: 100, answer_ms: 100}\n',
+    )  # fmt: skip
+    result = run_backtest(BacktestParts(Project.load(config)), readings=False)
+    (hole,) = [caution.text for caution in result.warnings if "hole" in caution.text]
+    assert hole.startswith("btc_usdt books: 1 hole of 300 s or more, the longest of 1,801 s from 2024-01-01T00:03:19")
+    refused = [order for order in result.orders if order.state == "refused"]
+    assert [order.reason.partition(", ")[0] for order in refused] == [
+        f"the book of btc_usdt is {age} s old" for age in ("450", "750", "1,050", "1,350", "1,650")
+    ]
+    assert len(result.fills) == len(result.orders) - len(refused) > 0
+
+
+TWO_SERIES = """
+pair: Pair
+
+def on_start(self):
+    self.subscribe_bars(self.pair, "1m")
+    self.subscribe_bars(self.pair, "5m")
+    self.subscribe_trades(self.pair)
+"""
+
+
+def test_trades_that_came_too_late_for_their_bar_are_counted_in_the_report(tmp_path: Path) -> None:
+    stamps = START + np.array([1, 50, 70, 58, 59, 130, 200], dtype=np.int64) * NS_PER_S
+    received = START + np.array([1, 50, 70, 71, 72, 130, 200], dtype=np.int64) * NS_PER_S
+    some = np.full(len(stamps), 1_000, dtype=np.int64)
+    with TapeWriter(tmp_path / "tape", source="test", recorded="test", synthetic=True) as writer:
+        writer.write(TradeColumns(PAIR, received, stamps, some, some, np.ones(len(stamps), dtype=np.int8)))
+    config = write_config(
+        tmp_path, str(tmp_path / "tape"), plugins=write_strategy(tmp_path, TWO_SERIES),
+        backtest='  fees: {maker: "0", taker: "0.002"}\n  slippage: 0\n',
+    )  # fmt: skip
+    result = run_backtest(BacktestParts(Project.load(config)), readings=False)
+    (late,) = [caution.text for caution in result.warnings if "came after" in caution.text]
+    assert late.startswith("btc_usdt: 2 trades came after their bar had closed")

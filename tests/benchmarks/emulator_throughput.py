@@ -127,7 +127,7 @@ async def frames(seconds: float, sockets: int = 8) -> None:
         while emulator.sockets < sockets:
             await asyncio.sleep(0.01)
         pair = emulator.venue.pairs["btc_usdt"]
-        told = Delivery(emulator.venue.now, TRADES, pair, None, pair)
+        told = Delivery(emulator.venue.now, TRADES, pair, None, pair, emulator.venue.recent_trades(pair))
         before, began, used = emulator.hub.frames, time.perf_counter(), time.process_time()
         while time.perf_counter() - began < seconds:
             for _ in range(50):

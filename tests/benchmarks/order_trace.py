@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -135,12 +136,8 @@ def traced(folder: Path, does: str, on: str) -> Run:
         plugins=write_strategy(folder, STRATEGY),
         params=f"{{pair: btc_usdt, does: {does}, on: {on}, every: {EVERY[on]}}}",
     )
-    plain = session.Driver
-    session.Driver = Traced  # type: ignore[misc]
-    try:
+    with patch.object(session, "Driver", Traced):
         result = session.run_backtest(BacktestParts(Project.load(config)), readings=False)
-    finally:
-        session.Driver = plain  # type: ignore[misc]
     assert all(order.sent for order in result.orders), "an order that was refused has no life"
     return Run(calls, len(result.orders), len(result.fills))
 

@@ -14,7 +14,16 @@ from botkit.cli.main import main
 from botkit.model.results import SUMMARY_KEYS
 from tests.backtest_world import ROOT, write_candles, write_config
 
-FILES = {"summary.json", "orders.csv", "fills.csv", "equity.csv", "report.html", "config.yaml", "decisions.jsonl"}
+FILES = {
+    "summary.json",
+    "orders.csv",
+    "fills.csv",
+    "equity.csv",
+    "daily.csv",
+    "report.html",
+    "config.yaml",
+    "decisions.jsonl",
+}
 
 
 @pytest.fixture

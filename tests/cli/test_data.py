@@ -156,3 +156,28 @@ def test_spread_says_what_slippage_should_be(run: Run) -> None:
 def test_info_and_check_of_one_pair_alone(run: Run) -> None:
     streams = as_json(run("info", BUNDLED, "--pair", "eth_twd", "--json"))["streams"]
     assert {row["pair"] for row in streams} == {"eth_twd"}
+
+
+def frames_file(path: Path, lists: list[list[int]]) -> Path:
+    """TRADE frames a second apart; each trade is a number."""
+    lines = []
+    for i, numbers in enumerate(lists):
+        rows = [{"timestamp": 1735689600 + n, "price": str(100 + n), "amount": "1", "isBuyer": True} for n in numbers]
+        frame = {"event": "TRADE", "timestamp": 1735689600000, "pair": "BTC_USDT", "data": rows}
+        lines.append(json.dumps({"received": 1735689600000 + 1000 * i, "frame": frame}))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_frames_are_imported_whole_and_gaps_between_lists_are_marked(run: Run, tmp_path: Path) -> None:
+    singles = frames_file(tmp_path / "s.frames.jsonl", [[1], [2], [2], [3]])
+    assert "btc_usdt trades: 4 rows" in run("import", singles, "--out", "singles")[1]
+    lists = frames_file(tmp_path / "l.frames.jsonl", [[], [2, 1], [3, 2, 1], [9, 8, 7], [10, 9, 8, 7]])
+    code, out, _ = run("import", lists, "--out", "lists")
+    assert code == 0
+    assert "btc_usdt trades: 7 rows into lists, 1 gap" in out
+    assert as_json(run("info", "lists", "--json"))["streams"][0]["gaps"] == 1
+    for place in ("lists", lists):
+        code, out, _ = run("check", place)
+        assert code == 0
+        assert "note: btc_usdt trades: 1 gap in which rows may be missing, of 1.0 s from 2025-01-01T00:00:02" in out

@@ -59,11 +59,11 @@ class Deaf(Sim):
                 continue
             news = self.kernel.advance(at)
             for publication in news:
-                event = publication.event
-                if isinstance(event, Answer) and event.request_id in self.lost:
-                    gone.append((at + 5 * S, event.request_id))
-                elif publication.account is None or isinstance(event, Answer):
-                    self.tell(event)  # and the account's stream is down
+                for event in publication.events:
+                    if isinstance(event, Answer) and event.request_id in self.lost:
+                        gone.append((at + 5 * S, event.request_id))
+                    elif publication.account is None or isinstance(event, Answer):
+                        self.tell(event)  # and the account's stream is down
             if not news:
                 self.tell(None)
         self.now = max(self.now, target)

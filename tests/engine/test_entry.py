@@ -11,6 +11,7 @@ from botkit.engine.market.pair_market import PairMarket
 from botkit.engine.orders.checks import expected_price
 from botkit.model.events import BalanceReport, OrderBook
 from botkit.model.inputs import Halt, Resume
+from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import CreateOrder, Outcome
@@ -238,6 +239,31 @@ def test_a_shortage_halts_creates_until_it_is_over_and_names_the_coin() -> None:
     assert b"".join(b.log).count(b'"k":"shortage"') == 2
 
 
+# -- the age of the book -----------------------------------------------------------------------------------------------
+
+
+def test_a_market_order_into_an_old_book_is_refused_with_its_age() -> None:
+    b = bot()
+    b.book([(990, 10**6)], [(1_010, 10**6)])
+    b.to(300)
+    b.trade(1_000)
+    assert b.s.market_buy(BTC, spend=1_000).is_open
+    b.to(301)
+    b.trade(1_000)
+    why = "the book of btc_twd is 301 s old, and one older than 300 s (max_book_age_s) is not traded on"
+    assert b.s.market_buy(BTC, spend=1_000).reason == why
+    assert b.s.market_sell(BTC, amount=1).reason == why
+    assert b.s.sell(BTC, amount=1, price=1_010).is_open
+    b.book([(990, 10**6)], [(1_010, 10**6)])
+    assert b.s.market_sell(BTC, amount=1).is_open
+
+
+def test_without_books_in_the_run_there_is_no_age() -> None:
+    b = bot()
+    b.to(10_000)
+    assert b.s.market_buy(BTC, spend=1_000).is_open
+
+
 # -- the price collar -------------------------------------------------------------------------------------------------
 
 
@@ -264,7 +290,9 @@ def test_the_expected_price_is_the_average_over_the_levels_taken() -> None:
 
 
 def _order(b: Bot, side: Side, **more: Any) -> Any:
-    return Order(client_id=1, strategy="s0", pair=BTC, side=side, type=OrderType.MARKET, created=b.now, **more)
+    return Order(
+        OrderSpec(client_id=1, strategy="s0", pair=BTC, side=side, type=OrderType.MARKET, created=b.now, **more)
+    )
 
 
 # -- how a refusal is told --------------------------------------------------------------------------------------------

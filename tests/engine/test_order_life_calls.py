@@ -16,14 +16,14 @@ ROOM = 10
 #: still to move: lives that cost more than agreed, and what they cost. It may only go down; how the calls divide is
 #: printed by tests/benchmarks/order_trace.py
 STILL_ABOVE = {
-    "limit order that takes, on bars": 326,
-    "limit order that takes, on trades": 463,
-    "limit order that rests, on trades": 499,
-    "market order, on bars": 330,
-    "market order, on trades": 461,
-    "order cancelled, another placed, on bars": 445,
-    "quote replaced, on bars": 527,
-    "quote replaced, on trades": 600,
+    "limit order that takes, on bars": 315,
+    "limit order that takes, on trades": 446,
+    "limit order that rests, on trades": 481,
+    "market order, on bars": 319,
+    "market order, on trades": 444,
+    "order cancelled, another placed, on bars": 433,
+    "quote replaced, on bars": 515,
+    "quote replaced, on trades": 593,
 }
 
 

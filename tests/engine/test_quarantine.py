@@ -226,3 +226,16 @@ def test_a_feed_that_flaps_is_told_of_once_an_hour() -> None:
     trade(b, 50_000, after_s=NS_PER_HOUR / S)
     assert len(messages(b)) == 3
     assert b.engine.view.checks.withheld() == {BTC: 31}
+
+
+def test_a_book_is_judged_without_our_own_orders() -> None:
+    b = world()
+    trade(b, 1_000)
+    trade(b, 1_001)
+    order = b.strategies[0].sell(BTC, amount=1, price=400)
+    b.end_turn()
+    b.rest(order)
+    # nobody else stands in the market: what it shows at 400 is ours, and no price to doubt
+    show(b, (), ((400, 10_000),))
+    assert len(heard(b, "book")) == 1
+    assert b.engine.view.checks.withheld() == {}

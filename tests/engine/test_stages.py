@@ -11,7 +11,8 @@ from botkit.errors import ConfigError, NotReadyError
 from botkit.model.clock import NS_PER_DAY
 from botkit.model.events import Bar, Candle
 from botkit.model.inputs import Begin, Compare, History, PastBars, Restore, RestoredOrder, Stop
-from botkit.model.orders import Order, OrderSpec, OrderState, OrderType, Side
+from botkit.model.order_spec import OrderSpec
+from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 from botkit.model.requests import CreateOrder, GetCandles
 from tests.engine_world import BTC, ETH, MINUTE, PAIRS, RICH, T0, Bot, Listener, S, cancelled_ids, order_id_of
@@ -118,7 +119,6 @@ def test_what_happens_between_begin_and_history_is_told_after_on_ready() -> None
     turn(b, Restore(balances=b.balances, orders=(RestoredOrder(rested()),)))
     turn(b, Begin())
     b.execute(rested(), 10_000)
-    b.push(rested(), 1, executed=10_000)
     assert b.s.position(BTC).amount == 101.0, "money counts at once"
     assert heard == []
     turn(b, History())
@@ -198,7 +198,7 @@ def test_restoring_what_does_not_fit_the_configuration_says_so() -> None:
 def test_halts_and_parameters_and_state_are_restored_before_on_start() -> None:
     seen: list[Any] = []
     b = Bot(Listener(start=lambda s: seen.append(dict(s.state))), Listener(), start=False)
-    kept = {"s0": {"state": {"n": 1}, "timers": {}}, "gone": {"state": {}, "timers": {}}}
+    kept: dict[str, dict[str, Any]] = {"s0": {"state": {"n": 1}, "timers": {}}, "gone": {"state": {}, "timers": {}}}
     turn(b, Restore(balances=b.balances, kept=kept, halts={"s1": "by hand"}, halted="panic"))
     turn(b, Begin())
     turn(b, History())

@@ -159,10 +159,58 @@ def test_empty_missing_and_torn_files_are_named(tmp_path: Path) -> None:
         list(form.read(empty, packaged_pairs(), {"trades": "lists"}))
 
 
+A, B, C, D, E = ((T0 // 1000 + i, f"10{i}", "0.1", i % 2 == 0) for i in range(5))
+
+
+class Listener:
+    """Hears what a format says beside its rows."""
+
+    def __init__(self) -> None:
+        self.gaps: list[tuple[str, str, int, int]] = []
+        self.notes: list[str] = []
+
+    def options(self) -> dict[str, Any]:
+        return {"gap": lambda *gap: self.gaps.append(gap), "note": self.notes.append}
+
+
+def test_files_of_single_trades_are_told_from_files_of_lists(tmp_path: Path) -> None:
+    (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B])])
+    assert columns.received.tolist() == [(T0 + i) * NS_PER_MS for i in range(3)]
+    heard = Listener()
+    (columns,) = read(tmp_path, [trades(T0, [A]), trades(T0 + 1, [A]), trades(T0 + 2, [B, A])], **heard.options())
+    assert columns.received.tolist() == [(T0 + 2) * NS_PER_MS]
+    assert heard.notes == ["btc_usdt: the first list holds 1 trade from before the recording, left out"]
+    # an empty list is a list: nobody sends a frame for no trade
+    (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 1, [A]), trades(T0 + 2, [A])])
+    assert len(columns) == 1
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [[A], [B], [D, C]],
+        [[C, B, A], [D]],
+        [[C, B, A], [C]],
+    ],
+)
+def test_a_file_that_mixes_both_is_refused(tmp_path: Path, frames: list[list[Any]]) -> None:
+    lines = [trades(T0 + i, rows) for i, rows in enumerate(frames)]
+    with pytest.raises(DataError, match=r"day.frames.jsonl:2: .* single trade .* --trades"):
+        read(tmp_path, lines)
+
+
+def test_lists_that_do_not_overlap_leave_a_gap_and_all_their_trades(tmp_path: Path) -> None:
+    heard = Listener()
+    (columns,) = read(tmp_path, [trades(T0, []), trades(T0 + 5, [B, A]), trades(T0 + 9, [E, D])], **heard.options())
+    assert len(columns) == 4
+    assert heard.gaps == [("btc_usdt", "trades", (T0 + 5) * NS_PER_MS, (T0 + 9) * NS_PER_MS)]
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="the recorded market data is not on this machine")
-def test_the_recorded_market_is_read_whole() -> None:
+@pytest.mark.parametrize("options", [{}, {"trades": "single"}])
+def test_the_recorded_market_is_read_whole(options: dict[str, Any]) -> None:
     rows = {"trades": 0, "books": 0}
-    for columns in BitoProFrames().read(SHARED, packaged_pairs(), {"trades": "single"}):
+    for columns in BitoProFrames().read(SHARED, packaged_pairs(), options):
         rows[columns.kind] += len(columns)
         assert (columns.received[1:] >= columns.received[:-1]).all()
     with gzip.open(SHARED, "rt", encoding="utf-8") as lines:

@@ -266,6 +266,23 @@ async def test_a_proxy_from_the_environment_is_not_used(monkeypatch: pytest.Monk
         assert await c.balances() == ()
 
 
+async def test_no_urgent_call_waits_for_another() -> None:
+    """All of them reach the exchange, though it answers none before the last has come."""
+    arrived, everybody = 0, asyncio.Event()
+
+    async def together(_request: web.Request) -> web.StreamResponse:
+        nonlocal arrived
+        arrived += 1
+        if arrived == 150:
+            everybody.set()
+        await everybody.wait()
+        return web.Response(text='{"orderId":"1"}', content_type="application/json")
+
+    async with venue({"DELETE /v3/orders/btc_usdt/1": together}) as v, client(v.rest) as c, asyncio.timeout(10):
+        await asyncio.gather(*(c.cancel_order("btc_usdt", "1") for _ in range(150)))
+    assert arrived == 150
+
+
 async def test_urgent_calls_do_not_queue_behind_others() -> None:
     release = asyncio.Event()
 

@@ -145,8 +145,11 @@ class Process:
         lost: float = 0.0,
         unknown: float = 0.0,
         account: str = "one",
+        heard_after_s: float = 0.0,
     ) -> None:
+        """``heard_after_s``: how long a change of its leases takes to its router."""
         self.name = name
+        self._heard_after_s = heard_after_s
         self.link = LossyLink(server, Random(f"{seed} {name} link"), lost)
         self.notices: list[tuple[str, bool]] = []
         self.sent: list[tuple[int, str]] = []
@@ -218,6 +221,12 @@ class Process:
         self.shared._task.cancel()
 
     def _slots_changed(self, change: SlotsChanged) -> None:
+        if self._heard_after_s:
+            self._loop.call_later(self._heard_after_s, self._hear, change)
+        else:
+            self._hear(change)
+
+    def _hear(self, change: SlotsChanged) -> None:
         self.router.slots_changed(change)
         self.pump()
 

@@ -23,14 +23,15 @@ HALVED = table(create_order=(100, 2), cancel_order=(120, 3), private=(6, 1), ope
 LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), (50, "die")]
 
 
-@example(seed=64, limits=SMALL, lost=0.0, unknown=0.02, deeds=LOST_AND_DEAD)
-@example(seed=64, limits=HALVED, lost=0.0, unknown=0.3, deeds=LOST_AND_DEAD)
+@example(seed=64, limits=SMALL, lost=0.0, unknown=0.02, heard_after_s=0.0, deeds=LOST_AND_DEAD)
+@example(seed=64, limits=HALVED, lost=0.0, unknown=0.3, heard_after_s=0.0, deeds=LOST_AND_DEAD)
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     limits=st.sampled_from([SMALL, HALVED]),
     lost=st.sampled_from([0.0, 0.0, 0.05, 0.3]),
     unknown=st.sampled_from([0.0, 0.0, 0.02, 0.3]),
+    heard_after_s=st.sampled_from([0.0, 0.004]),
     deeds=st.lists(
         st.tuples(
             st.integers(50, 2500),
@@ -41,7 +42,7 @@ LOST_AND_DEAD = [(50, "join"), (50, "join"), (50, "join"), (50, "lose ledger"), 
     ),
 )
 def test_no_window_is_exceeded_by_all_together(
-    seed: int, limits: LimitTable, lost: float, unknown: float, deeds: list[tuple[int, str]]
+    seed: int, limits: LimitTable, lost: float, unknown: float, heard_after_s: float, deeds: list[tuple[int, str]]
 ) -> None:
     arrivals: dict[str, list[int]] = {}
     random = Random(seed)
@@ -53,7 +54,17 @@ def test_no_window_is_exceeded_by_all_together(
 
         async def join() -> None:
             name = f"p{len(processes)}"
-            one = Process(name, limits, server, loop, arrivals, seed=seed, lost=lost, unknown=unknown)
+            one = Process(
+                name,
+                limits,
+                server,
+                loop,
+                arrivals,
+                seed=seed,
+                lost=lost,
+                unknown=unknown,
+                heard_after_s=heard_after_s,
+            )
             dead = [p for p in processes if not p.is_alive and p not in left_behind]
             heir_of = random.choice(dead) if dead and random.random() < 0.7 else None
             left_behind.extend(dead[:0] if heir_of is None else [heir_of])

@@ -36,7 +36,7 @@ backtest:
   data: tape
   from: "{start}"
   to: "{end}"
-  balances: {{usdt: "100000", btc: "0.05", twd: "100000", eth: "0.05"}}
+  balances: {balances}
   fees: {fees}
   latency: {{order_ms: {order_ms}, answer_ms: 70{latency}}}
   fills: {{model: queue}}
@@ -87,6 +87,7 @@ def project(
     seed: int = 0,
     fees: str = "{rank: 0}",
     more: str = "",
+    balances: str = '{usdt: "100000", btc: "0.05", twd: "100000", eth: "0.05"}',
 ) -> Project:
     """A bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on."""
     path = folder / "parity.yaml"
@@ -102,6 +103,7 @@ def project(
             order_ms=order_ms,
             latency=latency,
             fees=fees,
+            balances=balances,
             more=more,
         )
     )

@@ -179,11 +179,11 @@ class Script:
         for moment in [*moments, T0 + 10 * SPAN_S * S, None]:
             until = T0 + 100 * SPAN_S * S if moment is None else moment
             for publication in kernel.advance(until):
-                event = publication.event
-                if isinstance(event, TradeReport) and publication.account is not None:
-                    executions[publication.account].append(event)
-                if isinstance(event, Answer) and isinstance(event.body, tuple) and event.outcome is Outcome.OK:
-                    self.seen["batch"] += len(event.body) > 1
+                for event in publication.events:
+                    if isinstance(event, TradeReport) and publication.account is not None:
+                        executions[publication.account].append(event)
+                    if isinstance(event, Answer) and isinstance(event.body, tuple) and event.outcome is Outcome.OK:
+                        self.seen["batch"] += len(event.body) > 1
             kernel.check()
             if moment is not None:
                 self.step(moment)

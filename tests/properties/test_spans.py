@@ -104,7 +104,7 @@ class SpanBySpan(Driver):
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
         books = [columns for columns in piece.columns if isinstance(columns, BookColumns)]
-        others = [columns for columns in piece.columns if not isinstance(columns, BookColumns)]
+        others: list[MarketColumns] = [columns for columns in piece.columns if not isinstance(columns, BookColumns)]
         rows = [*super()._load(Slice(piece.start, piece.end, others)), *books]
         return sorted(rows, key=lambda columns: (KIND_RANKS[columns.kind], columns.pair))
 
@@ -117,10 +117,12 @@ class RowByRow(SpanBySpan):
         while row < len(rows):
             at = int(rows.received[row])
             due, wake = self.kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake):
+            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
                 self._publish(due)
-            elif wake is not None and wake < at:
+            elif wake is not None and wake < at and not self._printed_before(wake):
                 self.turn(None, max(wake, engine.view.now))
+            elif self._prints and self._print_comes_first(rows.at(row)[0], at):
+                self._tell_print()
             else:
                 self.turn(engine.event_at(rows, row), at)
                 row += 1

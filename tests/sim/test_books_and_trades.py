@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from botkit.model.events import OrderReport, Trade, TradeReport
+from botkit.model.events import OrderBook, OrderReport, Trade, TradeReport
 from botkit.model.orders import OrderState, Side
 from botkit.sim.fills import Optimistic, Pessimistic
 from tests.sim.venue import BTC, LOT, PAIRS, RULES, Venue, books, trades
@@ -285,13 +285,14 @@ def test_a_stop_triggers_on_the_last_trade_and_then_is_a_limit_order() -> None:
     venue = Venue(QUIET, trades([(0, 100_50, L, 1), (5, 102_00, L, 1), (6, 103_00, L, 1)]))
     venue.to(1)
     locked = venue.available("usdt")
-    cid = venue.stop("buy", 12 * L, 102_00, 103_00, ">=")
+    cid = venue.stop("buy", 9 * L, 104_00, 103_00, ">=")
     venue.to(5.5)
     report = venue.report(cid)
     assert (report.state, report.order_id[:3]) == (OrderState.UNTRIGGERED, "SL-")
-    assert locked - venue.available("usdt") == 12_24000000  # untriggered stops lock
+    assert locked - venue.available("usdt") == 9_36000000  # untriggered stops lock
     venue.to(7)
-    assert venue.fills(cid) == [(101_00, 10 * L, False), (102_00, 2 * L, False)]
+    # the trade at 103 that triggers it proves the asks at 101 and 102 gone
+    assert venue.fills(cid) == [(104_00, 9 * L, False)]
     assert venue.report(cid).state is OrderState.FILLED
 
 
@@ -372,3 +373,133 @@ def test_an_order_that_stands_before_the_first_trade_is_known_is_filled_by_it() 
     venue.kernel.load(trades([(3, 100_50, 2 * L, -1)]))
     venue.to(4)
     assert venue.report(cid).state is OrderState.FILLED
+
+
+# -- trades since the snapshot -----------------------------------------------------------------------------------------
+
+
+def taker(side: str, lots: int, price: int, rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int, bool]]:
+    """The fills of an order sent at second 5, after some trades on a book of second 0."""
+    venue = Venue(QUIET, trades(rows))
+    venue.to(5)
+    cid = venue.order(side, lots, price)
+    venue.to(6)
+    return venue.fills(cid)
+
+
+def test_a_trade_beyond_a_level_proves_it_gone_for_takers() -> None:
+    bought = [(2, 102_00, 1 * L, 1)]
+    assert taker("buy", 12 * L, 104_00, bought) == [(102_00, 9 * L, False), (104_00, 3 * L, False)]
+    assert taker("buy", 12 * L, 101_00, bought) == []
+    assert taker("sell", 12 * L, 97_00, [(2, 99_00, 1 * L, -1)]) == [(99_00, 9 * L, False), (97_00, 3 * L, False)]
+
+
+def test_trades_at_a_level_take_their_amounts_from_it() -> None:
+    rows = [(1, 101_00, 4 * L, 1), (2, 101_00, 3 * L, 1)]
+    assert taker("buy", 5 * L, 102_00, rows) == [(101_00, 3 * L, False), (102_00, 2 * L, False)]
+    assert taker("buy", 5 * L, 102_00, [*rows, (3, 101_00, 9 * L, 1)]) == [(102_00, 5 * L, False)]
+
+
+def test_a_trade_of_the_other_side_leaves_the_level_and_one_of_unknown_side_takes_from_both() -> None:
+    assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, -1)]) == [(101_00, 5 * L, False)]
+    assert taker("buy", 5 * L, 102_00, [(1, 101_00, 8 * L, 0)]) == [(101_00, 2 * L, False), (102_00, 3 * L, False)]
+    assert taker("sell", 5 * L, 99_00, [(1, 100_00, 8 * L, 0)]) == [(100_00, 2 * L, False), (99_00, 3 * L, False)]
+
+
+def test_a_later_snapshot_says_what_is_there_again() -> None:
+    venue = Venue(books([(0, BIDS, ASKS), (3, BIDS, ASKS)]), trades([(2, 102_00, 1 * L, 1), (3, 101_00, 1 * L, 1)]))
+    venue.to(5)
+    cid = venue.order("buy", 12 * L, 102_00)
+    venue.to(6)
+    # of one moment the book comes first, so its trade counts and the earlier one does not
+    assert venue.fills(cid) == [(101_00, 9 * L, False), (102_00, 3 * L, False)]
+
+
+def test_what_we_took_and_what_trades_took_add_up_and_a_level_shown_unchanged_still_lacks_ours() -> None:
+    venue = Venue(books([(0, BIDS, ASKS), (5, BIDS, ASKS)]), trades([(1, 101_00, 2 * L, 1), (3, 101_00, 4 * L, 1)]))
+    venue.to(2)
+    first = venue.order("buy", 3 * L, 101_00)
+    venue.to(4)
+    second = venue.order("buy", 8 * L, 101_00)
+    venue.to(4.5)
+    assert venue.fills(first) == [(101_00, 3 * L, False)]
+    assert venue.fills(second) == [(101_00, 1 * L, False)]
+    venue.to(6)
+    # the snapshot shows 10 again: all but the four that were ours
+    assert venue.filled(second) == 1 * L + 6 * L
+
+
+def test_a_stop_meets_what_the_trade_that_triggers_it_has_left() -> None:
+    rows = [(2, 97_00, 4 * L, -1), (2, 96_00, 1 * L, -1)]
+    venue = Venue(QUIET, trades(rows))
+    venue.to(1)
+    stop = venue.stop("sell", 3 * L, 90_00, 99_00, "<=")
+    venue.to(1.5)
+    venue.to(3)
+    # the first trade triggers it: 100 and 99 are gone, and 6 are left at 97; the second trade comes after it
+    assert venue.fills(stop) == [(97_00, 3 * L, False)]
+
+
+def test_a_post_only_order_is_refused_only_by_what_is_left() -> None:
+    venue = Venue(QUIET, trades([(2, 102_00, 1 * L, 1)]))
+    venue.to(5)
+    passed, met = (venue.order("buy", 1 * L, price, post_only=True) for price in (101_00, 102_00))
+    venue.to(6)
+    assert [venue.report(passed).state, venue.report(met).state] == [OrderState.OPEN, OrderState.POST_ONLY_CANCELLED]
+
+
+def test_trades_count_after_their_rows_were_dropped_by_the_next_chunk() -> None:
+    venue = Venue(QUIET, trades([(1, 102_00, 4 * L, 1), (2, 102_00, 2 * L, 1)]))
+    venue.to(3)
+    venue.kernel.load(trades([(4, 100_00, 1 * L, -1), (5, 100_00, 1 * L, -1)]))
+    venue.to(6)
+    venue.kernel.load(trades([(8, 100_00, 1 * L, -1)]))
+    venue.to(7)
+    cid = venue.order("buy", 5 * L, 102_00)
+    venue.to(7.5)
+    assert venue.fills(cid) == [(102_00, 4 * L, False)]
+
+
+# -- our orders in the book that is shown ------------------------------------------------------------------------------
+
+
+def shown(venue: Venue) -> list[tuple[list[int], list[int]]]:
+    return [
+        ([ticks for ticks, _ in book.bid_levels], [ticks for ticks, _ in book.ask_levels])
+        for book in venue.of(OrderBook)
+    ]
+
+
+@pytest.mark.parametrize(("side", "price"), [("buy", 100_00), ("sell", 101_00)])
+def test_an_order_that_the_other_side_has_reached_is_left_out_of_the_book_that_is_shown(side: str, price: int) -> None:
+    down = ([(98_00, L), (97_00, L)], [(99_00, L), (100_00, L)])
+    up = ([(103_00, L), (102_00, L)], [(104_00, L), (105_00, L)])
+    bids, asks = down if side == "buy" else up
+    # the pessimistic reading leaves the order unfilled for as long as no trade goes beyond it
+    venue = Venue(books([(0, BIDS, ASKS), (3, bids, asks), (6, BIDS, ASKS)]), queue=Pessimistic())
+    venue.kernel.publish_books(BTC, 2)
+    venue.to(1)
+    cid = venue.order(side, 5 * L, price)
+    venue.to(4)
+    assert venue.filled(cid) == 0
+    prices = ([ticks for ticks, _ in bids], [ticks for ticks, _ in asks])
+    assert shown(venue)[-1] == prices
+    assert venue.kernel.book(BTC, 2).best_bid < venue.kernel.book(BTC, 2).best_ask
+    venue.to(9)
+    own = venue.of(OrderBook)[-1].bid_levels if side == "buy" else venue.of(OrderBook)[-1].ask_levels
+    assert own[0] == (price, 15 * L)  # it stands in the book again
+
+
+def test_nothing_is_taken_of_a_book_that_is_too_old() -> None:
+    venue = Venue(books([(0, BIDS, ASKS), (900, BIDS, ASKS)]), max_book_age_s=300)
+    venue.to(300)
+    fresh = venue.order("sell", L)
+    venue.to(301)
+    old, resting = venue.order("sell", L), venue.order("sell", L, 99_00)
+    venue.to(400)
+    assert [venue.filled(cid) for cid in (fresh, old, resting)] == [L, 0, 0]
+    assert [venue.report(cid).state for cid in (old, resting)] == [OrderState.CANCELLED, OrderState.OPEN]
+    assert "more than 300 s ago" in " ".join(venue.kernel.assumptions())
+    venue.to(901)
+    # the next book shows that somebody would pay more
+    assert venue.fills(resting) == [(99_00, L, True)]

@@ -7,7 +7,7 @@ import pytest
 
 from botkit.errors import ConfigError
 from botkit.model.columns import TradeColumns
-from botkit.model.events import OrderBook, Trade
+from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, WindowLimit
 from botkit.model.requests import Answer, GetBalances, Outcome
 from botkit.sim.latency import Constant, Lognormal
@@ -89,6 +89,20 @@ def test_books_are_throttled_and_show_the_newest_state() -> None:
     assert [(p.at - T0, p.event.best_bid) for p in venue.seen] == [(0, 100.0), (2_500_000_000, 99.98), (5 * S, 99.97)]
 
 
+def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
+    rows = [(i, [(100_00 - i, 10 * L)], ASKS) for i in range(4)]
+    venue = Venue(books(rows), book_cadence_ms=2500)
+    venue.kernel.publish_books(BTC, 5, is_wire=True)
+    venue.to(3.2)
+    assert [(p.at - T0, p.event.best_bid) for p in venue.seen] == [(i * S, 100.0 - i / 100) for i in range(4)]
+    # what we change in between waits its turn, as it would on the stream
+    venue.order("buy", 2 * L, 100_50)
+    venue.to(9)
+    book = venue.of(OrderBook)[-1]
+    assert book.best_bid == 100.5
+    assert venue.seen[-1].at == T0 + 3 * S + 2_500_000_000
+
+
 def test_own_orders_and_takings_show_in_the_published_book() -> None:
     venue = Venue(QUIET, latency={"order_ms": 10})
     venue.kernel.publish_books(BTC, 5)
@@ -101,6 +115,35 @@ def test_own_orders_and_takings_show_in_the_published_book() -> None:
     # the market sell met the own bid first, then the recorded one
     assert second.bid_levels == ((100_00, 9 * L),)
     assert second.time == T0 + 3 * S + 10_000_000
+
+
+def matches(venue: Venue, seconds: float) -> list[list[str]]:
+    """What the account is told by then, each publication as the names of its events."""
+    told = venue.kernel.advance(T0 + round(seconds * S))
+    return [[type(event).__name__ for event in p.events] for p in told if p.account is not None]
+
+
+def test_all_parts_of_a_match_and_what_they_do_are_one_publication() -> None:
+    deep = [(100_00 - i * 100, L) for i in range(3)]
+    burst = [(5, 100_00, L, -1), (5, 100_00, 2 * L, -1), (5, 99_00, 4 * L, -1), (6, 99_00, L, -1)]
+    venue = Venue(books([(0, deep, ASKS)]), trades(burst), latency={"answer_ms": 10})
+    venue.to(1)
+    venue.order("sell", 3 * L)
+    # a taker order walks three levels
+    assert matches(venue, 2) == [["Answer"], ["TradeReport"] * 3 + ["OrderReport", "BalanceReport"]]
+    venue.now = T0 + 2 * S
+    first, second = venue.order("buy", 3 * L, 100_50), venue.order("buy", 3 * L, 100_50)
+    venue.to(4)
+    venue.seen.clear()
+    # a taker of the recorded market meets both orders, in parts, and ends the first of them
+    (parts,) = [p for p in venue.kernel.advance(T0 + 5 * S + S // 2) if p.account is not None]
+    names = [type(event).__name__ for event in parts.events]
+    assert names == ["TradeReport"] * 3 + ["OrderReport"] * 2 + ["BalanceReport"]
+    states = {event.client_id: event.executed_lots for event in parts.events if isinstance(event, OrderReport)}
+    assert states == {first: 3 * L, second: 3 * L}
+    balances = parts.events[-1]
+    assert isinstance(balances, BalanceReport)
+    assert balances.balances == {name: venue.kernel.ledger("ann")[name] for name in ("btc", "usdt")}
 
 
 def test_depth_is_cut_and_can_grow() -> None:

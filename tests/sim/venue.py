@@ -74,6 +74,11 @@ def candles(rows: Iterable[tuple[int, int, int, int, int, int]], pair: Pair = BT
     return CandleColumns(pair, "1m", time + MINUTE, time, column(1), column(2), column(3), column(4), column(5))
 
 
+def singly(publications: Iterable[Publication]) -> list[Publication]:
+    """One event each."""
+    return [Publication(p.at, p.account, event) for p in publications for event in p.events]
+
+
 class Venue:
     """A kernel, counters for ids, and what was published so far."""
 
@@ -97,8 +102,8 @@ class Venue:
         target = T0 + round(seconds * S)
         fresh: list[Publication] = []
         while (at := self.kernel.next_at()) is not None and at <= target:
-            fresh += self.kernel.advance(at)
-        fresh += self.kernel.advance(target)
+            fresh += singly(self.kernel.advance(at))
+        fresh += singly(self.kernel.advance(target))
         self.now = target
         self.seen += fresh
         self.kernel.check()

@@ -21,7 +21,7 @@ def days(world: World) -> World:
 
 def test_buys_for_the_sum_every_morning_at_nine(days: World) -> None:
     out = days.run("dca", {**PARAMS, "cron": "0 9 * * *"}, balances={"twd": 100_000})
-    assert [order.spend_units for order in out.orders] == [1_000 * 10**8] * 5
+    assert [order.spec.spend_units for order in out.orders] == [1_000 * 10**8] * 5
     assert [deal.at for deal in out.fills] == [60 + day * DAY_MINUTES for day in range(5)]
     assert [deal.price for deal in out.fills] == [2_500_000 + 24_000 * day for day in range(5)]
     assert out.position("btc_twd") == pytest.approx(sum(deal.amount for deal in out.fills) * 0.998, abs=1e-7)
@@ -36,7 +36,7 @@ def test_the_schedule_is_read_in_the_time_zone_of_the_configuration(days: World)
 
 def test_stops_at_the_budget_and_buys_the_rest_of_it_first(days: World) -> None:
     out = days.run("dca", {**PARAMS, "budget": 2_500}, balances={"twd": 100_000})
-    assert [order.spend_units // 10**8 for order in out.orders] == [1_000, 1_000, 500]
+    assert [order.spec.spend_units // 10**8 for order in out.orders] == [1_000, 1_000, 500]
     assert out.skips == {"the budget is spent": 2}
 
 

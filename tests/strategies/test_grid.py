@@ -132,8 +132,8 @@ def test_over_the_cap_on_open_orders_the_nearest_lines_rest_and_move_with_the_pr
     params = {**PARAMS, "low": 48_000, "high": 52_000, "cells": 16, "max_orders": 4}
     world.candles("btc_usdt", path(50_100, 48_900, 50_100))
     out = world.run("grid", params, balances=MONEY)
-    placed = [order for order in out.orders if order.type == "limit"]
-    first = sorted(order.price_ticks // 100 for order in placed if order.created == placed[0].created)
+    placed = [order for order in out.orders if order.spec.type.value == "limit"]
+    first = sorted(order.spec.price_ticks // 100 for order in placed if order.spec.created == placed[0].spec.created)
     assert first == [49_500, 49_750, 50_000, 50_500]  # the cell that the price is in buys: no ask at 50,250
     # and yet every line on the way was traded
     assert [p for s, p in resting_prices(out.fills[1:]) if s == "buy"] == [50_000, 49_750, 49_500, 49_250, 49_000]
@@ -153,7 +153,7 @@ def test_stays_under_the_exchanges_own_cap(world: World) -> None:
 def test_with_little_money_the_nearest_bids_are_placed_and_nothing_is_refused(world: World) -> None:
     world.candles("btc_usdt", path(51_100, 50_900, 50_700))
     out = world.run("grid", {**PARAMS, "buy_first": False}, balances={"usdt": 11_000})
-    assert sorted(order.price_ticks // 100 for order in out.orders) == [50_000, 50_500]
+    assert sorted(order.spec.price_ticks // 100 for order in out.orders) == [50_000, 50_500]
     assert out.skips["not enough usdt for every line"] > 0
     assert not out.refusals
 
@@ -166,5 +166,5 @@ def test_gives_up_below_the_stop_cancels_all_and_sells(world: World) -> None:
     assert last.side == "sell"
     assert last.price <= 48_500
     # and it stays away when the price comes back
-    assert [order for order in out.orders if order.created > out.result.fills[-1].time] == []
+    assert [order for order in out.orders if order.spec.created > out.result.fills[-1].time] == []
     assert "stopped: the price fell below stop_below" in out.skips

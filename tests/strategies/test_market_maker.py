@@ -27,13 +27,13 @@ def run(world: World, books: list[Book], trades: list[tuple[float, float, float,
 
 
 def quotes(out: Outcome) -> list[tuple[str, float, float]]:
-    return [(o.side, o.price_ticks / 100, o.amount_lots / 10**8) for o in out.orders]
+    return [(o.spec.side.value, o.spec.price_ticks / 100, o.spec.amount_lots / 10**8) for o in out.orders]
 
 
 def test_quotes_both_sides_around_the_middle_post_only(world: World) -> None:
     out = run(world, [book(t, 50_000.0) for t in range(10)], [])
     assert quotes(out) == [("buy", 49_950.0, 0.01), ("sell", 50_050.0, 0.01)]  # placed once, then left alone
-    assert all(order.post_only for order in out.orders)
+    assert all(order.spec.post_only for order in out.orders)
 
 
 def test_does_not_follow_its_own_quotes(world: World) -> None:
@@ -58,8 +58,8 @@ def test_leans_down_after_a_purchase_and_earns_the_spread_as_a_maker(world: Worl
         ("sell", pytest.approx(50_025, abs=1)),
     ]
     assert all(row.is_maker for row in out.result.fills)
-    assert out.orders[2].created == out.result.fills[0].time + 100 * 10**6  # as soon as it hears of the fill
-    assert out.orders[2].price_ticks < out.orders[0].price_ticks
+    assert out.orders[2].spec.created == out.result.fills[0].time + 100 * 10**6  # as soon as it hears of the fill
+    assert out.orders[2].spec.price_ticks < out.orders[0].spec.price_ticks
     # half of the inventory is used after 0.01: both quotes move down by half of the skew, 5 bp
     moved = quotes(out)[2:4]
     assert moved[0] == ("buy", pytest.approx(49_975 * 0.999, abs=0.05), 0.01)

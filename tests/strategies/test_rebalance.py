@@ -28,7 +28,7 @@ def shares(out: Outcome, btc: float, eth: float, whole: float) -> tuple[float, f
 def test_buys_the_weights_at_the_first_ring(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 1_000_000})
-    assert [(order.pair, order.side, order.spend_units // 10**8) for order in out.orders] == [
+    assert [(order.spec.pair, order.spec.side.value, order.spec.spend_units // 10**8) for order in out.orders] == [
         ("btc_twd", "buy", 400_000),
         ("eth_twd", "buy", 400_000),
     ]
@@ -40,7 +40,12 @@ def test_sells_what_ran_ahead_then_buys_what_fell_behind(world: World) -> None:
     market(world, step(2_000_000, 3_000_000, 30), [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 1_000_000})
     sale, purchase = out.orders[2:]
-    assert (sale.pair, sale.side, purchase.pair, purchase.side) == ("btc_twd", "sell", "eth_twd", "buy")
+    assert (sale.spec.pair, sale.spec.side.value, purchase.spec.pair, purchase.spec.side.value) == (
+        "btc_twd",
+        "sell",
+        "eth_twd",
+        "buy",
+    )
     assert purchase.created >= sale.updated  # the money was there before it was spent
     whole = 1_000_000 + 200_000
     assert shares(out, 3_000_000, 100_000, whole) == pytest.approx((0.4, 0.4), abs=0.005)
@@ -55,7 +60,10 @@ def test_a_small_drift_is_left_alone(world: World) -> None:
 def test_counts_and_sells_the_coins_it_was_given(world: World) -> None:
     market(world, [2_000_000.0] * HOURS, [100_000.0] * HOURS)
     out = world.run("rebalance", PARAMS, balances={"twd": 100_000, "btc": 0.45})
-    assert [(order.pair, order.side) for order in out.orders] == [("btc_twd", "sell"), ("eth_twd", "buy")]
+    assert [(order.spec.pair, order.spec.side.value) for order in out.orders] == [
+        ("btc_twd", "sell"),
+        ("eth_twd", "buy"),
+    ]
     assert out.fills[0].amount == pytest.approx(0.25)
 
 

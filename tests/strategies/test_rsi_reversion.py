@@ -50,7 +50,7 @@ def test_stops_the_loss_and_does_not_buy_again_before_the_next_recovery(world: W
 def test_spends_what_is_left_and_says_when_that_is_too_little(world: World) -> None:
     world.candles("btc_usdt", fall_and_recover())
     out = world.run("rsi_reversion", PARAMS, balances={"usdt": 400})
-    assert out.orders[0].spend_units == 400 * 10**8
+    assert out.orders[0].spec.spend_units == 400 * 10**8
     poor = World(world.folder)
     poor.candles("btc_usdt", fall_and_recover())
     assert "too little money left to buy" in poor.run("rsi_reversion", PARAMS, balances={"usdt": 5}).skips

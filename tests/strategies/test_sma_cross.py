@@ -51,7 +51,7 @@ def test_a_flat_stretch_is_no_crossing(world: World) -> None:
 def test_spends_the_share_it_was_given(world: World) -> None:
     world.candles("btc_usdt", wave((10, -100), (10, 100)))
     out = world.run("sma_cross", {**PARAMS, "share": 0.25}, balances={"usdt": 10_000})
-    assert [order.spend_units for order in out.orders] == [2_500 * 10**8]
+    assert [order.spec.spend_units for order in out.orders] == [2_500 * 10**8]
 
 
 def test_says_why_when_it_has_no_money_or_nothing_to_sell(world: World) -> None:

@@ -43,7 +43,7 @@ def run(world: World, market: Books, balances: dict[str, float] | None = None, *
 
 
 def legs(out: Outcome) -> list[tuple[str, str, str]]:
-    return [(str(o.pair), o.side, o.tag) for o in out.orders]
+    return [(str(o.spec.pair), o.spec.side.value, o.spec.tag) for o in out.orders]
 
 
 def test_books_that_fit_together_are_left_alone(world: World) -> None:
@@ -93,7 +93,7 @@ def test_loops_may_begin_in_another_currency(world: World) -> None:
 def test_a_thin_book_gets_a_smaller_loop(world: World) -> None:
     out = run(world, move(books(), "btc_twd", 10, 12, 0.98, size=0.015))  # worth some 37,000 TWD
     first = out.orders[0]
-    assert first.amount_lots * first.price_ticks / 10**8 == pytest.approx(25_000, rel=0.001)
+    assert first.spec.amount_lots * first.spec.price_ticks / 10**8 == pytest.approx(25_000, rel=0.001)
     assert out.result.summary["pnl"] > 0
 
 
@@ -126,8 +126,12 @@ def test_a_second_leg_that_does_not_fill_is_undone_and_said(world: World, caplog
     out = run(world, market)
     assert [tag for _, _, tag in legs(out)][:2] == ["leg 1", "leg 2"]
     assert out.orders[1].state == "refused"
-    assert out.orders[2].tag == "recover"
-    assert (out.orders[2].pair, out.orders[2].side, out.orders[2].state) == ("btc_twd", "sell", "filled")
+    assert out.orders[2].spec.tag == "recover"
+    assert (out.orders[2].spec.pair, out.orders[2].spec.side.value, out.orders[2].state) == (
+        "btc_twd",
+        "sell",
+        "filled",
+    )
     assert out.skips["a loop broke at leg 2"] == 1
     assert out.skips["recovering: selling left-over btc"] == 1
     assert "leg 2 (sell btc_usdt) left 0.04" in caplog.text
@@ -145,12 +149,12 @@ def test_tries_to_recover_until_it_succeeds_and_begins_no_loop_meanwhile(world: 
     out = run(world, market)
     tags = [tag for _, _, tag in legs(out)]
     assert tags[:2] == ["leg 1", "leg 2"]
-    recovering = [order for order in out.orders if order.tag == "recover"]
+    recovering = [order for order in out.orders if order.spec.tag == "recover"]
     assert len(recovering) > 2
     assert not any(order.state == "filled" for order in recovering[:-1])
     assert recovering[-1].state == "filled"
     between = out.orders[2 : out.orders.index(recovering[-1])]
-    assert {order.tag for order in between} == {"recover"}
+    assert {order.spec.tag for order in between} == {"recover"}
     assert out.skips["still selling what a broken loop left"] > 0
 
 
@@ -166,7 +170,7 @@ def test_says_so_when_it_ends_with_coins_that_no_loop_wanted(world: World, caplo
 def test_coins_of_its_own_are_not_touched(world: World) -> None:
     market = move(books(), "btc_twd", 10, 12, 0.98)
     out = run(world, market, {"twd": 1_000_000, "btc": 0.5, "usdt": 5_000})
-    assert out.orders[1].amount_lots == pytest.approx(out.orders[0].executed_lots * 0.998, abs=1)
+    assert out.orders[1].spec.amount_lots == pytest.approx(out.orders[0].executed_lots * 0.998, abs=1)
     assert "recovering: selling left-over btc" not in out.skips
 
 

@@ -65,6 +65,12 @@ def test_crossed_and_empty_books_are_found(make_books: Callable[..., BookColumns
     assert report.crossed == 1
 
 
+def test_a_hole_in_the_books_is_found(make_books: Callable[..., BookColumns]) -> None:
+    books = make_books([1, 2, 302, 603, 604])
+    for parts in ((books,), (books.rows(0, 3), books.rows(3, 5))):
+        assert found(look(*parts)) == {"no book for more than 300 s before it": (1, 3)}
+
+
 def test_neighbours_are_compared_across_chunks(make_candles: Callable[..., CandleColumns]) -> None:
     candles = make_candles([1, 2, 5, 5, 6])
     twin = msgspec.structs.replace(

@@ -152,6 +152,32 @@ class BarBuilder:
             )
         return bars
 
+    def running(self) -> Bar | None:
+        """What the bar under construction holds so far; None: nothing yet."""
+        if self._limit == self._start:
+            return None
+        volume = self._rounded(self._volume)
+        return Bar(
+            self.pair, self._start, self._open, self._high, self._low, self._close, volume, self.resolution, self._flat
+        )
+
+    def complete(self, running: Bar) -> None:
+        """Add what the running bar held before we listened. Trades heard since may be in it already: the larger volume
+        counts, and the last price is theirs. A bar that has ended meanwhile is left alone."""
+        if self._end and running.time < self._start:
+            return
+        self._move_to(running.time)
+        if self._limit == self._start or self._flat:
+            self._high, self._low, self._close, self._volume = running.high, running.low, running.close, running.volume
+            self._flat = running.empty
+        elif running.empty:
+            return
+        else:
+            self._high, self._low = max(self._high, running.high), min(self._low, running.low)
+            self._volume = max(self._volume, running.volume)
+        self._open = running.open
+        self._limit = self._end
+
     def follows(self, bar: Bar) -> bool:
         """True when a finished bar of our own resolution is the very next one, with nothing under construction."""
         return bar.time == self._start and self._limit == self._start

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from botkit.engine.agenda import Agenda, BotClock
 from botkit.engine.market.bars import BarBuilder
+from botkit.engine.market.book import without_orders
 from botkit.engine.market.pair_market import BarFeed, PairMarket
 from botkit.engine.market.plausible import CANDLE_LEAST, CANDLE_MOST, LEAST, MOST, is_ordinary
 from botkit.engine.market.quarantine import Quarantine, is_near
@@ -13,6 +14,7 @@ from botkit.engine.money.valuation import LastPrice
 from botkit.engine.strategy.callbacks import Callbacks
 from botkit.model.clock import Nanos
 from botkit.model.events import Bar, Candle, OrderBook, Ticker, Trade
+from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
 
@@ -33,6 +35,7 @@ class Markets:
         quarantine: Quarantine,
         bar_grace_ns: Nanos,
         on_price: Callable[[PairMarket, float], None],
+        resting: Callable[[Pair], list[Order]],
     ) -> None:
         self._prices = prices
         self._clock = clock
@@ -40,6 +43,7 @@ class Markets:
         self._quarantine = quarantine
         self._bar_grace_ns = bar_grace_ns
         self._on_price = on_price
+        self._resting = resting
         self._markets: dict[str, PairMarket] = {}
         #: pairs whose bars come from candles without gaps, which need no timer to end a bar
         self.candle_pairs: frozenset[str] = frozenset()
@@ -118,14 +122,20 @@ class Markets:
         """A book from the stream."""
         self._close_bars_before(now)
         market = self._markets.get(book.pair) or self.of(book.pair)
-        if (is_ordinary(book, market.book) and not market.doubts) or self._quarantine.admits_book(market, book, now):
+        if (is_ordinary(book, market.book) and not market.doubts) or self._quarantine.admits_book(
+            market, self._recorded(book), now
+        ):
             self._take_book(market, book, now)
 
     def on_read_book(self, book: OrderBook, now: Nanos) -> None:
         """A book that was read since the stream was quiet: a second source's word."""
         market = self.of(book.pair)
-        if self._quarantine.admits_book(market, book, now, is_read=True):
+        if self._quarantine.admits_book(market, self._recorded(book), now, is_read=True):
             self._take_book(market, book, now)
+
+    def _recorded(self, book: OrderBook) -> OrderBook:
+        """The book of all others: what our own orders show there is no price to doubt."""
+        return without_orders(book, self._resting(book.pair))
 
     def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos) -> None:
         market.book = book
@@ -157,9 +167,13 @@ class Markets:
             self._slot.changed()
         return feed
 
-    def warm_builder(self, feed: BarFeed, bars: Sequence[Bar]) -> None:
-        """Let a new builder know the last bar before now, so that the next one follows it without a gap."""
-        feed.builder.warm_start(bars)
+    def warm_builder(self, feed: BarFeed, bars: Sequence[Bar], running: Bar | None) -> None:
+        """Let a new builder know the last bar before now, so that the next one follows it without a gap, and what the
+        running one holds already."""
+        if feed.builder.next_close() is None:
+            feed.builder.warm_start(bars)
+        if running is not None:
+            feed.builder.complete(running)
         feed.builder.close_due(self._clock.now)
         self._slot.changed()
 

@@ -20,6 +20,7 @@ from botkit.engine.market.pair_market import PairMarket
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.strategy.record import StrategyRecord
+from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import format_units
 from botkit.model.orders import BUY, MARKET, STOP_LIMIT, Condition, Order
 from botkit.model.pairs import Pair
@@ -30,8 +31,11 @@ Check = Callable[[Order], str | None]
 class Gate:
     """The one place that says no. Ways out (``order.reduces``) pass where new exposure does not."""
 
-    def __init__(self, *, clock: BotClock, markets: Markets, risk: RiskDesk, resolution: Resolution) -> None:
+    def __init__(
+        self, *, clock: BotClock, markets: Markets, risk: RiskDesk, resolution: Resolution, max_book_age_ns: Nanos
+    ) -> None:
         self._clock = clock
+        self._max_book_age_ns = max_book_age_ns
         self._markets = markets
         self._risk = risk
         self._resolution = resolution
@@ -62,7 +66,7 @@ class Gate:
             self._halted,
             self._unwritten,
             self._held,
-            self._slippage,
+            self._book,
         )
         self._replaced: Order | None = None
 
@@ -102,7 +106,7 @@ class Gate:
 
     def _rules(self, order: Order) -> str | None:
         if order.type is MARKET:
-            return market_refusal(order, self._markets.of(order.pair))
+            return market_refusal(order) or self._book(order)
         refusal = limit_refusal(order)
         if refusal is None and order.type is STOP_LIMIT and not order.reduces:
             refusal = stop_refusal(order, self._markets.of(order.pair).last.ticks)
@@ -144,8 +148,10 @@ class Gate:
     def _held(self, order: Order) -> str | None:
         return None if self.hold is None else f"not sent: {self.hold}"
 
-    def _slippage(self, order: Order) -> str | None:
-        return slippage_refusal(order, self._markets.of(order.pair)) if order.type is MARKET else None
+    def _book(self, order: Order) -> str | None:
+        if order.type is not MARKET:
+            return None
+        return book_refusal(order, self._markets.of(order.pair), self._clock.now, self._max_book_age_ns)
 
 
 def limit_refusal(order: Order) -> str | None:
@@ -194,8 +200,8 @@ def is_met(order: Order, last_ticks: int) -> bool:
     return last_ticks <= order.stop_ticks
 
 
-def market_refusal(order: Order, market: PairMarket) -> str | None:
-    """Rules and slippage of a market order, against the book as the bot sees it. Checked again at the last gate."""
+def market_refusal(order: Order) -> str | None:
+    """Why the rules of the pair forbid a market order."""
     rules, pair = order.pair.rules, order.pair
     if rules.maintenance:
         return f"{pair} is in maintenance"
@@ -207,16 +213,22 @@ def market_refusal(order: Order, market: PairMarket) -> str | None:
                 f"spend {format_units(order.spend_units)} {pair.quote} is below the minimum "
                 f"{format_units(rules.least_spend_units)}"
             )
-    else:
-        refusal = _amount_refusal(pair, order.amount_lots)
-        if refusal is not None:
-            return refusal
-    return slippage_refusal(order, market)
+        return None
+    return _amount_refusal(pair, order.amount_lots)
 
 
-def slippage_refusal(order: Order, market: PairMarket) -> str | None:
-    """Whether the visible book can fill a market order within its ``max_slippage_pct`` of the best price."""
+def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos) -> str | None:
+    """Whether the visible book is fresh and can fill a market order within its ``max_slippage_pct`` of the best price.
+
+    Asked once more before the order leaves.
+    """
     assert order.type is MARKET
+    age = now - market.book_seen
+    if market.book_seen and age > max_age_ns:
+        return (
+            f"the book of {order.pair} is {age / NS_PER_S:,.0f} s old, and one older than {max_age_ns / NS_PER_S:g} s "
+            "(max_book_age_s) is not traded on"
+        )
     if order.max_slippage_pct is None or not market.book_seen:
         return None  # no book in this run (candles only): there is nothing to hold it against
     rules = order.pair.rules

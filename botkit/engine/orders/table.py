@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from botkit.engine.orders.executions import Executions
 from botkit.model.clock import Nanos
-from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order
+from botkit.model.orders import FINAL_STATES, LIVE_STATES, RESTING_STATES, Order
 from botkit.model.pairs import Pair
 
 
@@ -45,6 +45,10 @@ class OrderTable:
     def all_open(self) -> list[Order]:
         """Every order that is not final, strategy by strategy."""
         return [order for orders in self._open.values() for order in orders.values()]
+
+    def resting(self, pair: Pair) -> list[Order]:
+        """The orders that stand in the pair's book."""
+        return [order for order in self.all_open() if order.pair == pair and order.state in RESTING_STATES]
 
     @property
     def has_live(self) -> bool:

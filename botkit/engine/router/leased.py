@@ -1,7 +1,7 @@
 """Counters that are shared with other processes, as the router sees them: slots on lease from a ledger.
 
 How many there are follows from the last `SlotsChanged` and from what the router took; nothing here reads a clock. What
-becomes of a slot is reported through one function to whoever keeps the leases (`botkit.live.limits.leases`).
+becomes of a slot is reported through one function, to `botkit.live.limits.leases` in a running bot.
 """
 
 from __future__ import annotations

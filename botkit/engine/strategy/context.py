@@ -27,7 +27,7 @@ from botkit.model.clock import Nanos, format_time, to_datetime
 from botkit.model.events import Balance
 from botkit.model.extension import FeeRates
 from botkit.model.money import Number
-from botkit.model.orders import RESTING_STATES, Order
+from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
 
@@ -108,8 +108,7 @@ class Context:
         market = self._market(pair)
         book = market.book
         if not own:
-            orders = self._rooms.table.all_open()
-            book = without_orders(book, [o for o in orders if o.pair == market.pair and o.state in RESTING_STATES])
+            book = without_orders(book, self._rooms.table.resting(market.pair))
         return BookView(book, market.book_seen, self._rooms.clock.now)
 
     def last_price(self, pair: Pair | str) -> float | None:

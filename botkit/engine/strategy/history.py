@@ -68,11 +68,12 @@ class PastBook:
         if given.kinds is not None:
             self._kinds = given.kinds
         bars_of = {(past.pair, past.resolution): past.bars for past in given.bars}
+        running = {(past.pair, past.resolution): past.running for past in given.bars}
         waiting, self._waiting, self._asked = self._waiting, [], 0
         for feed, series, is_new in waiting:
             bars: tuple[Bar, ...] = bars_of.get((series.pair, feed.resolution), ())
             if is_new:
-                self._markets.warm_builder(feed, bars[-1:])
+                self._markets.warm_builder(feed, bars[-1:], running.get((series.pair, feed.resolution)))
             wanted = series.wanted_history
             series.begin(bars[-wanted:] if wanted else ())
         begun = {id(series) for _, series, _ in waiting}

@@ -13,7 +13,7 @@ from botkit.model.events import Bar, Candle
 from botkit.model.inputs import History, PastBars
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, GetCandles, Outcome
-from botkit.model.resolutions import bucket_start, fixed_length
+from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
 
 _OWNER = "(history)"
 #: candles in one request
@@ -40,37 +40,45 @@ class PastReads:
             most[key] = max(item.count, most.get(key, 0))
         self._reads = reads
         self._outbox = outbox
-        self._now = now
         self._on_done = on_done
         self._left = len(most)
-        self._found: list[PastBars] = []
-        self._candles: dict[tuple[Pair, str], list[Candle]] = {key: [] for key in most}
+        self._most = most
+        self._found: dict[tuple[Pair, str], PastBars] = {}
+        #: when the last of a series was read: its running bar is that of this moment
+        self._read_at: dict[tuple[Pair, str], Nanos] = {}
+        self._candles: dict[tuple[Pair, str], list[Candle]] = {}
+        self._is_second_round = False
         if not most:
             reads.later(now, lambda at: on_done(History()))
-        for (pair, resolution), count in most.items():
-            length = fixed_length(resolution) or 31 * NS_PER_DAY
-            # two more than wanted: the first of a reply may be cut, and the running one is left out
-            start = bucket_start(now - (count + 2) * length, resolution)
-            self._ask(pair, resolution, count, start, now)
+        for pair, resolution in most:
+            self._begin(pair, resolution, now)
 
-    def _ask(self, pair: Pair, resolution: str, count: int, start: Nanos, at: Nanos) -> None:
+    def _begin(self, pair: Pair, resolution: str, now: Nanos) -> None:
         length = fixed_length(resolution) or 31 * NS_PER_DAY
-        end = min(self._now, start + _CANDLES_A_REQUEST * length)
+        self._candles[pair, resolution] = []
+        # one more than wanted, since the first of a reply may be cut
+        start = bucket_start(now - (self._most[pair, resolution] + 1) * length, resolution)
+        self._ask(pair, resolution, start, now)
+
+    def _ask(self, pair: Pair, resolution: str, start: Nanos, at: Nanos) -> None:
+        length = fixed_length(resolution) or 31 * NS_PER_DAY
+        last = bucket_end(bucket_start(at, resolution), resolution)
+        end = min(last, start + _CANDLES_A_REQUEST * length)
 
         def on_answer(answer: Answer, now: Nanos) -> None:
             if answer.outcome is not Outcome.OK or not isinstance(answer.body, tuple):
                 why = answer.text or answer.outcome.value
                 self._outbox.note("warning", f"the candles of {pair} {resolution} could not be read: {why}")
-                self._end(pair, resolution, count)
+                self._end(pair, resolution, now)
                 return
             self._candles[pair, resolution] += [row for row in answer.body if isinstance(row, Candle)]
-            if end < self._now:
-                self._ask(pair, resolution, count, end, now)
+            if end < last:
+                self._ask(pair, resolution, end, now)
             else:
-                self._end(pair, resolution, count)
+                self._end(pair, resolution, now)
 
         self._reads.read(
-            lambda i: GetCandles(id=i, pair=pair, resolution=resolution, start=start, end=end),
+            lambda i: GetCandles(id=i, pair=pair, resolution=resolution, start=start, end=end, running=True),
             on_answer,
             endpoint=GetCandles.endpoint,
             owner=_OWNER,
@@ -78,15 +86,30 @@ class PastReads:
             priority=Priority.PUBLIC_READ,
         )
 
-    def _end(self, pair: Pair, resolution: str, count: int) -> None:
+    def _end(self, pair: Pair, resolution: str, now: Nanos) -> None:
+        key = (pair, resolution)
         builder = BarBuilder(pair, resolution, grace_ns=0)
         bars: list[Bar] = []
-        for candle in self._candles.pop((pair, resolution)):
-            bars += builder.on_candle(
-                candle.time, candle.open, candle.high, candle.low, candle.close, candle.volume, resolution
-            )
-        bars += builder.close_due(bucket_start(self._now, resolution))
-        self._found.append(PastBars(pair, resolution, tuple(bars[-count:])))
+        running: Bar | None = None
+        begins = bucket_start(now, resolution)
+        for candle in self._candles.pop(key):
+            figures = (candle.time, candle.open, candle.high, candle.low, candle.close, candle.volume)
+            if candle.time >= begins:
+                running = Bar(pair, *figures, resolution, candle.volume == 0 and candle.high == candle.low)
+            else:
+                bars += builder.on_candle(*figures, resolution)
+        bars += builder.close_due(begins)
+        self._found[key] = PastBars(pair, resolution, tuple(bars[-self._most[key] :]), running)
+        self._read_at[key] = now
         self._left -= 1
-        if not self._left:
-            self._on_done(History(bars=tuple(self._found)))
+        if self._left:
+            return
+        # a bar that ended while others were read was not whole yet when it was read, and is by now
+        ended = [key for key, at in self._read_at.items() if bucket_start(at, key[1]) < bucket_start(now, key[1])]
+        if not ended or self._is_second_round:
+            self._on_done(History(bars=tuple(self._found.values())))
+            return
+        self._is_second_round = True
+        self._left = len(ended)
+        for pair, resolution in ended:
+            self._begin(pair, resolution, now)

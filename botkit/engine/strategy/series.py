@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import astuple
 
 from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator, typical
 from botkit.engine.market.column import Column
@@ -36,6 +37,7 @@ Row = TypeVar("Row", Bar, Trade)
 KEEP_BARS = 10_000
 _FLUSH_AT = 4096  # rows: bounds the memory of objects that wait, and is long enough to spread the cost of a flush
 _SIDES: dict[int, Side | None] = {1: Side.BUY, 0: None, -1: Side.SELL}
+_SIGNS = {side: sign for sign, side in _SIDES.items()}
 _FEW_ROWS = 64  # up to so many rows are fed to indicators one by one
 
 
@@ -127,11 +129,13 @@ class Series(Generic[Row]):
             self._flush()
             return
         self._fed = count
-        rows, end_of = pending[fed:], self._end_of
+        row, end_of = pending[fed], self._end_of
+        rest = pending[fed + 1 :] if count - fed > 1 else ()
         for attached in self._attached.values():
             try:
-                for row in rows:
-                    attached.take_row(row, end_of)
+                attached.take_row(row, end_of)
+                for later in rest:
+                    attached.take_row(later, end_of)
             except Exception as error:
                 self._failures.append((attached, error))
         if self._failures:
@@ -189,11 +193,18 @@ class Series(Generic[Row]):
             self._feed_columns(arrays, fed)
 
     def _as_arrays(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
-        columns = zip(*map(self._values, rows), strict=True)
+        if not rows:
+            return {name: np.empty(0, column.dtype) for name, column in self._columns.items()}
+        # astuple is C all the way: a method call a row takes longer than all the rest
+        fields = dict(zip(rows[0].__struct_fields__, zip(*map(astuple, rows), strict=True), strict=True))
         return {
-            name: np.fromiter(values, column.dtype, len(rows))
-            for (name, column), values in zip(self._columns.items(), columns, strict=True)
+            name: np.fromiter(self._numbers(name, fields[name]), column.dtype, len(rows))
+            for name, column in self._columns.items()
         }
+
+    def _numbers(self, name: str, values: Iterable[Any]) -> Iterable[Any]:
+        """Values of a column as numbers."""
+        return values
 
     @abstractmethod
     def _values(self, row: Any) -> tuple[Any, ...]:
@@ -557,7 +568,10 @@ class TradeSeries(Series[Trade]):
         return bool(self._attached)
 
     def _values(self, row: Any) -> tuple[Any, ...]:
-        return row.time, row.price, row.amount, 0 if row.side is None else 1 if row.side is Side.BUY else -1
+        return row.time, row.price, row.amount, _SIGNS[row.side]
+
+    def _numbers(self, name: str, values: Iterable[Any]) -> Iterable[Any]:
+        return map(_SIGNS.__getitem__, values) if name == "side" else values
 
     def _end_of(self, row: Any) -> Nanos:
         time: int = row.time

@@ -451,7 +451,7 @@ class BitoProAdapter:
                     request.end,
                     now=client.clock.now(),
                     fill_gaps=False,
-                    running=False,
+                    running=request.running,
                 )
                 return tuple(translate.candle(row, request.pair, request.resolution) for row in sorted_rows)
         raise AssertionError(f"no call for {request!r}")

@@ -1,8 +1,8 @@
 """Recorded frames as columns: the tape format ``frames`` (.jsonl, .jsonl.gz).
 
 One JSON object a line: ``{"received": <ms of the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames of
-other streams are skipped. A TRADE frame normally repeats the list of recent trades, so lists are aligned; a file whose
-frames hold one trade each is read with ``trades: single``.
+other streams are skipped. A TRADE frame normally repeats the list of recent trades, so lists are aligned; other
+recorders write a frame for each trade. Which of the two a file holds is found out by looking, or said by ``trades``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import difflib
 import gzip
 import zlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, cast
 
 import msgspec
 import numpy as np
@@ -49,15 +49,33 @@ class _KnownLine(msgspec.Struct):
     frame: Frame
 
 
+class _Reading(msgspec.Struct, frozen=True):
+    """How a file is read. ``is_guessed``: nobody said what its frames hold, so what does not fit is refused."""
+
+    is_single: bool
+    is_guessed: bool
+    only: str | None
+    note: Callable[[str], object]
+    gap: Callable[[str, str, Nanos, Nanos], object]
+
+
+def _nobody(*_: object) -> None:
+    """Takes what no caller asked for."""
+
+
 class _Trades:
     """Trades of one pair that wait to become a chunk."""
 
-    def __init__(self, pair: Pair, *, single: bool) -> None:
+    def __init__(self, pair: Pair, reading: _Reading) -> None:
         self.pair = pair
+        self._reading = reading
+        self._before: tuple[Nanos, int] | None = None  # when the frame before was received, and how many trades it held
         coarse = 10 ** max(0, pair.rules.amount_decimals - pair.rules.display_decimals)
         # the wire rounds amounts to amountPrecision in later frames, so sightings of one trade are compared rounded
         self.aligner: TradeListAligner[_TradeTuple] | None = (
-            None if single else TradeListAligner(lambda row: (row[0], row[1], (row[2] + coarse // 2) // coarse, row[3]))
+            None
+            if reading.is_single
+            else TradeListAligner(lambda row: (row[0], row[1], (row[2] + coarse // 2) // coarse, row[3]))
         )
         self.rows: list[array[int]] = [array("q") for _ in range(5)]
 
@@ -77,7 +95,7 @@ class _Trades:
         ]
         if any(ticks <= 0 or lots <= 0 for _, ticks, lots, _ in parsed):
             raise WireError("a trade's price and amount must be above zero")
-        new = self.aligner.feed(parsed).new if self.aligner else tuple(reversed(parsed))
+        new = self._aligned(received, parsed) if self.aligner else tuple(reversed(parsed))
         times, stamps, ticks_, lots_, sides = self.rows
         for time, ticks, lots, side in new:
             times.append(received)
@@ -85,6 +103,26 @@ class _Trades:
             ticks_.append(ticks)
             lots_.append(lots)
             sides.append(side)
+
+    def _aligned(self, received: Nanos, rows: list[_TradeTuple]) -> tuple[_TradeTuple, ...]:
+        """What is new in a list. Notes the first list, which is older than the recording, and gaps between lists."""
+        assert self.aligner is not None
+        new, gap = self.aligner.feed(rows)
+        before, self._before = self._before, (received, len(rows))
+        if before is None:
+            if rows:
+                what = "1 trade" if len(rows) == 1 else f"{len(rows)} trades"
+                self._reading.note(f"{self.pair}: the first list holds {what} from before the recording, left out")
+            return new
+        # a list of recent trades grows until it is full, and never shrinks
+        if self._reading.is_guessed and len(rows) == 1 and (gap or before[1] > 1):
+            raise WireError(
+                "a frame of a single trade in a file whose other frames repeat the list of recent trades; split the "
+                "file, or say with --trades list or --trades single (in a configuration `trades:`) how to read it"
+            )
+        if gap:
+            self._reading.gap(str(self.pair), "trades", before[0], received)
+        return new
 
     def take(self) -> TradeColumns:
         received, time, ticks, lots, side = (np.array(column, dtype=np.int64) for column in self.rows)
@@ -145,7 +183,8 @@ def _padded(side: list[list[int]], depth: int) -> tuple[IntArray, IntArray]:
 
 
 class BitoProFrames:
-    """Reads recorded BitoPro frames. Options: ``trades`` (list or single), ``pair`` (read that one alone)."""
+    """Reads recorded BitoPro frames. Options: ``trades`` (list or single; default: what the file holds), ``pair`` (read
+    that one alone); ``note`` is called with sentences, ``gap`` with pair, kind, start and end of what is missing."""
 
     endings: tuple[str, ...] = (".frames.jsonl", ".frames.jsonl.gz", ".jsonl", ".jsonl.gz")
 
@@ -158,15 +197,21 @@ class BitoProFrames:
         When one stream's chunk is full, those of all streams are handed on, so that no stream runs far ahead of
         another. Raises DataError naming file and line.
         """
-        mode = options.get("trades", "list")
-        if mode not in ("list", "single"):
+        mode = options.get("trades")
+        if mode not in (None, "list", "single"):
             raise DataError(f"{path}: trades: {mode!r} is not a way to read trades; use list or single")
         only = options.get("pair")
-        yield from self._read(Path(path), pairs, mode, str(only).lower() if only else None)
+        only = str(only).lower() if only else None
+        reading = _Reading(
+            is_single=mode == "single" or (mode is None and _holds_single_trades(Path(path), only)),
+            is_guessed=mode is None,
+            only=only,
+            note=options.get("note") or _nobody,
+            gap=options.get("gap") or _nobody,
+        )
+        yield from self._read(Path(path), pairs, reading)
 
-    def _read(
-        self, path: Path, pairs: Mapping[str, Pair], mode: Literal["list", "single"], only: str | None
-    ) -> Iterator[MarketColumns]:
+    def _read(self, path: Path, pairs: Mapping[str, Pair], reading: _Reading) -> Iterator[MarketColumns]:
         streams: dict[tuple[str, str], _Trades | _Books] = {}
         last, number = 0, 0
         with _lines(path) as lines:
@@ -180,13 +225,13 @@ class BitoProFrames:
                     last = received
                     if frame is None:
                         continue
-                    stream = _stream_of(frame, pairs, streams, mode, only)
+                    stream = _stream_of(frame, pairs, streams, reading)
                     if isinstance(stream, _Books):
                         assert isinstance(frame, OrderBookFrame)
                         stream.add(received, frame)
                     elif stream is not None:
                         assert isinstance(frame, TradeFrame)
-                        if mode == "single" and len(frame.data or ()) > 1:
+                        if reading.is_single and len(frame.data or ()) > 1:
                             raise WireError(
                                 f"a TRADE frame of {len(frame.data or ())} trades in a file read with trades: single; "
                                 "if it was recorded from the exchange, read it with trades: list"
@@ -199,6 +244,21 @@ class BitoProFrames:
         if not number:
             raise DataError(f"{path}: the file is empty")
         yield from _taken(streams)
+
+
+def _holds_single_trades(path: Path, only: str | None) -> bool:
+    """True when every TRADE frame of the file holds one trade. Frames that repeat a list soon hold several."""
+    with _lines(path) as lines:
+        for line in lines:
+            if b"TRADE" not in line:
+                continue
+            try:
+                frame = _decode_line(line)[1]
+            except WireError:
+                continue  # reading it in earnest names the line
+            if isinstance(frame, TradeFrame) and only in (None, frame.pair.lower()) and len(frame.data or ()) != 1:
+                return False
+    return True
 
 
 def _taken(streams: dict[tuple[str, str], _Trades | _Books]) -> Iterator[MarketColumns]:
@@ -226,11 +286,10 @@ def _stream_of(
     frame: OrderBookFrame | TradeFrame,
     pairs: Mapping[str, Pair],
     streams: dict[tuple[str, str], _Trades | _Books],
-    mode: str,
-    only: str | None,
+    reading: _Reading,
 ) -> _Trades | _Books | None:
     name = frame.pair.lower()
-    if only is not None and name != only:
+    if reading.only is not None and name != reading.only:
         return None
     kind = "books" if isinstance(frame, OrderBookFrame) else "trades"
     stream = streams.get((name, kind))
@@ -239,7 +298,7 @@ def _stream_of(
         if pair is None:
             near = difflib.get_close_matches(name, list(pairs), 1)
             raise WireError(f"unknown pair {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
-        stream = _Books(pair) if kind == "books" else _Trades(pair, single=mode == "single")
+        stream = _Books(pair) if kind == "books" else _Trades(pair, reading)
         streams[name, kind] = stream
     return stream
 

@@ -86,6 +86,12 @@ class _OnceConnector(aiohttp.TCPConnector):
         return connection
 
 
+#: the rate limits bound what is on its way at once; these only keep a fault elsewhere from eating all file handles
+_CONNECTIONS_MAX = 500
+#: a cancel never waits for the answer to another one: when the market turns, they leave by the dozen
+_UNBOUNDED = 0
+
+
 def once_only_session(connections_max: int, *, for_streams: bool = False) -> aiohttp.ClientSession:
     """A session that sends every request exactly once, to where it was addressed.
 
@@ -128,7 +134,7 @@ class Transport:
     def open(self) -> None:
         """Make the sessions; needs a running event loop."""
         assert not self._sessions, "opened twice"
-        self._sessions = [once_only_session(100), once_only_session(20)]
+        self._sessions = [once_only_session(_CONNECTIONS_MAX), once_only_session(_UNBOUNDED)]
 
     async def close(self) -> None:
         """Close every connection."""

@@ -30,7 +30,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 #: the folder of the broker, for tests and for users who want two apart
 FOLDER_VARIABLE = "BOTKIT_BROKER"
 MESSAGE_MAX = 1 << 20
-#: a broker without bots ends after so long; its file stays
+#: how long a broker without bots goes on; its file stays
 IDLE_S = 30.0
 #: longest path of a Unix socket that every system takes
 _SOCKET_PATH_MAX = 100

@@ -14,14 +14,14 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.limits.broker import BrokerFolder, Hello, Port, framed, read_frame
 from botkit.live.limits.protocol import LedgerUnreachable, Message, Reply
 
-#: a broker on this machine that does not answer for so long is as good as gone
+#: how long an answer from this machine may take
 ANSWER_S = 1.0
-#: a broker that was started has so long to listen
+#: how long a broker that was started may take to listen
 START_S = 10.0
 #: CREATE_NEW_PROCESS_GROUP and DETACHED_PROCESS, which `subprocess` names on Windows alone
 _APART_ON_WINDOWS = 0x200 | 0x8
 
-#: brokers that this process started. They outlive it and their links, so their end is not waited for
+#: brokers that this process started. They outlive it and their links, so nothing waits for their end
 _started: list[subprocess.Popen[bytes]] = []
 
 _decode = msgspec.msgpack.Decoder(Reply).decode

@@ -37,9 +37,9 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, SlotsChanged
 
-#: leases are good for so long after the last message that was answered; `ledger.DEAD_AFTER` is longer
+#: how long leases are good after the last message that was answered; shorter than `ledger.DEAD_AFTER`
 LEASE: Nanos = 3 * NS_PER_S
-#: cancels in stock are good for so long after it. The ledger cannot tell a dead process from one that it does not hear,
+#: the same for cancels in stock. The ledger cannot tell a dead process from one that it does not hear,
 #: so it holds a dead one's cancels that much longer: not more than minutes, or a bot that crashes and is started again
 #: and again uses the cancels up
 OFFLINE: Nanos = 180 * NS_PER_S
@@ -54,9 +54,9 @@ LEAST_GAP: Nanos = NS_PER_MS
 #: pauses between attempts to reach the ledger
 FIRST_RETRY: Nanos = 20 * NS_PER_MS
 LONGEST_RETRY: Nanos = NS_PER_S
-#: at the end, the message that is on its way has so long
+#: how long a message that is on its way may take at the end
 STOP_S = 4.0
-#: slots beyond the stock that nobody asked for in so long go back
+#: slots beyond the stock go back when none was asked for in this time
 IDLE: Nanos = NS_PER_S
 #: cancels in stock: a forty-fifth of the window, at most so many
 CANCEL_STOCK_DIVISOR, CANCEL_STOCK_MAX = 45, 20

@@ -45,7 +45,7 @@ from botkit.live.limits.protocol import (
 )
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 
-#: a process that was silent for so long is dead
+#: how long a process may be silent before it is taken for dead
 DEAD_AFTER: Nanos = 5 * NS_PER_S
 #: a process whose wants could not be met goes before others while it keeps asking at least so often
 WAITER_PATIENCE: Nanos = 150 * NS_PER_MS
@@ -243,7 +243,7 @@ class Ledger(msgspec.Struct, array_like=True):
             holder.heard = max(holder.heard, now)
 
     def is_idle(self) -> bool:
-        """True when nobody shares and every window was empty at the last message."""
+        """True when no process shares and every window was empty at the last message."""
         return not self.holders and not any(window.leased or window.held for window in self.windows.values())
 
     # -- messages -----------------------------------------------------------------------------------------------------
@@ -374,7 +374,7 @@ class Ledger(msgspec.Struct, array_like=True):
         for pool, leased in zip(holder.pools, holder.leased, strict=True):
             waits = [pool.late] * leased
             if sent is not None:
-                # nobody knows which of them this ledger has counted as answered: not the latest
+                # some of them may be counted as answered already, but not the latest
                 waits = sorted(sent.get(pool.name, ()), reverse=True)[:leased]
             for window in self._windows(pool):
                 window.waiters.pop(name, None)

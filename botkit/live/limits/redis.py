@@ -1,7 +1,7 @@
 """The ledger in a Redis server: joins the bots of several machines on one account.
 
 ``limits: {ledger: redis://HOST:PORT/0}``; needs the extra ``botkit[redis]``. The server keeps the ledger as one value
-and says what time it is; each bot reads it, carries its message out, and writes it back if nobody else has meanwhile.
+and says what time it is; a bot reads it, carries its message out, and writes it back unless another bot did meanwhile.
 It is only as durable as the server: one that is new or was restarted holds a lost ledger.
 """
 
@@ -23,7 +23,7 @@ from botkit.model.clock import NS_PER_S, NS_PER_US, Clock, Nanos
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-#: a Redis server that does not answer for so long is as good as gone
+#: how long an answer of the server may take
 ANSWER_S = 1.0
 #: a server whose clock ran ahead of ours by more than this between two messages was set forward
 JUMP: Nanos = NS_PER_S

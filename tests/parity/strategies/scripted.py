@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from botkit import Fill, Order, OrderBook, Pair, Strategy, Timer, hookimpl, param
+from botkit import Fill, Order, OrderBook, Pair, Strategy, Timer, Trade, hookimpl, param
 
 
 class RandomTrader(Strategy):
@@ -68,6 +68,16 @@ class RandomTrader(Strategy):
             self.cancel(dice.choice(orders))
 
 
+class Chaos(RandomTrader):
+    """Does anything at random, at trades too: each trade that it does not hear would change all that follows."""
+
+    at_trades: float = param(0.05, ge=0, le=1, doc="share of trades at which it acts")
+
+    def on_trade(self, trade: Trade) -> None:
+        if self.random.random() < self.at_trades:
+            self._act(trade.pair)
+
+
 class LoneBid(Strategy):
     """Keeps a bid a tick above everybody else's, and writes what it sees of itself into the tag of the next one.
 
@@ -117,4 +127,5 @@ class LoneBid(Strategy):
 @hookimpl
 def botkit_register_strategies(register):  # type: ignore[no-untyped-def]
     register("random_trader", RandomTrader)
+    register("chaos", Chaos)
     register("lone_bid", LoneBid)
