@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from functools import partial
 from importlib.metadata import version
@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from botkit.backtesting.cautions import cautions, missing_slippage
 from botkit.backtesting.outputs import DECISIONS, RunFolder, summary_json, write_outputs
 from botkit.backtesting.plan import FeeCurrencies, Plan
 from botkit.backtesting.session import run_backtest
 from botkit.config.load import LoadedConfig, load_config
+from botkit.config.money import opening_units
 from botkit.config.schema import DataSource, FeesConfig, FillsConfig, LatencyConfig, moment
 from botkit.config.show import resolved_yaml
 from botkit.engine import plugin as engine_plugin
@@ -34,8 +36,7 @@ from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.exchange.bitopro import plugin as bitopro_plugin
 from botkit.live import plugin as live_plugin
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
-from botkit.model.columns import MarketColumns
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, day_start
 from botkit.model.extension import ExchangeFacts, FeeModel, FeeRates, LatencyModel, QueueModel, RiskRule, TapeFormat
 from botkit.model.limits import NEEDED_ENDPOINTS
 from botkit.model.money import UNIT
@@ -47,8 +48,7 @@ from botkit.sim import plugin as sim_plugin
 from botkit.sim.kernel import Kernel
 from botkit.sim.order import AccountSetup
 from botkit.tape import plugin as tape_plugin
-from botkit.tape.feed import Feed, FeedSource, FileSource, StreamKey, TapeSource
-from botkit.tape.manifest import StreamInfo
+from botkit.tape.feed import Feed, FeedSource, FileSource, OneKind, TapeSource, format_of
 from botkit.version import __version__
 
 #: plugins that ship with botkit, in the order in which they are asked. Never strategies.
@@ -61,11 +61,6 @@ BUILT_IN: tuple[tuple[str, Any], ...] = (
 )
 
 ACCOUNT = "main"
-
-
-def built_in_plugins() -> tuple[tuple[str, Any], ...]:
-    """Names and modules of the plugins that ship with botkit."""
-    return BUILT_IN
 
 
 def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool = False) -> Plugins:
@@ -337,12 +332,6 @@ def _capital(strategy: Any) -> dict[str, int] | int | None:
     return percent
 
 
-def day_start(now: Nanos, zone: Any) -> Nanos:
-    """Midnight in ``zone`` that begins the trading day of ``now``."""
-    midnight = to_datetime(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    return from_datetime(midnight)
-
-
 def default_bar_grace_ns(project: Project) -> Nanos:
     """How long a bar built from trades waits for late ones."""
     grace = project.config.bar_grace_ms
@@ -391,7 +380,7 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
             continue
         if not source.path.exists():
             raise project.loaded.error(f"backtest.data.{index}", f"there is no file or folder {source.path}")
-        name = source.kind or _format_of(source.path, formats)
+        name = source.kind or format_of(source.path, formats)
         reader = formats.get(name)
         if reader is None:
             known = ", ".join(formats)
@@ -405,37 +394,6 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
             options.pop("pair")
         opened.append(FileSource(source.path, reader, project.pairs, options))
     return Feed(opened, feed_ms=feed_ms)
-
-
-class OneKind:
-    """A tape of which a configuration wants one kind alone: ``kind: candles``, or ``kind: trades`` with its books."""
-
-    def __init__(self, tape: TapeSource, kind: str) -> None:
-        self.name, self.path, self.synthetic = tape.name, tape.path, tape.synthetic
-        self._tape = tape
-        self._kinds = ("candles",) if kind == "candles" else ("books", "trades")
-
-    @property
-    def streams(self) -> Sequence[StreamInfo]:
-        """The tape's streams of that kind."""
-        return [stream for stream in self._tape.streams if stream.kind in self._kinds]
-
-    def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
-        """Rows of one stream."""
-        return self._tape.read(key, start, end, rows_max)
-
-
-def _format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
-    """The format for a file's ending; the longest ending that fits wins."""
-    fitting = [
-        (len(ending), name)
-        for name, reader in formats.items()
-        for ending in reader.endings
-        if path.name.endswith(ending)
-    ]
-    # of two formats with one ending the first registered is meant: candles before trades
-    longest = max((length for length, _ in fitting), default=0)
-    return next((name for length, name in fitting if length == longest), path.suffix)
 
 
 def asked_moment(option: str, text: str, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
@@ -506,19 +464,12 @@ class BacktestParts:
     def _balances(self) -> dict[str, int]:
         """Opening balances in units: those given, or else the sum of capital and reserve."""
         config = self.project.config
-        given = config.backtest.balances
-        if given is not None:
-            return {currency: int(amount * UNIT) for currency, amount in given.items()}
-        total: dict[str, int] = {currency: int(amount * UNIT) for currency, amount in config.reserve.items()}
-        for strategy in config.strategies:
-            if isinstance(strategy.capital, dict):
-                for currency, amount in strategy.capital.items():
-                    total[currency] = total.get(currency, 0) + int(amount * UNIT)
-        if not total:
+        found = opening_units(config, config.backtest.balances)
+        if found is None:
             raise self.project.loaded.error(
                 "backtest", f'there is no money to trade with; add `balances: {{{self.currency}: "1000000"}}`'
             )
-        return total
+        return found
 
     @property
     def first_client_id(self) -> int:
@@ -531,14 +482,9 @@ class BacktestParts:
 
     def check(self, plan: Plan) -> None:
         """Candles carry no spread, so a run on them must say what a taker pays beyond the price."""
-        has_books = {pair for pair, kind, _ in plan.keys if kind == "books"}
-        bare = sorted(pair for pair in plan.sources if pair not in has_books)
-        if bare and self.project.config.backtest.slippage is None:
-            raise self.project.loaded.error(
-                "backtest",
-                f"the data of {', '.join(bare)} carries no order book, so `slippage` must be given: what a market "
-                'order pays beyond the price, as a fraction ("0.0005" is 0.05 %); `botkit data spread` measures it',
-            )
+        problem = missing_slippage(plan, self.project.config.backtest.slippage)
+        if problem is not None:
+            raise self.project.loaded.error("backtest", problem)
 
     def engine(self, decisions: DecisionLog) -> Engine:
         """A new bot."""
@@ -573,33 +519,17 @@ class BacktestParts:
 
     def cautions(self, plan: Plan) -> list[Caution]:
         """What makes the result too good to be true."""
-        section = self.project.config.backtest
-        cautions = []
-        used = {(pair, kind) for pair, kind, _ in plan.keys}
-        priced = {pair for pair, _, _ in plan.keys}
-        if any(entry["synthetic"] for entry in self.feed.describe() if (entry["pair"], entry["kind"]) in used):
-            cautions.append(Caution("the data is a synthetic market: the result says nothing about any real one"))
-        has_books = {pair for pair, kind in used if kind == "books"}
-        if any(pair not in has_books for pair in plan.sources) and not section.slippage:
-            cautions.append(
-                Caution("slippage is zero: market orders fill at the recorded price, which no market offers")
-            )
-        cautions += [Caution(note, grave=False) for note in self.feed.notes()]
-        if self.fee_currencies is not None and (
-            self.fee_currencies.coin or getattr(self._fees, "counts_volume", False)
-        ):
-            lacking = [name for name in self.fee_currencies.wanted(plan.sources, self.pairs) if name not in priced]
-            if lacking:
-                cautions.append(
-                    Caution(
-                        f"the data has no prices of {', '.join(lacking)}: fees that depend on a trade's worth in "
-                        f"{self.fee_currencies.volume} (rank: auto, bito: true) stay at the full rate of the lower rank"
-                    )
-                )
+        section, fees = self.project.config.backtest, self.fee_currencies
         latency = section.latency
-        if latency.model is None and not latency.order_ms and not latency.answer_ms:
-            cautions.append(Caution("latency is zero: orders arrive the moment they are decided"))
-        return cautions
+        counts = fees is not None and (bool(fees.coin) or getattr(self._fees, "counts_volume", False))
+        return cautions(
+            plan,
+            self.feed,
+            self.pairs,
+            fees=fees if counts else None,
+            slips=bool(section.slippage),
+            delays=latency.model is not None or bool(latency.order_ms) or bool(latency.answer_ms),
+        )
 
     def assumptions(self, kernel: Kernel) -> list[str]:
         """The sentences of the models."""

@@ -15,7 +15,7 @@ from botkit.assembly import Project, default_bar_grace_ns, make_engine
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
-from botkit.engine.money.valuation import Valuation
+from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.router.leased import LeasedPools
 from botkit.live.client_ids import ClientIds
 from botkit.live.clock import DriverClock
@@ -100,7 +100,7 @@ class LiveParts:
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
         }
         named = project.bot_pairs()
-        self.valuation_pairs = _valuation_pairs(project, named)
+        self.valuation_pairs = pairs_on_the_way(project.pairs, named, project.currency)
         self.pairs: Mapping[str, Pair] = project.pairs
         self._priced = {str(pair): pair for pair in [*named, *self.valuation_pairs]}
         self._fees = project.fee_model(fees, "emulator.fees" if mode != "live" else "live")
@@ -135,6 +135,12 @@ class LiveParts:
             endpoints=self._endpoints,
         )
 
+    def share(self) -> None:
+        """Make the windows that the next bot shares with others."""
+        self.shared = self._share(self._latest_accept_ns)
+        if self.shared is not None:
+            self.leased = self.shared.leased
+
     def recorded_as(self) -> dict[str, Any]:
         """What making the same engine again takes, as plain JSON values; no secret is in it."""
         loaded = self.project.loaded
@@ -153,9 +159,6 @@ class LiveParts:
 
     def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
         """A new bot, not started; what it shares with others is in ``shared``."""
-        self.shared = self._share(self._latest_accept_ns)
-        if self.shared is not None:
-            self.leased = self.shared.leased
         return make_engine(
             self.project,
             pairs=self._priced,
@@ -180,21 +183,7 @@ class LiveParts:
 def priced_pairs(project: Project) -> list[Pair]:
     """The pairs that a bot trades, and those that it values things through."""
     named = project.bot_pairs()
-    return [*named, *_valuation_pairs(project, named)]
-
-
-def _valuation_pairs(project: Project, named: Sequence[Pair]) -> tuple[Pair, ...]:
-    """Pairs that no strategy trades, but that lead from a traded currency to the one everything is valued in."""
-    at_hand = Valuation({str(pair): pair for pair in named})
-    everything = Valuation(project.pairs)
-    found: dict[str, Pair] = {}
-    for currency in [c for pair in named for c in (pair.base, pair.quote)]:
-        if currency == project.currency or at_hand.find_path(currency, project.currency) is not None:
-            continue
-        path = everything.find_path(currency, project.currency)
-        for cell, _ in path.steps if path is not None else ():
-            found.setdefault(cell.pair, cell.pair)
-    return tuple(pair for pair in found.values() if pair not in named)
+    return [*named, *pairs_on_the_way(project.pairs, named, project.currency)]
 
 
 def connect(

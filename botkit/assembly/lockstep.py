@@ -6,8 +6,6 @@ import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import msgspec
-
 from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_engine
 from botkit.assembly.live_parts import connect
 from botkit.backtesting.plan import Plan
@@ -18,7 +16,7 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.adapter import BitoProAdapter
-from botkit.live.lockstep import HeldClock, Lockstep
+from botkit.live.lockstep import HeldClock, Lockstep, LockstepResult
 from botkit.live.replay import Difference, compare
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import FeeModel
@@ -27,17 +25,6 @@ from botkit.tape.feed import StreamKey
 #: the decisions of the run over the wire, named as a backtest's, and those of the backtest beside them
 DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
 _EMAIL = "lockstep@botkit.local"
-
-
-class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A run over the wire. ``answers`` and ``frames`` are what was read from the sockets."""
-
-    start: Nanos
-    end: Nanos
-    decisions: int
-    sha256: str
-    answers: int
-    frames: int
 
 
 def lockstep_engine(parts: BacktestParts, decisions: DecisionLog, fees: FeeModel) -> Engine:

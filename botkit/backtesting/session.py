@@ -302,7 +302,7 @@ def _result(run: _Run) -> BacktestResult:
     curve = recorder.curve
     orders = view.orders()
     use = view.router.statistics()
-    use.refused_by_exchange = run.kernel.refused_429
+    use.refused_by_exchange = run.kernel.limits.refused
     refused = sum(order.state is OrderState.REFUSED for order in orders)
     trips = round_trips(recorder.fills, recorder.opening_positions())
     rows = _strategy_rows(run, trips)

@@ -60,10 +60,14 @@ class Parts(Protocol):
         fault of its own."""
         ...
 
+    def share(self) -> None:
+        """Make the windows that the next bot shares with others; from here on they are ``shared``."""
+        ...
+
     def recorded_as(self) -> Mapping[str, Any]:
         """What making the same engine again takes, as plain JSON values; no secret is in it."""
         ...
 
     def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
-        """A new bot, not started; from here on ``shared`` are its windows."""
+        """A new bot, not started, that counts in the windows of `share`."""
         ...

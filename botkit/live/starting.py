@@ -93,6 +93,7 @@ async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
 
 
 def _make(parts: Parts, notices: Notices, opened: Opened) -> Bot:
+    parts.share()  # which windows are shared is part of what is recorded
     files = RunFiles(
         opened.run_folder,
         {**parts.recorded_as(), "first_client_id": opened.first_client_id},

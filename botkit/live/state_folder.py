@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import platformdirs
 
-from botkit.errors import BotkitError
+from botkit.errors import BotkitError, ConfigError
 from botkit.live.disk import REAL_DISK
 from botkit.live.ports import Disk, Lock
 from botkit.model.clock import Nanos
@@ -71,6 +71,23 @@ class StateFolder:
         self._status_path = path / "status.json"
         self._strike_path = path / "guard.json"
         self._lock: Lock | None = None
+
+    @classmethod
+    def find(cls, name: str, mode: str | None) -> StateFolder:
+        """The folder of the bot of that name: of the one that runs, else of the only one there is.
+
+        Raises ConfigError where there is none, or where ``mode`` must say which.
+        """
+        root = state_root() / name
+        found = [cls(path.parent) for path in sorted(root.glob(f"{mode or '*'}/*/journal.sqlite"))]
+        if not found:
+            raise ConfigError(f"{name} has never run{f' in mode {mode}' if mode else ''}; try `botkit run`")
+        running = [folder for folder in found if folder.holder() is not None]
+        chosen = running or found
+        if len(chosen) > 1:
+            modes = ", ".join(sorted({folder.path.parent.name for folder in chosen}))
+            raise ConfigError(f"{name} has run as {modes}; say which with --mode")
+        return chosen[0]
 
     @classmethod
     def of(cls, name: str, mode: str, account: str, disk: Disk = REAL_DISK) -> StateFolder:

@@ -46,7 +46,7 @@ from botkit.sim.publish import (
 )
 from botkit.sim.request_keys import RequestKeys
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
-from botkit.sim.venue_limits import EndpointCount, VenueLimits
+from botkit.sim.venue_limits import VenueLimits
 
 __all__ = ["AccountSetup", "Kernel", "Publication"]
 
@@ -99,7 +99,8 @@ class Kernel:
         self._busy: dict[str, PairMarket] = {}  # markets in which orders stand
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
-        self._limits = VenueLimits(limits)
+        #: how many requests came, by endpoint, and how many were refused because a window was full
+        self.limits = VenueLimits(limits)
         self._arrivals: list[_Arrival] = []
         self._sent = 0
         self._keys = RequestKeys()
@@ -376,7 +377,7 @@ class Kernel:
         _, _, account, request, sent, key = arrival
         deed = Deed(now)
         news = deed.news[account] = AccountNews(key)
-        if self._limits.admit(request.endpoint, account.name, account.address, now):
+        if self.limits.admit(request.endpoint, account.name, account.address, now):
             answer, touched = self._desk.handle(account, request, deed, sent)
         else:
             answer = Answer(request_id=request.id, outcome=Outcome.RATE_LIMITED, status=429, text=TOO_MANY)
@@ -423,19 +424,9 @@ class Kernel:
     # -- what an emulator and a test read -------------------------------------------------------------------------
 
     @property
-    def refused_429(self) -> int:
-        """Requests refused because a window was full."""
-        return self._limits.refused
-
-    @property
     def large_fills(self) -> int:
         """Fills at an open that took more than 10 % of their bar's volume."""
         return self._matcher.large_fills
-
-    @property
-    def counters(self) -> dict[str, EndpointCount]:
-        """Arrivals, refusals and the busiest window, by endpoint."""
-        return self._limits.counts
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
         """The exact book now: recorded levels less what our orders took, with our resting orders unless ``own``."""

@@ -119,6 +119,7 @@ def test_what_happens_between_begin_and_history_is_told_after_on_ready() -> None
     turn(b, Restore(balances=b.balances, orders=(RestoredOrder(rested()),)))
     turn(b, Begin())
     b.execute(rested(), 10_000)
+    b.push(rested(), 1, executed=10_000)
     assert b.s.position(BTC).amount == 101.0, "money counts at once"
     assert heard == []
     turn(b, History())

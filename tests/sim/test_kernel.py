@@ -197,8 +197,8 @@ def test_a_full_window_answers_429_and_refused_requests_count_too() -> None:
     outcomes = [a.outcome is Outcome.OK for a in venue.answers()]
     assert outcomes == [True, True, False, False, False, False, True]
     assert [(a.status, a.text) for a in venue.answers()][2] == (429, "Too Many Requests")
-    assert venue.kernel.refused_429 == 4
-    count = venue.kernel.counters["balance"]
+    assert venue.kernel.limits.refused == 4
+    count = venue.kernel.limits.counts["balance"]
     assert (count.arrivals, count.refusals, count.busiest) == (7, 4, 4)
 
 
@@ -208,7 +208,7 @@ def test_windows_per_address_are_shared_by_accounts_and_those_per_account_are_no
         venue.send(GetBalances(id=1), "ann")
         venue.send(GetBalances(id=2), "bob")
         venue.to(1)
-        assert venue.kernel.refused_429 == refused
+        assert venue.kernel.limits.refused == refused
 
 
 # -- speed ------------------------------------------------------------------------------------------------------------
