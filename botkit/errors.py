@@ -21,6 +21,7 @@ __all__ = [
     "BotkitError",
     "ConfigError",
     "DataError",
+    "NotReadyError",
     "OutcomeUnknown",
     "PluginError",
     "RateLimited",

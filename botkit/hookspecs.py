@@ -60,6 +60,7 @@ __all__ = [
     "on_fill",
     "on_order",
     "on_params",
+    "on_ready",
     "on_start",
     "on_stop",
     "on_ticker",

@@ -216,6 +216,8 @@ class Bot:
         #: what turns brought about besides requests, in order
         self.failures: list[StrategyFailure] = []
         self.notes: list[Note] = []
+        self.halts: list[outcome.Halted] = []
+        self.resynchronised: list[Pair] = []
         self.reply: Reply | None = None
         self.now = T0
         self._history = history
@@ -264,6 +266,8 @@ class Bot:
         self.requests += leaving
         self.failures += out.failures
         self.notes += out.notes
+        self.halts += out.halts
+        self.resynchronised += out.resynchronise
         self.reply = out.reply
         wanted = list(out.history)
         out.clear()

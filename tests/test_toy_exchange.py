@@ -14,7 +14,9 @@ from botkit.assembly.live_parts import Mode
 from botkit.live.account import read_account
 from botkit.live.bot import Bot
 from botkit.live.clock import SteadyClock
+from botkit.live.notices import Notices
 from botkit.live.panic import panic
+from botkit.live.starting import start
 from botkit.live.stopping import stop
 from botkit.model.money import UNIT
 from botkit.model.orders import OrderState
@@ -71,8 +73,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def running(config: Path, mode: Mode = "live") -> AsyncIterator[Bot]:
     """A bot as `botkit run --mode MODE` makes it. The block ends it in order, unless it was killed."""
     async with live_parts(Project.load(config), mode) as parts:
-        bot = Bot(parts)
-        await bot.start()
+        bot = await start(parts, Notices())
         await until(lambda: puppet(bot).book("gold_usd").best_bid is not None)
         try:
             yield bot
@@ -119,14 +120,14 @@ async def test_a_killed_bot_finds_the_order_whose_answer_was_lost_on_an_exchange
         third = puppet(again).buy("gold_usd", amount=0.1, price=97)
         again.driver.wake()
         await until(lambda: third.state is OrderState.OPEN)
-        engine = again.engine
-        assert engine.portfolio.account == venue.totals
-        assert engine.portfolio.account["gold"] == 1_5000_0000 - 150_000
-        assert engine.portfolio.account["usd"] == 10_000 * UNIT - (50 + 98) * UNIT
+        money = again.view.money
+        assert money.account == venue.totals
+        assert money.account["gold"] == 1_5000_0000 - 150_000
+        assert money.account["usd"] == 10_000 * UNIT - (50 + 98) * UNIT
         assert puppet(again).position("gold_usd").amount == pytest.approx(1.4985)
-        assert not engine.foreign_orders
+        assert not again.view.foreign_orders()
         assert sum(fill.lots for fill in again.journal.fills()) == 150_000_000
-        engine.portfolio.check()
+        money.check()
     # what a configuration says by default of open orders when a bot stops
     assert [row.state for row in venue.orders.values()][-1] is OrderState.CANCELLED
     assert not venue.connections

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import tzinfo
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +22,7 @@ from botkit.backtesting.cautions import cautions, missing_slippage
 from botkit.backtesting.outputs import DECISIONS, RunFolder, summary_json, write_outputs
 from botkit.backtesting.plan import FeeCurrencies, Plan
 from botkit.backtesting.session import run_backtest
+from botkit.backtesting.slow_callbacks import SlowCallbacks
 from botkit.config.load import LoadedConfig, load_config
 from botkit.config.money import opening_units
 from botkit.config.schema import DataSource, FeesConfig, FillsConfig, LatencyConfig, moment
@@ -36,13 +39,24 @@ from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.exchange.bitopro import plugin as bitopro_plugin
 from botkit.live import plugin as live_plugin
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, day_start
-from botkit.model.extension import ExchangeFacts, FeeModel, FeeRates, LatencyModel, QueueModel, RiskRule, TapeFormat
+from botkit.live.telling.logs import LogFile
+from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, day_start, format_time
+from botkit.model.extension import (
+    ExchangeFacts,
+    FeeModel,
+    FeeRates,
+    LatencyModel,
+    QueueModel,
+    RiskRule,
+    TapeFormat,
+    no_discount,
+)
 from botkit.model.limits import NEEDED_ENDPOINTS
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult, Caution
 from botkit.plugins import Plugins, load_plugins
+from botkit.plugins.discovery import did_you_mean
 from botkit.report import render
 from botkit.sim import plugin as sim_plugin
 from botkit.sim.kernel import Kernel
@@ -73,6 +87,7 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
         default = Path("strategies")
         folders: Sequence[Path] = (default,) if default.is_dir() and not installed_only else ()
         return load_plugins(folders=folders, environ_load=environ_load, builtin=BUILT_IN)
+    _check_modules(loaded)
     return load_plugins(
         folders=loaded.plugin_folders,
         modules=loaded.plugin_modules,
@@ -80,6 +95,21 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
         environ_load=environ_load,
         builtin=BUILT_IN,
     )
+
+
+def _check_modules(loaded: LoadedConfig) -> None:
+    """A bare word under ``plugins:`` is a folder or an installed module. Raises ConfigError where it is neither."""
+    for index, place in enumerate(loaded.config.plugins or ()):
+        top = (place.module or "").partition(".")[0]
+        if not top or find_spec(top) is not None:
+            continue
+        node = loaded.path.absolute().parent
+        folders = [entry.name for entry in node.iterdir() if entry.is_dir() and not entry.name.startswith((".", "_"))]
+        hint = did_you_mean(place.text, folders) if folders else "name a folder of plugins"
+        raise loaded.error(
+            f"plugins.{index}",
+            f"there is neither a folder `{place.text}` beside this file nor an installed module of that name; {hint}",
+        )
 
 
 def tape_formats(plugins: Plugins) -> dict[str, TapeFormat]:
@@ -113,6 +143,16 @@ class Project:
         a strategy's pair is gone."""
         self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
         self.specs()
+
+    def check_money(self) -> None:
+        """See that ``backtest: balances:`` covers what strategies and the reserve get. Raises ConfigError."""
+        balances = self.config.backtest.balances
+        if balances is not None:
+            books = make_portfolio(self, self.pairs)
+            try:
+                books.open({currency: int(amount * UNIT) for currency, amount in balances.items()})
+            except ValueError as error:
+                raise self.loaded.error("backtest.balances", str(error)) from None
 
     # -- strategies -----------------------------------------------------------------------------------------------
 
@@ -527,6 +567,7 @@ class BacktestParts:
             self.feed,
             self.pairs,
             fees=fees if counts else None,
+            lacks_coin=no_discount(self._fees, self.project.facts, self.balances),
             slips=bool(section.slippage),
             delays=latency.model is not None or bool(latency.order_ms) or bool(latency.answer_ms),
         )
@@ -547,16 +588,30 @@ def backtest_into(
     seed: int | None = None,
     readings: bool = True,
     progress: Callable[[str, float], None] | None = None,
+    tell: Callable[[str, str, str], None] = lambda level, text, when: None,
 ) -> tuple[BacktestResult, Path, str]:
     """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
 
-    The folder is there whole or not at all. Raises BotkitError.
+    The folder is there whole or not at all. ``tell`` hears (level, text, when) of warnings and errors of strategies,
+    and of callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = BacktestParts(project, data=data, start=start, end=end, seed=seed)
     folder = Path("out") / project.config.name if out is None else out
-    with RunFolder(folder) as run:
-        result = run_backtest(parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings)
+
+    def in_the_run(level: str, text: str, now: Nanos) -> None:
+        tell(level, text, format_time(now, project.config.zone))
+
+    with RunFolder(folder) as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow), "")):
+        result = run_backtest(
+            parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings, tell=in_the_run
+        )
         sections = project.plugins.report_sections(result)
         write_outputs(run.path, result, report_html=render(result, sections), config_yaml=parts.config_text)
     return result, folder.absolute(), summary_json(result)
+
+
+def _log_of(project: Project) -> AbstractContextManager[Any]:
+    """The log file that the configuration asks for; of the level alone nothing is to be seen without one."""
+    section = project.config.log
+    return nullcontext() if section.file is None else LogFile(section.file, level=section.level)

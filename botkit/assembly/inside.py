@@ -57,7 +57,7 @@ def _account(project: Project) -> EmulatorAccount:
         inside_account(project.config.name),
         balances=opening_balances(project) or {},
         # an account's own, as at the exchange: a rank follows the account's volume
-        fees=project.fee_model(project.config.emulator.fees, "emulator.fees"),
+        fees=project.fee_model(*project.config.simulated_fees),
     )
 
 

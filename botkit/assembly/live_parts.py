@@ -29,7 +29,7 @@ from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.extension import Exchange
+from botkit.model.extension import Exchange, no_discount
 from botkit.model.pairs import Pair
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
 
@@ -103,10 +103,14 @@ class LiveParts:
         self.valuation_pairs = pairs_on_the_way(project.pairs, named, project.currency)
         self.pairs: Mapping[str, Pair] = project.pairs
         self._priced = {str(pair): pair for pair in [*named, *self.valuation_pairs]}
-        self._fees = project.fee_model(fees, "emulator.fees" if mode != "live" else "live")
+        self._fees = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live")
         self._fees_config = fees
         # lateness in the exchange's time, but never less than in the machine's
         self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
+
+    def no_discount(self, account: Mapping[str, int]) -> str | None:
+        """What to say where the simulated fees shall be paid in a coin that the account does not hold."""
+        return no_discount(self._fees, self.project.facts, account)
 
     def aside(self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None) -> RateLimitedReads:
         """Requests that do not go through the engine's router, in the same windows: before there is one, and after a
@@ -135,8 +139,8 @@ class LiveParts:
             endpoints=self._endpoints,
         )
 
-    def share(self) -> None:
-        """Make the windows that the next bot shares with others."""
+    def share_limits(self) -> None:
+        """Make the windows that the next bot shares with others; from here on they are ``shared``."""
         self.shared = self._share(self._latest_accept_ns)
         if self.shared is not None:
             self.leased = self.shared.leased
@@ -158,7 +162,7 @@ class LiveParts:
         }
 
     def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
-        """A new bot, not started; what it shares with others is in ``shared``."""
+        """A new bot, not started."""
         return make_engine(
             self.project,
             pairs=self._priced,

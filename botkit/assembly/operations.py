@@ -12,7 +12,7 @@ from botkit.live.journal_rows import JournalError
 from botkit.live.limits.sharing import ledger_usage
 from botkit.live.machine import this_machine
 from botkit.live.panic import OwnOrders, hold_back, panic
-from botkit.live.telling.summary import summary_lines
+from botkit.live.telling.summary import stopped_lines, summary_lines
 
 __all__ = [
     "Journal",
@@ -29,6 +29,7 @@ __all__ = [
     "panic",
     "parse_amounts",
     "read_account",
+    "stopped_lines",
     "summary_lines",
     "this_machine",
 ]

@@ -27,12 +27,20 @@ def missing_slippage(plan: Plan, slippage: object) -> str | None:
 
 
 def cautions(
-    plan: Plan, feed: Feed, pairs: Mapping[str, Pair], *, fees: FeeCurrencies | None, slips: bool, delays: bool
+    plan: Plan,
+    feed: Feed,
+    pairs: Mapping[str, Pair],
+    *,
+    fees: FeeCurrencies | None,
+    lacks_coin: str | None,
+    slips: bool,
+    delays: bool,
 ) -> list[Caution]:
     """What makes a result too good to be true.
 
-    ``fees``: what fees depend on, None where they depend on no price. ``slips``: market orders pay more than the price.
-    ``delays``: orders take time to arrive.
+    ``fees``: what fees depend on, None where they depend on no price. ``lacks_coin`` says that the account does not
+    hold the coin that shall pay them. ``slips``: market orders pay more than the price. ``delays``: orders take time to
+    arrive.
     """
     found = []
     used = {(pair, kind) for pair, kind, _ in plan.keys}
@@ -41,10 +49,19 @@ def cautions(
     if _without_books(plan) and not slips:
         found.append(Caution("slippage is zero: market orders fill at the recorded price, which no market offers"))
     found += [Caution(note, grave=False) for note in feed.notes()]
+    if lacks_coin is not None:
+        found.append(Caution(lacks_coin))
     if fees is not None:
         priced = {pair for pair, _, _ in plan.keys}
         lacking = [name for name in fees.wanted(plan.sources, pairs) if name not in priced]
-        if lacking:
+        if fees.coin and any(name.startswith(f"{fees.coin}_") for name in lacking):
+            found.append(
+                Caution(
+                    f"fees: {{bito: true}} has no effect: the data has no prices of {', '.join(lacking)}, so every fee "
+                    "is charged at the full rate; add them to the data, or leave bito out"
+                )
+            )
+        elif lacking:
             found.append(
                 Caution(
                     f"the data has no prices of {', '.join(lacking)}: fees that depend on a trade's worth in "

@@ -20,6 +20,7 @@ import numpy as np
 from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_MS
 from botkit.model.money import UNIT_DECIMALS
+from botkit.model.reasons import grouped
 from botkit.model.results import BacktestResult, FillRow, OrderRow
 
 SUMMARY, ORDERS, FILLS = "summary.json", "orders.csv", "fills.csv"
@@ -145,8 +146,8 @@ def summary_json(result: BacktestResult) -> str:
                 "pnl": row.pnl,
                 "return": row.return_,
                 "fees": row.fees,
-                "skips": row.skips,
-                "refusals": row.refusals,
+                "skips": grouped(row.skips),
+                "refusals": grouped(row.refusals),
                 "stopped": row.stopped,
             }
             for row in result.strategies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.market.bars import BarBuilder
 from botkit.engine.outcome import HistoryWanted, Outcome
+from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
 from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.columns import CandleColumns, MarketColumns, TradeColumns
@@ -51,6 +53,9 @@ READINGS = ("queue", "optimistic", "pessimistic")
 #: rows that stand in memory at once, with one slice ahead; a smaller number only costs time
 SLICE_ROWS = 1_000_000
 _BOOK_DEPTH = 5
+
+#: (level, text, the run's time): something for the user
+Tell = Callable[[str, str, Nanos], None]
 
 
 class Parts(Protocol):
@@ -101,8 +106,10 @@ class Parts(Protocol):
 class _Run:
     """One run under one reading of the queue."""
 
-    def __init__(self, parts: Parts, reading: str, decisions: DecisionLog) -> None:
+    def __init__(self, parts: Parts, reading: str, decisions: DecisionLog, tell: Tell) -> None:
         self.parts = parts
+        self._tell = tell
+        self._unkept: dict[str, str] = {}
         self.decisions = decisions
         self.kernel = kernel = parts.kernel(reading)
         self.engine = engine = parts.engine(decisions)
@@ -124,11 +131,27 @@ class _Run:
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
         self.recorder = Recorder(view, priced, traded, parts.zone, parts.balances, plan.start)
-        self.driver = Driver(engine, kernel, parts.account, observe=self.recorder.observe, history=self._history)
+        self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
-        self.recorder.observe(out, at)
+        self._observe(out, at)
         self.holes = Holes(parts.max_book_age_s)
         self.wall_s = 0.0
+
+    def _observe(self, out: Outcome, now: Nanos) -> None:
+        self.recorder.observe(out, now)
+        for note in out.notes:
+            if note.is_logged:
+                self._tell(note.level, note.text, now)
+
+    def _look_at_states(self) -> None:
+        """What a strategy keeps must be such that a restart could find it again, as it must live."""
+        for name in self.engine.view.names():
+            why = unkept(self.engine.view.kept(name)["state"])
+            if why is not None and name not in self._unkept:
+                self._unkept[name] = why
+                self._tell(
+                    "warning", f"self.state of {name!r} cannot be kept for a restart: {why}", self.engine.view.now
+                )
 
     def _plan(self, sources: Mapping[str, Any], resolutions: Mapping[str, Sequence[str]]) -> Plan:
         parts = self.parts
@@ -153,6 +176,7 @@ class _Run:
 
         def done(piece: Slice, delivered: Sequence[MarketColumns]) -> None:
             self.recorder.slice_done(delivered)
+            self._look_at_states()
             if progress is not None:
                 progress((piece.end - plan.start) / span)
 
@@ -261,17 +285,18 @@ def run_backtest(
     decisions_to: Path | None = None,
     progress: Callable[[str, float], None] | None = None,
     readings: bool = True,
+    tell: Tell = lambda level, text, now: None,
 ) -> BacktestResult:
     """Run it, and with ``readings`` the other readings of the queue too where resting orders met a book.
 
     ``decisions_to`` is the file that decisions.jsonl is written to while the run goes on. ``progress`` is told which
-    reading runs and how far it is, 0 to 1.
+    reading runs and how far it is, 0 to 1; ``tell`` of what strategies say to the user, in the chosen reading alone.
     """
     if decisions_to is None:
-        main = _one(parts, parts.reading, DecisionLog(), progress)
+        main = _one(parts, parts.reading, DecisionLog(), progress, tell)
     else:
         with decisions_to.open("wb") as file:
-            main = _one(parts, parts.reading, DecisionLog(file.write), progress)
+            main = _one(parts, parts.reading, DecisionLog(file.write), progress, tell)
             main.decisions.flush()
     result = _result(main)
     rested = any(fill.is_maker for fill in result.fills) or any(
@@ -281,13 +306,29 @@ def run_backtest(
         result.queue_readings = [_reading(parts.reading, result.summary, chosen=True)]
         for name in READINGS:
             if name != parts.reading:
-                other = _one(parts, name, DecisionLog(), progress)
+                with _without_logs():
+                    other = _one(parts, name, DecisionLog(), progress, lambda level, text, now: None)
                 result.queue_readings.append(_reading(name, _result(other).summary, chosen=False))
     return result
 
 
-def _one(parts: Parts, reading: str, decisions: DecisionLog, progress: Callable[[str, float], None] | None) -> _Run:
-    run = _Run(parts, reading, decisions)
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """Strategies say the same in every reading: once is enough."""
+    logger, nothing = logging.getLogger("botkit.strategy"), logging.NullHandler()
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(nothing)
+    try:
+        yield
+    finally:
+        logger.propagate = before
+        logger.removeHandler(nothing)
+
+
+def _one(
+    parts: Parts, reading: str, decisions: DecisionLog, progress: Callable[[str, float], None] | None, tell: Tell
+) -> _Run:
+    run = _Run(parts, reading, decisions, tell)
     run.run(None if progress is None else lambda share: progress(reading, share))
     return run
 

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from botkit.cli.said import Said, quieten_log
 from botkit.cli.screen import screen
 
 
@@ -46,7 +47,8 @@ def backtest(
     from botkit.assembly import backtest_into
     from botkit.report import print_summary
 
-    console = screen()
+    quieten_log(["warning"])
+    console, said = screen(), Said()
     with _progress(quiet=as_json) as progress:
         result, folder, summary = backtest_into(
             config,
@@ -58,7 +60,9 @@ def backtest(
             seed=seed,
             readings=readings,
             progress=progress,
+            tell=said.tell,
         )
+    said.end()
     if as_json:
         click.echo(summary)
     else:

@@ -24,6 +24,7 @@ def check(file: Path, overrides: tuple[str, ...]) -> None:
     from botkit.assembly import Project
 
     project = Project.load(file, overrides=overrides)
+    project.check_money()
     names = ", ".join(strategy.label for strategy in project.config.strategies)
     click.echo(f"{file}: good; {project.config.name} on {project.config.exchange.name} with {names}")
 

@@ -87,13 +87,13 @@ def resume(config: Path, strategy: str | None, mode: str | None) -> None:
 @click.argument("assignment", metavar="STRATEGY.NAME=VALUE")
 @_MODE
 def set_(config: Path, assignment: str, mode: str | None) -> None:
-    """Change a parameter that its strategy declares live, such as sma.fast=12. It outlives a restart."""
+    """Change a parameter that its strategy declares live, such as maker.spread_bps=8. It outlives a restart."""
     from botkit.assembly.operations import ask
 
     target, equals, text = assignment.partition("=")
     strategy, dot, name = target.partition(".")
     if not (equals and dot and strategy and name):
-        raise ConfigError(f"{assignment!r}: write STRATEGY.NAME=VALUE, such as sma.fast=12")
+        raise ConfigError(f"{assignment!r}: write STRATEGY.NAME=VALUE, such as maker.spread_bps=8")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:

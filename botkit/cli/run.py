@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import re
 import signal
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 import click
 
+from botkit.cli.said import quieten_log
 from botkit.cli.screen import Output
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?\Z", re.ASCII)
@@ -83,7 +83,8 @@ def run(
 
     Several bots share connections and rate limits. One that fails, or is stopped, leaves the others running.
 
-    Exit code 1 when a bot failed, or when orders that it should have cancelled still stand.
+    Exit code 1 when a bot failed, when a strategy was stopped before the end, or when orders that should have been
+    cancelled still stand.
     """
     if lockstep:
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
@@ -92,7 +93,7 @@ def run(
     from botkit.assembly.shared_bots import load_projects
 
     projects = load_projects(configs, overrides=overrides)
-    _quieten_log([project.config.log.level for project in projects])
+    quieten_log([project.config.log.level for project in projects])
 
     async def main() -> int:
         return await _run(
@@ -116,7 +117,7 @@ def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_
     from botkit.assembly import Project
     from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
 
-    _quieten_log(["warning"])
+    quieten_log(["warning"])
     folder = out or Path("out") / f"{config.stem}-lockstep"
     project = Project.load(config, overrides=overrides)
     result, found = _with_loop(lambda: compare_in_lockstep(project, folder))
@@ -205,7 +206,7 @@ async def _run(
             await runs[0].run(duration)
     _show_end(output, [run.summary for run in runs], as_json=as_json)
     output.close()
-    return 1 if any(run.failed or run.has_left_orders for run in runs) else 0
+    return 1 if any(run.failed or run.has_left_orders or run.has_stopped_strategies for run in runs) else 0
 
 
 def _show_end(output: Output, summaries: Sequence[dict[str, Any]], *, as_json: bool) -> None:
@@ -282,16 +283,6 @@ class _Signals:
         """The terminal is gone."""
         for keeper in self._keepers:
             keeper.request_stop("hangup")
-
-
-def _quieten_log(levels: Sequence[str]) -> None:
-    """Keep records off the terminal: what matters is told as notices, and log files take the rest."""
-    logger = logging.getLogger("botkit")
-    names = logging.getLevelNamesMapping()
-    logger.setLevel(min(names[level.upper()] for level in levels))
-    logger.propagate = False
-    if not any(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
-        logger.addHandler(logging.NullHandler())
 
 
 if __name__ == "__main__":

@@ -11,9 +11,12 @@ import click
 
 from botkit.errors import ConfigError
 from botkit.model.clock import format_time
+from botkit.model.reasons import grouped
 
 _SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: reasons of a strategy that are shown; they come by frequency
+_REASONS_SHOWN = 20
 _MODE = click.option(
     "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which, where the bot has run in several modes."
 )
@@ -24,9 +27,12 @@ _MODE = click.option(
 @_MODE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(config: Path, mode: str | None, as_json: bool) -> int:
-    """How the bot of CONFIG is: orders, money, streams, limits. Exit code 3 when it does not run."""
+    """How the bot of CONFIG is: orders, money, streams, limits.
+
+    Exit code 3 when it does not run, 1 when it runs but one of its strategies was stopped.
+    """
     from botkit.assembly import Project
-    from botkit.assembly.operations import find_folder, summary_lines
+    from botkit.assembly.operations import find_folder, stopped_lines, summary_lines
 
     project = Project.load(config)
     folder = find_folder(project, mode)
@@ -35,21 +41,25 @@ def status(config: Path, mode: str | None, as_json: bool) -> int:
     halt = folder.halt()
     found.update(running=holder is not None, pid=holder, folder=str(folder.path), mode=folder.path.parent.name)
     found["halt"] = None if halt is None else {"kind": halt.kind, "reason": halt.reason}
+    stopped = stopped_lines(found)
+    code = 3 if holder is None else 1 if stopped else 0
     if as_json:
         click.echo(json.dumps(found))
-        return 0 if holder is not None else 3
+        return code
+    for line in stopped:
+        click.echo(line)
     click.echo(f"{_standing(found)}; mode {found['mode']}")
     if halt is not None:
         click.echo(f"HALTED ({halt.kind}): {halt.reason}; `botkit resume` lifts it")
     if "strategies" in found:
-        for line in summary_lines(found):
+        for line in summary_lines(found)[len(stopped) :]:
             click.echo(line)
         for row in found.get("limits", ()):
             click.echo(f"  limit {row['pool']} ({row['scope']}): {row['held']} of {row['limit']} in {row['per_s']} s")
         broken = {name: state for name, state in found.get("streams", {}).items() if state in ("lost", "stale")}
         for name, state in broken.items():
             click.echo(f"  stream {name}: {state}")
-    return 0 if holder is not None else 3
+    return code
 
 
 def _standing(status: dict[str, Any]) -> str:
@@ -71,13 +81,14 @@ def _standing(status: dict[str, Any]) -> str:
 def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
     """Why the bot of CONFIG did not trade: what each strategy skipped, and what was refused, by how often."""
     from botkit.assembly import Project
-    from botkit.assembly.operations import Journal, find_folder
+    from botkit.assembly.operations import Journal, find_folder, stopped_lines
 
     match = _SINCE.match(since)
     if match is None:
         raise ConfigError(f"--since {since}: write a duration such as 30m, 1h or 7d")
     folder = find_folder(Project.load(config), mode)
-    status_time = (folder.read_status() or {}).get("time", 0)
+    found = folder.read_status() or {}
+    status_time, stopped = found.get("time", 0), stopped_lines(found)
     journal = Journal.open(folder.journal, read_only=True)
     try:
         # counted back from the bot's own clock, which on an emulator is not the machine's
@@ -86,13 +97,26 @@ def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
     finally:
         journal.close()
     if as_json:
-        click.echo(json.dumps({"reasons": rows, "notes": notes}))
+        click.echo(json.dumps({"stopped": found.get("stopped", {}), "reasons": rows, "notes": notes}))
         return
-    if not rows and not notes:
+    for line in stopped:
+        click.echo(line)
+    halt = folder.halt()
+    if halt is not None:
+        click.echo(f"HALTED ({halt.kind}): {halt.reason}; `botkit resume` lifts it")
+    if not rows and not notes and not stopped and halt is None:
         click.echo(f"nothing was skipped or refused in the last {since}")
     for strategy in dict.fromkeys(row[0] for row in rows):
-        own = [row for row in rows if row[0] == strategy]
-        told = ", ".join(f"{count} {reason}" for _, _, reason, count in own)
-        click.echo(f"{strategy}: {sum(row[3] for row in own)} times nothing: {told}")
+        click.echo(f"{strategy}:")
+        for kind in ("skipped", "refused"):
+            counts: dict[str, int] = {}
+            for name, what, reason, count in rows:
+                if (name, what) == (strategy, kind):
+                    counts[reason] = counts.get(reason, 0) + count
+            for number, (reason, count) in enumerate(grouped(counts).items()):
+                if number == _REASONS_SHOWN:
+                    click.echo(f"  ... and {len(grouped(counts)) - number} more reasons; --json has them all")
+                    break
+                click.echo(f"  {count:>8,} {kind}: {reason}")
     for _, kind, text in notes:
         click.echo(f"{kind}: {text}")

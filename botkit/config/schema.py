@@ -380,9 +380,9 @@ class EmulatorConfig(_Section, frozen=True, kw_only=True):
     market: Annotated[str, Meta(description="synthetic, or the path of a tape.")] = "synthetic"
     speed: Annotated[float, Bound(above=0, most=10_000), Meta(description="Factor of the emulator's clock.")] = 1.0
     balances: Annotated[
-        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: the sum of capital and reserve.")
+        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: those of backtest.")
     ] = None
-    fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
+    fees: Annotated[FeesConfig | None, Meta(description="Fees. Default: those of backtest.")] = None
     slippage: Annotated[Decimal | None, Meta(description="As under backtest.")] = None
     latency: Annotated[LatencyConfig, Meta(description="Latency added to the real one.")] = LatencyConfig(
         order_ms=Decimal(0), answer_ms=Decimal(0)
@@ -507,6 +507,13 @@ class BotConfig(_Section, frozen=True, kw_only=True):
     def zone(self) -> ZoneInfo:
         """The time zone."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def simulated_fees(self) -> tuple[FeesConfig, str]:
+        """Fees of the emulator inside and on paper, and the section that says so: `emulator`, or else `backtest`."""
+        if self.emulator.fees is not None:
+            return self.emulator.fees, "emulator.fees"
+        return self.backtest.fees, "backtest.fees"
 
     def amount_step_of(self, pair: str) -> Literal["base", "amount"]:
         """The choice for a pair, as `botkit.model.pairs.pairs_from_wire` takes it."""

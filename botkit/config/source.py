@@ -181,6 +181,12 @@ class _Builder:
                 raise self.error(key_event, "a key must be plain text, not a list or mapping", "write `key: value`")
             if key.value == "" and not key.quoted:
                 raise self.error(key_event, "a key is missing before the colon", "write `key: value`")
+            if _is_cut_figure(key, fields):
+                raise self.error(
+                    key_event,
+                    f"a comma within {{ }} ends a value, so `{_last_text(fields)},{key.value}` is no figure",
+                    "write it without commas, such as 1000000",
+                )
             if key.value in fields:
                 raise self.error(
                     key_event,
@@ -193,6 +199,18 @@ class _Builder:
 
     def error(self, event: Any, what: str, mend: str) -> ConfigError:
         return ConfigError(f"{place(self.source, event.start_mark.line + 1)}: {what}; {mend}")
+
+
+def _last_text(fields: dict[str, Node]) -> str:
+    last = next(reversed(fields.values()), None)
+    return last.value if last is not None and isinstance(last.value, str) else ""
+
+
+def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
+    """Whether a key is the second part of a figure such as 1,000,000: three digits after a value that ends in some."""
+    if key.quoted or not isinstance(key.value, str) or not re.fullmatch(r"[0-9]{3}(\.[0-9]+)?", key.value):
+        return False
+    return re.fullmatch(r"[-+]?[0-9]{1,3}", _last_text(fields)) is not None
 
 
 def plain_value(node: Node) -> Any:

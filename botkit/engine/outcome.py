@@ -17,10 +17,13 @@ Level = Literal["info", "warning", "error"]
 
 
 class Note(msgspec.Struct, frozen=True):
-    """A sentence for the user."""
+    """A sentence for the user. With a ``kind`` it is kept in the journal too."""
 
     level: Level
     text: str
+    kind: str = ""
+    #: a strategy wrote it by ``self.log``, so the log has it already
+    is_logged: bool = False
 
 
 class StrategyFailure(msgspec.Struct, frozen=True):
@@ -171,10 +174,15 @@ class Outbox:
         self._changes.count += 1
         self.out.fills.append(fill)
 
-    def note(self, level: Level, text: str) -> None:
-        """Say something to the user."""
+    def note(self, level: Level, text: str, kind: str = "") -> None:
+        """Say something to the user, and with a ``kind`` keep it."""
         self._changes.count += 1
-        self.out.notes.append(Note(level, text))
+        self.out.notes.append(Note(level, text, kind))
+
+    def logged(self, level: Level, text: str) -> None:
+        """A strategy logged something that the user should see."""
+        self._changes.count += 1
+        self.out.notes.append(Note(level, text, is_logged=True))
 
     def withheld(self, withheld: Withheld) -> None:
         """A price was kept back."""

@@ -192,6 +192,7 @@ class BotRooms:
             timers=self.timers,
             quoter=self.quoter,
             protector=self.protector,
+            tell=self.outbox.logged,
             fee_rates=fee_rates,
         )
         for spec in strategies:

@@ -91,6 +91,11 @@ class MoneyView:
         """What a strategy owns (None: all of them) at last prices; None while one is missing."""
         return self._portfolio.equity_units(strategy, self._portfolio.currency)
 
+    def day_pnl(self, strategy: str | None = None) -> int | None:
+        """What a strategy (None: all of them) made since the trading day began; None where nothing limits it, or while
+        a price is missing."""
+        return self._portfolio.days.pnl_units(strategy, self._portfolio.currency)
+
     def holdings(self, strategy: str | None) -> dict[str, int]:
         """What counts as a strategy's own, by currency."""
         return dict(self._portfolio.holdings(strategy))

@@ -36,6 +36,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.limits": "Rate limits.",
     "botkit.model.money": "Exact money.",
     "botkit.model.moment": "The order of what comes in at one time.",
+    "botkit.model.order_spec": "What was asked for with an order.",
     "botkit.model.orders": "Orders and their states.",
     "botkit.model.pairs": "Pairs and the exchange's rules for them.",
     "botkit.model.requests": "Requests to an exchange, and its answers.",
@@ -70,9 +71,11 @@ def reference_chapter() -> str:
         source = _Source(module)
         # botkit re-exports much of botkit.model: each name is described once
         elsewhere = {public: written.get(id(getattr(module, public))) for public in module.__all__}
-        again = [f"`{public}`" for public, other in elsewhere.items() if other is not None]
-        if again:
-            parts.append(f"Described above, under botkit: {', '.join(again)}.\n")
+        if name != "botkit":
+            elsewhere |= {public: module_of(public) for public in module.__all__ if public in source.imported}
+        for other in dict.fromkeys(filter(None, elsewhere.values())):
+            again = [f"`{public}`" for public, place in elsewhere.items() if place == other]
+            parts.append(f"Described above, under {other}: {', '.join(again)}.\n")
         for public in module.__all__:
             if elsewhere[public] is None:
                 thing = getattr(module, public)
@@ -80,6 +83,17 @@ def reference_chapter() -> str:
                     written[id(thing)] = name
                 parts.append(_entry(name, public, thing, source))
     return "\n".join(parts)
+
+
+def module_of(public: str) -> str:
+    """The public module, other than botkit itself, that defines a name."""
+    return next(
+        name
+        for name in PUBLIC_MODULES
+        if name != "botkit"
+        and public in importlib.import_module(name).__all__
+        and public not in _Source(importlib.import_module(name)).imported
+    )
 
 
 def configuration_chapter() -> str:
@@ -105,7 +119,11 @@ class _Source:
         lines = text.splitlines()
         self.comments: dict[str, str] = {}
         self.values: dict[str, str] = {}
+        #: names that are another module's
+        self.imported: set[str] = set()
         for node in ast.parse(text).body:
+            if isinstance(node, ast.ImportFrom):
+                self.imported |= {alias.asname or alias.name for alias in node.names}
             if not isinstance(node, ast.Assign | ast.AnnAssign):
                 continue
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
@@ -216,7 +234,8 @@ def _signature(thing: Any, *, method: bool = False) -> str:
         stars = 1 * (parameter.kind is parameter.VAR_POSITIONAL) + 2 * (parameter.kind is parameter.VAR_KEYWORD)
         part = "*" * stars + parameter.name
         if parameter.annotation is not parameter.empty:
-            part += f": {parameter.annotation}"
+            annotation = parameter.annotation  # of a field of a named tuple it is wrapped
+            part += f": {getattr(annotation, '__forward_arg__', annotation)}"
         if parameter.default is not parameter.empty:
             part += f" = {_value(parameter.default)}"
         parts.append(part)

@@ -123,7 +123,9 @@ class Bot:
         for fill in out.fills:
             self.fills.filled(fill)
         for note in out.notes:
-            self.notices.tell(note.level, note.text)
+            self.notices.tell(note.level, note.text, is_logged=note.is_logged)
+            if note.kind:
+                self.note(note.kind, note.text)
         if out.failures:
             self.start_failures += tell_failures(out.failures, self.notices)
         if self.comparisons.came_out(out, now):
@@ -225,6 +227,7 @@ class Bot:
 
     async def close(self) -> None:
         """Let go of everything. Orders stay as they are: `botkit.live.stopping.stop` withdraws them before."""
+        await self.driver.close()
         self.watchdog.stop()
         if self.parts.shared is not None:
             await self.parts.shared.stop()

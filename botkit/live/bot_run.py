@@ -27,8 +27,8 @@ log = logging.getLogger("botkit.live")
 
 
 class BotRun:
-    """Starts a bot, keeps it, and stops it in order. ``run`` once; what came of it is in `summary`, `failed` and
-    `has_left_orders`."""
+    """Starts a bot, keeps it, and stops it in order. ``run`` once; what came of it is in `summary`, `failed`,
+    `has_left_orders` and `has_stopped_strategies`."""
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class BotRun:
         self.failed = False
         #: orders still stand that should have been cancelled
         self.has_left_orders = False
+        #: a strategy was stopped before the end, by what it raised or lost
+        self.has_stopped_strategies = False
         self._say = say
         self._orphans = orphans
         self._notices = Notices()
@@ -73,6 +75,9 @@ class BotRun:
         bot = await start(self.parts, self._notices, orphans=self._orphans)
         try:
             self._say(self._opening(bot))
+            lacks_coin = self.parts.no_discount(bot.view.money.account)
+            if lacks_coin is not None:
+                self._notices.tell("warning", lacks_coin)
             guarding = self._guarding()
             if guarding is not None:
                 watching = asyncio.create_task(guarding.watch(), name="guard's guard")
@@ -125,6 +130,7 @@ class BotRun:
             await self.keeper.stop(bot)
         self.summary = summary_of(bot.standing(), why)
         self.keeper.write_status(bot, why)
+        self.has_stopped_strategies = bool(self.summary["stopped"])
         self._look_for_orders(bot)
         if fault is not None:
             self.summary |= {"error": repr(fault)}

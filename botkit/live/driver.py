@@ -45,6 +45,9 @@ log = logging.getLogger("botkit.live")
 _STEPS_TO_SOCKET = 2
 #: how long what came in waits for company on its way into the journal, when nothing is sent
 _GATHER_S = 0.02
+#: how often a journal that cannot be written is tried again
+_RETRY_S = 1.0
+_WRITTEN_AGAIN = "it could not be written for a while; what is missing never left this machine, but for cancels"
 #: market events that wait while the bot is busy; beyond it the oldest books of a pair give way to newer ones
 EVENTS_MAX = 20_000
 _BOOKS = 2
@@ -93,6 +96,7 @@ class Driver:
         self.ended = asyncio.Event()
         self.turns = 0
         self.dropped_events = 0
+        self._is_closed = False
         self._listener = listener
         self._gate = gate
         self._persistence = persistence
@@ -110,7 +114,6 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         # streams may be another bot's too: what this one does and logs is its own, whoever woke it
         self._context = contextvars.copy_context()
-        self._journal_retry: Nanos = 0
         self._gathering: asyncio.TimerHandle | None = None
 
     # -- inputs ---------------------------------------------------------------------------------------------------
@@ -169,7 +172,13 @@ class Driver:
         if errors:
             raise errors[0]
         self.wake()
-        return replies[0] if replies else Reply(refusal=f"the bot has met a fault of its own: {self.fault!r}")
+        if replies:
+            return replies[0]
+        return Reply(
+            refusal="the bot has stopped"
+            if self.fault is None
+            else f"the bot has met a fault of its own: {self.fault!r}"
+        )
 
     def _turn(self, given: Input | None, now: Nanos, requests: list[Request]) -> Reply | None:
         """One turn of the engine: written down, taken in, and what came out shown to whoever looks."""
@@ -192,7 +201,7 @@ class Driver:
         self._guarded(self._turns)
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        if self.fault is not None:
+        if self.fault is not None or self._is_closed:
             return
         if self._watchdog is not None:
             self._watchdog.enter()
@@ -274,7 +283,7 @@ class Driver:
         """
         if requests:
             self._commit(requests, now)
-        elif self._gathering is None and self._persistence.is_dirty and now >= self._journal_retry:
+        elif self._gathering is None and self._persistence.is_dirty:
             self._gathering = self._loop.call_later(_GATHER_S, self._guarded, self._commit_gathered)
         for request in requests:
             task = self._loop.create_task(self._carry(request), context=self._context)
@@ -282,11 +291,13 @@ class Driver:
             task.add_done_callback(self._tasks.discard)
 
     def _commit(self, requests: list[Request], now: Nanos) -> None:
+        # where nothing else would be written, this shows whether it can be
+        notes = [] if self.journal_fault is None else [("journal", _WRITTEN_AGAIN, now)]
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
         try:
-            self._persistence.commit(requests, now)
+            self._persistence.commit(requests, now, notes)
         except JournalError as error:
             self._journal_failed(error, now)
         else:
@@ -296,12 +307,15 @@ class Driver:
 
     def _commit_gathered(self) -> None:
         self._gathering = None
-        if self._persistence.is_dirty:
+        if self._persistence.is_dirty or self.journal_fault is not None:
             self._commit([], self.now())
 
     def _journal_failed(self, error: JournalError, now: Nanos) -> None:
         # no journal, no new orders; cancels go on, since an order that is cancelled needs no record to be safe
-        self._journal_retry = now + NS_PER_S
+        # the engine holds new orders back, so that none of them would find out that it can be written again
+        self._gathering = self._loop.call_later(
+            _RETRY_S / (self.clock.speed or 1.0), self._guarded, self._commit_gathered
+        )
         if self.journal_fault is None:
             log.error("%s; no new orders are sent until it can be written, cancels go on", error)
             self.sink(JournalFailed(str(error)))
@@ -357,15 +371,12 @@ class Driver:
         await asyncio.sleep(seconds / (self.clock.speed or 1.0))
 
     async def close(self, grace_s: float = 0.0) -> None:
-        """Stop carrying. What is on its way is given ``grace_s`` seconds to be answered, then let go."""
+        """Stop carrying, for good. What is on its way is given ``grace_s`` seconds to be answered, then let go."""
         if self._timer is not None:
             self._timer.cancel()
-        tasks = list(self._tasks)
-        if tasks and grace_s:
-            await asyncio.wait(tasks, timeout=grace_s)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._tasks and grace_s:
+            await asyncio.wait(list(self._tasks), timeout=grace_s)
+        await self._let_go()
         if self._scheduled and self.fault is None:
             self._guarded(self._turns)  # answers that have come are written down
         if self._unfinished and self.fault is None:
@@ -373,5 +384,16 @@ class Driver:
         if self._gathering is not None:
             self._gathering.cancel()
             self._guarded(self._commit_gathered)
+        if self._gathering is not None:
+            self._gathering.cancel()
+        # the journal and the connections are closed next: nothing that comes from here on is looked at
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

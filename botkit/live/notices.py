@@ -14,9 +14,10 @@ class Notices:
     def __init__(self) -> None:
         self.listeners: list[Callable[[str, str], None]] = []
 
-    def tell(self, level: str, text: str) -> None:
-        """One sentence: level info, warning, error or breaker."""
-        number = {"info": logging.INFO, "warning": logging.WARNING}.get(level, logging.ERROR)
-        log.log(number, "%s", text)
+    def tell(self, level: str, text: str, *, is_logged: bool = False) -> None:
+        """One sentence: level info, warning, error or breaker. ``is_logged``: the log has it already."""
+        if not is_logged:
+            number = {"info": logging.INFO, "warning": logging.WARNING}.get(level, logging.ERROR)
+            log.log(number, "%s", text)
         for listener in self.listeners:
             listener(level, text)

@@ -60,8 +60,12 @@ class Parts(Protocol):
         fault of its own."""
         ...
 
-    def share(self) -> None:
+    def share_limits(self) -> None:
         """Make the windows that the next bot shares with others; from here on they are ``shared``."""
+        ...
+
+    def no_discount(self, account: Mapping[str, int]) -> str | None:
+        """What to say where simulated fees shall be paid in a coin that the account does not hold."""
         ...
 
     def recorded_as(self) -> Mapping[str, Any]:
@@ -69,5 +73,5 @@ class Parts(Protocol):
         ...
 
     def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
-        """A new bot, not started, that counts in the windows of `share`."""
+        """A new bot, not started, that counts its requests in ``shared`` where there is one."""
         ...

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from botkit.engine.outcome import Outcome
+from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
 from botkit.live.journal import ID_BLOCK, ID_MAX, Journal
 from botkit.live.journal_rows import JournalError
@@ -131,7 +132,7 @@ class Persistence:
             except (TypeError, ValueError, RecursionError) as error:
                 if key not in self._unwritable:
                     self._unwritable.add(key)
-                    self.unwritable.append((name, str(error)))
+                    self.unwritable.append((name, unkept(kept["state"]) or str(error)))
                 continue
             if written.get(key) != text:
                 yield key, text

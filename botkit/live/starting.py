@@ -32,8 +32,11 @@ from botkit.live.run_files import RunFiles
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder
 from botkit.model.orders import LIVE_STATES, Order
+from botkit.model.requests import GetBalances, Outcome
 
 _CONNECT_S = 20.0
+#: for the exchange's words on streams that it refuses
+_REASON_S = 5.0
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
@@ -93,7 +96,7 @@ async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
 
 
 def _make(parts: Parts, notices: Notices, opened: Opened) -> Bot:
-    parts.share()  # which windows are shared is part of what is recorded
+    parts.share_limits()  # the recording says which windows are shared
     files = RunFiles(
         opened.run_folder,
         {**parts.recorded_as(), "first_client_id": opened.first_client_id},
@@ -173,9 +176,19 @@ async def _connect(bot: Bot) -> None:
     except TimeoutError:
         troubles = bot.streams.troubles() or "without a word"
         raise StartRefused(
-            f"the account's streams did not connect within {_CONNECT_S:.0f} s ({troubles}); nothing was traded. Check "
-            "the address and the key"
+            f"the account's streams did not connect within {_CONNECT_S:.0f} s ({troubles}){await _refusal(bot)}. "
+            "Nothing was traded; check the address, the key and this machine's clock"
         ) from None
+
+
+async def _refusal(bot: Bot) -> str:
+    """What the exchange says to a plain request: an upgrade that it refuses has a number for a reason, and no words."""
+    with contextlib.suppress(TimeoutError, LedgerUnreachable):
+        async with asyncio.timeout(_REASON_S), bot.parts.aside() as aside:
+            answer = await aside.send(GetBalances(id=-1))
+            if answer.outcome is not Outcome.OK:
+                return f", and the account's balances cannot be read: {answer.text or answer.outcome.value}"
+    return ""
 
 
 async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:
@@ -191,7 +204,8 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:
         raise StartRefused(
             f"the books could not be compared with the exchange's within {_SETTLE_S:.0f} s: "
             f"{bot.comparisons.last_failure or 'some orders could not be read'}. Nothing was traded; check the address "
-            "and the network, and start again"
+            "and the network, and for a certificate also this machine's clock (there is no switch to trust a bad one), "
+            "then start again"
         )
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()

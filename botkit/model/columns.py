@@ -22,6 +22,7 @@ __all__ = [
     "CandleColumns",
     "IntArray",
     "MarketColumns",
+    "MergedRows",
     "SideArray",
     "TradeColumns",
 ]

@@ -26,6 +26,7 @@ __all__ = [
     "EndpointUse",
     "Figure",
     "FillRow",
+    "IndicatorLine",
     "OrderRow",
     "PositionRow",
     "PriceCandles",

@@ -83,6 +83,29 @@ def check_event_methods(cls: type, file: str) -> None:
                 _check_event_method(cls, name, value, file)
 
 
+def check_hidden_names(cls: type, file: str) -> None:
+    """Refuse methods and attributes of a strategy's class that would replace what every strategy has: an own ``close``
+    would silently take the place of the order call. Parameters are looked at where they are read.
+
+    Raises PluginError with the method's line. ``file`` stands in for a line that is not known.
+    """
+    base = next((owner for owner in cls.__mro__ if "__botkit_strategy__" in vars(owner)), None)
+    if base is None:
+        return
+    for owner in cls.__mro__:
+        if owner in base.__mro__:
+            continue
+        parameters = vars(owner).get("__annotations__", {})
+        for name, value in vars(owner).items():
+            if name.startswith("on_") or (name.startswith("__") and name.endswith("__")) or name in parameters:
+                continue
+            if hasattr(base, name) or name in vars(base).get("__annotations__", {}):
+                raise PluginError(
+                    f"{_line(value, file)}: `{name}` of the strategy `{cls.__name__}` would hide what every strategy "
+                    "has under that name; rename it"
+                )
+
+
 def _check_event_method(cls: type, name: str, value: Any, file: str) -> None:
     where = _line(value, file)
     if name not in EVENTS:

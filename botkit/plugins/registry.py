@@ -16,7 +16,7 @@ import botkit.hookspecs as hookspecs
 from botkit.errors import PluginError
 from botkit.model.extension import ReportSection
 from botkit.plugins import discovery
-from botkit.plugins.checks import EVENTS, HOOKS, check_event_methods, check_plugin
+from botkit.plugins.checks import EVENTS, HOOKS, check_event_methods, check_hidden_names, check_plugin
 from botkit.plugins.discovery import Candidate, Origin, did_you_mean, error_place, file_of, import_candidate, in_words
 
 #: what can be registered by name -> the hook that does it
@@ -168,9 +168,33 @@ class Plugins:
             return found
         what = _SINGULAR[kind]
         hint = did_you_mean(name, registry)
-        if not registry and kind == "strategies":
+        unoffered = self._unoffered(name) if kind == "strategies" else None
+        if unoffered is not None:
+            hint = unoffered
+        elif not registry and kind == "strategies":
             hint = "no plugin offers any; name their folder under `plugins:`, or start in the folder above ./strategies"
         raise PluginError(f"{where}{': ' if where else ''}there is no {what} named `{name}`; {hint}")
+
+    def _unoffered(self, name: str) -> str | None:
+        """What to do about a strategy's class that a plugin's file defines and does not register."""
+        offered = {registration.thing for registration in self.strategies.values()}
+        found: dict[str, tuple[type, str]] = {}
+        for plugin in self.loaded:
+            if plugin.origin == "built-in" or not isinstance(plugin.thing, ModuleType):
+                continue
+            for value in vars(plugin.thing).values():
+                own = isinstance(value, type) and value.__module__ == plugin.thing.__name__
+                if own and getattr(value, "__botkit_strategy__", False) is True and value not in offered:
+                    found[value.__name__] = (value, plugin.file)
+        words = {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls).lower(): cls for cls in found}
+        meant = words.get(name.lower().replace("-", "_")) or (name if name in found else None)
+        if meant is None and (len(found) != 1 or self.strategies):
+            return None
+        cls, file = found[meant or next(iter(found))]
+        return (
+            f"{file} defines the class `{cls.__name__}` but offers it under no name; add to the file: "
+            f'@hookimpl  def botkit_register_strategies(register): register("{name}", {cls.__name__})'
+        )
 
     def report_sections(self, result: Any) -> list[ReportSection]:
         """What plugins add to a report. Raises PluginError naming the plugin that failed."""
@@ -336,6 +360,7 @@ def _check_strategy(name: str, thing: Any, plugin: LoadedPlugin) -> None:
             f"botkit.Strategy, not {thing!r}"
         )
     check_event_methods(thing, plugin.file)
+    check_hidden_names(thing, plugin.file)
 
 
 def _row(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from botkit.model.clock import NS_PER_MS
+from botkit.model.reasons import grouped
 from botkit.model.results import BacktestResult, FillRow, OrderRow, StrategyRow
 
 
@@ -69,17 +70,18 @@ _FATES = {
 
 
 def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most: int = 40) -> list[Reason]:
-    """Skips and refusals that the strategies counted, and orders that ended without a chance, most frequent first."""
-    found = [Reason(row.name, "skipped", text, n) for row in strategies for text, n in row.skips.items()]
-    found += [Reason(row.name, "refused", text, n) for row in strategies for text, n in row.refusals.items()]
+    """Skips and refusals that the strategies counted, and orders that ended without a chance, by kind, most frequent
+    first."""
+    found = [Reason(row.name, "skipped", text, n) for row in strategies for text, n in grouped(row.skips).items()]
+    found += [Reason(row.name, "refused", text, n) for row in strategies for text, n in grouped(row.refusals).items()]
     counted = {row.name for row in strategies if row.refusals}
-    ends: dict[tuple[str, str, str], int] = {}
+    ends: dict[tuple[str, str], dict[str, int]] = {}
     for order in orders:
         if order.state in _FATES and not (order.state == "refused" and order.spec.strategy in counted):
             kind, why = _FATES[order.state]
-            key = (order.spec.strategy, kind, order.reason or why)
-            ends[key] = ends.get(key, 0) + 1
-    found += [Reason(name, kind, text, n) for (name, kind, text), n in ends.items()]
+            texts = ends.setdefault((order.spec.strategy, kind), {})
+            texts[order.reason or why] = texts.get(order.reason or why, 0) + 1
+    found += [Reason(name, kind, text, n) for (name, kind), texts in ends.items() for text, n in grouped(texts).items()]
     return sorted(found, key=lambda r: (-r.times, r.strategy, r.kind, r.text))[:most]
 
 

@@ -25,7 +25,8 @@ from botkit.assembly import Project
 from botkit.assembly.emulator import make_emulator
 from botkit.assembly.live import live_parts
 from botkit.emulator import EmulatorOptions
-from botkit.live.bot import Bot
+from botkit.live.notices import Notices
+from botkit.live.starting import start
 from tests.live.books import differences, exchange_rows
 from tests.live.kills import CONFIG, STRATEGY
 
@@ -169,17 +170,15 @@ def describe(samples: list[Sample]) -> None:
 async def judge(config: Path, emulator: Any) -> list[str]:
     """Start the bot anew and hold its books against the exchange's."""
     async with live_parts(Project.load(config), "emulator", rest=emulator.rest, ws=emulator.ws) as parts:
-        bot = Bot(parts)
+        bot = await start(parts, Notices())
         try:
-            await bot.start()
             for _ in range(200):
                 if not differences(bot, emulator):
                     break
                 await asyncio.sleep(0.1)
             return differences(bot, emulator)
         finally:
-            if hasattr(bot, "driver"):
-                await bot.driver.close()
+            await bot.driver.close()
             await bot.close()
 
 

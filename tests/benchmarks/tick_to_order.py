@@ -52,6 +52,9 @@ from botkit.live.bot import Bot
 from botkit.live.collector import quiet_collector
 from botkit.live.driver import Driver
 from botkit.live.journal import Journal
+from botkit.live.notices import Notices
+from botkit.live.persistence import Persistence
+from botkit.live.starting import start
 from botkit.live.stopping import stop
 from botkit.model.clock import NS_PER_MS
 from botkit.model.requests import CreateOrder
@@ -249,18 +252,18 @@ class _Trace:
         setattr(owner, name, marking)
 
     def install(self) -> None:
-        received, dispatch, writelines = ResponseHandler.data_received, Driver.dispatch, StreamWriter._writelines
+        received, commit, writelines = ResponseHandler.data_received, Persistence.commit, StreamWriter._writelines
 
         def data_received(handler: ResponseHandler, data: bytes) -> None:
             if b'"ORDER_BOOK"' in data[:60]:
                 self.mark("received")
             received(handler, data)
 
-        def dispatching(driver: Driver, requests: Any, *arguments: Any) -> None:
+        def committing(persistence: Persistence, requests: Any, *arguments: Any) -> None:
             if any(type(request) is CreateOrder for request in requests):
                 self.mark("turned")
                 self.locked = True
-            dispatch(driver, requests, *arguments)
+            commit(persistence, requests, *arguments)
 
         def writing(writer: StreamWriter, chunks: Any) -> None:
             chunks = tuple(chunks)
@@ -272,11 +275,11 @@ class _Trace:
                 self.end(round(float(found[1]) * 100) + _BELOW_CENTS)
 
         ResponseHandler.data_received = data_received  # type: ignore[assignment,method-assign]
-        Driver.dispatch = dispatching  # type: ignore[assignment,method-assign]
+        Persistence.commit = committing  # type: ignore[assignment,method-assign]
         StreamWriter._writelines = writing  # type: ignore[assignment,method-assign]
         self.around(Stream, "_frame", "woken", "decoded")
         self.around(Driver, "sink", "translated")
-        self.around(Driver, "_turns", "looked at")
+        self.around(Bot, "went_in", "looked at")
         self.around(Journal, "commit", "gathered", "journaled")
         self.around(BitoProAdapter, "send", "carried")
         self.around(transport, "signed_headers", "encoded", "signed")
@@ -286,9 +289,8 @@ class _Trace:
 async def _trade(folder: Path, addresses: dict[str, str], seconds: float) -> None:
     project = Project.load(folder / "quick.yaml")
     async with live_parts(project, "emulator", rest=addresses["rest"], ws=addresses["ws"]) as parts:
-        bot = Bot(parts)
+        bot = await start(parts, Notices())
         try:
-            await bot.start()
             with quiet_collector():
                 await asyncio.sleep(seconds)
             await stop(bot)

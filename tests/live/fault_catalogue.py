@@ -49,14 +49,14 @@ NETWORK: dict[str, Shown] = {
             _NETWORK + "test_without_an_exchange_the_start_is_refused_and_says_so",
             _NETWORK + "test_an_order_to_an_exchange_that_is_gone_is_not_sent_and_its_money_is_free",
         ),
-        "balances cannot be read...Nothing was traded; check the address and the...was not sent: ClientConnectorError",
+        "open orders cannot be read...Nothing was traded; check the address...was not sent: ClientConnectorError",
     ),
     "DNS fails": Shown(
         (
             _NETWORK + "test_a_name_that_is_not_found_refuses_the_start",
             _NETWORK + "test_while_names_are_not_found_nothing_is_sent_and_afterwards_the_bot_trades_on",
         ),
-        "Nothing was traded; check the address and the...was not sent: ClientConnectorDNSError",
+        "Nothing was traded; check the address...was not sent: ClientConnectorDNSError",
     ),
     "request lost": Shown((_CREATE, _CANCEL, _UNBELIEVED), _UNKNOWN),
     "answer lost after accept": Shown((_CREATE, _CANCEL, _UNBELIEVED), _UNKNOWN),
@@ -75,7 +75,7 @@ NETWORK: dict[str, Shown] = {
             _UNBELIEVED,
             _TRANSPORT + "test_a_huge_body_is_cut_off",
         ),
-        "the open orders could not be read: an answer of more than 4194304 bytes",
+        "the open orders cannot be read: an answer of more than 4194304 bytes",
     ),
     "cross-origin redirect": Shown(
         (
@@ -161,7 +161,7 @@ ANSWERS: dict[str, Shown] = {
             _LISTINGS + "test_no_list_of_balances_is_no_balance_of_nothing",
             _LISTINGS + "test_without_a_list_of_balances_the_start_is_refused",
         ),
-        "the balances could not be read: balance: the answer lists no currency",
+        "the account's balances cannot be read: balance: the answer lists no currency",
     ),
     "maintenance": Shown(
         (_ANSWERS + "test_a_suspended_pair_rejects_with_the_exchanges_words",),

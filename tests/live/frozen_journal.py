@@ -20,18 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from botkit.live.settings import set_parameter
 
 from botkit.assembly import Project
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.live.bot import Bot
+from botkit.live.journal import Journal
+from botkit.live.notices import Notices
+from botkit.live.starting import start
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, Nanos
+from botkit.model.inputs import SetParameter
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
 from botkit.model.requests import Answer, CancelOrder, CreateOrder, Outcome
 from botkit.sim.ledger import Deed
-from botkit.sim.order import PARTLY_FILLED
-from tests.live.world import World, settled, until
+from tests.live.world import World, settled, strategy_of, until
 
 FIXTURE = Path(__file__).parent / "fixtures" / "journal-3a4e07c"
 #: when the old bot was started, at the emulator
@@ -90,21 +92,17 @@ async def frozen_world(folder: Path, start: Nanos) -> AsyncIterator[World]:
             assert not emulator.venue.limits.refused, emulator.venue.limits.counts
         finally:
             for bot in world.bots:
-                if hasattr(bot, "driver"):
-                    await bot.driver.close()
+                await bot.driver.close()
                 await bot.close()
 
 
 def strategy(bot: Bot, name: str) -> Any:
-    return bot.engine.contexts[name].strategy
+    return strategy_of(bot, name)
 
 
 async def started(world: World, wrap: Any = lambda adapter: adapter) -> Bot:
-    bot = Bot(world.parts(wrap=wrap))
+    bot = await start(world.parts(wrap=wrap), Notices())
     world.bots.append(bot)
-    bot.told = []  # type: ignore[attr-defined]
-    bot.notices.listeners.append(lambda level, text: bot.told.append((level, text)))  # type: ignore[attr-defined]
-    await bot.start()
     await until(lambda: all(strategy(bot, name).book(pair).mid for name, pair in PAIR_OF.items()))
     return bot
 
@@ -170,7 +168,7 @@ async def venue_as_left(emulator: Emulator, picture: dict[str, Any]) -> None:
         account.open[order.order_id] = account.orders[order.order_id] = order
         if row["executed_lots"]:
             execute(emulator, order.new.client_id, row["executed_lots"])
-            assert order.status == PARTLY_FILLED
+            assert order.state is OrderState.PARTLY_FILLED
     for currency, (total, _) in picture["ledger"].items():
         kernel.transfer(DEFAULT_ACCOUNT.email, currency, total - account.total.get(currency, 0))
     assert {c: list(v) for c, v in account.balances().balances.items()} == picture["ledger"]
@@ -260,12 +258,11 @@ async def write(folder: Path, out: Path) -> None:
         p.state.update({"grid": {"levels": [1, 2.5, "three"]}, "text": "\u2713"})
         q.state["count"] = 7
         now = bot.driver.now()
-        set_parameter(bot.engine, "p", "size", 0.025)
+        bot.say(SetParameter("p", "size", 0.025))
         bot.journal.parameter("p", "size", 0.025, now)
         bot.driver.wake()
         await until(lambda: partly.executed_lots and gone.is_final and replaced.is_final and bought.is_final)
-        await until(lambda: "btc_usdt" in bot.engine.contexts["p"].best_prices and p.rung)
-        bot.engine.contexts["p"].best_prices["btc_usdt"] = round(price["p"] * 1.25, 2)  # the price has been there
+        await until(lambda: "btc_usdt" in bot.view.kept("p")["best"] and p.rung)
         bot.journal.note("made up", "a note of the old bot's", now)
         await until(lambda: not any(o.state in (OrderState.QUEUED, OrderState.SENDING) for o in q.open_orders()))
         bot.comparisons.at_once()
@@ -284,6 +281,11 @@ async def write(folder: Path, out: Path) -> None:
         await asyncio.sleep(0.2)
         await world.crash(bot)
         picture = venue_picture(world.emulator)
+    journal = Journal.open(folder / "state" / "journal.sqlite")
+    kept = json.loads(journal.meta("strategy:p") or "")
+    kept["best"]["btc_usdt"] = round(price["p"] * 1.25, 2)  # the price has been there
+    journal.put_meta({"strategy:p": json.dumps(kept)})
+    journal.close()
     db = sqlite3.connect(folder / "state" / "journal.sqlite")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.execute("PRAGMA journal_mode=DELETE")

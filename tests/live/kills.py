@@ -39,6 +39,8 @@ from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
 from botkit.live.limits.broker import FOLDER_VARIABLE
+from botkit.live.notices import Notices
+from botkit.live.starting import start
 from botkit.live.state_folder import STATE_VARIABLE, StateFolder
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
@@ -308,10 +310,9 @@ class KillWorld:
         findings = self.findings
         project = Project.load(self.watching)
         async with live_parts(project, "emulator", rest=self.emulator.rest, ws=self.emulator.ws) as parts:
-            bot = Bot(parts)
+            began = time.monotonic()
+            bot = await start(parts, Notices())
             try:
-                began = time.monotonic()
-                await bot.start()
                 doubtful = [o for o in bot.view.open_orders() if o.state is OrderState.UNKNOWN]
                 findings.in_doubt[phase] += len(doubtful)
                 findings.restarts_s.append(time.monotonic() - began)
@@ -320,9 +321,8 @@ class KillWorld:
                 if phase == SIGTERM and (left := bot.view.open_orders()):
                     findings.broken.append(f"orphaned: {left} still stand after a stop in order")
             finally:
-                if hasattr(bot, "driver"):
-                    bot.driver.fault = bot.driver.fault or RuntimeError("dropped")
-                    await bot.driver.close()
+                bot.driver.fault = bot.driver.fault or RuntimeError("dropped")
+                await bot.driver.close()
                 await bot.close()
 
     async def _explained(self, bot: Bot) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botkit.live.bar_check import BarCheck, agrees
 
 from botkit.assembly.replay import replay_run
+from botkit.engine.market import watch
+from botkit.engine.market.bar_check import BarCheck, agrees
 from botkit.exchange.bitopro import sign
 from botkit.live.bot import Bot
 from botkit.live.keeper import Keeper
-from botkit.model.clock import NS_PER_S
 from botkit.model.events import Bar, Candle, Connection, ConnectionState, Trade
 from botkit.model.requests import GetCandles
 from tests.engine_world import BTC, MINUTE, T0, Listener, S
@@ -34,24 +35,19 @@ async def fast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
         yield world
 
 
-async def watched(world: World) -> Bot:
+async def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> Bot:
     """A bot whose bars are checked as often as they are looked at."""
-    bot = await world.start()
-    bot.bar_check._every, bot.bar_check._settle = 0, 5 * NS_PER_S
-    return bot
+    monkeypatch.setattr(watch, "BarCheck", partial(BarCheck, every_s=0, settle_s=5))
+    return await world.start()
 
 
 def figures(bot: Bot) -> dict[str, int]:
-    return bot.bar_check.figures.get("btc_usdt 1m", {"checked": 0, "different": 0})
+    return bot.view.bars_checked().get("btc_usdt 1m", {"checked": 0, "different": 0})
 
 
-async def looked(bot: Bot, until: Any, timeout_s: float = 60.0) -> None:
-    """Look again and again until something holds."""
-    async with asyncio.timeout(timeout_s):
-        while not until():
-            if bot.bar_check.look(bot.driver.now()):
-                bot.driver.wake()
-            await asyncio.sleep(0.02)
+async def looked(bot: Bot, is_so: Callable[[], Any]) -> None:
+    """The bot looks again and again until something holds."""
+    await until(is_so, 60)
 
 
 def warnings(bot: Bot) -> list[str]:
@@ -60,8 +56,10 @@ def warnings(bot: Bot) -> list[str]:
 
 
 @pytest.mark.parametrize("fast", [60.0], indirect=True)  # as a newcomer meets it
-async def test_bars_of_a_healthy_stream_agree_at_sixty_times_the_speed(fast: World) -> None:
-    bot = await watched(fast)
+async def test_bars_of_a_healthy_stream_agree_at_sixty_times_the_speed(
+    fast: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 4)
     assert not warnings(bot), warnings(bot)[0]
     # a machine that stands still for half a second is another matter: it is told of as what it is
@@ -70,8 +68,8 @@ async def test_bars_of_a_healthy_stream_agree_at_sixty_times_the_speed(fast: Wor
 
 
 @pytest.mark.parametrize("fast", [40.0], indirect=True)  # to be healthy again, the machine must keep up
-async def test_lost_frames_of_trades_are_told_of_once_a_stretch(fast: World) -> None:
-    bot = await watched(fast)
+async def test_lost_frames_of_trades_are_told_of_once_a_stretch(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 1)
     fault = fast.emulator.add_fault({"kind": "ws_drop", "where": "trades"})
     await looked(bot, lambda: figures(bot)["different"] >= 4)
@@ -85,8 +83,10 @@ async def test_lost_frames_of_trades_are_told_of_once_a_stretch(fast: World) -> 
     assert list(puppet(bot).series)[: len(shown)] == shown, "no bar changes after it was shown"
 
 
-async def test_bars_of_while_the_stream_was_down_are_expected_to_differ(fast: World) -> None:
-    bot = await watched(fast)
+async def test_bars_of_while_the_stream_was_down_are_expected_to_differ(
+    fast: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = await watched(fast, monkeypatch)
     await looked(bot, lambda: figures(bot)["checked"] >= 1)
     fault = fast.emulator.add_fault({"kind": "ws_refuse", "where": "trades"})
     fast.emulator.cut_sockets()
@@ -97,22 +97,22 @@ async def test_bars_of_while_the_stream_was_down_are_expected_to_differ(fast: Wo
     assert told(bot).count("the stream of trades was down") == 1
 
 
-async def test_a_read_that_fails_is_made_again(fast: World) -> None:
-    bot = await watched(fast)
+async def test_a_read_that_fails_is_made_again(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = await watched(fast, monkeypatch)
     fault = fast.emulator.add_fault({"kind": "error_before", "where": "trading_history", "count": 2})
     await looked(bot, lambda: figures(bot)["checked"] >= 2)
     assert fault.fired == 2
     assert not warnings(bot), warnings(bot)[0]
 
 
-async def test_the_reads_of_candles_are_replayed(fast: World) -> None:
-    bot = await watched(fast)
-    keeper = Keeper(bot)
-    running = asyncio.create_task(keeper.run(None))
+async def test_the_reads_of_candles_are_replayed(fast: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bot = await watched(fast, monkeypatch)
+    keeper = Keeper()
+    running = asyncio.create_task(keeper.run(bot, None))
     await until(lambda: figures(bot)["checked"] >= 2, 60)
     keeper.request_stop("by the test")
     await running
-    await keeper.stop()
+    await keeper.stop(bot)
     await bot.close()
     assert replay_run(run_folder(bot)).difference is None
     assert '"endpoint":"trading_history"' in (run_folder(bot) / "decisions.jsonl").read_text()
@@ -122,28 +122,31 @@ async def test_the_reads_of_candles_are_replayed(fast: World) -> None:
 
 
 class Checked:
-    """A bot that makes bars of the trades that a test shows it, and its check, whose reads the test answers."""
+    """A bot that makes bars of the trades that a test shows it, and checks them; its reads are answered at once."""
 
     def __init__(self, *resolutions: str) -> None:
         def start(strategy: Listener) -> None:
             for resolution in resolutions or ("1m",):
                 strategy.subscribe_bars(BTC, resolution)
 
-        self.bot = EngineBot(Listener(start=start))
-        self.said: list[tuple[str, str]] = []
-        self.check = BarCheck(self.bot.engine, lambda level, text: self.said.append((level, text)))
-        self.check.look(T0)
+        self.bot = EngineBot(Listener(start=start), traded={"btc_twd": BTC}, watch_speed=1.0)
         self.stream(ConnectionState.CONNECTED)
         #: what the exchange has made of the trades: time -> prices and amount
         self.candles: dict[int, Candle] = {}
+        #: the reads so far
+        self.reads: list[GetCandles] = []
 
     def stream(self, state: ConnectionState, *, gap: bool = False) -> None:
-        change = Connection(state, "trades", BTC, gap=gap)
-        self.check.observe(change, self.bot.now)
-        self.bot.tell(change)
+        self.bot.tell(Connection(state, "trades", BTC, gap=gap))
 
     def to(self, seconds: float) -> None:
-        self.bot.to(seconds)
+        """Second by second, since an answer comes before the next look."""
+        while (second := (self.bot.now - T0) // S + 1) <= seconds:
+            for request in self.bot.to(second):
+                if isinstance(request, GetCandles):
+                    self.reads.append(request)
+                    rows = [c for t, c in sorted(self.candles.items()) if request.start <= t <= request.end]
+                    self.bot.answer(request, body=tuple(rows))
 
     def trade(self, price: int, *, seen: bool = True, made_s: float | None = None) -> None:
         """A trade of one coin, which the stream shows or not; it may have been made earlier."""
@@ -155,9 +158,7 @@ class Checked:
             BTC, "1m", minute, known[0], max(known[1], price), min(known[2], price), price, known[4] + 1.0
         )
         if seen:
-            event = Trade(BTC, made, float(price), 1.0)
-            self.check.observe(event, self.bot.now)
-            self.bot.tell(event)
+            self.bot.tell(Trade(BTC, made, float(price), 1.0))
 
     def minutes(self, first: int, last: int, missed: tuple[int, ...] = ()) -> None:
         """Two trades in each of these minutes; the second one of some is not shown."""
@@ -167,34 +168,31 @@ class Checked:
             self.to(minute * 60 + 20)
             self.trade(101 + minute, seen=minute not in missed)
 
-    def read(self) -> GetCandles | None:
-        """Look, and answer the read that this makes with what the exchange has."""
-        self.check.look(self.bot.now)
-        requests = [r for r in self.bot.engine.turn(None, self.bot.now) if isinstance(r, GetCandles)]
-        for request in requests:
-            rows = [c for t, c in sorted(self.candles.items()) if request.start <= t <= request.end]
-            self.bot.answer(request, body=tuple(rows))
-        return requests[0] if requests else None
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        """What was told of bars."""
+        return [(note.level, note.text) for note in self.bot.notes if note.kind == "bars"]
 
     @property
     def counts(self) -> dict[str, int]:
-        return self.check.figures["btc_twd 1m"]
+        return self.bot.engine.view.bars_checked()["btc_twd 1m"]
 
 
 def test_one_read_covers_all_bars_since_the_last_and_comes_minutes_later() -> None:
     c = Checked()
-    c.minutes(0, 4)
-    c.to(4 * 60)
-    request = c.read()
-    assert request is not None
-    assert (request.start, request.end) == (T0 + MINUTE, T0 + 3 * MINUTE), "the first minute was not seen whole"
-    assert c.counts == {"checked": 2, "different": 0}
-    c.minutes(4, 7)
-    assert c.read() is None, "not before three minutes"
-    c.to(8 * 60)
-    request = c.read()
-    assert request is not None
-    assert (request.start, request.end) == (T0 + 3 * MINUTE, T0 + 7 * MINUTE)
+    c.minutes(0, 3)
+    c.to(3 * 60 - 1)
+    assert not c.reads, "the first minute was not seen whole, and no candle is expected to be whole at once"
+    c.minutes(3, 6)
+    [first] = c.reads
+    assert (first.start, first.end) == (T0 + MINUTE, T0 + 2 * MINUTE)
+    assert c.counts == {"checked": 1, "different": 0}
+    c.to(6 * 60 - 1)
+    assert len(c.reads) == 1, "not before three minutes"
+    c.minutes(6, 8)
+    [_, second] = c.reads
+    assert (second.start, second.end) == (T0 + 2 * MINUTE, T0 + 5 * MINUTE)
+    assert c.counts == {"checked": 4, "different": 0}
     assert not c.said
 
 
@@ -202,24 +200,21 @@ def test_a_candle_that_lags_behind_is_read_once_more_before_anything_is_said() -
     c = Checked()
     c.minutes(0, 4)
     late = c.candles.pop(T0 + 2 * MINUTE)
-    c.to(4 * 60)
-    c.read()
+    c.minutes(4, 7)
+    assert len(c.reads) == 2
     assert c.counts == {"checked": 1, "different": 0}
     c.candles[late.time] = late
-    c.minutes(4, 7)
-    c.to(8 * 60)
-    c.read()
-    assert c.counts == {"checked": 6, "different": 0}
+    c.minutes(7, 9)
+    c.to(9 * 60)
+    assert len(c.reads) == 3
+    assert c.counts == {"checked": 7, "different": 0}
     assert not c.said
 
 
 def test_a_stretch_of_missed_trades_is_told_of_at_its_first_bar_and_at_its_end() -> None:
     c = Checked()
     c.minutes(0, 20, missed=(3, 4, 6))
-    c.to(22 * 60)
-    c.read()
     c.to(26 * 60)
-    c.read()
     (warning, over) = c.said
     assert warning[0] == "warning"
     assert "btc_twd 1m: the bar of" in warning[1]
@@ -260,9 +255,7 @@ def test_what_the_bot_knows_of_the_cause_is_said(cause: str, level: str, told_of
     else:
         c.trade(1_000_000)
     c.minutes(4, 8)
-    for minute in (9, 13):
-        c.to(minute * 60)
-        c.read()
+    c.to(13 * 60)
     said, text = c.said[0]
     assert said == level
     assert told_of in text
@@ -273,12 +266,9 @@ def test_a_bar_that_ran_when_it_was_asked_for_is_not_judged() -> None:
     c.minutes(0, 7)
     c.to(7 * 60 + 30)
     c.bot.s.subscribe_bars(BTC, "5m")
-    c.check.look(c.bot.now)
     c.minutes(8, 17)
     c.to(17 * 60)
-    c.check.look(c.bot.now)
-    asked = [request for request in c.bot.engine.turn(None, c.bot.now) if isinstance(request, GetCandles)]
-    assert {request.resolution: request.start for request in asked}["5m"] == T0 + 10 * MINUTE
+    assert [request.start for request in c.reads if request.resolution == "5m"] == [T0 + 10 * MINUTE]
 
 
 def bar(*prices: float, volume: float = 1.0, empty: bool = False) -> Bar:

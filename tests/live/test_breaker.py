@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botkit.live.breaker import QUIET_S, Breaker
 
-from botkit.live import breaker as module
+from botkit.engine.market import quiet_books
+from botkit.engine.market.quiet_books import QUIET_S
 from botkit.live.bot import Bot as LiveBot
 from botkit.model.events import OrderBook
+from botkit.model.inputs import Resume
 from botkit.model.orders import OrderState
 from botkit.model.requests import GetBook, Outcome
 from tests.engine_world import BTC, T0, Bot, Listener, S
@@ -19,29 +20,27 @@ FIRST = ((100, 10),), ((110, 10),)
 
 
 class Watched:
-    """A bot that listens to bars alone, its breaker, and a test that answers the breaker's reads."""
+    """A bot that listens to bars alone and watches its books, and a test that answers its reads of them."""
 
     def __init__(self) -> None:
-        self.bot = Bot(Listener(start=lambda strategy: strategy.subscribe_bars(BTC, "1m")))
-        self.trips: list[str] = []
-        self.mended: list[str] = []
-        self.breaker = Breaker(self.bot.engine, self._trip, resynchronise=self.mended.append)
-        self.breaker.look({BTC: 5}, self.bot.now)
+        listener = Listener(start=lambda strategy: strategy.subscribe_bars(BTC, "1m"))
+        self.bot = Bot(listener, traded={"btc_twd": BTC}, watch_speed=1.0)
 
-    def _trip(self, reason: str) -> None:
-        self.trips.append(reason)
-        self.bot.engine.halt(reason)
+    @property
+    def trips(self) -> list[str]:
+        return [halt.reason for halt in self.bot.halts if halt.kind == "breaker"]
+
+    @property
+    def mended(self) -> list[str]:
+        return list(self.bot.resynchronised)
 
     def frame(self, bids: Any, asks: Any) -> None:
-        book = OrderBook(BTC, self.bot.now, bids, asks)
-        self.breaker.observe(book, self.bot.now)
-        self.bot.tell(book)
+        self.bot.tell(OrderBook(BTC, self.bot.now, bids, asks))
 
     def quiet(self, seconds: float = QUIET_S) -> list[Any]:
-        """So long nothing comes; the breaker's reads."""
-        self.bot.to((self.bot.now - T0) / S + seconds)
-        self.breaker.look({BTC: 5}, self.bot.now)
-        return [request for request in self.bot.engine.turn(None, self.bot.now) if isinstance(request, GetBook)]
+        """So long nothing comes; the reads of books."""
+        asked = self.bot.to((self.bot.now - T0) / S + seconds)
+        return [request for request in asked if isinstance(request, GetBook)]
 
     def read(self, bids: Any, asks: Any) -> None:
         """A quiet minute, and what reading the book then shows."""
@@ -82,7 +81,7 @@ def test_a_different_reading_is_adopted_and_the_stream_mended_and_a_second_one_h
     assert "moves on, and the stream shows nothing of it" in reason
     w.read(((103, 10),), ((113, 10),))
     assert len(w.trips) == 1, "told once"
-    w.bot.engine.resume(None, w.bot.now)
+    w.bot.tell(Resume())
     w.read(((104, 10),), ((114, 10),))
     assert len(w.trips) == 2, "a resumed bot whose book still stands still is halted again"
 
@@ -156,7 +155,7 @@ async def test_a_pair_that_is_traded_has_a_book_whatever_its_strategy_listens_to
     bot = await bot_of(world, plugin)
     strategy = puppet(bot)
     await until(lambda: strategy.book("btc_usdt").best_ask is not None)
-    assert bot.watched_books == {strategy.pair: 5}
+    assert [(s.pair, s.depth) for s in bot.view.streams() if s.kind == "books"] == [(strategy.pair, 5)]
     order = strategy.market_buy("btc_usdt", spend=1_000, max_slippage_pct=1)
     assert not order.is_refused, order.reason
     bot.driver.wake()
@@ -166,13 +165,14 @@ async def test_a_pair_that_is_traded_has_a_book_whatever_its_strategy_listens_to
 async def test_a_frozen_book_of_a_bot_that_listens_to_bars_alone_is_connected_anew(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "QUIET_S", 0.5)
+    monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
     bot = await bot_of(world, BARS_ALONE)
     await until(lambda: puppet(bot).book("btc_usdt").best_ask is not None)
     async with kept(bot):
         frozen = world.emulator.add_fault({"kind": "ws_silence", "where": "order_book", "count": 1})
-        await until(lambda: "the stream of books is connected anew" in told(bot), 40)
+        await until(lambda: "the stream of books is connected again" in told(bot), 40)
         assert frozen.fired
-        seen = bot.engine.market(puppet(bot).pair).book_seen
-        await until(lambda: bot.engine.market(puppet(bot).pair).book_seen > seen + 60 * S, 40)
+        [market] = bot.view.markets()
+        seen = market.book_seen
+        await until(lambda: bot.view.markets()[0].book_seen > seen + 60 * S, 40)
         assert bot.view.halted is None

@@ -16,11 +16,11 @@ import zlib
 from pathlib import Path
 
 import pytest
-from botkit.live.inputs import INPUTS
 
 from botkit.assembly.emulator import make_emulator
 from botkit.emulator import EmulatorOptions
 from botkit.emulator.options import EmulatorAccount
+from botkit.live.recording import INPUTS
 
 SECRET = "canary-secret-5e1f0c77"
 KEY = "canary-key-a93b41d2"
@@ -161,7 +161,7 @@ async def test_no_secret_is_left_behind(fault: str, tmp_path: Path) -> None:
         assert header["mode"] == "emulator"
     if fault == "wrong secret":
         assert process.returncode == 2
-        assert b"error: the account's balances cannot be read" in err
+        assert b"check the address, the key and this machine's clock" in err
 
 
 def test_a_set_argument_with_a_secret_is_not_written_into_the_recording(tmp_path: Path) -> None:

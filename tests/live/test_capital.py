@@ -20,9 +20,10 @@ from botkit.live.capital import parse_amounts
 from botkit.live.keeper import Keeper
 from botkit.live.stopping import stop
 from botkit.model.events import BalanceReport
+from botkit.model.inputs import MoveCapital
 from tests.live.books import differences
 from tests.live.test_replay import STRATEGY, run_folder
-from tests.live.world import World, far_buy, make_world, puppet, settled, until
+from tests.live.world import World, far_buy, make_world, puppet, settled, told, until
 
 CONFIG = """
 name: world
@@ -62,10 +63,10 @@ async def test_a_running_bot_is_given_money_and_gives_it_back(
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
-    keeper = Keeper(bot)
-    running = asyncio.create_task(keeper.run(None))
+    keeper = Keeper()
+    running = asyncio.create_task(keeper.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
-    loss_before = bot.engine.portfolio.day_pnl_units("p", "usdt")
+    loss_before = bot.view.money.day_pnl("p")
     assert loss_before is not None
 
     code, text = await said(funded, capsys, "add", "p", "usdt=20000", "btc=0.5")
@@ -75,10 +76,9 @@ async def test_a_running_bot_is_given_money_and_gives_it_back(
     )
     assert available(bot, "usdt") == 70_000
     assert puppet(bot).position("btc_usdt").amount == 0.5
-    portfolio = bot.engine.portfolio
     # the price moves on meanwhile, and half a coin with it; the money itself is neither profit nor loss
-    pnl = portfolio.day_pnl_units("p", "usdt")
-    opening, equity = bot.opening_equity, portfolio.equity_units(None, "usdt")
+    pnl = bot.view.money.day_pnl("p")
+    opening, equity = bot.opening_equity, bot.view.money.equity()
     assert isinstance(pnl, int)
     assert isinstance(opening, int)
     assert isinstance(equity, int)
@@ -87,12 +87,12 @@ async def test_a_running_bot_is_given_money_and_gives_it_back(
 
     order = far_buy(bot, 1.0)
     await settled(order)
-    locked = portfolio.locked_units(order) / 10**8
+    locked = puppet(bot).balance("usdt").locked
     code, text = await said(funded, capsys, "take", "p", "usdt=69000")
     assert code == 2
     assert f"p has {70_000 - locked:.10g} usdt available, and 69000 was asked for" in text
     assert "is locked in 1 order" in text
-    for arguments, told in (
+    for arguments, words in (
         (("add", "p", "usdt=20001"), "20001 usdt is more than the 20000 usdt that belongs to no strategy (of 30000,"),
         (("add", "pp", "usdt=1"), "there is no strategy 'pp'; did you mean p"),
         (("add", "p", "twd=1"), "twd is neither base nor quote of a pair of this bot"),
@@ -101,7 +101,7 @@ async def test_a_running_bot_is_given_money_and_gives_it_back(
     ):
         code, text = await said(funded, capsys, *arguments)
         assert code == 2
-        assert told in text
+        assert words in text
     puppet(bot).cancel(order)
     bot.driver.wake()
     await until(lambda: order.is_final)
@@ -110,7 +110,7 @@ async def test_a_running_bot_is_given_money_and_gives_it_back(
     assert puppet(bot).position("btc_usdt").amount == 0
     keeper.request_stop("by the test")
     await running
-    await keeper.stop()
+    await keeper.stop(bot)
     await bot.close()
     notes = [text for _, kind, text in _notes(funded) if kind == "capital"]
     assert notes == ["p usdt +20000 btc +0.5", "p usdt -20000 btc -0.5"]
@@ -130,20 +130,20 @@ def _notes(world: World) -> list[tuple[int, str, str]]:
 async def test_capital_that_moved_is_replayed(funded: World) -> None:
     (funded.folder / "plugins" / "puppet.py").write_text(STRATEGY)
     bot = await funded.start()
-    keeper = Keeper(bot)
-    running = asyncio.create_task(keeper.run(None))
+    keeper = Keeper()
+    running = asyncio.create_task(keeper.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
     for units in ({"usdt": 20_000 * 10**8, "btc": 10**7}, {"usdt": -(10**8)}):
-        count = bot.engine.contexts["p"].orders_count
+        count = bot.view.strategies()[0].orders
         await asyncio.to_thread(commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units=units)
-        await until(lambda: bot.engine.contexts["p"].orders_count > count + 3, 60)  # noqa: B023
+        await until(lambda: bot.view.strategies()[0].orders > count + 3, 60)  # noqa: B023
     with pytest.raises(commands.CommandFailed, match="belongs to no strategy"):
         await asyncio.to_thread(
             commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units={"usdt": 10**18}
         )
     keeper.request_stop("by the test")
     await running
-    await keeper.stop()
+    await keeper.stop(bot)
     await bot.close()
     assert replay_run(run_folder(bot)).difference is None
     assert (run_folder(bot) / "decisions.jsonl").read_text().count('"k":"capital"') == 2
@@ -153,7 +153,7 @@ async def test_the_books_of_a_stopped_bot_are_changed_and_its_file_may_show_eith
     funded: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bot = await funded.start()
-    pnl = bot.engine.portfolio.day_pnl_units("p", "usdt")
+    pnl = bot.view.money.day_pnl("p")
     await stop(bot)
     await bot.close()
     assert pnl is not None
@@ -173,9 +173,9 @@ async def test_the_books_of_a_stopped_bot_are_changed_and_its_file_may_show_eith
         funded.config.write_text(CONFIG.replace("50000", amount))
         again = await funded.start()
         assert available(again, "usdt") == 65_000
-        assert again.engine.portfolio.day_pnl_units("p", "usdt") == pnl
+        assert again.view.money.day_pnl("p") == pnl
         assert far_buy(again).state.value != "refused"
-        await again.stop()
+        await stop(again)
         await again.close()
     assert [text for _, kind, text in _notes(funded) if kind == "capital"] == [
         "p usdt +15000 btc +0.25",
@@ -203,7 +203,7 @@ async def test_what_orders_of_a_stopped_bot_lock_cannot_be_taken(
     again = await funded.start()
     assert available(again, "usdt") == 0
     assert not differences(again, funded.emulator)
-    await again.stop()
+    await stop(again)
     await again.close()
 
     funded.config.write_text(CONFIG.replace("name: p,", "name: q,").replace('capital: {usdt: "50000"}', "capital: 1%"))
@@ -214,16 +214,16 @@ async def test_what_orders_of_a_stopped_bot_lock_cannot_be_taken(
 
 async def test_money_that_cannot_be_journaled_does_not_move(funded: World) -> None:
     bot = await funded.start()
-    keeper = Keeper(bot)
-    running = asyncio.create_task(keeper.run(None))
+    keeper = Keeper()
+    running = asyncio.create_task(keeper.run(bot, None))
     await until(lambda: bot.opening_equity is not None)
     bot.journal._db.execute("PRAGMA query_only=1")
-    before = bot.engine.portfolio.state()["ledger"]["unassigned"]
+    before = bot.view.money.unassigned
     with pytest.raises(commands.CommandFailed, match="cannot be written"):
         await asyncio.to_thread(
             commands.ask, bot.parts.folder, "capital", timeout_s=30.0, strategy="p", units={"usdt": 100}
         )
-    assert bot.engine.portfolio.state()["ledger"]["unassigned"] == before
+    assert bot.view.money.unassigned == before
     bot.journal._db.execute("PRAGMA query_only=0")
     keeper.leave_now()
     await running
@@ -231,14 +231,13 @@ async def test_money_that_cannot_be_journaled_does_not_move(funded: World) -> No
 
 async def test_capital_that_is_taken_ends_a_shortage(funded: World) -> None:
     bot = await funded.start()
-    engine = bot.engine
     withdrawn = BalanceReport({"usdt": (45_000 * 10**8, 45_000 * 10**8)})  # by hand: 5,000 of the strategy's are gone
-    engine.turn(withdrawn, bot.driver.now())
-    assert engine.shortage is not None
-    assert "take capital from a strategy" in engine.shortage
+    bot.say(withdrawn)
+    [shortage] = [text for text in told(bot).splitlines() if "no new orders but those that reduce" in text]
+    assert "take capital from a strategy" in shortage
     assert far_buy(bot).is_refused
-    engine.move_capital("p", {"usdt": -20_000 * 10**8}, bot.driver.now())
-    assert engine.shortage is None
+    assert bot.say(MoveCapital("p", {"usdt": -20_000 * 10**8})).refusal is None
+    assert "the account has all that its strategies own" in told(bot)
     assert not far_buy(bot).is_refused
 
 

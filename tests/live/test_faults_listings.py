@@ -102,6 +102,7 @@ UNREADABLE = {
 async def test_a_push_of_an_unknown_kind_is_left_out_told_of_and_compared_after(what: str, world: World) -> None:
     find, put, why = UNREADABLE[what]
     bot = await world.start()
+    compared_at = bot.comparisons.ended
     struck = world.emulator.add_fault(
         {"kind": "ws_altered", "where": "active_orders", "find": find, "put": put, "count": 1}
     )
@@ -112,7 +113,7 @@ async def test_a_push_of_an_unknown_kind_is_left_out_told_of_and_compared_after(
         await until(lambda: "the stream active_orders sent what cannot be read" in told(bot))
         assert why in told(bot)
         assert "it was left out, and the books are compared with the exchange's. Look whether there is a" in told(bot)
-        await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
+        await until(lambda: bot.comparisons.ended > compared_at, 20)
     assert order.state is OrderState.OPEN
     assert not differences(bot, world.emulator)
 
@@ -126,7 +127,7 @@ async def test_a_listing_of_an_unknown_kind_is_no_listing_and_the_user_hears_of_
     for where in ("open_orders", "get_order"):
         world.emulator.add_fault({"kind": "altered", "where": where, "find": find, "put": put})
     bot.comparisons.at_once()
-    await until(lambda: "the books cannot be compared with the exchange's: the open orders could not" in told(bot), 20)
+    await until(lambda: "the books cannot be compared with the exchange's: the open orders cannot" in told(bot), 20)
     assert why in told(bot)
     assert "until then the streams alone are believed" in told(bot)
     assert order.state is OrderState.OPEN
@@ -159,7 +160,7 @@ async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> Non
     world.emulator.cut_sockets()
     await until(lambda: "the stream account_balance is back" in told(bot), 20)
     bot.comparisons.at_once()
-    await until(lambda: "the balances could not be read: balance: the answer lists no currency" in told(bot), 20)
+    await until(lambda: "the account's balances cannot be read: balance: the answer lists no currency" in told(bot), 20)
     assert bot.view.money.account == account
     assert puppet(bot).balance("usdt").total == 100_000
     world.emulator.remove_faults()
@@ -170,13 +171,14 @@ async def test_no_list_of_balances_is_no_balance_of_nothing(world: World) -> Non
 async def test_without_a_list_of_balances_the_start_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "_SETTLE_S", 2.0)
     world.emulator.add_fault({"kind": "altered", "where": "balance", "find": '"data":.*', "put": '"data":null}'})
-    with pytest.raises(StartRefused, match=r"lists no currency.*start again in a minute"):
+    with pytest.raises(StartRefused, match=r"lists no currency.*Nothing was traded; check the address and the net"):
         await world.start()
 
 
 async def test_balances_from_before_a_fill_do_not_deny_it(world: World) -> None:
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
+    compared_at = bot.comparisons.ended
     late = world.emulator.add_fault({"kind": "delay_answer", "where": "balance", "value": 20_000, "count": 1})
     bot.comparisons.at_once()
     await until(lambda: late.fired)
@@ -184,7 +186,7 @@ async def test_balances_from_before_a_fill_do_not_deny_it(world: World) -> None:
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=puppet(bot).book("btc_usdt").best_ask + 10)
     bot.driver.wake()
     await until(lambda: order.state is OrderState.FILLED)
-    await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
+    await until(lambda: bot.comparisons.ended > compared_at, 20)
     assert dict(bot.view.money.unassigned).get("usdt", 0) == 0
     assert "by other hands" not in told(bot)
     assert not differences(bot, world.emulator)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
+import itertools
 import logging
 import threading
 import time
@@ -14,14 +15,13 @@ import pytest
 
 from botkit.exchange.bitopro import sign
 from botkit.live.bot import Bot
-from botkit.live.keeper import Keeper
 from botkit.live.machine import resident_bytes
 from botkit.live.telling.memory import WARN_FROM_MB, MemoryWatch
 from botkit.live.telling.notify import Channel, Telling
 from botkit.live.telling.outbox import Policy
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
-from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, strategy_of, told, until
+from tests.live.world import CONFIG, World, far_buy, kept, make_world, puppet, settled, strategy_of, told, until
 
 ROGUE = """
 import asyncio
@@ -281,18 +281,17 @@ def test_a_bot_that_is_large_from_the_start_is_not_told_of() -> None:
     assert said == []
 
 
-async def test_a_running_bot_looks_at_its_memory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_running_bot_looks_at_its_memory(world: World) -> None:
     held = resident_bytes()
     if held is None:
         pytest.skip("this system does not show it")
     assert 10 * 2**20 < held < 64 * 2**30
-    bot = await world.start()
-    keeper = Keeper(bot)
-    monkeypatch.setattr(keeper._memory, "_read", lambda: 10**9)
-    keeper._memory._first_mb, keeper._memory._told_from_mb = 90.0, 400.0
-    running = asyncio.ensure_future(keeper.run(None))
-    await until(lambda: "the bot holds 954 MB of memory, 90 MB at its start" in told(bot))
-    running.cancel()
+    shown = itertools.chain([90 * 2**20], itertools.repeat(10**9))
+    parts = world.parts()
+    parts.machine = dataclasses.replace(parts.machine, resident_bytes=lambda: next(shown))
+    bot = await world.start_from(parts)
+    async with kept(bot):
+        await until(lambda: "the bot holds 954 MB of memory, 90 MB at its start" in told(bot))
 
 
 # -- notifiers --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.live import driver
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
+from botkit.live.notices import Notices
 from botkit.live.persistence import without_locks
+from botkit.live.starting import start
 from botkit.model.requests import Answer, CreateOrder, Request
 from tests.live.world import World, far_buy, make_world, settled, until
 
@@ -51,9 +52,8 @@ def figures(state: dict[str, Any]) -> tuple[Any, Any]:
 
 async def trading(world: World) -> Bot:
     (world.folder / "plugins" / "puppet.py").write_text(TRADER)
-    bot = Bot(world.parts())
+    bot = await start(world.parts(), Notices())
     world.bots.append(bot)
-    await bot.start()
     return bot
 
 
@@ -65,12 +65,12 @@ async def test_every_commit_holds_the_books_and_the_states_as_they_are(tmp_path:
         commit(journal, **what)
         if not bots or not what.get("sends"):
             return
-        engine = bots[0].engine
+        view = bots[0].view
         kept = json.loads(journal.meta("portfolio"))
         state = json.loads(journal.meta("strategy:p"))["state"]
-        now = json.loads(json.dumps(without_locks(engine.portfolio.state())))
+        now = json.loads(json.dumps(without_locks(view.money.document())))
         looked.append(dict(what["states"]).keys())
-        if figures(kept) != figures(now) or state != engine.contexts["p"].state:
+        if figures(kept) != figures(now) or state != view.kept("p")["state"]:
             differences.append((figures(kept), figures(now), state))
 
     async with make_world(tmp_path) as world:
@@ -83,7 +83,7 @@ async def test_every_commit_holds_the_books_and_the_states_as_they_are(tmp_path:
 
 async def test_an_order_leaves_before_figures_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
-    send, turned = BitoProAdapter.send, threading.Event()
+    send = BitoProAdapter.send
 
     async def sending(adapter: BitoProAdapter, request: Request, **options: Any) -> Answer:
         if isinstance(request, CreateOrder):
@@ -92,17 +92,21 @@ async def test_an_order_leaves_before_figures_are_made(tmp_path: Path, monkeypat
 
     async with make_world(tmp_path) as world:
         bot = await trading(world)
-        dispatch = bot.driver.dispatch
+        commit, looked = bot.persistence.commit, bot.looked
 
-        def dispatching(requests: list[Request], now: int) -> None:
+        def committing(requests: list[Request], now: int) -> None:
             if any(isinstance(request, CreateOrder) for request in requests):
                 happened.append("turn")
-                turned.set()
-            dispatch(requests, now)
+            commit(requests, now)
+
+        def looking(now: int) -> None:
+            if happened:
+                happened.append("figures")
+            looked(now)
 
         monkeypatch.setattr(BitoProAdapter, "send", sending)
-        monkeypatch.setattr(bot.driver, "dispatch", dispatching)
-        bot.driver.after_turns.append(lambda now: happened.append("figures") if happened else None)
+        monkeypatch.setattr(bot.persistence, "commit", committing)
+        monkeypatch.setattr(bot, "looked", looking)
         await until(lambda: happened.count("order") >= 5, 60)
     for i, what in enumerate(happened[:-2]):
         if what == "turn":

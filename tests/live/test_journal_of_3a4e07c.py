@@ -16,7 +16,7 @@ from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.exchange.bitopro import sign
 from botkit.live.bot import Bot
 from botkit.model.clock import NS_PER_S
-from botkit.model.orders import Order, OrderState
+from botkit.model.orders import RESTING_STATES, Order, OrderState
 from tests.live.frozen_journal import FIXTURE, execute, frozen_world, started, strategy, venue_as_left
 from tests.live.world import until
 
@@ -64,7 +64,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         assert (ids[1_700_000], "cancelled") in q.heard
         rows = world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email)
         assert {row.order_id for row in rows} == {row["order_id"] for row in picture["orders"]}, "nothing sent again"
-        open_at_venue = {row.order_id for row in rows if row.status in (-1, 0, 1)}
+        open_at_venue = {row.order_id for row in rows if row.state in RESTING_STATES}
         assert {order.order_id for order in [*p.open_orders(), *q.open_orders()]} == open_at_venue
 
         # the money is the account's, to the last unit
@@ -82,7 +82,7 @@ async def test_every_order_state_and_coin_of_an_old_journal_is_settled(tmp_path:
         assert (p.size, q.size) == (0.025, 0.01)
         assert "often" in p.rung, "it was missed"
         assert "daily" not in p.rung
-        assert max(order.client_id for order in by_amount(bot, "p").values()) < bot.engine.peek_client_id
+        assert max(order.client_id for order in by_amount(bot, "p").values()) < bot.view.next_client_id
 
         # the trailing stop trails the highest price of before
         p.protect("btc_usdt", trail_pct=30)

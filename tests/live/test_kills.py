@@ -61,7 +61,7 @@ async def test_two_hundred_open_orders_are_reconciled_within_ten_seconds(world: 
     known = {order.order_id for order in puppet(again).open_orders()}
     assert known == {row.order_id for row in world.exchange_orders(open_only=True)}
     assert len(known) == 200
-    again.engine.portfolio.check()
+    again.view.money.check()
 
 
 async def test_the_judge_sees_an_order_that_no_journal_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,9 @@ from botkit.cli.main import main
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.emulator.thread import EmulatorThread
 from botkit.errors import ConfigError
-from botkit.live.bot import Bot
 from botkit.live.keeper import Keeper
+from botkit.live.notices import Notices
+from botkit.live.starting import StartRefused, start
 from botkit.live.stopping import stop
 from botkit.model.orders import OrderState
 from tests.live.world import World, puppet, until
@@ -100,9 +101,9 @@ async def test_paper_trades_on_anothers_market_and_leaves_it_alone(world: World)
 
     # the reads of the market would count at a broker of this machine
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\n")
-    bot = Bot(paper_parts(Project.load(world.config), world.emulator.rest, world.emulator.ws, SharedBots(1)))
+    parts = paper_parts(Project.load(world.config), world.emulator.rest, world.emulator.ws, SharedBots(1))
+    bot = await start(parts, Notices())
     world.bots.append(bot)
-    await bot.start()
     strategy = puppet(bot)
     await until(lambda: strategy.book("btc_usdt").best_ask)
     taking = strategy.market_buy("btc_usdt", spend=500)
@@ -126,12 +127,10 @@ async def test_no_secret_is_left_in_anything_that_is_written(world: World, tmp_p
     from botkit.assembly.live_parts import connect
 
     parts.adapter = connect(parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock)
-    bot = Bot(parts)
-    world.bots.append(bot)
-    with pytest.raises(Exception, match="cannot be read") as error:
-        await bot.start()
+    with pytest.raises(StartRefused, match="check the address, the key and this machine's clock") as error:
+        await world.start_from(parts)
     assert CANARY not in repr(error.value)
-    await bot.close()
+    assert CANARY not in repr(world.told)
     for path in world.folder.rglob("*"):
         if path.is_file():
             assert CANARY.encode() not in path.read_bytes(), path
@@ -139,9 +138,9 @@ async def test_no_secret_is_left_in_anything_that_is_written(world: World, tmp_p
 
 async def test_a_keeper_leaves_a_status_that_others_can_read(world: World) -> None:
     bot = await world.start()
-    keeper = Keeper(bot)
-    assert await keeper.run(0.4) == "duration"
-    await keeper.stop()
+    keeper = Keeper()
+    assert await keeper.run(bot, 0.4) == "duration"
+    await keeper.stop(bot)
     status = bot.parts.folder.read_status()
     assert status is not None
     assert status["open_orders"] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from botkit.live.journal import Journal
 from tests.live.world import World, puppet, until
 
 
@@ -12,13 +13,15 @@ async def test_a_trailing_stop_still_trails_the_highest_price_from_before_the_re
     puppet(bot).protect("btc_usdt", trail_pct=50)
     bought = puppet(bot).market_buy("btc_usdt", spend=100)
     bot.driver.wake()
-    context = bot.engine.contexts["p"]
-    await until(lambda: bought.is_final and "btc_usdt" in context.best_prices)
-    context.best_prices["btc_usdt"] *= 1.5  # the price has been there, and has come down again by a third
-    high = context.best_prices["btc_usdt"]
+    await until(lambda: bought.is_final and "btc_usdt" in bot.view.kept("p")["best"])
     bot.comparisons.at_once()  # whatever else is written down takes it along
-    await until(lambda: json.loads(bot.journal.meta("strategy:p") or "{}").get("best") == {"btc_usdt": high})
+    await until(lambda: json.loads(bot.journal.meta("strategy:p") or "{}").get("best"))
     await world.crash(bot)
+    journal = Journal.open(bot.parts.folder.journal)
+    kept = json.loads(journal.meta("strategy:p") or "")
+    kept["best"]["btc_usdt"] *= 1.5  # the price has been there, and has come down again by a third
+    journal.put_meta({"strategy:p": json.dumps(kept)})
+    journal.close()
 
     again = await world.start()
     puppet(again).protect("btc_usdt", trail_pct=20)
@@ -26,4 +29,4 @@ async def test_a_trailing_stop_still_trails_the_highest_price_from_before_the_re
     await until(lambda: puppet(again).position("btc_usdt").is_flat)
     sold = [row for row in world.exchange_orders() if row.side.value == "sell"]
     assert len(sold) == 1
-    await until(lambda: not again.engine.contexts["p"].best_prices)  # the next position begins anew
+    await until(lambda: not again.view.kept("p")["best"])  # the next position begins anew

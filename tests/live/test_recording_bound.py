@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from botkit.live.inputs import INPUTS
 from click.testing import CliRunner
 
 from botkit.assembly.replay import replay_run
 from botkit.cli.replay import replay
 from botkit.live.keeper import Keeper
+from botkit.live.recording import INPUTS
 from tests.live.test_replay import STRATEGY, kept, run_folder
 from tests.live.world import World, told, until
 
@@ -27,12 +27,13 @@ def bytes_of(run: Path) -> int:
 
 
 async def test_at_its_bound_the_recording_ends_and_the_bot_goes_on(trading: World) -> None:
-    bot = await trading.start()
+    parts = trading.parts()
+    parts.recording_bytes_max = 60_000
+    bot = await trading.start_from(parts)
     run = run_folder(bot)
-    bot.inputs._bytes_max = bytes_of(run) + 20_000
-    keeper = Keeper(bot)
-    keeping = asyncio.ensure_future(keeper.run(60))
-    await until(lambda: bot.inputs.is_full, 60)
+    keeper = Keeper()
+    keeping = asyncio.ensure_future(keeper.run(bot, 60))
+    await until(lambda: bot.files.recording.is_full, 60)
     keeper.request_stop("command")
     await keeping
     size, turns = (run / INPUTS).stat().st_size, bot.driver.turns
@@ -40,7 +41,7 @@ async def test_at_its_bound_the_recording_ends_and_the_bot_goes_on(trading: Worl
     await kept(bot, 1)
     assert bot.driver.fault is None
     assert (run / INPUTS).stat().st_size == size
-    assert bytes_of(run) < bot.inputs._bytes_max + 40_000
+    assert bytes_of(run) < parts.recording_bytes_max + 40_000
     assert told(bot).count("the recording of this run has reached 0 MB and ends here") == 1
 
     verdict = replay_run(run)

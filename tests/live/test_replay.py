@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-from botkit.live.inputs import INPUTS
 
 from botkit.assembly.replay import replay_run
 from botkit.emulator import DEFAULT_ACCOUNT
@@ -16,8 +15,9 @@ from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.keeper import Keeper
+from botkit.live.recording import INPUTS
 from botkit.live.replay import ReplayError
-from tests.live.world import UNIT, World, make_world, until
+from tests.live.world import UNIT, World, make_world, puppet, told, until
 
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl, param
@@ -66,9 +66,9 @@ def run_folder(bot: Bot) -> Path:
 
 async def kept(bot: Bot, seconds: float) -> None:
     """The bot with its keeper, for so long, stopped in order."""
-    keeper = Keeper(bot)
-    await keeper.run(seconds)
-    await keeper.stop()
+    keeper = Keeper()
+    await keeper.run(bot, seconds)
+    await keeper.stop(bot)
     await bot.close()
 
 
@@ -102,13 +102,13 @@ async def test_restarts_faults_halts_and_commands_are_replayed_as_well(trading: 
         trading.emulator.add_fault({"kind": kind, "where": "create_order", "share": 0.1})
     trading.emulator.add_fault({"kind": "ws_abort", "share": 0.02})
     again = await trading.start()
-    assert again.engine.contexts["p"].state == {"starts": 2}
+    assert puppet(again).state == {"starts": 2}
     folder = again.parts.folder
     running = asyncio.ensure_future(kept(again, 4))
     await asyncio.sleep(1)
     set_file = commands.leave(folder, "set", strategy="p", name="size", value="0.002")
     await until(lambda: not set_file.exists())
-    again.halt("breaker", "by the test")
+    again.latch.set("breaker", "by the test")
     await asyncio.sleep(0.5)
     folder.clear_halt()
     commands.leave(folder, "pause", strategy="p")
@@ -137,7 +137,7 @@ async def test_a_run_in_which_much_goes_wrong_is_replayed(trading: World) -> Non
         if beat == 2:
             emulator.add_fault({"kind": "ws_silence", "where": "order_book", "count": 1, "for_s": 20})
         if beat == 4:
-            bot.halt("breaker", "by the test")
+            bot.latch.set("breaker", "by the test")
         if beat in (6, 8):
             folder.clear_halt()
     emulator.remove_faults()
@@ -182,11 +182,13 @@ async def test_a_changed_configuration_is_named_and_a_folder_without_a_run_too(t
         replay_run(trading.folder)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 async def test_a_recording_that_cannot_be_written_does_not_end_the_bot(trading: World) -> None:
+    run = trading.folder / "state" / "runs" / "1"
+    run.mkdir(parents=True)
+    (run / INPUTS).symlink_to("/dev/full")
     bot = await trading.start()
-    assert bot.inputs._file is not None
-    bot.inputs._file.close()
-    full = Path("/dev/full")
-    bot.inputs._file = full.open("wb", buffering=0) if full.exists() else None
+    assert run_folder(bot) == run
     await kept(bot, 1.5)
     assert bot.driver.fault is None
+    assert told(bot).count("this run can no longer be recorded for a replay") == 1

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from botkit.live.bot import Bot, StartRefused
 from botkit.live.journal import Journal
+from botkit.live.notices import Notices
+from botkit.live.starting import OrphanChoice, StartRefused, start
 from botkit.live.state_folder import AlreadyRunning
 from botkit.model.orders import OrderState
 from botkit.model.requests import Answer, CreateOrder, Outcome
@@ -31,7 +32,7 @@ async def test_an_open_order_is_known_again_after_a_crash(world: World) -> None:
     again.driver.wake()
     await until(lambda: found.is_final)
     assert not world.exchange_orders(open_only=True)
-    again.engine.portfolio.check()
+    again.view.money.check()
 
 
 async def test_what_was_filled_while_the_bot_was_down_is_booked_once(world: World) -> None:
@@ -55,13 +56,14 @@ async def test_what_was_filled_while_the_bot_was_down_is_booked_once(world: Worl
     bought = sum(fill.lots for fill in again.journal.fills())
     assert bought == rules.lots(0.01)
     total = world.emulator.venue.kernel.ledger("emulator@botkit.local")["btc"][0]
-    assert again.engine.portfolio.account["btc"] == total
+    assert again.view.money.account["btc"] == total
     assert position.amount == pytest.approx(1.01, abs=1e-4)
     assert "was" in told(again)
-    assert again.engine.failures == [], "nothing is told before on_start"
+    assert again.start_failures == [], "nothing is told before on_start"
+    assert all(strategy.active for strategy in again.view.strategies())
     assert (order.client_id, "filled") in puppet(again).heard
-    assert not again.engine.portfolio.unassigned.get("btc")
-    again.engine.portfolio.check()
+    assert not again.view.money.unassigned.get("btc")
+    again.view.money.check()
 
 
 class LosingAnswers:
@@ -176,7 +178,7 @@ async def test_slots_of_the_run_before_still_count(world: World) -> None:
     await settled(far_buy(bot))
     await world.crash(bot)
     again = await world.start()
-    held = {use.pool: use.held for use in again.engine.router.usage(again.driver.now())}
+    held = {use.pool: use.held for use in again.view.router.usage(again.driver.now())}
     assert held["create_order"] >= 1
 
 
@@ -201,19 +203,17 @@ async def test_warm_up_bars_are_there_at_the_start(world: World) -> None:
 
 @pytest.mark.parametrize(("choice", "left"), [("cancel", 0), ("adopt", 1)])
 async def test_orders_of_a_strategy_that_left_are_cancelled_or_adopted_once(
-    world: World, choice: str, left: int
+    world: World, choice: OrphanChoice, left: int
 ) -> None:
     bot = await world.start()
     await settled(far_buy(bot))
     await world.crash(bot)
     text = world.config.read_text()
     world.config.write_text(text.replace("name: p,", "name: q,"))
-    second = Bot(world.parts(), orphans=choice)  # type: ignore[arg-type]
+    second = await start(world.parts(), Notices(), orphans=choice)
     world.bots.append(second)
-    await second.start()
     await until(lambda: len(world.exchange_orders(open_only=True)) == left)
     await world.crash(second)
-    third = Bot(world.parts())
+    third = await start(world.parts(), Notices())
     world.bots.append(third)
-    await third.start()
-    third.engine.portfolio.check()
+    third.view.money.check()

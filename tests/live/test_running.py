@@ -6,23 +6,25 @@ import asyncio
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from botkit.live.breaker import REJECTIONS_MAX, Breaker
 
+from botkit.engine.market import quiet_books
+from botkit.engine.rooms import REJECTIONS_MAX
 from botkit.live import commands
-from botkit.live.driver import Driver
 from botkit.live.keeper import Keeper
 from botkit.live.panic import hold_back, panic
 from botkit.live.state_folder import Halt, StateFolder
 from botkit.live.stopping import stop
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.events import BalanceReport, OrderBook, Trade
+from botkit.model.inputs import AccountEvents, Input
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderState, OrderType, Side
 from botkit.model.requests import CreateOrder
-from tests.live.world import World, far_buy, puppet, settled, told, until
+from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
 
 async def asked(world: World, command: str, **arguments: Any) -> str:
@@ -40,21 +42,23 @@ async def test_stop_cancels_what_is_open_and_waits_for_its_end(world: World) -> 
     assert bot.remaining() == []
 
 
-async def test_a_fault_of_its_own_ends_the_bot_and_still_cancels_its_orders(world: World) -> None:
+async def test_a_fault_of_its_own_ends_the_bot_and_still_cancels_its_orders(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
-    sha = bot.decisions.sha256()
+    sha = bot.standing().journal_sha256
 
-    def broken(event: Any, now: int) -> None:
+    def broken(given: Input, now: int) -> None:
         raise AssertionError("the books do not add up")
 
-    bot.driver.observers.append(broken)
-    assert await Keeper(bot).run(None) == "fault"
+    monkeypatch.setattr(bot, "went_in", broken)
+    assert await Keeper().run(bot, None) == "fault"
     assert isinstance(bot.driver.fault, AssertionError)
     await stop(bot)
     assert not world.exchange_orders(open_only=True)
-    assert bot.decisions.sha256() == sha, "the engine decides nothing after a fault"
+    assert bot.standing().journal_sha256 == sha, "the engine decides nothing after a fault"
 
 
 async def test_on_stop_keep_leaves_orders_standing(world: World) -> None:
@@ -97,8 +101,7 @@ async def test_what_a_strategy_asks_for_while_it_is_stopped_does_not_stay_at_the
 
 async def test_commands_from_another_process(world: World) -> None:
     bot = await world.start()
-    keeper = Keeper(bot)
-    running = asyncio.create_task(keeper.run(None))
+    running = asyncio.create_task(Keeper().run(bot, None))
     try:
         order = far_buy(bot)
         await settled(order)
@@ -132,7 +135,7 @@ async def test_a_halt_cancels_is_durable_and_only_resume_lifts_it(world: World) 
     bot = await world.start()
     order = far_buy(bot)
     await settled(order)
-    bot.halt("loss", "the day's loss reached its limit")
+    bot.latch.set("loss", "the day's loss reached its limit")
     await until(lambda: order.is_final)
     assert far_buy(bot).is_refused
     await world.crash(bot)
@@ -141,7 +144,7 @@ async def test_a_halt_cancels_is_durable_and_only_resume_lifts_it(world: World) 
     assert "the day's loss" in told(again)
     assert far_buy(again).is_refused
     again.parts.folder.clear_halt()
-    again.look_at_latch()
+    again.latch.look()
     assert not far_buy(again).is_refused
 
 
@@ -216,6 +219,7 @@ async def test_without_a_journal_nothing_new_is_sent_and_cancels_go_on(world: Wo
     await until(lambda: order.is_final)
     assert not world.exchange_orders(open_only=True)
     bot.journal._db.execute("PRAGMA query_only=0")
+    await until(lambda: bot.driver.journal_fault is None)
     later = far_buy(bot)
     await settled(later)
     assert later.state is OrderState.OPEN
@@ -255,9 +259,9 @@ async def test_foreign_orders_are_shown_and_never_touched(world: World) -> None:
     again = await world.start()
     assert "not this bot's" in told(again)
     assert order.order_id in told(again)
-    await again.stop()
+    await stop(again)
     assert len(world.exchange_orders(open_only=True)) == 1
-    again.engine.portfolio.check()
+    again.view.money.check()
 
 
 async def test_balances_that_others_change_count_as_unassigned(world: World) -> None:
@@ -296,9 +300,10 @@ async def test_a_lost_stream_is_told_of_and_compared_after(world: World) -> None
     await until(lambda: len(bot.streams.connections) >= 6)
     order = far_buy(bot)
     await settled(order)
+    compared = bot.comparisons.ended
     world.emulator.cut_sockets()
     await until(lambda: "was lost" in told(bot))
-    await until(lambda: bot.reconciliation is not None and bot.reconciliation.is_done, 20)
+    await until(lambda: bot.comparisons.ended > compared, 20)
     assert order.state is OrderState.OPEN
 
 
@@ -343,49 +348,80 @@ def test_the_watchdog_is_quiet_about_quick_turns() -> None:
 
 async def test_rejections_in_a_row_trip_the_breaker(world: World) -> None:
     bot = await world.start()
-    reasons: list[str] = []
-    breaker = Breaker(bot.engine, reasons.append)
-    order = puppet(bot).buy("btc_usdt", amount=0.01, price=1000)
-    order.state = OrderState.REJECTED
-    for _ in range(REJECTIONS_MAX):
-        breaker._order_changed(order)
-    assert len(reasons) == 1
-    breaker.skew(6_000)
-    assert "6,000 ms ahead" in reasons[1]
+    fault = world.emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 400})
+    for number in range(REJECTIONS_MAX):
+        assert bot.view.halted is None, number
+        order = far_buy(bot)
+        await until(lambda: order.is_final)  # noqa: B023
+        assert order.state is OrderState.REJECTED
+    assert fault.fired == REJECTIONS_MAX
+    assert f"the exchange rejected {REJECTIONS_MAX} orders in a row" in (bot.view.halted or "")
+    halt = bot.parts.folder.halt()
+    assert halt is not None
+    assert halt.kind == "breaker"
+    assert far_buy(bot).is_refused
 
 
-async def test_a_quiet_book_is_read_and_the_second_different_reading_trips_the_breaker(world: World) -> None:
+async def test_an_order_that_was_accepted_ends_a_row_of_rejections(world: World) -> None:
     bot = await world.start()
-    reasons: list[str] = []
-    breaker = Breaker(bot.engine, reasons.append)
-    strategy = puppet(bot)
-    pair = strategy.pair
-    # the breaker is shown one book, and no frame after it, while the market goes on
-    breaker.observe(OrderBook(pair, 1, ((1, 1),), ((2, 1),)), bot.driver.now())
-    breaker._quiet_ns = 1
-
-    async def read() -> None:
-        assert breaker.look({pair: 5}, bot.driver.now()) == [pair]
-        bot.driver.wake()
-        await until(lambda: not breaker._asking)
-
-    await read()
-    assert reasons == []
-    while not reasons:
-        await asyncio.sleep(0.1)
-        await read()
-    assert "moves on" in reasons[0]
+    for count in (REJECTIONS_MAX - 1, 0, REJECTIONS_MAX - 1):
+        if count:
+            world.emulator.add_fault({"kind": "error_before", "where": "create_order", "value": 400, "count": count})
+        for _ in range(count or 1):
+            order = far_buy(bot)
+            await settled(order)
+            assert order.state is (OrderState.REJECTED if count else OrderState.OPEN)
+    assert bot.view.halted is None
 
 
-async def test_events_of_one_moment_are_taken_in_the_documented_order(world: World) -> None:
+async def test_a_clock_that_is_far_from_the_exchanges_trips_the_breaker(tmp_path: Path) -> None:
+    class Ahead:
+        clock_skew_ms = 6_000
+
+        def __init__(self, adapter: Any) -> None:
+            self._adapter = adapter
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._adapter, name)
+
+    async with make_world(tmp_path, speed=1.0) as world:
+        bot = await world.start(wrap=Ahead)
+        async with kept(bot):
+            await until(lambda: bot.view.halted is not None)
+        assert "this machine's clock is 6,000 ms ahead of the exchange's" in (bot.view.halted or "")
+        assert bot.parts.folder.is_halted()
+
+
+async def test_a_quiet_book_is_read_and_the_second_different_reading_trips_the_breaker(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiet_books, "QUIET_S", 0.5)
     bot = await world.start()
-    driver: Driver = bot.driver
-    seen: list[str] = []
+    await until(lambda: puppet(bot).book("btc_usdt").best_ask)
+    # no frame comes any more, however often the stream is connected again, while the market goes on
+    world.emulator.add_fault({"kind": "ws_silence", "where": "order_book"})
+    await until(lambda: "the stream of books is connected again" in told(bot), 40)
+    assert bot.view.halted is None, "once may be chance"
+    await until(lambda: bot.view.halted is not None, 40)
+    assert "moves on" in (bot.view.halted or "")
+
+
+async def test_events_of_one_moment_are_taken_in_the_documented_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = await world.start()
     pair = puppet(bot).pair
-    driver.observers.append(lambda event, now: seen.append(type(event).__name__))
-    driver._events.clear()
-    driver.sink(Trade(pair, 1, 1.0, 1.0))
-    driver.sink(OrderBook(pair, 1, ((1, 1),), ((2, 1),)))
-    driver.sink(BalanceReport({}))
-    driver._turns()
-    assert seen[:3] == ["BalanceReport", "OrderBook", "Trade"]
+    trade, book, balances = Trade(pair, 1, 1.0, 1.0), OrderBook(pair, 1, ((1, 1),), ((2, 1),)), BalanceReport({})
+    seen: list[str] = []
+    went_in = bot.went_in
+
+    def seeing(given: Input, now: int) -> None:
+        if given is trade or given is book or (type(given) is AccountEvents and balances in given.events):
+            seen.append(type(given).__name__)
+        went_in(given, now)
+
+    monkeypatch.setattr(bot, "went_in", seeing)
+    for event in (trade, book, balances):
+        bot.driver.sink(event)
+    await until(lambda: len(seen) == 3)
+    assert seen == ["AccountEvents", "OrderBook", "Trade"]

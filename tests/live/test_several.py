@@ -7,7 +7,8 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,9 +28,12 @@ from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.client_ids import ClientIds
+from botkit.live.notices import Notices
+from botkit.live.starting import start
+from botkit.live.telling.outputs import BotOutputs
 from botkit.live.telling.summary import summary_lines
 from botkit.model.orders import RESTING_STATES, OrderState
-from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, until
+from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, strategy_of, until
 
 CONFIG = """
 name: NAME
@@ -76,6 +80,16 @@ def config(folder: Path, name: str, text: str = CONFIG, more: str = "") -> Path:
     return path
 
 
+class _Outputs(BotOutputs):
+    """Keeps the bot that it was told of."""
+
+    bot: Bot | None = None
+
+    def started(self, bot: Bot) -> None:
+        self.bot = bot
+        super().started(bot)
+
+
 class Together:
     """Bots of one process at one emulator, each in a task of its own, as the command runs them."""
 
@@ -85,16 +99,14 @@ class Together:
         self.said = said
         self.tasks: list[asyncio.Task[None]] = []
 
-    @property
-    def bots(self) -> list[Any]:
-        return [run._bot for run in self.runs]
-
     async def start(self, index: int) -> Bot:
         run = self.runs[index]
         self.tasks.append(asyncio.create_task(run.run_beside_others(None)))
-        await until(lambda: run.told.is_running or run.failed, 60)
+        await until(lambda: run.outputs.is_running or run.failed, 60)
         assert not run.failed, self.said
-        bot: Bot = run._bot
+        assert isinstance(run.outputs, _Outputs)
+        bot = run.outputs.bot
+        assert bot is not None
         await until(lambda: puppet(bot).book("btc_usdt").best_bid, 60)
         return bot
 
@@ -102,6 +114,10 @@ class Together:
         for run in self.runs:
             run.keeper.request_stop("signal")
         await asyncio.wait_for(asyncio.gather(*self.tasks), 60)
+
+
+def foreign_ids(bot: Bot) -> set[str]:
+    return {row.order_id for row in bot.view.foreign_orders()}
 
 
 @contextlib.asynccontextmanager
@@ -127,11 +143,13 @@ async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[To
         parts = await stack.enter_async_context(parts_of(projects, "emulator", rest=emulator.rest, ws=emulator.ws))
         runs = []
         for one in parts:
-            told = await stack.enter_async_context(bot_outputs(one.project, "emulator", is_alone=False))
+            outputs = bot_outputs(one.project, "emulator", is_alone=False)
+            outputs.__class__ = _Outputs
+            await stack.enter_async_context(outputs)
             runs.append(
                 bot_run(
                     one,
-                    told,
+                    outputs,
                     orphans="refuse",
                     say=lambda text: None,
                     say_notice=lambda level, text, name=one.name: said.append(f"{name}: {level}: {text}"),  # type: ignore[misc]
@@ -160,16 +178,17 @@ async def test_bots_of_one_account_share_its_connections_and_each_hears_what_is_
             await settled(order)
         assert {order.state for order in orders} == {OrderState.OPEN}
         assert len({order.order_id for order in orders}) == 3
-        await until(lambda: second.engine.foreign_orders.keys() == {orders[0].order_id, orders[2].order_id})
-        assert first.engine.foreign_orders.keys() == {orders[1].order_id}
+        await until(lambda: foreign_ids(second) == {orders[0].order_id, orders[2].order_id})
+        assert foreign_ids(first) == {orders[1].order_id}
         assert abs(orders[0].client_id - orders[1].client_id) > 1_000_000
         # a fill of one is no alarm to the other
         bought = puppet(second).market_buy("btc_usdt", spend=1000)
         second.driver.wake()
         await until(lambda: bought.is_final)
-        first.compare()
-        await until(lambda: first.reconciliation is not None and first.reconciliation.is_done)
-        assert first.engine.shortage is None
+        compared = first.comparisons.ended
+        first.comparisons.at_once()
+        await until(lambda: first.comparisons.ended > compared)
+        assert not any("no new orders" in line for line in world.said)
         # a break of the streams concerns both, and both go on
         told, cut = len(world.said), world.emulator.cut_sockets()
         assert cut == 6
@@ -178,7 +197,7 @@ async def test_bots_of_one_account_share_its_connections_and_each_hears_what_is_
         again = far_buy(second)
         await settled(again)
         assert again.state is OrderState.OPEN
-        await until(lambda: again.order_id in first.engine.foreign_orders)
+        await until(lambda: again.order_id in foreign_ids(first))
         await world.stop()
         assert not [
             row for row in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if row.state in RESTING_STATES
@@ -216,7 +235,9 @@ async def test_greedy_bots_together_never_exceed_a_window_share_it_and_can_be_re
         assert verdict.decisions > 2 * CREATES
 
 
-async def test_one_that_crashes_leaves_the_others_trading_and_its_orders_cancelled(tmp_path: Path) -> None:
+async def test_one_that_crashes_leaves_the_others_trading_and_its_orders_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with together([config(tmp_path, "a"), config(tmp_path, "b")]) as world:
         first, second = await world.start(0), await world.start(1)
         lost, kept = far_buy(first), far_buy(second)
@@ -226,7 +247,7 @@ async def test_one_that_crashes_leaves_the_others_trading_and_its_orders_cancell
         def broken(event: Any, now: int) -> None:
             raise AssertionError("the books do not add up")
 
-        first.driver.observers.append(broken)
+        monkeypatch.setattr(first, "went_in", broken)
         await until(lambda: world.tasks[0].done(), 60)
         assert world.runs[0].failed
         assert world.runs[0].summary["ended"] == "fault"
@@ -295,7 +316,7 @@ async def test_after_a_crash_of_the_process_each_bot_finds_its_own_orders_again(
             for index, order in enumerate(orders):
                 bot = await again.start(index)
                 assert [one.order_id for one in bot.view.open_orders()] == [order.order_id]
-                assert bot.view.foreign_orders().keys() == {orders[1 - index].order_id}
+                assert foreign_ids(bot) == {orders[1 - index].order_id}
             assert [line for line in again.said if "not this bot's" in line]
             await again.stop()
         open_rows = [r for r in world.emulator.venue.kernel.orders(DEFAULT_ACCOUNT.email) if r.state in RESTING_STATES]
@@ -307,7 +328,7 @@ async def test_whatever_breaks_in_one_bot_ends_that_bot_alone(tmp_path: Path, mo
         first, second = await world.start(0), await world.start(1)
         order = far_buy(first)
         await settled(order)
-        monkeypatch.setattr(first, "look_at_latch", lambda: 1 / 0)
+        monkeypatch.setattr(first.latch, "look", lambda: 1 / 0)
         await until(lambda: world.tasks[0].done(), 60)
         assert "ZeroDivisionError" in world.runs[0].summary["error"]
         assert order.state is OrderState.CANCELLED
@@ -316,15 +337,19 @@ async def test_whatever_breaks_in_one_bot_ends_that_bot_alone(tmp_path: Path, mo
         await world.stop()
 
 
-async def test_each_bot_logs_into_its_own_file_and_the_watchdog_names_the_right_one(tmp_path: Path) -> None:
+async def test_each_bot_logs_into_its_own_file_and_the_watchdog_names_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = [tmp_path / f"{name}.jsonl" for name in ("a", "b")]
     paths = [config(tmp_path, file.stem, more=f"log: {{file: {file}}}\n") for file in files]
     blocking = [True]
 
     async with together(paths) as world:
 
-        def block(now: int) -> None:
-            if blocking:
+        def looked(name: str, original: Callable[[int], None], now: int) -> None:
+            original(now)
+            logging.getLogger("botkit.live").info("hello of %s", name)
+            if name == "b" and blocking:
                 blocking.clear()
                 end = time.monotonic() + 60  # for ever, if nobody is told of it while it goes on
                 while not any("has blocked" in line for line in world.said) and time.monotonic() < end:
@@ -332,9 +357,7 @@ async def test_each_bot_logs_into_its_own_file_and_the_watchdog_names_the_right_
 
         bots = [await world.start(0), await world.start(1)]
         for bot, name in zip(bots, "ab", strict=True):
-            log = logging.getLogger("botkit.live")
-            bot.driver.after_turns.append(lambda now, log=log, name=name: log.info("hello of %s", name))  # type: ignore[misc]
-        bots[1].driver.after_turns.append(block)
+            monkeypatch.setattr(bot, "looked", partial(looked, name, bot.looked))
         await until(lambda: any("has blocked" in line for line in world.said), 30)
         assert {line.split(":")[0] for line in world.said if "has blocked" in line} == {"b"}
         await until(lambda: all("hello" in file.read_text() for file in files), 60)
@@ -354,9 +377,9 @@ async def test_a_second_signal_leaves_all_bots_and_says_what_is_open_of_each(tmp
         for endpoint in ("cancel_order", "cancel_batch"):
             world.emulator.add_fault({"kind": "lost_request", "where": endpoint})
         signals = _Signals([run.keeper for run in world.runs])
-        signals._came()
-        await until(lambda: all(run.told.state == "stopping" for run in world.runs), 60)
-        signals._came()
+        signals.asked()
+        await until(lambda: all(run.outputs.state == "stopping" for run in world.runs), 60)
+        signals.asked()
         await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
         for run in world.runs:
             assert run.summary["open_orders"] == 1
@@ -371,18 +394,17 @@ async def test_bots_on_paper_share_the_market_and_each_has_an_account_of_its_own
         Emulator(projects[0].facts, options) as emulator,
         parts_of(projects, "paper", rest=emulator.rest, ws=emulator.ws) as parts,
     ):
-        bots = [Bot(one) for one in parts]
+        bots = await asyncio.gather(*(start(one, Notices()) for one in parts))
         try:
-            await asyncio.gather(*(bot.start() for bot in bots))
-            strategies = [bot.engine.contexts[f"s_{bot.parts.name}"].strategy for bot in bots]
+            strategies = [strategy_of(bot, f"s_{bot.parts.name}") for bot in bots]
             await until(lambda: all(strategy.book("btc_usdt").best_ask for strategy in strategies), 60)
             assert emulator.sockets == 2  # books and trades
             bought = strategies[0].market_buy("btc_usdt", spend=500)
             bots[0].driver.wake()
             await until(lambda: bought.is_final, 60)
             assert bought.state is OrderState.FILLED
-            assert bots[1].engine.portfolio.account["usdt"] == 5000 * UNIT
-            assert not bots[1].engine.foreign_orders
+            assert bots[1].view.money.account["usdt"] == 5000 * UNIT
+            assert not bots[1].view.foreign_orders()
         finally:
             for bot in bots:
                 await bot.driver.close()
@@ -460,9 +482,8 @@ async def test_the_emulator_inside_has_an_account_for_each_with_its_own_balances
         assert one.clock is two.clock
         assert one.clock.speed == 2
         assert one.address == two.address
-        bots = [Bot(one), Bot(two)]
+        bots = await asyncio.gather(start(one, Notices()), start(two, Notices()))
         try:
-            await asyncio.gather(*(bot.start() for bot in bots))
             assert [bot.view.money.account["usdt"] for bot in bots] == [500 * UNIT, 700 * UNIT]
             # the market came by the first one's connection, which outlives it
             await bots[0].driver.close()

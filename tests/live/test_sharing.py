@@ -17,12 +17,13 @@ from botkit.config.schema import FeesConfig
 from botkit.emulator.options import DEFAULT_ACCOUNT
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
-from botkit.live.bot import Bot, StartRefused
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.leases import Identity, SharedLimits
 from botkit.live.limits.protocol import AskUsage, LedgerUnreachable, Link, Message, Reply
 from botkit.live.limits.sharing import ledger_link, shared_limits
+from botkit.live.notices import Notices
+from botkit.live.starting import StartRefused, start
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_S
 from tests.benchmarks.limits_judge import broker_pid
@@ -67,10 +68,9 @@ async def test_a_bot_s_orders_take_slots_of_the_shared_ledger(tmp_path: Path, mo
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     folder = tmp_path / "b"
     async with make_world(tmp_path, speed=1.0) as world:
-        bot = Bot(sharing_parts(world, BrokerLink(folder)))
+        bot = await start(sharing_parts(world, BrokerLink(folder)), Notices())
         watcher = BrokerLink(folder)
         try:
-            await bot.start()
             await until(lambda: puppet(bot).last_price("btc_usdt") is not None)
             for _ in range(5):
                 await settled(far_buy(bot))
@@ -103,13 +103,11 @@ async def test_a_bot_that_cannot_reach_its_ledger_does_not_start_and_says_how_to
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
-    start = SharedLimits.start
-    monkeypatch.setattr(SharedLimits, "start", lambda self: start(self, patience_s=0.05))
+    patient = SharedLimits.start
+    monkeypatch.setattr(SharedLimits, "start", lambda self: patient(self, patience_s=0.05))
     async with make_world(tmp_path, speed=1.0) as world:
-        bot = Bot(sharing_parts(world, DeadLink()))
         with pytest.raises(StartRefused, match=r"redis://nowhere cannot be reached .*ledger: none"):
-            await bot.start()
-        await bot.close()
+            await start(sharing_parts(world, DeadLink()), Notices())
 
 
 def test_a_ledger_that_is_not_known_is_a_configuration_error() -> None:

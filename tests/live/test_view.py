@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from botkit.live.stopping import stop
-from botkit.live.telling.picture import Picture, Standing, picture_of
+from botkit.live.telling.picture import BotState, Picture, picture_of
 from botkit.live.telling.summary import order_text
 from botkit.live.telling.view import Several, TerminalView, line_of, screen_of, shared_room
 from tests.live.pictures import PICTURE, picture
@@ -19,8 +19,8 @@ from tests.live.world import World, far_buy, settled
 TAIPEI = timezone(timedelta(hours=8))
 
 
-def standing(given: Picture | None, state: str = "running") -> Standing:
-    return Standing(name="gone" if given is None else given.name, state=state, picture=given)
+def standing(given: Picture | None, state: str = "running") -> BotState:
+    return BotState(name="gone" if given is None else given.name, state=state, picture=given)
 
 
 def drawn(given: Any, events: list[tuple[str, str]] | None = None, width: int = 100) -> str:
@@ -111,7 +111,7 @@ async def test_in_a_terminal_the_screen_is_drawn_until_the_end() -> None:
     assert out.getvalue().endswith("\x1b[?25h")  # the cursor is back
 
 
-def drawn_together(standings: list[Standing], events: list[tuple[str, str]], height: int) -> list[str]:
+def drawn_together(standings: list[BotState], events: list[tuple[str, str]], height: int) -> list[str]:
     console = Console(width=100, height=height, record=True, file=io.StringIO())
     console.print(Several(standings, events, TAIPEI))
     return console.export_text().splitlines()
@@ -163,7 +163,7 @@ async def test_the_picture_of_a_running_bot(world: World) -> None:
     try:
         order = far_buy(bot)
         await settled(order)
-        taken = picture_of(bot)
+        taken = picture_of(bot.standing())
         assert (taken.name, taken.mode, taken.currency) == ("world", "emulator", "usdt")
         assert [row.name for row in taken.strategies] == ["p"]
         [row] = taken.orders

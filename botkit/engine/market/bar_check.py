@@ -184,9 +184,10 @@ class BarCheck:
 
     def _ended(self, feed: BarFeed, since: Nanos, now: Nanos) -> list[Bar]:
         """The finished bars that begin at ``since`` or later and ended long enough ago."""
-        if not feed.listeners:
+        # one that was asked for while the bot ran waits for its history
+        series = next((series for _, series, _ in feed.listeners if series.is_ready), None)
+        if series is None:
             return []
-        series = feed.listeners[0][1]
         times = series.time
         first = int(np.searchsorted(times, since))
         last = len(times)

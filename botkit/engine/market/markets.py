@@ -55,17 +55,20 @@ class Markets:
         """The pair's market, made on first use. Raises ValueError for a pair that this run has no prices of."""
         market = self._markets.get(pair)
         if market is None:
-            cell = self._prices.get(pair)
-            if cell is None:
-                raise ValueError(
-                    f"this run has no prices of {pair}: name it as a parameter of the strategy (`other: Pair`), so "
-                    f"that its data is read; it has {', '.join(self._prices)}"
-                )
-            market = PairMarket(pair, cell)
+            self.check_priced(pair)
+            market = PairMarket(pair, self._prices[pair])
             # sorted, since what happens at one time happens by pair; a new dict, since a callback may ask for a pair
             # while the markets are gone through
             self._markets = dict(sorted([*self._markets.items(), (str(pair), market)]))
         return market
+
+    def check_priced(self, pair: Pair) -> None:
+        """Raises ValueError for a pair that this run has no prices of: nothing about it can be asked or ordered."""
+        if pair not in self._prices:
+            raise ValueError(
+                f"this run has no prices of {pair}: name it as a parameter of the strategy (`other: Pair`), so "
+                f"that its data is read; it has {', '.join(self._prices)}"
+            )
 
     def all(self) -> list[PairMarket]:
         """Every pair that somebody has looked at, by name."""

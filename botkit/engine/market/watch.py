@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import tzinfo
+from functools import partial
 
 from botkit.engine.agenda import Agenda
 from botkit.engine.market.bar_check import BarCheck
@@ -43,7 +44,7 @@ class Watch:
         self._every: Nanos = int(_LOOK_EVERY_S * NS_PER_S * max(1.0, speed))
         self._due: Nanos | None = None
         self._slot = agenda.slot("watch", lambda: self._due, self._look)
-        self.bars = BarCheck(markets, reads, outbox.note, zone=zone, speed=speed)
+        self.bars = BarCheck(markets, reads, partial(outbox.note, kind="bars"), zone=zone, speed=speed)
         self._books = QuietBooks(markets, reads, trip=trip, resynchronise=self._resynchronise, speed=speed)
 
     def begin(self, now: Nanos) -> None:

@@ -294,7 +294,9 @@ class OrderDesk:
             if len(kept) < len(request.orders):
                 return CreateBatch(id=request.id, orders=kept, timestamp=request.timestamp)
         elif type(request) is CancelOrder:
-            self._cancels[request.id] = (self._table.by_client_id[request.client_id],)
+            own = self._table.by_client_id.get(request.client_id)
+            if own is not None:  # else an orphan's, whose answer goes to who asked
+                self._cancels[request.id] = (own,)
         elif type(request) is CancelBatch:
             self._cancels[request.id] = tuple(self._table.by_client_id[c] for c in request.client_ids)
         return request

@@ -91,6 +91,7 @@ class OrderEntry:
     ) -> Order:
         """A limit or stop-limit order."""
         now, side = self._clock.now, Side(side_text)
+        self._markets.check_priced(pair)
         rules, up = pair.rules, side_text == "sell"
         refusal: str | None = None
         ticks = lots = stop_ticks = 0
@@ -98,6 +99,7 @@ class OrderEntry:
             ticks, lots = rules.ticks(price, up=up), rules.lots(amount)
             if stop_price is not None:
                 stop_ticks = rules.ticks(stop_price, up=up)
+            refusal = _below_zero(amount=(amount, lots), price=(price, ticks), stop_price=(stop_price, stop_ticks))
             if expire_s is not None and not 0 < expire_s <= _EXPIRE_MAX_S:
                 raise ValueError(f"expire_s is {expire_s}; it is a number of seconds above 0, or None")
         except (ValueError, TypeError) as error:
@@ -146,8 +148,10 @@ class OrderEntry:
                 refusal = "give either spend (quote currency) or amount (base currency)"
             elif spend is not None:
                 units = pair.rules.spend_units(spend)
+                refusal = _below_zero(spend=(spend, units))
             elif amount is not None:
-                cost = spend_for(pair, pair.rules.lots(amount), self._markets.of(pair))
+                lots = pair.rules.lots(amount)
+                cost = _below_zero(amount=(amount, lots)) or spend_for(pair, lots, self._markets.of(pair))
                 if isinstance(cost, str):
                     refusal = cost
                 else:
@@ -164,6 +168,7 @@ class OrderEntry:
         lots = 0
         try:
             lots = pair.rules.lots(amount)
+            refusal = _below_zero(amount=(amount, lots))
         except (ValueError, TypeError) as error:
             refusal = str(error)
         order = self._market_order(pair, SELL, max_slippage_pct, tag, amount_lots=max(lots, 0), reduces=reduces)
@@ -273,6 +278,7 @@ class OrderEntry:
                 ticks = rules.ticks(price, up=old.side is SELL)
             if amount is not None:
                 lots = rules.lots(amount)
+            refusal = _below_zero(amount=(amount, lots), price=(price, ticks))
         except (ValueError, TypeError) as error:
             refusal = str(error)
         # a stop order that has triggered is a limit order from then on
@@ -322,3 +328,11 @@ class OrderEntry:
             # neither a refusal nor a stop ends a loop that does not look at them, and every order of it takes memory
             why = f" after it was stopped ({record.stopped_because})" if not record.active else ""
             raise Runaway(f"it asked for {self._asked:,} orders at one moment{why}")
+
+
+def _below_zero(**figures: tuple[Number | None, int]) -> str | None:
+    """Why a figure that came out negative cannot be meant: (as it was given, in steps) by name."""
+    for name, (given, steps) in figures.items():
+        if steps < 0:
+            return f"{name} is {given}; it must be above 0"
+    return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from botkit.engine.agenda import BotClock, Changes
@@ -97,9 +98,8 @@ class Callbacks:
         """A strategy raised: note where, stop it, cancel its orders. The others go on."""
         name = getattr(callback, "__name__", "callback")
         frames = traceback.extract_tb(error.__traceback__)
-        # a compiled module's frames name its file from the package on
-        own = [frame for frame in frames if "/botkit/engine/" not in "/" + frame.filename.replace("\\", "/")]
-        frame = (own or frames)[-1]
+        own = [frame for frame in frames if not _is_of_botkit(frame.filename)]
+        frame = _users_last(own) or (own or frames)[-1]
         failure = StrategyFailure(
             strategy=record.name,
             callback=name,
@@ -112,6 +112,29 @@ class Callbacks:
         self._outbox.out.failures.append(failure)
         self.failed_last = record.name
         self._stop(record, f"{failure.error} in {name}")
+
+
+_PACKAGE = Path(__file__).parents[2].as_posix()
+
+
+def _is_of_botkit(file: str) -> bool:
+    """Whether a frame is botkit's own, or of the plugin machinery that stands around callbacks."""
+    path = file.replace("\\", "/")
+    # a compiled module's frames name its file from the package on
+    return path.startswith((f"{_PACKAGE}/", "botkit/")) or "/pluggy/" in path
+
+
+def _users_last(frames: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:
+    """The last line of the strategy's own files: what a library says of itself deep inside helps nobody."""
+    if not frames:
+        return None
+    home = Path(frames[0].filename).parent
+    own = [frame for frame in frames if _lies_in(Path(frame.filename), home)]
+    return own[-1] if own else None
+
+
+def _lies_in(file: Path, home: Path) -> bool:
+    return home in file.parents and "site-packages" not in file.relative_to(home).parts
 
 
 def _own_lines(frames: list[traceback.FrameSummary], error: BaseException) -> str:

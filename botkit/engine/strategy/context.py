@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any, Literal
+from typing import Literal
 
 from botkit.engine.agenda import BotClock
 from botkit.engine.market.book import BookView, without_orders
@@ -18,12 +18,13 @@ from botkit.engine.orders.entry import OrderEntry
 from botkit.engine.orders.protection import Protector
 from botkit.engine.orders.quoting import Quoter
 from botkit.engine.orders.table import OrderTable
+from botkit.engine.strategy.log import StrategyLog, Tell
 from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.schedule import parse_schedule
 from botkit.engine.strategy.subscriptions import Subscriptions
 from botkit.engine.strategy.timers import TimerBook
-from botkit.model.clock import Nanos, format_time, to_datetime
+from botkit.model.clock import Nanos, to_datetime
 from botkit.model.events import Balance
 from botkit.model.extension import FeeRates
 from botkit.model.money import Number
@@ -44,23 +45,10 @@ class Rooms:
     timers: TimerBook
     quoter: Quoter
     protector: Protector
+    #: says something to the user
+    tell: Tell
     #: (pair, now) -> rates in force
     fee_rates: Callable[[Pair, Nanos], FeeRates]
-
-
-class _StrategyLog(logging.LoggerAdapter[logging.Logger]):
-    """Adds the strategy's name and the bot's time, which in a backtest is not the time of day."""
-
-    def __init__(self, name: str, clock: BotClock, zone: tzinfo) -> None:
-        super().__init__(logging.getLogger(f"botkit.strategy.{name}"), {})
-        self._name = name
-        self._clock = clock
-        self._zone = zone
-
-    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        now = self._clock.now
-        kwargs.setdefault("extra", {}).update(strategy=self._name, bot_time=now)
-        return f"{format_time(now, self._zone)} {self._name}: {msg}", kwargs
 
 
 class Context:
@@ -79,7 +67,7 @@ class Context:
         self.orders = entry
         self.subscriptions = subscriptions
         self.plots = plots
-        self.log: logging.LoggerAdapter[logging.Logger] = _StrategyLog(record.name, rooms.clock, rooms.zone)
+        self.log: logging.LoggerAdapter[logging.Logger] = StrategyLog(record.name, rooms.clock, rooms.zone, rooms.tell)
         self._rooms = rooms
 
     # -- reading --------------------------------------------------------------------------------------------------
@@ -143,6 +131,7 @@ class Context:
         tag: str,
     ) -> None:
         """State the wanted resting orders."""
+        self._rooms.markets.check_priced(self.pair(pair))
         self._rooms.quoter.want(self.record, self.orders, self.pair(pair), bids, asks, post_only, tolerance_bps, tag)
 
     def protect(

@@ -15,11 +15,13 @@ none at all, because guessing what was meant costs money.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import enum
 import inspect
 import re
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -36,6 +38,8 @@ T = TypeVar("T")
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0+)?\Z", re.ASCII)
 _LEADING_ZERO = re.compile(r"[+-]?0\d", re.ASCII)
+#: how modules of plugin files are called (`botkit.plugins.discovery`)
+_FILE_MODULE = "botkit_plugin_"
 _DIGITS_MOST = 40  # no amount of anything has more; int(Decimal("1e999999")) would take the memory with it
 _NUMBERS = (int, float, Decimal)
 _KINDS = "int, float, str, bool, Decimal, an Enum, Literal, Pair, list[...] of these, or any of them | None"
@@ -186,7 +190,7 @@ def _annotations_of(owner: type) -> Mapping[str, Any]:
     try:
         return inspect.get_annotations(owner)  # evaluates lazily from Python 3.14 on, hence the try
     except Exception as error:
-        raise PluginError(f"{_named(owner)}: its annotations cannot be read: {error}") from error
+        raise PluginError(f"{_place(owner)}: its annotations cannot be read: {error}") from error
 
 
 def _resolve(owner: type, name: str, annotation: Any) -> Any:
@@ -199,7 +203,7 @@ def _resolve(owner: type, name: str, annotation: Any) -> Any:
         hints = typing.get_type_hints(holder, _globals_of(owner), dict(vars(owner)))
     except Exception as error:
         raise PluginError(
-            f"{_named(owner)}.{name}: the annotation {annotation!r} cannot be resolved ({error}); import what it names "
+            f"{_place(owner, name)}: the annotation {annotation!r} cannot be resolved ({error}); import what it names "
             "at the top of the module, not under TYPE_CHECKING or inside a function"
         ) from error
     return hints[name]
@@ -218,7 +222,7 @@ def _is_constant(kind: Any) -> bool:
 
 
 def _refuse_hiding(cls: type, owner: type, name: str, base: type) -> None:
-    where = f"{_named(owner)}.{name}"
+    where = _place(owner, name)
     if base is not object and (
         hasattr(base, name) or any(name in _annotations_of(c) for c in base.__mro__ if c is not object)
     ):
@@ -230,7 +234,7 @@ def _refuse_hiding(cls: type, owner: type, name: str, base: type) -> None:
 
 
 def _declared(owner: type, name: str, kind: Any, parent: Parameter | None) -> Parameter:
-    where = f"{_named(owner)}.{name}"
+    where = _place(owner, name)
     reason = _unusable(kind)
     if reason:
         raise PluginError(f"{where}: {reason}; a parameter is {_KINDS}")
@@ -250,7 +254,7 @@ def _with_inherited_default(cls: type, parameter: Parameter) -> Parameter:
         if parameter.name in vars(owner):
             if parameter.name in _annotations_of(owner):
                 break  # already read with its declaration
-            return _with_value(f"{_named(owner)}.{parameter.name}", parameter, vars(owner)[parameter.name])
+            return _with_value(_place(owner, parameter.name), parameter, vars(owner)[parameter.name])
         if parameter.name in _annotations_of(owner):
             break
     return parameter
@@ -289,7 +293,34 @@ def _with_value(where: str, parameter: Parameter, value: Any) -> Parameter:
 
 
 def _named(cls: type) -> str:
-    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    # a plugin's file is imported under a name that nobody gave it
+    if cls.__module__ == "builtins" or cls.__module__.startswith(_FILE_MODULE):
+        return cls.__qualname__
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _place(cls: type, name: str = "") -> str:
+    """How errors call a class or its parameter: with file and line where it stands in a plugin's file."""
+    what = f"{_named(cls)}.{name}" if name else _named(cls)
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if not cls.__module__.startswith(_FILE_MODULE) or file is None:
+        return what
+    return f"{file}:{_line_of(cls, name)}: {what}"
+
+
+def _line_of(cls: type, name: str) -> int:
+    """The line of a class, or of the annotation or assignment of one of its names."""
+    try:
+        lines, first = inspect.getsourcelines(cls)
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except (OSError, TypeError, SyntaxError):
+        return 1
+    body = next((node.body for node in tree.body if isinstance(node, ast.ClassDef)), [])
+    for node in body:
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return first + node.lineno - 1
+    return first
 
 
 # -- kinds ------------------------------------------------------------------------------------------------------------
@@ -541,7 +572,7 @@ def _did_you_mean(text: str, known: Iterable[str]) -> str:
 
 
 def _shortened(value: Any) -> str:
-    text = repr(value)
+    text = f"{value:f}" if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-#: distinct reasons to skip or refuse that are counted apart; reasons may contain figures, so their number is bounded
+from botkit.model.reasons import kind_of
+
+#: distinct reasons to skip or refuse that are counted apart. Reasons may contain figures, so their number is bounded:
+#: what comes after these is counted by kind
 REASONS_MAX = 1_000
+_document = json.JSONEncoder(allow_nan=False).encode
 _OTHER_REASONS = "(other reasons, too many to count apart)"
 
 
@@ -70,6 +75,17 @@ class StrategyRecord:
 def _count(counts: dict[str, int], reason: str) -> str:
     """Count a reason; returns the one it was counted as."""
     if reason not in counts and len(counts) >= REASONS_MAX:
-        reason = _OTHER_REASONS
+        kind = kind_of(reason)
+        reason = kind if kind in counts or len(counts) < 2 * REASONS_MAX else _OTHER_REASONS
     counts[reason] = counts.get(reason, 0) + 1
     return reason
+
+
+def unkept(state: Mapping[str, Any]) -> str | None:
+    """Why a strategy's ``state`` cannot be written down as JSON, naming the key; None where it can."""
+    for key, value in state.items():
+        try:
+            _document({key: value})
+        except (TypeError, ValueError, RecursionError) as error:
+            return f"{key!r}: {error}; keep numbers, text, lists and dicts"
+    return None

@@ -68,6 +68,8 @@ AHEAD_DIVISOR, AHEAD_MAX = 64, 32
 REMEMBERED_MAX = 1024
 #: keys of requests that were on their way when this process had to join again; apart from request ids
 _FIRST_DECLARED = 1 << 40
+#: steps of the event loop in which a router has taken in what was published
+_STEPS_TO_HEAR = 10
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -334,12 +336,22 @@ class SharedLimits:
                 lease.stock_wanted = 0
                 lease.wants = lease.wants_urgently = False
                 lease.keep_stock(0)
+            self._publish(self._clock.now())
+            await self._until_heard()
             with contextlib.suppress(LedgerUnreachable):
                 if self._unanswered is not None:
                     await self._sync()
                 await self._sync()
                 await self._link.call(Leave(self._holder))
         await self._link.close()
+
+    async def _until_heard(self) -> None:
+        """Let the router take in what was published: a slot that it might still take cannot be given back. The router
+        of a bot that has met a fault takes nothing in, and its slots are held as if they had been used."""
+        for _ in range(_STEPS_TO_HEAR):
+            if self._is_heard:
+                return
+            await asyncio.sleep(0)
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from botkit.model.clock import NS_PER_MINUTE, Nanos
+from botkit.model.money import format_scaled, format_units
 from botkit.model.orders import Order, OrderState
 
 log = logging.getLogger("botkit.live")
@@ -56,11 +57,11 @@ class OrderNews:
         if given_up is not None:
             self._tell(
                 "error",
-                f"{order!r} was taken for {given_up}, but lives at the exchange: it counts again and is cancelled. "
-                "Requests are acted on later than `live: {latest_accept_s}` says; raise it",
+                f"{in_words(order)} was taken for {given_up}, but lives at the exchange: it counts again and is "
+                "cancelled. Requests are acted on later than `live: {latest_accept_s}` says; raise it",
             )
         elif was_told:
-            self._tell("info", f"{order!r}: its outcome is known now")
+            self._tell("info", f"{in_words(order)}: its outcome is known now")
         elif state is OrderState.REJECTED:
             self._ended(order, "was rejected by the exchange")
         elif state is OrderState.NOT_SENT:
@@ -105,8 +106,8 @@ class OrderNews:
             self._told_doubts.add(order.client_id)
             self._tell(
                 "warning",
-                f"{order!r} is of unknown outcome; {order.pair} waits for it: it is looked up until it is found or "
-                "proved absent, and never sent again",
+                f"{in_words(order)} is of unknown outcome; {order.pair} waits for it: it is looked up until it is "
+                "found or proved absent, and never sent again",
             )
         if self._passed and self._count_at <= now:
             were = "1 order was" if self._passed == 1 else f"{self._passed:,} orders were"
@@ -147,3 +148,14 @@ class OrderNews:
             f"{order.strategy}'s {order.side.value} of {order.pair}, order {order.client_id}, {what}: {reason}; "
             "its money is free again, and more of the same reason are not told of for ten minutes",
         )
+
+
+def in_words(order: Order) -> str:
+    """An order as a trader would call it: ``the order to sell 0.01 btc at 3370591 twd (client id 47861850)``."""
+    pair, rules = order.pair, order.pair.rules
+    if order.spend_units:
+        what = f"{order.side.value} {pair.base} for {format_units(order.spend_units)} {pair.quote}"
+    else:
+        what = f"{order.side.value} {format_scaled(order.amount_lots, rules.amount_decimals)} {pair.base}"
+    at = f" at {rules.price_text(order.price_ticks)} {pair.quote}" if order.price_ticks else ""
+    return f"the order to {what}{at} (client id {order.client_id})"

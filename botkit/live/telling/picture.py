@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from botkit.engine.view import EngineView
+from botkit.engine.commands import PAUSED
+from botkit.engine.view import EngineView, StrategyView
 from botkit.live.standing import Standing
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import format_units
 from botkit.model.orders import OrderState
+from botkit.model.reasons import grouped
 
 _UNIT = 10**8
 
@@ -53,12 +55,15 @@ class StrategyRow(msgspec.Struct, frozen=True, kw_only=True):
     """A strategy: ``why_not`` is what kept it from trading most often."""
 
     name: str
+    #: running, paused, halted (by itself or with the bot), stopped
     state: str
     orders: int
     fills: int
     skips: int
     refusals: int
     why_not: str
+    #: why it was stopped before the end; "" while it runs
+    stopped: str = ""
 
 
 class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,8 +200,8 @@ def _orders(view: EngineView, now: Nanos) -> tuple[OrderRow, ...]:
 def _strategies(view: EngineView) -> tuple[StrategyRow, ...]:
     rows = []
     for strategy in view.strategies():
-        state = "stopped" if not strategy.active else "halted" if strategy.halted else "running"
-        reasons = {**strategy.skips, **strategy.refusals}
+        state = _state(strategy, is_bot_halted=view.halted is not None)
+        reasons = {**grouped(strategy.skips), **grouped(strategy.refusals)}
         most = max(reasons.items(), key=lambda item: item[1], default=None)
         why_not = strategy.stopped_because or strategy.halted or (f"{most[1]} {most[0]}" if most else "")
         rows.append(
@@ -208,9 +213,18 @@ def _strategies(view: EngineView) -> tuple[StrategyRow, ...]:
                 skips=sum(strategy.skips.values()),
                 refusals=sum(strategy.refusals.values()),
                 why_not=why_not,
+                stopped=strategy.stopped_because if not strategy.active else "",
             )
         )
     return tuple(rows)
+
+
+def _state(strategy: StrategyView, *, is_bot_halted: bool) -> str:
+    if not strategy.active:
+        return "stopped"
+    if strategy.halted == PAUSED:
+        return "paused"
+    return "halted" if strategy.halted or is_bot_halted else "running"
 
 
 def _limits(view: EngineView, now: Nanos) -> tuple[LimitRow, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 from botkit.live.standing import Standing
 from botkit.model.money import format_units
 from botkit.model.orders import Order, OrderState
+from botkit.model.reasons import grouped
 
 _UNIT = 10**8
 
@@ -35,6 +36,7 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
         "ended": why,
         "uptime_s": round(standing.uptime_s, 3),
         "halted": view.halted,
+        "stopped": {s.name: s.stopped_because for s in strategies if not s.active},
         "orders": sum(strategy.orders for strategy in strategies),
         "fills": sum(strategy.fills for strategy in strategies),
         "refused": sum(sum(strategy.refusals.values()) for strategy in strategies),
@@ -55,8 +57,8 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
                 "stopped": strategy.stopped_because,
                 "orders": strategy.orders,
                 "fills": strategy.fills,
-                "skips": dict(strategy.skips),
-                "refusals": dict(strategy.refusals),
+                "skips": grouped(strategy.skips),
+                "refusals": grouped(strategy.refusals),
             }
             for strategy in strategies
         },
@@ -70,15 +72,24 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
     }
 
 
+def stopped_lines(summary: dict[str, Any]) -> list[str]:
+    """What comes before everything else: the strategies that were stopped, and why."""
+    stopped = {
+        name: row["stopped"] for name, row in summary.get("strategies", {}).items() if not row.get("active", True)
+    }
+    return [f"STOPPED: {name}: {why}" for name, why in stopped.items()]
+
+
 def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """The summary for people. Of a bot that never started there is only the reason."""
+    """The summary for people, stopped strategies first. Of a bot that never started there is only the reason."""
     if "strategies" not in summary:
         return [f"{summary['name']}: {summary['ended']}: {summary.get('error', '')}"]
     money = summary["currency"]
     pnl = summary["pnl"]
     lines = [
+        *stopped_lines(summary),
         f"{summary['name']}: {summary['orders']} orders, {summary['fills']} fills, {summary['refused']} refused"
-        + ("" if pnl is None else f", profit {pnl:+,.2f} {money}")
+        + ("" if pnl is None else f", profit {pnl:+,.2f} {money}"),
     ]
     for name, row in summary["strategies"].items():
         reasons = sorted({**row["skips"], **row["refusals"]}.items(), key=lambda item: -item[1])[:3]

@@ -126,7 +126,9 @@ class TerminalView:
 def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
     """How things stand, in one line."""
     prices = ", ".join(f"{row.pair} {row.last:,.8g}" for row in picture.prices if row.last is not None)
+    stopped = [f"STOPPED: {row.name}: {row.stopped}" for row in picture.strategies if row.state == "stopped"]
     parts = [
+        *stopped,
         _clock(picture.time, zone),
         prices,
         f"{len(picture.orders)} open orders",
@@ -199,8 +201,10 @@ def _bots(standings: Sequence[BotState], zone: tzinfo) -> Table:
     for standing in standings:
         picture = standing.picture
         halted = picture is not None and (picture.halted is not None or bool(picture.faults))
-        state = Text("halted" if halted and standing.state == "running" else standing.state)
-        state.style = "" if standing.state == "running" and not halted else "yellow"
+        stopped = picture is not None and any(row.state == "stopped" for row in picture.strategies)
+        wrong = "strategy stopped" if stopped else "halted" if halted else ""
+        state = Text(wrong if wrong and standing.state == "running" else standing.state)
+        state.style = "red" if stopped else "" if standing.state == "running" and not halted else "yellow"
         if picture is None:
             table.add_row(standing.name, state)
             continue
@@ -223,7 +227,12 @@ def _event(level: str, text: str) -> Text:
 
 def _section(picture: Picture, zone: tzinfo) -> list[RenderableType]:
     """All of one bot, the most important first."""
-    parts: list[RenderableType] = [_head(picture, zone)]
+    parts: list[RenderableType] = [_head(picture, zone)]  # whose section it is; then what is wrong
+    parts += [
+        Text(f"STOPPED: {row.name}: {row.stopped}", style="bold white on red")
+        for row in picture.strategies
+        if row.state == "stopped"
+    ]
     parts += [Text(text, style="bold white on red") for text in picture.faults]
     if picture.halted is not None:
         parts.append(Text(f"halted: {picture.halted}; `botkit resume` lifts it", style="bold white on red"))

@@ -1,0 +1,105 @@
+"""Notices callbacks that would block a live bot: a backtest waits for them, and says nothing in its figures.
+
+A thread looks at the main thread's stack now and then. A strategy's outermost frame that is the same object from one
+look to the next belongs to one call, and its age is how long that call has taken at least.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import msgspec
+
+#: what a live bot warns of (`botkit.live.watchdog`)
+LIMIT_S = 0.25
+_LOOK_S = 0.05
+#: one sentence a place, and no more than so many places
+_PLACES_MAX = 10
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+
+
+class SlowCallback(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback that ran for longer than a live bot can wait. ``where`` is file:line in the strategy."""
+
+    callback: str
+    where: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.callback} took over {self.seconds:.2f} s at {self.where}; live, nothing else happens meanwhile: no "
+            "answer is read and no order cancelled"
+        )
+
+
+class SlowCallbacks:
+    """Watches the thread that enters the block. ``report`` is called in that thread's stead, from another."""
+
+    def __init__(self, report: Callable[[SlowCallback], None], *, limit_s: float = LIMIT_S) -> None:
+        self._report = report
+        self._limit_s = limit_s
+        self._watched = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="slow callbacks", daemon=True)
+        self._told: set[str] = set()
+
+    def __enter__(self) -> SlowCallbacks:
+        self._watched = threading.get_ident()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        seen: FrameType | None = None
+        since = 0.0
+        while not self._ended.wait(_LOOK_S):
+            frames = strategy_frames(sys._current_frames().get(self._watched))
+            outermost = next(frames, None)
+            now = time.monotonic()
+            if outermost is None or outermost is not seen:
+                seen, since = outermost, now
+            elif now - since >= self._limit_s:
+                self._tell(outermost, frames, now - since)
+
+    def _tell(self, outermost: FrameType, inner: Iterator[FrameType], seconds: float) -> None:
+        file = outermost.f_code.co_filename
+        own = [frame for frame in inner if frame.f_code.co_filename == file]
+        where = f"{file}:{(own[-1] if own else outermost).f_lineno}"
+        if where not in self._told and len(self._told) < _PLACES_MAX:
+            self._told.add(where)
+            self._report(SlowCallback(callback=outermost.f_code.co_name, where=where, seconds=seconds))
+
+
+def strategy_frames(innermost: FrameType | None) -> Iterator[FrameType]:
+    """The frames outside botkit that botkit called last, the callback's own first; none where it called nobody."""
+    stack: list[FrameType] = []
+    while innermost is not None:
+        stack.append(innermost)
+        innermost = innermost.f_back
+    stack.reverse()
+    engine = [i for i, frame in enumerate(stack) if _is_engine(frame)]
+    if engine:
+        first = next((i for i in range(engine[0] + 1, len(stack)) if not _is_inner(stack[i])), None)
+        if first is not None:
+            yield from stack[first:]
+
+
+def _is_engine(frame: FrameType) -> bool:
+    file = frame.f_code.co_filename.replace("\\", "/")
+    return file.startswith((f"{_PACKAGE}/engine/", "botkit/engine/"))
+
+
+def _is_inner(frame: FrameType) -> bool:
+    file = frame.f_code.co_filename.replace("\\", "/")
+    # compiled modules name their files from the package on; pluggy stands around callbacks that a plugin wraps
+    return file.startswith((f"{_PACKAGE}/", "botkit/", "<")) or "/pluggy/" in file or "/site-packages/numpy/" in file

@@ -1,0 +1,65 @@
+"""``self.log``: the standard library's logger, with the bot's time, and the same in every mode.
+
+What is at least a warning also leaves the turn as a note for the user, so that it reaches the terminal and the
+notifiers. Arguments are checked whether or not the level is written: a call that a backtest lets pass must not be what
+stops the strategy live.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import tzinfo
+from typing import Any, Literal
+
+from botkit.engine.agenda import BotClock
+from botkit.model.clock import format_time
+
+_TAKEN = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})
+
+#: (level, text): a sentence for the user
+Tell = Callable[[Literal["warning", "error"], str], None]
+
+
+class StrategyLog(logging.LoggerAdapter[logging.Logger]):
+    """Adds the strategy's name and the bot's time, which in a backtest is not the time of day."""
+
+    def __init__(self, name: str, clock: BotClock, zone: tzinfo, tell: Tell) -> None:
+        super().__init__(logging.getLogger(f"botkit.strategy.{name}"), {})
+        self._name = name
+        self._clock = clock
+        self._zone = zone
+        self._tell = tell
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Put time and name before the message."""
+        now = self._clock.now
+        kwargs.setdefault("extra", {}).update(strategy=self._name, bot_time=now)
+        return f"{format_time(now, self._zone)} {self._name}: {msg}", kwargs
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Write a record. Raises TypeError for named values, which the standard library's log does not take."""
+        odd = [name for name in kwargs if name not in _TAKEN]
+        if odd:
+            raise TypeError(
+                f"self.log takes no `{odd[0]}`: write it into the message, such as "
+                f'self.log.info("{odd[0]} %s", {odd[0]})'
+            )
+        if level >= logging.WARNING:
+            self._tell("error" if level >= logging.ERROR else "warning", f"{self._name}: {_filled_in(msg, args)}")
+        # one frame more than the adapter's own lies between the strategy and the logger
+        kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
+        super().log(level, msg, *args, **kwargs)
+
+
+def _filled_in(msg: object, args: tuple[object, ...]) -> str:
+    """The message as the record spells it; a message whose places do not fit shows its values behind it."""
+    text = str(msg)
+    if not args:
+        return text
+    values: Any = args[0] if len(args) == 1 and isinstance(args[0], dict) else args
+    try:
+        filled: str = text % values
+        return filled
+    except (TypeError, ValueError, KeyError):
+        return f"{text} {values!r}"

@@ -1,0 +1,29 @@
+"""Why strategies did not trade, by kind: sentences that differ in their figures alone are one reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+__all__ = ["grouped", "kind_of"]
+
+#: a figure that stands alone: 12.5, -3, 1,000,000, 0.05%; not the 5 of "5m" or of "sma_5"
+_FIGURE = re.compile(r"(?<![\w.])[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
+FIGURE = "…"
+
+
+def kind_of(reason: str) -> str:
+    """The reason with every figure in it as ``…``."""
+    return _FIGURE.sub(FIGURE, reason)
+
+
+def grouped(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts by kind, the most frequent first. A kind that was met in one wording alone keeps its figures."""
+    kinds: dict[str, int] = {}
+    wordings: dict[str, list[str]] = {}
+    for reason, count in counts.items():
+        kind = kind_of(reason)
+        kinds[kind] = kinds.get(kind, 0) + count
+        wordings.setdefault(kind, []).append(reason)
+    named = {wordings[kind][0] if len(wordings[kind]) == 1 else kind: count for kind, count in kinds.items()}
+    return dict(sorted(named.items(), key=lambda item: -item[1]))

@@ -1,0 +1,47 @@
+"""Fees that shall be paid in BITO, without any or without its price, say that nothing comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from botkit.cli.main import main
+from tests.cli.first_week import FirstBot
+
+Printed = pytest.CaptureFixture[str]
+BODY = 'def on_start(self):\n    self.subscribe_bars(self.pair, "1m")'
+FEES = "  fees: {rank: 0, bito: true}\n"
+
+
+def said(capsys: Printed) -> str:
+    printed = capsys.readouterr()
+    return " ".join((printed.out + printed.err).split())
+
+
+def test_a_backtest_without_bito_says_so(tmp_path: Path, capsys: Printed) -> None:
+    bot = FirstBot(tmp_path, BODY, extra=FEES)
+    assert bot.backtest() == 0
+    assert "! fees: {bito: true} has no effect: the account holds no BITO" in said(capsys)
+
+
+def test_a_backtest_without_its_price_says_so(tmp_path: Path, capsys: Printed) -> None:
+    bot = FirstBot(tmp_path, BODY)
+    bot.write(FEES, balances="{twd: 1000000, bito: 1000}")
+    assert bot.backtest() == 2
+    assert "bito cannot be valued in twd: no pair of the run leads there. Add data for a pair such as bito_twd" in said(
+        capsys
+    )
+
+
+def test_without_the_wish_nothing_is_said(tmp_path: Path, capsys: Printed) -> None:
+    bot = FirstBot(tmp_path, BODY, extra="  fees: {rank: 0}\n")
+    assert bot.backtest() == 0
+    assert "bito" not in said(capsys).lower()
+
+
+def test_a_run_without_bito_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    bot = FirstBot(tmp_path, BODY, extra=FEES)
+    assert main(["run", str(bot.config), "--duration", "1s", "--plain"]) == 0
+    assert "warning: fees: {bito: true} has no effect: the account holds no BITO" in said(capsys)
