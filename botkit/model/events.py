@@ -24,6 +24,7 @@ from botkit.model.orders import REPORTED_STATES, Condition, Order, OrderState, O
 from botkit.model.pairs import Pair
 
 __all__ = [
+    "MAX_BOOK_AGE_S",
     "AccountEvent",
     "Balance",
     "BalanceReport",

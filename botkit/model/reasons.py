@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["grouped", "kind_of"]
+__all__ = ["FIGURE", "grouped", "kind_of"]
 
 #: a figure that stands alone: 12.5, -3, 1,000,000, 0.05%; not the 5 of "5m" or of "sma_5"
 _FIGURE = re.compile(r"(?<![\w.])[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
+#: stands for a figure in a kind of reason
 FIGURE = "…"
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "Caution",
     "Curve",
     "DataDescription",
+    "DayRow",
     "Drawdown",
     "EndpointUse",
     "Figure",

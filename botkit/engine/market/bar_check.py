@@ -185,7 +185,7 @@ class BarCheck:
     def _ended(self, feed: BarFeed, since: Nanos, now: Nanos) -> list[Bar]:
         """The finished bars that begin at ``since`` or later and ended long enough ago."""
         # one that was asked for while the bot ran waits for its history
-        series = next((series for _, series, _ in feed.listeners if series.is_ready), None)
+        series = next((listener[1] for listener in feed.listeners if listener[1].is_ready), None)
         if series is None:
             return []
         times = series.time
