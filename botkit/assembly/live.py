@@ -23,7 +23,7 @@ from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder, account_label
 from botkit.model.clock import NS_PER_S
 from botkit.model.limits import PAIRS_ENDPOINT
-from botkit.model.requests import Outcome
+from botkit.model.requests import Ending
 
 
 @contextlib.asynccontextmanager
@@ -115,7 +115,7 @@ async def refresh_pairs(project: Project, rest: str | None, ws: str | None, shar
         try:
             async with reads, reads.slot(PAIRS_ENDPOINT) as slot:
                 fresh = await adapter.pairs()
-                slot.outcome = Outcome.OK
+                slot.outcome = Ending.OK
         except RequestError as error:
             raise ConfigError(f"the pairs of {project.facts.name} cannot be read: {error}") from None
         finally:

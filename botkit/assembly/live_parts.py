@@ -17,7 +17,7 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.router.leased import LeasedPools
-from botkit.live.client_ids import ClientIds
+from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.clock import DriverClock
 from botkit.live.limits.in_process import InProcessLedger
 from botkit.live.limits.leases import SharedLimits
@@ -88,7 +88,7 @@ class LiveParts:
         #: the counters that the router shares: those of ``shared``, or of the run that is replayed
         self.leased = leased
         self.siblings: Sequence[str] = ()
-        self.client_ids: ClientIds | None = None
+        self.client_ids: ClientIdPlaces | None = None
         self._share = share or self._shared_limits
         self._ledger = ledger
         self._endpoints = endpoints

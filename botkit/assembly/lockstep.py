@@ -10,14 +10,14 @@ from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_e
 from botkit.assembly.live_parts import connect
 from botkit.backtesting.plan import Plan
 from botkit.backtesting.session import begin_of, history_before, run_backtest
-from botkit.config.secrets import Account
+from botkit.config.secrets import AccountKeys
 from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.adapter import BitoProAdapter
 from botkit.live.lockstep import HeldClock, Lockstep, LockstepResult
-from botkit.live.replay import Difference, compare
+from botkit.live.replay import DecisionDifference, compare
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import FeeModel
 from botkit.tape.feed import StreamKey
@@ -74,7 +74,7 @@ async def run_lockstep(
     async with Emulator(project.facts, options) as emulator:
         clock = HeldClock(start - 1)
         engine = lockstep_engine(parts, decisions, fees)
-        key = Account(email=account.email, key=account.key, secret=account.secret)
+        key = AccountKeys(email=account.email, key=account.key, secret=account.secret)
         adapter = connect(project, key, emulator.rest, emulator.ws, clock)
         assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's wire, and its frames are counted
         keys: list[StreamKey] = []
@@ -106,7 +106,7 @@ async def run_lockstep(
     )
 
 
-async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResult, Difference | None]:
+async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResult, DecisionDifference | None]:
     """A configuration's backtest and the same bot over the wire: the latter, and the first decision that differs.
 
     Both runs' decisions are written into ``out``. Raises BotkitError.

@@ -11,7 +11,7 @@ from botkit.config.load import overrides_for
 from botkit.config.money import Claim, check_shared_money
 from botkit.config.several import clashes
 from botkit.errors import BotkitError, ConfigError
-from botkit.live.client_ids import ClientIds
+from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.clock import DriverClock
 from botkit.live.fan_out import FanOut
 from botkit.live.limits.in_process import InProcessLedger
@@ -84,7 +84,7 @@ class SharedBots:
             if len(members) < 2:
                 continue
             check_shared_money([_claim(project) for project, _ in members])
-            ids = ClientIds()
+            ids = ClientIdPlaces()
             for project, parts in members:
                 parts.client_ids = ids
                 parts.siblings = tuple(other.config.name for other, _ in members if other is not project)

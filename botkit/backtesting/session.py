@@ -15,7 +15,7 @@ from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.holes import Holes
 from botkit.backtesting.metrics import RoundTrips, complete_strategy, missing_ratios, round_trips, summarise
 from botkit.backtesting.plan import FeeCurrencies, Plan, first_moment, make_plan, partial_streams, wanted_sources
-from botkit.backtesting.recorder import Recorder
+from botkit.backtesting.recorder import ResultRecorder
 from botkit.backtesting.running_bar import running_bar
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
@@ -130,7 +130,7 @@ class _Run:
                 kernel.publish_books(market.pair, depth, is_wire=parts.feed.is_wire(market.pair))
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
-        self.recorder = Recorder(view, priced, traded, parts.zone, parts.balances, plan.start)
+        self.recorder = ResultRecorder(view, priced, traded, parts.zone, parts.balances, plan.start)
         self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)

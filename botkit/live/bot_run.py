@@ -16,7 +16,7 @@ from botkit.live.collector import quiet_collector
 from botkit.live.guard import Guarding, GuardProcess
 from botkit.live.keeper import Keeper
 from botkit.live.notices import Notices
-from botkit.live.parts import Parts
+from botkit.live.parts import BotParts
 from botkit.live.starting import OrphanChoice, start
 from botkit.live.stopping import stop
 from botkit.live.telling.logs import CURRENT_BOT
@@ -32,7 +32,7 @@ class BotRun:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: BotParts,
         outputs: BotOutputs,
         *,
         config: Path,

@@ -45,7 +45,7 @@ class ReplayError(BotkitError):
     """The run cannot be replayed; the message says why."""
 
 
-class Difference(msgspec.Struct, frozen=True):
+class DecisionDifference(msgspec.Struct, frozen=True):
     """The first decision that is not the recorded one, by its line; None where a side has no more."""
 
     line: int
@@ -62,7 +62,7 @@ class Verdict(msgspec.Struct, frozen=True):
     entries: int
     decisions: int
     unflushed: int
-    difference: Difference | None
+    difference: DecisionDifference | None
     ends_early: bool = False
 
 
@@ -181,7 +181,7 @@ class Replay:
 
     def _answer(self, content: msgspec.Raw) -> Answer:
         request_id, outcome, status, text, kind, raw = self._as(
-            tuple[int, requests.Outcome, int, str, str, msgspec.Raw], content
+            tuple[int, requests.Ending, int, str, str, msgspec.Raw], content
         )
         body: Any = None
         if kind == "()":
@@ -215,7 +215,7 @@ def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole:
         if after is None and not is_whole:
             return Verdict(entries, len(replayed), 0, None)
         if before != after:
-            return Verdict(entries, number - 1, 0, Difference(number, before, after))
+            return Verdict(entries, number - 1, 0, DecisionDifference(number, before, after))
     return Verdict(entries, len(recorded), 0, None)
 
 
@@ -264,7 +264,7 @@ class StoppedClock:
 
 
 __all__ = [
-    "Difference",
+    "DecisionDifference",
     "Replay",
     "ReplayError",
     "StoppedClock",

@@ -33,7 +33,7 @@ class FolderUnusable(BotkitError):
     """Nothing can be written where the bot keeps what must survive."""
 
 
-class Halt(msgspec.Struct, frozen=True, kw_only=True):
+class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
     """Why the bot may send no new orders. ``kind``: panic, loss, breaker."""
 
     kind: str
@@ -145,16 +145,16 @@ class StateFolder:
         except OSError:
             return True  # a disk that does not answer is no leave to trade
 
-    def halt(self) -> Halt | None:
+    def halt(self) -> KeptHalt | None:
         """Why new orders are held back, None where they are not. A file that cannot be read holds them back too."""
         try:
-            return msgspec.json.decode(self.disk.files.read(self._halt_path), type=Halt)
+            return msgspec.json.decode(self.disk.files.read(self._halt_path), type=KeptHalt)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:
-            return Halt(kind="breaker", reason=f"{self._halt_path} cannot be read ({error})", time=0)
+            return KeptHalt(kind="breaker", reason=f"{self._halt_path} cannot be read ({error})", time=0)
 
-    def set_halt(self, halt: Halt) -> None:
+    def set_halt(self, halt: KeptHalt) -> None:
         """Set the latch; the first reason stays."""
         if not self.is_halted():
             self.disk.files.write(self._halt_path, msgspec.json.encode(halt))

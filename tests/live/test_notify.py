@@ -18,7 +18,7 @@ from botkit.errors import ConfigError
 from botkit.live.telling import notify
 from botkit.live.telling.logs import HIDDEN, Redactor
 from botkit.live.telling.notify import AppriseNotifier, Channel, Telling, policy_of
-from botkit.live.telling.outbox import LEVELS, LINES_MAX, Level, Outbox, Policy
+from botkit.live.telling.outbox import LEVELS, LINES_MAX, Level, NotifierOutbox, Policy
 from botkit.model.clock import NS_PER_DAY, NS_PER_S
 
 S = NS_PER_S
@@ -30,8 +30,8 @@ def midnight(now: int) -> int:
     return now // DAY * DAY
 
 
-def outbox(**given: Any) -> Outbox:
-    return Outbox(Policy(**given), name="bot", day_start=midnight)
+def outbox(**given: Any) -> NotifierOutbox:
+    return NotifierOutbox(Policy(**given), name="bot", day_start=midnight)
 
 
 # -- the outbox -------------------------------------------------------------------------------------------------------

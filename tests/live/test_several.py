@@ -27,7 +27,7 @@ from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
-from botkit.live.client_ids import ClientIds
+from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.notices import Notices
 from botkit.live.starting import start
 from botkit.live.telling.outputs import BotOutputs
@@ -530,7 +530,7 @@ async def test_limits_that_contradict_each_other_are_an_error(tmp_path: Path) ->
 
 
 def test_client_ids_begin_far_apart() -> None:
-    ids, random = ClientIds(), Random(1)
+    ids, random = ClientIdPlaces(), Random(1)
     firsts = [ids.claim(f"bot{n}", 5_000, random) for n in range(30)]
     assert firsts[0] == 5_000
     assert min(abs(a - b) for a in firsts for b in firsts if a != b) > 10_000_000

@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from botkit.live.telling.metrics_server import MetricsServer, Source
+from botkit.live.telling.metrics_server import MetricsServer, MetricsSource
 from botkit.live.telling.outputs import BotOutputs
 from botkit.live.telling.picture import BotState, Picture
 
@@ -49,10 +49,10 @@ class Display:
             BotState(name=name, state=output.state, picture=output.picture()) for name, output in self._outputs.items()
         ]
 
-    def _sources(self) -> Sequence[Source]:
+    def _sources(self) -> Sequence[MetricsSource]:
         several = len(self._outputs) > 1
         return [
-            Source(
+            MetricsSource(
                 look=partial(_picture_while_running, output),
                 added=output.metrics,
                 bot=name if several else None,
