@@ -20,6 +20,7 @@ from botkit.backtesting.running_bar import running_bar
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.market.bars import BarBuilder
+from botkit.engine.market.watch import BOOK_DEPTH
 from botkit.engine.outcome import HistoryWanted, Outcome
 from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
@@ -52,7 +53,6 @@ READING_FIGURES = (
 READINGS = ("queue", "optimistic", "pessimistic")
 #: rows that stand in memory at once, with one slice ahead; a smaller number only costs time
 SLICE_ROWS = 1_000_000
-_BOOK_DEPTH = 5
 
 #: (level, text, the run's time): something for the user
 Tell = Callable[[str, str, Nanos], None]
@@ -126,7 +126,7 @@ class _Run:
         parts.check(plan)
         for market in markets:
             if plan.sources.get(market.pair) == "market" and (market.pair, "books", None) in plan.keys:
-                depth = market.book_depth or _BOOK_DEPTH
+                depth = market.book_depth or BOOK_DEPTH
                 kernel.publish_books(market.pair, depth, is_wire=parts.feed.is_wire(market.pair))
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]

@@ -116,10 +116,6 @@ class Hub:
 
     # -- listeners ------------------------------------------------------------------------------------------------
 
-    def listens(self) -> bool:
-        """True when anybody listens to public streams."""
-        return bool(self._public)
-
     def add(self, subscriber: Subscriber) -> None:
         """Let a socket in, and push at once what the exchange pushes first."""
         self.sockets += 1

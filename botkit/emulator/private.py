@@ -26,7 +26,6 @@ from botkit.exchange.bitopro.wire.account import (
     OwnTradesReply,
 )
 from botkit.exchange.bitopro.wire.bodies import CreateBody, decode_cancel_batch, decode_create, decode_create_batch
-from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.exchange.bitopro.wire.statuses import status_of
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
@@ -354,8 +353,3 @@ def _match_acks(
         found.append((place, ack))
         place += 1
     return found
-
-
-def bad_body(error: WireError) -> RefusedError:
-    """What a body of another shape is refused with."""
-    return RefusedError(BAD_BODY)

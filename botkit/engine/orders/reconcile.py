@@ -50,7 +50,6 @@ class Reconciliation:
         self.began = now
         self.is_done = False
         self._differences: list[Difference] = []
-        self._open_at_exchange = 0
         self._foreign = 0
         self._read: list[tuple[Order, OrderState, int]] = []
         self._booked_before = self._overtaken = 0
@@ -75,7 +74,6 @@ class Reconciliation:
             self._reads.later(now + RETRY_NS, self._list_orders)
             return
         rows = [row for row in answer.body if isinstance(row, OrderReport)]
-        self._open_at_exchange = len(rows)
         listed = {row.order_id: row.executed_lots for row in rows}
         # an order that changed after the question was asked says nothing about the answer
         stale = [
@@ -131,7 +129,6 @@ class Reconciliation:
             Comparison(
                 began=self.began,
                 differences=tuple(self._differences),
-                open_at_exchange=self._open_at_exchange,
                 foreign=self._foreign,
                 adopted=tuple(adopted),
             )

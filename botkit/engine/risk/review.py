@@ -282,10 +282,6 @@ class RiskDesk:
         """True when price moves must be checked."""
         return bool(self._limits)
 
-    def loss_limits(self) -> list[LossLimit]:
-        """All loss limits, those of the bot first."""
-        return list(self._limits)
-
     def breached(self, now: Nanos) -> LossBreach | None:
         """The first loss limit that is reached at the last prices, which halts its level; None if none is.
 

@@ -53,13 +53,11 @@ _NEVER: Nanos = 1 << 62
 
 
 class Priority(enum.IntEnum):
-    """Who goes first where slots are short."""
+    """Which reads go first where slots are short. Creates wait in queues of their own, by strategy."""
 
     CANCEL = 0
-    REDUCE = 1
-    CREATE = 2
-    PRIVATE_READ = 3
-    PUBLIC_READ = 4
+    PRIVATE_READ = 1
+    PUBLIC_READ = 2
 
 
 class Withdrawal(enum.Enum):
