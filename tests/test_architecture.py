@@ -30,6 +30,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},
+    # what a configuration means; of the rooms it knows only what plugins they ship
+    "project": {
+        *("config", "plugins", "model", "engine"),
+        *("sim.plugin", "tape.plugin", "exchange.bitopro.plugin", "live.plugin"),
+    },
     "cli": {"assembly", "report", "config", "tape", "version", "model", "guide"},
     "guide": {"config"},
 }
