@@ -40,22 +40,22 @@ _ZONE = click.option("--timezone", metavar="ZONE", help="Of a CSV file's times t
 _CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
 
 
-class World(msgspec.Struct, frozen=True):
+class Surroundings(msgspec.Struct, frozen=True):
     """What the commands need to know of the outside: the exchange's pairs, and the formats that plugins offer."""
 
     pairs: Mapping[str, Pair]
     formats: Mapping[str, TapeFormat]
 
 
-def _world() -> World:
+def _world() -> Surroundings:
     """The context's own, where a caller handed one in; else the exchange's facts and the installed plugins."""
-    handed = click.get_current_context().find_object(World)
+    handed = click.get_current_context().find_object(Surroundings)
     if handed is not None:
         return handed
     from botkit.assembly import assemble_plugins, tape_formats
 
     plugins = assemble_plugins(None, installed_only=True)
-    return World(plugins.exchanges["bitopro"].thing.facts({}).pairs, tape_formats(plugins))
+    return Surroundings(plugins.exchanges["bitopro"].thing.facts({}).pairs, tape_formats(plugins))
 
 
 @click.group(name="data")

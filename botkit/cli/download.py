@@ -82,9 +82,9 @@ def download(
     It goes on where the tape ends, so it can be stopped at any time, and run every day. Buckets in which nothing was
     traded are left out by the exchange; they are noted as gaps, and a backtest shows them as empty bars.
     """
-    from botkit.assembly.market_access import MarketAccess
+    from botkit.assembly.market_access import market_access
 
-    access = MarketAccess(exchange, rest=rest, ledger=ledger)
+    access = market_access(exchange, rest=rest, ledger=ledger)
     wanted = list(dict.fromkeys(access.pair(name) for part in pairs for name in part.split(",") if name.strip()))
     now = access.clock.now()
     until = min(_moment(end, "--to", timezone), now) if end else now

@@ -93,7 +93,7 @@ class _Tape:
         return taken
 
 
-class Venue:
+class EmulatedVenue:
     """See the module. ``facts`` are the exchange's pairs, limits and fees."""
 
     def __init__(self, facts: ExchangeFacts, options: EmulatorOptions, source: MarketSource, start: Nanos) -> None:

@@ -29,9 +29,9 @@ from botkit.tape.journal import (
     BookRecord,
     GapRecord,
     Heading,
-    Journal,
     JournalKey,
     JournalWriter,
+    TapeJournal,
     TradeRecord,
     journal_files,
 )
@@ -277,7 +277,7 @@ def finalise(root: Path, pairs: Mapping[str, Pair], *, command: str = "") -> lis
 
 def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -> list[str]:
     """Write one journal's rows and remove it. Killed anywhere in between, it can be done again: no row is doubled."""
-    journal = Journal.open(path, pairs)
+    journal = TapeJournal.open(path, pairs)
     told = []
     if journal is not None:
         heading = journal.heading
@@ -301,7 +301,7 @@ def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -
 
 
 def _write_chunks(
-    root: Path, journal: Journal, chunks: Iterable[MarketColumns], written: Mapping[JournalKey, Nanos], command: str
+    root: Path, journal: TapeJournal, chunks: Iterable[MarketColumns], written: Mapping[JournalKey, Nanos], command: str
 ) -> int:
     heading, rows = journal.heading, 0
     with TapeWriter(

@@ -14,7 +14,7 @@ from botkit.model.inputs import Halt, Resume
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
-from botkit.model.requests import CreateOrder, Outcome
+from botkit.model.requests import CreateOrder, Ending
 from tests.engine_world import BTC, PAIRS, RICH, RULES, UNIT, Bot, Listener, S
 
 
@@ -144,7 +144,7 @@ def test_slippage_is_checked_again_at_the_last_gate() -> None:
     assert waiting
     for request in b.all(CreateOrder):
         b.book([(990, 10**6)], [(1_000, 1), (1_100, 10**6)])
-        b.answer(request, Outcome.NOT_SENT)  # gives the slot back
+        b.answer(request, Ending.NOT_SENT)  # gives the slot back
     assert {order.state for order in waiting} == {OrderState.NOT_SENT}
     assert all("visible book" in order.reason for order in waiting)
 
@@ -228,7 +228,7 @@ def test_a_shortage_halts_creates_until_it_is_over_and_names_the_coin() -> None:
     way_out = b.s.close(BTC)
     b.end_turn()
     assert way_out.state is OrderState.SENDING
-    b.answer(b.create_of(way_out), Outcome.NOT_SENT)
+    b.answer(b.create_of(way_out), Ending.NOT_SENT)
     b.to(10)
     for second in (10, 13):
         b.to(second)

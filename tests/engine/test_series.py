@@ -547,10 +547,8 @@ def trades(count: int, first: int = 0) -> list[Trade]:
 
 def test_a_trade_series_holds_trades_and_feeds_each_to_its_indicators() -> None:
     got = TradeSeries(PAIR)
-    assert not got.wants_rows
     fast, slow = got.attach(SMA(2)), got.attach(SMA(3), of="amount")
     vwap, true_range = got.attach(VWAP(4)), got.attach(ATR(2))
-    assert got.wants_rows
     by_hand = VWAP(4)
     for row in trades(200):
         got.append(row)

@@ -316,10 +316,6 @@ class RiskDesk:
         """True when price moves must be checked."""
         return bool(self._limits or self._drawdowns)
 
-    def loss_limits(self) -> list[LossLimit]:
-        """All loss limits, those of the bot first."""
-        return list(self._limits)
-
     def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:
         """The first limit of loss or drawdown that is reached at the last prices, which halts its level, or None.
 

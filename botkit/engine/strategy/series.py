@@ -565,11 +565,6 @@ class TradeSeries(Series[Trade]):
         assert len({len(values) for values in arrays.values()}) == 1, "columns of unequal length"
         self._write(arrays)
 
-    @property
-    def wants_rows(self) -> bool:
-        """True once something is attached: until then trades need not be appended."""
-        return bool(self._attached)
-
     def _values(self, row: Any) -> tuple[Any, ...]:
         return row.time, row.price, row.amount, _SIGNS[row.side]
 
