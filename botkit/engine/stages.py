@@ -144,6 +144,7 @@ class Stages:
         rooms.protector.end()
         for record in rooms.records.values():
             rooms.quoter.drop(record)  # fills from now on are not replenished
+            rooms.targets.drop(record)
         rooms.gate.is_stopping = True
         if given.withdraws:
             for order in rooms.table.all_open():

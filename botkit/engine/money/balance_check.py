@@ -42,11 +42,6 @@ class Discrepancy(msgspec.Struct, frozen=True):
     adopted_units: int
     shortage: Shortage | None = None
 
-    @property
-    def difference_units(self) -> int:
-        """How much more than expected the exchange has; negative if less."""
-        return self.actual_units - self.expected_units
-
 
 class BalanceCheck:
     """Compares balance reports with the books and remembers unsettled differences."""

@@ -56,7 +56,7 @@ class Pace:
         self.earliest = virtual - self._tolerance
 
 
-class Pause:
+class PauseAfter429:
     """The pause after a 429: until it is over only some of the urgent requests are sent."""
 
     __slots__ = ("_interval", "_level", "_random", "_urgent_at", "_window", "since", "until")
