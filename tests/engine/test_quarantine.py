@@ -69,8 +69,8 @@ def test_one_trade_at_a_trillion_trips_no_limit_moves_no_price_and_enters_no_bar
     assert b.engine.view.checks.withheld() == {BTC: 2}
     warning, over = messages(b)
     assert warning.startswith(
-        "warning: btc_twd: a trade (1,000,000,000,000) is far from the last price 1,001; it is withheld from strategies, "
-        "valuations and loss limits until 2 later ones agree with it"
+        "warning: btc_twd: a trade (1,000,000,000,000) is far from the last price 1,001; it is withheld from "
+        "strategies, valuations and loss limits until 2 later ones agree with it"
     )
     assert over == ("info: btc_twd: later prices agree with the earlier ones, around 1,002; 2 withheld before that")
 

@@ -422,7 +422,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
             _DATA + "test_a_market_that_really_jumps_is_believed_after_two_more_words",
             "tests/properties/test_spans.py::test_spans_and_turns_decide_alike",
         ),
-        "is far from the last price...it is withheld from strategies, valuations and loss limits until 2 later ones agree",
+        "is far from the last price...withheld from strategies, valuations and loss limits until 2 later ones agree",
     ),
     "missing candle": Shown(
         (

@@ -244,7 +244,7 @@ async def test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them(
             assert 0 < fill.fee_units < base / 100, fill
         assert sum(fill.lots for fill in fills) == sum(order.amount_lots for order in orders)  # each once
         await until(lambda: not differences(bot, world.emulator), 20)
-        assert "came or went by other hands" not in told(bot)
+        assert "came or went outside this bot" not in told(bot)
 
 
 async def test_the_whole_balance_can_be_spent_and_never_a_unit_more(world: World) -> None:

@@ -161,7 +161,7 @@ async def test_money_that_a_stream_alone_speaks_of_is_compared_soon(world: World
         )
         world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
         await until(lambda: not differences(bot, world.emulator) and bot.comparisons.ended > compared_at, 20)
-        await until(lambda: "by other hands than this bot's; it counts as unassigned" in told(bot), 20)
+        await until(lambda: "outside this bot; it counts as unassigned" in told(bot), 20)
     assert bot.view.money.unassigned["usdt"] == 500 * 10**8
 
 

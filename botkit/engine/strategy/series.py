@@ -490,7 +490,7 @@ class BarSeries(Series[Bar]):
             # an ArrayIndicator may name its input itself
             inputs = (of,) if of != "close" else inputs
         elif of != "close":
-            raise ValueError(f"{indicator!r} reads {', '.join(inputs)} of a bar; leave out of={of!r}")
+            raise ValueError(f"{indicator!r} takes {', '.join(inputs)} of a bar; leave out of={of!r}")
         return self._attach(indicator, name, of, "close", inputs)
 
     @property
