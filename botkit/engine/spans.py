@@ -102,7 +102,7 @@ class Spans:
     def _quiet(
         self, market: PairMarket, block: Any, columns: TradeColumns | CandleColumns, begin: int, end: int
     ) -> int:
-        """Rows among which no loss limit is reached and no price is withheld."""
+        """The rows before a loss limit is reached or a price is withheld."""
         if isinstance(columns, TradeColumns):
             if not market.bar_feeds:
                 return self._trades(market, block, begin, end)

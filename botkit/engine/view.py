@@ -118,7 +118,7 @@ class MoneyView:
 
     @property
     def has_peaks(self) -> bool:
-        """True while the highest equity is kept, which prices alone move."""
+        """True while peak equity is tracked, which prices alone can move."""
         return bool(self._portfolio.peaks.baselines)
 
     def check(self) -> None:

@@ -20,11 +20,11 @@ from botkit.live.ports import MachineClock
 from botkit.live.state_folder import StateFolder, Strike
 
 _LOOK_S = 0.5
-#: A guard that could not look for longer than this stood still itself (the machine slept, or is very busy), and so may
-#: the bot have. No look counts for more.
+#: A guard that could not check for longer than this was itself suspended (the machine slept, or is very busy), and so
+#: may the bot have. No look counts for more.
 _LOOK_COUNTS_S = 2.0
 _AGAIN_S = 5.0
-#: a guard that keeps ending is replaced less and less often
+#: a guard that keeps dying is replaced less and less often
 _PAUSE_S = 1.0
 _PAUSE_MAX_S = 60.0
 _LASTED_S = 60.0
@@ -34,10 +34,10 @@ _LASTED_S = 60.0
 
 
 class GuardProcess(Protocol):
-    """What is needed of a guard's process (`subprocess.Popen` is one)."""
+    """The needed interface of a guard's process (`subprocess.Popen` has it)."""
 
     def poll(self) -> int | None:
-        """Its exit code, None while it runs."""
+        """The exit code, or None while it runs."""
         ...
 
     def terminate(self) -> None:
@@ -62,7 +62,7 @@ class Guarding:
         self._again_at = 0.0
 
     async def watch(self) -> None:
-        """Look after the guard until this task is cancelled."""
+        """Supervise the guard until this task is cancelled."""
         while True:
             await asyncio.sleep(_PAUSE_S)
             self.look()
@@ -89,7 +89,7 @@ class Guarding:
             self._tell(f"no guard can be started ({error}); it is tried again in a minute")
 
     def end(self) -> None:
-        """The bot has ended in order: there is nothing left to guard."""
+        """End the guard: the bot has stopped cleanly."""
         if self._guard is not None:
             self._guard.terminate()
             self._guard.wait()
@@ -99,10 +99,10 @@ class Guarding:
 
 
 class Silence:
-    """How long a bot has been silent, by looks of this process's own at its status file.
+    """Measures how long a bot has been silent by checking its status file.
 
-    Neither the time of day nor the time stamps of files count, since somebody may set the clock; what counts is that
-    the file has not changed while this process looked.
+    It uses neither the wall clock nor file timestamps, since the clock may be set; it only counts the time this process
+    has watched the file not change.
     """
 
     def __init__(self, folder: StateFolder, clock: MachineClock) -> None:
@@ -125,12 +125,12 @@ class Silence:
 
 
 def has_successor(folder: StateFolder, bot: int) -> bool:
-    """Whether the bot has been started again, as another process, and trades."""
+    """Whether the bot has been restarted as another process and trades."""
     return bool((folder.read_status() or {}).get("process", bot) != bot)
 
 
 class Guard:
-    """Watches the bot of process ``bot``. ``cancel`` cancels its orders, and may be called again where it failed."""
+    """Watches the bot of process ``bot``. ``cancel`` cancels its orders, and may be called again if it failed."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class Guard:
         while not has_successor(self._folder, self._bot):
             silent_s = self._silence.look()
             if silent_s < self._guard_s:
-                # it is awake, perhaps again, and is watched as before
+                # it is awake (again), so keep watching
                 has_struck, again_at, self._problem = False, 0.0, ""
             elif not has_struck and self._clock.monotonic_s() >= again_at:
                 if not again_at:
@@ -169,17 +169,17 @@ class Guard:
             self._clock.sleep(_LOOK_S)
 
     def _knows_nothing(self) -> bool:
-        """Whether the journal is gone, and with it what would have to be cancelled."""
+        """Whether the journal is gone, and with it the record of what to cancel."""
         try:
             return self._folder.disk.files.identity(self._folder.journal) is None
         except OSError:
             return False
 
     def _strike(self, silent_s: float) -> bool:
-        """Cancel its orders; True when none is left."""
+        """Cancel its orders; Cancel the bot's orders; True if none is left."""
         try:
             result = self._cancel()
-        except Exception as error:  # whatever is wrong now may be right in a moment, and nobody else cancels
+        except Exception as error:  # the problem may be temporary, and nothing else will cancel the orders
             problem = str(error) or type(error).__name__
             if problem != self._problem:
                 self._problem = problem

@@ -52,7 +52,7 @@ class LockstepError(BotkitError):
 
 
 class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A run over the wire. ``answers`` and ``frames`` are what was read from the sockets."""
+    """A run over the wire. ``answers`` and ``frames`` count what was read from the sockets."""
 
     start: Nanos
     end: Nanos

@@ -1,4 +1,4 @@
-"""Market data without a bot: what ``botkit record`` and ``botkit download`` are made from."""
+"""Market data without a bot, for ``botkit record`` and ``botkit download``."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class MarketAccess:
         frame_tap: Callable[[str | bytes, Nanos], None] | None = None,
         ledger: str | None = None,
     ) -> None:
-        """``rest`` and ``ws`` are other addresses than the exchange's own. ``ledger`` holds the windows that others
-        count into as well (`botkit.live.limits.sharing`); None is this machine's. Raises ConfigError."""
+        """``rest`` and ``ws`` override the exchange's own addresses. ``ledger`` holds the windows shared with others
+        (`botkit.live.limits.sharing`); None means this machine's. Raises ConfigError.
+        """
         self.facts: ExchangeFacts = exchange.facts({})
         self.clock = SteadyClock()
         self.adapter = exchange.connect(
@@ -46,7 +47,7 @@ class MarketAccess:
             }
         )
         self._ledger, self._venue = ledger, venue_name(self.facts, rest)
-        #: the market there is an invented one: an emulator says so
+        #: True if the market is synthetic, as reported by an emulator
         self.is_synthetic = any(_is_synthetic(address) for address in {rest, ws} - {None})
 
     def reads(self, *endpoints: str) -> RateLimitedReads:
@@ -73,7 +74,7 @@ class MarketAccess:
 
 
 def _is_synthetic(address: str | None) -> bool:
-    """Ask an address on this machine whether it is an emulator with an invented market."""
+    """Ask an address on this machine whether it is an emulator with a synthetic market."""
     url = urlsplit(address or "")
     if url.hostname not in ("localhost", "127.0.0.1", "::1"):
         return False
@@ -81,7 +82,7 @@ def _is_synthetic(address: str | None) -> bool:
     try:
         with opener.open(f"http://{url.netloc}/_emulator/state", timeout=_ASK_S) as answer:
             return bool(json.loads(answer.read())["market"]["synthetic"])
-    except (OSError, ValueError, KeyError, TypeError):  # no emulator, or an older one
+    except (OSError, ValueError, KeyError, TypeError):  # not an emulator, or an older one
         return False
 
 

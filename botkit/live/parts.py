@@ -66,7 +66,7 @@ class BotParts(Protocol):
         ...
 
     def no_discount(self, account: Mapping[str, int]) -> str | None:
-        """What to say where simulated fees shall be paid in a coin that the account does not hold."""
+        """A warning if simulated fees should be paid in a coin that the account does not hold."""
         ...
 
     def recorded_as(self) -> Mapping[str, Any]:

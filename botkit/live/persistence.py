@@ -70,8 +70,9 @@ class Persistence:
         self._answered.append((request_id, now))
 
     def keep_books(self) -> None:
-        """The next look writes the books if they changed, with or without an order: prices alone may have moved them
-        (the highest equity)."""
+        """Write changed books at the next check, with or without an order: prices alone may have changed them (peak
+        equity).
+        """
         self._heard = self._books_due = True
 
     def heard(self) -> None:

@@ -224,7 +224,7 @@ def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole:
 def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[str]) -> Verdict:
     """Run a replay, whose ``decisions`` become ``lines``, and compare them with those of the recorded run.
 
-    Raises what stopped the replay, where no decision differs before.
+    Raises the exception that stopped the replay, unless an earlier decision differs.
     """
     entries = replay.run()
     decisions.flush()
@@ -245,7 +245,7 @@ def _is_json(line: str) -> bool:
 
 
 def check_unchanged(path: Path, sha256: str) -> None:
-    """Raise ConfigError where a run's configuration is gone, or is not what it was."""
+    """Raise ConfigError if a run's configuration is missing or has changed."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -255,7 +255,7 @@ def check_unchanged(path: Path, sha256: str) -> None:
 
 
 class StoppedClock:
-    """The clock of a bot whose time comes from a file."""
+    """A clock for a bot whose time comes from a file."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed

@@ -74,9 +74,9 @@ class StateFolder:
 
     @classmethod
     def find(cls, name: str, mode: str | None) -> StateFolder:
-        """The folder of the bot of that name: of the one that runs, else of the only one there is.
+        """The folder of the bot with that name: the running one, else the only one.
 
-        Raises ConfigError where there is none, or where ``mode`` must say which.
+        Raises ConfigError if there is none, or if ``mode`` is needed to choose.
         """
         root = state_root() / name
         found = [cls(path.parent) for path in sorted(root.glob(f"{mode or '*'}/*/journal.sqlite"))]

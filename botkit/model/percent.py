@@ -1,7 +1,7 @@
 """One convention of units: plain names are fractions (0.02 is 2 %), ``_pct`` is percent, ``_bps`` basis points.
 
-A fraction under a name that says percent is a hundred times too small, and looks like nothing until it costs money. So
-figures that can only be that are refused with the figure that was meant.
+A fraction under a name that says percent is a hundred times too small, and goes unnoticed until it costs money. So
+figures that can only be fractions are refused, naming the intended figure.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from botkit.model.money import Number, to_decimal
 
 __all__ = ["check_bps", "check_pct", "looks_like_fraction", "looks_tiny"]
 
-#: percent below this are taken for fractions: no stop, target or collar is so near, with fees of several times that
+#: percentages below this are taken for fractions: no stop, target or collar is that close, as fees are several times
+#: that
 LEAST_PCT = Decimal("0.1")
-#: and below this they are taken in, with a word of doubt
+#: below this they are accepted with a warning
 DOUBTFUL_PCT = Decimal("0.5")
 LEAST_BPS = Decimal("0.01")
 
 
 def check_pct(name: str, value: Number | None, *, below: int | None = None) -> None:
-    """Refuse what is no distance in percent. None is none at all. Raises ValueError with the remedy."""
+    """Check a distance in percent; None means no distance. Raises ValueError with the remedy."""
     if value is None:
         return
     pct = _number(name, value, "percent such as 2")
@@ -35,7 +36,7 @@ def check_pct(name: str, value: Number | None, *, below: int | None = None) -> N
 
 
 def looks_like_fraction(value: Number | None) -> bool:
-    """True for percent that are possible, but more likely a fraction: 0.2, where 20 % may have been meant."""
+    """True for a percentage that is possible but more likely a fraction: 0.2, where 20 % may have been meant."""
     return value is not None and LEAST_PCT <= to_decimal(value) < DOUBTFUL_PCT
 
 

@@ -24,7 +24,7 @@ CANDLE_ASSUMPTIONS = (
     " end on.",
 )
 
-#: a fill of more than this fraction (one in ...) of its bar's volume is flagged
+#: a fill of more than one LARGE-th of its bar's volume is flagged
 LARGE = 10
 
 

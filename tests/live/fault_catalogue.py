@@ -35,7 +35,7 @@ _SWITCHES = _LISTINGS + "test_books_are_right_whatever_the_documents_leave_open"
 _FRAMES = _STREAMS + "test_fills_are_booked_once_and_nothing_is_lost_when_frames_are"
 _ENDED = _STREAMS + "test_what_a_connection_that_ends_would_have_said_is_read"
 _UNKNOWN = (
-    "is of unknown outcome; btc_usdt waits for it...looked up until it is found or proved absent, and never sent again"
+    "has an unknown outcome; btc_usdt waits for it...looked up until it is found or proved absent, and never sent again"
 )
 _KNOWN = "its outcome is known now"
 _MISSED = "what it missed is read when it is back"

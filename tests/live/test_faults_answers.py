@@ -51,7 +51,7 @@ async def test_a_create_is_neither_lost_nor_doubled_when(name: str, world: World
     assert (puppet(bot).balance("usdt").exact.available == free) == order.is_final
     if in_doubt:
         assert f"{order.client_id} buy" in told(bot)
-        assert "is of unknown outcome; btc_usdt waits for it" in told(bot)
+        assert "has an unknown outcome; btc_usdt waits for it" in told(bot)
         assert "its outcome is known now" in told(bot)
 
     # the fault is over, and the next order meets none
@@ -93,7 +93,7 @@ async def test_an_answer_that_cannot_be_believed_is_looked_up_when(name: str, wo
     assert order.state is OrderState.OPEN, order
     assert f"order {order.client_id}" not in told(bot)  # neither rejected nor not sent
     assert why in told(bot)
-    assert "is of unknown outcome; btc_usdt waits for it" in told(bot)
+    assert "has an unknown outcome; btc_usdt waits for it" in told(bot)
     assert "looked up until it is found or proved absent, and never sent again" in told(bot)
     assert len(exchange_rows(world.emulator)) == 1
     await until(lambda: not differences(bot, world.emulator), 20)

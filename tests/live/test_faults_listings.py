@@ -39,7 +39,7 @@ async def test_an_order_that_listings_do_not_show_yet_is_not_taken_for_absent(wo
     await until(lambda: lags[1].fired >= 2, 40)
     assert order.state is OrderState.UNKNOWN  # the money that it locks speaks for it
     assert f"{order.client_id} buy" in told(bot)
-    assert "is of unknown outcome; btc_usdt waits for it" in told(bot)
+    assert "has an unknown outcome; btc_usdt waits for it" in told(bot)
     assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
     await until(lambda: order.state is OrderState.OPEN, 40)
     assert "its outcome is known now" in told(bot)

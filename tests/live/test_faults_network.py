@@ -231,7 +231,7 @@ async def test_a_redirect_takes_no_key_to_another_origin(world: World) -> None:
         puppet(bot).cancel(resting)
         bot.driver.wake()
         bot.comparisons.at_once()
-        await until(lambda: f"(client id {order.client_id}) is of unknown outcome; btc_usdt waits" in told(bot))
+        await until(lambda: f"(client id {order.client_id}) has an unknown outcome; btc_usdt waits" in told(bot))
         assert "a redirect, which is not followed" in order.reason
         await until(lambda: "the server redirects, which is not followed; connecting again" in told(bot))
         # what is looked up is redirected, too

@@ -168,7 +168,7 @@ def test_an_outcome_that_stays_unknown_is_told_of_when_it_came_and_when_it_went(
     doubts.loop.move(2)
     [text] = doubts.take()
     assert text.startswith("warning: ")
-    assert "is of unknown outcome; btc_twd waits for it" in text
+    assert "has an unknown outcome; btc_twd waits for it" in text
     doubts.become(first, OrderState.UNKNOWN)  # said again, as a comparison of the books does
     doubts.loop.move(1)
     doubts.become(second, OrderState.ABSENT)

@@ -186,9 +186,10 @@ class Markets:
         self._slot.changed()
 
     def _deliver(self, feed: BarFeed, bar: Bar) -> None:
-        """Put a finished bar into every series, then call the strategies that listen.
+        """Add a finished bar to every series, then call the subscribed strategies.
 
-        A series that waits for its history takes the bar and calls nobody: the bar may have begun before we listened.
+        A series still waiting for its history gets the bar without a callback: the bar may have begun before the
+        stream.
         """
         feed.settle()
         for _, series, _ in feed.listeners:

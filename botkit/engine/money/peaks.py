@@ -1,4 +1,4 @@
-"""The highest equity so far, which a fall is measured from."""
+"""The highest equity so far, from which a drawdown is measured."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from botkit.engine.money.day_profit import DayProfit
 
 
 class Peaks(DayProfit):
-    """Baselines that rise with equity. Capital that comes or goes moves them along; a resume begins them again."""
+    """Baselines that rise with equity. Capital added or taken shifts them; a resume restarts them."""
 
     __slots__ = ()
 
     def raise_to(self, level: str | None, currency: str, equity: int) -> None:
-        """A level that is watched is, or was, worth so much."""
+        """Raise a tracked level's peak to this equity, if higher."""
         peak = self.baselines.get((level, currency))
         if peak is None or equity > peak:
             self.baselines[level, currency] = equity

@@ -71,7 +71,7 @@ class Portfolio:
         self._stakes = Stakes(self.ledger, self.valuation)
         self.capital = CapitalRecord()
         self.days = DayProfit(self.equity_units, self.holdings, self.valuation, self.ledger)
-        #: the highest equity so far, of levels that are watched for a fall
+        #: the highest equity so far of levels with a drawdown limit
         self.peaks = Peaks(self.equity_units, self.holdings, self.valuation, self.ledger)
         self.transfers = CapitalTransfers(
             self.ledger,

@@ -151,7 +151,7 @@ class Valuation:
 
 
 def pairs_on_the_way(known: Mapping[str, Pair], named: Sequence[Pair], into: str) -> tuple[Pair, ...]:
-    """The ``known`` pairs, beside those ``named``, that lead from the currencies of these to ``into``."""
+    """The ``known`` pairs needed besides the ``named`` ones to value their currencies in ``into``."""
     at_hand = Valuation({str(pair): pair for pair in named})
     everything = Valuation(known)
     found: dict[str, Pair] = {}

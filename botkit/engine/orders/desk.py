@@ -113,7 +113,7 @@ class OrderDesk:
         self._sequence = 0
         #: executions booked since the start
         self.booked = 0
-        #: when the latest one was booked booked
+        #: when the latest one was booked
         self.booked_at: Nanos = 0
         self._slot = agenda.slot("orders", self._next_follow_up, self._check)
         self.resolution = Resolution(

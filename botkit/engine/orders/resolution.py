@@ -163,10 +163,10 @@ class Resolution:
             held = self._portfolio.position(order.strategy, order.pair).lots
             if order.amount_lots + unknown_sells <= held:
                 return None
-        return f"an order of {order.pair} is of unknown outcome; no new orders there until it is found"
+        return f"an order of {order.pair} has an unknown outcome; no new orders there until it is found"
 
     def blocks_all(self, pair: Pair) -> bool:
-        """True while an order of the pair is of unknown outcome."""
+        """True while an order of the pair is unknown."""
         return pair in self._blocked
 
     # -- asking -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Positions that a strategy states, in place of orders: the engine sends the difference at the market.
+"""Target positions: a strategy states positions instead of orders, and the engine trades the difference at the market.
 
-What a sale brings in is there when its fill is known, and not before. So sales go first, and a purchase that needs
-their proceeds waits until they are final, then spends what is there. A target is done with its order; what that left
-open (a thin book, a refusal) is the strategy's to look at.
+The proceeds of a sale are available only once its fill is known. So sales go first, and a purchase that needs their
+proceeds waits until they are final, then spends what is available. A target ends with its order; the strategy must
+handle what that left open (a thin book, a refusal).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from botkit.model.pairs import Pair
 
 
 class _Target:
-    """What one position shall be."""
+    """One target position."""
 
     __slots__ = ("entry", "lots", "max_slippage_pct", "pair", "record", "tag")
 
@@ -38,17 +38,17 @@ class _Target:
 
 
 class Targets:
-    """Every position that strategies have stated and that is not reached yet."""
+    """Every target position not reached yet."""
 
     def __init__(self, *, changes: Changes, markets: Markets, portfolio: Portfolio) -> None:
         self._changes = changes
         self._markets = markets
         self._portfolio = portfolio
-        #: what waits: for proceeds, or for the order of an earlier target
+        #: what waits: waiting for proceeds, or for the order of an earlier target
         self._waiting: dict[tuple[str, str], _Target] = {}
         #: orders of targets that are not final, by client id
         self._orders: dict[int, Order] = {}
-        #: strategies one of whose orders has ended
+        #: strategies with an order that has ended
         self.dirty: dict[str, None] = {}
 
     def want(
@@ -60,7 +60,9 @@ class Targets:
         max_slippage_pct: float,
         tag: str,
     ) -> Order | None:
-        """State a position. The order that is sent at once, or None where nothing is to do, or it must wait."""
+        """State a position. Set a target; returns the order sent at once, or None if there is nothing to do or it must
+        wait.
+        """
         self._markets.check_priced(pair)
         lots = pair.rules.lots(amount)
         if lots < 0:
@@ -78,7 +80,7 @@ class Targets:
         max_slippage_pct: float,
         tag: str,
     ) -> None:
-        """State positions as shares of their value and the money beside it, sales first."""
+        """Set targets as shares of the positions' value plus free quote currency; sales go first."""
         shares = _checked(weights, tolerance)
         if not shares:
             return
@@ -100,13 +102,13 @@ class Targets:
             self.want(record, entry, pair, pair.rules.exact_amount(lots), max_slippage_pct, tag)
 
     def order_changed(self, order: Order) -> None:
-        """An order of a target has ended: what waited for it can go on."""
+        """An order of a target has ended: targets waiting for it can continue."""
         if self._orders and order.is_final and self._orders.pop(order.client_id, None) is not None:
             self.dirty[order.spec.strategy] = None
             self._changes.count += 1
 
     def settle(self) -> None:
-        """Go on with what waited."""
+        """Continue with waiting targets."""
         while self.dirty:
             name = next(iter(self.dirty))
             del self.dirty[name]
@@ -114,7 +116,7 @@ class Targets:
                 self._pursue(target)
 
     def drop(self, record: StrategyRecord) -> None:
-        """Forget what a strategy stated; its orders are the engine's to cancel."""
+        """Forget a strategy's targets; the engine cancels its orders."""
         for key in [key for key in self._waiting if key[0] == record.name]:
             del self._waiting[key]
 
@@ -124,7 +126,7 @@ class Targets:
         name, pair = target.record.name, target.pair
         flying = [order for order in self._orders.values() if order.spec.strategy == name]
         if any(order.pair == pair for order in flying):
-            return None  # its end shows what is left to do
+            return None  # once it ends, the rest is known
         position = self._portfolio.position(name, pair)
         missing = target.lots - position.lots
         order: Order | None = None

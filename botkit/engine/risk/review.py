@@ -49,19 +49,19 @@ class LossBreach(msgspec.Struct, frozen=True):
 
 
 class DrawdownLimit(msgspec.Struct, frozen=True):
-    """How far a strategy, or with level None the bot, may fall below its highest equity, in 1e-8 of that."""
+    """The maximum drawdown of a strategy, or with level None of the bot, as a fraction of peak equity in 1e-8."""
 
     level: str | None
     currency: str
     share_e8: int
 
     def is_reached(self, equity: int, peak: int) -> bool:
-        """True when the fall from ``peak`` has reached the limit. Exact."""
+        """True if the drawdown from ``peak`` has reached the limit. Exact."""
         return peak > 0 and (peak - equity) * UNIT >= peak * self.share_e8
 
 
 class DrawdownBreach(msgspec.Struct, frozen=True):
-    """Equity has fallen too far: the level stops, and its orders are cancelled."""
+    """A drawdown limit was reached: the level halts and its orders are cancelled."""
 
     level: str | None
     currency: str
@@ -317,7 +317,7 @@ class RiskDesk:
         return bool(self._limits or self._drawdowns)
 
     def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:
-        """The first limit of loss or drawdown that is reached at the last prices, which halts its level, or None.
+        """The first loss or drawdown limit reached at the last prices, which halts its level; None if none is.
 
         A level already halted is skipped, so each breach is reported once.
         """
@@ -363,8 +363,9 @@ class RiskDesk:
         return first
 
     def passed(self, pair: Pair, prices: np.ndarray[Any, Any]) -> None:
-        """These prices of one pair were skipped after `first_breach` found nothing in them: they may have been the
-        highest that equity has been."""
+        """These prices of one pair were skipped after `first_breach` found nothing in them: they may contain a new peak
+        of equity.
+        """
         for fall in self._drawdowns:
             if fall.level in self._halted or not len(prices):
                 continue
@@ -375,7 +376,7 @@ class RiskDesk:
 
     @property
     def has_drawdowns(self) -> bool:
-        """True when the highest equity must be kept, which every price may be."""
+        """True if peak equity must be tracked, which any price may raise."""
         return bool(self._drawdowns)
 
     def _first_fall(self, fall: DrawdownLimit, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
@@ -401,7 +402,7 @@ class RiskDesk:
     def _highest(
         self, fall: DrawdownLimit, pair: Pair, prices: np.ndarray[Any, Any], worth: _WorthOverPrice
     ) -> int | None:
-        """The highest equity at any of ``prices``, exact: floats say at which it may have been."""
+        """The highest equity at any of ``prices``, exact: floats select the candidates."""
         if float(prices.min()) <= 0:
             return None
         values, slack = worth.values(prices)
@@ -410,7 +411,7 @@ class RiskDesk:
         return max(found, default=None)
 
     def _equity_at(self, limit: LossLimit | DrawdownLimit, pair: Pair, price: float) -> int | None:
-        """A level's equity with another price of one pair."""
+        """A level's equity at a different price of one pair."""
         cell = self.portfolio.prices[pair]
         kept, cell.price = cell.price, price
         try:
@@ -489,7 +490,7 @@ class _WorthOverPrice:
                 self._falling += units * rate
 
     def values(self, prices: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
-        """(worth at each price as floats, how far they may be from the exact integers). All prices are above 0."""
+        """(equity at each price as floats, their largest error against the exact integers). All prices are above 0."""
         rounded = np.rint(prices * self._scale) / self._scale
         low, high = float(rounded.min()), float(rounded.max())
         worth = self.constant + self._rising * rounded + (self._falling / rounded if self._falling else 0.0)

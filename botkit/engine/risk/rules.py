@@ -226,10 +226,10 @@ class MaxDailyLoss:
 
 
 class MaxDrawdown:
-    """``max_drawdown: 0.2``: how far equity may fall below its highest so far, as a fraction: 0.2 is 20 %.
+    """``max_drawdown: 0.2``: the maximum drawdown from peak equity, as a fraction: 0.2 is 20 %.
 
-    Capital that is added or taken moves the highest along. When it is reached the strategy (or, at bot level, the bot)
-    stops until it is resumed, and counts from there: `botkit.engine.risk.review.RiskDesk.breached`.
+    Capital added or taken shifts the peak. When the limit is reached the strategy (or, at bot level, the bot) halts
+    until resumed, and the peak restarts from there: `botkit.engine.risk.review.RiskDesk.breached`.
     """
 
     name = "max_drawdown"
@@ -244,7 +244,7 @@ class MaxDrawdown:
         self.share_e8 = int(share * UNIT)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Nothing: a level that has fallen so far is halted, and a halt refuses."""
+        """Nothing: a level at its limit is halted, and the halt refuses orders."""
         return None
 
 

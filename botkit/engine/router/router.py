@@ -53,7 +53,7 @@ _NEVER: Nanos = 1 << 62
 
 
 class Priority(enum.IntEnum):
-    """Which reads go first where slots are short. Creates wait in queues of their own, by strategy."""
+    """Which reads go first when slots are scarce. Creates wait in separate queues, by strategy."""
 
     CANCEL = 0
     PRIVATE_READ = 1

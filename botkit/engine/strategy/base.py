@@ -282,9 +282,9 @@ class Strategy:
     ) -> Order | None:
         """Hold ``amount`` (base currency) of the pair: buys or sells the difference to the position at the market.
 
-        Returns the order, or None where nothing is to do. A purchase that needs what a sale of the same strategy brings
-        in waits until that sale is final, and spends what is there then; None too. A new target replaces one that
-        waits. What is left of an order that the market did not take whole is yours to ask for again.
+        Returns the order, or None if there is nothing to do. A purchase that needs the proceeds of a sale by the same
+        strategy waits until that sale is final, and spends what is available then; None too. A new target replaces one
+        that waits. If the market fills an order only in part, call again for the rest.
         """
         return self._context.order_target(pair, amount, max_slippage_pct, tag)
 
@@ -296,12 +296,12 @@ class Strategy:
         max_slippage_pct: float = 1,
         tag: str = "",
     ) -> None:
-        """Hold these shares of what the pairs' positions and the free quote currency are worth together.
+        """Hold these shares of the total value of the pairs' positions and the free quote currency.
 
             self.rebalance({"btc_twd": 0.5, "eth_twd": 0.3})     # the rest stays in TWD
 
-        Weights and ``tolerance`` are fractions: 0.25 is 25 %. A position nearer to its weight than ``tolerance`` of the
-        whole is left as it is. Sales go first, and purchases spend their proceeds when they are there. The pairs must
+        Weights and ``tolerance`` are fractions: 0.25 is 25 %. A position within ``tolerance`` of the whole from its
+        weight is left alone. Sales go first, and purchases spend their proceeds once available. The pairs must
         have one quote currency.
         """
         self._context.rebalance(weights, tolerance, max_slippage_pct, tag)

@@ -146,7 +146,7 @@ class Context:
     def rebalance(
         self, weights: Mapping[Pair, Number] | Mapping[str, Number], tolerance: float, max_slippage_pct: float, tag: str
     ) -> None:
-        """State positions as shares."""
+        """Set target positions as shares."""
         by_pair = {self.pair(pair): weight for pair, weight in weights.items()}
         self._rooms.targets.rebalance(self.record, self.orders, by_pair, tolerance, max_slippage_pct, tag)
 
@@ -160,7 +160,7 @@ class Context:
         self._doubt(stop_loss_pct=stop_loss_pct, take_profit_pct=take_profit_pct, trail_pct=trail_pct)
 
     def _doubt(self, **percent: float | None) -> None:
-        """Ask, once, whether percent that look like a fraction are meant as they stand."""
+        """Warn once if a percentage looks like a fraction."""
         for name, value in percent.items():
             if looks_like_fraction(value) and name not in self._doubted:
                 self._doubted.add(name)

@@ -378,8 +378,8 @@ class BarSeries(Series[Bar]):
     def begin(self, history: Iterable[Bar]) -> None:
         """Add the bars from before the start, oldest first: warms up every indicator and makes the series readable.
 
-        Bars that have been appended already follow them; where both have a bar, the history's counts, since ours may
-        have begun in the middle of it. Only once.
+        Bars already appended follow them; if both have a bar, the history's wins, since ours may have begun in the
+        middle of it. Only once.
         """
         assert not self.is_ready, f"{self!r} has begun already"
         waiting, self._pending = self._pending, []

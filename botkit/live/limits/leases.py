@@ -139,7 +139,7 @@ class _Lease:
         return max(self.asked_at, self.granted_at) + IDLE
 
     def keep_stock(self, count: int) -> None:
-        """Withdraw slots beyond a number from the router; `return_unused` returns them once it knows."""
+        """Withdraw all but ``count`` unused slots from the router; `return_unused` returns them once it knows."""
         self.told = min(self.told, self.pool.taken + count)
 
     def return_unused(self) -> None:

@@ -1,4 +1,4 @@
-"""Which ledger of request slots a bot shares with others: the broker of this machine, or the configuration's Redis."""
+"""Selects the ledger of request slots that a bot shares: this machine's broker, or the configured Redis."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import ExchangeFacts
 from botkit.model.limits import LimitTable
 
-#: `limits: {ledger: none}`: this process alone uses its address and account
+#: `limits: {ledger: none}`: the setting for a process that is alone on its address and account
 ALONE = "none"
 #: the longest wait for an answer
 REQUEST_TIMEOUT_NS = 10 * NS_PER_S
 
 
 def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
-    """The way to the ledger that a configuration names; ``starts`` a broker that is absent. Raises ConfigError."""
+    """A link to the configured ledger; ``starts`` a broker if none is running. Raises ConfigError."""
     if ledger is None:
         return BrokerLink(starts=starts)
     if not ledger.startswith(("redis://", "rediss://")):
@@ -43,7 +43,7 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
 
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
-    """What the ledger calls the exchange at an address; processes that meet there must say the same."""
+    """The ledger's name for the exchange at an address; processes that use it must agree on the name."""
     return facts.name if rest is None or rest.rstrip("/") == facts.address else rest.rstrip("/")
 
 
@@ -58,7 +58,7 @@ def shared_limits(
     endpoints: Collection[str] | None = None,
     keeps_stock: bool = True,
 ) -> SharedLimits | None:
-    """The windows that a bot shares, not started; None if it is alone, or its time is not the machine's.
+    """The shared windows of a bot, not started; None if it is alone, or its clock is not the machine's.
 
     ``ledger`` is named as in a configuration, or is one for the bots of this process. ``endpoints``: the windows of
     these alone. Raises ConfigError for a ledger that is not known.
@@ -69,7 +69,7 @@ def shared_limits(
     return SharedLimits(
         table,
         ledger if isinstance(ledger, InProcessLedger) else ledger_link(ledger),
-        # others on a shared server need not read whose account it is
+        # hide the account's identity from other users of a shared server
         identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
         holder=f"{socket.gethostname()}-{os.getpid()}-{secret_random().getrandbits(32):08x}",
         clock=clock,
@@ -78,7 +78,7 @@ def shared_limits(
         request_timeout_ns=int(REQUEST_TIMEOUT_NS * clock.speed),
         endpoints=endpoints,
         keeps_stock=keeps_stock,
-        # within the process a message costs nothing
+        # within the process messages are free
         gather=0 if is_own else GATHER,
     )
 
@@ -96,7 +96,8 @@ def rate_limited_reads(
     hurries: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> RateLimitedReads:
-    """Requests to ``endpoints`` that no bot's router makes, in the windows that bots share. An async context manager.
+    """A sender for ``endpoints`` outside any bot's router, within the windows that bots share. An async context
+    manager.
 
     Raises ConfigError for a ledger that is not known.
     """
@@ -114,7 +115,7 @@ def rate_limited_reads(
 
 
 def ledger_usage(ledger: str | None) -> tuple[str, Sequence[WindowUsage]]:
-    """(what the ledger is called, the use of every window by all bots that share it). Raises LedgerUnreachable."""
+    """(the ledger's name, the usage of every window over all bots that share it). Raises LedgerUnreachable."""
 
     async def ask() -> tuple[str, Sequence[WindowUsage]]:
         link = ledger_link(ledger, starts=False)

@@ -1,4 +1,4 @@
-"""What the bots of one process are shown in together: the terminal, and the metrics."""
+"""The shared display of the bots of one process: the terminal and the metrics."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from botkit.live.telling.metrics_server import MetricsServer, MetricsSource
 from botkit.live.telling.outputs import BotOutputs
 from botkit.live.telling.picture import BotState, Picture
 
-if TYPE_CHECKING:  # a bot that draws nothing does not load what draws
+if TYPE_CHECKING:  # imported only by bots that draw
     from rich.console import Console
 
     from botkit.live.telling.view import TerminalView
 
 
 class Display:
-    """What the bots of one process are shown in together: the terminal, and the metrics. An async context manager."""
+    """The shared display of the bots of one process: the terminal and the metrics. An async context manager."""
 
     def __init__(
         self, outputs: Mapping[str, BotOutputs], zone: tzinfo, *, metrics_port: int | None, console: Console | None
     ) -> None:
-        """``outputs`` by the bots' names. ``console`` is the terminal to draw in, None for plain lines, which the
-        command itself prints. Raises ConfigError where the metrics lack their library."""
+        """``outputs`` by the bots' names. ``console`` is the terminal to draw on; None for plain lines, which the
+        command itself prints. Raises ConfigError if the metrics library is missing.
+        """
         self._outputs = outputs
         self.view: TerminalView | None = None
         self.metrics: MetricsServer | None = None

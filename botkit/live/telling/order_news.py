@@ -75,7 +75,7 @@ class OrderNews:
 
     def _doubt(self, order: Order) -> None:
         if order.client_id not in self._in_doubt:
-            log.info("%r is of unknown outcome", order)
+            log.info("%r has an unknown outcome", order)
             self._in_doubt[order.client_id] = (order, self._now())
             self._look()
 
@@ -106,7 +106,7 @@ class OrderNews:
             self._told_doubts.add(order.client_id)
             self._tell(
                 "warning",
-                f"{in_words(order)} is of unknown outcome; {order.pair} waits for it: it is looked up until it is "
+                f"{in_words(order)} has an unknown outcome; {order.pair} waits for it: it is looked up until it is "
                 "found or proved absent, and never sent again",
             )
         if self._passed and self._count_at <= now:

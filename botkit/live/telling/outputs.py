@@ -1,4 +1,4 @@
-"""Everything by which one running bot tells its user something: notifiers, log file, figures for metrics and views."""
+"""The outputs of one running bot: notifiers, log file, and figures for metrics and views."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOOK_EVERY_S = 20.0
 
 
 class BotOutputs:
-    """Tells of one bot through what its configuration asks for. An async context manager."""
+    """The configured outputs of one bot. An async context manager."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class BotOutputs:
         log: LogFile | None = None,
         metrics: Callable[[dict[str, float]], Mapping[str, float]] = lambda figures: {},
     ) -> None:
-        """``title`` stands above each message; ``metrics`` are what plugins add to the figures."""
+        """``title`` heads each message; ``metrics`` are the plugins' additional figures."""
         self.log = log
         self.metrics = metrics
         self._background = machine.background
@@ -47,9 +47,9 @@ class BotOutputs:
             redactor=redactor,
             background=machine.background,
         )
-        #: what the bot does, for the view of several
+        #: the bot's state, for the view of several bots
         self.state = "starting"
-        #: told of everything that happens, beside the notifiers
+        #: receive every message, in addition to the notifiers
         self.listeners: list[Callable[[str, str], None]] = []
         self._bot: Bot | None = None
         self._stack = contextlib.AsyncExitStack()
@@ -60,7 +60,7 @@ class BotOutputs:
                 stack.enter_context(self.log)
             if self.telling:
                 self.telling.start()
-                # in the background, so that the last messages hold up neither the loop nor a second Ctrl-C
+                # in the background, so that the last messages delay neither the loop nor a second Ctrl-C
                 stack.push_async_callback(self._background.run, self.telling.close)
             self._stack = stack.pop_all()
         return self
@@ -71,13 +71,13 @@ class BotOutputs:
         await self._stack.__aexit__(kind, error, trace)
 
     def follow(self, notices: Notices) -> None:
-        """Tell of a bot that is about to start, from now on."""
+        """Start reporting on a bot that is about to start."""
         notices.listeners += [self.telling.tell, *self.listeners]
         task = asyncio.create_task(self._days(), name="daily summary")
         self._stack.push_async_callback(_ended, task)
 
     def started(self, bot: Bot) -> None:
-        """The bot trades: there is something to look at."""
+        """The bot trades: there is something to show."""
         self._bot = bot
         self.state = "running"
         bot.fills.listeners += [partial(tell, "info") for tell in (self.telling.tell, *self.listeners)]
@@ -95,7 +95,7 @@ class BotOutputs:
         return self._bot is not None and self.state in ("running", "stopping")
 
     def picture(self) -> Picture | None:
-        """The bot as it stands, or as it stood when it ended; None before its start."""
+        """The bot's current picture, or the last one when it has ended; None before its start."""
         return None if self._bot is None else picture_of(self._bot.standing())
 
 
