@@ -367,7 +367,7 @@ class LiveDriver:
         self._look()
 
     async def wait(self, seconds: float) -> None:
-        """Sleep for a number of seconds of the bot's clock."""
+        """Sleep for some seconds, by the bot's clock."""
         await asyncio.sleep(seconds / (self.clock.speed or 1.0))
 
     async def close(self, grace_s: float = 0.0) -> None:

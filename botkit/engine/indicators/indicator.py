@@ -153,7 +153,7 @@ class Indicator(Generic[V]):
 
 
 def check_length(name: str, length: int, what: str = "length") -> int:
-    """The length itself, or ValueError that names the indicator."""
+    """The checked length; ValueError naming the indicator if it is invalid."""
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise ValueError(f"{name} needs a whole {what} of at least 1, not {length!r}")
     return length
