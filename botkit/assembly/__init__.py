@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from botkit.backtesting.cautions import cautions, missing_slippage
-from botkit.backtesting.outputs import DECISIONS, RunFolder, summary_json, write_outputs
+from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
 from botkit.backtesting.plan import FeeCurrencies, Plan
 from botkit.backtesting.session import run_backtest
 from botkit.backtesting.slow_callbacks import SlowCallbacks
@@ -29,7 +29,7 @@ from botkit.engine.risk.review import RiskDesk
 from botkit.engine.rooms import EngineSettings
 from botkit.engine.router.leased import LeasedPools
 from botkit.engine.router.router import Router
-from botkit.errors import ConfigError
+from botkit.errors import ConfigError, DataError
 from botkit.live.telling.logs import LogFile
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, day_start, format_time
 from botkit.model.extension import (
@@ -199,6 +199,7 @@ class BacktestParts:
         self.end = given_end if end is None else asked_moment("--to", end, config.zone, end=True)
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise ConfigError(f"the end of the backtest, {end or section.to}, does not lie after its start")
+        self._check_span(named)
         self.balances: Mapping[str, int] = self._balances()
         self.reading = section.fills.model
         self.config_text = resolved_yaml(project.loaded)
@@ -216,6 +217,22 @@ class BacktestParts:
         )
         follows = bool(coin) or getattr(self._fees, "counts_volume", True)
         self.fee_currencies = FeeCurrencies(project.facts.volume_currency, coin) if follows else None
+
+    def _check_span(self, named: Sequence[str]) -> None:
+        """The span that was asked for must meet the data; said in the zone in which it was typed."""
+        zone = self.project.config.zone
+        for name in named:
+            streams = [stream for stream in self.feed.streams if stream.pair == name]
+            if not streams:
+                continue
+            begin, end = min(stream.start for stream in streams), max(stream.end for stream in streams)
+            if (self.start is not None and self.start > end) or (self.end is not None and self.end <= begin):
+                start_text = "its start" if self.start is None else format_time(self.start, zone)
+                end_text = "its end" if self.end is None else format_time(self.end, zone)
+                raise DataError(
+                    f"the backtest goes from {start_text} to {end_text}, but the data of {name} from "
+                    f"{format_time(begin, zone)} to {format_time(end, zone)}; change --from and --to, or the data"
+                )
 
     def _balances(self) -> dict[str, int]:
         """Opening balances in units: those given, or else the sum of capital and reserve."""
@@ -308,23 +325,24 @@ def backtest_into(
 ) -> tuple[BacktestResult, Path, str]:
     """Run a configuration's backtest and write its folder: (result, folder, summary as JSON).
 
-    The folder is there whole or not at all. ``tell`` hears (level, text, when) of warnings and errors of strategies,
-    and of callbacks that would block a live bot; ``log: file`` is written. Raises BotkitError.
+    Without ``out`` it is ``out/NAME/N``, the next number, and also ``out/NAME/latest``. The folder is there whole or
+    not at all. ``tell`` hears (level, text, when) of warnings and errors of strategies, and of callbacks that would
+    block a live bot; ``log: file`` is written. Raises BotkitError.
     """
     project = Project.load(config, overrides=overrides)
     parts = BacktestParts(project, data=data, start=start, end=end, seed=seed)
-    folder = Path("out") / project.config.name if out is None else out
+    keeping = NumberedRun(Path("out") / project.config.name) if out is None else RunFolder(out)
 
     def in_the_run(level: str, text: str, now: Nanos) -> None:
         tell(level, text, format_time(now, project.config.zone))
 
-    with RunFolder(folder) as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow), "")):
+    with keeping as run, _log_of(project), SlowCallbacks(lambda slow: tell("warning", str(slow), "")):
         result = run_backtest(
             parts, decisions_to=run.path / DECISIONS, progress=progress, readings=readings, tell=in_the_run
         )
         sections = project.plugins.report_sections(result)
         write_outputs(run.path, result, report_html=render(result, sections), config_yaml=parts.config_text)
-    return result, folder.absolute(), summary_json(result)
+    return result, keeping.out, summary_json(result)
 
 
 def _log_of(project: Project) -> AbstractContextManager[Any]:

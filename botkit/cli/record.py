@@ -78,6 +78,7 @@ def record(
         depth=int(depth),
         source=f"{exchange}'s public streams" + (f" as served at {where}" if where else ""),
         exchange=exchange,
+        synthetic=access.is_synthetic,
         command=shlex.join(["botkit", "record", "--pairs", ",".join(wanted), "--depth", depth]),
         notes=(f"recorded from {where} and not from {exchange} itself",) if where else (),
     )

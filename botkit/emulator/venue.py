@@ -171,6 +171,11 @@ class EmulatedVenue:
         return self._source.name
 
     @property
+    def is_synthetic(self) -> bool:
+        """True where the market is an invented one."""
+        return self._source.synthetic
+
+    @property
     def market_ended(self) -> bool:
         """True when a tape has no more rows: books stand still from then on."""
         return self._source.ended

@@ -115,6 +115,11 @@ class MoneyView:
         """Everything that must survive a restart, as plain data."""
         return self._portfolio.state()
 
+    @property
+    def has_peaks(self) -> bool:
+        """True while the highest equity is kept, which prices alone move."""
+        return bool(self._portfolio.peaks.baselines)
+
     def check(self) -> None:
         """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""
         self._portfolio.check()

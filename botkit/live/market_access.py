@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from difflib import get_close_matches
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
 
 from botkit.errors import ConfigError
 from botkit.live.clock import SteadyClock
@@ -12,6 +15,8 @@ from botkit.live.limits.sharing import rate_limited_reads, venue_name
 from botkit.model.clock import Nanos
 from botkit.model.extension import Exchange, ExchangeFacts
 from botkit.model.pairs import Pair
+
+_ASK_S = 5.0
 
 
 class MarketAccess:
@@ -41,6 +46,8 @@ class MarketAccess:
             }
         )
         self._ledger, self._venue = ledger, venue_name(self.facts, rest)
+        #: the market there is an invented one: an emulator says so
+        self.is_synthetic = any(_is_synthetic(address) for address in {rest, ws} - {None})
 
     def reads(self, *endpoints: str) -> RateLimitedReads:
         """Reads of these endpoints, within the limits. An async context manager; raises LedgerUnreachable there."""
@@ -63,6 +70,19 @@ class MarketAccess:
                 + (f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(self.facts.pairs))}")
             )
         return found
+
+
+def _is_synthetic(address: str | None) -> bool:
+    """Ask an address on this machine whether it is an emulator with an invented market."""
+    url = urlsplit(address or "")
+    if url.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return False
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(f"http://{url.netloc}/_emulator/state", timeout=_ASK_S) as answer:
+            return bool(json.loads(answer.read())["market"]["synthetic"])
+    except (OSError, ValueError, KeyError, TypeError):  # no emulator, or an older one
+        return False
 
 
 __all__ = ["MarketAccess", "RateLimitedReads"]

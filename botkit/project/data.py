@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from botkit.config.schema import DataSource, moment
@@ -30,11 +31,15 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
         if reader is None:
             known = ", ".join(formats)
             raise project.loaded.error(f"backtest.data.{index}", f"{name!r} is no format; there are {known}")
-        options = {"pair": source.pair or (wanted[0] if len(wanted) == 1 else None)}
+        options: dict[str, Any] = {"pair": source.pair or (wanted[0] if len(wanted) == 1 else None)}
         if source.resolution is not None:
             options["resolution"] = source.resolution
         if source.trades is not None:
             options["trades"] = source.trades
+        if source.sort:
+            options["sort"] = True
+        if source.timezone is not None:
+            options["timezone"] = source.timezone
         if name == "frames" and source.pair is None:
             options.pop("pair")
         opened.append(FileSource(source.path, reader, project.pairs, options))

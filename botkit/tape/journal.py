@@ -53,6 +53,8 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     depth: int
     pairs: dict[str, tuple[int, int]]
     notes: tuple[str, ...] = ()
+    #: an invented market, such as an emulator's
+    synthetic: bool = False
 
 
 class TradeRecord(msgspec.Struct, frozen=True, array_like=True, tag="t", gc=False):

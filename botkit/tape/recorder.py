@@ -67,8 +67,12 @@ class Recorder:
         exchange: str = "bitopro",
         command: str = "",
         notes: tuple[str, ...] = (),
+        synthetic: bool = False,
     ) -> None:
-        """``known`` are all pairs of the exchange: an earlier run may have left rows of others than ``pairs``."""
+        """``known`` are all pairs of the exchange: an earlier run may have left rows of others than ``pairs``.
+
+        ``synthetic``: the market is an invented one, such as an emulator's.
+        """
         assert pairs, "something must be recorded"
         self.root = Path(root)
         self._known = known
@@ -76,6 +80,7 @@ class Recorder:
         self._numbers = {str(pair): number for number, pair in enumerate(pairs)}
         self._depth = depth
         self._source, self._exchange, self._command, self._notes = source, exchange, command, notes
+        self._synthetic = synthetic
         self._lock: IO[bytes] | None = None
         self._journal: JournalWriter | None = None
         self._day = 0
@@ -102,7 +107,7 @@ class Recorder:
             told = finalise(self.root, self._known, command=self._command)
             if (self.root / MANIFEST_NAME).exists():
                 manifest = read_manifest(self.root)
-                if manifest.synthetic or manifest.exchange != self._exchange:
+                if manifest.synthetic != self._synthetic or manifest.exchange != self._exchange:
                     raise DataError(
                         f"{self.root} is a {'synthetic' if manifest.synthetic else 'recorded'} tape of "
                         f"{manifest.exchange}; record into another folder"
@@ -132,6 +137,7 @@ class Recorder:
             depth=self._depth,
             pairs={name: (p.rules.price_decimals, p.rules.amount_decimals) for name, p in self._pairs.items()},
             notes=self._notes,
+            synthetic=self._synthetic,
         )
         self._journal = JournalWriter(self.root / FOLDER / f"{now:020d}{ENDING}", heading)
 
@@ -305,6 +311,7 @@ def _write_chunks(
         recorded=heading.recorded,
         command=command,
         notes=heading.notes,
+        synthetic=heading.synthetic,
         compression_level=_COMPRESSION_LEVEL,
     ) as writer:
         for columns in chunks:
