@@ -438,7 +438,7 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
         if reader is None:
             known = ", ".join(formats)
             raise project.loaded.error(f"backtest.data.{index}", f"{name!r} is no format; there are {known}")
-        options = {"pair": source.pair or (wanted[0] if len(wanted) == 1 else None)}
+        options: dict[str, Any] = {"pair": source.pair or (wanted[0] if len(wanted) == 1 else None)}
         if source.resolution is not None:
             options["resolution"] = source.resolution
         if source.trades is not None:
