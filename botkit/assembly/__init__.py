@@ -160,6 +160,80 @@ def make_kernel(
 # -- backtests --------------------------------------------------------------------------------------------------------
 
 
+<<<<<<< HEAD
+=======
+def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float = 0) -> Feed:
+    """The recorded data of a configuration as one feed. Raises DataError or ConfigError."""
+    formats = tape_formats(project.plugins)
+    opened: list[FeedSource] = []
+    wanted = [str(pair) for pair in project.bot_pairs()]
+    for index, source in enumerate(sources):
+        if source.path.is_dir():
+            tape = TapeSource(source.path, project.pairs, only=(source.pair,) if source.pair else ())
+            opened.append(OneKind(tape, source.kind) if source.kind else tape)
+            continue
+        if not source.path.exists():
+            raise project.loaded.error(f"backtest.data.{index}", f"there is no file or folder {source.path}")
+        name = source.kind or _format_of(source.path, formats)
+        reader = formats.get(name)
+        if reader is None:
+            known = ", ".join(formats)
+            raise project.loaded.error(f"backtest.data.{index}", f"{name!r} is no format; there are {known}")
+        options: dict[str, Any] = {"pair": source.pair or (wanted[0] if len(wanted) == 1 else None)}
+        if source.resolution is not None:
+            options["resolution"] = source.resolution
+        if source.trades is not None:
+            options["trades"] = source.trades
+        if source.sort:
+            options["sort"] = True
+        if source.timezone is not None:
+            options["timezone"] = source.timezone
+        if name == "frames" and source.pair is None:
+            options.pop("pair")
+        opened.append(FileSource(source.path, reader, project.pairs, options))
+    return Feed(opened, feed_ms=feed_ms)
+
+
+class OneKind:
+    """A tape of which a configuration wants one kind alone: ``kind: candles``, or ``kind: trades`` with its books."""
+
+    def __init__(self, tape: TapeSource, kind: str) -> None:
+        self.name, self.path, self.synthetic = tape.name, tape.path, tape.synthetic
+        self._tape = tape
+        self._kinds = ("candles",) if kind == "candles" else ("books", "trades")
+
+    @property
+    def streams(self) -> Sequence[StreamInfo]:
+        """The tape's streams of that kind."""
+        return [stream for stream in self._tape.streams if stream.kind in self._kinds]
+
+    def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
+        """Rows of one stream."""
+        return self._tape.read(key, start, end, rows_max)
+
+
+def _format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
+    """The format for a file's ending; the longest ending that fits wins."""
+    fitting = [
+        (len(ending), name)
+        for name, reader in formats.items()
+        for ending in reader.endings
+        if path.name.endswith(ending)
+    ]
+    # of two formats with one ending the first registered is meant: candles before trades
+    longest = max((length for length, _ in fitting), default=0)
+    return next((name for length, name in fitting if length == longest), path.suffix)
+
+
+def asked_moment(option: str, text: str, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
+    """A time given on the command line. Raises ConfigError naming the option."""
+    try:
+        return moment(text, zone, end=end)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
+>>>>>>> firstweek
 class BacktestParts:
     """The parts of a backtest of one configuration (`botkit.backtesting.session.Parts`)."""
 
