@@ -205,6 +205,7 @@ class RiskDesk:
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
         self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
         self._pending: dict[int, int] = {}  # client id -> lots still to be filled
+        #: halted levels (None: the bot) and why
         self.halts: dict[str | None, str] = {}
         self._limits: list[LossLimit] = []
         self._drawdowns: list[DrawdownLimit] = []
@@ -449,11 +450,6 @@ class RiskDesk:
     def halted(self, level: str | None) -> str | None:
         """Why a strategy (None: the bot) is halted, if it is."""
         return self.halts.get(level)
-
-    @property
-    def halts(self) -> dict[str | None, str]:
-        """Halted levels and why."""
-        return dict(self.halts)
 
 
 class _WorthOverPrice:
