@@ -1,4 +1,4 @@
-"""One bot of a command, from its parts to its summary; several run beside each other, and none ends another."""
+"""Runs one bot of a command, from its parts to its summary; several run side by side without affecting each other."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ log = logging.getLogger("botkit.live")
 
 
 class BotRun:
-    """Starts a bot, keeps it, and stops it in order. ``run`` once; what came of it is in `summary`, `failed`,
-    `has_left_orders` and `has_stopped_strategies`."""
+    """Starts a bot, keeps it running, and stops it in order. Call ``run`` once; the results are in `summary`, `failed`,
+    `has_left_orders` and `has_stopped_strategies`.
+    """
 
     def __init__(
         self,
@@ -42,7 +43,7 @@ class BotRun:
         say_notice: Callable[[str, str], None] | None,
         shows_lines: bool,
     ) -> None:
-        """``config`` is the bot's own file, which sentences name; ``guard`` starts a guard, None: none is wanted.
+        """``config`` is the bot's own file, named in messages; ``guard`` starts a guard, None for no guard.
 
         ``say`` prints a line, ``say_notice`` one with its level; ``shows_lines``: fills and figures as they come."""
         self.parts = parts
@@ -51,9 +52,9 @@ class BotRun:
         self._guard = guard
         self.summary: dict[str, Any] = {"name": parts.name, "mode": parts.mode, "ended": ""}
         self.failed = False
-        #: orders still stand that should have been cancelled
+        #: True if orders that should have been cancelled may still be open
         self.has_left_orders = False
-        #: a strategy was stopped before the end, by what it raised or lost
+        #: True if a strategy was stopped early, by an exception or a loss
         self.has_stopped_strategies = False
         self._say = say
         self._orphans = orphans
@@ -64,8 +65,8 @@ class BotRun:
         self._shows_lines = shows_lines
 
     async def run(self, duration_s: float | None) -> None:
-        """From start to end. Raises BotkitError where it cannot start; then nothing was traded."""
-        # whatever this task starts works for this bot, and so does what it logs
+        """Run the bot from start to end. Raises BotkitError if it cannot start; then nothing was traded."""
+        # everything this task starts and logs belongs to this bot
         CURRENT_BOT.set(self.parts.name)
         outputs = self.outputs
         outputs.follow(self._notices)
@@ -87,7 +88,7 @@ class BotRun:
                 self.keeper.on_line = self._say
             with quiet_collector():
                 await self._keep(bot, duration_s)
-            # a guard goes on trying to cancel what the bot could not, unless the user did not want to wait for it
+            # a guard keeps trying to cancel what the bot could not, unless the user chose not to wait
             in_order = not self.failed and (not self.has_left_orders or self.summary["ended"] == "left")
         finally:
             if watching is not None:
@@ -97,12 +98,12 @@ class BotRun:
                 guarding.end()
 
     async def run_beside_others(self, duration_s: float | None) -> None:
-        """`run`, whatever happens: the others go on."""
+        """Like `run`, but a failure does not affect the other bots."""
         try:
             await self.run(duration_s)
         except BotkitError as error:
             self._fail(str(error))
-        except Exception as error:  # a bug of ours or a plugin's is this bot's end, and nobody else's
+        except Exception as error:  # a bug in botkit or a plugin ends only this bot
             log.exception("the bot %s has ended", self.parts.name)
             self._fail(f"{type(error).__name__}: {error}")
 
@@ -116,7 +117,7 @@ class BotRun:
         try:
             why = await self.keeper.run(bot, duration_s)
         except Exception:
-            # what stands at the exchange is cancelled, whatever broke here
+            # cancel the orders at the exchange, whatever broke here
             with contextlib.suppress(Exception):
                 await stop(bot)
             self.summary = summary_of(bot.standing(), "failed")
@@ -138,7 +139,7 @@ class BotRun:
         self.outputs.state = f"ended: {why}"
 
     def _look_for_orders(self, bot: Bot) -> None:
-        """Say what stands at the exchange against the user's wish. What the emulator inside has ends with it."""
+        """Report orders still open against the user's wish. The embedded emulator's orders end with it."""
         parts = self.parts
         left = [o for o in bot.remaining() if o.sent and parts.on_stop.get(o.strategy) != "keep"]
         self.has_left_orders = bool(left) and not parts.is_new_world

@@ -58,7 +58,7 @@ def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any]) -> str:
     """
     units = {str(currency): change for currency, change in units_by_currency.items()}
     if not units or not all(type(change) is int and change for change in units.values()):
-        raise ValueError(f"{dict(units_by_currency)!r} are no amounts")
+        raise ValueError(f"{dict(units_by_currency)!r} are not amounts")
     money = bot.view.money
     before = money.equity()
     reply = bot.say(MoveCapital(target, units))

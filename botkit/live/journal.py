@@ -183,7 +183,7 @@ class Journal:
             if _is_the_disks_fault(error):
                 raise JournalError(_unusable(path, "opened", error, disk)) from None
             raise JournalError(
-                f"the journal {path} is damaged ({error}). Move it away to start anew: orders that it knew will then "
+                f"the journal {path} is damaged ({error}). Move it away to start over: orders that it knew will then "
                 "be shown as foreign, so look at your open orders first"
             ) from None
         except JournalError:

@@ -71,7 +71,7 @@ def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:
 def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
     """The order of a row. Raises JournalError for a pair that the exchange no longer has."""
     if row["pair"] not in pairs:
-        raise JournalError(f"order {row['client_id']} of the journal is of {row['pair']}, which is no pair any more")
+        raise JournalError(f"order {row['client_id']} of the journal is of {row['pair']}, which is no longer a pair")
     order = Order(OrderSpec(**{name: _read(name, row[name], pairs) for name in OrderSpec.__struct_fields__}))
     order.sent, order.updated = row["sent"], row["updated"]
     order.state, order.reason, order.order_id = OrderState(row["state"]), row["reason"], row["order_id"]

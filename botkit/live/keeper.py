@@ -155,7 +155,7 @@ class Keeper:
                 "warning",
                 f"this machine's time of day was set {abs(moved_s):,.0f} s {'forward' if moved_s > 0 else 'back'}; "
                 "the bot goes on by its own count, which nobody sets. If that is the wrong one, the exchange's answers "
-                "will show it, and starting anew mends it",
+                "will show it, and a restart fixes it",
             )
 
     @staticmethod

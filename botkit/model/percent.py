@@ -46,7 +46,7 @@ def looks_tiny(value: Number | None) -> bool:
 
 
 def check_bps(name: str, value: Number) -> None:
-    """Refuse what is no distance in basis points. Raises ValueError with the remedy."""
+    """Check a distance in basis points. Raises ValueError with the remedy."""
     bps = _number(name, value, "basis points such as 5")
     if bps < 0:
         raise ValueError(f"{name} is {value}; it is 0 or more basis points")

@@ -75,7 +75,7 @@ class Block:
         self._rows = self._from(0)
 
     def calm_until(self, begin: int, end: int, last: float) -> int:
-        """The first row from ``begin`` on whose price is implausible after the previous one, at most ``end``."""
+        """The first row from ``begin`` on with an implausible price, or ``end``."""
         low, high = self.range
         # item gives plain floats: numpy scalars take half as long again to create and compare
         if not (last * (1 / self.most) < low.item(begin) and high.item(begin) < last * self.most):

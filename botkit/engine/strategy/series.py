@@ -454,7 +454,7 @@ class BarSeries(Series[Bar]):
         self._check_order(times[0])
 
     def _end_of(self, row: Any) -> Nanos:
-        # the last moment of the bar, so that a chart of finer candles does not draw what was not known yet
+        # the end of the bar, so that a chart of finer candles does not show values too early
         length_ns = self._length_ns
         time: int = row.time
         return (bucket_end(time, self.resolution) if length_ns is None else time + length_ns) - 1

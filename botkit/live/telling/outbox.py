@@ -110,7 +110,7 @@ class NotifierOutbox:
             return
         self._sent_today += 1
         if self._sent_today == self._policy.daily_cap:
-            last = f"\n(the {self._policy.daily_cap}. message of today: from here on only the breaker is told of)"
+            last = f"\n(the {self._policy.daily_cap}. message of today: from here on only breaker messages are sent)"
             message = Message(message.level, message.title, message.text + last)
         self._ready.append(message)
 
