@@ -138,7 +138,7 @@ def test_mistakes_end_with_one_line_that_helps(run: Run, tmp_path: Path) -> None
     out = tmp_path / "tape"
     for arguments, message in (
         (("btc_tw", "--from", "2025-01-01"), "did you mean btc_twd?"),
-        (("btc_twd",), "say where to begin: --from"),
+        (("btc_twd",), "give a start with --from"),
         (("btc_twd", "--from", "soon"), "--from: 'soon' is not a time"),
         (("btc_twd", "--from", "2025-01-01", "--resolution", "7m"), "'7m' is not one of"),
     ):

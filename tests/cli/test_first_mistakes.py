@@ -140,7 +140,7 @@ def test_commas_within_a_figure_are_called_that(tmp_path: Path, capsys: Printed)
     assert bot.check() == 2
     said = capsys.readouterr().err
     assert (
-        f"{bot.config}:9: a comma within {{ }} ends a value, so `1,000` is no figure; write it without commas" in said
+        f"{bot.config}:9: a comma within {{ }} ends a value, so `1,000` is not a number; write it without commas" in said
     )
 
 
