@@ -61,7 +61,7 @@ class BotParts(Protocol):
         ...
 
     def share_limits(self) -> None:
-        """Make the windows that the next bot shares with others; from here on they are ``shared``."""
+        """Make the windows that the next bot shares with others and keep them as ``shared``."""
         ...
 
     def no_discount(self, account: Mapping[str, int]) -> str | None:
@@ -69,7 +69,7 @@ class BotParts(Protocol):
         ...
 
     def recorded_as(self) -> Mapping[str, Any]:
-        """What making the same engine again takes, as plain JSON values; no secret is in it."""
+        """Everything needed to make the same engine again, as plain JSON values without secrets."""
         ...
 
     def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:

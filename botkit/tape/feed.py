@@ -89,7 +89,7 @@ class TapeSource:
 
 
 class OneKind:
-    """A tape of which a configuration wants one kind alone: ``kind: candles``, or ``kind: trades`` with its books."""
+    """One kind of rows from a tape: ``kind: candles``, or ``kind: trades`` with its books."""
 
     def __init__(self, tape: TapeSource, kind: str) -> None:
         self.name, self.path, self.synthetic = tape.name, tape.path, tape.synthetic
@@ -406,6 +406,6 @@ def format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
         for ending in reader.endings
         if path.name.endswith(ending)
     ]
-    # of two formats with one ending the first registered is meant: candles before trades
+    # of two formats with one ending the first registered wins: candles before trades
     longest = max((length for length, _ in fitting), default=0)
     return next((name for length, name in fitting if length == longest), path.suffix)

@@ -17,7 +17,7 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Scop
 
 _ScopeWord = Literal["ip", "account", "ip_and_account", "unspecified"]
 _RATE = re.compile(r"([1-9][0-9]{0,5})\s*(?:/|\s+in\s+)\s*([1-9][0-9]{0,3})?\s*(s|m)\Z", re.ASCII)
-#: a window's most requests that a choice may ask for: above it, a slip of the keyboard is likelier than a real limit
+#: most requests per window that a choice may set: more is likelier a typo than a real limit
 _MOST_REQUESTS = 100_000
 
 _SCOPES: dict[str, tuple[Scope, ...]] = {
@@ -140,7 +140,7 @@ def _check_key(file: _File, counters: Mapping[str, object], key: str) -> None:
 
 
 def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Figure, ...]) -> tuple[_Figure, ...]:
-    """The figures that one choice stands for; all of them are kept."""
+    """The figures that one choice selects; all of them are enforced."""
     if isinstance(choice, str):
         if choice == "strict":
             return (use, *documented)
