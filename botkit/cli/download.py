@@ -246,7 +246,7 @@ def _told(result: Downloaded, out: Path, zone: ZoneInfo) -> str:
     span = f"from {_minute(result.start, zone)} to {_minute(result.end, zone)}"
     text = f"{label}: {result.candles:,} {span} in {out}"
     if result.missing:
-        text += f"; the exchange left out {result.missing:,}, in which nothing was traded"
+        text += f"; the exchange left out {result.missing:,} without trades"
     return text
 
 

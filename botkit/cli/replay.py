@@ -36,7 +36,7 @@ def replay(run: Path, config: Path | None, as_json: bool) -> int:
         click.echo("the recording ends before the run does: it reached its limit (log.record_mb)")
     if found is None:
         more = f"; {verdict.unflushed} more were not written before its end" if verdict.unflushed else ""
-        click.echo(f"equal: all {verdict.decisions:,} decisions of the run are made again{more}")
+        click.echo(f"equal: all {verdict.decisions:,} decisions of the run were repeated{more}")
         return 0
     click.echo(f"line {found.line} of decisions.jsonl differs, after {verdict.decisions:,} that are the same")
     click.echo(f"  run:    {found.recorded or '(nothing more)'}")

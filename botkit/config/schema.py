@@ -105,7 +105,7 @@ class ExchangeConfig(_Section, frozen=True, kw_only=True):
 
 
 class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of ``plugins:``: a folder, a ``.py`` file, or a dotted module that is installed."""
+    """One entry of ``plugins:``: a folder, a ``.py`` file, or an installed dotted module."""
 
     only_text: ClassVar[bool] = True
 

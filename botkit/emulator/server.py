@@ -155,7 +155,7 @@ class Emulator:
         return min(_NAP_S, max(left / self.clock.speed / NS_PER_S, 0.001))
 
     def advance(self, to: Nanos | None = None) -> None:
-        """Carry the exchange to a moment (default: now) and send what became known."""
+        """Advance the exchange to a moment (default: now) and send its deliveries."""
         deliveries = self.venue.advance(self.clock.now() if to is None else to, pause=self.clock.held)
         if deliveries:
             self.hub.deliver(deliveries)

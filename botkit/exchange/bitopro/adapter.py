@@ -351,7 +351,7 @@ class BitoProAdapter:
         pair = self.known_pairs.get(name.lower())
         if pair is None and name and name not in self._foreign and len(self._foreign) < 1000:
             self._foreign.add(name)
-            log.warning("rows of the pair %s are left out: it is not among the pairs this bot knows", name[:40])
+            log.warning("rows of the pair %s are ignored: it is not among the pairs this bot knows", name[:40])
         return pair
 
     # -- requests out ---------------------------------------------------------------------------------------------
@@ -377,7 +377,7 @@ class BitoProAdapter:
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=str(error))
         except Exception as error:
             # a bug here: the bot must still look the order up instead of waiting for an answer for ever
-            log.exception("%s %d could not be carried", request.endpoint, request.id)
+            log.exception("%s %d could not be sent", request.endpoint, request.id)
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
         return Answer(request_id=request.id, outcome=Ending.OK, body=body)
 

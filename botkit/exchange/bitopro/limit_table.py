@@ -63,7 +63,7 @@ def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str]
     By default each row's ``use``. ``strict`` keeps every figure that any source gives at once, hence the strictest.
     ``overrides`` chooses row by row: the key is an endpoint with a limit of its own, or ``public`` or ``private`` for
     all others; the value is a number of requests per window, a rate such as ``"20/1s"`` or ``"600/1m"``, the name of
-    the source to believe, or ``"strict"``. Raises ConfigError for a key or value that means nothing.
+    the source to believe, or ``"strict"``. Raises ConfigError for an invalid key or value.
     """
     file = _packaged()
     chosen = _choices(file, strict, overrides or {})
