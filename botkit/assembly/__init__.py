@@ -198,7 +198,7 @@ class BacktestParts:
         self.start = given_start if start is None else asked_moment("--from", start, config.zone)
         self.end = given_end if end is None else asked_moment("--to", end, config.zone, end=True)
         if self.start is not None and self.end is not None and self.end <= self.start:
-            raise ConfigError(f"the end of the backtest, {end or section.to}, does not lie after its start")
+            raise ConfigError(f"the end of the backtest, {end or section.to}, is not after its start")
         self._check_span(named)
         self.balances: Mapping[str, int] = self._balances()
         self.reading = section.fills.model
@@ -246,7 +246,7 @@ class BacktestParts:
 
     @property
     def first_client_id(self) -> int:
-        """In a backtest the base of client ids derives from the seed, so that draws keyed by them do too."""
+        """In a backtest client ids start from the seed, so that random draws keyed by them depend on it too."""
         return 1 + self.seed % 1_000_000 * 1_000
 
     def strategy_pairs(self) -> Mapping[str, Sequence[Pair]]:
@@ -274,7 +274,7 @@ class BacktestParts:
         )
 
     def kernel(self, reading: str) -> Kernel:
-        """A new exchange under a reading of the queue; it begins with fees of its own, since they may follow volume."""
+        """A new exchange with a reading of the queue and its own fee model, since fees may follow volume."""
         section = self.project.config.backtest
         self._fees = self.project.fee_model(section.fees, "backtest.fees")
         fills = section.fills if reading == section.fills.model else FillsConfig(model=reading)
@@ -291,7 +291,7 @@ class BacktestParts:
         )
 
     def cautions(self, plan: Plan) -> list[Caution]:
-        """What makes the result too good to be true."""
+        """Sentences on what makes the result too good to be true."""
         section, fees = self.project.config.backtest, self.fee_currencies
         latency = section.latency
         counts = fees is not None and (bool(fees.coin) or getattr(self._fees, "counts_volume", False))

@@ -1,4 +1,4 @@
-"""The emulator inside: one for all configurations of a process, with an account of its own for each of them."""
+"""The embedded emulator: one for all configurations of a process, with an account for each."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:  # a bot with real money needs no emulator in its memory
     from botkit.emulator import Emulator
     from botkit.emulator.options import EmulatorAccount
 
-#: how fast the emulator inside runs when nobody says otherwise: a newcomer sees a minute's bar each second
+#: default speed of the embedded emulator: shows a one-minute bar each second
 SPEED_INSIDE = 60.0
 
 
 def inside_account(name: str) -> EmulatorAccount:
-    """The account of the bot of that name. Its key opens nothing but the emulator that runs inside this process."""
+    """The account of the bot of that name. Its key is valid only at the emulator in this process."""
     from botkit.emulator.options import EmulatorAccount
 
     return EmulatorAccount(email=f"{name.lower()}@botkit.local", key=f"emulator-key-{name}", secret="emulator-secret")
 
 
 def emulator_inside(projects: Sequence[Project], speed: float | None) -> Emulator:
-    """The emulator for these configurations, not started. Raises ConfigError where they contradict each other."""
+    """The emulator for these configurations, not started. Raises ConfigError if they contradict each other."""
     from botkit.emulator import Emulator
     from botkit.emulator.options import EmulatorOptions
 
@@ -56,7 +56,7 @@ def _account(project: Project) -> EmulatorAccount:
     return msgspec.structs.replace(
         inside_account(project.config.name),
         balances=opening_balances(project) or {},
-        # an account's own, as at the exchange: a rank follows the account's volume
+        # one fee model per account, as at the exchange: a rank follows the account's volume
         fees=project.fee_model(*project.config.simulated_fees),
     )
 

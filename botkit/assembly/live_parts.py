@@ -1,4 +1,4 @@
-"""What a running bot is made from: the parts that `botkit.live` asks for, out of a configuration."""
+"""Makes the parts of a running bot that `botkit.live` needs from a configuration."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalanc
 
 Mode = Literal["emulator", "paper", "live"]
 
-#: what a bot, and a command for it, asks outside of the engine's router
+#: endpoints that a bot or a command for it calls outside the engine's router
 OUTSIDE_ROUTER = tuple(
     request.endpoint for request in (GetBalances, ListOpenOrders, CancelOrder, CancelBatch, CancelAll)
 )
-#: how late a trade may be on a busy machine whose emulator runs faster than the time of day
+#: how late a trade may be on a busy machine whose emulator runs faster than real time
 _LATE_TRADE_MS = 200
 
 
@@ -94,7 +94,7 @@ class LiveParts:
         self._account = account
         self._venue = venue_name(project.facts, address[0])
         self.machine = machine or this_machine()
-        self.random = self.machine.random  # client ids begin anywhere; nothing that is compared hangs on it
+        self.random = self.machine.random  # client ids may start anywhere; no comparison depends on it
         self.on_stop: Mapping[str, OnStop] = {
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
         }
@@ -108,7 +108,7 @@ class LiveParts:
         self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
 
     def no_discount(self, account: Mapping[str, int]) -> str | None:
-        """What to say where the simulated fees shall be paid in a coin that the account does not hold."""
+        """The caution for simulated fees paid in a coin that the account does not hold."""
         return no_discount(self._fees, self.project.facts, account)
 
     def aside(self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None) -> RateLimitedReads:
@@ -139,13 +139,13 @@ class LiveParts:
         )
 
     def share_limits(self) -> None:
-        """Make the windows that the next bot shares with others; from here on they are ``shared``."""
+        """Make the windows that the next bot shares with others and keep them as ``shared``."""
         self.shared = self._share(self._latest_accept_ns)
         if self.shared is not None:
             self.leased = self.shared.leased
 
     def recorded_as(self) -> dict[str, Any]:
-        """What making the same engine again takes, as plain JSON values; no secret is in it."""
+        """Everything needed to make the same engine again, as plain JSON values without secrets."""
         loaded = self.project.loaded
         return {
             "config": str(loaded.path.absolute()),
@@ -184,6 +184,6 @@ class LiveParts:
 
 
 def priced_pairs(project: Project) -> list[Pair]:
-    """The pairs that a bot trades, and those that it values things through."""
+    """The pairs that a bot trades, and those that it needs for valuation."""
     named = project.bot_pairs()
     return [*named, *pairs_on_the_way(project.pairs, named, project.currency)]

@@ -25,9 +25,9 @@ class SharedBots:
     def __init__(self, size: int, machine: Machine | None = None) -> None:
         self.is_alone = size == 1
         self.machine = machine or this_machine()
-        #: what was read from an exchange once for all
+        #: read from each exchange once for all bots
         self.pairs: dict[object, Mapping[str, Pair]] = {}
-        #: by exchange: one for all, so that the bots' windows are of one time
+        #: one clock per exchange, so that the bots' windows share one time
         self.clocks: dict[str, DriverClock] = {}
         self._ledgers: dict[str, InProcessLedger] = {}
         self._firsts: dict[str, Project] = {}
@@ -36,11 +36,11 @@ class SharedBots:
         self._members: dict[tuple[str, str], list[tuple[Project, LiveParts]]] = {}
 
     def adapter(self, project: Project, make: Callable[[], Adapter], address: object, account: str) -> Adapter:
-        """``make``'s adapter, or a seat at the one that another bot of this address and account uses."""
+        """``make``'s adapter, or a share of the one that another bot of this address and account uses."""
         if self.is_alone:
             return make()
         exchange = project.config.exchange
-        # adapters count in the lots of their pairs, so those must be the same too
+        # adapters count in lots of their pairs, so the lots must be equal too
         market = (address, exchange.name, repr(exchange.options), repr(project.config.amount_step))
         way = self._ways.get((market, account))
         if way is None:
@@ -72,11 +72,11 @@ class SharedBots:
     # -- accounts -------------------------------------------------------------------------------------------------
 
     def add(self, project: Project, parts: LiveParts, venue: str, account: str) -> None:
-        """A bot trades on this account."""
+        """Note that a bot trades on this account."""
         self._members.setdefault((venue, account), []).append((project, parts))
 
     def introduce(self) -> None:
-        """Let the bots of one account know of each other. Raises ConfigError where they count the same money twice."""
+        """Introduce the bots of one account to each other. Raises ConfigError if they count the same money twice."""
         for members in self._members.values():
             if len(members) < 2:
                 continue

@@ -1,4 +1,4 @@
-"""Runs one bot of a command, from its parts to its summary; several run side by side without affecting each other."""
+"""One bot of a command, from its parts to its summary; several run side by side, and none ends another."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ log = logging.getLogger("botkit.live")
 
 
 class BotRun:
-    """Starts a bot, keeps it running, and stops it in order. Call ``run`` once; the results are in `summary`, `failed`,
-    `has_left_orders` and `has_stopped_strategies`.
-    """
+    """Starts a bot, keeps it running, and stops it cleanly. ``run`` once; the result is in `summary`, `failed`,
+    `has_left_orders` and `has_stopped_strategies`."""
 
     def __init__(
         self,
@@ -52,9 +51,9 @@ class BotRun:
         self._guard = guard
         self.summary: dict[str, Any] = {"name": parts.name, "mode": parts.mode, "ended": ""}
         self.failed = False
-        #: True if orders that should have been cancelled may still be open
+        #: orders that should have been cancelled are still open
         self.has_left_orders = False
-        #: True if a strategy was stopped early, by an exception or a loss
+        #: a strategy was stopped before the end, by an exception or a loss limit
         self.has_stopped_strategies = False
         self._say = say
         self._orphans = orphans
@@ -66,7 +65,7 @@ class BotRun:
 
     async def run(self, duration_s: float | None) -> None:
         """Run the bot from start to end. Raises BotkitError if it cannot start; then nothing was traded."""
-        # everything this task starts and logs belongs to this bot
+        # tasks started here work for this bot, and so do their logs
         CURRENT_BOT.set(self.parts.name)
         outputs = self.outputs
         outputs.follow(self._notices)
@@ -98,12 +97,12 @@ class BotRun:
                 guarding.end()
 
     async def run_beside_others(self, duration_s: float | None) -> None:
-        """Like `run`, but a failure does not affect the other bots."""
+        """`run`, but never raising: the other bots continue."""
         try:
             await self.run(duration_s)
         except BotkitError as error:
             self._fail(str(error))
-        except Exception as error:  # a bug in botkit or a plugin ends only this bot
+        except Exception as error:  # a bug of ours or a plugin's ends this bot alone
             log.exception("the bot %s has ended", self.parts.name)
             self._fail(f"{type(error).__name__}: {error}")
 
@@ -111,13 +110,13 @@ class BotRun:
         self.failed = True
         self.summary |= {"ended": "failed", "error": why}
         self.outputs.state = "failed"
-        self._notices.tell("error", f"this bot has failed, the others go on: {why}")
+        self._notices.tell("error", f"this bot has failed, the others continue: {why}")
 
     async def _keep(self, bot: Bot, duration_s: float | None) -> None:
         try:
             why = await self.keeper.run(bot, duration_s)
         except Exception:
-            # cancel the orders at the exchange, whatever broke here
+            # cancel open orders, whatever broke here
             with contextlib.suppress(Exception):
                 await stop(bot)
             self.summary = summary_of(bot.standing(), "failed")
@@ -135,18 +134,18 @@ class BotRun:
         self._look_for_orders(bot)
         if fault is not None:
             self.summary |= {"error": repr(fault)}
-            self._notices.tell("error", f"the bot met a fault of its own and has ended: {fault!r}")
+            self._notices.tell("error", f"the bot failed with an internal error and has ended: {fault!r}")
         self.outputs.state = f"ended: {why}"
 
     def _look_for_orders(self, bot: Bot) -> None:
-        """Report orders still open against the user's wish. The embedded emulator's orders end with it."""
+        """Report orders still open against the user's wish. Those of the embedded emulator end with it."""
         parts = self.parts
         left = [o for o in bot.remaining() if o.sent and parts.on_stop.get(o.strategy) != "keep"]
         self.has_left_orders = bool(left) and not parts.is_new_world
         if self.has_left_orders:
             orders = f"{len(left)} order{'s' if len(left) > 1 else ''}"
             remedy = f"`botkit panic {self._config}` cancels what does"
-            self._notices.tell("error", f"{orders} may still stand at the exchange; {remedy}")
+            self._notices.tell("error", f"{orders} may still be open at the exchange; {remedy}")
 
     def _guarding(self) -> Guarding | None:
         if self._guard is None:

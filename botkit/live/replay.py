@@ -255,7 +255,7 @@ def check_unchanged(path: Path, sha256: str) -> None:
 
 
 class StoppedClock:
-    """A clock for a bot whose time comes from a file."""
+    """The clock of a bot whose time comes from a recording."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed

@@ -149,7 +149,7 @@ class FeeModel(Protocol):
 
 
 def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
-    """A warning if fees should be paid in a coin that the account does not hold; else None."""
+    """The caution for fees paid in a coin that the account does not hold; None if it holds some."""
     coin = facts.discount_currency
     if not fees.uses_discount or balances.get(coin):
         return None

@@ -139,9 +139,7 @@ def test_commas_within_a_figure_are_called_that(tmp_path: Path, capsys: Printed)
     bot.write(balances="{twd: 1,000,000}")
     assert bot.check() == 2
     said = capsys.readouterr().err
-    assert (
-        f"{bot.config}:9: a comma within {{ }} ends a value, so `1,000` is no figure; write it without commas" in said
-    )
+    assert f"{bot.config}:9: a comma within {{ }} ends a value, so `1,000` is not a number; write it without" in said
 
 
 def test_capital_above_the_balances_is_one_sentence_for_the_check_and_the_backtest(

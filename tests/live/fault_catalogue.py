@@ -288,7 +288,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
             _LIVE
             + "test_several.py::test_a_bot_that_leaves_orders_behind_says_so_and_one_that_is_to_keep_them_does_not",
         ),
-        "1 order may still stand at the exchange; `botkit panic",
+        "1 order may still be open at the exchange; `botkit panic",
     ),
     "two instances": Shown(
         (_DISK + "test_a_second_instance_is_refused_and_names_the_first",),
