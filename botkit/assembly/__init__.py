@@ -14,7 +14,6 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from botkit.backtesting.cautions import cautions, missing_slippage
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
@@ -22,7 +21,7 @@ from botkit.backtesting.plan import FeeCurrencies, Plan
 from botkit.backtesting.session import run_backtest
 from botkit.backtesting.slow_callbacks import SlowCallbacks
 from botkit.config.money import opening_units
-from botkit.config.schema import DataSource, FillsConfig, moment
+from botkit.config.schema import DataSource, FillsConfig
 from botkit.config.show import resolved_yaml
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
@@ -43,12 +42,12 @@ from botkit.model.extension import (
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult, Caution
+from botkit.project.data import asked_moment, open_feed
 from botkit.project.plugins import assemble_plugins, tape_formats
 from botkit.project.project import Project, exchange_facts, make_portfolio, pairs_of
 from botkit.report import render
 from botkit.sim.kernel import Kernel
 from botkit.sim.order import AccountSetup
-from botkit.tape.feed import Feed, FeedSource, FileSource, OneKind, TapeSource, format_of
 from botkit.version import __version__
 
 __all__ = [
@@ -161,6 +160,8 @@ def make_kernel(
 # -- backtests --------------------------------------------------------------------------------------------------------
 
 
+<<<<<<< HEAD
+=======
 def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float = 0) -> Feed:
     """The recorded data of a configuration as one feed. Raises DataError or ConfigError."""
     formats = tape_formats(project.plugins)
@@ -173,7 +174,7 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
             continue
         if not source.path.exists():
             raise project.loaded.error(f"backtest.data.{index}", f"there is no file or folder {source.path}")
-        name = source.kind or format_of(source.path, formats)
+        name = source.kind or _format_of(source.path, formats)
         reader = formats.get(name)
         if reader is None:
             known = ", ".join(formats)
@@ -193,6 +194,37 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
     return Feed(opened, feed_ms=feed_ms)
 
 
+class OneKind:
+    """A tape of which a configuration wants one kind alone: ``kind: candles``, or ``kind: trades`` with its books."""
+
+    def __init__(self, tape: TapeSource, kind: str) -> None:
+        self.name, self.path, self.synthetic = tape.name, tape.path, tape.synthetic
+        self._tape = tape
+        self._kinds = ("candles",) if kind == "candles" else ("books", "trades")
+
+    @property
+    def streams(self) -> Sequence[StreamInfo]:
+        """The tape's streams of that kind."""
+        return [stream for stream in self._tape.streams if stream.kind in self._kinds]
+
+    def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
+        """Rows of one stream."""
+        return self._tape.read(key, start, end, rows_max)
+
+
+def _format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
+    """The format for a file's ending; the longest ending that fits wins."""
+    fitting = [
+        (len(ending), name)
+        for name, reader in formats.items()
+        for ending in reader.endings
+        if path.name.endswith(ending)
+    ]
+    # of two formats with one ending the first registered is meant: candles before trades
+    longest = max((length for length, _ in fitting), default=0)
+    return next((name for length, name in fitting if length == longest), path.suffix)
+
+
 def asked_moment(option: str, text: str, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
     """A time given on the command line. Raises ConfigError naming the option."""
     try:
@@ -201,6 +233,7 @@ def asked_moment(option: str, text: str, zone: ZoneInfo, *, end: bool = False) -
         raise ConfigError(f"{option}: {error}") from None
 
 
+>>>>>>> firstweek
 class BacktestParts:
     """The parts of a backtest of one configuration (`botkit.backtesting.session.Parts`)."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from botkit.assembly import Project
 from botkit.assembly.inside import emulator_inside, inside_account
-from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode, connect
+from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode
 from botkit.assembly.shared_bots import SharedBots
 from botkit.config.real_money import check_real_money, is_loopback
 from botkit.config.schema import FeesConfig
@@ -24,6 +24,7 @@ from botkit.live.state_folder import StateFolder, account_label
 from botkit.model.clock import NS_PER_S
 from botkit.model.limits import PAIRS_ENDPOINT
 from botkit.model.requests import Ending
+from botkit.project.connect import connect
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
-from random import Random
 from typing import Any, Literal
 
 import msgspec
@@ -29,7 +28,7 @@ from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.extension import Exchange, no_discount
+from botkit.model.extension import no_discount
 from botkit.model.pairs import Pair
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
 
@@ -188,24 +187,3 @@ def priced_pairs(project: Project) -> list[Pair]:
     """The pairs that a bot trades, and those that it needs for valuation."""
     named = project.bot_pairs()
     return [*named, *pairs_on_the_way(project.pairs, named, project.currency)]
-
-
-def connect(
-    project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
-) -> Adapter:
-    """A connection to the configuration's exchange, not yet open. ``more`` are further options of its plugin."""
-    found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
-    exchange: Exchange = found.thing
-    return exchange.connect(
-        {
-            **project.config.exchange.options,
-            "account": {"email": account.email, "key": account.key, "secret": account.secret} if account else {},
-            "rest": rest,
-            "ws": ws,
-            "clock": clock,
-            "speed": clock.speed,
-            "random": Random(),
-            "pairs": project.pairs,
-            **more,
-        }
-    )

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_engine
-from botkit.assembly.live_parts import connect
 from botkit.backtesting.plan import Plan
 from botkit.backtesting.session import begin_of, history_before, run_backtest
 from botkit.config.secrets import AccountKeys
@@ -20,6 +19,7 @@ from botkit.live.lockstep import HeldClock, Lockstep, LockstepResult
 from botkit.live.replay import DecisionDifference, compare
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import FeeModel
+from botkit.project.connect import connect
 from botkit.tape.feed import StreamKey
 
 #: files of the decisions of the run over the wire (named like a backtest's) and of the backtest

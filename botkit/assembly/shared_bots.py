@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from botkit.assembly import Project, pairs_of
 from botkit.assembly.live_parts import LiveParts
-from botkit.config.load import overrides_for
 from botkit.config.money import Claim, check_shared_money
-from botkit.config.several import clashes
-from botkit.errors import BotkitError, ConfigError
+from botkit.errors import ConfigError
 from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.clock import DriverClock
 from botkit.live.fan_out import FanOut
@@ -88,22 +85,6 @@ class SharedBots:
             for project, parts in members:
                 parts.client_ids = ids
                 parts.siblings = tuple(other.config.name for other, _ in members if other is not project)
-
-
-def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """Load the configurations of one command. Raises ConfigError listing all mistakes in them."""
-    if len(paths) == 1:
-        return [Project.load(paths[0], overrides=overrides)]
-    projects, problems = [], []
-    for path, own in zip(paths, overrides_for(paths, overrides), strict=True):
-        try:
-            projects.append(Project.load(path, overrides=own))
-        except BotkitError as error:
-            problems.append(str(error))
-    problems += clashes([project.loaded for project in projects])
-    if problems:
-        raise ConfigError("\n".join(dict.fromkeys(problems)))
-    return projects
 
 
 def _claim(project: Project) -> Claim:

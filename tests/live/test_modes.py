@@ -124,7 +124,7 @@ async def test_no_secret_is_left_in_anything_that_is_written(world: World, tmp_p
 
     account = AccountKeys(email="me@example.com", key=f"key-{CANARY}", secret=f"secret-{CANARY}")
     parts = world.parts()
-    from botkit.assembly.live_parts import connect
+    from botkit.project.connect import connect
 
     parts.adapter = connect(parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock)
     with pytest.raises(StartRefused, match="check the address, the key and this machine's clock") as error:

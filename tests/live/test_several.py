@@ -19,7 +19,6 @@ from botkit.assembly.live import parts_of
 from botkit.assembly.outputs import bot_outputs
 from botkit.assembly.replay import replay_run
 from botkit.assembly.runs import BotRun, bot_run
-from botkit.assembly.shared_bots import load_projects
 from botkit.cli.main import main
 from botkit.cli.run import _Signals
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorAccount, EmulatorOptions
@@ -33,6 +32,7 @@ from botkit.live.starting import start
 from botkit.live.telling.outputs import BotOutputs
 from botkit.live.telling.summary import summary_lines
 from botkit.model.orders import RESTING_STATES, OrderState
+from botkit.project.several import load_projects
 from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, strategy_of, until
 
 CONFIG = """

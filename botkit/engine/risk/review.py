@@ -205,7 +205,7 @@ class RiskDesk:
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
         self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
         self._pending: dict[int, int] = {}  # client id -> lots still to be filled
-        self._halted: dict[str | None, str] = {}
+        self.halts: dict[str | None, str] = {}
         self._limits: list[LossLimit] = []
         self._drawdowns: list[DrawdownLimit] = []
         for level, rules in self._rules:
@@ -228,10 +228,10 @@ class RiskDesk:
         A rule that raises refuses: what cannot be checked must not pass.
         """
         name = order.strategy
-        if self._halted and not order.reduces:
+        if self.halts and not order.reduces:
             for level in (name, None):
-                if level in self._halted:
-                    return f"{'the bot' if level is None else name} is halted: {self._halted[level]}"
+                if level in self.halts:
+                    return f"{'the bot' if level is None else name} is halted: {self.halts[level]}"
         moment = order.created if now is None else now
         view = self._views[name]
         view.now = self._bot.now = moment
@@ -322,7 +322,7 @@ class RiskDesk:
         A level that is halted already is not looked at, so each breach is told once.
         """
         for limit in self._limits:
-            if limit.level in self._halted:
+            if limit.level in self.halts:
                 continue
             pnl = self.portfolio.days.pnl_units(limit.level, limit.currency)
             if pnl is not None and -pnl >= limit.limit_units:
@@ -330,7 +330,7 @@ class RiskDesk:
                 self.halt(limit.level, str(breach))
                 return breach
         for fall in self._drawdowns:
-            equity = None if fall.level in self._halted else self.portfolio.equity_units(fall.level, fall.currency)
+            equity = None if fall.level in self.halts else self.portfolio.equity_units(fall.level, fall.currency)
             if equity is None:
                 continue
             self.portfolio.peaks.raise_to(fall.level, fall.currency, equity)
@@ -353,11 +353,11 @@ class RiskDesk:
         assert self.portfolio.last_price(pair) is not None, f"mark the first price of {pair} before skipping rows"
         first: int | None = None
         for limit in self._limits:
-            if limit.level not in self._halted:
+            if limit.level not in self.halts:
                 found = self._first_row(limit, pair, prices if first is None else prices[:first])
                 first = first if found is None else found
         for fall in self._drawdowns:
-            if fall.level not in self._halted:
+            if fall.level not in self.halts:
                 found = self._first_fall(fall, pair, prices if first is None else prices[:first])
                 first = first if found is None else found
         return first
@@ -366,7 +366,7 @@ class RiskDesk:
         """These prices of one pair were skipped after `first_breach` found nothing in them: they may have been the
         highest that equity has been."""
         for fall in self._drawdowns:
-            if fall.level in self._halted or not len(prices):
+            if fall.level in self.halts or not len(prices):
                 continue
             worth = _WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
             highest = None if worth.unknown else self._highest(fall, pair, prices, worth)
@@ -438,22 +438,22 @@ class RiskDesk:
 
     def halt(self, level: str | None, reason: str) -> None:
         """Refuse all orders of a strategy (None: of all) that do not reduce exposure, until `resume`."""
-        self._halted[level] = reason
+        self.halts[level] = reason
 
     def resume(self, level: str | None) -> None:
         """Lift a halt. The level's profit of the day counts from here, else the same loss would halt it again."""
-        if self._halted.pop(level, None) is not None:
+        if self.halts.pop(level, None) is not None:
             self.portfolio.days.restart(level)
             self.portfolio.peaks.restart(level)
 
     def halted(self, level: str | None) -> str | None:
         """Why a strategy (None: the bot) is halted, if it is."""
-        return self._halted.get(level)
+        return self.halts.get(level)
 
     @property
     def halts(self) -> dict[str | None, str]:
         """Halted levels and why."""
-        return dict(self._halted)
+        return dict(self.halts)
 
 
 class _WorthOverPrice:
