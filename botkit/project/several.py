@@ -13,7 +13,7 @@ from botkit.project.project import Project
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """The configurations of one command. Raises ConfigError with all that is wrong in them."""
+    """Load the configurations of one command. Raises ConfigError listing all mistakes in them."""
     if len(paths) == 1:
         return [Project.load(paths[0], overrides=overrides)]
     projects, problems = [], []
@@ -29,9 +29,9 @@ def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> li
 
 
 def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:
-    """The first configuration that says something under ``key``; None where all leave it open.
+    """The first configuration that sets ``key``; None if none does.
 
-    Raises ConfigError where another says something else.
+    Raises ConfigError if another sets it differently.
     """
     found: Project | None = None
     for project in projects:

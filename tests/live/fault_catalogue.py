@@ -429,7 +429,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
             "tests/engine/test_bars.py::test_a_gap_in_the_candles_gives_flat_bars",
             "tests/cli/test_download.py::test_what_the_exchange_left_out_is_a_gap_within_and_between_requests",
         ),
-        "the exchange left out 25, in which nothing was traded",
+        "the exchange left out 25 without trades",
     ),
     "doubled candle": Shown(
         (
