@@ -220,7 +220,7 @@ class Venue:
 
     def next_at(self) -> Nanos | None:
         """The earliest time at which anything may become known; it may prove to be nothing."""
-        known = self.kernel.next_at()
+        known = self.kernel.next_at
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at
 

@@ -65,6 +65,13 @@ class Slot:
         agenda.is_known = False
         agenda.changes.count += 1
 
+    def set(self, due: Nanos | None) -> None:
+        """The room wants to be woken at ``due``: `changed`, for who knows already what its question would answer."""
+        self.due, self.is_known = due, True
+        agenda = self._agenda
+        agenda.is_known = False
+        agenda.changes.count += 1
+
     def follow(self, listen: Callable[[Callable[[], None]], None]) -> None:
         """Let a room that was made before the agenda say when its answer changed."""
         listen(self.changed)
@@ -80,13 +87,14 @@ class Slot:
 class Agenda:
     """The slots of one engine. Work that is due at one time is done in the order of `SLOTS`."""
 
-    __slots__ = ("_head", "_ranked", "_slots", "changes", "is_known")
+    __slots__ = ("_ranked", "_slots", "changes", "is_known", "known_head")
 
     def __init__(self, changes: Changes) -> None:
         self.changes = changes
         #: False when a slot has changed since the head was found
         self.is_known = False
-        self._head: Nanos | None = None
+        #: what `head` found last; true while ``is_known``
+        self.known_head: Nanos | None = None
         self._ranked: list[tuple[int, Slot]] = []
         self._slots: list[Slot] = []
 
@@ -107,14 +115,14 @@ class Agenda:
                 due = slot.due if slot.is_known else slot.ask()
                 if due is not None and (first is None or due < first):
                     first = due
-            self._head = first
+            self.known_head = first
             self.is_known = True
-        return self._head
+        return self.known_head
 
     def ring(self, now: Nanos) -> None:
         """Do everything that is due, once each."""
         for slot in self._slots:
-            due = slot.ask()
+            due = slot.due if slot.is_known else slot.ask()
             if due is not None and due <= now:
                 slot.work(now)
                 slot.changed()

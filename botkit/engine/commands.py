@@ -91,7 +91,7 @@ class Commands:
             return
         if record.active:
             rooms.callbacks.notify(record, "on_params", {given.name: checked})
-            rooms.past.may_lack = True  # it may attach an indicator that reaches further back
+            rooms.past.look_again()  # it may attach an indicator that reaches further back
         rooms.decisions.note("set", now, f"{given.strategy}.{given.name}={checked}")
         self._reply(checked)
 

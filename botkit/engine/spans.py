@@ -82,9 +82,10 @@ class Spans:
     def _block(
         self, market: PairMarket, block: Any, columns: TradeColumns | CandleColumns, begin: int, end: int
     ) -> int:
-        if isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in market.bar_feeds.values()):
+        feeds = market.bar_feeds
+        if feeds and isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in feeds.values()):
             end = begin + 1  # the first trade decides when its bar ends, and the driver must learn of that
-        if market.last.price is None or self._protector.is_watching:
+        if market.last.price is None or self._protector.watches:
             return self._row_by_row(block, begin, end if market.last.price is not None else begin + 1)
         end = begin if market.doubts else block.calm_until(begin, end, market.last.price)
         if end == begin:  # withheld, perhaps: the rows after it are compared with another price
@@ -96,14 +97,14 @@ class Spans:
             if breach is not None:
                 end = begin + breach
         if isinstance(columns, TradeColumns):
-            if not market.bar_feeds:
+            if not feeds:
                 return self._trades(market, block, begin, end)
             return self._row_by_row(block, begin, end)
-        feeds = list(market.bar_feeds.values())
         if not feeds:
             return self._skip(market, block, end, end - begin)
-        if len(feeds) == 1 and feeds[0].resolution == columns.resolution:
-            return self._bars(market, feeds[0], block, begin, end)
+        first = next(iter(feeds.values()))
+        if len(feeds) == 1 and first.resolution == columns.resolution:
+            return self._bars(market, first, block, begin, end)
         return self._row_by_row(block, begin, end)
 
     def _skip(self, market: PairMarket, block: Block, end: int, count: int) -> int:
@@ -118,7 +119,8 @@ class Spans:
         listeners = market.trade_listeners
         if len(listeners) > 1:
             return self._row_by_row(block, begin, end)
-        if market.trade_series:
+        sources = market.trade_sources
+        if market.trade_series and not (sources and sources[0].block is block):
             market.take_trades_from(block, begin)
         if not listeners:
             return self._skip(market, block, end, end - begin)

@@ -101,8 +101,6 @@ class PairMarket:
 
     def take_trades_from(self, block: Block, begin: int) -> None:
         """The series of trades take them from a block whenever they are read, from row ``begin`` on."""
-        if self.trade_sources and self.trade_sources[0].block is block:
-            return
         self.settle_trades()
         self.trade_sources = [SeriesSource(series, block, begin) for _, series in self.trade_series]
 

@@ -6,6 +6,7 @@ each currency the sum of the parts and the rest is what the account has.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -61,14 +62,8 @@ class SubAccount:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.funds: dict[str, Fund] = {}
-
-    def fund(self, currency: str) -> Fund:
-        """The part's fund of a currency, an empty one made where there was none."""
-        found = self.funds.get(currency)
-        if found is None:
-            found = self.funds[currency] = Fund()
-        return found
+        #: by currency, an empty one made where there was none
+        self.funds: defaultdict[str, Fund] = defaultdict(Fund)
 
     def holdings(self) -> dict[str, int]:
         """Everything that is its own, claims included, in units per currency."""

@@ -104,8 +104,8 @@ class OrderDesk:
         self._parked_trades: dict[str, list[TradeReport]] = {}
         #: a final state whose executions have not all arrived: client id -> report
         self._final_reports: dict[int, OrderReport] = {}
-        #: executed according to a report, while the executions themselves have not arrived
-        self._behind: dict[int, int] = {}
+        #: lots executed according to a report, by client id: more than the order's own until its executions come
+        self.shown_lots: dict[int, int] = {}
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
         #: how often an order was read in vain: client id -> count
@@ -425,9 +425,9 @@ class OrderDesk:
         if order.state in FINAL_STATES:
             return
         behind = report.executed_lots > order.executed_lots
-        if behind and report.executed_lots > self._behind.get(order.client_id, 0):
+        if behind and report.executed_lots > self.shown_lots.get(order.client_id, 0):
             # Its executions come apart from it. If they have not come after a second they are read.
-            self._behind[order.client_id] = report.executed_lots
+            self.shown_lots[order.client_id] = report.executed_lots
             self._follow(order, now + READ_AFTER)
         if report.state in FINAL_STATES:
             if behind:
@@ -496,12 +496,8 @@ class OrderDesk:
                 else:
                     order.reason = "expired"
                     self.cancel(order, now)
-            elif order.order_id and (order.cancel_requested or self._behind.get(client_id, 0) > order.executed_lots):
+            elif order.order_id and (order.cancel_requested or self.shown_lots.get(client_id, 0) > order.executed_lots):
                 self._read_order(order, now)
-
-    def missing_lots(self, order: Order) -> int:
-        """Lots that a report has shown as executed, and whose executions have not come."""
-        return max(0, self._behind.get(order.client_id, 0) - order.executed_lots)
 
     @property
     def being_read(self) -> frozenset[int]:
@@ -545,7 +541,7 @@ class OrderDesk:
     def _follow(self, order: Order, due: Nanos) -> None:
         self._sequence += 1
         heapq.heappush(self._follow_ups, (due, self._sequence, order.client_id))
-        self._slot.changed()
+        self._slot.set(self._follow_ups[0][0])
 
     def _read_order(self, order: Order, now: Nanos) -> None:
         if order.client_id in self._reading:
@@ -618,7 +614,7 @@ class OrderDesk:
         self._risk.order_closed(order)
         self._table.close(order)
         self._final_reports.pop(order.client_id, None)
-        self._behind.pop(order.client_id, None)
+        self.shown_lots.pop(order.client_id, None)
         self._reads_in_vain.pop(order.client_id, None)
         self._decisions.state(order, now)
         self._on_order(order)

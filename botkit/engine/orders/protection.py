@@ -81,14 +81,10 @@ class Protector:
         self._markets = markets
         self._portfolio = portfolio
         self._table = table
-        self._watches: dict[tuple[str, str], _Watch] = {}
+        #: positions that are protected, or would be once there is one; empty: no price matters
+        self.watches: dict[tuple[str, str], _Watch] = {}
         #: watches to look at again, since an order that locked their coins has ended
         self.again: dict[int, _Watch] = {}
-
-    @property
-    def is_watching(self) -> bool:
-        """True while a position is protected, or would be once there is one."""
-        return bool(self._watches)
 
     def protect(
         self,
@@ -108,7 +104,7 @@ class Protector:
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it is a percentage above 0, or None")
         key = (record.name, str(pair))
-        before = self._watches.pop(key, None)
+        before = self.watches.pop(key, None)
         self._changes.count += 1
         if stop_loss_pct is None and take_profit_pct is None and trail_pct is None:
             record.best_prices.pop(pair, None)
@@ -116,13 +112,13 @@ class Protector:
         watch = _Watch(record, entry, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
         if before is not None:  # new distances, same position: what was seen stays seen
             watch.due, watch.order = before.due, before.order
-        self._watches[key] = watch
+        self.watches[key] = watch
         self._markets.of(pair)
 
     def order_changed(self, order: Order) -> None:
         """An order has moved on: once final, it locks no coins any more."""
-        if self._watches and order.is_final and order.side is Side.SELL:
-            watch = self._watches.get((order.strategy, str(order.pair)))
+        if self.watches and order.is_final and order.side is Side.SELL:
+            watch = self.watches.get((order.strategy, str(order.pair)))
             if watch is not None and watch.due:
                 self.again[id(watch)] = watch
 
@@ -131,7 +127,7 @@ class Protector:
         while self.again:
             watch = self.again.pop(next(iter(self.again)))
             price = self._markets.of(watch.pair).last.price
-            if price is not None and self._watches.get((watch.record.name, str(watch.pair))) is watch:
+            if price is not None and self.watches.get((watch.record.name, str(watch.pair))) is watch:
                 self._look(watch, price)
 
     def strategy_stopped(self, record: StrategyRecord) -> list[Pair]:
@@ -139,25 +135,25 @@ class Protector:
 
         Returns the pairs that are.
         """
-        for watch in [watch for watch in self._watches.values() if watch.record is record]:
+        for watch in [watch for watch in self.watches.values() if watch.record is record]:
             self._forget_if_over(watch)
-        return [watch.pair for watch in self._watches.values() if watch.record is record]
+        return [watch.pair for watch in self.watches.values() if watch.record is record]
 
     def _forget_if_over(self, watch: _Watch) -> None:
         record, pair = watch.record, watch.pair
         if record.active or not self._portfolio.position(record.name, pair).is_flat:
             return
         if not self._table.open_of(record.name, pair):
-            self._watches.pop((record.name, str(pair)), None)
+            self.watches.pop((record.name, str(pair)), None)
 
     def end(self) -> None:
         """The run ends: no exit begins any more."""
-        self._watches.clear()
+        self.watches.clear()
         self.again.clear()
 
     def filled(self, fill: Fill) -> None:
         """A fill may have opened the position: its best price starts there."""
-        watch = self._watches.get((fill.order.strategy, str(fill.pair)))
+        watch = self.watches.get((fill.order.strategy, str(fill.pair)))
         if watch is not None and fill.side is Side.BUY:
             watch.rise_to(fill.price)
 
@@ -165,7 +161,7 @@ class Protector:
         """The pair has a new last price."""
         price = market.last.price
         assert price is not None
-        for watch in list(self._watches.values()):
+        for watch in list(self.watches.values()):
             if watch.pair == market.pair:
                 self._look(watch, price)
 

@@ -175,7 +175,8 @@ class RiskDesk:
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
         self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
         self._pending: dict[int, int] = {}  # client id -> lots still to be filled
-        self._halted: dict[str | None, str] = {}
+        #: halted levels (a strategy's name; None: the bot) and why
+        self.halts: dict[str | None, str] = {}
         self._limits: list[LossLimit] = []
         for level, rules in self._rules:
             for rule in rules:
@@ -185,6 +186,8 @@ class RiskDesk:
                     for currency, units in rule.limits.items():
                         self._limits.append(LossLimit(level, currency, units))
                         portfolio.days.watch(level, currency)
+        #: price moves must be checked
+        self.has_loss_limits = bool(self._limits)
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
@@ -194,10 +197,10 @@ class RiskDesk:
         A rule that raises refuses: what cannot be checked must not pass.
         """
         name = order.strategy
-        if self._halted and not order.reduces:
+        if self.halts and not order.reduces:
             for level in (name, None):
-                if level in self._halted:
-                    return f"{'the bot' if level is None else name} is halted: {self._halted[level]}"
+                if level in self.halts:
+                    return f"{'the bot' if level is None else name} is halted: {self.halts[level]}"
         moment = order.created if now is None else now
         view = self._views[name]
         view.now = self._bot.now = moment
@@ -277,11 +280,6 @@ class RiskDesk:
         """When the next trading day begins; None before the first."""
         return self._next_day
 
-    @property
-    def has_loss_limits(self) -> bool:
-        """True when price moves must be checked."""
-        return bool(self._limits)
-
     def loss_limits(self) -> list[LossLimit]:
         """All loss limits, those of the bot first."""
         return list(self._limits)
@@ -292,7 +290,7 @@ class RiskDesk:
         A level that is halted already is not looked at, so each breach is told once.
         """
         for limit in self._limits:
-            if limit.level in self._halted:
+            if limit.level in self.halts:
                 continue
             pnl = self.portfolio.days.pnl_units(limit.level, limit.currency)
             if pnl is not None and -pnl >= limit.limit_units:
@@ -312,7 +310,7 @@ class RiskDesk:
         assert self.portfolio.last_price(pair) is not None, f"mark the first price of {pair} before skipping rows"
         first: int | None = None
         for limit in self._limits:
-            if limit.level not in self._halted:
+            if limit.level not in self.halts:
                 found = self._first_row(limit, pair, prices if first is None else prices[:first])
                 first = first if found is None else found
         return first
@@ -342,21 +340,16 @@ class RiskDesk:
 
     def halt(self, level: str | None, reason: str) -> None:
         """Refuse all orders of a strategy (None: of all) that do not reduce exposure, until `resume`."""
-        self._halted[level] = reason
+        self.halts[level] = reason
 
     def resume(self, level: str | None) -> None:
         """Lift a halt. The level's profit of the day counts from here, else the same loss would halt it again."""
-        if self._halted.pop(level, None) is not None:
+        if self.halts.pop(level, None) is not None:
             self.portfolio.days.restart(level)
 
     def halted(self, level: str | None) -> str | None:
         """Why a strategy (None: the bot) is halted, if it is."""
-        return self._halted.get(level)
-
-    @property
-    def halts(self) -> dict[str | None, str]:
-        """Halted levels and why."""
-        return dict(self._halted)
+        return self.halts.get(level)
 
 
 class _WorthOverPrice:

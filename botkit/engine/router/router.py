@@ -38,7 +38,7 @@ from botkit.engine.router.routes import (
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
-from botkit.model.orders import Order
+from botkit.model.orders import FINAL_STATES, Order
 from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome, Request
 from botkit.model.results import RouterUse
 
@@ -373,8 +373,8 @@ class Router:
                 window.release(now)
             if route.leased is not None:
                 route.leased.tell(SlotNews.ANSWERED)
-            # the slot comes free a window from now, so what is known to be due before that stays as it is
-            if self._next is None or self._next > now + route.least_hold:
+            # mostly nothing waits for the slot; and it comes free a window from now: what is due before that stays so
+            if self._count and (self._next is None or self._next > now + route.least_hold):
                 self._changed()
             return
         self._changed()
@@ -508,7 +508,7 @@ class Router:
     def _try_express(self, order: Order, now: Nanos) -> Request | None:
         """The request for the order that waits alone; None if it must wait, expired or became pointless."""
         if self._express_is_cancel:
-            if order.is_final:
+            if order.state in FINAL_STATES:
                 self._express = None
                 self._cancelling.discard(order.client_id)
                 return None
