@@ -9,6 +9,7 @@ from botkit.live.capital import move_stopped, parse_amounts
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
+from botkit.live.limits.sharing import ledger_usage
 from botkit.live.machine import this_machine
 from botkit.live.panic import OwnOrders, hold_back, panic
 from botkit.live.telling.summary import stopped_lines, summary_lines
@@ -23,6 +24,7 @@ __all__ = [
     "ask",
     "find_folder",
     "hold_back",
+    "ledger_usage",
     "move_stopped",
     "panic",
     "parse_amounts",

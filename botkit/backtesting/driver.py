@@ -137,7 +137,7 @@ class Driver:
                     end = row + int(received[row:stop].searchsorted(earliest))
                 row += engine.span(rows, row, end, self._out)
                 if changes.count != seen:
-                    self._leave(engine.view.now)
+                    self._leave(received.item(row - 1))
 
     def _publish(self, due: Nanos) -> None:
         for publication in self.kernel.advance(due, pause=True):

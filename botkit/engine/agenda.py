@@ -31,10 +31,12 @@ SLOTS = ("bars", "day", "orders", "reads", "look-ups", "agreement", "timers", "w
 class BotClock:
     """The time of the turn, in nanoseconds since the epoch, UTC. The engine writes it, everybody reads it."""
 
-    __slots__ = ("now",)
+    __slots__ = ("events", "now")
 
     def __init__(self) -> None:
         self.now: Nanos = 0
+        #: inputs taken in, rows of spans included: tells one event from the next of the same time
+        self.events = 0
 
 
 class Changes:
@@ -71,10 +73,6 @@ class Slot:
         agenda = self._agenda
         agenda.is_known = False
         agenda.changes.count += 1
-
-    def follow(self, listen: Callable[[Callable[[], None]], None]) -> None:
-        """Let a room that was made before the agenda say when its answer changed."""
-        listen(self.changed)
 
     def ask(self) -> Nanos | None:
         """When the room wants to be woken."""

@@ -152,7 +152,7 @@ class Engine:
         if given is None:
             rooms.agenda.ring(now)
         else:
-            rooms.events += 1
+            clock.events += 1
             self._handlers[type(given)](given, now)
         self._finish(now, out)
 
@@ -166,7 +166,7 @@ class Engine:
         rooms.outbox.out = out
         before = rooms.changes.count
         taken = self._spans.run(rows, begin, end)
-        rooms.events += taken
+        self._clock.events += taken
         if rooms.changes.count != before:  # else its rows caused nothing, and nothing was due
             self._finish(self._clock.now, out)
         return taken
@@ -183,10 +183,10 @@ class Engine:
     def _finish(self, now: Nanos, out: Outcome) -> None:
         """Deliver what the turn caused, then collect what may leave. Ends when nothing more is caused."""
         rooms, slot = self._rooms, self._rooms.router_slot
-        callbacks, quoter, protector = rooms.callbacks, rooms.quoter, rooms.protector
+        callbacks, quoter, targets, protector = rooms.callbacks, rooms.quoter, rooms.targets, rooms.protector
         while True:
             # a look at what waits costs nothing, and in most turns nothing does
-            if (callbacks.mailbox and callbacks.is_open) or quoter.dirty or protector.again:
+            if (callbacks.mailbox and callbacks.is_open) or quoter.dirty or targets.dirty or protector.again:
                 rooms.work_off()
             due = slot.due if slot.is_known else slot.ask()
             if due is None or due > now:

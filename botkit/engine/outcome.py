@@ -76,7 +76,6 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     began: Nanos
     differences: tuple[Difference, ...] = ()
-    open_at_exchange: int = 0
     foreign: int = 0
     #: currency -> units that came or went by other hands; they count as unassigned
     adopted: tuple[tuple[str, int], ...] = ()

@@ -30,6 +30,7 @@ from botkit.engine.orders.reads import Reads
 from botkit.engine.orders.reconcile import Reconciliation
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.orders.table import OrderTable
+from botkit.engine.orders.targets import Targets
 from botkit.engine.outcome import Comparison, Outbox
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.router import Router
@@ -116,8 +117,6 @@ class BotRooms:
         self.strategies: dict[str, Strategy] = {spec.name: spec.strategy for spec in strategies}
         self.contexts: dict[str, Context] = {}
         self.foreign_orders: dict[str, OrderReport] = {}
-        #: inputs taken in, rows of spans included
-        self.events = 0
         self._find_callback = find_callback
         #: `Begin` has come: market events and timers are looked at
         self.has_begun = False
@@ -166,6 +165,7 @@ class BotRooms:
         self.gate = self.desk.gate
         self.agreement = Agreement(clock=self.clock, agenda=agenda, shown=self.desk.shown_lots)
         self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
+        self.targets = Targets(changes=self.changes, markets=self.markets, portfolio=portfolio)
         self.protector = Protector(
             clock=self.clock, changes=self.changes, markets=self.markets, portfolio=portfolio, table=self.table
         )
@@ -186,7 +186,7 @@ class BotRooms:
             )
         self._day_slot = agenda.slot("day", risk.next_day, self._new_day)
         self.router_slot = agenda.slot("router", router.next_due, _nothing)
-        self.router_slot.follow(router.take_listener)
+        router.take_listener(self.router_slot.changed, self.router_slot.set)
         risk.expected_price = self._expected_price
         rooms = Rooms(
             clock=self.clock,
@@ -197,6 +197,7 @@ class BotRooms:
             table=self.table,
             timers=self.timers,
             quoter=self.quoter,
+            targets=self.targets,
             protector=self.protector,
             tell=self.outbox.logged,
             fee_rates=fee_rates,
@@ -224,7 +225,6 @@ class BotRooms:
             portfolio=self.portfolio,
             table=self.table,
             desk=self.desk,
-            turns=self._turns,
         )
         draws = self.settings.draws_indicators
         plots = PlotStore(spec.name, takes_indicators=draws, whole_run=draws)
@@ -239,9 +239,6 @@ class BotRooms:
         )
         context = self.contexts[spec.name] = Context(record, rooms, entry, subscriptions, plots)
         bind(spec.strategy, context, spec.parameters)
-
-    def _turns(self) -> int:
-        return self.events
 
     def _find(self, strategy: str, name: str) -> Callback | None:
         instance = self.strategies[strategy]
@@ -276,6 +273,8 @@ class BotRooms:
                 )
         if self.quoter.quotes:
             self.quoter.order_changed(order)
+        if self.targets.orders:
+            self.targets.order_changed(order)
         if self.protector.watches:
             self.protector.order_changed(order)
         if record.active:
@@ -305,12 +304,14 @@ class BotRooms:
 
     def work_off(self) -> None:
         """Deliver what waits in the mailbox, and settle quotes and exits, until nothing more is caused."""
-        callbacks, quoter, protector = self.callbacks, self.quoter, self.protector
-        while (callbacks.mailbox and callbacks.is_open) or quoter.dirty or protector.again:
+        callbacks, quoter, protector, targets = self.callbacks, self.quoter, self.protector, self.targets
+        while (callbacks.mailbox and callbacks.is_open) or quoter.dirty or protector.again or targets.dirty:
             if callbacks.mailbox and callbacks.is_open:
                 callbacks.deliver()
             if quoter.dirty:
                 quoter.settle()
+            if targets.dirty:
+                targets.settle()
             if protector.again:
                 protector.settle()
 
@@ -447,6 +448,7 @@ class BotRooms:
             market.drop(record)
         self.timers.drop(record)
         self.quoter.drop(record)
+        self.targets.drop(record)
         for order in self.table.open_of(record.name):
             if not order.reduces:
                 self.desk.cancel(order, self.clock.now)

@@ -61,27 +61,16 @@ class Spans:
                 self._markets.on_book(self._blocks.event_at(columns, row), self._clock.now)  # type: ignore[arg-type]
                 position += 1
             else:
-                position += self._stream(columns, row, row + until - position)
+                block = self._blocks.get(columns, row)
+                first = row - block.start
+                last = min(len(block.events), first + until - position)
+                position += self._block(self._markets.of(columns.pair), block, columns, first, last)
         return position - begin
-
-    def _stream(self, columns: TradeColumns | CandleColumns, start: int, stop: int) -> int:
-        """Rows of one stream; how many were taken in."""
-        market = self._markets.of(columns.pair)
-        before = self._changes.count
-        row = start
-        while row < stop:
-            block = self._blocks.get(columns, row)
-            begin = row - block.start
-            end = min(len(block.events), stop - block.start)
-            taken = self._block(market, block, columns, begin, end)
-            row += taken
-            if self._changes.count != before or taken < end - begin:
-                break
-        return row - start
 
     def _block(
         self, market: PairMarket, block: Any, columns: TradeColumns | CandleColumns, begin: int, end: int
     ) -> int:
+        """Rows ``begin`` to ``end`` of a block, or the first of them; how many were taken in."""
         feeds = market.bar_feeds
         if feeds and isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in feeds.values()):
             end = begin + 1  # the first trade decides when its bar ends, and the driver must learn of that
@@ -97,15 +86,16 @@ class Spans:
             if breach is not None:
                 end = begin + breach
         if isinstance(columns, TradeColumns):
-            if not feeds:
-                return self._trades(market, block, begin, end)
-            return self._row_by_row(block, begin, end)
-        if not feeds:
-            return self._skip(market, block, end, end - begin)
-        first = next(iter(feeds.values()))
-        if len(feeds) == 1 and first.resolution == columns.resolution:
-            return self._bars(market, first, block, begin, end)
-        return self._row_by_row(block, begin, end)
+            taken = self._row_by_row(block, begin, end) if feeds else self._trades(market, block, begin, end)
+        elif not feeds:
+            taken = self._skip(market, block, end, end - begin)
+        elif len(feeds) == 1 and columns.resolution in feeds:
+            taken = self._bars(market, feeds[columns.resolution], block, begin, end)
+        else:
+            taken = self._row_by_row(block, begin, end)
+        if self._risk.has_drawdowns:
+            self._risk.passed(market.pair, block.prices[begin : begin + taken])
+        return taken
 
     def _skip(self, market: PairMarket, block: Block, end: int, count: int) -> int:
         """Nobody hears of these rows: only the last of them counts."""

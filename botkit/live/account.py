@@ -9,7 +9,7 @@ from botkit.live.panic import text_of
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.extension import ExchangeFacts
 from botkit.model.money import format_units
-from botkit.model.requests import GetBalances, ListOpenOrders, Outcome
+from botkit.model.requests import Ending, GetBalances, ListOpenOrders
 
 #: what the exchange's interface does not tell about a key
 CANNOT_TELL = (
@@ -20,7 +20,7 @@ CANNOT_TELL = (
 async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[str, Any]:
     """Balances, open orders and a guessed fee rank, as plain data; ``works`` says whether the key was accepted."""
     balances = await access.send(GetBalances(id=-1))
-    if balances.outcome is not Outcome.OK or not isinstance(balances.body, BalanceReport):
+    if balances.outcome is not Ending.OK or not isinstance(balances.body, BalanceReport):
         return {"works": False, "why": balances.text or balances.outcome.value}
     orders = await access.send(ListOpenOrders(id=-2))
     held = balances.body.balances

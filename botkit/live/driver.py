@@ -35,9 +35,9 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     Request,
 )
-from botkit.model.requests import Outcome as Ending
 
 log = logging.getLogger("botkit.live")
 
@@ -69,7 +69,7 @@ class Listener(Protocol):
         ...
 
 
-class Driver:
+class LiveDriver:
     """Runs one engine over one adapter."""
 
     def __init__(

@@ -26,13 +26,13 @@ from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
 from botkit.live.limits.succession import keep_identity, predecessor
 from botkit.live.notices import Notices
-from botkit.live.parts import Parts
+from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.run_files import RunFiles
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder
 from botkit.model.orders import LIVE_STATES, Order
-from botkit.model.requests import GetBalances, Outcome
+from botkit.model.requests import Ending, GetBalances
 
 _CONNECT_S = 20.0
 #: for the exchange's words on streams that it refuses
@@ -58,7 +58,7 @@ class Opened(msgspec.Struct, frozen=True):
     began: Nanos
 
 
-async def start(parts: Parts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
+async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
     """A bot that trades. Raises BotkitError; then nothing was traded, and nothing is held any more.
 
     ``orphans``: what becomes of open orders whose strategies the configuration has no more.
@@ -76,7 +76,7 @@ async def start(parts: Parts, notices: Notices, *, orphans: OrphanChoice = "refu
         return bot
 
 
-async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
+async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     parts.folder.lock()
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
@@ -95,7 +95,7 @@ async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
     return Opened(journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now())
 
 
-def _make(parts: Parts, notices: Notices, opened: Opened) -> Bot:
+def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
     parts.share_limits()  # the recording says which windows are shared
     files = RunFiles(
         opened.run_folder,
@@ -186,7 +186,7 @@ async def _refusal(bot: Bot) -> str:
     with contextlib.suppress(TimeoutError, LedgerUnreachable):
         async with asyncio.timeout(_REASON_S), bot.parts.aside() as aside:
             answer = await aside.send(GetBalances(id=-1))
-            if answer.outcome is not Outcome.OK:
+            if answer.outcome is not Ending.OK:
                 return f", and the account's balances cannot be read: {answer.text or answer.outcome.value}"
     return ""
 

@@ -69,7 +69,7 @@ class Bounds(msgspec.Struct):
 _NOTHING = Bounds()
 
 
-class Stream(Generic[_Columns]):
+class VenueStream(Generic[_Columns]):
     """Columns of one kind, contiguous from the last passed row on."""
 
     #: names of the arrays that are cut and joined together
@@ -212,7 +212,7 @@ class Stream(Generic[_Columns]):
         raise NotImplementedError
 
 
-class TradeStream(Stream[TradeColumns]):
+class TradeStream(VenueStream[TradeColumns]):
     """Public trades."""
 
     arrays = ("received", "time", "ticks", "lots", "side", "_low", "_high")
@@ -276,7 +276,7 @@ class TradeStream(Stream[TradeColumns]):
         return mask
 
 
-class BookStream(Stream[BookColumns]):
+class BookStream(VenueStream[BookColumns]):
     """Book snapshots."""
 
     arrays = ("received", "time", "bid_ticks", "bid_lots", "ask_ticks", "ask_lots", "best_bid", "best_ask")
@@ -347,7 +347,7 @@ class BookStream(Stream[BookColumns]):
         return result
 
 
-class CandleStream(Stream[CandleColumns]):
+class CandleStream(VenueStream[CandleColumns]):
     """Finished candles of one resolution."""
 
     arrays = ("received", "time", "end", "open", "high", "low", "close", "lots", "_low", "_high")

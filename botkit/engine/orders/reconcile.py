@@ -18,7 +18,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.money import format_units
 from botkit.model.orders import RESTING_STATES, Order, OrderState
-from botkit.model.requests import Answer, GetBalances, ListOpenOrders, Outcome
+from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders
 
 _OWNER = "(reconcile)"
 #: a read that failed is asked again after so long
@@ -50,7 +50,6 @@ class Reconciliation:
         self.began = now
         self.is_done = False
         self._differences: list[Difference] = []
-        self._open_at_exchange = 0
         self._foreign = 0
         self._read: list[tuple[Order, OrderState, int]] = []
         self._booked_before = self._overtaken = 0
@@ -62,7 +61,7 @@ class Reconciliation:
 
     def _failed(self, what: str, answer: Answer) -> None:
         why = f"the {what} cannot be read: {answer.text or answer.outcome.value}"
-        self._outbox.compare_failed(why, is_refused=answer.outcome is Outcome.REFUSED)
+        self._outbox.compare_failed(why, is_refused=answer.outcome is Ending.REFUSED)
 
     def _list_orders(self, now: Nanos) -> None:
         self._reads.read(
@@ -70,12 +69,11 @@ class Reconciliation:
         )
 
     def _on_orders(self, answer: Answer, now: Nanos) -> None:
-        if answer.outcome is not Outcome.OK or not isinstance(answer.body, tuple):
+        if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
             self._failed("open orders", answer)
             self._reads.later(now + RETRY_NS, self._list_orders)
             return
         rows = [row for row in answer.body if isinstance(row, OrderReport)]
-        self._open_at_exchange = len(rows)
         listed = {row.order_id: row.executed_lots for row in rows}
         # an order that changed after the question was asked says nothing about the answer
         stale = [
@@ -104,7 +102,7 @@ class Reconciliation:
         )
 
     def _on_balance(self, answer: Answer, now: Nanos) -> None:
-        if answer.outcome is not Outcome.OK or not isinstance(answer.body, BalanceReport):
+        if answer.outcome is not Ending.OK or not isinstance(answer.body, BalanceReport):
             self._failed("account's balances", answer)
             self._reads.later(now + RETRY_NS, self._list_balances)
             return
@@ -131,7 +129,6 @@ class Reconciliation:
             Comparison(
                 began=self.began,
                 differences=tuple(self._differences),
-                open_at_exchange=self._open_at_exchange,
                 foreign=self._foreign,
                 adopted=tuple(adopted),
             )

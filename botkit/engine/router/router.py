@@ -39,7 +39,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.orders import FINAL_STATES, Order
-from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome, Request
+from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 from botkit.model.results import RouterUse
 
 #: how late the exchange may still act on a read whose answer was given up
@@ -53,13 +53,11 @@ _NEVER: Nanos = 1 << 62
 
 
 class Priority(enum.IntEnum):
-    """Who goes first where slots are short."""
+    """Which reads go first where slots are short. Creates wait in queues of their own, by strategy."""
 
     CANCEL = 0
-    REDUCE = 1
-    CREATE = 2
-    PRIVATE_READ = 3
-    PUBLIC_READ = 4
+    PRIVATE_READ = 1
+    PUBLIC_READ = 2
 
 
 class Withdrawal(enum.Enum):
@@ -97,14 +95,18 @@ class _Kind(enum.Enum):
 _CREATE: Final = _Kind.CREATE
 _CANCEL: Final = _Kind.CANCEL
 _READ: Final = _Kind.READ
-_OK: Final = Outcome.OK
-_REFUSED: Final = Outcome.REFUSED
+_OK: Final = Ending.OK
+_REFUSED: Final = Ending.REFUSED
 
 #: a request on its way: its route, the time of its grant, its kind, and the client ids in it
 _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
 
 
 def _nobody_listens() -> None:
+    pass
+
+
+def _nobody_is_told(due: Nanos | None) -> None:
     pass
 
 
@@ -175,10 +177,12 @@ class Router:
         self._next_is_known = False
         self.alarms: deque[LimitAlarm] = deque(maxlen=ALARMS_MAX)
         self._on_change: Callable[[], None] = _nobody_listens
+        self._on_due: Callable[[Nanos | None], None] = _nobody_is_told
 
-    def take_listener(self, on_change: Callable[[], None]) -> None:
-        """Call ``on_change`` whenever `next_due` may have changed."""
+    def take_listener(self, on_change: Callable[[], None], on_due: Callable[[Nanos | None], None]) -> None:
+        """Call ``on_change`` whenever `next_due` may have changed, or ``on_due`` with what it is from now on."""
         self._on_change = on_change
+        self._on_due = on_due
 
     def _changed(self) -> None:
         self._next_is_known = False
@@ -204,7 +208,7 @@ class Router:
             self._express = order
             self._express_is_cancel = False
             self._express_since = now
-            self._on_change()
+            self._on_due(now)
             return None
         self._queue_express()
         if self._count >= self._queue_max:
@@ -232,7 +236,7 @@ class Router:
             self._express = order
             self._express_is_cancel = True
             self._express_since = now
-            self._on_change()
+            self._on_due(now)
         else:
             self._queue_express()
             self._queue_cancel(order, now)
@@ -314,11 +318,12 @@ class Router:
     def due(self, now: Nanos) -> Due:
         """What may leave at ``now``, in the order of sending, with ids given and slots taken."""
         self._now = now
-        self._on_change()
         if self._express is not None:
             request = self._try_express(self._express, now)
-            if request is not None:
+            if request is not None:  # and nothing else waited
+                self._on_due(now if self._dropped else None)
                 return Due([request], [], [])
+        self._on_change()
         due = Due([], [], [])
         if self._dropped:
             due.dropped, self._dropped = self._dropped, due.dropped
@@ -359,7 +364,7 @@ class Router:
 
     # -- what came of it --------------------------------------------------------------------------------------------
 
-    def answered(self, request_id: int, now: Nanos, outcome: Outcome) -> None:
+    def answered(self, request_id: int, now: Nanos, outcome: Ending) -> None:
         """Waiting for a request ended at ``now``: its answer was read, or it was given up.
 
         Raises KeyError for a request that is not on its way, since freeing a slot twice would break the limit.
@@ -378,12 +383,12 @@ class Router:
                 self._changed()
             return
         self._changed()
-        if outcome is Outcome.NOT_SENT:
+        if outcome is Ending.NOT_SENT:
             for window in route.windows:
                 window.give_back()
             if route.leased is not None:
                 route.leased.tell(SlotNews.UNSENT)
-        elif outcome is Outcome.RATE_LIMITED:
+        elif outcome is Ending.RATE_LIMITED:
             for window in route.windows:
                 window.release(now)
             if route.leased is not None:
