@@ -12,8 +12,8 @@ _MORNING = "0 9 * * *"
 class Dca(Strategy):
     """Buys for `spend` each time the schedule rings, and holds.
 
-    The same sum buys more coins when they are cheap and fewer when they are dear, so the average price paid lies below
-    the average price of the market. There is nothing to decide, which is the point.
+    The same sum buys more coins when they are cheap and fewer when they are dear, so the average price paid is below
+    the market's average price. There is nothing to decide, and that is the point.
 
     `cron` is minute, hour, day of month, month and day of week, in the time zone of the configuration: `0 9 * * *` is
     every morning at nine, `30 8 * * 1` is Mondays at half past eight. With `missed: once` a bot that was down when the
@@ -24,14 +24,14 @@ class Dca(Strategy):
     spend: float = param(1_000.0, gt=0, doc="quote currency of each purchase")
     cron: str = param(_MORNING, doc="when to buy: minute, hour, day, month, weekday")
     missed: Literal["skip", "once"] = param("once", doc="once: make up for missed purchases with one; skip: do not")
-    budget: float | None = param(None, gt=0, doc="stop when so much quote currency is spent in all; null: never stop")
+    budget: float | None = param(None, gt=0, doc="stop once this much quote currency is spent; null: never")
     max_slippage_pct: float = param(1.0, gt=0, le=50, doc="refuse to pay more than this above the best ask")
 
     def on_start(self) -> None:
         least = float(self.pair.rules.least_spend)
         if self.spend < least:
             raise ConfigError(f"spend is {self.spend:g}, and the least purchase of {self.pair} is {least:g}")
-        # Its bars are of no interest, but a backtest needs to know whose prices to play.
+        # The bars are not used, but a backtest needs to know which prices to play.
         self.subscribe_bars(self.pair, "1d")
         self.state.setdefault("spent", 0.0)
         try:
@@ -47,7 +47,7 @@ class Dca(Strategy):
                 self.skip("the budget is spent")
                 return
         if self.open_orders(self.pair):
-            self.skip("the purchase before is still on its way")
+            self.skip("the last purchase is still open")
         elif self.balance(self.pair.quote).available < spend:
             self.skip(f"not enough {self.pair.quote}", needed=spend)
         else:
@@ -58,8 +58,8 @@ class Dca(Strategy):
 
     def on_order(self, order: Order) -> None:
         if order.is_final and not order.executed:
-            # The next ring tries again. Trying at once would meet the same book and the same refusal.
-            self.skip(f"a purchase came to nothing: {order.state.value}", reason=order.reason)
+            # The next ring tries again. Trying at once would face the same book and the same refusal.
+            self.skip(f"a purchase failed: {order.state.value}", reason=order.reason)
             self.log.warning("bought nothing: %s %s", order.state.value, order.reason)
 
 

@@ -10,24 +10,24 @@ from typing import Literal
 from botkit import Bar, ConfigError, Fill, Pair, Register, Side, Strategy, hookimpl, param
 
 _BUYS, _SELLS = "grid buy", "grid sell"
-#: bars until a missing order is asked for again; doubled each time, up to the second
+#: bars until a missing order is placed again; doubled each time, up to the second figure
 _PATIENCE, _PATIENCE_MOST = 1, 64
 
 
 class Grid(Strategy):
-    """Divides the prices from `low` to `high` into `cells`, and trades each of them on its own.
+    """Divides the prices from `low` to `high` into `cells` and trades each cell separately.
 
     A cell buys `amount` at its lower line, sells what it got at its upper line, and begins again. So it earns the
     distance between two lines, less two fees, each time the price goes down through a cell and back up. At the start
-    it buys the coins for the cells above the price (`buy_first`), as a grid must own what it offers.
+    it buys the coins for the cells above the price (`buy_first`), since a grid must own what it sells.
 
     It earns while the price swings inside the range. Below the range it sits on coins that lose value: `stop_below`
     ends the grid there and sells them. Above the range everything is sold, and it waits for the price to come back.
 
-    The distance between two lines must pay for two maker fees; a narrower grid is refused, with the break-even. Bids
+    The distance between two lines must pay two maker fees; a narrower grid is refused, naming the break-even. Bids
     are post-only. Asks are not: when the price has jumped past a line, its coins are sold there for more.
 
-    The exchange allows a number of open orders for each pair (200 at BitoPro): a finer grid keeps the nearest ones
+    The exchange limits the open orders of a pair (200 at BitoPro): a finer grid keeps only the nearest ones
     resting.
     """
 
@@ -40,7 +40,7 @@ class Grid(Strategy):
     buy_first: bool = param(True, doc="buy the coins for the cells above the price at the start")
     stop_below: float | None = param(None, gt=0, doc="give up and sell when the price falls to this; null: never")
     max_orders: int | None = param(None, ge=2, doc="most orders to keep resting; null: what the exchange allows")
-    resolution: str = param("1m", doc="how often to look whether an order is missing")
+    resolution: str = param("1m", doc="how often to check for missing orders")
 
     def on_start(self) -> None:
         self._tick = self.pair.rules.tick_size
@@ -50,11 +50,11 @@ class Grid(Strategy):
         self._buys_at = {line: cell for cell, line in enumerate(self._lines[:-1])}
         self._sells_at = {line: cell for cell, line in enumerate(self._lines[1:])}
         self._wanted = -1  # orders that should rest; -1: none were placed yet
-        self._placed_at = -1  # between which lines the price was then
+        self._placed_at = -1  # the lines that the price was between at the time
         self._patience = self._wait = _PATIENCE
         self._stopping = False
         if self.state.get("lines") != self._lines or self.state.get("amount") != self.amount:
-            # a first start, or another grid than before: what the cells hold is settled at the first price
+            # a first start, or a changed grid: the first price decides what the cells hold
             self.state.clear()
             self.state.update(lines=self._lines, amount=self.amount, phase="new")
         self.subscribe_bars(self.pair, self.resolution)
@@ -142,7 +142,7 @@ class Grid(Strategy):
         return True
 
     def _open(self, price: float) -> None:
-        """Settle how many coins the cells above the price need, and buy what is missing."""
+        """Work out how many coins the cells above the price need, and buy what is missing."""
         self.state.update(held=[0.0] * self.cells, to_buy=[self.amount] * self.cells, phase="opening")
         above = sum(1 for line in self._lines[:-1] if line >= price)
         missing = above * self.amount - self.position(self.pair).sellable
@@ -156,7 +156,7 @@ class Grid(Strategy):
         self._finish_opening()
 
     def _finish_opening(self) -> None:
-        """Give the coins at hand to the cells above the price, the nearest first, once the first purchase has ended."""
+        """After the first purchase, give the available coins to the cells above the price, the nearest first."""
         if self.open_orders(self.pair):
             return
         price = self.last_price(self.pair)
@@ -192,10 +192,10 @@ class Grid(Strategy):
         return allowed if self.max_orders is None else min(allowed, self.max_orders)
 
     def _place_orders(self, price: float) -> None:
-        """State the orders that shall rest: those nearest to the price, as many as cap and money allow."""
+        """Quote the orders nearest to the price, as many as cap and money allow."""
         least = float(self.pair.rules.least_amount)
         asks = [(Side.SELL, self._lines[c + 1], held) for c, held in enumerate(self._held) if held >= least]
-        # A new bid above the price would take, and one at our own ask would trade with ourselves. One that rests above
+        # A new bid above the price would take, and one at our own ask would trade with ourselves. A bid resting above
         # the price is just being filled.
         resting = {order.price for order in self.open_orders(self.pair) if order.side is Side.BUY}
         lowest_ask = min((line for _, line, _ in asks), default=float("inf"))
@@ -206,7 +206,7 @@ class Grid(Strategy):
         ]
         nearest = sorted(asks + bids, key=lambda row: (abs(row[1] - price), row[1]))
         if len(nearest) > self._cap:
-            self.skip("more lines than orders may rest: only the nearest do")
+            self.skip("more lines than orders allowed: only the nearest rest")
         chosen = self._affordable(nearest[: self._cap])
         self._wanted = len(chosen[Side.BUY]) + len(chosen[Side.SELL])
         self._placed_at = bisect_left(self._lines, price)
@@ -214,8 +214,8 @@ class Grid(Strategy):
         self.quote(self.pair, asks=chosen[Side.SELL], tag=_SELLS, post_only=False)
 
     def _affordable(self, rows: list[tuple[Side, float, float]]) -> dict[Side, list[tuple[float, float]]]:
-        """(price, amount) of each side that money and coins suffice for, the first rows first."""
-        # totals: what our own orders have locked is there for the orders that stay or replace them
+        """The (price, amount) rows of each side that money and coins cover, in the given order."""
+        # totals, since money locked by our own orders pays for those that stay or replace them
         left = {Side.BUY: self.balance(self.pair.quote).total, Side.SELL: self.balance(self.pair.base).total}
         chosen: dict[Side, list[tuple[float, float]]] = {Side.BUY: [], Side.SELL: []}
         for side, line, amount in rows:
@@ -245,7 +245,7 @@ class Grid(Strategy):
         self.quote(self.pair, tag=_SELLS)
 
     def on_stop(self) -> None:
-        self._stopping = True  # what is filled until the cancels are final goes into the books, and nothing follows it
+        self._stopping = True  # fills until the cancels are final are booked, but place no more orders
         self._withdraw()
 
 

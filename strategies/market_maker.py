@@ -24,9 +24,9 @@ class MarketMaker(Strategy):
     skew_bps: float = param(10.0, ge=0, lt=10_000, live=True, doc="how far both quotes move when the inventory is full")
     inventory: float = param(0.05, gt=0, doc="most base currency to hold away from the target, either way")
     target: float | None = param(
-        None, ge=0, doc="base currency to hold when nothing leans; default: what it began with"
+        None, ge=0, doc="base currency to hold when quotes do not lean; default: the holding at the start"
     )
-    tolerance_bps: float = param(2.0, ge=0, doc="a quote this near to the wanted price is left where it is")
+    tolerance_bps: float = param(2.0, ge=0, doc="a quote this near to the wanted price is left alone")
     max_age_s: float = param(60.0, gt=0, doc="pull the quotes when the book is older than this")
 
     def on_start(self) -> None:
@@ -43,12 +43,12 @@ class MarketMaker(Strategy):
         self._requote()
 
     def on_fill(self, fill: Fill) -> None:
-        # at once: until the next book the engine would put the same quote out again, as if nothing had been bought
+        # at once: until the next book the engine would place the same quote again, as if nothing had been bought
         if not self._stopping:
             self._requote()
 
     def _requote(self) -> None:
-        # Our own quotes stand in the book. Without taking them out the middle would follow ourselves.
+        # Our own quotes are in the book. Unless they are taken out, the middle follows our own quotes.
         market = self.book(self.pair, own=False)
         if market.mid is None:
             self.quote(self.pair)
@@ -67,13 +67,13 @@ class MarketMaker(Strategy):
         )
 
     def _bids(self, price: float, held: float) -> list[tuple[float, float]]:
-        # what its own bid has locked is there for the bid that replaces it
+        # money locked by the present bid pays for the bid that replaces it
         affordable = self.balance(self.pair.quote).total / price
-        return self._level(price, "holding the most it may", self.inventory - held, "bid with", affordable)
+        return self._level(price, "holding the most allowed", self.inventory - held, "bid with", affordable)
 
     def _asks(self, price: float, held: float) -> list[tuple[float, float]]:
         owned = self.balance(self.pair.base).total
-        return self._level(price, "holding the least it may", self.inventory + held, "offer", owned)
+        return self._level(price, "holding the least allowed", self.inventory + held, "offer", owned)
 
     def _level(self, price: float, full: str, room: float, use: str, owned: float) -> list[tuple[float, float]]:
         least = float(self.pair.rules.least_amount)

@@ -9,8 +9,8 @@ class Rebalance(Strategy):
     """Trades coins back to their share of the whole when the schedule rings and one has drifted from its weight.
 
     With `pairs: [btc_twd, eth_twd]` and `weights: [0.4, 0.4]` it wants 40 % of the value in bitcoin, 40 % in ether and
-    keeps the last 20 % as Taiwan dollars. When one share is more than `threshold` away from its weight (0.05 means
-    five percentage points), all of them are brought back: first the sales, then, once their money is there, the
+    keeps the last 20 % in Taiwan dollars. When one share is more than `threshold` away from its weight (0.05 means
+    five percentage points), all of them are brought back: first the sales, then, once their money has arrived, the
     purchases.
 
     A small threshold trades often and pays many fees; a large one lets the portfolio drift.
@@ -60,7 +60,7 @@ class Rebalance(Strategy):
 
     def on_timer(self, timer: Timer) -> None:
         if self._selling or self.open_orders():
-            self.skip("still busy with the last time")
+            self.skip("the last rebalance is still running")
             return
         values = self._values()
         if values is None:
@@ -90,7 +90,7 @@ class Rebalance(Strategy):
         self._buy_when_sold()
 
     def _buy_when_sold(self) -> None:
-        """Once no sale is on its way, spend on what lies below its weight."""
+        """Once no sale is open, buy what is below its weight."""
         if not self._selling or self.open_orders():
             return
         self._selling = False

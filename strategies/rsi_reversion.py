@@ -13,7 +13,7 @@ class RsiReversion(Strategy):
     the line and is back above it. It holds at most one purchase at a time.
 
     It earns in markets that swing. In a market that keeps falling every recovery is a small one and the next low is
-    lower, so a stop-loss stands behind each purchase. The engine watches it on every price, not only at the end of a
+    lower, so each purchase has a stop-loss. The engine checks it at every price, not only at the end of a
     bar.
     """
 
@@ -56,7 +56,7 @@ class RsiReversion(Strategy):
 
     def on_fill(self, fill: Fill) -> None:
         if fill.side is Side.SELL and fill.order.tag != "recovered":
-            self.skip("stopped out")  # counted, so that the report tells how often
+            self.skip("stopped out")  # counted, so that the report shows how often
 
 
 @hookimpl

@@ -20,7 +20,7 @@ class SmaCross(Strategy):
     resolution: str = param("1m", doc="length of a bar, such as 1m, 1h or 1d")
     fast: int = param(10, ge=1, le=5_000, doc="bars in the fast average")
     slow: int = param(30, ge=2, le=5_000, doc="bars in the slow average")
-    share: float = param(1.0, gt=0, le=1, doc="share of the free quote balance that a purchase spends")
+    share: float = param(1.0, gt=0, le=1, doc="share of the available quote balance that a purchase spends")
 
     def on_start(self) -> None:
         if self.fast >= self.slow:

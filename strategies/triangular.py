@@ -1,4 +1,4 @@
-"""Trades around a triangle of pairs when the way round ends with more than it began."""
+"""Trades around a triangle of pairs when the loop ends with more than it began."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Leg(NamedTuple):
 
     @property
     def source(self) -> str:
-        """What it gives away."""
+        """The currency it spends."""
         return self.pair.quote if self.side is Side.BUY else self.pair.base
 
     @property
     def target(self) -> str:
-        """What it gets."""
+        """The currency it receives."""
         return self.pair.base if self.side is Side.BUY else self.pair.quote
 
 
@@ -46,11 +46,11 @@ class Triangular(Strategy):
 
     The first leg is a limit order at the worst price that still pays, and what it does not get at once is cancelled: a
     missed chance costs nothing. The second and third leg are market orders for exactly what the leg before brought,
-    because by then something is held that nobody wanted to hold. When one of those does not fill, it *recovers*: it
+    because by then it holds coins it does not want. If one of those does not fill, the strategy *recovers*: it
     sells what is left straight for the home currency, tries again every few seconds, and says so in the log and in the
     report until it is rid of it. While it holds such coins it starts no new loop.
 
-    Prices move while orders are on their way, so not each loop ends as it was computed; `least_profit_bps` is the room
+    Prices move while orders travel, so a loop may earn less than computed; `least_profit_bps` is the margin
     for that.
     """
 
@@ -60,19 +60,19 @@ class Triangular(Strategy):
     least_profit_bps: float = param(10.0, doc="profit to demand of a loop after all fees, in basis points of its spend")
     depth: int = param(5, ge=1, doc="levels of the books to look at: 1, 5, 10, 20, 30 or 50")
     max_age_s: float = param(60.0, gt=0, doc="do nothing when a book is older than this")
-    first_leg_s: float = param(3.0, gt=0, doc="cancel what the first leg has not got after this time")
+    first_leg_s: float = param(3.0, gt=0, doc="cancel the rest of the first leg after this time")
     max_slippage_pct: float = param(1.0, gt=0, le=50, doc="bound of the market orders, from the best price")
-    pause_s: float = param(5.0, ge=0, doc="rest after a loop, until the books show what it took")
-    retry_s: int = param(5, ge=1, doc="how often to try again to sell what a broken loop left")
+    pause_s: float = param(5.0, ge=0, doc="pause after a loop, until the books show what it took")
+    retry_s: int = param(5, ge=1, doc="how often to retry selling what a broken loop left")
 
     def on_start(self) -> None:
         self._loops = self._find_loops()
         self._way_home = {leg.source: leg for loop in self._loops for leg in loop if leg.target == self.home}
-        self._loop: list[Leg] | None = None  # the one under way
+        self._loop: list[Leg] | None = None  # the loop in progress
         self._step = 0
         self._order: Order | None = None
         self._quiet_until = 0
-        #: currency -> what loops have brought and not yet passed on; after a crash it is what must be sold
+        #: currency -> what loops have bought and not yet traded on; after a crash this must be sold
         self.state.setdefault("held", {})
         for pair in self.pairs:
             self.subscribe_book(pair, depth=self.depth)

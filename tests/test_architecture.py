@@ -30,10 +30,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"model"},
     "hookspecs": {"model", "engine"},
     "plugins": {"hookspecs", "model"},
-    # what a configuration means; of the rooms it knows only what plugins they ship
+    # what a configuration means; of who answers and who drives it knows what plugins they ship, and a driver's clock
     "project": {
-        *("config", "plugins", "model", "engine"),
-        *("sim.plugin", "tape.plugin", "exchange.bitopro.plugin", "live.plugin"),
+        *("config", "plugins", "model", "engine", "tape"),
+        *("sim.plugin", "exchange.bitopro.plugin", "live.plugin", "live.clock"),
     },
     "cli": {"assembly", "report", "config", "tape", "version", "model", "guide"},
     "guide": {"config"},

@@ -14,7 +14,6 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from botkit.backtesting.cautions import cautions, missing_slippage
 from botkit.backtesting.outputs import DECISIONS, NumberedRun, RunFolder, summary_json, write_outputs
@@ -22,7 +21,7 @@ from botkit.backtesting.plan import FeeCurrencies, Plan
 from botkit.backtesting.session import run_backtest
 from botkit.backtesting.slow_callbacks import SlowCallbacks
 from botkit.config.money import opening_units
-from botkit.config.schema import DataSource, FillsConfig, moment
+from botkit.config.schema import DataSource, FillsConfig
 from botkit.config.show import resolved_yaml
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
@@ -43,12 +42,12 @@ from botkit.model.extension import (
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
 from botkit.model.results import BacktestResult, Caution
+from botkit.project.data import asked_moment, open_feed
 from botkit.project.plugins import assemble_plugins, tape_formats
 from botkit.project.project import Project, exchange_facts, make_portfolio, pairs_of
 from botkit.report import render
 from botkit.sim.kernel import Kernel
 from botkit.sim.order import AccountSetup
-from botkit.tape.feed import Feed, FeedSource, FileSource, OneKind, TapeSource, format_of
 from botkit.version import __version__
 
 __all__ = [
@@ -161,46 +160,6 @@ def make_kernel(
 # -- backtests --------------------------------------------------------------------------------------------------------
 
 
-def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float = 0) -> Feed:
-    """The recorded data of a configuration as one feed. Raises DataError or ConfigError."""
-    formats = tape_formats(project.plugins)
-    opened: list[FeedSource] = []
-    wanted = [str(pair) for pair in project.bot_pairs()]
-    for index, source in enumerate(sources):
-        if source.path.is_dir():
-            tape = TapeSource(source.path, project.pairs, only=(source.pair,) if source.pair else ())
-            opened.append(OneKind(tape, source.kind) if source.kind else tape)
-            continue
-        if not source.path.exists():
-            raise project.loaded.error(f"backtest.data.{index}", f"there is no file or folder {source.path}")
-        name = source.kind or format_of(source.path, formats)
-        reader = formats.get(name)
-        if reader is None:
-            known = ", ".join(formats)
-            raise project.loaded.error(f"backtest.data.{index}", f"{name!r} is no format; there are {known}")
-        options: dict[str, Any] = {"pair": source.pair or (wanted[0] if len(wanted) == 1 else None)}
-        if source.resolution is not None:
-            options["resolution"] = source.resolution
-        if source.trades is not None:
-            options["trades"] = source.trades
-        if source.sort:
-            options["sort"] = True
-        if source.timezone is not None:
-            options["timezone"] = source.timezone
-        if name == "frames" and source.pair is None:
-            options.pop("pair")
-        opened.append(FileSource(source.path, reader, project.pairs, options))
-    return Feed(opened, feed_ms=feed_ms)
-
-
-def asked_moment(option: str, text: str, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
-    """A time given on the command line. Raises ConfigError naming the option."""
-    try:
-        return moment(text, zone, end=end)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from None
-
-
 class BacktestParts:
     """The parts of a backtest of one configuration (`botkit.backtesting.session.Parts`)."""
 
@@ -239,7 +198,7 @@ class BacktestParts:
         self.start = given_start if start is None else asked_moment("--from", start, config.zone)
         self.end = given_end if end is None else asked_moment("--to", end, config.zone, end=True)
         if self.start is not None and self.end is not None and self.end <= self.start:
-            raise ConfigError(f"the end of the backtest, {end or section.to}, does not lie after its start")
+            raise ConfigError(f"the end of the backtest, {end or section.to}, is not after its start")
         self._check_span(named)
         self.balances: Mapping[str, int] = self._balances()
         self.reading = section.fills.model
@@ -287,7 +246,7 @@ class BacktestParts:
 
     @property
     def first_client_id(self) -> int:
-        """In a backtest the base of client ids derives from the seed, so that draws keyed by them do too."""
+        """In a backtest client ids start from the seed, so that random draws keyed by them depend on it too."""
         return 1 + self.seed % 1_000_000 * 1_000
 
     def strategy_pairs(self) -> Mapping[str, Sequence[Pair]]:
@@ -315,7 +274,7 @@ class BacktestParts:
         )
 
     def kernel(self, reading: str) -> Kernel:
-        """A new exchange under a reading of the queue; it begins with fees of its own, since they may follow volume."""
+        """A new exchange with a reading of the queue and its own fee model, since fees may follow volume."""
         section = self.project.config.backtest
         self._fees = self.project.fee_model(section.fees, "backtest.fees")
         fills = section.fills if reading == section.fills.model else FillsConfig(model=reading)
@@ -332,7 +291,7 @@ class BacktestParts:
         )
 
     def cautions(self, plan: Plan) -> list[Caution]:
-        """What makes the result too good to be true."""
+        """Sentences on what makes the result too good to be true."""
         section, fees = self.project.config.backtest, self.fee_currencies
         latency = section.latency
         counts = fees is not None and (bool(fees.coin) or getattr(self._fees, "counts_volume", False))

@@ -1,4 +1,4 @@
-"""Wires the emulator: the facts of BitoPro, and options from texts as a command line or a test has them."""
+"""Wires the emulator: the facts of BitoPro, and options from texts as on a command line or in a test."""
 
 from __future__ import annotations
 

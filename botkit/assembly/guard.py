@@ -28,12 +28,12 @@ from botkit.live.state_folder import StateFolder
 def start_guard(
     config: Path, folder: StateFolder, guard_s: int, address: tuple[str | None, str | None]
 ) -> subprocess.Popen[bytes]:
-    """Start the guard of a bot; end it with ``terminate`` when the bot has ended in order."""
+    """Start the guard of a bot; end it with ``terminate`` when the bot has stopped cleanly."""
     arguments = [str(config), str(folder.path), str(guard_s), *(part or "" for part in address), str(os.getpid())]
     return subprocess.Popen(
         [sys.executable, "-m", "botkit.assembly.guard", *arguments],
         stdin=subprocess.DEVNULL,
-        # of its own, so that neither a Ctrl-C for the bot nor the end of its terminal ends the guard as well
+        # its own session, so that neither a Ctrl-C for the bot nor a closed terminal ends the guard too
         start_new_session=os.name == "posix",
     )
 
@@ -55,7 +55,7 @@ async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws
     own = OwnOrders(journal.order_rows())
     journal.close()
     async with account_access(project, folder.path.parent.name, rest=rest, ws=ws, hurries=True, say=_say) as access:
-        # without the latch: a bot that comes back knows its journal, and may go on
+        # without a halt: a bot that comes back has its journal and may continue
         return await panic(access, own, own_only=True, can=access.sender.capabilities, say=_say)
 
 
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     """Guard one bot, as its process was told to."""
     config, folder = Path(arguments[0]), StateFolder(Path(arguments[1]))
     rest, ws = (part or None for part in arguments[3:5])
-    # read now, while it is what the bot runs with: it may be half edited when the bot dies
+    # read it now, as the bot did: it may be half edited when the bot dies
     at_start: Project | None = None
     with contextlib.suppress(BotkitError):
         at_start = without_strategies(config)

@@ -1,46 +1,46 @@
-"""The emulator inside: one for all configurations of a process, with an account of its own for each of them."""
+"""The embedded emulator: one for all configurations of a process, with an account for each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from botkit.assembly import Project
 from botkit.config.money import opening_units
-from botkit.errors import ConfigError
+from botkit.project.several import agreed_on
 
 if TYPE_CHECKING:  # a bot with real money needs no emulator in its memory
     from botkit.emulator import Emulator
     from botkit.emulator.options import EmulatorAccount
 
-#: how fast the emulator inside runs when nobody says otherwise: a newcomer sees a minute's bar each second
+#: default speed of the embedded emulator: shows a one-minute bar each second
 SPEED_INSIDE = 60.0
 
 
 def inside_account(name: str) -> EmulatorAccount:
-    """The account of the bot of that name. Its key opens nothing but the emulator that runs inside this process."""
+    """The account of the bot of that name. Its key is valid only at the emulator in this process."""
     from botkit.emulator.options import EmulatorAccount
 
     return EmulatorAccount(email=f"{name.lower()}@botkit.local", key=f"emulator-key-{name}", secret="emulator-secret")
 
 
 def emulator_inside(projects: Sequence[Project], speed: float | None) -> Emulator:
-    """The emulator for these configurations, not started. Raises ConfigError where they contradict each other."""
+    """The emulator for these configurations, not started. Raises ConfigError if they contradict each other."""
     from botkit.emulator import Emulator
     from botkit.emulator.options import EmulatorOptions
 
     first = projects[0]
-    agreed = _agreed(projects, "emulator.speed", lambda project: project.config.emulator.speed)
+    agreed = agreed_on(projects, "emulator.speed", lambda project: project.config.emulator.speed)
     if speed is None:
         speed = SPEED_INSIDE if agreed is None else agreed.config.emulator.speed
-    market = _agreed(projects, "emulator.market", _market) or first
-    seed = (_agreed(projects, "seed", lambda project: project.config.seed) or first).config.seed
-    latency = _agreed(projects, "emulator.latency", lambda project: project.config.emulator.latency) or first
-    fills = _agreed(projects, "emulator.fills", lambda project: project.config.emulator.fills) or first
-    _agreed(projects, "amount_step", lambda project: project.config.amount_step)
+    market = agreed_on(projects, "emulator.market", _market) or first
+    seed = (agreed_on(projects, "seed", lambda project: project.config.seed) or first).config.seed
+    latency = agreed_on(projects, "emulator.latency", lambda project: project.config.emulator.latency) or first
+    fills = agreed_on(projects, "emulator.fills", lambda project: project.config.emulator.fills) or first
+    agreed_on(projects, "amount_step", lambda project: project.config.amount_step)
     options = EmulatorOptions(
         accounts=tuple(_account(project) for project in projects),
         market=_market(market),
@@ -56,29 +56,9 @@ def _account(project: Project) -> EmulatorAccount:
     return msgspec.structs.replace(
         inside_account(project.config.name),
         balances=opening_balances(project) or {},
-        # an account's own, as at the exchange: a rank follows the account's volume
+        # one fee model per account, as at the exchange: a rank follows the account's volume
         fees=project.fee_model(*project.config.simulated_fees),
     )
-
-
-def _agreed(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:
-    """The first configuration that says something under ``key``; None where all leave it open.
-
-    Raises ConfigError where another says something else.
-    """
-    found: Project | None = None
-    for project in projects:
-        origins = project.loaded.origins()
-        if not any((path + ".").startswith(key + ".") and origin != "default" for path, origin in origins.items()):
-            continue
-        if found is None:
-            found = project
-        elif value(project) != value(found):
-            raise ConfigError(
-                f"{project.loaded.where(key)}: `{key}` is another than at {found.loaded.where(key)}; the bots of one "
-                "command trade at one emulator: let them agree, or run them apart"
-            )
-    return found
 
 
 def _market(project: Project) -> Path | None:

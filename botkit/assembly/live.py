@@ -10,7 +10,7 @@ from typing import Any
 
 from botkit.assembly import Project
 from botkit.assembly.inside import emulator_inside, inside_account
-from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode, connect
+from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode
 from botkit.assembly.shared_bots import SharedBots
 from botkit.config.real_money import check_real_money, is_loopback
 from botkit.config.schema import FeesConfig
@@ -24,6 +24,7 @@ from botkit.live.state_folder import StateFolder, account_label
 from botkit.model.clock import NS_PER_S
 from botkit.model.limits import PAIRS_ENDPOINT
 from botkit.model.requests import Ending
+from botkit.project.connect import connect
 
 
 @contextlib.asynccontextmanager
@@ -53,10 +54,10 @@ async def parts_of(
     environ: Mapping[str, str] = os.environ,
     machine: Machine | None = None,
 ) -> AsyncIterator[list[LiveParts]]:
-    """The parts of the bots of one process, in their order; what was started for them ends with the block. All of them
+    """The parts of the bots of one process, in their order; what was started for them ends with the block. All bots
     run on ``machine``, this one unless another is given.
 
-    Raises ConfigError with what is wrong in all of the configurations.
+    Raises ConfigError listing the mistakes of all configurations.
     """
     shared = SharedBots(len(projects), machine)
     problems: list[BotkitError] = []
@@ -98,7 +99,7 @@ def _address(project: Project, rest: str | None, ws: str | None) -> tuple[str | 
 
 
 async def refresh_pairs(project: Project, rest: str | None, ws: str | None, shared: SharedBots) -> None:
-    """Take the pairs' rules from the exchange itself; those that ship with botkit may be old. Raises ConfigError."""
+    """Read the pairs' rules from the exchange; those that ship with botkit may be old. Raises ConfigError."""
     fresh = shared.pairs.get((project.config.exchange.name, rest))
     if fresh is None:
         clock = SteadyClock.of(shared.machine.clock)
@@ -247,7 +248,7 @@ async def account_access(
     """A connection of its own to the account of a bot, in the windows that bots share, for `botkit panic` and
     `botkit account`. Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
     rest, ws = _address(project, rest, ws)
-    # keys of the one must never be shown to the other
+    # keys of one must never reach the other
     if mode == "emulator" and (rest is None or not is_loopback(rest)):
         raise ConfigError("which emulator? give its address on this machine, such as --rest http://127.0.0.1:8080/v3")
     if mode == "live" and rest is not None and is_loopback(rest):
@@ -267,7 +268,7 @@ async def account_access(
         from botkit.emulator.ask_clock import emulator_clock
 
         assert rest is not None
-        with contextlib.suppress(ConfigError):  # its requests will say better that it does not answer
+        with contextlib.suppress(ConfigError):  # its requests give a better error if it does not answer
             ledger = ledger if (await emulator_clock(rest, None)).speed == 1 else ALONE
     adapter = connect(project, account, rest, ws, clock)
     latest_s = project.config.live.latest_accept_s if mode == "live" else project.config.emulator.latest_accept_s

@@ -1,4 +1,4 @@
-"""What a running bot is made from: the parts that `botkit.live` asks for, out of a configuration."""
+"""Makes the parts of a running bot that `botkit.live` needs from a configuration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
-from random import Random
 from typing import Any, Literal
 
 import msgspec
@@ -29,17 +28,17 @@ from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.extension import Exchange, no_discount
+from botkit.model.extension import no_discount
 from botkit.model.pairs import Pair
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
 
 Mode = Literal["emulator", "paper", "live"]
 
-#: what a bot, and a command for it, asks outside of the engine's router
+#: endpoints that a bot or a command for it calls outside the engine's router
 OUTSIDE_ROUTER = tuple(
     request.endpoint for request in (GetBalances, ListOpenOrders, CancelOrder, CancelBatch, CancelAll)
 )
-#: how late a trade may be on a busy machine whose emulator runs faster than the time of day
+#: how late a trade may be on a busy machine whose emulator runs faster than real time
 _LATE_TRADE_MS = 200
 
 
@@ -95,7 +94,7 @@ class LiveParts:
         self._account = account
         self._venue = venue_name(project.facts, address[0])
         self.machine = machine or this_machine()
-        self.random = self.machine.random  # client ids begin anywhere; nothing that is compared hangs on it
+        self.random = self.machine.random  # client ids may start anywhere; no comparison depends on it
         self.on_stop: Mapping[str, OnStop] = {
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
         }
@@ -109,7 +108,7 @@ class LiveParts:
         self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)
 
     def no_discount(self, account: Mapping[str, int]) -> str | None:
-        """What to say where the simulated fees shall be paid in a coin that the account does not hold."""
+        """The caution for simulated fees paid in a coin that the account does not hold."""
         return no_discount(self._fees, self.project.facts, account)
 
     def aside(self, *, hurries: bool = False, say: Callable[[str], None] = lambda text: None) -> RateLimitedReads:
@@ -140,13 +139,13 @@ class LiveParts:
         )
 
     def share_limits(self) -> None:
-        """Make the windows that the next bot shares with others; from here on they are ``shared``."""
+        """Make the windows that the next bot shares with others and keep them as ``shared``."""
         self.shared = self._share(self._latest_accept_ns)
         if self.shared is not None:
             self.leased = self.shared.leased
 
     def recorded_as(self) -> dict[str, Any]:
-        """What making the same engine again takes, as plain JSON values; no secret is in it."""
+        """Everything needed to make the same engine again, as plain JSON values without secrets."""
         loaded = self.project.loaded
         return {
             "config": str(loaded.path.absolute()),
@@ -185,27 +184,6 @@ class LiveParts:
 
 
 def priced_pairs(project: Project) -> list[Pair]:
-    """The pairs that a bot trades, and those that it values things through."""
+    """The pairs that a bot trades, and those that it needs for valuation."""
     named = project.bot_pairs()
     return [*named, *pairs_on_the_way(project.pairs, named, project.currency)]
-
-
-def connect(
-    project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
-) -> Adapter:
-    """A connection to the configuration's exchange, not yet open. ``more`` are further options of its plugin."""
-    found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
-    exchange: Exchange = found.thing
-    return exchange.connect(
-        {
-            **project.config.exchange.options,
-            "account": {"email": account.email, "key": account.key, "secret": account.secret} if account else {},
-            "rest": rest,
-            "ws": ws,
-            "clock": clock,
-            "speed": clock.speed,
-            "random": Random(),
-            "pairs": project.pairs,
-            **more,
-        }
-    )

@@ -1,4 +1,4 @@
-"""A bot in lockstep with an emulator of its backtest's tape: everything as in the backtest but for who answers."""
+"""Runs a bot in lockstep with an emulator of its backtest's tape: as in the backtest, but over the wire."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_engine
-from botkit.assembly.live_parts import connect
 from botkit.backtesting.plan import Plan
 from botkit.backtesting.session import begin_of, history_before, run_backtest
 from botkit.config.secrets import AccountKeys
@@ -20,9 +19,10 @@ from botkit.live.lockstep import HeldClock, Lockstep, LockstepResult
 from botkit.live.replay import DecisionDifference, compare
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import FeeModel
+from botkit.project.connect import connect
 from botkit.tape.feed import StreamKey
 
-#: the decisions of the run over the wire, named as a backtest's, and those of the backtest beside them
+#: files of the decisions of the run over the wire (named like a backtest's) and of the backtest
 DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
 _EMAIL = "lockstep@botkit.local"
 
@@ -47,13 +47,13 @@ async def run_lockstep(
 ) -> LockstepResult:
     """Run a backtest's bot from ``start`` to ``end`` against an emulator of its tape, over real HTTP and WebSocket.
 
-    ``priced``: the pairs that the backtest read, those included that no strategy wants but that value something.
+    ``priced``: the pairs that the backtest read, including those only needed for valuation.
 
     Raises ConfigError where the data is not one tape, and LockstepError.
     """
     project = parts.project
     section = project.config.backtest
-    # one for both, as in a backtest: where ranks follow the volume, the bot knows its own
+    # one fee model for bot and exchange, as in a backtest: if ranks follow the volume, the bot knows its own
     fees = project.fee_model(section.fees, "backtest.fees")
     # a key's nonces only grow within a process, so a second run from the same start needs a key of its own
     account = EmulatorAccount(email=_EMAIL, key=secrets.token_hex(8), secret=secrets.token_hex(16))
@@ -107,7 +107,7 @@ async def run_lockstep(
 
 
 async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResult, DecisionDifference | None]:
-    """A configuration's backtest and the same bot over the wire: the latter, and the first decision that differs.
+    """Run a configuration's backtest and the same bot over the wire. Returns the latter and the first difference.
 
     Both runs' decisions are written into ``out``. Raises BotkitError.
     """

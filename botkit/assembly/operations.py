@@ -13,6 +13,7 @@ from botkit.live.limits.sharing import ledger_usage
 from botkit.live.machine import this_machine
 from botkit.live.panic import OwnOrders, hold_back, panic
 from botkit.live.telling.summary import stopped_lines, summary_lines
+from botkit.project.several import load_projects
 
 __all__ = [
     "Journal",
@@ -25,6 +26,7 @@ __all__ = [
     "find_folder",
     "hold_back",
     "ledger_usage",
+    "load_projects",
     "move_stopped",
     "panic",
     "parse_amounts",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from botkit.assembly import ACCOUNT, Project, make_kernel
 from botkit.assembly.inside import opening_balances
-from botkit.assembly.live_parts import LiveParts, connect, priced_pairs
+from botkit.assembly.live_parts import LiveParts, priced_pairs
 from botkit.assembly.shared_bots import SharedBots
 from botkit.exchange.paper import MARKET_READS, PaperAdapter
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.sharing import venue_name
 from botkit.live.state_folder import StateFolder
 from botkit.model.money import UNIT
+from botkit.project.connect import connect
 
 
 def paper_balances(project: Project) -> dict[str, int]:
-    """What a paper account begins with: as for the emulator, or else a sum that is worth trying with."""
+    """Opening balances of a paper account: those of the emulator, or else a useful default."""
     found = opening_balances(project)
     return found if found is not None else {project.currency: 1_000_000 * UNIT}
 
@@ -50,7 +51,7 @@ def paper_parts(project: Project, rest: str | None, ws: str | None, shared: Shar
         latest_accept_s=section.latest_accept_s,
         address=(rest, ws),
         is_new_world=True,
-        # reads of the market are real, and count at one address; all else never leaves this process
+        # market reads are real and count against this address; everything else stays in this process
         ledger=shared.ledger(project, venue, clock),
         endpoints=MARKET_READS,
         machine=shared.machine,

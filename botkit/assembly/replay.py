@@ -1,4 +1,4 @@
-"""Making the engine of a recorded run again, and running it over what entered it then."""
+"""Makes the engine of a recorded run again and runs it on the recorded inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from botkit.model.pairs import Pair, PairRules
 
 
 def replay_run(run: Path, config: Path | None = None) -> Verdict:
-    """Play a run's inputs into a new engine and compare the decisions. ``config`` replaces the run's own.
+    """Feed a run's inputs to a new engine and compare the decisions. ``config`` replaces the run's own.
 
     Raises ReplayError where there is no run, ConfigError where the configuration changed or is gone.
     """

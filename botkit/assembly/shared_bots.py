@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from botkit.assembly import Project, pairs_of
 from botkit.assembly.live_parts import LiveParts
-from botkit.config.load import overrides_for
 from botkit.config.money import Claim, check_shared_money
-from botkit.config.several import clashes
-from botkit.errors import BotkitError, ConfigError
+from botkit.errors import ConfigError
 from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.clock import DriverClock
 from botkit.live.fan_out import FanOut
@@ -28,9 +25,9 @@ class SharedBots:
     def __init__(self, size: int, machine: Machine | None = None) -> None:
         self.is_alone = size == 1
         self.machine = machine or this_machine()
-        #: what was read from an exchange once for all
+        #: read from each exchange once for all bots
         self.pairs: dict[object, Mapping[str, Pair]] = {}
-        #: by exchange: one for all, so that the bots' windows are of one time
+        #: one clock per exchange, so that the bots' windows share one time
         self.clocks: dict[str, DriverClock] = {}
         self._ledgers: dict[str, InProcessLedger] = {}
         self._firsts: dict[str, Project] = {}
@@ -39,11 +36,11 @@ class SharedBots:
         self._members: dict[tuple[str, str], list[tuple[Project, LiveParts]]] = {}
 
     def adapter(self, project: Project, make: Callable[[], Adapter], address: object, account: str) -> Adapter:
-        """``make``'s adapter, or a seat at the one that another bot of this address and account uses."""
+        """``make``'s adapter, or a share of the one that another bot of this address and account uses."""
         if self.is_alone:
             return make()
         exchange = project.config.exchange
-        # adapters count in the lots of their pairs, so those must be the same too
+        # adapters count in lots of their pairs, so the lots must be equal too
         market = (address, exchange.name, repr(exchange.options), repr(project.config.amount_step))
         way = self._ways.get((market, account))
         if way is None:
@@ -75,11 +72,11 @@ class SharedBots:
     # -- accounts -------------------------------------------------------------------------------------------------
 
     def add(self, project: Project, parts: LiveParts, venue: str, account: str) -> None:
-        """A bot trades on this account."""
+        """Note that a bot trades on this account."""
         self._members.setdefault((venue, account), []).append((project, parts))
 
     def introduce(self) -> None:
-        """Let the bots of one account know of each other. Raises ConfigError where they count the same money twice."""
+        """Introduce the bots of one account to each other. Raises ConfigError if they count the same money twice."""
         for members in self._members.values():
             if len(members) < 2:
                 continue
@@ -88,22 +85,6 @@ class SharedBots:
             for project, parts in members:
                 parts.client_ids = ids
                 parts.siblings = tuple(other.config.name for other, _ in members if other is not project)
-
-
-def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """The configurations of one command. Raises ConfigError with all that is wrong in them."""
-    if len(paths) == 1:
-        return [Project.load(paths[0], overrides=overrides)]
-    projects, problems = [], []
-    for path, own in zip(paths, overrides_for(paths, overrides), strict=True):
-        try:
-            projects.append(Project.load(path, overrides=own))
-        except BotkitError as error:
-            problems.append(str(error))
-    problems += clashes([project.loaded for project in projects])
-    if problems:
-        raise ConfigError("\n".join(dict.fromkeys(problems)))
-    return projects
 
 
 def _claim(project: Project) -> Claim:

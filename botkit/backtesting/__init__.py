@@ -1,1 +1,1 @@
-"""A bot against recorded data on simulated time: the driver, and the figures and files of a run."""
+"""Runs a bot on recorded data in simulated time: the driver, and the figures and files of a run."""

@@ -69,5 +69,5 @@ def cautions(
                 )
             )
     if not delays:
-        found.append(Caution("latency is zero: orders arrive the moment they are decided"))
+        found.append(Caution("latency is zero: orders arrive the moment they are placed"))
     return found

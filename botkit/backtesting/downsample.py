@@ -1,8 +1,8 @@
-"""Few points for a chart out of millions of rows, without losing an extreme.
+"""Reduces millions of rows to few points for a chart, without losing an extreme.
 
-Rows come in slices, in time order. They are sorted into buckets of equal length in time, which double up as the run
-grows, so memory is bounded without knowing the run's length. Equal lengths in time, since a chart's time axis should
-be one: a bucket in which nothing happened repeats the value before it.
+Rows come in slices, in time order. They go into buckets of equal duration, which are joined in pairs as the run
+grows, so memory is bounded without knowing the run's length. Durations are equal because a chart's time axis should
+be linear: a bucket without rows repeats the value before it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from botkit.model.results import Curve, PriceCandles
 FloatArray = npt.NDArray[np.float64]
 TimeArray = npt.NDArray[np.int64]
 
-# each length is a multiple of the one before, so that finished buckets can be joined; longer ones double
+# each duration is a multiple of the one before, so that finished buckets can be joined; longer ones double
 _LADDER_S = (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 
 
@@ -35,7 +35,7 @@ def _wide_enough(width: Nanos, first: Nanos, last: Nanos, buckets_max: int) -> N
 
 
 def _cut(times: TimeArray, width: Nanos) -> tuple[list[int], list[int]]:
-    """(bucket numbers, index of the first row of each), empty buckets left out."""
+    """(bucket numbers, index of the first row of each) of the buckets that have rows."""
     first, last = int(times[0]) // width, int(times[-1]) // width
     if first == last:
         return [first], [0]
@@ -76,7 +76,7 @@ class CurveSampler:
             low, high = start + int(part.argmin()), start + int(part.argmax())
             low_time, high_time = int(times[low]), int(times[high])
             if low_time == high_time and low != high:
-                # a price and the fill that it made share a moment: a nanosecond sets them apart, so both are kept
+                # a price and the fill it caused have one time: move them a nanosecond apart, so that both are kept
                 low_time, high_time = (low_time + 1, high_time) if low > high else (low_time, high_time + 1)
             self._put(number, (low_time, float(values[low]), high_time, float(values[high])))
 
@@ -85,7 +85,7 @@ class CurveSampler:
         if old is not None:
             low = old[:2] if old[1] <= new[1] else new[:2]
             high = old[2:] if old[3] >= new[3] else new[2:]
-            if low[0] == high[0] and low[1] != high[1]:  # of one moment: what came later goes a nanosecond after
+            if low[0] == high[0] and low[1] != high[1]:  # equal times: move the later one a nanosecond
                 low, high = ((low[0] + 1, low[1]), high) if old[3] >= new[3] else (low, (high[0] + 1, high[1]))
             new = (*low, *high)
         self._buckets[number] = new
@@ -113,7 +113,7 @@ class CurveSampler:
             for time, value in two:
                 points[time] = value
             previous = number
-        # the curve ends where the run did, beside an extreme of the same moment and not in its place
+        # the curve ends where the run did, next to an extreme of the same time, not instead of it
         end, (last, final) = next(reversed(points)), self._last
         points[end + 1 if last <= end and points[end] != final else max(last, end)] = final
         return Curve(list(points), list(points.values()))
@@ -187,7 +187,7 @@ class CandleSampler:
         closes: list[float],
         volumes: list[float],
     ) -> None:
-        """Append candles; those of one bucket, which may also be the last one so far, become one."""
+        """Append candles and join those in one bucket, including the last one so far."""
         rows = zip(numbers, opens, highs, lows, closes, volumes, strict=True)
         for number, open_, high, low, close, volume in rows:
             if self._numbers and self._numbers[-1] == number:

@@ -1,4 +1,4 @@
-"""The driver on simulated time: carries inputs in, requests out, and time forward. It decides nothing.
+"""The driver in simulated time: carries inputs in and requests out, and advances time. It decides nothing.
 
 for rows between two moments at which anything can happen:    a quiet span, straight from the columns
     engine.span(rows, begin, end, out)                         strategies run; out comes what may be sent
@@ -24,7 +24,7 @@ from botkit.model.inputs import AccountEvents, History, Input, Stop
 from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 
-#: how long after the last row answers are still awaited, so that no order ends a run half-way
+#: how long to wait for answers after the last row, so that no order is left half-way
 DRAIN: Nanos = 10 * NS_PER_S
 
 
@@ -35,8 +35,8 @@ class StrategyRaised(BotkitError):
 class Driver:
     """One run of one bot over one feed.
 
-    ``observe`` is shown the outcome of every turn that brought something about, ``history`` gives the bars from before
-    a time that series want.
+    ``observe`` gets the outcome of every turn that changed something; ``history`` returns the bars from before
+    a time that series need.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Driver:
         self._observe = observe
         self._history = history
         self._out = Outcome()
-        self._prints: deque[Publication] = deque()  # our executions, on their way to their place among recorded trades
+        self._prints: deque[Publication] = deque()  # our executions, to be placed among the recorded trades
 
     def run(self, slices: Iterable[Slice], on_slice: Callable[[Slice, list[MarketColumns]], None]) -> None:
-        """Run to the end of the slices. ``on_slice`` hears of every slice that is done, with its rows as they were
+        """Run to the end of the slices. ``on_slice`` is called after every slice with its rows as they were
         delivered."""
         ahead: Slice | None = None
         delivered: list[MarketColumns] = []
@@ -74,7 +74,7 @@ class Driver:
             on_slice(ahead, delivered)
 
     def turn(self, given: Input | None, now: Nanos) -> None:
-        """One turn, and what it asks for."""
+        """Take one turn and carry out its outcome."""
         self.engine.turn(given, now, self._out)
         self._leave(now)
 
@@ -93,7 +93,7 @@ class Driver:
             self.turn(self._history(wanted, now), now)
 
     def _load(self, piece: Slice) -> list[MarketColumns]:
-        """Give a slice to the exchange; returns the rows that the bot will be shown, in the order of slices.
+        """Give a slice to the exchange; returns the rows that the bot will see, in the order of slices.
 
         The exchange is always one slice ahead: an order may fill at the open of a bar that ends in the next slice.
         """
@@ -102,7 +102,7 @@ class Driver:
             if isinstance(columns, CandleColumns):
                 columns = self.gap_fillers.setdefault(columns.pair, GapFiller()).fill(columns)
             self.kernel.load(columns)
-            if not isinstance(columns, BookColumns):  # books are published by the exchange, with our orders in them
+            if not isinstance(columns, BookColumns):  # the exchange publishes books, with our orders in them
                 rows.append(columns)
         return rows
 
@@ -124,13 +124,13 @@ class Driver:
             elif prints and self._print_comes_first(rows.at(row)[0], at):
                 self._tell_print()
             elif wake == at or (prints and prints[0].at == at):
-                # timers of this moment ring after its rows, and bars that end now before them: the turn does both
+                # bars that end now come before this moment's rows, timers after them: the turn does both
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
                 earliest = due if wake is None or (due is not None and due < wake) else wake
                 if prints and (earliest is None or prints[0].at < earliest):
-                    earliest = prints[0].at  # among the rows of its moment it finds its place one by one
+                    earliest = prints[0].at  # rows of the same moment are merged one by one
                 if earliest is None or last < earliest:
                     end = stop
                 else:
@@ -150,7 +150,7 @@ class Driver:
                 self._leave(publication.at)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
-        """True when the next of our executions comes before a row received at ``at``: trades of one moment are told by
+        """Whether the next of our executions comes before a row received at ``at``: trades of one moment are ordered by
         pair, and come after candles."""
         told = self._prints[0]
         assert isinstance(told.event, Trade)
@@ -162,7 +162,7 @@ class Driver:
         self.turn(told.event, told.at)
 
     def _close(self, end: Nanos) -> None:
-        """Let the bot stop at ``end``, and wait for the answers to what is on its way."""
+        """Stop the bot at ``end``, and wait for answers to the requests in flight."""
         self._drain(end)
         now = max(end, self.engine.view.now)
         self.turn(Stop(), now)

@@ -1,8 +1,8 @@
-"""Equity of a run, slice by slice: what everything held was worth, at every price and after every change.
+"""Equity of a run, slice by slice: the value of all holdings, at every price and after every change.
 
-Holdings are exact integers and step at fills; prices step at recorded rows. Their product is formed with numpy, no
-Python per row, and only for the pairs that what is held is valued through. What is kept is bounded: the running peak
-and deepest fall, a close a day, and a sampled curve.
+Holdings are exact integers and change at fills; prices change at recorded rows. numpy multiplies them, without
+Python per row, and only for the pairs that value something held. Memory is bounded: the running peak
+and deepest fall, one close a day, and a sampled curve.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class EquityCurve:
     """The equity of one holder: the whole account, or one strategy's part of it.
 
     ``pairs`` are all pairs with prices; ``traded`` those whose base counts as a position (default: all).
-    ``opening`` holds units by currency. ``first_prices`` serve before a pair's first row: without them a moment at
-    which something held has no price yet is left out, so a run starts when everything in ``opening`` has one.
-    ``begin`` is when the run does (default: with its first row); ``finish`` tells when it ends.
+    ``opening`` holds units by currency. ``first_prices`` are used before a pair's first row; without them a moment at
+    which a holding has no price is left out, so a run starts when everything in ``opening`` has one.
+    ``begin`` is the run's start (default: its first row); ``finish`` sets its end.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class EquityCurve:
 
         wanted = {str(p) for p in pairs} if traded is None else set(traded)
         self._traded = tuple(p for p in pairs if str(p) in wanted)
-        self._least: dict[str, int] = {}  # units from which a base currency is a position and not dust
+        self._least: dict[str, int] = {}  # least units of a base currency that count as a position, not dust
         for pair in self._traded:
             least = pair.rules.base_units(pair.rules.least_lots)
             self._least[pair.base] = min(least, self._least.get(pair.base, least))
@@ -92,7 +92,7 @@ class EquityCurve:
         self._begin = begin
         self._hold_first: dict[str, float] = {}
         if begin is not None and set(self._opening_units) == {currency}:
-            # cash alone needs no price; a run that begins flat is flat from its first day on
+            # cash alone needs no price: a run that begins flat has equity from its first day on
             self._set_opening(begin, self._opening_units[currency] / UNIT)
 
     # -- feeding ------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class EquityCurve:
     def add_slice(self, prices: Prices, changes: Sequence[Change] = ()) -> None:
         """Advance by the rows of ``prices`` (pair -> times and prices) and by ``changes``, both in time order.
 
-        At equal times a change comes after the rows, so that a fill is valued at the price that made it; changes of one
+        At equal times a change comes after the rows: a fill is valued at the price that caused it; changes of one
         time count as one. Nothing in a slice may be earlier than the slice before.
         """
         prices = {name: columns for name, columns in prices.items() if len(columns[0])}
@@ -126,7 +126,7 @@ class EquityCurve:
         self._note_hold_prices()
 
     def _advance_clock(self, prices: Prices, changes: Sequence[Change]) -> None:
-        """Move start and end, which count every row, those without influence on the equity too."""
+        """Move start and end. Every row counts, even one that does not affect the equity."""
         firsts = [int(times[0]) for times, _ in prices.values()] + [change[0] for change in changes[:1]]
         lasts = [int(times[-1]) for times, _ in prices.values()] + [change[0] for change in changes[-1:]]
         if not firsts:
@@ -139,7 +139,7 @@ class EquityCurve:
         self.end = max(self.end, *lasts)
 
     def _take(self, changes: Sequence[Change]) -> tuple[list[Nanos], dict[str, tuple[list[int], list[int]]]]:
-        """Apply the changes. Distinct times, and for each currency (index of the time, units from then on)."""
+        """Apply the changes. Returns the distinct times and, by currency, (index of the time, units from then on)."""
         times: list[Nanos] = []
         steps: dict[str, tuple[list[int], list[int]]] = {}
         held, least, last = self._held, self._least, -1
@@ -179,10 +179,10 @@ class EquityCurve:
         steps: Mapping[str, tuple[list[int], list[int]]],
         currencies: Iterable[str],
     ) -> bool:
-        """The common slice, three times as fast: one pair moves, few changes, so equity is cash + coins x price.
+        """The usual slice, three times as fast: one pair moves, few changes, so equity is cash + coins x price.
 
-        Works in memory that is kept, since fresh pages cost more here than the arithmetic. False when the slice is of
-        another kind; the general way then gives the same figures.
+        Reuses its memory, since fresh pages cost more here than the arithmetic. Returns False if the slice is of
+        another kind; the general code then gives the same figures.
         """
         if self._opening is None or len(needed) != 1 or len(change_times) * 256 > len(prices[needed[0]][0]):
             return False
@@ -248,7 +248,7 @@ class EquityCurve:
         return joined[order], columns, np.flatnonzero(source == len(prices))
 
     def _rate(self, currency: str, columns: Mapping[str, FloatArray]) -> FloatArray | float:
-        """What one coin is worth on the merged axis; NaN where a price on the way is not known yet."""
+        """The value of one coin on the merged axis; NaN while a price on the route is not known yet."""
         rate: FloatArray | float = 1.0
         for name, divides in self._path(currency):
             price = columns[name] if name in columns else self._before.get(name, np.nan)
@@ -261,7 +261,7 @@ class EquityCurve:
             found = self._valuation.find_path(currency, self._currency)
             if found is None:
                 raise ConfigError(
-                    f"{currency} cannot be valued in {self._currency}: no pair of the run leads there. Add data for a "
+                    f"{currency} cannot be valued in {self._currency}: no pair of the run leads to it. Add data for a "
                     f"pair such as {currency}_{self._currency}, or choose another currency."
                 )
             path = self._paths[currency] = tuple((str(cell.pair), not forward) for cell, forward in found.steps)
@@ -283,7 +283,7 @@ class EquityCurve:
         self._final = float(equity[-1])
 
     def _open(self, times: TimeArray, rates: Mapping[str, FloatArray | float]) -> bool:
-        """Value the opening balances at the first moment at which all of them have a price."""
+        """Value the opening balances at the first moment when all of them have a price."""
         worth = np.zeros(len(times))
         for currency, units in self._opening_units.items():
             worth += units / UNIT * rates[currency]
@@ -304,7 +304,7 @@ class EquityCurve:
 
     def _midnight_after(self, moment: Nanos, days: int) -> Nanos:
         """The midnight ``days`` after the one that began the moment's day."""
-        # through the calendar and not by adding 24 hours: a day with a clock change is 23 or 25 hours long
+        # by the calendar, not by adding 24 hours: a day with a clock change has 23 or 25 hours
         day = to_datetime(moment, self._zone).date() + timedelta(days=days)
         return from_datetime(datetime.combine(day, time(), self._zone))
 
@@ -324,8 +324,8 @@ class EquityCurve:
         if fall.trough_time is not None and fall.recovered is None and high >= self._worst_peak:
             first = int(np.argmax(equity >= self._worst_peak))
             self._drawdown = msgspec.structs.replace(fall, recovered=int(times[first]))
-        # Most slices need no more than their extremes: nothing in one can be deeper than its lowest row under the
-        # highest peak that it could stand under.
+        # Most slices need only their extremes: no fall in one can be deeper than from the highest peak it could
+        # have to its lowest row.
         if low < self._worst * max(self._peak, high):
             peaks = np.maximum(np.maximum.accumulate(equity), self._peak)
             ratio = np.divide(equity, peaks, out=np.ones_like(equity), where=peaks > 0)
@@ -350,7 +350,7 @@ class EquityCurve:
                     self._hold_first[pair.base] = worth
 
     def finish(self, end: Nanos) -> None:
-        """The run ends: the days up to ``end`` close, though nothing may have moved in them."""
+        """End the run: close the days up to ``end``, even if nothing moved in them."""
         self._run_end = end
         if self._opening is None or self._midnight is None:
             return
@@ -362,9 +362,9 @@ class EquityCurve:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def value_at(self, currency: str, times: Sequence[Nanos] | TimeArray) -> FloatArray:
-        """What one coin was worth at ``times`` within the latest slice; before its first price, that first price.
+        """The value of one coin at ``times`` within the latest slice; before its first price, that first price.
 
-        NaN where a pair on the way has had no row at all.
+        NaN if a pair on the route has had no row at all.
         """
         moments = np.asarray(times, dtype=np.int64)
         worth = np.ones(len(moments))
@@ -380,9 +380,9 @@ class EquityCurve:
 
     @property
     def opening(self) -> float | None:
-        """Worth of the opening balances at the first prices, or None before there were any."""
+        """Value of the opening balances at the first prices, or None before there were any."""
         if self._opening is None and self.start is not None and set(self._opening_units) == {self._currency}:
-            # nothing but cash from the first row to the last: no price was looked at, and none was needed
+            # only cash from the first row to the last: no price was needed
             return self._opening_units[self._currency] / UNIT
         return self._opening
 
@@ -398,7 +398,7 @@ class EquityCurve:
 
     @property
     def exposure(self) -> float | None:
-        """Share of the time in which at least the smallest order's amount of a traded base currency was held."""
+        """Share of the time that at least the least order amount of a traded base currency was held."""
         if self.start is None or self.end is None or self.end == self.start:
             return None
         exposed = self._exposed + (self.end - self._position_since if self._position_since is not None else 0)
@@ -406,9 +406,9 @@ class EquityCurve:
 
     @property
     def buy_and_hold_return(self) -> float | None:
-        """Return of holding every traded base currency from its first price to the last, in equal parts, free of fees.
+        """Return of holding every traded base currency from its first price to the last, in equal parts, without fees.
 
-        In the valuation currency; None where there was no price. A base that *is* the valuation currency is left out.
+        In the valuation currency; None without a price. A base that *is* the valuation currency is left out.
         """
         returns = []
         for currency, first in self._hold_first.items():
@@ -428,7 +428,7 @@ class EquityCurve:
         return list(self._daily)
 
     def days(self) -> list[DayRow]:
-        """Every calendar day since the opening, the one that the run ends in too. A first or last day that is not whole
+        """Every calendar day since the opening, including the one in which the run ends. A partial first or last day
         has no return."""
         if self._opening is None:
             return []
@@ -446,7 +446,7 @@ class EquityCurve:
         return to_datetime(moment - 1, self._zone).date().isoformat()
 
     def daily_returns(self) -> list[float]:
-        """Returns of the calendar days that the run saw whole, those in which nothing moved too."""
+        """Returns of the calendar days that the run covers whole, including those in which nothing moved."""
         return [row.return_ for row in self.days() if row.return_ is not None]
 
 
@@ -457,7 +457,7 @@ def _worth(
     length: int,
     rate: FloatArray | float,
 ) -> FloatArray | float:
-    """Worth of one currency on an axis of ``length`` rows: ``held`` units until the first of ``steps``."""
+    """Value of one currency on an axis of ``length`` rows: ``held`` units until the first of ``steps``."""
     if steps is None:
         return held / UNIT * rate if held else 0.0
     indices, units = steps

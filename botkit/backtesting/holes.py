@@ -1,4 +1,4 @@
-"""Holes in the recorded books and trades of a run: long stretches in which nothing was recorded."""
+"""Finds holes in the recorded books and trades of a run: long stretches without rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Silence(msgspec.Struct):
 
 
 class Holes:
-    """Watches the slices of a run go by. A hole is a silence of at least ``least_s`` in books, or in the trades of a
+    """Finds holes in the slices of a run. A hole is a silence of at least ``least_s`` in books, or in the trades of a
     pair without books."""
 
     def __init__(self, least_s: float) -> None:
@@ -27,7 +27,7 @@ class Holes:
         self._streams: dict[tuple[str, str], _Silence] = {}
 
     def watch(self, slices: Iterable[Slice]) -> Iterator[Slice]:
-        """The slices, looked over."""
+        """Yield the slices unchanged while looking for holes."""
         least = int(self._least_s * NS_PER_S)
         for piece in slices:
             for columns in piece.columns:
@@ -48,7 +48,7 @@ class Holes:
             yield piece
 
     def sentences(self) -> list[str]:
-        """What the report says of them."""
+        """Sentences about the holes for the report."""
         found = []
         for (pair, kind), silence in self._streams.items():
             if not silence.count or (kind == "trades" and (pair, "books") in self._streams):

@@ -1,20 +1,20 @@
-"""The figures of a backtest, each with its definition. What cannot be said is None: never NaN, never infinity.
+"""The figures of a backtest, each with its definition. What cannot be computed is None: never NaN, never infinity.
 
 * ``pnl``: final equity less opening equity, in the valuation currency, unrealised gains included, fees paid.
 * ``return``: pnl / opening equity.
 * ``max_drawdown``: the deepest fall of equity below an earlier peak as a fraction of that peak, over every price row.
 * ``sharpe``: mean / standard deviation (n - 1) of daily returns x sqrt(365), risk-free rate 0. Days are calendar days
-  of the configured time zone, every one of the run, flat ones too; a first or last day that is not whole is no
+  of the configured time zone, every one of the run, flat ones too; a partial first or last day is no
   return. None below 30 returns (``ratios_missing`` says so) or without any deviation.
 * ``sortino``: the same over the downside deviation: the root of the mean square of the negative returns, all days
   counted. None below 30 returns or without a losing day.
-* ``days``: the daily returns that these are made of.
+* ``days``: number of daily returns behind these ratios.
 * ``fees``: all fees, each valued at the moment of its fill.
 * ``turnover``: the value of all fills, each valued at its moment, in the valuation currency.
-* ``exposure``: share of the time in which at least the smallest order's amount of a traded base currency was held.
-* ``win_rate``: share of round trips that earned something after the fees of both sides.
+* ``exposure``: share of the time that at least the least order amount of a traded base currency was held.
+* ``win_rate``: share of round trips with a profit after the fees of both sides.
 * ``profit_factor``: what the winning round trips earned / what the losing ones lost. None without a losing one.
-* ``buy_and_hold_return``: holding the traded base currencies from first price to last, in equal parts, free of fees.
+* ``buy_and_hold_return``: holding the traded base currencies from first price to last, in equal parts, without fees.
 
 A *round trip* is one order that reduces a position of its strategy in its pair, with all of its fills, against the
 average cost of that position (not FIFO: the portfolio counts by average cost too, so realised gains agree with it).
@@ -33,7 +33,7 @@ from botkit.model.money import UNIT
 from botkit.model.results import Figure, FillRow, RouterUse, StrategyRow
 
 DAYS_A_YEAR = 365  # the market never closes
-RETURNS_LEAST = 30  # what fewer daily returns say is chance
+RETURNS_LEAST = 30  # fewer daily returns show only chance
 
 
 def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
@@ -53,7 +53,7 @@ def fill_rows(fills: Sequence[Fill], curve: EquityCurve) -> list[FillRow]:
 
 
 class RoundTrips(msgspec.Struct):
-    """What the orders that reduced a position earned, fees of both sides taken off, in the valuation currency.
+    """Profits of the orders that reduced a position, after the fees of both sides, in the valuation currency.
 
     ``realised`` is the sum by (strategy, pair), also in the valuation currency.
     """
@@ -66,7 +66,7 @@ class RoundTrips(msgspec.Struct):
 
     @property
     def win_rate(self) -> float | None:
-        """Share of round trips that earned something."""
+        """Share of round trips with a profit."""
         return self.wins / self.count if self.count else None
 
     @property
@@ -88,7 +88,7 @@ class _Holding:
 def round_trips(
     fills: Iterable[FillRow], opening: Mapping[tuple[str, str], tuple[int, float]] | None = None
 ) -> RoundTrips:
-    """Pair the fills off at average cost, in order of time.
+    """Match fills into round trips at average cost, in order of time.
 
     ``opening`` gives, by (strategy, pair), base units held at the start and their first price in quote currency. A
     position may be negative (a coin bought through one pair and sold through another), and is then reduced by buys.
@@ -107,7 +107,7 @@ def round_trips(
         if fill.fee_currency == fill.pair.base:
             units += -fill.fee_units if fill.side == "buy" else fill.fee_units
         elif fill.value_units and fill.value:
-            # a fee in quote or in the exchange's own coin, said in quote at this fill's own rates
+            # a fee in quote or in the exchange's own coin, converted to quote at this fill's rates
             fee = fill.fee_value * quote / fill.value
             quote += fee if fill.side == "buy" else -fee
         if units <= 0:
@@ -124,7 +124,7 @@ def round_trips(
         gain *= fill.value * UNIT / fill.value_units if fill.value_units else 0.0
         holding.cost -= cost
         holding.units += closed if delta > 0 else -closed
-        if closed < units:  # the order turns the position round: the rest opens the other side
+        if closed < units:  # the order reverses the position: the rest opens the other side
             rest = quote - proceeds
             holding.units, holding.cost = (units - closed, rest) if delta > 0 else (closed - units, -rest)
         order = (fill.strategy, fill.client_id)
@@ -143,7 +143,7 @@ def sharpe(returns: Sequence[float]) -> float | None:
         return None
     mean = math.fsum(returns) / len(returns)
     deviation = math.sqrt(math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1))
-    # equal returns leave a deviation of rounding errors, and a ratio of nonsense
+    # equal returns have a deviation of rounding errors only, and a meaningless ratio
     return _finite(mean / deviation * math.sqrt(DAYS_A_YEAR)) if deviation > 1e-12 else None
 
 
@@ -157,7 +157,7 @@ def sortino(returns: Sequence[float]) -> float | None:
 
 
 def missing_ratios(returns: Sequence[float]) -> str | None:
-    """Why a run has no ratios, or None where it has."""
+    """Why a run has no ratios, or None if it has them."""
     count = len(returns)
     if count >= RETURNS_LEAST:
         return None
@@ -184,7 +184,7 @@ def summarise(
 ) -> dict[str, Figure]:
     """The summary of a run, with the keys of `SUMMARY_KEYS` in their order.
 
-    ``orders`` counts all orders that strategies asked for, ``refused`` those of them that rules or risk refused.
+    ``orders`` counts all orders that strategies placed, ``refused`` those that rules or risk refused.
     """
     opening, final = curve.opening, curve.final
     pnl = final - opening if final is not None and opening is not None else None

@@ -44,7 +44,7 @@ class RunFolder:
 
     def __init__(self, out: Path) -> None:
         self.out = Path(os.path.abspath(out))  # noqa: PTH100 - resolve() would follow a link that is to be replaced
-        self.path = self.out  # until the block is entered
+        self.path = self.out  # None until the block is entered
         self._check()
 
     def _check(self) -> None:
@@ -60,7 +60,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            # beside the target, since only within one file system does a rename happen at once
+            # beside the target, since a rename is atomic only within one file system
             self.path = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.", suffix=".partial", dir=self.out.parent))
         except OSError as error:
             raise ConfigError(
@@ -83,7 +83,7 @@ class RunFolder:
                 shutil.rmtree(self.path, ignore_errors=True)
 
     def _publish(self) -> None:
-        self._check()  # somebody may have put files there meanwhile
+        self._check()  # someone may have put files there meanwhile
         old: Path | None = None
         if self.out.exists():
             # two renames, since no system replaces a folder that holds files in one
@@ -169,7 +169,7 @@ def write_outputs(
 ) -> None:
     """Write all files of a run into ``folder``, which exists.
 
-    ``decisions`` is moved when a path, written when bytes, and None when it stands in the folder already.
+    ``decisions``: a path is moved, bytes are written, None means it is in the folder already.
     """
     _write(folder / SUMMARY, summary_json(result) + "\n")
     _write(folder / ORDERS, orders_csv(result.orders))
@@ -183,7 +183,7 @@ def write_outputs(
     elif decisions is not None:
         shutil.move(decisions, folder / DECISIONS)
     else:
-        assert (folder / DECISIONS).exists(), "decisions were not handed over"
+        assert (folder / DECISIONS).exists(), "decisions are missing"
 
 
 def summary_json(result: BacktestResult) -> str:
@@ -229,7 +229,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _times(times: Sequence[int]) -> list[str]:
-    """ISO 8601 with milliseconds; the exact nanoseconds stand in a column of their own."""
+    """ISO 8601 with milliseconds; the exact nanoseconds have their own column."""
     if not times:
         return []
     moments = np.asarray(times, dtype="datetime64[ns]")
@@ -238,7 +238,7 @@ def _times(times: Sequence[int]) -> list[str]:
 
 
 class _Quoted(dict[str, str]):
-    """Text as a CSV field, quoted only where it must be. Looked up, since the same few texts fill a column."""
+    """Text as a CSV field, quoted only if necessary. Cached, since a column repeats a few texts."""
 
     def __missing__(self, text: str) -> str:
         field = text
@@ -256,10 +256,10 @@ def _scaled(value: int, places: int) -> str:
 
 
 def _decimals(values: Sequence[int], places: Sequence[int]) -> list[str]:
-    """``values`` x 10^-places as text, row by row, with all of the places."""
+    """``values`` x 10^-places as text, row by row, with all decimals."""
     distinct = set(places)
     if len(distinct) == 1 and (only := distinct.pop()) > 0 and min(values) >= 0:
-        # cutting the digits is quicker than dividing, here or in numpy, and never overflows
+        # slicing the digits is faster than dividing, here or in numpy, and never overflows
         return [
             f"{digits[:-only]}.{digits[-only:]}" if len(digits) > only else "0." + digits.zfill(only)
             for digits in map(str, values)

@@ -1,7 +1,7 @@
-"""Which recorded streams a run is made of, and its span.
+"""Decides which recorded streams a run reads, and its span.
 
-One pair has one kind of source in a run: candles if its strategies only want bars, else books and trades. Pairs that no
-strategy wants, but that a value is taken through, come along with whatever the data has of them.
+A pair has one kind of source in a run: candles if its strategies only want bars, else books and trades. Pairs that no
+strategy trades but that value something are read from whatever data there is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from botkit.model.resolutions import RESOLUTIONS, fixed_length
 from botkit.tape.feed import Feed, StreamKey
 from botkit.tape.manifest import StreamInfo
 
-#: streams of one recording begin and end some seconds apart, a candle a minute
+#: tolerance: streams of one recording begin and end some seconds apart, candles up to a minute
 _WORTH_A_WORD: Nanos = 2 * NS_PER_MINUTE
 
 Source: TypeAlias = Literal["candles", "market"]
@@ -54,24 +54,24 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def wanted_sources(markets: Iterable[MarketView]) -> dict[str, Source]:
-    """What each pair that the strategies look at must run on."""
+    """What each pair that the strategies watch must run on."""
     return {market.pair: "market" if market.is_listened_to else "candles" for market in markets}
 
 
 def first_moment(feed: Feed, pairs: Iterable[str]) -> Nanos:
-    """When the earliest stream of these pairs begins: the time of ``on_start`` where no ``from`` is given."""
+    """When the earliest stream of these pairs begins: the time of ``on_start`` if no ``from`` is given."""
     wanted = set(pairs)
     return min((_begin(info) for info in feed.streams if info.pair in wanted), default=0)
 
 
 class FeeCurrencies(msgspec.Struct, frozen=True):
-    """What fees are reckoned in: the currency that an account's volume counts in, and the coin that pays ("": none)."""
+    """The currencies of fees: the one an account's volume is counted in, and the coin that pays them ("": none)."""
 
     volume: str
     coin: str = ""
 
     def wanted(self, sources: Iterable[str], pairs: Mapping[str, Pair]) -> list[str]:
-        """The pairs whose prices the fees of a run on ``sources`` need."""
+        """The pairs whose prices the fees of a run on ``sources`` depend on."""
         currencies = dict.fromkeys(pairs[pair].quote for pair in sources)
         if self.coin:
             currencies[self.coin] = None
@@ -91,7 +91,7 @@ def make_plan(
     fees: FeeCurrencies | None = None,
 ) -> Plan:
     """Choose streams and span. ``resolutions`` are those of the bars wanted of each pair; ``held`` the currencies
-    that are valued. Raises DataError or ConfigError that says what the data lacks."""
+    to value. Raises DataError or ConfigError that says what the data lacks."""
     chosen: dict[str, Source] = {}
     keys: list[StreamKey] = []
     for pair, source in sources.items():
@@ -109,7 +109,7 @@ def make_plan(
     assert len(spans) == len(keys), keys
     if not spans:
         raise ConfigError("no strategy subscribed to any pair in on_start, so there is nothing to run on")
-    # every row of the pairs that are traded; what only gives values to other things makes no run longer
+    # all rows of traded pairs; pairs that only value something do not lengthen the run
     traded = [info for info in spans if info.pair in chosen]
     first = min(_begin(info) for info in traded) if start is None else start
     last = max(info.end for info in traded) + 1 if end is None else end
@@ -117,7 +117,7 @@ def make_plan(
         _check_asked(spans, start, end)
     if first >= last:
         raise DataError(
-            f"the backtest would run from {format_time(first)} to {format_time(last)}, which is no span; the data: "
+            f"the backtest would run from {format_time(first)} to {format_time(last)}, which is not a span; the data: "
             + "; ".join(f"{i.label} from {format_time(i.start)} to {format_time(i.end)}" for i in spans)
         )
     for info in spans:
@@ -130,7 +130,7 @@ def make_plan(
 
 
 def _check_asked(spans: Sequence[StreamInfo], start: Nanos | None, end: Nanos | None) -> None:
-    """The span that was asked for must meet the data."""
+    """Check that the requested span overlaps the data."""
     for info in spans:
         if start is not None and start > info.end:
             raise DataError(
@@ -162,7 +162,7 @@ def partial_streams(feed: Feed, plan: Plan) -> list[str]:
 
 
 def _begin(info: StreamInfo) -> Nanos:
-    """When a stream begins: a candle's row is received at its end, and its open is a price already."""
+    """When a stream begins: a candle's row is received at its end, but its open is a price earlier."""
     length = fixed_length(info.resolution) if info.resolution else None
     return info.start - (length or 0)
 
@@ -191,7 +191,7 @@ def _streams_of(feed: Feed, pair: str, source: Source, resolutions: Sequence[str
 
 
 def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> StreamKey | None:
-    """The finest candles that make every wanted resolution: the finer, the less a fill must be guessed."""
+    """The finest candles that make every wanted resolution: the finer they are, the less guessing in fills."""
     for resolution in RESOLUTIONS:
         for info in have:
             if info.resolution == resolution and all(can_build(wanted, resolution) for wanted in resolutions):
@@ -200,7 +200,7 @@ def _candles_for(have: Sequence[StreamInfo], resolutions: Sequence[str]) -> Stre
 
 
 def _prices_of(feed: Feed, pair: str, source: Source) -> list[StreamKey]:
-    """Any stream that prices a pair which is only valued through, of the run's own kind where there is one."""
+    """A stream for a pair that only values something, of the run's own kind if there is one."""
     have = {info.kind: info.key for info in feed.streams if info.pair == pair}
     order = ("trades", "candles") if source == "market" else ("candles", "trades")
     return next(([have[kind]] for kind in order if kind in have), [])

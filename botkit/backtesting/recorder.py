@@ -1,4 +1,4 @@
-"""What a run is watched for: fills, equity at every price, and prices for the charts, slice by slice."""
+"""Records a run slice by slice: fills, equity at every price, and prices for the charts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Change = tuple[Nanos, str, int]
 
 
 class ResultRecorder:
-    """Watches one run. Memory stays bounded on a tape larger than memory: only fills and samples are kept."""
+    """Records one run. It keeps only fills and samples, so a tape may be larger than memory."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class ResultRecorder:
                     begin=begin,
                 )
         self.samplers = {pair: CandleSampler(pair) for pair in traded}
-        #: units that each strategy's position in a pair began with: its opening coins
+        #: units of base that each strategy held in a pair at the start
         self._opening_units = {
             (name, str(position.pair)): position.amount_units
             for name in names
@@ -66,7 +66,7 @@ class ResultRecorder:
         self._withheld: list[Withheld] = []
 
     def observe(self, out: Outcome, now: Nanos) -> None:
-        """A turn brought something about."""
+        """Take note of the outcome of a turn."""
         for fill in out.fills:
             self._new.append((now, fill))
         self._withheld += out.withheld
@@ -80,7 +80,7 @@ class ResultRecorder:
         }
 
     def slice_done(self, delivered: Sequence[MarketColumns]) -> None:
-        """A slice has run: value everything that happened in it."""
+        """Value everything that happened in a finished slice."""
         prices: dict[str, tuple[TimeArray, FloatArray]] = {}
         withheld, self._withheld = self._withheld, []
         for columns in delivered:
@@ -113,19 +113,19 @@ class ResultRecorder:
             curve.add_slice(prices, _changes([row for row in fills if row[1].order.strategy == name]))
 
     def finish(self, end: Nanos) -> None:
-        """The run has ended: close its days."""
+        """Close the days of a run that has ended."""
         for curve in (self.curve, *self.strategy_curves.values()):
             curve.finish(end)
 
     def curve_of(self, strategy: str) -> EquityCurve:
-        """A strategy's own curve; the bot's, where it is the only one."""
+        """A strategy's own curve, or the bot's if it is the only strategy."""
         return self.strategy_curves.get(strategy, self.curve)
 
 
 def _taken_in(
     withheld: Sequence[Withheld], columns: MarketColumns, received: TimeArray, prices: FloatArray, *others: Any
 ) -> tuple[Any, ...]:
-    """The columns without the rows that the bot never took in, or as they are."""
+    """The columns without the rows that the bot never accepted."""
     rows = [row for row in withheld if row.pair == columns.pair]
     if not rows:
         return received, prices, *others
@@ -137,7 +137,7 @@ def _taken_in(
 
 
 def _changes(fills: Sequence[tuple[Nanos, Fill]]) -> list[Change]:
-    """What fills did to the holdings, at the time at which the bot learned of them."""
+    """Changes of the holdings by fills, at the times when the bot received them."""
     changes: list[Change] = []
     for now, fill in fills:
         pair = fill.pair

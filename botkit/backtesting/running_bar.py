@@ -1,6 +1,6 @@
-"""The bars that are running when a run begins: what the tape has of them from before the start.
+"""The bars still open when a run begins: what the tape has of them from before the start.
 
-Without it the first bar after ``--from`` would hold a part of its rows and be handed over as a whole one.
+Without this the first bar after ``--from`` would be partial but look whole.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from botkit.tape.manifest import StreamInfo
 
 
 def running_bar(feed: Feed, pair: Pair, resolution: str, start: Nanos, *, on_candles: bool) -> Bar | None:
-    """What the rows received before ``start`` make of the bar that is running then; None: it holds nothing yet.
+    """The bar open at ``start``, built from the rows received before; None if there are none.
 
-    A pair that runs on candles takes candles. The others take trades; where these begin within the bar, candles of
+    A pair that runs on candles uses candles. The others use trades; if these begin within the bar, candles of
     the time before them stand in.
     """
     builder = BarBuilder(pair, resolution, grace_ns=0)
-    # the candle that ends with the start is a row of a run on candles, and the bar that it ends is still running
+    # a run on candles still gets the candle that ends at the start, so the bar it closes is still open
     begins = bucket_start(start - 1 if on_candles else start, resolution)
     trades = None if on_candles else feed.stream(pair, "trades", None)
     trades_from = start if trades is None else max(trades.start, begins)
@@ -48,7 +48,7 @@ def _add_candles(builder: BarBuilder, feed: Feed, info: StreamInfo, begins: Nano
     rules = builder.pair.rules
     resolution = info.resolution
     assert resolution is not None
-    # received at their end: one that ends just when the trades begin belongs before them
+    # candles are received at their end: one that ends when the trades begin comes before them
     for piece in feed.slices([info.key], begins, until):
         for columns in piece.columns:
             assert isinstance(columns, CandleColumns)
@@ -76,5 +76,5 @@ def _add_trades(builder: BarBuilder, feed: Feed, begins: Nanos, start: Nanos) ->
             assert isinstance(columns, TradeColumns)
             rows = zip(columns.time.tolist(), columns.ticks.tolist(), columns.lots.tolist(), strict=True)
             for time, ticks, lots in rows:
-                if time >= begins:  # the others belong to bars that the history holds
+                if time >= begins:  # the others belong to bars in the history
                     builder.on_trade(time, rules.price(ticks), rules.amount(lots))

@@ -1,4 +1,4 @@
-"""One backtest from its parts to its result."""
+"""Runs one backtest: from its parts to its result."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ from botkit.model.results import (
 from botkit.sim.kernel import Kernel
 from botkit.tape.feed import Feed, Slice
 
-#: figures of a run that are worth holding beside those of another reading of the queue
+#: figures worth comparing between readings of the queue
 READING_FIGURES = (
     *("orders", "fills", "final_equity", "pnl", "return"),
     *("max_drawdown", "sharpe", "fees", "turnover", "win_rate"),
 )
 READINGS = ("queue", "optimistic", "pessimistic")
-#: rows that stand in memory at once, with one slice ahead; a smaller number only costs time
+#: most rows in memory at once, including one slice ahead; a smaller number only costs time
 SLICE_ROWS = 1_000_000
 
-#: (level, text, the run's time): something for the user
+#: (level, text, the run's time): a message for the user
 Tell = Callable[[str, str, Nanos], None]
 
 
 class Parts(Protocol):
-    """Who makes the bot and the exchange of a run: `botkit.assembly` does."""
+    """Makes the bot and the exchange of a run; implemented by `botkit.assembly`."""
 
     account: str
     name: str
@@ -95,11 +95,11 @@ class Parts(Protocol):
         ...
 
     def cautions(self, plan: Plan) -> list[Caution]:
-        """What the configuration makes doubtful."""
+        """Doubts about the result that the configuration causes."""
         ...
 
     def assumptions(self, kernel: Kernel) -> list[str]:
-        """The sentences of the models."""
+        """The models' sentences about what they assume."""
         ...
 
 
@@ -145,7 +145,7 @@ class _Run:
                 self._tell(note.level, note.text, now)
 
     def _look_at_states(self) -> None:
-        """What a strategy keeps must be such that a restart could find it again, as it must live."""
+        """Check that `self.state` can be stored for a restart, as live trading requires."""
         for name in self.engine.view.names():
             why = unkept(self.engine.view.kept(name)["state"])
             if why is not None and name not in self._unkept:
@@ -194,8 +194,8 @@ class _Run:
 
 @contextmanager
 def _collecting_seldom() -> Iterator[None]:
-    """A run keeps most of the objects that it makes and drops hardly a cycle: at Python's usual thresholds a tenth of
-    its time goes into looking for garbage that is not there, and what survived one look survives the next ones."""
+    """Collect garbage less often. A run keeps most objects and makes few cycles: at Python's thresholds a tenth of
+    its time goes into looking for garbage that is not there."""
     before = gc.get_threshold()
     gc.set_threshold(100_000, 500, 100)
     try:
@@ -205,17 +205,17 @@ def _collecting_seldom() -> Iterator[None]:
 
 
 def begin_of(parts: Parts) -> Nanos:
-    """The time of ``on_start``: ``from``, or else the first row of any stream of the pairs that strategies name."""
+    """The time of ``on_start``: ``from``, or else the first row of any stream of the strategies' pairs."""
     if parts.start is not None:
         return parts.start
     return first_moment(parts.feed, [pair for pairs in parts.strategy_pairs().values() for pair in pairs])
 
 
 def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan: Plan) -> History:
-    """The last finished bars before a time and what the running ones hold, from what candles or trades there are."""
+    """The last finished bars before a time, and the open ones so far, from the recorded candles or trades."""
     bars = []
     for item in wanted:
-        # A candle that ends just now is a row of a run on candles, and will be shown as such. On trades it is not: it
+        # A run on candles still gets the candle that ends just now as a row. A run on trades does not: there it
         # is history.
         end = now if item.pair in plan.candle_pairs else now + 1
         found = bars_before(feed, item.pair, item.resolution, item.count, end)
@@ -229,8 +229,8 @@ def history_before(feed: Feed, wanted: Sequence[HistoryWanted], now: Nanos, plan
 
 
 def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nanos) -> list[Bar]:
-    """The last ``count`` bars that had ended before a moment, built from the finest candles that reach back so far, or
-    from trades where there are no such candles."""
+    """The last ``count`` bars that ended before a moment, built from the finest candles that reach back that far, or
+    from trades if there are no such candles."""
     target = fixed_length(resolution) or 31 * NS_PER_DAY
     for finer in RESOLUTIONS:
         info = feed.stream(pair, "candles", finer)
@@ -255,7 +255,7 @@ def bars_before(feed: Feed, pair: Pair, resolution: str, count: int, before: Nan
                         rules.amount(int(columns.lots[i])),
                         finer,
                     )
-        bars += builder.close_due(before - 1)  # one that ends just then has its row just then, which is not read here
+        bars += builder.close_due(before - 1)  # the row of one that ends just then is not read here
         return bars[-count:]
     return _bars_of_trades(feed, pair, resolution, count, before)
 
@@ -276,7 +276,7 @@ def _bars_of_trades(feed: Feed, pair: Pair, resolution: str, count: int, before:
             for time_ns, ticks, lots in rows:
                 bars += builder.on_trade(time_ns, rules.price(ticks), rules.amount(lots))
     bars += builder.close_due(before)
-    # the tape, or what was read of it, began somewhere within the first of them
+    # the first may be partial: the rows read begin somewhere within it
     return bars[1:][-count:]
 
 
@@ -288,10 +288,10 @@ def run_backtest(
     readings: bool = True,
     tell: Tell = lambda level, text, now: None,
 ) -> BacktestResult:
-    """Run it, and with ``readings`` the other readings of the queue too where resting orders met a book.
+    """Run a backtest; with ``readings`` also the other readings of the queue, if orders rested in a book.
 
-    ``decisions_to`` is the file that decisions.jsonl is written to while the run goes on. ``progress`` is told which
-    reading runs and how far it is, 0 to 1; ``tell`` of what strategies say to the user, in the chosen reading alone.
+    ``decisions_to`` is the file for decisions.jsonl, written during the run. ``progress`` is called with the
+    reading and how far it is, 0 to 1; ``tell`` with strategies' messages to the user, in the chosen reading only.
     """
     if decisions_to is None:
         main = _one(parts, parts.reading, DecisionLog(), progress, tell)
@@ -315,7 +315,7 @@ def run_backtest(
 
 @contextmanager
 def _without_logs() -> Iterator[None]:
-    """Strategies say the same in every reading: once is enough."""
+    """Silence the strategies' logs: they say the same in every reading."""
     logger, nothing = logging.getLogger("botkit.strategy"), logging.NullHandler()
     before, logger.propagate = logger.propagate, False
     logger.addHandler(nothing)
@@ -475,7 +475,7 @@ def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
 
 
 def _dust(view: EngineView) -> list[str]:
-    """What is left of a position but too little to be sold."""
+    """Rests of positions that are too small to sell."""
     lines = []
     for name in view.names():
         for position in view.money.positions(name):

@@ -1,7 +1,7 @@
-"""Notices callbacks that would block a live bot: a backtest waits for them, and says nothing in its figures.
+"""Finds callbacks that would block a live bot: a backtest waits for them, and its figures do not show it.
 
-A thread looks at the main thread's stack now and then. A strategy's outermost frame that is the same object from one
-look to the next belongs to one call, and its age is how long that call has taken at least.
+A thread samples the main thread's stack. A strategy's outermost frame that is the same object from one sample
+to the next belongs to one call, and its age is how long that call has taken at least.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from types import FrameType, TracebackType
 
 import msgspec
 
-#: what a live bot warns of (`botkit.live.watchdog`)
+#: duration from which a live bot warns (`botkit.live.watchdog`)
 LIMIT_S = 0.25
 _LOOK_S = 0.05
-#: one sentence a place, and no more than so many places
+#: most places to report, one sentence each
 _PLACES_MAX = 10
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class SlowCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback that ran for longer than a live bot can wait. ``where`` is file:line in the strategy."""
+    """A callback that ran longer than a live bot can wait. ``where`` is file:line in the strategy."""
 
     callback: str
     where: str
@@ -38,7 +38,7 @@ class SlowCallback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlowCallbacks:
-    """Watches the thread that enters the block. ``report`` is called in that thread's stead, from another."""
+    """Watches the thread that enters the block. ``report`` is called from another thread."""
 
     def __init__(self, report: Callable[[SlowCallback], None], *, limit_s: float = LIMIT_S) -> None:
         self._report = report
@@ -81,7 +81,7 @@ class SlowCallbacks:
 
 
 def strategy_frames(innermost: FrameType | None) -> Iterator[FrameType]:
-    """The frames outside botkit that botkit called last, the callback's own first; none where it called nobody."""
+    """The frames outside botkit that botkit called last, the callback's own first; empty if there are none."""
     stack: list[FrameType] = []
     while innermost is not None:
         stack.append(innermost)

@@ -16,7 +16,7 @@ from botkit.cli.screen import screen
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), help="Recorded data in place of the configuration's.")
+@click.option("--data", type=click.Path(path_type=Path), help="Recorded data to use instead of the configuration's.")
 @click.option("--from", "start", help="Start, such as 2025-01-31 or 2025-01-31T09:00, in the config's time zone.")
 @click.option("--to", "end", help="End; a date means the whole day.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
@@ -26,7 +26,7 @@ from botkit.cli.screen import screen
 @click.option(
     "--readings/--no-readings",
     default=True,
-    help="Also run the optimistic and the pessimistic reading of the queue.  [default: readings]",
+    help="Also run an optimistic and a pessimistic reading of the queue.  [default: readings]",
 )
 def backtest(
     config: Path,
@@ -39,13 +39,13 @@ def backtest(
     as_json: bool,
     readings: bool,
 ) -> None:
-    """Trade recorded data with the bot of CONFIG, and write a report.
+    """Run the bot of CONFIG on recorded data and write a report.
 
     Runs are numbered and kept: out/NAME/1, out/NAME/2 and so on; out/NAME/latest is the newest, and `botkit runs` lists
     them. A folder given with --out is replaced.
 
     The strategies, the router with the exchange's rate limits, and the simulated exchange's rules, fees and fills are
-    the ones that `botkit run` uses.
+    the same that `botkit run` uses.
     """
     from botkit.assembly import backtest_into
     from botkit.report import print_summary
@@ -75,7 +75,7 @@ def backtest(
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[str, float], None] | None]:
-    """A progress bar on standard error; none where that is no terminal."""
+    """A progress bar on standard error, if that is a terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield None

@@ -1,4 +1,4 @@
-"""``botkit capital add|take``: give a strategy money that belongs to nobody, or take it back."""
+"""``botkit capital add|take``: give a strategy money that belongs to no strategy, or take it back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from botkit.errors import ConfigError
 
 _MODE = click.option(
-    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which, where the bot has run in several modes."
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if the bot has run in several."
 )
 _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 _AMOUNTS = click.argument("amounts", nargs=-1, required=True, metavar="CURRENCY=AMOUNT...")
@@ -18,10 +18,10 @@ _AMOUNTS = click.argument("amounts", nargs=-1, required=True, metavar="CURRENCY=
 
 @click.group()
 def capital() -> None:
-    """Give a strategy money that belongs to no strategy, or take it back. Works while the bot runs and while it does
-    not; neither counts as profit or loss.
+    """Give a strategy money that belongs to no strategy, or take it back. Works whether the bot runs or
+    not, and counts neither as profit nor as loss.
 
-    STRATEGY is one with `capital:` of its own, or pool for what all the others share.
+    STRATEGY is one that has `capital:`, or `pool` for what all the others share.
     """
 
 
@@ -31,7 +31,7 @@ def capital() -> None:
 @_AMOUNTS
 @_MODE
 def add(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
-    """Give STRATEGY more, such as twd=5000 btc=0.01."""
+    """Give STRATEGY more money, such as twd=5000 btc=0.01."""
     _move(config, strategy, amounts, mode, 1)
 
 
@@ -41,7 +41,7 @@ def add(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None)
 @_AMOUNTS
 @_MODE
 def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
-    """Take back of what STRATEGY has available; what its orders lock is not."""
+    """Take back money that STRATEGY has available; what its orders lock stays."""
     _move(config, strategy, amounts, mode, -1)
 
 
@@ -58,11 +58,11 @@ def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | Non
         return
     if folder.path.name in ("inside", "paper"):
         raise ConfigError(
-            "this bot does not run, and its account, which lives inside it, begins anew at the next start; change "
+            "this bot does not run, and its simulated account starts over with it at the next start; change "
             "`capital:` in the configuration"
         )
     emulated = folder.path.parent.name == "emulator"
-    # the bot's own time, which on an emulator is not the machine's: `botkit why` counts back from that
+    # the bot's own time, which on an emulator is not the machine's; `botkit why` counts back from it
     now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
     portfolio = make_portfolio(project, {str(pair): pair for pair in priced_pairs(project)})
     click.echo(move_stopped(folder, portfolio, project.pairs, strategy, units, now))

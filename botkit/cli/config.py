@@ -20,7 +20,7 @@ def config() -> None:
 @_FILE
 @_SET
 def check(file: Path, overrides: tuple[str, ...]) -> None:
-    """Check a configuration: its text, its plugins, its strategies and their parameters. Nothing is sent."""
+    """Check a configuration: its text, plugins, strategies and parameters. Sends nothing."""
     from botkit.assembly import Project
 
     project = Project.load(file, overrides=overrides)
@@ -49,7 +49,7 @@ def show(file: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 def schema() -> None:
     """Print the JSON Schema of configurations, for editors.
 
-    Save it beside your files and start them with `# yaml-language-server: $schema=botkit.schema.json`.
+    Save it beside your configurations and start each with `# yaml-language-server: $schema=botkit.schema.json`.
     """
     from botkit.config.json_schema import json_schema
 

@@ -1,4 +1,4 @@
-"""Commands for a bot that runs, from another terminal: stop, panic, pause, resume, set, account."""
+"""Commands for a running bot, from another terminal: stop, panic, pause, resume, set, account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 from botkit.errors import ConfigError
 
 _MODE = click.option(
-    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which, where the bot has run in several modes."
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if the bot has run in several."
 )
 _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
@@ -32,7 +32,7 @@ def _folder(config: Path, mode: str | None) -> tuple[Any, Any]:
 @_CONFIG
 @_MODE
 def stop(config: Path, mode: str | None) -> None:
-    """Stop the running bot of CONFIG in order, as Ctrl-C would."""
+    """Stop the running bot of CONFIG cleanly, like Ctrl-C."""
     from botkit.assembly.operations import ask
 
     _, folder = _folder(config, mode)
@@ -44,7 +44,7 @@ def stop(config: Path, mode: str | None) -> None:
 @click.argument("strategy")
 @_MODE
 def pause(config: Path, strategy: str, mode: str | None) -> None:
-    """Let STRATEGY place no new orders, and cancel its open ones. A restart does not lift it."""
+    """Stop STRATEGY from placing new orders, and cancel its open ones. A restart does not lift the pause."""
     from botkit.assembly.operations import ask
 
     _, folder = _folder(config, mode)
@@ -56,7 +56,7 @@ def pause(config: Path, strategy: str, mode: str | None) -> None:
 @click.argument("strategy", required=False)
 @_MODE
 def resume(config: Path, strategy: str | None, mode: str | None) -> None:
-    """Lift the halt of the bot (a panic, a loss, the breaker), or of STRATEGY."""
+    """Lift a halt of the bot (panic, loss limit, breaker), or the pause of STRATEGY."""
     from botkit.assembly.operations import Journal, ask
 
     _, folder = _folder(config, mode)
@@ -87,7 +87,7 @@ def resume(config: Path, strategy: str | None, mode: str | None) -> None:
 @click.argument("assignment", metavar="STRATEGY.NAME=VALUE")
 @_MODE
 def set_(config: Path, assignment: str, mode: str | None) -> None:
-    """Change a parameter that its strategy declares live, such as maker.spread_bps=8. It outlives a restart."""
+    """Change a parameter that the strategy declares live, such as maker.spread_bps=8. The change survives a restart."""
     from botkit.assembly.operations import ask
 
     target, equals, text = assignment.partition("=")
@@ -99,7 +99,7 @@ def set_(config: Path, assignment: str, mode: str | None) -> None:
     except yaml.YAMLError:
         value = text
     if not isinstance(value, (str, int, float, bool, list, type(None))):
-        raise ConfigError(f"{assignment!r}: the value is neither a number, text nor a list")
+        raise ConfigError(f"{assignment!r}: the value is not a number, text or list")
     _, folder = _folder(config, mode)
     click.echo(ask(folder, "set", strategy=strategy, name=name, value=value))
 
@@ -107,13 +107,13 @@ def set_(config: Path, assignment: str, mode: str | None) -> None:
 @click.command()
 @_CONFIG
 @_MODE
-@click.option("--own", is_flag=True, help="Cancel this bot's own orders alone; spare those of others.")
+@click.option("--own", is_flag=True, help="Cancel only this bot's own orders.")
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
-    """Hold back every new order of the bot, durably, and cancel everything on its account.
+    """Halt the bot durably and cancel everything on its account.
 
-    Works while the bot runs, hangs or is dead. Orders that are not this bot's are named first, and hit too unless --own
-    spares them. `botkit resume` lifts the halt.
+    Works while the bot runs, hangs or is dead. Orders that are not this bot's are listed first, and cancelled too
+    unless you pass --own. `botkit resume` lifts the halt.
     """
     from botkit.assembly import Project
     from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, find_folder, hold_back
@@ -125,7 +125,7 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     if mode == "paper":
         raise ConfigError("a paper account lives inside its bot; use `botkit stop`")
     if folder.path.name == "inside" and folder.holder() is None:
-        raise ConfigError("the emulator inside has ended with its bot, and its orders with it: nothing stands")
+        raise ConfigError("the emulator ended with its bot, and its orders with it: nothing is open")
     status = folder.read_status() or {}
     address = status.get("address") or [None, None]
     known = OwnOrders(())
@@ -164,13 +164,13 @@ def _told(result: Any) -> int:
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
-    """Prove, read-only, that the account's key works: balances, open orders, and a guess at the fee rank."""
+    """Prove that the account's key works, by reading only: balances, open orders, and a guess at the fee rank."""
     from botkit.assembly import Project
     from botkit.assembly.operations import account_access, account_lines, find_folder, read_account
 
     project = Project.load(config)
     if mode == "emulator" and rest is None:
-        with contextlib.suppress(ConfigError):  # a bot that has never run has met no emulator
+        with contextlib.suppress(ConfigError):  # a bot that never ran has no emulator
             rest = ((find_folder(project, mode).read_status() or {}).get("address") or [None])[0]
 
     async def main() -> Any:

@@ -41,14 +41,14 @@ _CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What the commands need to know of the outside: the exchange's pairs, and the formats that plugins offer."""
+    """What the commands need from outside: the exchange's pairs, and the formats that plugins offer."""
 
     pairs: Mapping[str, Pair]
     formats: Mapping[str, TapeFormat]
 
 
 def _world() -> Surroundings:
-    """The context's own, where a caller handed one in; else the exchange's facts and the installed plugins."""
+    """The world that the caller put into the context, else the exchange's facts and the installed plugins."""
     handed = click.get_current_context().find_object(Surroundings)
     if handed is not None:
         return handed
@@ -67,7 +67,7 @@ def data() -> None:
 
 
 def _guess_kind(path: Path, formats: Mapping[str, TapeFormat]) -> str:
-    """The format of a file by its name, and of a CSV file by its header."""
+    """Guess the format of a file by its name, and of a CSV file by its header."""
     name = path.name.lower()
     if name.endswith((".csv", ".csv.gz")):
         from botkit.tape.csv_columns import CsvFile
@@ -78,7 +78,7 @@ def _guess_kind(path: Path, formats: Mapping[str, TapeFormat]) -> str:
         (len(ending), kind) for kind, reader in formats.items() for ending in reader.endings if name.endswith(ending)
     ]
     if not fitting:
-        raise DataError(f"{path}: no format reads files of this name; say it with --kind ({', '.join(formats)})")
+        raise DataError(f"{path}: no format reads files with this name; name one with --kind ({', '.join(formats)})")
     return max(fitting)[1]
 
 
@@ -90,13 +90,13 @@ def _file_source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
         raise DataError(f"{path} does not exist")
     chosen = kind or _guess_kind(path, world.formats)
     if chosen not in world.formats:
-        raise DataError(f"--kind {chosen}: no plugin offers this format; there are {', '.join(sorted(world.formats))}")
+        raise DataError(f"--kind {chosen}: no plugin offers it; choose one of {', '.join(sorted(world.formats))}")
     given = {name: value for name, value in options.items() if value is not None}
     return FileSource(path, world.formats[chosen], world.pairs, given)
 
 
 def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
-    """A tape for a folder, one file through a format for anything else."""
+    """The source at a path: a folder is a tape, anything else one file read through a format."""
     from botkit.tape.feed import TapeSource
 
     if path.is_dir():
@@ -110,14 +110,14 @@ def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
 
 @data.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to make or to add to.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to create or extend.")
 @_PAIR
 @_KIND
 @_RESOLUTION
 @_TRADES
 @_SORT
 @_ZONE
-@click.option("--drop-doubled", is_flag=True, help="Leave out candles that repeat the one before in every figure.")
+@click.option("--drop-doubled", is_flag=True, help="Leave out candles that equal the one before in every value.")
 @click.option("--source", "origin", default="", help="Where the data comes from; noted in the tape's manifest.")
 @_JSON
 def import_file(
@@ -135,7 +135,7 @@ def import_file(
 ) -> None:
     """Turn FILE (CSV candles or trades, or recorded frames) into a tape.
 
-    Rows of a pair must follow what the tape already has of it. On an error the tape stays as it was.
+    Rows of a pair must be later than those the tape has already. On an error the tape stays as it was.
     """
     from botkit.tape.tape import Tape
     from botkit.tape.writer import TapeWriter
@@ -156,7 +156,7 @@ def import_file(
         for info in source.streams:
             for columns in source.read(info.key, None, None, 262_144):
                 writer.write(columns)
-            if info.kind != "candles":  # those of candles are seen by the writer
+            if info.kind != "candles":  # the writer counts gaps in candles
                 for start, end in info.gaps:
                     writer.note_gap(info.pair, info.kind, start, end)
     gaps = {info.label: len(info.gaps) for info in source.streams if info.gaps}
@@ -199,7 +199,7 @@ def info(
     timezone: str | None,
     as_json: bool,
 ) -> None:
-    """Show what PATH (a tape or one file) holds: spans, rows, gaps, doubled rows, crossed books."""
+    """Show what PATH (a tape or one file) holds: spans, rows, gaps, duplicate rows, crossed books."""
     from botkit.tape.checks import inspect
 
     how = {"pair": pair, "resolution": resolution, "trades": trades, "sort": sort or None, "timezone": timezone}
@@ -256,7 +256,7 @@ def _plain(value: Any) -> str:
 
 
 def _provenance(source: Any) -> dict[str, Any]:
-    """Where the data comes from, as far as it says."""
+    """Where the data comes from, as far as the tape says."""
     from botkit.tape.feed import TapeSource
 
     if not isinstance(source, TapeSource):
@@ -295,10 +295,10 @@ def check(
     timezone: str | None,
     as_json: bool,
 ) -> int:
-    """Look PATH (a tape or one file) over. Exit code 1 when something is wrong with it.
+    """Check PATH (a tape or one file). Exit code 1 if something is wrong.
 
-    Wrong are missing candles, rows out of order, doubled candles and books, crossed or empty books, prices that
-    cannot be, and a tape whose files are not those that its manifest lists.
+    Errors are missing candles, rows out of order, doubled candles and books, crossed or empty books, impossible
+    prices, and a tape whose files differ from its manifest.
     """
     from botkit.tape.checks import check_contents, inspect
     from botkit.tape.feed import TapeSource
@@ -310,7 +310,7 @@ def check(
     options: dict[str, Any] = {"pair": pair, "resolution": resolution, "trades": trades}
     options |= {"sort": sort or None, "timezone": timezone}
     if not path.is_dir():
-        options["doubled"] = "drop"  # so that all of them are counted, and not the first refused
+        options["doubled"] = "drop"  # count all of them instead of refusing the first
     try:
         source = _source(path, kind, options)
         synthetic = source.synthetic
@@ -359,7 +359,7 @@ def check(
 def spread(
     path: Path, pair: str | None, kind: str | None, trades: str | None, sizes: tuple[str, ...], as_json: bool
 ) -> None:
-    """Measure spread and depth of the books at PATH, and what market orders cost: what `slippage` should be."""
+    """Measure spread and depth of the books at PATH and what market orders cost, to choose `slippage`."""
     from botkit.tape.spread import measure_spread
 
     try:
@@ -369,7 +369,7 @@ def spread(
     source = _source(path, kind, {"pair": pair, "trades": trades})
     pairs = [pair.lower()] if pair else [s.pair for s in source.streams if s.kind == "books"]
     if not pairs:
-        raise DataError(f"{path} has no books; a spread cannot be measured on candles or trades")
+        raise DataError(f"{path} has no books; candles and trades show no spread")
     reports = [measure_spread(source, name, values) for name in pairs]
     if as_json:
         rows = [{**msgspec.to_builtins(report), "slippage": report.slippage} for report in reports]
@@ -397,13 +397,13 @@ def spread(
 
 @data.command()
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="The tape to make; a synthetic one is replaced."
+    "--out", type=click.Path(path_type=Path), required=True, help="The tape to create; a synthetic one is replaced."
 )
-@click.option("--seed", type=int, help="Another market for another number.")
+@click.option("--seed", type=int, help="Each number makes a different market.")
 @click.option("--start", help="First minute, such as 2025-01-01, in --timezone.")
 @TYPED_ZONE
 @click.option("--days", type=click.IntRange(1, 3660), help="Days of one-minute candles.")
-@click.option("--hours", type=click.IntRange(0, 10_000), help="Hours at the end that have books and trades.")
+@click.option("--hours", type=click.IntRange(0, 10_000), help="Hours of books and trades at the end.")
 @_JSON
 def synthetic(
     out: Path,
@@ -414,9 +414,9 @@ def synthetic(
     hours: int | None,
     as_json: bool,
 ) -> None:
-    """Make a tape of an invented market. Equal options give equal rows on any machine.
+    """Generate a tape of an invented market. Equal options give equal rows on any machine.
 
-    Without options other than --out it makes the tape that botkit ships as backtest_data.
+    With --out alone it makes the tape that botkit ships as backtest_data.
     """
     from botkit.tape.bundle import DEFAULT_DAYS, DEFAULT_HOURS, DEFAULT_SEED, DEFAULT_START, write_synthetic
 

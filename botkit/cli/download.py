@@ -1,4 +1,4 @@
-"""``botkit download``: candles by REST into a tape, inside the exchange's limits."""
+"""``botkit download``: candles over REST into a tape, within the exchange's rate limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from botkit.assembly.market_access import MarketAccess, RateLimitedReads
     from botkit.model.columns import CandleColumns, IntArray
 
-#: candles asked for in one request: about 1 MB of reply
+#: candles per request: about 1 MB of answer
 _CANDLES_A_REQUEST = 8_000
 _CANDLES = GetCandles.endpoint
 _UTC = ZoneInfo("UTC")
@@ -39,7 +39,7 @@ ShowShare = Callable[[float], None]
 
 
 class Downloaded(msgspec.Struct):
-    """What was got of one pair. ``missing`` counts the buckets in ``start`` to ``end`` that the exchange left out."""
+    """What was downloaded of one pair; ``missing`` counts the buckets of the span that the exchange left out."""
 
     pair: str
     resolution: str
@@ -56,8 +56,8 @@ class Downloaded(msgspec.Struct):
 @click.option("--from", "start", help="First day or moment, in --timezone.  [default: where the tape ends]")
 @click.option("--to", "end", help="End; a bare date is included.  [default: now]")
 @TYPED_ZONE
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to make or to go on with.")
-@click.option("--rest", help="REST address of another exchange, such as an emulator.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to create or continue.")
+@click.option("--rest", help="REST address to use instead, such as an emulator's.")
 @click.option(
     "--ledger",
     metavar="URL",
@@ -79,8 +79,8 @@ def download(
 ) -> None:
     """Download candles of PAIRs into the tape OUT. It needs no account.
 
-    It goes on where the tape ends, so it can be stopped at any time, and run every day. Buckets in which nothing was
-    traded are left out by the exchange; they are noted as gaps, and a backtest shows them as empty bars.
+    It continues where the tape ends, so you can stop it at any time and run it every day. The exchange leaves out
+    intervals without trades; they are noted as gaps, and a backtest shows them as empty bars.
     """
     from botkit.assembly.market_access import market_access
 
@@ -102,7 +102,7 @@ def download(
 
 def _moment(text: str, option: str, zone: ZoneInfo) -> Nanos:
     try:
-        # a day as an end means the whole day
+        # a date as an end means the whole day
         time = moment(text, zone, end=option == "--to")
     except ValueError as error:
         raise DataError(f"{option}: {error}") from None
@@ -119,7 +119,7 @@ class _Job:
         self._access, self._out, self._resolution, self._rest, self._zone = access, out, resolution, rest, zone
 
     def first(self, pair: Pair, given: Nanos | None) -> Nanos:
-        """The start of the first bucket to ask for: where the tape ends, or ``given``. Raises DataError."""
+        """The start of the first bucket to request: where the tape ends, or ``given``. Raises DataError."""
         from botkit.tape.manifest import MANIFEST_NAME
         from botkit.tape.tape import Tape
 
@@ -128,7 +128,7 @@ class _Job:
             known = Tape.open(self._out, self._access.facts.pairs).stream(pair, "candles", self._resolution)
         if known is None:
             if given is None:
-                raise DataError(f"{self._out} has no {pair} candles {self._resolution} yet; say where to begin: --from")
+                raise DataError(f"{self._out} has no {pair} candles {self._resolution} yet; give a start with --from")
             begin = bucket_start(given, self._resolution)
             return begin if begin == given else bucket_end(begin, self._resolution)
         held_from = bucket_start(known.start - 1, self._resolution)
@@ -142,7 +142,7 @@ class _Job:
     async def run(
         self, spans: Sequence[tuple[Pair, Nanos, Nanos]], progress: Callable[[str], ShowShare]
     ) -> list[Downloaded]:
-        """Download every span, one pair after the other: they share one limit, and a tape has one writer."""
+        """Download every span, pair by pair: they share one rate limit, and a tape has one writer."""
         async with self._access.adapter, self._access.reads(_CANDLES) as reads:
             return [
                 await self._pair(reads, pair, start, end, progress(f"{pair} {self._resolution}"))
@@ -151,17 +151,17 @@ class _Job:
 
     async def _pair(self, reads: RateLimitedReads, pair: Pair, start: Nanos, end: Nanos, show: ShowShare) -> Downloaded:
         result = Downloaded(str(pair), self._resolution, start, max(start, end))
-        last_end = start  # end of the last candle, or where it all begins
+        last_end = start  # end of the last candle, or the start of the span
         for lower, upper in _ranges(self._resolution, start, end):
             candles = await self._ask(reads, pair, lower, upper)
             result.requests += 1
             if candles:
-                # each reply is committed at once, so that an interruption loses none that came before
+                # each answer is committed at once, so that an interruption loses nothing already received
                 self._write(pair, candles)
                 result.candles += len(candles)
                 last_end = bucket_end(candles[-1].time, self._resolution)
             show((upper - start) / (end - start))
-        # what is missing behind the last candle may still come
+        # candles after the last one may still appear
         result.end = last_end
         result.missing = _buckets(self._resolution, start, last_end) - result.candles
         return result
@@ -218,7 +218,7 @@ def _columns(pair: Pair, resolution: str, candles: Sequence[Candle]) -> CandleCo
     rules = pair.rules
 
     def steps(figures: Iterable[float], decimals: int) -> IntArray:
-        # the floats were made from these very integers by one division, so rounding gives them back
+        # each float came from an integer by one division, so rounding restores the integer
         return np.array([round(figure * 10**decimals) for figure in figures], dtype=np.int64)
 
     return CandleColumns(
@@ -246,13 +246,13 @@ def _told(result: Downloaded, out: Path, zone: ZoneInfo) -> str:
     span = f"from {_minute(result.start, zone)} to {_minute(result.end, zone)}"
     text = f"{label}: {result.candles:,} {span} in {out}"
     if result.missing:
-        text += f"; the exchange left out {result.missing:,}, in which nothing was traded"
+        text += f"; the exchange left out {result.missing:,} without trades"
     return text
 
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[str], ShowShare]]:
-    """A bar for each pair on standard error; none where that is no terminal."""
+    """A progress bar for each pair on standard error, if that is a terminal."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield lambda label: lambda share: None

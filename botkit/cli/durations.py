@@ -1,4 +1,4 @@
-"""Lengths of time as users write them: ``90s``, ``30m``, ``2h``, ``7d``."""
+"""Durations as users write them: ``90s``, ``30m``, ``2h``, ``7d``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def duration_s(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
-    """The callback of an option: its text in seconds; a bare number counts seconds."""
+    """Option callback: the text as seconds; a bare number is seconds already."""
     if text is None:
         return None
     match = _LENGTH.match(text.strip())
     if match is None or not float(match[1]):
-        raise click.BadParameter(f"{text!r} is no length of time; write 90s, 30m, 2h or 7d")
+        raise click.BadParameter(f"{text!r} is not a duration; write 90s, 30m, 2h or 7d")
     return float(match[1]) * _UNIT_S[match[2] or "s"]

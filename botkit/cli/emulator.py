@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class _WithFaults(click.Command):
-    """Lists the kinds of faults below the options."""
+    """A command whose help lists the kinds of faults below the options."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One section for each place that a fault can strike."""
+        """One section per place where a fault can strike."""
         from botkit.assembly.emulator import FAULT_KINDS
 
         for place, kinds in FAULT_KINDS.items():
@@ -34,14 +34,14 @@ class _WithFaults(click.Command):
 @click.option("--port", type=int, default=0, help="0 (the default) takes a free one.")
 @click.option("--host", default="127.0.0.1", hidden=True)
 @click.option("--account", "accounts", metavar="EMAIL:KEY:SECRET", multiple=True, help="An account; may be repeated.")
-@click.option("--balance", metavar="twd=1000000,btc=1", help="What every account holds at the start.")
+@click.option("--balance", metavar="twd=1000000,btc=1", help="Opening balances of every account.")
 @click.option("--market", default="synthetic", show_default=True, help="synthetic, or the folder of a recorded tape.")
-@click.option("--speed", type=float, default=1.0, show_default=True, help="How fast the exchange's time runs.")
-@click.option("--lockstep", is_flag=True, help="Hold the clock; time moves by POST /_emulator/step alone.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the market, ids and faults.")
-@click.option("--history-days", type=float, default=2.0, show_default=True, help="Candles before the start.")
-@click.option("--switch", "switches", metavar="NAME=VALUE", multiple=True, help="An open question; `help` lists them.")
-@click.option("--as", "as_set", metavar="documented|observed", help="Take every switch from this set.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="Factor of the exchange's clock.")
+@click.option("--lockstep", is_flag=True, help="Stop the clock; only POST /_emulator/step moves it.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.")
+@click.option("--history-days", type=float, default=2.0, show_default=True, help="Days of candles before the start.")
+@click.option("--switch", "switches", metavar="NAME=VALUE", multiple=True, help="NAME=VALUE; `help` lists them.")
+@click.option("--as", "as_set", metavar="documented|observed", help="Set every switch as in this set.")
 @click.option("--fault", "faults", metavar="JSON", multiple=True, help='Such as {"kind":"lost_answer","share":0.01}.')
 def emulator(
     port: int,
@@ -57,9 +57,9 @@ def emulator(
     as_set: str | None,
     faults: tuple[str, ...],
 ) -> None:
-    """Serve BitoPro's REST and WebSocket wire on this machine, with a market to trade on.
+    """Serve BitoPro's REST and WebSocket interfaces on this machine, with a market to trade on.
 
-    Prints one line of JSON when ready, and runs until interrupted. It binds to loopback alone.
+    Prints one line of JSON when ready, and runs until interrupted. It listens on loopback only.
 
     Every fault takes where (an endpoint or a stream), count, skip, share (a chance, drawn from the seed) and for_s.
     """
@@ -69,7 +69,7 @@ def emulator(
         click.echo("\n".join(help_lines()))
         return
     if host not in ("127.0.0.1", "localhost"):
-        raise ConfigError(f"--host {host}: the emulator serves this machine alone; it binds to 127.0.0.1")
+        raise ConfigError(f"--host {host}: the emulator serves this machine only, on 127.0.0.1")
     if not 0 <= port <= 65_535:
         raise ConfigError(f"--port {port}: from 0 to 65535; 0 takes a free one")
     options = emulator_options(
@@ -101,11 +101,11 @@ async def _serve(made: Emulator) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM"):
-        # Windows has no handlers in its event loop; an interrupt then ends the loop by itself
+        # Windows event loops take no signal handlers; there an interrupt ends the loop anyway
         with contextlib.suppress(NotImplementedError, AttributeError, ValueError):
             loop.add_signal_handler(getattr(signal, name), stop.set)
     async with made:
-        # what was made so far lives as long as the process: the collector need not walk it again and again
+        # everything created so far lives until the process ends: spare the collector from walking it each time
         gc.collect()
         gc.freeze()
         ready = msgspec.json.encode({"ready": True, "rest": made.rest, "ws": made.ws})

@@ -1,4 +1,4 @@
-"""``botkit journal``: what a bot wrote down: orders, fills, what is open and what is unknown."""
+"""``botkit journal``: a bot's journal: its orders and fills, what is open and what is of unknown outcome."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from botkit.model.clock import format_time
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which, where there are several.")
-@click.option("--last", default=20, show_default=True, type=click.IntRange(min=0), help="How many orders and fills.")
+@click.option("--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if it ran in several.")
+@click.option("--last", default=20, show_default=True, type=click.IntRange(min=0), help="Orders and fills to show.")
 @click.option("--export", type=click.Choice(["csv"]), help="Write orders.csv and fills.csv instead.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder for --export.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -68,7 +68,7 @@ def _order_line(row: dict[str, Any]) -> str:
 
 
 def _exact(row: dict[str, Any], pairs: Any) -> dict[str, Any]:
-    """Integers of the journal as exact amounts, beside what they were."""
+    """The journal's integers, with the exact amounts they stand for."""
     from botkit.model.money import format_units
 
     pair = pairs.get(row["pair"])

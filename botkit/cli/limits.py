@@ -1,4 +1,4 @@
-"""``botkit limits``: the exchange's rate limits, with the source of every figure and the places where they disagree."""
+"""``botkit limits``: the exchange's rate limits, the source of every figure, and where sources disagree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Wind
 
 @click.command(name="limits")
 @click.argument("config", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--exchange", "exchange_name", default="bitopro", show_default=True, help="The exchange, without CONFIG.")
+@click.option("--exchange", "exchange_name", default="bitopro", show_default=True, help="Exchange, without CONFIG.")
 @click.option("--strict", is_flag=True, help="Show what `limits: strict` uses: every figure of every source at once.")
 @click.option(
     "--choose",
@@ -26,7 +26,7 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Wind
     multiple=True,
     help="Show what a choice under `limits:` gives, such as create_batch=archive or public=1200.",
 )
-@click.option("--usage", "shows_usage", is_flag=True, help="Show what running bots use of them, all together.")
+@click.option("--usage", "shows_usage", is_flag=True, help="Show how much of them all running bots use together.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def limits(
     config: Path | None,
@@ -38,8 +38,8 @@ def limits(
 ) -> None:
     """Show the rate limits that botkit keeps, and where each figure comes from.
 
-    With CONFIG, those that a bot of this configuration keeps. With --usage, how full the windows are that bots share
-    on this machine, or by the ledger of CONFIG.
+    With CONFIG, those that the bot of CONFIG keeps. With --usage, how full the windows are that bots share
+    on this machine, or through the ledger of CONFIG.
     """
     if shows_usage:
         _show_usage(config, as_json)
@@ -77,7 +77,7 @@ def _show_usage(config: Path | None, as_json: bool) -> None:
 
 
 def usage_row(window: dict[str, Any]) -> dict[str, Any]:
-    """A shared window, its key ``venue|scope=whose|counter|...`` taken apart."""
+    """One row of a shared window, from the parts of its key ``venue|scope=whose|counter|...``."""
     venue, scope, counter, _ = window["key"].split("|")
     return {
         "venue": venue,
@@ -94,7 +94,7 @@ def usage_row(window: dict[str, Any]) -> dict[str, Any]:
 
 
 def usage_as_table(name: str, rows: list[dict[str, Any]]) -> Table:
-    """One row for each window that somebody uses."""
+    """One row for each window in use."""
     shown = Table(title=f"Use of the rate limits, by {name}", header_style="bold")
     for column in ("exchange", "counter", "per"):
         shown.add_column(column)
@@ -177,7 +177,7 @@ def limits_as_table(table: LimitTable) -> Table:
 
 
 def legend(table: LimitTable) -> list[str]:
-    """What the sources are, and the notes on the rows whose sources disagree; rich markup."""
+    """The sources, and notes on rows whose sources disagree; rich markup."""
     lines = ["[bold]Sources[/bold]"]
     lines += [f"  {source}: {about}" for source, about in _sources(table).items()]
     notes: dict[str, str] = {}
@@ -203,7 +203,7 @@ def _parse_choices(choices: tuple[str, ...]) -> Mapping[str, int | str]:
 
 
 def _counted(rows: list[EndpointLimit]) -> str:
-    """The calls that a counter counts; by the endpoints' names where they are many."""
+    """The calls that a counter counts; many are shortened to endpoint names."""
     if len(rows) > 2:
         return ", ".join(row.endpoint for row in rows)
     return "\n".join(f"{row.method} {row.path}" for row in rows)
@@ -218,7 +218,7 @@ def _kept(windows: tuple[WindowLimit, ...]) -> list[str]:
 
 
 def _documented(row: EndpointLimit) -> str:
-    """The figures, those that agree on one line, the whole in red where they do not."""
+    """The documented figures: equal ones share a line, and all are red if they disagree."""
     sources: dict[tuple[int, int, str], list[str]] = {}
     for figure in row.documented:
         sources.setdefault((figure.requests, figure.per_s, _scope_text(figure)), []).append(figure.source)

@@ -1,6 +1,6 @@
 """The command line's frame: commands are imported when they are used, and errors are one clean line.
 
-Exit codes: 0 done, 1 a command's own finding (`data check`), 2 a mistake of the user's, 130 interrupted.
+Exit codes: 0 done, 1 the command found something (`data check`), 2 a user's mistake, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
     "runs": ("botkit.cli.runs", "List the backtests that are kept."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
-    "status": ("botkit.cli.status", "How a bot is: orders, money, streams, limits."),
-    "why": ("botkit.cli.status", "Why a bot did not trade, by reason."),
-    "journal": ("botkit.cli.journal", "What a bot wrote down: orders, fills, what is open."),
-    "replay": ("botkit.cli.replay", "Run a bot again over what it met, and compare its decisions."),
-    "stop": ("botkit.cli.control", "Stop a running bot in order."),
-    "panic": ("botkit.cli.control", "Hold back new orders and cancel everything."),
-    "resume": ("botkit.cli.control", "Lift a halt, of the bot or of a strategy."),
-    "pause": ("botkit.cli.control", "Let a strategy place no new orders."),
+    "status": ("botkit.cli.status", "Show a bot's orders, money, streams and limits."),
+    "why": ("botkit.cli.status", "Show why a bot did not trade, by reason."),
+    "journal": ("botkit.cli.journal", "Show a bot's journal: orders, fills, what is open."),
+    "replay": ("botkit.cli.replay", "Run a bot again on recorded inputs and compare its decisions."),
+    "stop": ("botkit.cli.control", "Stop a running bot cleanly."),
+    "panic": ("botkit.cli.control", "Halt a bot and cancel everything."),
+    "resume": ("botkit.cli.control", "Lift a halt of the bot or the pause of a strategy."),
+    "pause": ("botkit.cli.control", "Stop a strategy from placing new orders."),
     "set": ("botkit.cli.control", "Change a live parameter of a running bot."),
     "capital": ("botkit.cli.capital", "Give a strategy more money, or take it back."),
-    "account": ("botkit.cli.control", "Prove, read-only, that a key works."),
+    "account": ("botkit.cli.control", "Prove that a key works, by reading only."),
     "emulator": ("botkit.cli.emulator", "Serve the exchange on this machine."),
     "record": ("botkit.cli.record", "Record the exchange's market data into a tape."),
     "download": ("botkit.cli.download", "Download candles into a tape."),
@@ -60,7 +60,7 @@ class LazyGroup(click.Group):
         return own + sorted(set(self.commands) - set(COMMANDS))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The command, imported now; None where neither botkit nor a plugin has it."""
+        """Import and return the command; None if neither botkit nor a plugin has it."""
         module, _ = COMMANDS.get(name, ("", ""))
         if module and importlib.util.find_spec(module) is not None:
             command: click.Command = getattr(importlib.import_module(module), name)
@@ -83,12 +83,12 @@ class LazyGroup(click.Group):
         if self._asked_plugins or importlib.util.find_spec("botkit.assembly") is None:
             return
         self._asked_plugins = True
-        from botkit.assembly import assemble_plugins  # a plugin's commands need all of botkit; `--version` does not
+        from botkit.assembly import assemble_plugins  # plugin commands need all of botkit, `--version` does not
 
         try:
-            # not ./strategies: asking for help should not run files that nobody named
+            # not ./strategies: asking for help should not run files that the user did not name
             assemble_plugins(None, installed_only=True).add_commands(self)
-        except BotkitError as error:  # a broken plugin must not take botkit's own help away
+        except BotkitError as error:  # a broken plugin must not break botkit's own help
             click.echo(f"warning: {error}", err=True)
 
 
@@ -97,7 +97,7 @@ class LazyGroup(click.Group):
 def botkit() -> None:
     """Strategy bots for the BitoPro exchange: backtest, emulator and live from one configuration.
 
-    Start with `botkit new strategy NAME`, or with one of the files in configs/. `botkit guide` explains the rest.
+    Start with `botkit new strategy NAME` or one of the files in configs/. `botkit guide` explains the rest.
     """
 
 
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told(error: BotkitError) -> int:
-    """Print an error that is no bug, one line each; the traceback only on request."""
+    """Print an expected error in plain lines; the traceback only on request."""
     if os.environ.get(TRACEBACK_VARIABLE, "") not in ("", "0"):
         traceback.print_exception(error)
     for line in str(error).splitlines() or [type(error).__name__]:
@@ -132,7 +132,7 @@ def _told(error: BotkitError) -> int:
 
 
 def _use_utf8() -> None:
-    """Let a Windows console take what botkit prints; elsewhere, and for tests' own streams, nothing changes."""
+    """Make a Windows console print UTF-8; no effect elsewhere or on the streams of tests."""
     for stream in (sys.stdout, sys.stderr):
         encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
         if encoding != "utf8" and hasattr(stream, "reconfigure"):

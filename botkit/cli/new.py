@@ -1,4 +1,4 @@
-"""``botkit new strategy NAME``: a strategy that works, with its configuration and test, to be changed from there."""
+"""``botkit new strategy NAME``: a working strategy to start from, with its configuration and test."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def new() -> None:
     help="Folder that holds strategies/, configs/ and tests/.",
 )
 def strategy(name: str, folder: Path) -> None:
-    """Write strategies/NAME.py, configs/NAME.yaml and tests/test_NAME.py. Nothing that exists is overwritten."""
+    """Write strategies/NAME.py, configs/NAME.yaml and tests/test_NAME.py. Overwrites nothing."""
     written = write_strategy(name, folder)
     for path in written:
         click.echo(f"wrote {path}")
@@ -56,7 +56,7 @@ def write_strategy(name: str, folder: Path) -> list[Path]:
     for path, template in files.items():
         text = templates.joinpath(template).read_text(encoding="utf-8")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # "x": a file that appeared meanwhile is not overwritten; newline: the same bytes on every system
+        # "x" does not overwrite a file that appeared meanwhile; newline gives the same bytes on every system
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text.replace("@name@", name).replace("@Title@", title))
     return list(files)

@@ -1,4 +1,4 @@
-"""``botkit record``: the exchange's public streams into a tape, for as long as it is let run."""
+"""``botkit record``: the exchange's public streams into a tape, until stopped."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from botkit.tape.recorder import Recorder
 
 DEPTHS = ("1", "5", "10", "20", "30", "50")  # what the exchange serves
-#: half a second, so that with the time that a sync takes a kill costs less than a second
+#: with the time a sync takes, a kill then loses less than a second of rows
 _SYNC_EVERY_S = 0.5
 _PLAIN_STATUS_EVERY_S = 60
-#: a clock that was moved further than this is told of
+#: warn if the clock was moved by more than this
 _DRIFT_TOLD_S = 5
 
 
 @click.command()
 @click.option("--pairs", required=True, metavar="PAIR,PAIR", help="The pairs to record, such as btc_twd,eth_twd.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to make or to go on with.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to create or continue.")
 @click.option(
     "--duration", callback=duration_s, metavar="TIME", help="Stop after 90s, 30m, 2h or 7d.  [default: until Ctrl-C]"
 )
-@click.option("--depth", type=click.Choice(DEPTHS), default="20", show_default=True, help="Levels of a book.")
-@click.option("--raw", is_flag=True, help="Also keep every frame as it came, under OUT/raw.")
-@click.option("--rest", help="REST address of another exchange, such as an emulator.")
-@click.option("--ws", help="WebSocket address of another exchange, such as an emulator.")
+@click.option("--depth", type=click.Choice(DEPTHS), default="20", show_default=True, help="Book levels a side.")
+@click.option("--raw", is_flag=True, help="Also keep every frame as received, under OUT/raw.")
+@click.option("--rest", help="REST address to use instead, such as an emulator's.")
+@click.option("--ws", help="WebSocket address to use instead, such as an emulator's.")
 @click.option("--exchange", default="bitopro", show_default=True, help="The exchange.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def record(
@@ -57,8 +57,8 @@ def record(
 ) -> int:
     """Record books and trades of PAIRS into the tape OUT. It needs no account.
 
-    Rows are on disk within a second, whatever happens; times in which some may be missing are marked as gaps. The tape
-    can be backtested at once, even while it is being recorded. Started again it goes on with the same tape. Exit code
+    Rows reach the disk within a second, whatever happens; spans where some may be missing are marked as gaps. The tape
+    can be backtested at once, even while recording. Started again, it continues the same tape. Exit code
     1 when nothing was received.
     """
     from botkit.assembly.market_access import market_access
@@ -69,7 +69,7 @@ def record(
     access = market_access(exchange, rest=rest, ws=ws, frame_tap=frames.take if frames else None)
     wanted = list(dict.fromkeys(access.pair(name) for name in pairs.split(",") if name.strip()))
     if not wanted:
-        raise click.UsageError("--pairs names no pair; write such as --pairs btc_twd,eth_twd")
+        raise click.UsageError("--pairs names no pair; write for example --pairs btc_twd,eth_twd")
     where = ws or rest
     recorder = Recorder(
         out,
@@ -92,7 +92,7 @@ def record(
         with _status(quiet=as_json) as show:
             asyncio.run(session.run(wanted, int(depth), duration, show))
     finally:
-        # also after a failure: what was recorded is written, and what cannot be stays in the journal
+        # after a failure too: write what was recorded; what cannot be written stays in the journal
         told = recorder.close()
         if frames is not None:
             frames.close()
@@ -120,7 +120,7 @@ class _Session:
         self._writing: asyncio.Task[None] | None = None
 
     async def run(self, pairs: Sequence[Any], depth: int, length_s: float | None, show: Callable[[str], None]) -> None:
-        """Record until the time is up or a signal comes. Raises what made recording impossible."""
+        """Record until the time is up or a signal arrives. Raises whatever made recording impossible."""
         clock, adapter = self._access.clock, self._access.adapter
         end = None if length_s is None else clock.now() + round(length_s * NS_PER_S)
         with _signals(self._stop.set):
@@ -142,7 +142,7 @@ class _Session:
     def _sink(self, event: Any) -> None:
         try:
             self._recorder.take(event, self._access.clock.now())
-        except Exception as error:  # a full disk: the stream would end in silence, and the recording with it
+        except Exception as error:  # a full disk would end the stream, and with it the recording, without a word
             self._failure = self._failure or error
             self._stop.set()
             return
@@ -150,15 +150,15 @@ class _Session:
             self._tell_connection(event)
 
     def _sync(self) -> None:
-        """In a thread of its own: pings must be answered while the disk takes its time."""
+        """Sync in a separate thread: pings must be answered while the disk is slow."""
         self._recorder.sync()
         if self._frames is not None:
             self._frames.sync()
 
     def _write_finished_days(self) -> None:
-        """Aside, since it may take seconds, in which rows go on to reach the disk."""
+        """Write finished days in the background: it may take seconds, and rows must keep reaching the disk."""
         if self._writing is not None and self._writing.done():
-            self._writing.result()  # raises what went wrong there
+            self._writing.result()  # raises the exception of the task
             self._writing = None
         if self._writing is None and self._recorder.has_finished_days:
             self._writing = asyncio.create_task(self._write_aside())
@@ -191,13 +191,13 @@ def _counted(recorder: Recorder) -> str:
 
 
 def _teller(*, quiet: bool) -> Callable[[str], None]:
-    """Prints what happens on standard error, a line each."""
+    """A function that prints events on standard error, one per line."""
     return (lambda sentence: None) if quiet else (lambda sentence: click.echo(sentence, err=True))
 
 
 @contextmanager
 def _status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A line that keeps up in a terminal; a line a minute in a file."""
+    """The status: one refreshed line in a terminal, one line a minute in a file."""
     console = Console(stderr=True)
     if quiet:
         yield lambda text: None
@@ -219,7 +219,7 @@ def _status(*, quiet: bool) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop the recording in good order; a second Ctrl-C leaves at once (the journal has it all)."""
+    """Ctrl-C and SIGTERM stop the recording cleanly; a second Ctrl-C quits at once (the journal has every row)."""
     loop = asyncio.get_running_loop()
     caught = (signal.SIGINT, signal.SIGTERM)
 
@@ -230,7 +230,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     try:
         for number in caught:
             loop.add_signal_handler(number, once, number)
-    except (NotImplementedError, RuntimeError):  # Windows, or a thread: KeyboardInterrupt ends the loop there
+    except (NotImplementedError, RuntimeError):  # on Windows or in a thread: KeyboardInterrupt ends the loop
         yield
         return
     try:

@@ -1,4 +1,4 @@
-"""``botkit replay``: run a bot again over what it met, and compare its decisions."""
+"""``botkit replay``: run a bot again on its recorded inputs and compare its decisions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import click
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--config", type=click.Path(path_type=Path), help="Another configuration than the run's own.")
+@click.option("--config", type=click.Path(path_type=Path), help="Use this configuration instead of the run's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def replay(run: Path, config: Path | None, as_json: bool) -> int:
-    """Run the engine again over what entered it in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
+    """Run the engine again on the inputs recorded in RUN, a folder such as STATE/NAME/MODE/ACCOUNT/runs/12.
 
-    Nothing is sent and nothing is written. Exit code 0 when every decision is the same, 1 with the first that differs.
+    Sends and writes nothing. Exit code 0 if every decision is the same, 1 if one differs; the first is shown.
     """
     from botkit.assembly.replay import replay_run
 
-    logging.disable(logging.CRITICAL)  # what strategies log they have logged before
+    logging.disable(logging.CRITICAL)  # strategies logged all this in the run itself
     try:
         verdict = replay_run(run, config)
     finally:
@@ -33,10 +33,10 @@ def replay(run: Path, config: Path | None, as_json: bool) -> int:
         click.echo(json.dumps({"equal": found is None, **figures, "difference": difference}))
         return 0 if found is None else 1
     if verdict.ends_early:
-        click.echo("the recording ends before the run does: it had reached its bound (log.record_mb)")
+        click.echo("the recording ends before the run does: it reached its limit (log.record_mb)")
     if found is None:
         more = f"; {verdict.unflushed} more were not written before its end" if verdict.unflushed else ""
-        click.echo(f"equal: all {verdict.decisions:,} decisions of the run are made again{more}")
+        click.echo(f"equal: all {verdict.decisions:,} decisions of the run were repeated{more}")
         return 0
     click.echo(f"line {found.line} of decisions.jsonl differs, after {verdict.decisions:,} that are the same")
     click.echo(f"  run:    {found.recorded or '(nothing more)'}")

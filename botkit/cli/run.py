@@ -32,7 +32,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             return float(value)
         match = _DURATION.match(str(value))
         if match is None:
-            self.fail(f"{value!r} is no duration; write 30s, 10m, 4h or 2d", param, ctx)
+            self.fail(f"{value!r} is not a duration; write 30s, 10m, 4h or 2d", param, ctx)
         return float(match[1]) * _UNITS[match[2]]
 
 
@@ -43,12 +43,12 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     type=click.Choice(["emulator", "paper", "live"]),
     default="emulator",
     show_default=True,
-    help="Against a simulated exchange, on the real market with simulated orders, or with real money.",
+    help="emulator: a simulated exchange; paper: the real market, simulated orders; live: real money.",
 )
 @click.option("--rest", metavar="URL", help="REST address, such as an emulator's.")
 @click.option("--ws", metavar="URL", help="WebSocket address.")
-@click.option("--speed", type=click.FloatRange(min=0.01, max=10_000), help="Speed of the emulator inside. Default: 60.")
-@click.option("--duration", type=Duration(), help="Stop after so long, such as 30s or 4h.")
+@click.option("--speed", type=click.FloatRange(min=0.01, max=10_000), help="Speed of the emulator. Default: 60.")
+@click.option("--duration", type=Duration(), help="Stop after this time, such as 30s or 4h.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
 @click.option(
     "--lockstep",
@@ -56,10 +56,10 @@ class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     help="Run the backtest, then the same bot over HTTP and WebSocket on the same tape, and compare every decision.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for --lockstep. Default: out/CONFIG-lockstep.")
-@click.option("--adopt", "orphans", flag_value="adopt", help="Leave orders of strategies that were removed standing.")
-@click.option("--cancel", "orphans", flag_value="cancel", help="Cancel orders of strategies that were removed.")
+@click.option("--adopt", "orphans", flag_value="adopt", help="Leave orders of removed strategies open.")
+@click.option("--cancel", "orphans", flag_value="cancel", help="Cancel orders of removed strategies.")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve Prometheus metrics on 127.0.0.1.")
-@click.option("--plain", is_flag=True, help="Print plain lines, in a terminal too.")
+@click.option("--plain", is_flag=True, help="Print plain lines, even in a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end and nothing else.")
 def run(
     configs: tuple[Path, ...],
@@ -76,21 +76,21 @@ def run(
     plain: bool,
     as_json: bool,
 ) -> int:
-    """Run the bot of CONFIG until it is stopped; of several, each beside the others.
+    """Run the bot of CONFIG until it is stopped, or several bots in one process.
 
-    Without --mode it trades against an emulator of the exchange that is started inside: no account, no key, a synthetic
+    Without --mode it starts an emulator of the exchange and trades against it: no account, no key, a synthetic
     market at sixty times the speed of a real one.
 
     Several bots share connections and rate limits. One that fails, or is stopped, leaves the others running.
 
-    Exit code 1 when a bot failed, when a strategy was stopped before the end, or when orders that should have been
-    cancelled still stand.
+    Exit code 1 if a bot failed, a strategy was stopped before the end, or orders that should have been
+    cancelled are still open.
     """
     if lockstep:
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
-            raise click.UsageError("--lockstep runs one backtest's span against an emulator of its own, at no speed")
+            raise click.UsageError("--lockstep runs the span of one backtest on its own emulator, without a speed")
         return _lockstep(configs[0], out, overrides, as_json=as_json)
-    from botkit.assembly.shared_bots import load_projects
+    from botkit.assembly.operations import load_projects
 
     projects = load_projects(configs, overrides=overrides)
     quieten_log([project.config.log.level for project in projects])
@@ -113,7 +113,7 @@ def run(
 
 
 def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int:
-    """Hold a run over the wire against the backtest. Exit code 1 when a decision differs."""
+    """Compare a run over the wire with the backtest. Exit code 1 if a decision differs."""
     from botkit.assembly import Project
     from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
 
@@ -138,7 +138,7 @@ def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_
 
 
 def _with_loop(main: Callable[[], Any]) -> Any:
-    """uvloop where it is installed; it takes a quarter off every step."""
+    """Run with uvloop if it is installed; it makes every step a quarter faster."""
     factory = None
     with contextlib.suppress(ImportError):
         import uvloop  # type: ignore[import-not-found,unused-ignore]
@@ -221,7 +221,7 @@ def _show_end(output: Output, summaries: Sequence[dict[str, Any]], *, as_json: b
 
 
 class _Lines:
-    """Plain lines of one bot; its name stands before them where there are several."""
+    """Plain lines of one bot, prefixed with its name if there are several."""
 
     def __init__(self, output: Output, name: str, *, as_json: bool, console: Any) -> None:
         self._output = output
@@ -230,25 +230,25 @@ class _Lines:
         self._console = console
 
     def say(self, text: str) -> None:
-        """A line, unless nothing but the JSON object is wanted."""
+        """Print a line, unless only the JSON object is wanted."""
         if self._as_json:
             return
-        # the opening line names the bot in any case
+        # the opening line names the bot anyway
         line = text if text.startswith(self._prefix) else self._prefix + text
-        # past the console it would stand in the middle of the screen that is drawn
+        # printed past the console, it would land in the middle of the live screen
         self._output.line(line, console=self._console)
 
     def say_notice(self, level: str, text: str) -> None:
-        """What the user should know, on standard error."""
+        """Print a notice for the user on standard error."""
         if level != "info" or not self._as_json:
             self._output.line(f"{self._prefix}{level}: {text}", err=True)
 
 
 class _Signals:
-    """The first SIGINT or SIGTERM stops all in order; the second leaves now, and says what is open.
+    """The first SIGINT or SIGTERM stops all bots cleanly; the second quits now and lists what is open.
 
-    So does a terminal that is closed (SIGHUP; on Windows, SIGBREAK), but it never leaves: shell and system may both
-    send one, and nobody is there to have meant the second.
+    A closed terminal (SIGHUP; on Windows, SIGBREAK) counts as a first signal only: shell and system may both
+    send one, so a second is no request to quit now.
     """
 
     def __init__(self, keepers: Sequence[Any]) -> None:
@@ -259,7 +259,7 @@ class _Signals:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._on(number, self.asked)
         hangup = getattr(signal, "SIGHUP", None) or getattr(signal, "SIGBREAK", None)
-        # under nohup it is ignored, and stays so
+        # nohup ignores SIGHUP, and it stays ignored
         if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
             self._on(hangup, self.hung_up)
 
@@ -267,11 +267,11 @@ class _Signals:
         loop = asyncio.get_running_loop()
         try:
             loop.add_signal_handler(number, call)
-        except NotImplementedError:  # Windows: signals come between two steps of the interpreter
+        except NotImplementedError:  # Windows: signals arrive between two steps of the interpreter
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
 
     def asked(self) -> None:
-        """Somebody wants the bots to end."""
+        """A signal asks the bots to stop."""
         self._count += 1
         for keeper in self._keepers:
             if self._count == 1:
@@ -280,7 +280,7 @@ class _Signals:
                 keeper.leave_now()
 
     def hung_up(self) -> None:
-        """The terminal is gone."""
+        """The terminal was closed."""
         for keeper in self._keepers:
             keeper.request_stop("hangup")
 

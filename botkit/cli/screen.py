@@ -1,4 +1,4 @@
-"""Where the commands print: the terminal, or a pipe, which has no width that could cut a figure."""
+"""Where commands print: the terminal, or a pipe, where no line is cut to a width."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 
 log = logging.getLogger("botkit.cli")
 
-#: columns for tables that go into a file or another program
+#: width in columns of tables that go into a file or another program
 _PIPE_WIDTH = 140
 
 
@@ -22,10 +22,10 @@ def screen() -> Console:
 
 
 class Output:
-    """Standard output and standard error of a command that must go on without them: its terminal may be closed, the
-    disk that they are written to may be full, the program that reads them may have ended.
+    """Standard output and standard error of a command that must survive losing them: its terminal may close, the
+    disk may be full, the program that reads them may have ended.
 
-    What cannot be printed is dropped, and the log says so once. Each line is tried again, since a disk may have room
+    What cannot be printed is dropped, and the log says so once. Every line is tried, since a disk may have room again
     later.
     """
 
@@ -33,7 +33,7 @@ class Output:
         self.dropped = 0
 
     def line(self, text: str, *, err: bool = False, console: Console | None = None) -> None:
-        """Print a line, on ``console`` where a screen is being drawn there. Never raises OSError."""
+        """Print a line, through ``console`` if one is drawing a screen. Never raises OSError."""
         try:
             if console is None:
                 click.echo(text, err=err)
@@ -42,12 +42,12 @@ class Output:
         except (OSError, ValueError) as error:  # ValueError: the stream was closed
             if not self.dropped:
                 name = "error" if err else "output"
-                log.warning("standard %s cannot be written (%s); the bot goes on without it", name, error)
+                log.warning("cannot write to standard %s (%s); the bot continues without it", name, error)
             self.dropped += 1
 
     def close(self) -> None:
-        """At the end: what is still held back and cannot be written is thrown away. Python would try once more at its
-        exit, complain, and end with a code of its own."""
+        """Drop what is still buffered and cannot be written. Python would otherwise try once more at
+        exit, complain, and set its own exit code."""
         for stream in (sys.stdout, sys.stderr):
             if stream is None:
                 continue

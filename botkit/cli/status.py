@@ -1,4 +1,4 @@
-"""``botkit status`` and ``botkit why``: how a bot is, and why it did not trade."""
+"""``botkit status`` and ``botkit why``: a bot's state, and why it did not trade."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from botkit.model.reasons import grouped
 
 _SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-#: reasons of a strategy that are shown; they come by frequency
+#: how many reasons are shown per strategy, the most frequent first
 _REASONS_SHOWN = 20
 _MODE = click.option(
-    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which, where the bot has run in several modes."
+    "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if the bot has run in several."
 )
 
 
@@ -27,9 +27,9 @@ _MODE = click.option(
 @_MODE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(config: Path, mode: str | None, as_json: bool) -> int:
-    """How the bot of CONFIG is: orders, money, streams, limits.
+    """Show the orders, money, streams and limits of the bot of CONFIG.
 
-    Exit code 3 when it does not run, 1 when it runs but one of its strategies was stopped.
+    Exit code 3 if it does not run, 1 if it runs but one of its strategies was stopped.
     """
     from botkit.assembly import Project
     from botkit.assembly.operations import find_folder, stopped_lines, summary_lines
@@ -63,13 +63,13 @@ def status(config: Path, mode: str | None, as_json: bool) -> int:
 
 
 def _standing(status: dict[str, Any]) -> str:
-    """Whether the bot runs, and if not, of when the rest is."""
+    """Whether the bot runs, and if not, the time of the figures shown."""
     if status["running"]:
         return f"running, process {status['pid']}"
     if status.get("ended"):
         return f"not running, ended ({status['ended']})"
     if "time" in status:
-        return f"not running, and not ended in order; this is how it was at {format_time(status['time'])}"
+        return f"not running, and it did not stop cleanly; this is how it was at {format_time(status['time'])}"
     return "not running"
 
 
@@ -79,7 +79,7 @@ def _standing(status: dict[str, Any]) -> str:
 @click.option("--since", default="1d", show_default=True, metavar="DURATION", help="Such as 30m, 1h or 7d.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
-    """Why the bot of CONFIG did not trade: what each strategy skipped, and what was refused, by how often."""
+    """Show why the bot of CONFIG did not trade: skips and refusals of each strategy, most frequent first."""
     from botkit.assembly import Project
     from botkit.assembly.operations import Journal, find_folder, stopped_lines
 
@@ -91,7 +91,7 @@ def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
     status_time, stopped = found.get("time", 0), stopped_lines(found)
     journal = Journal.open(folder.journal, read_only=True)
     try:
-        # counted back from the bot's own clock, which on an emulator is not the machine's
+        # counted back from the bot's own clock, which differs from the machine's on an emulator
         rows = journal.reasons_since(status_time - int(match[1]) * _SECONDS[match[2]] * 10**9)
         notes = journal.notes(status_time - int(match[1]) * _SECONDS[match[2]] * 10**9)
     finally:

@@ -1,4 +1,4 @@
-"""The zone of the dates that a user types: one for all commands, that of configurations unless another is said."""
+"""The time zone of dates that a user types: the default of configurations, in all commands."""
 
 from __future__ import annotations
 
@@ -28,5 +28,10 @@ class Zone(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 #: for commands that take dates and no configuration
 TYPED_ZONE = click.option(
-    "--timezone", type=Zone(), default=DEFAULT_ZONE, show_default=True, metavar="ZONE", help="Of the dates given here."
+    "--timezone",
+    type=Zone(),
+    default=DEFAULT_ZONE,
+    show_default=True,
+    metavar="ZONE",
+    help="Zone of the given dates.",
 )

@@ -1,9 +1,9 @@
-"""From nodes to typed structs, driven by the structs' annotations, with every mistake at its own file and line.
+"""Decodes nodes into typed structs by their annotations, and reports every mistake with file and line.
 
-msgspec.convert stops at the first mistake, knows no line, and suggests nothing; so the walk is made here, over the
-annotations that msgspec structs carry anyway. A struct may say more about itself: ``rest_field`` names the field that
-takes unknown keys (options of plugins), ``from_text`` says how a bare word stands for all of it, ``only_text`` that
-nothing else does, and ``__post_init__`` may raise `FieldError` to blame one field.
+msgspec.convert stops at the first mistake, knows no line, and suggests nothing. So this module walks the
+annotations itself. A struct may declare more: ``rest_field`` names the field that
+takes unknown keys (options of plugins), ``from_text`` reads a bare word as the whole section, ``only_text`` says that
+only a bare word is allowed, and ``__post_init__`` may raise `FieldError` to blame one field.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import msgspec
 
 from botkit.config.source import Node, exact_figure, resolve_plain, spelling_hint
 
-#: not even a hundred mistakes are read at once
+#: nobody reads a hundred mistakes at once
 PROBLEMS_MAX = 20
 
 MISSING = object()
 
-#: sections that hold secrets: ``${NAME}`` may stand there, and no value of theirs is ever shown
+#: sections that hold secrets: ``${NAME}`` is allowed there, and their values are never shown
 _SECRET_SECTIONS = (("account",), ("emulator", "account"), ("notify",))
 
 
@@ -41,7 +41,7 @@ class FieldError(ValueError):
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """The range of a figure, for types that msgspec.Meta cannot bound (Decimal). ``above`` itself is not allowed."""
+    """The range of a number, for types that msgspec.Meta cannot bound (Decimal). ``above`` is exclusive."""
 
     least: int | None = None
     most: int | None = None
@@ -59,7 +59,7 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """``did you mean `fast`?``, or a list of what there is."""
+    """``did you mean `fast`?``, or a list of the choices."""
     names = sorted(known)
     close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     if close:
@@ -73,18 +73,18 @@ def is_secret(path: Sequence[str]) -> bool:
 
 
 class Decoder:
-    """Collects what is wrong while it reads. ``problems`` are finished sentences, one a line."""
+    """Reads nodes and collects mistakes. ``problems`` are complete sentences, one per line."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
 
     def problem(self, where: str, text: str) -> Any:
-        """Note a mistake; returns MISSING, which stands for a value that could not be read."""
+        """Note a mistake and return MISSING, the placeholder for a value that could not be read."""
         self.problems.append(f"{where}: {text}")
         return MISSING
 
     def decode(self, node: Node, kind: Any, name: str) -> Any:
-        """The node as a value of type ``kind``, or MISSING after noting problems. ``name`` is for the sentences."""
+        """The node as a value of type ``kind``, or MISSING after noting problems. ``name`` appears in the messages."""
         base, metas = _unwrap(kind)
         value = self._decode_base(node, base, name)
         if value is MISSING:
@@ -104,7 +104,7 @@ class Decoder:
         if origin is Literal:
             return self._literal(node, get_args(kind), name)
         if node.value == "" and not node.quoted:
-            # a section whose lines are all commented out is a section that sets nothing
+            # a section whose lines are all commented out sets nothing
             if origin is tuple:
                 return ()
             if origin is dict or (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
@@ -169,7 +169,7 @@ class Decoder:
         kinds = tuple(kind for kind in kinds if kind is not type(None))
         fitting = [kind for kind in kinds if _fits(node, _unwrap(kind)[0])]
         if not fitting and get_origin(kinds[0]) is Literal and isinstance(node.value, str):
-            return self._literal(node, get_args(kinds[0]), name)  # a word is sooner misspelt than out of place
+            return self._literal(node, get_args(kinds[0]), name)  # likelier misspelt than misplaced
         for index, kind in enumerate(fitting or kinds):
             before = len(self.problems)
             value = self.decode(node, kind, name)
@@ -180,7 +180,7 @@ class Decoder:
 
     def _list(self, node: Node, kind: Any, name: str) -> Any:
         if not isinstance(node.value, list):
-            if getattr(kind, "from_text", None) is not None:  # one that a word can stand for needs no brackets
+            if getattr(kind, "from_text", None) is not None:  # an item that one word can express needs no brackets
                 item = self.decode(node, kind, name)
                 return item if item is MISSING else (item,)
             return self.problem(node.where, f"`{name}` is {_shown(node, name)}, but a list is wanted; write [...]")
@@ -207,7 +207,7 @@ class Decoder:
         return MISSING if failed else result
 
     def _untyped(self, node: Node, name: str) -> Any:
-        """Plain data for a plugin to interpret; a spelling that could be taken in two ways is refused even here."""
+        """Plain data for a plugin to interpret; an ambiguous spelling is refused even here."""
         value = node.value
         if isinstance(value, list):
             items = [self._untyped(item, f"{name}[{index}]") for index, item in enumerate(value)]
@@ -218,7 +218,7 @@ class Decoder:
         if node.quoted:
             return value
         plain = resolve_plain(value)
-        # 22:22 is let through: nothing that wants a number takes it, and times of day are often written bare
+        # 22:22 is allowed: no number is written like that, and times of day are often written bare
         hint = spelling_hint(value) if isinstance(plain, str) and ":" not in value else None
         if hint is not None:
             return self.problem(
@@ -290,7 +290,7 @@ class Decoder:
             return self.problem(target.where, f"`{label}`: {error}")
 
 
-@functools.cache  # resolving annotations takes a millisecond a struct
+@functools.cache  # resolving annotations takes a millisecond per struct
 def field_types(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
     """Key of the file -> (attribute, annotation) of a struct's fields, in their order."""
     hints = typing.get_type_hints(kind, include_extras=True)
@@ -327,7 +327,7 @@ def _rest_type(hint: Any) -> Any:
 
 
 def _fits(node: Node, kind: Any) -> bool:
-    """Whether the shape of the node suggests this member of a union."""
+    """Whether the node looks like this member of a union."""
     origin = get_origin(kind)
     if isinstance(node.value, list):
         return origin is tuple
@@ -346,7 +346,7 @@ def _complaint(meta: Any, value: Any) -> str | None:
     if isinstance(meta, Bound):
         return meta.complaint(value)
     if isinstance(meta, msgspec.Meta) and meta.pattern is not None and isinstance(value, str):
-        if not re.fullmatch(meta.pattern, value):  # `$` alone lets a line's end pass
+        if not re.fullmatch(meta.pattern, value):  # `$` alone would accept a trailing newline
             lower = value.lower()
             if lower != value and re.fullmatch(meta.pattern, lower):
                 return f"it is written in small letters; write {lower}"

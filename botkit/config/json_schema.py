@@ -54,7 +54,7 @@ def _structs(kind: Any, found: dict[str, type[msgspec.Struct]]) -> dict[str, typ
 
 
 def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """What the reader takes beyond msgspec's own rules: options of plugins, and a bare word for a section."""
+    """Allow what the reader accepts beyond msgspec's own rules: options of plugins, and a bare word for a section."""
     rest = getattr(kind, "rest_field", None)
     if rest is not None:
         definition["properties"].pop(rest)
@@ -74,7 +74,7 @@ def _loosened(definition: dict[str, Any], kind: type[msgspec.Struct]) -> dict[st
 
 
 def _takes_one_item(annotation: Any) -> bool:
-    """Whether this is a list whose only item may stand without brackets."""
+    """Whether this is a list whose only item may be written without brackets."""
     if get_origin(annotation) is tuple:
         return getattr(get_args(annotation)[0], "from_text", None) is not None
     return any(_takes_one_item(part) for part in getattr(annotation, "__args__", ()))
@@ -94,7 +94,7 @@ def _bound(field: dict[str, Any], bound: Bound) -> None:
 
 
 def _figures(value: Any) -> Any:
-    """Figures may stand bare or quoted, and one item of a list may stand without brackets."""
+    """Allow numbers bare or quoted, and a list's only item without brackets."""
     if isinstance(value, list):
         return [_figures(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Load a configuration: the file, then the ``--set`` arguments, then the types; remember where each value stands."""
+"""Loads a configuration: the file, then the ``--set`` arguments, then the types; remembers where each value is from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT = "default"
 
 
 class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A configuration and where its values stand."""
+    """A configuration and where its values come from."""
 
     config: BotConfig
     path: Path
@@ -35,7 +35,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
     def where(self, dotted: str) -> str:
         """``configs/x.yaml:7`` of a value such as ``strategies.0.params.fast``.
 
-        What the file does not name stands where the nearest section that it does name stands.
+        A value that the file does not set has the place of the nearest section around it.
         """
         return self._nearest(_steps(dotted)).where
 
@@ -45,7 +45,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def plugin_folders(self) -> tuple[Path, ...]:
-        """Folders and files of plugins; without ``plugins:`` it is ./strategies of the working directory, if any."""
+        """Folders and files of plugins; without ``plugins:``, ./strategies of the working directory if any."""
         if self.config.plugins is None:
             default = Path("strategies")
             return (default,) if default.is_dir() else ()
@@ -74,7 +74,7 @@ class LoadedConfig(msgspec.Struct, frozen=True, kw_only=True):
         for step in path:
             child = _child(node, step)
             if child is None:
-                # `exchange: bitopro` stands for all of the section, a mapping only for what it names
+                # `exchange: bitopro` sets the whole section, a mapping only the keys it names
                 return node.where if isinstance(node.value, str) and node.value and value is not None else DEFAULT
             node = child
         return node.where
@@ -120,7 +120,7 @@ def _override(root: Node, text: str) -> Node:
     key, equals, value = text.partition("=")
     steps = _steps(key.strip())
     if is_secret(steps):
-        text = f"{key}=..."  # from here on the value shows in errors and origins
+        text = f"{key}=..."  # from here on the value appears in errors and origins
     source = Source(f"--set {text}", Path.cwd(), is_file=False)
     if not equals or not all(steps):
         raise ConfigError(f"--set {text}: not of the form key=value; write one such as sma.fast=12")
@@ -130,7 +130,7 @@ def _override(root: Node, text: str) -> Node:
         labels = _strategy_labels(root)
         if steps[0] not in labels:
             raise ConfigError(
-                f"--set {text}: `{steps[0]}` is no strategy of {root.source.name} and no section; "
+                f"--set {text}: `{steps[0]}` is neither a strategy nor a section of {root.source.name}; "
                 f"{suggestion(steps[0], [*labels, *sections])}"
             )
         if len(steps) < 2:
@@ -142,9 +142,9 @@ def _override(root: Node, text: str) -> Node:
 
 
 def overrides_for(paths: Sequence[Path], overrides: Sequence[str]) -> list[tuple[str, ...]]:
-    """Which ``--set`` arguments are for which of several files: those that name a strategy go where it is.
+    """Assign ``--set`` arguments to several files: one that names a strategy goes to the file with that strategy.
 
-    One that no file knows goes to all, so that loading them says what is wrong with it. Raises ConfigError.
+    One that matches no file goes to all, so that loading reports the mistake. Raises ConfigError.
     """
     labels = [_strategy_labels(read_source(path)) for path in paths]
     found: list[list[str]] = [[] for _ in paths]
@@ -181,7 +181,7 @@ def _replaced(node: Node, steps: tuple[str, ...], leaf: Node, text: str) -> Node
         items = [*value]
         items[index] = _replaced(value[index], tuple(rest), leaf, text)
         return msgspec.structs.replace(node, value=items)
-    # a bare word or nothing gives way to a mapping: `fees.maker` may be set where the file says nothing about fees
+    # a mapping replaces a bare word or nothing: `fees.maker` may be set although the file has no fees
     fields = dict(value) if isinstance(value, dict) else {}
     lines = dict(node.key_lines)
     if step not in fields:
@@ -233,7 +233,7 @@ def _child(node: Node, step: str) -> Node | None:
 
 
 def plain_config(value: Any) -> Any:
-    """A configuration as plain data under the keys of the file: options of plugins beside the rest, as written."""
+    """A configuration as plain data under the keys of the file, with options of plugins as written."""
     if isinstance(value, PluginPlace):
         return value.text if value.path is None else value.path.as_posix()
     if isinstance(value, msgspec.Struct):
@@ -257,7 +257,7 @@ def plain_config(value: Any) -> Any:
 def leaves(
     value: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], bool | int | float | Decimal | str | None]]:
-    """(path, value) of every scalar of plain data, empty lists and mappings among them (as text ``[]`` and ``{}``)."""
+    """(path, value) of every scalar in plain data; empty lists and mappings count too (as text ``[]`` and ``{}``)."""
     if isinstance(value, dict) and value:
         for key, item in value.items():
             yield from leaves(item, (*path, key))

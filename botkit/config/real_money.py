@@ -8,7 +8,7 @@ from botkit.config.load import LoadedConfig
 from botkit.errors import ConfigError
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-#: what a bot with real money must be bounded by, and what each rule is for
+#: the limits that a bot with real money must have, and an example of each
 _NEEDED_RULES = {
     "max_order_value": "{twd: 10000}",
     "max_position": '{btc: "0.01"}',
@@ -23,7 +23,7 @@ def is_loopback(url: str) -> bool:
 
 
 def check_real_money(loaded: LoadedConfig, rest: str | None, ws: str | None) -> None:
-    """Refuse real money where a bound is missing. Raises ConfigError naming everything that is."""
+    """Refuse real money if a limit is missing. Raises ConfigError naming all that are missing."""
     config = loaded.config
     problems = []
     if not config.live.confirm:

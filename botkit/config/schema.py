@@ -1,8 +1,8 @@
-"""What a configuration may say: typed, frozen, unknown keys refused.
+"""The schema of a configuration: typed, frozen, unknown keys refused.
 
 One file serves backtest, emulator and live. The descriptions here are the documentation: ``botkit config schema``
-prints them as JSON Schema, so that editors show them. Figures are exact (`decimal.Decimal`), paths are relative to the
-file they stand in.
+prints them as JSON Schema, so that editors show them. Numbers are exact (`decimal.Decimal`), paths are relative to the
+file they are in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from botkit.model.resolutions import check_resolution
 
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _NAME_WANTED = "a name is 1 to 64 letters, digits, - and _ (it names folders and journal rows too)"
-#: folders by these names cannot exist on Windows, and a bot's name becomes a folder
+#: names that no folder can have on Windows; a bot's name becomes a folder
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
 Name: TypeAlias = Annotated[str, Meta(pattern=_NAME_PATTERN, extra={"wanted": _NAME_WANTED})]
@@ -49,12 +49,12 @@ def moment(text: str | None, zone: ZoneInfo, *, end: bool = False) -> Nanos | No
     try:
         time = parse_time(text, zone)
         if end and is_date_only(text):
-            # midnight of the next day by the zone's own clock: a day may have 23 or 25 hours
+            # midnight of the next day on the zone's own clock: a day may have 23 or 25 hours
             noon_next = time + NS_PER_DAY + NS_PER_DAY // 2
 
             return parse_time(to_datetime(noon_next, zone).strftime("%Y-%m-%d"), zone)
     except OverflowError:
-        raise ValueError(f"{text!r} lies beyond the years that can be reckoned with") from None
+        raise ValueError(f"{text!r} is outside the years that can be calculated with") from None
     return time
 
 
@@ -82,30 +82,30 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class ExchangeConfig(_Section, frozen=True, kw_only=True):
-    """The exchange, by the name under which a plugin offers it. A bare word is the name."""
+    """The exchange, by its registered name. A bare word is the name."""
 
     rest_field: ClassVar[str] = "options"
 
     name: Annotated[Name, Meta(description="Name of the exchange, such as bitopro.")] = "bitopro"
-    rest: Annotated[str | None, Meta(description="Base URL of its REST interface, to use another than its own.")] = None
-    ws: Annotated[str | None, Meta(description="Base URL of its WebSocket, to use another than its own.")] = None
-    options: Annotated[dict[str, Any], Meta(description="Whatever else the exchange's plugin understands.")] = {}
+    rest: Annotated[str | None, Meta(description="Base URL of the REST interface, if not the exchange's own.")] = None
+    ws: Annotated[str | None, Meta(description="Base URL of the WebSocket, if not the exchange's own.")] = None
+    options: Annotated[dict[str, Any], Meta(description="Any other option of the exchange's plugin.")] = {}
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> ExchangeConfig:
         """``exchange: bitopro``."""
         if not re.match(_NAME_PATTERN, text):
-            raise ValueError(f"{text!r} is no name of an exchange; write one such as bitopro")
+            raise ValueError(f"{text!r} is not the name of an exchange; write one such as bitopro")
         return cls(name=text)
 
     def __post_init__(self) -> None:
         for field, url, schemes in (("rest", self.rest, ("http", "https")), ("ws", self.ws, ("ws", "wss"))):
             if url is not None and not re.match(rf"({'|'.join(schemes)})://[^\s/@]+(/\S*)?\Z", url):
-                raise FieldError(field, f"{url!r} is no address; write one such as {schemes[1]}://host:port")
+                raise FieldError(field, f"{url!r} is not an address; write one such as {schemes[1]}://host:port")
 
 
 class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of ``plugins:``: a folder, a ``.py`` file, or a dotted module that is installed."""
+    """One entry of ``plugins:``: a folder, a ``.py`` file, or an installed dotted module."""
 
     only_text: ClassVar[bool] = True
 
@@ -115,13 +115,13 @@ class PluginPlace(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> PluginPlace:
-        """A dotted name without a folder of that name is a module; all else is a path."""
+        """A dotted name without a folder of that name is a module; anything else is a path."""
         path = resolve_path(text, base)
         dotted = re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", text) is not None and not text.endswith(".py")
         if dotted and not path.is_dir():
             return cls(text=text, module=text)
         if not path.exists():
-            raise ValueError(f"there is no folder {path}; a path is relative to the file it stands in")
+            raise ValueError(f"there is no folder {path}; a path is relative to the file it is in")
         return cls(text=text, path=path)
 
 
@@ -148,14 +148,14 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
     """One strategy of the bot."""
 
     name: Annotated[
-        Name | None, Meta(description="Its name in this bot, in reports and in `--set`. Default: the same as `use`.")
+        Name | None, Meta(description="Name in this bot, in reports and in `--set`. Default: the same as `use`.")
     ] = None
-    use: Annotated[str, Meta(description="Name under which a plugin offers the strategy, such as sma_cross.")]
-    params: Annotated[dict[str, Any], Meta(description="Its parameters; the strategy's class says which.")] = {}
+    use: Annotated[str, Meta(description="Registered name of the strategy, such as sma_cross.")]
+    params: Annotated[dict[str, Any], Meta(description="Parameters, as the strategy's class declares them.")] = {}
     capital: Annotated[
         dict[Currency, Annotated[Decimal, Bound(above=0)]] | str | None,
         Meta(
-            description='A sub-account of its own: {twd: "50000"}, or 40% of each currency. '
+            description='Its own sub-account: {twd: "50000"}, or 40% of each currency. '
             "Default: it shares what the others leave."
         ),
     ] = None
@@ -163,7 +163,7 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
         dict[str, Any], Meta(description="Risk rules of this strategy; the stricter of bot and strategy wins.")
     ] = {}
     on_stop: Annotated[
-        OnStop | None, Meta(description="What becomes of its orders at the end. Default: live.on_stop.")
+        OnStop | None, Meta(description="What happens to its orders when the bot stops. Default: live.on_stop.")
     ] = None
 
     @property
@@ -186,7 +186,7 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
             percent = self.capital_percent
             if percent is None or not 0 < percent <= 100:
                 raise FieldError(
-                    "capital", f'{self.capital!r} is no capital; write {{twd: "50000"}} or a whole share such as 40%'
+                    "capital", f'{self.capital!r} is not a capital; write {{twd: "50000"}} or a whole share such as 40%'
                 )
 
 
@@ -206,8 +206,8 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
     rank: Annotated[
         int | Literal["auto"] | None, Meta(description="Rank of the exchange's fee table; auto follows the volume.")
     ] = None
-    bito: Annotated[bool | None, Meta(description="Pay fees in BITO, at its discount, while there is some.")] = None
-    options: Annotated[dict[str, Any], Meta(description="Whatever else the fee model understands.")] = {}
+    bito: Annotated[bool | None, Meta(description="Pay fees in BITO, at a discount, while there is some.")] = None
+    options: Annotated[dict[str, Any], Meta(description="Any other option of the fee model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
         """(name of the fee model, its options). Without any choice: rank 0 of the exchange's table."""
@@ -236,7 +236,7 @@ class FeesConfig(_Section, frozen=True, kw_only=True):
                 key, f"not known without a `model`; {suggestion(key, ('maker', 'taker', 'rank', 'bito', 'model'))}"
             )
         if isinstance(self.rank, int) and not 0 <= self.rank <= 99:
-            raise FieldError("rank", f"{self.rank} is no rank; write 0, the lowest, or a higher one, or auto")
+            raise FieldError("rank", f"{self.rank} is not a rank; write 0, the lowest, or a higher one, or auto")
 
 
 class LatencyConfig(_Section, frozen=True, kw_only=True):
@@ -246,13 +246,11 @@ class LatencyConfig(_Section, frozen=True, kw_only=True):
 
     model: Annotated[str | None, Meta(description="Latency model of a plugin. Default: constant.")] = None
     order_ms: Annotated[Milliseconds, Meta(description="From sending a request to its arrival.")] = Decimal(100)
-    answer_ms: Annotated[Milliseconds, Meta(description="From the deed at the exchange to knowing of it.")] = Decimal(
-        100
-    )
+    answer_ms: Annotated[Milliseconds, Meta(description="From the exchange's answer to its arrival.")] = Decimal(100)
     feed_ms: Annotated[
-        Milliseconds, Meta(description="From a market event to knowing of it; for tapes without receive times.")
+        Milliseconds, Meta(description="From a market event to its arrival; for tapes without receive times.")
     ] = Decimal(0)
-    options: Annotated[dict[str, Any], Meta(description="Whatever else the latency model understands.")] = {}
+    options: Annotated[dict[str, Any], Meta(description="Any other option of the latency model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
         """(name of the latency model, its options); milliseconds are ints where they are whole, else floats."""
@@ -274,12 +272,12 @@ class LatencyConfig(_Section, frozen=True, kw_only=True):
 
 
 class FillsConfig(_Section, frozen=True, kw_only=True):
-    """How the place of a resting order in the queue is guessed. A bare word is the model."""
+    """How a resting order's place in the queue is estimated. A bare word is the model."""
 
     rest_field: ClassVar[str] = "options"
 
     model: Annotated[str, Meta(description="Fill model: queue, optimistic, pessimistic, or a plugin's.")] = "queue"
-    options: Annotated[dict[str, Any], Meta(description="Whatever else the fill model understands.")] = {}
+    options: Annotated[dict[str, Any], Meta(description="Any other option of the fill model.")] = {}
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> FillsConfig:
@@ -292,7 +290,7 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
 
 
 class LimitsConfig(_Section, frozen=True, kw_only=True):
-    """The exchange's rate limits: which documented figure to keep where documents disagree. ``strict``: the lowest."""
+    """The exchange's rate limits: which documented figure applies where documents disagree. ``strict``: the lowest."""
 
     rest_field: ClassVar[str] = "rows"
 
@@ -300,12 +298,12 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
     ledger: Annotated[
         str | None,
         Meta(
-            description="redis://HOST:PORT/0 to share request slots with other machines, `none` to share with nobody."
+            description="redis://HOST:PORT/0 to share request slots with other machines, `none` not to share."
             " Default: one broker per machine and user."
         ),
     ] = None
-    batching: Annotated[bool, Meta(description="Let waiting orders ride in batches.")] = True
-    rows: Annotated[dict[str, Any], Meta(description="Endpoint id: the source to believe, or requests a window.")] = {}
+    batching: Annotated[bool, Meta(description="Send waiting orders in batches.")] = True
+    rows: Annotated[dict[str, Any], Meta(description="Endpoint id: the source to follow, or requests per window.")] = {}
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> LimitsConfig:
@@ -319,12 +317,12 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
 
 
 class DataSource(_Section, frozen=True, kw_only=True):
-    """A tape (a folder), or one recorded file. A bare path serves all pairs."""
+    """A tape (a folder), or one recorded file. A bare path is used for all pairs."""
 
     path: Annotated[Path, Meta(description="Folder of a tape, or a file; relative to this file.")]
     pair: Annotated[PairName | None, Meta(description="Use it for this pair only; a CSV file needs it.")] = None
     kind: Annotated[
-        str | None, Meta(description="candles, trades, frames or another format. Default: by its ending.")
+        str | None, Meta(description="candles, trades, frames or another format. Default: by the file's suffix.")
     ] = None
     resolution: Annotated[str | None, Meta(description="Resolution of a file of candles, such as 1m.")] = None
     sort: Annotated[bool, Meta(description="Take the rows of a CSV file in any order, such as newest first.")] = False
@@ -363,7 +361,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
     slippage: Annotated[
         Decimal | None,
-        Meta(description="What a taker pays beyond the price on candles: 0.0002 is 2 bp. Candles need it."),
+        Meta(description="What a taker pays on top of the price on candles: 0.0002 is 2 bp. Required for candles."),
     ] = None
     latency: Annotated[LatencyConfig, Meta(description="Latency.")] = LatencyConfig()
     fills: Annotated[FillsConfig, Meta(description="Fill model.")] = FillsConfig()
@@ -378,7 +376,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
 
 
 class EmulatorConfig(_Section, frozen=True, kw_only=True):
-    """How the local emulator of the exchange runs, and how a bot reaches one."""
+    """How the local emulator of the exchange runs, and how a bot connects to one."""
 
     account: Annotated[AccountConfig | None, Meta(description="Account at an emulator that runs elsewhere.")] = None
     market: Annotated[str, Meta(description="synthetic, or the path of a tape.")] = "synthetic"
@@ -404,26 +402,22 @@ class LiveConfig(_Section, frozen=True, kw_only=True):
     confirm: Annotated[bool, Meta(description="Must be true before real orders are sent.")] = False
     guard_s: Annotated[
         Annotated[int, Bound(least=5)] | None,
-        Meta(description="A second process cancels all when the bot is silent so long."),
+        Meta(description="A second process cancels everything if the bot is silent this long."),
     ] = None
-    on_stop: Annotated[OnStop, Meta(description="What becomes of open orders at the end.")] = "cancel"
+    on_stop: Annotated[OnStop, Meta(description="What happens to open orders when the bot stops.")] = "cancel"
     latest_accept_s: Annotated[int, Bound(least=1), Meta(description="How late the exchange may act on a request.")] = (
         900
     )
 
 
 class NotifyConfig(_Section, frozen=True, kw_only=True):
-    """A way to tell you something outside the terminal. A bare word is the notifier."""
+    """A way to notify you outside the terminal. A bare word is the notifier."""
 
     rest_field: ClassVar[str] = "options"
 
-    use: Annotated[str, Meta(description="Name under which a plugin offers the notifier.")]
-    level: Annotated[Literal["info", "warning", "error", "breaker"], Meta(description="The least that is told.")] = (
-        "info"
-    )
-    options: Annotated[
-        dict[str, Any], Meta(description="Whatever else it understands; ${NAME} stands for secrets.")
-    ] = {}
+    use: Annotated[str, Meta(description="Registered name of the notifier.")]
+    level: Annotated[Literal["info", "warning", "error", "breaker"], Meta(description="Lowest level sent.")] = "info"
+    options: Annotated[dict[str, Any], Meta(description="Any other option; write secrets as ${NAME}.")] = {}
 
     @classmethod
     def from_text(cls, text: str, base: Path) -> NotifyConfig:
@@ -439,19 +433,17 @@ class NotifyConfig(_Section, frozen=True, kw_only=True):
 class LogConfig(_Section, frozen=True, kw_only=True):
     """The log. A bare word is its level."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")] = (
-        "info"
-    )
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Lowest level to log.")] = "info"
     file: Annotated[Path | None, Meta(description="Also write it here.")] = None
     record_mb: Annotated[
         int,
         Bound(least=1),
-        Meta(description="Most MB of all recordings for `botkit replay`: old runs give way, then the recording ends."),
+        Meta(description="Space for recordings (`botkit replay`) in MB: old runs go first, then recording stops."),
     ] = 1024
     journal_days: Annotated[
         int,
         Bound(least=1),
-        Meta(description="Days that orders which ended without a fill stay in the journal; fills stay for ever."),
+        Meta(description="Days that final orders without a fill stay in the journal; fills stay for ever."),
     ] = 7
 
     @classmethod
@@ -466,7 +458,7 @@ class LogConfig(_Section, frozen=True, kw_only=True):
 
 
 class BotConfig(_Section, frozen=True, kw_only=True):
-    """A bot: who trades, what, under which rules, and how it is tested."""
+    """A bot: its strategies, its rules, and how it is tested and run."""
 
     name: Annotated[
         Name, Meta(description="Name of the bot; its state is kept under it. Default: the file's name.")
@@ -476,35 +468,35 @@ class BotConfig(_Section, frozen=True, kw_only=True):
         tuple[PluginPlace, ...] | None,
         Meta(description="Folders, files or modules of plugins. Default: ./strategies of the working directory."),
     ] = None
-    block: Annotated[tuple[str, ...], Meta(description="Plugins that are not loaded, by name.")] = ()
+    block: Annotated[tuple[str, ...], Meta(description="Names of plugins not to load.")] = ()
     account: Annotated[AccountConfig | None, Meta(description="The account; needed in paper and live mode only.")] = (
         None
     )
     strategies: Annotated[tuple[StrategyConfig, ...], Meta(description="The bot's strategies, run in this order.")]
     risk: Annotated[dict[str, Any], Meta(description="Risk rules of the whole bot, by name.")] = {}
     currency: Annotated[
-        Currency | None, Meta(description="Values everything. Default: the quote of the first pair.")
+        Currency | None, Meta(description="Currency of all values. Default: the quote of the first pair.")
     ] = None
-    timezone: Annotated[str, Meta(description="Of trading days, timers and times in this file.")] = "Asia/Taipei"
+    timezone: Annotated[str, Meta(description="Zone of trading days, timers and times in this file.")] = "Asia/Taipei"
     reserve: Annotated[dict[Currency, Amount], Meta(description='Never traded: {btc: "1"}.')] = {}
     amount_step: Annotated[
         Literal["amountPrecision", "basePrecision"] | dict[PairName, Literal["amountPrecision", "basePrecision"]],
-        Meta(description="The finest amount of an order, for all pairs or by pair."),
+        Meta(description="The step of order amounts, for all pairs or by pair."),
     ] = "basePrecision"
     bar_grace_ms: Annotated[
         Annotated[int, Bound(least=0, most=3_600_000)] | None,
-        Meta(description="A bar waits so long for late trades. Default: 2000, and 0 on a tape of candles."),
+        Meta(description="How long a bar waits for late trades. Default: 2000, and 0 on a tape of candles."),
     ] = None
     max_book_age_s: Annotated[
         Annotated[int, Bound(least=1, most=86_400)],
-        Meta(description="A book older than this is not traded on: market orders are refused."),
+        Meta(description="Market orders are refused while the book is older than this."),
     ] = MAX_BOOK_AGE_S
-    seed: Annotated[Seed, Meta(description="Of everything drawn by chance.")] = 0
+    seed: Annotated[Seed, Meta(description="Seed of everything random.")] = 0
     limits: Annotated[LimitsConfig, Meta(description="Rate limits: strict, or choices by endpoint.")] = LimitsConfig()
     backtest: Annotated[BacktestConfig, Meta(description="How it is backtested.")] = BacktestConfig()
     emulator: Annotated[EmulatorConfig, Meta(description="The local emulator of the exchange.")] = EmulatorConfig()
     live: Annotated[LiveConfig, Meta(description="Trading with real money.")] = LiveConfig()
-    notify: Annotated[tuple[NotifyConfig, ...], Meta(description="Ways to tell you something.")] = ()
+    notify: Annotated[tuple[NotifyConfig, ...], Meta(description="Ways to notify you.")] = ()
     log: Annotated[LogConfig, Meta(description="The log.")] = LogConfig()
 
     @property
@@ -514,13 +506,13 @@ class BotConfig(_Section, frozen=True, kw_only=True):
 
     @property
     def simulated_fees(self) -> tuple[FeesConfig, str]:
-        """Fees of the emulator inside and on paper, and the section that says so: `emulator`, or else `backtest`."""
+        """Fees of the started emulator and of paper trading, with their section: `emulator`, or else `backtest`."""
         if self.emulator.fees is not None:
             return self.emulator.fees, "emulator.fees"
         return self.backtest.fees, "backtest.fees"
 
     def amount_step_of(self, pair: str) -> Literal["base", "amount"]:
-        """The choice for a pair, as `botkit.model.pairs.pairs_from_wire` takes it."""
+        """The amount step of a pair, as `botkit.model.pairs.pairs_from_wire` takes it."""
         choice = self.amount_step.get(pair) if isinstance(self.amount_step, dict) else self.amount_step
         return "amount" if choice == "amountPrecision" else "base"
 
@@ -546,7 +538,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
                 raise FieldError((section, field), str(error)) from None
         start, end = self.backtest.span(self.zone)
         if start is not None and end is not None and end <= start:
-            raise FieldError(("backtest", "to"), f"the end {self.backtest.to} does not lie after the start")
+            raise FieldError(("backtest", "to"), f"the end {self.backtest.to} is not after the start")
 
     def _check_strategies(self) -> None:
         seen: dict[str, int] = {}
@@ -570,7 +562,7 @@ class BotConfig(_Section, frozen=True, kw_only=True):
     def _check_zone(self) -> None:
         try:
             ZoneInfo(self.timezone)
-        except (KeyError, ValueError, OSError):  # an OSError: "Asia" is a folder of the zone database
+        except (KeyError, ValueError, OSError):  # OSError, since "Asia" is a folder of the zone database
             raise FieldError(
-                "timezone", f"{self.timezone!r} is no time zone; {_zone_suggestion(self.timezone)}"
+                "timezone", f"{self.timezone!r} is not a time zone; {_zone_suggestion(self.timezone)}"
             ) from None

@@ -24,7 +24,7 @@ _SIZE_MAX = 100_000
 
 
 class AccountKeys(msgspec.Struct, frozen=True):
-    """An account with its credentials. It shows none of them."""
+    """An account with its credentials, which its repr hides."""
 
     email: str
     key: str
@@ -73,13 +73,13 @@ class _Resolver:
         text: str = getattr(self.config, field)
         where = f"{self.section}.{field}"
         if field == "secret" and _REFERENCE.search(text) is None and self.loaded.where(where).startswith("--set"):
-            # other users see the arguments of a process
+            # other users can see the arguments of a process
             raise self.loaded.error(where, "a secret does not belong on a command line; write ${NAME}")
         if field == "secret" and _REFERENCE.search(text) is None:
             check_private(self.loaded.path, self.loaded.where(where))
         result = self.substitute(text, where)
         if not result or not result.isprintable():
-            raise self.loaded.error(where, "the value is empty or has characters that cannot be sent; mend it")
+            raise self.loaded.error(where, "the value is empty or has characters that cannot be sent; correct it")
         return result
 
     def substitute(self, text: str, where: str) -> str:
@@ -129,13 +129,13 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
 
 
 def check_private(path: Path, where: str) -> None:
-    """Refuse a file with secrets that others may read (on Windows, which keeps rights elsewhere, any file passes)."""
+    """Refuse a file with secrets that others may read. On Windows, without such modes, any file passes."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
         raise ConfigError(f"{where}: there is no file {path}; create it with NAME=value lines, mode 0600") from None
     if not stat.S_ISREG(mode):
-        raise ConfigError(f"{where}: {path} is no plain file; name a file of NAME=value lines")
+        raise ConfigError(f"{where}: {path} is not a regular file; name a file of NAME=value lines")
     if os.name == "posix" and mode & 0o077:
         raise ConfigError(
             f"{where}: {path} holds secrets and can be read by others (mode {mode & 0o777:04o}); run: chmod 600 {path}"

@@ -1,4 +1,4 @@
-"""A configuration as YAML again: every value that is in force, where it comes from, and no secret.
+"""Writes a configuration back as YAML: every value in force and its origin, without secrets.
 
 The text loads to an equal configuration, except for what is hidden.
 """
@@ -15,7 +15,7 @@ from botkit.config.source import resolve_plain, spelling_hint
 
 HIDDEN = "(hidden)"
 
-#: keys of secret sections that say nothing of use to a thief
+#: keys of secret sections that are safe to show
 _HARMLESS = {"use", "level", "secrets_file"}
 _REFERENCE = re.compile(r"(\$\{[A-Za-z0-9_]*\})+\Z", re.ASCII)
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n"}
@@ -23,14 +23,14 @@ _BARE = re.compile(r"[A-Za-z0-9./_][A-Za-z0-9./_%-]*\Z", re.ASCII)
 
 
 def resolved(loaded: LoadedConfig) -> dict[str, Any]:
-    """The whole configuration as plain data, secrets hidden (``${NAME}`` stays, since it tells nothing)."""
+    """The whole configuration as plain data, secrets hidden (``${NAME}`` stays, since it reveals nothing)."""
     result = _hide(plain_config(loaded.config), ())
     assert isinstance(result, dict)
     return result
 
 
 def resolved_yaml(loaded: LoadedConfig, *, with_origins: bool = False) -> str:
-    """The whole configuration as YAML, with the origin of each value as a comment when wanted."""
+    """The whole configuration as YAML, optionally with each value's origin as a comment."""
     lines: list[tuple[str, str]] = []
     origins = loaded.origins() if with_origins else {}
     _write(resolved(loaded), (), lines, origins)
@@ -41,7 +41,7 @@ def resolved_yaml(loaded: LoadedConfig, *, with_origins: bool = False) -> str:
 
 
 def origin_rows(loaded: LoadedConfig) -> list[dict[str, Any]]:
-    """One row a value: key, value (figures as exact text), origin."""
+    """One row per value: key, value (numbers as exact text), origin."""
     origins = loaded.origins()
     return [
         {
@@ -101,5 +101,5 @@ def _scalar(value: Any) -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    # not json.dumps: JSON spells characters beyond 16 bits as two surrogates, which YAML takes for two characters
+    # not json.dumps: JSON writes characters beyond 16 bits as two surrogates, which YAML reads as two characters
     return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"

@@ -1,8 +1,8 @@
-"""YAML as plain nodes that remember where they stand, read so that no spelling can bite.
+"""Reads YAML into plain nodes that remember their line, without YAML's surprising spellings.
 
 PyYAML's loaders keep the last of two equal keys, read ``no`` as False, ``010`` as 8 and ``22:22`` as 1342, and unfold
-300 bytes of aliases into millions of leaves. So only its parser is used, and what its events mean is decided here:
-plain ``null``, ``true``, ``false``, integers and decimals mean what they look like, all other text is text, and figures
+300 bytes of aliases into millions of leaves. So only its parser is used, and this module decides what its events mean:
+plain ``null``, ``true``, ``false``, integers and decimals mean what they look like, all other text is text, and numbers
 stay exact (`decimal.Decimal`, never float). Aliases, anchors, tags and second documents are refused; size and depth are
 capped.
 """
@@ -38,7 +38,7 @@ _SEXAGESIMAL = re.compile(r"[-+]?[0-9]+(:[0-9]+)+(\.[0-9]*)?\Z", re.ASCII)
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where text came from: a file, or one ``--set`` of the command line. Relative paths in it start at ``base``."""
+    """Where text came from: a file, or one ``--set`` on the command line. Relative paths in it start at ``base``."""
 
     name: str
     base: Path
@@ -48,7 +48,7 @@ class Source(msgspec.Struct, frozen=True):
 class Node(msgspec.Struct, frozen=True):
     """One value of the file: a scalar, a list of nodes or a mapping of nodes, and its line.
 
-    ``quoted`` tells a text in quotes from a bare word, which decides whether it may be a figure or true and false.
+    ``quoted``: the text was in quotes, which decides whether it may be a number, true or false.
     """
 
     value: str | list[Node] | dict[str, Node]
@@ -67,25 +67,25 @@ class Node(msgspec.Struct, frozen=True):
         return place(self.source, self.line)
 
     def key_where(self, key: str) -> str:
-        """Where a key of this mapping stands."""
+        """The place of a key of this mapping."""
         if key in self.key_lines:
             return place(self.source, self.key_lines[key])
-        # a key that --set put here: the mapping may be the file's, the value is not
+        # --set put this key here: the mapping may be the file's, the value is not
         return self.value[key].where if isinstance(self.value, dict) and key in self.value else self.where
 
 
 def place(source: Source, line: int) -> str:
-    """How errors and origins spell a position."""
+    """A position as errors and origins show it."""
     return f"{source.name}:{line}" if source.is_file else source.name
 
 
 def read_source(path: Path) -> Node:
-    """Read a configuration file. Raises ConfigError for what cannot be read or is no plain YAML mapping."""
+    """Read a configuration file. Raises ConfigError if it cannot be read or is not a plain YAML mapping."""
     try:
         if path.stat().st_size > SIZE_MAX:
             raise ConfigError(
                 f"{path}: the file is larger than {SIZE_MAX:,} bytes, which no configuration needs; "
-                "recorded data belongs into files of its own, named under `backtest: data:`"
+                "put recorded data into separate files, named under `backtest: data:`"
             )
         data = path.read_bytes()
     except FileNotFoundError:
@@ -111,7 +111,7 @@ def read_source(path: Path) -> Node:
 
 
 def parse_text(text: str, source: Source) -> Node:
-    """Parse one YAML document. Raises ConfigError with the position of what cannot be taken."""
+    """Parse one YAML document. Raises ConfigError with the position of what is not allowed."""
     if len(text) > SIZE_MAX:
         raise ConfigError(f"{source.name}: the text is longer than {SIZE_MAX:,} characters; shorten it")
     try:
@@ -154,11 +154,11 @@ class _Builder:
         if depth > DEPTH_MAX:
             raise self.error(event, f"nested deeper than {DEPTH_MAX} levels", "flatten it")
         if isinstance(event, yaml.AliasEvent):
-            raise self.error(event, f"the alias *{event.anchor} is not taken", "write the value out")
+            raise self.error(event, f"the alias *{event.anchor} is not allowed", "write the value out")
         if event.anchor is not None:
-            raise self.error(event, f"the anchor &{event.anchor} is not taken", "remove it and write values out")
+            raise self.error(event, f"the anchor &{event.anchor} is not allowed", "remove it and write values out")
         if event.tag is not None:
-            raise self.error(event, f"the tag {event.tag} is not taken", "remove it; text may stand in quotes")
+            raise self.error(event, f"the tag {event.tag} is not allowed", "remove it; text may stand in quotes")
         line = event.start_mark.line + 1
         if isinstance(event, yaml.ScalarEvent):
             if any("\ud800" <= character <= "\udfff" for character in event.value):
@@ -184,7 +184,7 @@ class _Builder:
             if _is_cut_figure(key, fields):
                 raise self.error(
                     key_event,
-                    f"a comma within {{ }} ends a value, so `{_last_text(fields)},{key.value}` is no figure",
+                    f"a comma within {{ }} ends a value, so `{_last_text(fields)},{key.value}` is not a number",
                     "write it without commas, such as 1000000",
                 )
             if key.value in fields:
@@ -207,14 +207,14 @@ def _last_text(fields: dict[str, Node]) -> str:
 
 
 def _is_cut_figure(key: Node, fields: dict[str, Node]) -> bool:
-    """Whether a key is the second part of a figure such as 1,000,000: three digits after a value that ends in some."""
+    """Whether a key is the second part of a number such as 1,000,000: three digits after a value ending in digits."""
     if key.quoted or not isinstance(key.value, str) or not re.fullmatch(r"[0-9]{3}(\.[0-9]+)?", key.value):
         return False
     return re.fullmatch(r"[-+]?[0-9]{1,3}", _last_text(fields)) is not None
 
 
 def plain_value(node: Node) -> Any:
-    """The node as plain data, where no type is declared: None, bool, int, Decimal, str, list, dict.
+    """The node as plain data, for when no type is declared: None, bool, int, Decimal, str, list, dict.
 
     Text in quotes stays text; a bare decimal becomes an exact Decimal.
     """
@@ -227,7 +227,7 @@ def plain_value(node: Node) -> Any:
 
 
 def resolve_plain(text: str) -> bool | int | Decimal | str | None:
-    """What a bare word means: null (or nothing), true, false, an integer, a plain decimal; anything else is text."""
+    """The value of a bare word: null (or nothing), true, false, an integer, a plain decimal; anything else is text."""
     if text in ("", "null"):
         return None
     if text == "true":
@@ -242,13 +242,13 @@ def resolve_plain(text: str) -> bool | int | Decimal | str | None:
 
 
 def exact_figure(text: str) -> int | Decimal | None:
-    """The figure that a text (bare or quoted) spells, or None when it is no plain figure."""
+    """The exact number that a text (bare or quoted) spells, or None if it is not a plain number."""
     value = resolve_plain(text)
     return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
 
 
 def spelling_hint(text: str) -> str | None:
-    """What to write in place of a spelling that other YAML readers take for a bool or number; None when it is none.
+    """What to write instead of a spelling that other YAML readers take for a bool or number; None for any other text.
 
     ``yes`` -> "write true", ``010`` -> "write 10 ...", ``1_000`` -> "write 1000", ``22:22`` and ``1e3`` likewise.
     """

@@ -1,4 +1,4 @@
-"""BitoPro on this machine: `botkit.sim` behind the exchange's own HTTP and WebSocket wire.
+"""BitoPro on this machine: `botkit.sim` behind the exchange's HTTP and WebSocket protocols.
 
 server     the shell: HTTP, sockets and time; `Emulator`
 venue      the exchange behind it, without I/O

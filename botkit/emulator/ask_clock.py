@@ -11,7 +11,7 @@ from botkit.errors import ConfigError
 
 
 async def emulator_clock(rest: str, speed: float | None) -> EmulatorClock:
-    """The clock of an emulator elsewhere: it is asked, since all of its time may run faster than the machine's.
+    """The clock of an emulator elsewhere, read from it, since its time may run faster than the machine's.
 
     Raises ConfigError where none answers.
     """

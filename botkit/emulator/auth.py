@@ -26,12 +26,12 @@ from botkit.exchange.bitopro.wire.bodies import decode_nonce_payload
 from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.model.clock import NS_PER_MS, Nanos
 
-#: signatures of POSTs remembered by the strict switch, which refuses a repetition
+#: how many signatures of POSTs the strict switch remembers, to refuse repetitions
 _REMEMBERED = 10_000
 
 
 class Authenticator:
-    """Knows the accounts' keys and what the switches demand."""
+    """Checks requests against the accounts' keys, as the switches require."""
 
     def __init__(self, accounts: Mapping[str, EmulatorAccount], switches: Switches) -> None:
         self._keys = {
@@ -76,7 +76,7 @@ class Authenticator:
                 raise RefusedError(UNAUTHORIZED, 401)
             return email, payload, signature
         except UnicodeError:
-            # a header may hold bytes that are no text
+            # a header may contain bytes that are not text
             raise RefusedError(UNAUTHORIZED, 401) from None
 
     def _check_nonce(self, email: str, key: str, text: bytes, now: Nanos, machine_now: Nanos | None) -> None:

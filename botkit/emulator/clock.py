@@ -32,8 +32,8 @@ class EmulatorClock:
         return self._from + (passed if self.speed == 1.0 else int(passed * self.speed))
 
     def move(self, to: Nanos) -> None:
-        """Carry a held clock forward to ``to``."""
-        assert self.held, "only a held clock is moved by hand"
+        """Move a held clock forward to ``to``."""
+        assert self.held, "only a held clock can be moved by hand"
         self._from = max(self._from, to)
 
     def hold(self) -> None:

@@ -1,7 +1,7 @@
-"""Markets for the pairs that the synthetic market does not make: drawn after one that it does.
+"""Markets for the pairs that the synthetic market lacks, each modelled on a pair that it has.
 
 A companion's rows are those of its model, prices multiplied and amounts divided by a factor. Pairs against another
-currency than the model's are divided by that currency's price at the time, so that no free lunch lies between them.
+currency than the model's are divided by that currency's price at the time, so that there is no arbitrage.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Model(msgspec.Struct, frozen=True):
     by: str = ""
 
 
-#: factors put a coin where it stood in 2025 beside ether; only the order of magnitude matters
+#: factors relative to ether in 2025; only the order of magnitude matters
 MODELS: Mapping[str, Model] = {
     "usdc_twd": Model("usdt_twd", 0.9998),
     "sol_twd": Model("eth_twd", 0.052),
@@ -80,7 +80,7 @@ class Companions:
         return found
 
     def _factor(self, pair: Pair, model: Model, part: TradeColumns | BookColumns, by: BookColumns | None) -> _Floats:
-        """What the model's ticks are multiplied by, row by row."""
+        """The factor of the model's ticks, row by row."""
         shift = 10.0 ** (pair.rules.price_decimals - part.pair.rules.price_decimals)
         factor = np.full(len(part), model.factor * shift)
         if not model.by:

@@ -1,6 +1,6 @@
-"""Faults: what goes wrong, by seed or on command, for a request, an endpoint or a time.
+"""Faults injected by seed or on command into requests, endpoints or the whole exchange.
 
-A fault names a kind, where it strikes, and how often: ``count`` times, with the chance ``share``, until ``for_s``
+A fault has a kind, a place, and a frequency: ``count`` times, with the chance ``share``, until ``for_s``
 seconds of the exchange's time have passed. Draws are keyed by seed, fault and request number, so a run can be repeated.
 """
 
@@ -18,13 +18,13 @@ from botkit.exchange.bitopro.wire.endpoints import ENDPOINTS, STREAMS
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.sim.draws import keyed
 
-#: kind -> what it does. ``value`` is said where the kind has one.
+#: kind -> what it does, and what ``value`` means if the kind has one
 REQUEST_KINDS: Final[dict[str, str]] = {
     "delay_request": "arrives `value` ms late, plus up to `jitter` ms",
     "delay_answer": "is answered `value` ms late, plus up to `jitter` ms",
     "lost_request": "never arrives; the connection stays open without an answer",
     "lost_answer": "is done, but never answered",
-    "late_arrival": "the connection is reset at once and the deed is done `value` ms later",
+    "late_arrival": "the connection is reset at once and the request is carried out `value` ms later",
     "error_before": "is answered with the status `value` (default 503), and nothing is done",
     "error_after": "is done, and answered with the status `value` (default 502) all the same",
     "storm_429": "is answered 429, and nothing is done",
@@ -41,7 +41,7 @@ REQUEST_KINDS: Final[dict[str, str]] = {
     "huge": "is done, and answered with `value` MB (default 10)",
 }
 STREAM_KINDS: Final[dict[str, str]] = {
-    "ws_silence": "nothing is sent any more on the sockets it strikes, pings included",
+    "ws_silence": "nothing is sent any more on the sockets it strikes, not even pings",
     "ws_close": "the socket is closed with the code `value` (default 1001)",
     "ws_abort": "the connection is cut without a close frame",
     "ws_drop": "the frame is not sent",
@@ -59,12 +59,12 @@ HANDSHAKE_KINDS: Final[dict[str, str]] = {
     "ws_redirect": "the upgrade is answered 307 to the address `put`",
 }
 GLOBAL_KINDS: Final[dict[str, str]] = {
-    "clock_skew": "the exchange's Date and its judgement of nonces are `value` ms ahead",
+    "clock_skew": "the exchange's Date and its check of nonces are `value` ms ahead",
     "maintenance": "the pair `where` is suspended",
 }
 _SOCKET_KINDS: Final = STREAM_KINDS | PING_KINDS | HANDSHAKE_KINDS
 KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS
-#: kinds that mean nothing without these
+#: kinds that need these fields
 _NEEDS: Final = {
     "redirect": ("put",),
     "ws_redirect": ("put",),
@@ -136,7 +136,7 @@ class Faults:
         return fault
 
     def remove(self, fault_id: int | None = None) -> list[Fault]:
-        """Lift one fault, or all; those that were lifted."""
+        """Lift one fault, or all; returns the lifted ones."""
         gone = [fault for fault in self.rules if fault_id is None or fault.id == fault_id]
         self.rules = [fault for fault in self.rules if fault not in gone]
         return gone
@@ -163,7 +163,7 @@ class Faults:
         return keyed(self._seed, 1000 + fault.id, number) / 2**64
 
     def draw(self, fault: Fault, number: int) -> float:
-        """A number from 0 to 1 that is the same whenever the same fault strikes for the same time."""
+        """A number from 0 to 1, equal whenever the same fault strikes for the same time."""
         return self._draw(fault, -fault.seen * 100_003 - number)
 
     def wait_ms(self, fault: Fault) -> float:
@@ -171,7 +171,7 @@ class Faults:
         return (fault.value or 0.0) + fault.jitter * self._draw(fault, -fault.seen)
 
     def skew_ms(self, now: Nanos) -> int:
-        """How far the exchange's clock is ahead of itself."""
+        """How far faults move the exchange's clock ahead, in ms."""
         return sum(
             int(fault.value or 0)
             for fault in self.rules

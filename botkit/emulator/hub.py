@@ -1,6 +1,6 @@
-"""Who listens to which stream, and the frames that each gets.
+"""Keeps track of who listens to which stream, and builds the frames for each.
 
-A frame is made once for all who get the same one. Books differ by their number of levels; everything else does not.
+Each frame is built once for all its listeners. Only books differ, by their number of levels.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HISTORY_ROWS = 100
 
 
 class Outlet(Protocol):
-    """A socket, or whatever takes frames."""
+    """A socket, or anything else that takes frames."""
 
     def push(self, frame: bytes) -> None:
         """Send a frame, later and in order."""
@@ -80,7 +80,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
 def parse_pairs(venue: EmulatedVenue, path_part: str, query_pairs: str | None) -> dict[str, int] | None:
     """The pairs of a public stream's URL with their levels; None where the exchange would not upgrade.
 
-    An unknown pair spoils a path, but is left out of ``?pairs=`` without a word; a wrong number of levels is 5.
+    An unknown pair makes a path invalid, but is silently left out of ``?pairs=``; a wrong number of levels becomes 5.
     """
     in_query = not path_part and bool(query_pairs)
     wanted: dict[str, int] = {}
@@ -97,7 +97,7 @@ def parse_pairs(venue: EmulatedVenue, path_part: str, query_pairs: str | None) -
 
 
 class Hub:
-    """Turns deliveries into frames. ``on_frame`` is told of each, for lockstep."""
+    """Turns deliveries into frames. ``on_frame`` is called with each, for lockstep."""
 
     def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
@@ -117,7 +117,7 @@ class Hub:
     # -- listeners ------------------------------------------------------------------------------------------------
 
     def add(self, subscriber: Subscriber) -> None:
-        """Let a socket in, and push at once what the exchange pushes first."""
+        """Add a socket, and push at once what the exchange pushes first."""
         self.sockets += 1
         stream = subscriber.stream.id
         now = self._venue.now
@@ -139,7 +139,7 @@ class Hub:
                 self._send([subscriber], self._ticker_frame(pair, now), pair)
 
     def remove(self, subscriber: Subscriber) -> None:
-        """A socket is gone."""
+        """Remove a closed socket."""
         self.sockets -= 1
         for table in (self._public, self._private):
             for key in [key for key, found in table.items() if subscriber in found]:
@@ -166,7 +166,7 @@ class Hub:
     # -- deliveries -----------------------------------------------------------------------------------------------
 
     def deliver(self, deliveries: list[Delivery]) -> None:
-        """Send what became known to those who listen, in its order; answers are handed to whoever waits for them."""
+        """Send deliveries to the listeners, in order; answers go to the requests that wait for them."""
         if not self.sockets:
             for delivery in deliveries:
                 if delivery.kind == ACCOUNT_EVENTS and isinstance(delivery.item, Answer):

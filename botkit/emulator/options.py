@@ -1,4 +1,4 @@
-"""What an emulator is made from: accounts, balances, market, speed, switches."""
+"""The options of an emulator: accounts, balances, market, speed, switches."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from botkit.errors import ConfigError
 from botkit.model.extension import FeeModel, LatencyModel, QueueModel
 from botkit.model.money import to_units
 
-#: what an account holds when nobody says otherwise, in coins by currency
+#: default balances of an account, in coins by currency
 DEFAULT_BALANCES: Mapping[str, str] = {"twd": "1000000", "usdt": "30000", "btc": "1", "eth": "10", "bito": "10000"}
 
-#: faster than this, a second of the machine is more of the market than it can make
+#: most speed: beyond it the market cannot be generated in time
 SPEED_MAX = 1_000
 HISTORY_DAYS_MAX = 400
 
@@ -37,7 +37,7 @@ class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
     fees: FeeModel | None = None
 
     def __repr__(self) -> str:
-        # no secret in any output, not even a made-up one: a user may have typed a real one
+        # no secret in any output, not even an invented one: a user may have typed a real one
         return f"EmulatorAccount({self.email!r})"
 
 
@@ -114,7 +114,7 @@ def parse_balances(text: str) -> dict[str, int]:
 
 
 def check_options(options: EmulatorOptions) -> None:
-    """Refuse what contradicts itself. Raises ConfigError."""
+    """Refuse invalid or contradictory options. Raises ConfigError."""
     if not 0 < options.speed <= SPEED_MAX:
         raise ConfigError(f"--speed {options.speed:g}: a factor above 0 and at most {SPEED_MAX}")
     if not 0 <= options.history_days <= HISTORY_DAYS_MAX:

@@ -1,4 +1,4 @@
-"""From the body of a create to an order of the model: what the exchange refuses before its rules are asked.
+"""Turns the body of a create into an order of the model, and refuses what the exchange refuses before its rules apply.
 
 Texts are the exchange's where they are known (API 3.2); those marked assumed follow their pattern.
 """

@@ -1,6 +1,6 @@
-"""The private endpoints: a signed request becomes a request of the model, the exchange's answer a reply of the wire.
+"""The private endpoints: translate a signed request into the model's request, and the answer into the wire format.
 
-Each handler returns (how to make the request, how to word its answer); the exchange works the request when it arrives.
+Each handler returns two functions: one makes the request, one formats the answer. The request runs when it arrives.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ UNKNOWN_ORDER: Final = "Invalid order id."
 
 
 class PrivateDesk:
-    """Understands private requests of one venue."""
+    """Translates private requests of one venue."""
 
     def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
@@ -83,7 +83,7 @@ class PrivateDesk:
     def work(
         self, endpoint: str, account: str, names: Names, query: Query, body: bytes, now: Nanos, check_time: CheckTime
     ) -> Work:
-        """What a request asks of the exchange. Raises RefusedError, and WireError for a body of another shape."""
+        """Translate a request. Raises RefusedError, and WireError for a malformed body."""
         if endpoint == "create_order":
             return self._create(account, names, body, now, check_time)
         if endpoint == "create_batch":

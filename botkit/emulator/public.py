@@ -40,7 +40,7 @@ _LATEST_S = 10**10
 
 
 def whole_number(query: Query, name: str, default: int | None, least: int, most: int) -> int:
-    """An integer of the query. Raises RefusedError when it is none, out of range, or missing without a default."""
+    """An integer of the query. Raises RefusedError if it is not one, out of range, or missing without a default."""
     text = query.get(name, "")
     if not text:
         if default is None:

@@ -3,8 +3,8 @@
     async with Emulator(facts) as emulator:
         BitoProClient(..., rest_url=emulator.rest, ws_url=emulator.ws)
 
-While the clock runs, the exchange is carried along with it. While it is held (lockstep) the exchange stands still, and
-private requests wait for `step`, which carries it to the next moment at which anything is delivered.
+While the clock runs, the exchange follows it. While it is held (lockstep) the exchange stands still, and
+private requests wait for `step`, which moves it to the next moment at which anything is delivered.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Emulator:
         await self.stop()
 
     async def start(self) -> None:
-        """Bind to loopback and let time run. Raises ConfigError when the port is taken."""
+        """Bind to loopback and start the clock. Raises ConfigError if the port is taken."""
         server = web.Server(
             self._handle,
             access_log=None,
@@ -137,7 +137,7 @@ class Emulator:
     # -- time -----------------------------------------------------------------------------------------------------
 
     async def _pump(self) -> None:
-        """Carry the exchange along with the clock."""
+        """Advance the exchange with the clock."""
         while True:
             try:
                 if not self.clock.held:
@@ -155,7 +155,7 @@ class Emulator:
         return min(_NAP_S, max(left / self.clock.speed / NS_PER_S, 0.001))
 
     def advance(self, to: Nanos | None = None) -> None:
-        """Carry the exchange to a moment (default: now) and send what became known."""
+        """Advance the exchange to a moment (default: now) and send its deliveries."""
         deliveries = self.venue.advance(self.clock.now() if to is None else to, pause=self.clock.held)
         if deliveries:
             self.hub.deliver(deliveries)
@@ -188,7 +188,7 @@ class Emulator:
                     await asyncio.wait_for(
                         self._arrived.wait_for(lambda: self.received >= requests), timeout=patience_s
                     )
-            # what was told since the last step (a refusal, first frames of a socket) is of now: no time passes first
+            # deliveries since the last step (a refusal, first frames of a socket) happened now: no time passes first
             while (whole or not self._told) and not (still and self.venue.is_paused):
                 at = self.venue.next_at()
                 here = until if at is None else max(min(at, until), self.clock.now())
@@ -274,7 +274,7 @@ class Emulator:
         return self._date[1]
 
     async def _work(self, request: web.BaseRequest, route: Route, body: bytes, query: Query | None = None) -> HttpReply:
-        """Do what a request asks. ``query`` stands in for the request's own."""
+        """Carry out a request. ``query`` replaces the request's own."""
         if not self.clock.held and not route[0].private:
             self.advance()  # a private request carries the exchange to its own arrival
         found = self._begin(request, route, body, request.query if query is None else query)
@@ -288,7 +288,7 @@ class Emulator:
     def _begin(
         self, request: web.BaseRequest, route: Route, body: bytes, query: Query
     ) -> HttpReply | asyncio.Future[HttpReply]:
-        """Count, check and take up a request; its reply, or the promise of one where the exchange takes its time."""
+        """Count, check and start a request; returns its reply, or a future if the exchange answers later."""
         endpoint, names = route
         now = self.clock.now()
         self.received += 1
@@ -367,7 +367,7 @@ class Emulator:
     async def _faulty(
         self, request: web.BaseRequest, route: Route, body: bytes, struck: dict[str, Fault]
     ) -> web.StreamResponse:
-        """A request that faults strike: on its way, before the deed, after it, on the way back."""
+        """Carry out a request hit by faults: on its way, before or after it takes effect, or on the way back."""
         faults = self.faults
         if "delay_request" in struck:
             await self._wait_ms(faults.wait_ms(struck["delay_request"]))

@@ -13,7 +13,7 @@ from botkit.emulator.faults import PING_KINDS, STREAM_KINDS, Faults
 from botkit.emulator.spoiling import alter, lengthen
 from botkit.model.clock import Nanos
 
-#: frames that may wait for a client who does not read; then the connection is cut, as any exchange would
+#: most frames waiting for a client that does not read; beyond it the connection is cut, as an exchange would do
 QUEUE_MAX = 20_000
 #: seconds between pings, seconds without a pong after which the socket is cut (Q18)
 KEEPALIVE = {"documented": (20.0, 5.0), "observed": (1.0, 60.0)}
@@ -114,7 +114,7 @@ class Socket:
                     await self._ws.pong(message.data)
                 elif message.type is WSMsgType.PONG:
                     self._pong_at = asyncio.get_running_loop().time()
-                # what a client says is ignored: the URL is the subscription
+                # what a client sends is ignored: the URL is the subscription
         except (TimeoutError, ConnectionError):
             pass
         finally:
@@ -141,7 +141,7 @@ class Socket:
             await ws.send_frame(queue.popleft(), WSMsgType.TEXT)
 
     async def _send_joined(self) -> None:
-        """Write all that waits in one go: a system call a frame is what most of the time would go into.
+        """Write all waiting frames at once: one system call per frame would take most of the time.
 
         Frames of a server are not masked, so a frame is its length and its text (RFC 6455, 5.2).
         """

@@ -1,4 +1,4 @@
-"""What faults make of an answer or a frame that was right: fields changed, rows missing, far too long."""
+"""Applies faults to a correct answer or frame: fields changed, rows missing, far too long."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def alter(text: bytes, fault: Fault) -> bytes:
 
 
 def lengthen(text: bytes, fault: Fault) -> bytes:
-    """The text with white space behind it, which is still the same JSON."""
+    """The text padded with white space, which leaves the JSON the same."""
     return text.ljust(int((fault.value or 10) * _MB))
 
 

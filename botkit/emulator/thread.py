@@ -1,4 +1,4 @@
-"""An emulator in a thread of its own: for tests and programs that have no event loop, or one that comes and goes."""
+"""An emulator in its own thread: for tests and programs without an event loop, or with a short-lived one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class EmulatorThread:
     """Starts an emulator in a thread: ``with EmulatorThread(make_emulator) as emulator: emulator.rest``.
 
-    ``make`` is called in that thread. `call` runs something on the emulator there, since it is not to be touched from
+    ``make`` is called in that thread. `call` runs something on the emulator there, since it must not be used from
     elsewhere.
     """
 

@@ -1,4 +1,4 @@
-"""The exchange behind the wire, without I/O: the simulated exchange, its market, and what it tells whom and when.
+"""The exchange behind the wire, without I/O: the simulated exchange, its market, and what it delivers to whom and when.
 
 Time is handed in. `submit` gives it a private request; `advance` carries time and returns `Delivery` objects in the
 documented total order: by time, then answers and account events, books, trades; then by pair.
@@ -32,7 +32,7 @@ from botkit.sim.order import AccountSetup
 from botkit.sim.publish import ACCOUNT_EVENTS, BOOKS, TRADES
 from botkit.sim.venue_limits import VenueLimits
 
-#: where every request comes from: the emulator binds to loopback alone
+#: address of every request: the emulator binds to loopback only
 ADDRESS = "127.0.0.1"
 #: how far ahead of the clock the market is generated
 _AHEAD: Nanos = 4 * NS_PER_S
@@ -146,7 +146,7 @@ class EmulatedVenue:
         self._lists: dict[str, deque[TradeRow]] = {name: deque(maxlen=self._trades_max) for name in self.pairs}
         self._tapes: dict[str, _Tape] = {name: _Tape(pair) for name, pair in self.pairs.items()}
         self._tape_next: Nanos = _NEVER  # the earliest of them
-        # what reads the stream lays each list over the one before: half of it must be known for that to be safe
+        # readers of the stream align each list with the one before, so half of it must overlap to be safe
         self._trades_a_frame = max(1, self._trades_max // 2)
         self._answers: dict[int, OnAnswer] = {}
         self._groups = 0
@@ -162,7 +162,7 @@ class EmulatedVenue:
 
     @property
     def now(self) -> Nanos:
-        """How far time was carried."""
+        """The time reached so far."""
         return self.kernel.now
 
     @property
@@ -177,7 +177,7 @@ class EmulatedVenue:
 
     @property
     def market_ended(self) -> bool:
-        """True when a tape has no more rows: books stand still from then on."""
+        """Whether a tape has no more rows: from then on books stand still."""
         return self._source.ended
 
     # -- the market -----------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class EmulatedVenue:
             on_answer(delivery.item, delivery.at)
 
     def next_at(self) -> Nanos | None:
-        """The earliest time at which anything may become known; it may prove to be nothing."""
+        """The earliest time at which something may be delivered; it may turn out to be nothing."""
         known = self.kernel.next_at
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at
@@ -343,7 +343,7 @@ class EmulatedVenue:
         return None if ticks is None else pair.rules.price(ticks)
 
     def set_maintenance(self, pair: Pair, *, on: bool) -> None:
-        """Suspend trading of a pair, or let it go on."""
+        """Suspend trading of a pair, or resume it."""
         changed = pair.with_rules(msgspec.structs.replace(pair.rules, maintenance=on))
         self.pairs[pair] = changed
         self.kernel.pairs[pair] = changed

@@ -1,11 +1,11 @@
-"""What is due, and when: the one place that decides when the engine wants a turn without an event.
+"""What is due, and when: the one place that decides when the engine needs a turn without an event.
 
-Each room that ever wants to be woken has a `Slot`: a question ("when?") and a piece of work. A room says
-`Slot.changed` when its answer may have changed, and `Agenda.head` asks again. Nothing else wakes the engine.
+Each room that ever needs to be woken has a `Slot`: a function that says when, and the work to do. A room calls
+`Slot.changed` when that time may have changed, and `Agenda.head` asks again. Nothing else wakes the engine.
 
-`Changes` counts everything that may end a quiet span: an answer that changed, and whatever a room puts into the
-outcome or into a strategy's mailbox. A span compares two integers instead of trusting a flag that somebody has to
-remember.
+`Changes` counts everything that may end a quiet span: a wake time that changed, and anything that a room puts into the
+outcome or into a strategy's mailbox. A span compares two integers instead of relying on a flag that every caller must
+remember to set.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from botkit.model.clock import Nanos
 
 
 def earliest(*times: Nanos | None) -> Nanos | None:
-    """The first of several times; None where none is set."""
+    """The earliest of several times; None if none is set."""
     first: Nanos | None = None
     for time in times:
         if time is not None and (first is None or time < first):
@@ -24,12 +24,12 @@ def earliest(*times: Nanos | None) -> Nanos | None:
     return first
 
 
-#: everything that may ever wake the engine, in the order in which what is due at one time is done
+#: everything that may wake the engine, in the order of execution for work due at the same time
 SLOTS = ("bars", "day", "orders", "reads", "look-ups", "agreement", "timers", "watch", "router")
 
 
 class BotClock:
-    """The time of the turn, in nanoseconds since the epoch, UTC. The engine writes it, everybody reads it."""
+    """The time of the turn, in nanoseconds since the epoch, UTC. The engine writes it, all rooms read it."""
 
     __slots__ = ("events", "now")
 
@@ -61,21 +61,21 @@ class Slot:
         self.is_known = False
 
     def changed(self) -> None:
-        """The room wants to be woken at another time than before, or may want to."""
+        """The room's wake time has changed, or may have."""
         self.is_known = False
         agenda = self._agenda
         agenda.is_known = False
         agenda.changes.count += 1
 
     def set(self, due: Nanos | None) -> None:
-        """The room wants to be woken at ``due``: `changed`, for who knows already what its question would answer."""
+        """The room needs to be woken at ``due``: like `changed`, where the time is known already."""
         self.due, self.is_known = due, True
         agenda = self._agenda
         agenda.is_known = False
         agenda.changes.count += 1
 
     def ask(self) -> Nanos | None:
-        """When the room wants to be woken."""
+        """When the room needs to be woken."""
         if not self.is_known:
             self.due = self.when()
             self.is_known = True
@@ -83,13 +83,13 @@ class Slot:
 
 
 class Agenda:
-    """The slots of one engine. Work that is due at one time is done in the order of `SLOTS`."""
+    """The slots of one engine. Work due at the same time is done in the order of `SLOTS`."""
 
     __slots__ = ("_ranked", "_slots", "changes", "is_known", "known_head")
 
     def __init__(self, changes: Changes) -> None:
         self.changes = changes
-        #: False when a slot has changed since the head was found
+        #: False if a slot has changed since the head was computed
         self.is_known = False
         #: what `head` found last; true while ``is_known``
         self.known_head: Nanos | None = None
@@ -97,7 +97,7 @@ class Agenda:
         self._slots: list[Slot] = []
 
     def slot(self, name: str, when: Callable[[], Nanos | None], work: Callable[[Nanos], None]) -> Slot:
-        """A new place: ``when`` is asked after each `Slot.changed`, ``work`` done when its time has come."""
+        """Add a slot: ``when`` is called after each `Slot.changed`, ``work`` once its time has come."""
         slot = Slot(self, when, work)
         self._ranked.append((SLOTS.index(name), slot))
         self._ranked.sort(key=lambda ranked: ranked[0])
@@ -106,7 +106,7 @@ class Agenda:
         return slot
 
     def head(self) -> Nanos | None:
-        """The earliest time at which anybody wants to be woken."""
+        """The earliest time at which any room needs to be woken."""
         if not self.is_known:
             first: Nanos | None = None
             for slot in self._slots:
@@ -118,7 +118,7 @@ class Agenda:
         return self.known_head
 
     def ring(self, now: Nanos) -> None:
-        """Do everything that is due, once each."""
+        """Do all work that is due, once per slot."""
         for slot in self._slots:
             due = slot.due if slot.is_known else slot.ask()
             if due is not None and due <= now:

@@ -1,4 +1,4 @@
-"""What the user or a guard says to a running bot. Each command sets a reply: a value, or the sentence why not."""
+"""Commands from the user or a guard to a running bot. Each sets a reply: a value, or a sentence saying why not."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Commands:
             self._halt_strategy(given.level, given.reason, now)
 
     def pause(self, given: Pause, now: Nanos) -> None:
-        """Cancel a strategy's open orders and let it place no new ones, but for those that reduce its position."""
+        """Cancel a strategy's open orders and block new ones, except those that reduce its position."""
         if self._record(given.strategy) is not None:
             self._halt_strategy(given.strategy, PAUSED, now)
 
@@ -62,7 +62,7 @@ class Commands:
         self._reply()
 
     def resume(self, given: Resume, now: Nanos) -> None:
-        """Lift a halt. A strategy that was stopped stays so: it missed what happened meanwhile."""
+        """Lift a halt. A stopped strategy stays stopped, since it missed what happened meanwhile."""
         rooms = self._rooms
         if given.level is not None:
             record = self._record(given.level)
@@ -91,12 +91,12 @@ class Commands:
             return
         if record.active:
             rooms.callbacks.notify(record, "on_params", {given.name: checked})
-            rooms.past.look_again()  # it may attach an indicator that reaches further back
+            rooms.past.look_again()  # the strategy may attach an indicator that needs more history
         rooms.decisions.note("set", now, f"{given.strategy}.{given.name}={checked}")
         self._reply(checked)
 
     def move_capital(self, given: MoveCapital, now: Nanos) -> None:
-        """Give a strategy (or the pool) money that belongs to nobody, or take it back. May end a shortage."""
+        """Give a strategy (or the pool) unassigned money, or take it back. May end a shortage."""
         rooms = self._rooms
         refusal = rooms.portfolio.transfers.refusal(given.target, given.units) or rooms.portfolio.transfers.unpriced(
             given.units
@@ -112,11 +112,11 @@ class Commands:
         self._reply()
 
     def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:
-        """Cancel what stands of orders whose strategies are gone; the outcome of a later turn says when it is done."""
+        """Cancel open orders whose strategies are gone; the outcome of a later turn says when it is done."""
         Orphans(given.orders, self._rooms.reads, self._rooms.outbox, now)
 
     def flatten(self, given: Flatten, now: Nanos) -> None:
-        """Sell what a strategy holds, as much as the visible book takes within the slippage."""
+        """Sell what a strategy holds, as far as the visible book can absorb it within the slippage."""
         record = self._record(given.strategy)
         if record is None:
             return

@@ -1,6 +1,6 @@
-"""The record of every decision, as lines of JSON: what ``decisions.jsonl`` holds and ``journal_sha256`` is the hash of.
+"""The record of every decision as JSON lines: the content of ``decisions.jsonl``, whose hash is ``journal_sha256``.
 
-Integers and strings with the bot's time, and nothing else: no floats, paths, versions or wall times, so that equal
+Only integers, strings and the bot's time: no floats, paths, versions or wall times, so that equal
 inputs give equal bytes on any machine, and a backtest can be compared with a run over the wire byte for byte.
 """
 
@@ -24,21 +24,21 @@ from botkit.model.requests import (
     Request,
 )
 
-# names, tags and reasons come again and again
+# names, tags and reasons repeat
 _text = functools.lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode)
 
-# An enum's ``value`` is a Python call; six lines an order make that worth a table.
+# An enum's ``value`` is a Python call; at six lines per order a table pays off.
 _SIDE = {side: side.value for side in Side}
 _TYPE = {kind: kind.value for kind in OrderType}
 _STATE = {state: state.value for state in OrderState}
 _OUTCOME = {outcome: outcome.value for outcome in Ending}
 
-#: lines gathered before they are hashed and handed on; a balance between memory and calls
+#: lines collected before they are hashed and passed on; trades memory for fewer calls
 _BLOCK_LINES = 2_000
 
 
 class DecisionLog:
-    """Gathers lines, hashes them, and hands them on in blocks to ``sink``, where there is one."""
+    """Collects lines, hashes them, and passes them in blocks to ``sink``, if there is one."""
 
     def __init__(self, sink: Callable[[bytes], object] | None = None) -> None:
         self._sink = sink
@@ -48,7 +48,7 @@ class DecisionLog:
         self.count = 0
 
     def flush(self) -> None:
-        """Hash and hand on what has gathered."""
+        """Hash and pass on the collected lines."""
         if not self._lines:
             return
         block = ("\n".join(self._lines) + "\n").encode()
@@ -59,7 +59,7 @@ class DecisionLog:
             self._sink(block)
 
     def reset(self) -> None:
-        """Forget everything, before any of it was handed on: the bot is made anew."""
+        """Drop all lines, because the bot is being rebuilt. Only allowed before any were passed on."""
         assert not self.count, "lines were handed on already"
         self._lines.clear()
 
@@ -72,7 +72,7 @@ class DecisionLog:
 
     def intent(self, order: Order, now: Nanos) -> None:
         """A strategy asked for an order."""
-        if len(self._lines) >= _BLOCK_LINES:  # here and at requests alone: every other line follows one of them
+        if len(self._lines) >= _BLOCK_LINES:  # checked only for intents and requests
             self.flush()
         tail = ""
         if order.stop_ticks:
@@ -91,12 +91,12 @@ class DecisionLog:
         )
 
     def cancel(self, order: Order, now: Nanos) -> None:
-        """A strategy, or the engine for it, asked for the end of an order."""
+        """A strategy, or the engine on its behalf, asked to cancel an order."""
         self._add(f'{{"t":{now},"k":"cancel","c":{order.client_id}}}')
 
     def request(self, request: Request, now: Nanos) -> None:
         """A request left the turn."""
-        if len(self._lines) >= _BLOCK_LINES:  # here and at requests alone: every other line follows one of them
+        if len(self._lines) >= _BLOCK_LINES:  # checked only for intents and requests
             self.flush()
         if type(request) is CreateOrder:
             orders = str(request.order.client_id)
@@ -111,7 +111,7 @@ class DecisionLog:
         self._add(f'{{"t":{now},"k":"request","id":{request.id},"endpoint":"{request.endpoint}","c":[{orders}]}}')
 
     def answer(self, answer: Answer, now: Nanos) -> None:
-        """An answer came in."""
+        """An answer arrived."""
         self._add(
             f'{{"t":{now},"k":"answer","id":{answer.request_id},"outcome":"{_OUTCOME[answer.outcome]}",'
             f'"status":{answer.status}}}'
@@ -126,10 +126,10 @@ class DecisionLog:
         )
 
     def state(self, order: Order, now: Nanos) -> None:
-        """An order changed its state."""
+        """An order changed state."""
         reason = f',"why":{_text(order.reason)}' if order.reason else ""
         self._add(f'{{"t":{now},"k":"state","c":{order.client_id},"state":"{_STATE[order.state]}"{reason}}}')
 
     def note(self, kind: str, now: Nanos, text: str) -> None:
-        """Something that changed what the bot may do: a halt, a strategy stopped, a parameter set."""
+        """A change in what the bot may do: a halt, a stopped strategy, a new parameter value."""
         self._add(f'{{"t":{now},"k":"{kind}","text":{_text(text)}}}')

@@ -1,14 +1,14 @@
-"""The engine: everything that must behave the same in a backtest, on the emulator and live, decided in one turn.
+"""The engine: everything that must behave the same in a backtest, on the emulator and live, behind one method.
 
     engine.turn(given, now, out)     the only way in: one input, or None to do what is due
-    engine.wake_at()                 when it wants a turn without an input
-    engine.span(rows, begin, end, out)   many rows of recorded data at once; equal to a turn a row
+    engine.wake_at()                 when it needs a turn without an input
+    engine.span(rows, begin, end, out)   many rows of recorded data at once; equal to one turn per row
     engine.view                      values to show
 
-A driver only carries: inputs in, the outcome's requests out, time forward. Inputs come in the one total order: by the
-time at which the bot learns of them, then by `botkit.model.moment.rank`, then by pair and row. A driver gives market
-events of a time before the wake of that time; the engine itself closes the bars that are due before it shows a market
-event of the same time.
+A driver only passes inputs in, sends the outcome's requests, and moves time forward. Inputs come in one total order: by
+the time at which the bot receives them, then by `botkit.model.moment.rank`, then by pair and row. At equal times a
+driver passes market events in before it wakes the engine; the engine itself closes the bars that are due before it
+processes a market event of the same time.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ class Engine:
         settings: EngineSettings | None = None,
         find_callback: FindCallback | None = None,
     ) -> None:
-        """``fee_rates`` gives the rates of a pair in force at a time, ``find_callback`` a plugin's wrapper of one."""
+        """``fee_rates`` returns a pair's fee rates at a given time, ``find_callback`` a plugin's wrapper of a
+        callback.
+        """
         self._rooms = rooms = BotRooms(
             pairs=pairs,
             strategies=strategies,
@@ -140,10 +142,10 @@ class Engine:
     # -- the ways in ----------------------------------------------------------------------------------------------
 
     def turn(self, given: Input | None, now: Nanos, out: Outcome) -> None:
-        """Take one input in, or None to do what is due at ``now``. What it brings about is added to ``out``.
+        """Process one input, or None to do what is due at ``now``. The results are added to ``out``.
 
-        Raises ConfigError where what is restored does not fit the configuration. Any other exception is a fault of the
-        engine's own: nothing of that turn may leave.
+        Raises ConfigError if the restored state does not fit the configuration. Any other exception is a bug in the
+        engine: nothing from that turn may be sent.
         """
         clock, rooms = self._clock, self._rooms
         assert now >= clock.now, f"time went back from {clock.now} to {now}"
@@ -157,10 +159,11 @@ class Engine:
         self._finish(now, out)
 
     def span(self, rows: MergedRows, begin: int, end: int, out: Outcome) -> int:
-        """Take rows ``begin`` to ``end`` in at once, and return how many were. Equal to a `turn` for each, but faster.
+        """Process rows ``begin`` to ``end`` at once and return how many were taken. Equal to a `turn` for each, but
+        faster.
 
-        It stops after the row that changed the agenda or the outcome. Nothing else may be due before the last row:
-        the driver sees to that.
+        It stops after a row that changes the agenda or the outcome. The driver must ensure that nothing else is due
+        before the last row.
         """
         rooms = self._rooms
         rooms.outbox.out = out
@@ -172,16 +175,18 @@ class Engine:
         return taken
 
     def event_at(self, rows: MergedRows, position: int) -> Trade | Candle | OrderBook:
-        """One row of merged streams as the input that `turn` takes."""
+        """One row of merged streams as an input for `turn`."""
         return self._spans.event_at(rows, position)
 
     def wake_at(self) -> Nanos | None:
-        """When the engine wants a turn without an input. Exact: a driver need not poll."""
+        """When the engine needs a turn without an input. Exact, so a driver need not poll."""
         agenda = self._rooms.agenda
         return agenda.known_head if agenda.is_known else agenda.head()
 
     def _finish(self, now: Nanos, out: Outcome) -> None:
-        """Deliver what the turn caused, then collect what may leave. Ends when nothing more is caused."""
+        """Deliver what the turn caused, then collect the requests that may leave. Repeats until nothing new is
+        caused.
+        """
         rooms, slot = self._rooms, self._rooms.router_slot
         callbacks, quoter, targets, protector = rooms.callbacks, rooms.quoter, rooms.targets, rooms.protector
         while True:

@@ -1,4 +1,4 @@
-"""All that can leave a turn. A driver hands in an `Outcome`, reads it, and clears it before the next turn."""
+"""Everything that can leave a turn. A driver passes in an `Outcome`, reads it, and clears it before the next turn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Note(msgspec.Struct, frozen=True):
     level: Level
     text: str
     kind: str = ""
-    #: a strategy wrote it by ``self.log``, so the log has it already
+    #: a strategy wrote it with ``self.log``, so it is already in the log
     is_logged: bool = False
 
 
@@ -35,12 +35,12 @@ class StrategyFailure(msgspec.Struct, frozen=True):
     error: str
     text: str
     time: Nanos
-    #: it refused its parameters (ConfigError in on_start): a user's mistake, for which a traceback explains nothing
+    #: it refused its parameters (ConfigError in on_start): a user's mistake, where a traceback does not help
     is_config: bool = False
 
 
 class Withheld(msgspec.Struct, frozen=True):
-    """A trade's or candle's price that the bot never took in, and when it came."""
+    """The price of a withheld trade or candle, and when it arrived."""
 
     pair: Pair
     time: Nanos
@@ -57,7 +57,7 @@ class StreamWanted(msgspec.Struct, frozen=True):
 
 
 class HistoryWanted(msgspec.Struct, frozen=True):
-    """A series wants so many finished bars from before the start."""
+    """A series needs this many finished bars from before the start."""
 
     pair: Pair
     resolution: str
@@ -65,19 +65,19 @@ class HistoryWanted(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Something that the books and the exchange did not agree on, in a sentence for the user."""
+    """A difference between the books and the exchange, as a sentence for the user."""
 
     kind: Literal["order", "balance"]
     text: str
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The books were compared with the exchange's. ``began`` is when it was asked for."""
+    """The books were compared with the exchange. ``began`` is when the comparison was requested."""
 
     began: Nanos
     differences: tuple[Difference, ...] = ()
     foreign: int = 0
-    #: currency -> units that came or went by other hands; they count as unassigned
+    #: currency -> units that somebody else added or took; they count as unassigned
     adopted: tuple[tuple[str, int], ...] = ()
 
 
@@ -89,14 +89,14 @@ class Halted(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What became of a command: a value, or the sentence that says why not."""
+    """The result of a command: a value, or a sentence saying why not."""
 
     value: Any = None
     refusal: str | None = None
 
 
 class Outcome:
-    """What one turn brought about, by kind, each in order."""
+    """The results of one turn, by kind, each in order."""
 
     __slots__ = (
         "compare_failures",
@@ -116,9 +116,9 @@ class Outcome:
     )
 
     def __init__(self) -> None:
-        #: requests that may leave now, in the order of sending
+        #: requests to send now, in this order
         self.requests: list[Request] = []
-        #: every state that an order went to
+        #: every state that an order entered
         self.states: list[tuple[Order, OrderState]] = []
         self.fills: list[Fill] = []
         self.notes: list[Note] = []
@@ -126,18 +126,18 @@ class Outcome:
         self.streams: list[StreamWanted] = []
         self.history: list[HistoryWanted] = []
         self.comparisons: list[Comparison] = []
-        #: why a comparison could not be made (it is tried again), and whether the exchange refused to answer at all
+        #: why a comparison failed (it is retried), and whether the exchange refused to answer
         self.compare_failures: list[tuple[str, bool]] = []
-        #: pairs whose stream of books shows nothing though the book moves on
+        #: pairs whose book stream is silent although the book changes
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
-        #: `CancelOrphans` has ended: the ids that were cancelled, or the sentence that says why not
+        #: the end of `CancelOrphans`: the cancelled ids, or a sentence saying why not
         self.orphans: Reply | None = None
         self.withheld: list[Withheld] = []
         self.reply: Reply | None = None
 
     def clear(self) -> None:
-        """Make it ready for the next turn."""
+        """Empty it for the next turn."""
         self.requests.clear()
         self.states.clear()
         self.fills.clear()
@@ -155,7 +155,7 @@ class Outcome:
 
 
 class Outbox:
-    """Where the rooms of the engine put what shall leave. The engine sets ``out`` to the turn's `Outcome`."""
+    """Where the engine's rooms put their results. The engine sets ``out`` to the turn's `Outcome`."""
 
     __slots__ = ("_changes", "out")
 
@@ -164,7 +164,7 @@ class Outbox:
         self.out = Outcome()
 
     def order(self, order: Order) -> None:
-        """An order went to a state."""
+        """An order entered a state."""
         self._changes.count += 1
         self.out.states.append((order, order.state))
 
@@ -174,7 +174,7 @@ class Outbox:
         self.out.fills.append(fill)
 
     def note(self, level: Level, text: str, kind: str = "") -> None:
-        """Say something to the user, and with a ``kind`` keep it."""
+        """Notify the user; with a ``kind``, also journal the note."""
         self._changes.count += 1
         self.out.notes.append(Note(level, text, kind))
 
@@ -184,7 +184,7 @@ class Outbox:
         self.out.notes.append(Note(level, text, is_logged=True))
 
     def withheld(self, withheld: Withheld) -> None:
-        """A price was kept back."""
+        """A price was withheld."""
         self._changes.count += 1
         self.out.withheld.append(withheld)
 
@@ -194,22 +194,22 @@ class Outbox:
         self.out.streams.append(stream)
 
     def compare_failed(self, why: str, *, is_refused: bool) -> None:
-        """The books could not be compared with the exchange's."""
+        """The books could not be compared with the exchange."""
         self._changes.count += 1
         self.out.compare_failures.append((why, is_refused))
 
     def compared(self, comparison: Comparison) -> None:
-        """The books were compared with the exchange's."""
+        """The books were compared with the exchange."""
         self._changes.count += 1
         self.out.comparisons.append(comparison)
 
     def orphans_done(self, reply: Reply) -> None:
-        """Orders of strategies that are gone were cancelled, or could not be."""
+        """Orders of departed strategies were cancelled, or could not be."""
         self._changes.count += 1
         self.out.orphans = reply
 
     def resynchronise(self, pair: Pair) -> None:
-        """The stream of a pair's books must be connected again."""
+        """The book stream of a pair must reconnect."""
         self._changes.count += 1
         self.out.resynchronise.append(pair)
 

@@ -1,4 +1,4 @@
-"""The engine's own plugin: the built-in risk rules, offered as any other plugin offers its."""
+"""The engine's own plugin: registers the built-in risk rules like any other plugin."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from botkit.model.extension import RiskRule, hookimpl
 
 @hookimpl
 def botkit_register_risk_rules(register: Callable[[str, Callable[[Any], RiskRule]], None]) -> None:
-    """Offer the built-in rules."""
+    """Register the built-in rules."""
     for name, rule in BUILT_IN.items():
         register(name, rule)

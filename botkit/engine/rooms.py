@@ -1,7 +1,7 @@
-"""The rooms of one engine, wired to each other, and what happens in several of them at once.
+"""The rooms of one engine, wired together, and the operations that involve several of them.
 
-A room gets what it needs at construction and never sees the engine. What one room must tell others (an order's new
-state, a fill, a price, a strategy that failed) comes here, and is passed on in a fixed order.
+A room gets what it needs at construction and never sees the engine. Events that concern several rooms (an order's new
+state, a fill, a price, a failed strategy) come here and are passed on in a fixed order.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ from botkit.model.extension import FeeRates
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 from botkit.model.pairs import Pair
 
-#: more refusals than this in one turn stop a strategy: it is asking in a loop
+#: more refusals than this in one turn stop a strategy: it is looping
 REFUSALS_A_TURN_MAX = 100
-#: rejections by the exchange in a row, of all strategies, that halt the bot
+#: consecutive rejections by the exchange, over all strategies, that halt the bot
 REJECTIONS_MAX = 10
-#: the balances that an execution changed have come by then
+#: by then the balances changed by an execution have arrived
 BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 _REFUSED = OrderState.REFUSED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
@@ -62,7 +62,7 @@ FindCallback = Callable[[Strategy, str], Callback | None]
 
 
 class StrategySpec(msgspec.Struct, frozen=True):
-    """An instance to run: its name in the configuration, and its checked parameters."""
+    """A strategy instance to run: its name in the configuration and its checked parameters."""
 
     name: str
     strategy: Strategy
@@ -70,25 +70,25 @@ class StrategySpec(msgspec.Struct, frozen=True):
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine is told once."""
+    """Settings fixed at construction."""
 
     zone: tzinfo = UTC
     seed: int = 0
     first_client_id: int = 1
-    #: how long after its end a bar still waits for late trades
+    #: how long a bar waits for late trades after its end
     bar_grace_ns: Nanos = 2_000 * NS_PER_MS
     #: a book older than this is not traded on
     max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S
-    #: how late the exchange may still act on an order request
+    #: how long after an abort the exchange may still act on an order request
     latest_accept_ns: Nanos = 2_000 * NS_PER_MS
-    #: for a bot that runs: how fast its clock goes beside the machine's; None: nothing is watched, as in a backtest
+    #: for a running bot: its clock speed relative to the machine's; None: no checks, as in a backtest
     watch_speed: float | None = None
-    #: keep the values of attached indicators over the whole run, for a report to draw
+    #: keep the values of attached indicators over the whole run, for the report's charts
     draws_indicators: bool = False
 
 
 class BotRooms:
-    """Every room of one engine. `botkit.engine.engine` carries inputs to them."""
+    """Every room of one engine. `botkit.engine.engine` passes inputs to them."""
 
     def __init__(
         self,
@@ -303,7 +303,7 @@ class BotRooms:
             self.foreign_orders[report.order_id] = report
 
     def work_off(self) -> None:
-        """Deliver what waits in the mailbox, and settle quotes and exits, until nothing more is caused."""
+        """Deliver the mailbox and settle quotes and exits until nothing new is caused."""
         callbacks, quoter, protector, targets = self.callbacks, self.quoter, self.protector, self.targets
         while (callbacks.mailbox and callbacks.is_open) or quoter.dirty or protector.again or targets.dirty:
             if callbacks.mailbox and callbacks.is_open:
@@ -316,7 +316,7 @@ class BotRooms:
                 protector.settle()
 
     def end_of_turn(self) -> None:
-        """Say what the router has to say, and forget what is counted by the turn."""
+        """Pass on the router's alarms and reset the counts of the turn."""
         if self.router.alarms:
             for alarm in self.router.take_alarms():
                 self.outbox.note("warning", alarm.text)
@@ -353,7 +353,7 @@ class BotRooms:
         self.risk.turn_of_day(now)
 
     def begin_day(self, now: Nanos) -> None:
-        """The bot begins: the trading day of ``now`` begins, unless an earlier run has begun it."""
+        """The bot starts: begin the trading day of ``now``, unless an earlier run has begun it."""
         self.risk.turn_of_day(now)
         self._day_slot.changed()
 
@@ -367,10 +367,10 @@ class BotRooms:
     # -- the account ----------------------------------------------------------------------------------------------
 
     def on_balances(self, report: BalanceReport, now: Nanos) -> None:
-        """Balances that the account's stream shows."""
+        """Handle balances from the account's stream."""
         if not self.has_begun:
             return  # before that they are asked for
-        # frames of the last executions' balances may still be on their way, and say less than the account has
+        # balance frames of the last executions may still be on their way, so these may be too low
         quiet = now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self.table.has_live
         self.portfolio.balances.compare(report, now, quiet=quiet)
         if self.gate.shortage is not None or self.portfolio.balances.may_be_short:
@@ -379,7 +379,7 @@ class BotRooms:
             self.tell_balances(report.balances)
 
     def tell_balances(self, currencies: Iterable[str]) -> None:
-        """Let strategies hear what they have of some currencies, where it is not what they heard last."""
+        """Notify strategies of their balances in some currencies, if changed since the last notification."""
         listeners = self._balance_listeners
         if listeners is None:
             of = self.callbacks.of
@@ -394,7 +394,7 @@ class BotRooms:
                     self.callbacks.notify(record, "on_balance", balance)
 
     def watch_shortages(self) -> None:
-        """Halt creates while the account has less of a coin than its strategies own together."""
+        """Halt new orders while the account has less of a coin than its strategies own together."""
         shortage = "; ".join(map(str, self.portfolio.balances.shortages())) or None
         if shortage != self.gate.shortage:
             if shortage is None:
@@ -405,8 +405,9 @@ class BotRooms:
             self.decisions.note("shortage", self.clock.now, shortage or "over")
 
     def compare(self, now: Nanos, hold: str | None) -> None:
-        """Compare the books with the exchange's, unless that is being done. ``hold`` keeps new orders back until one
-        that began now has ended."""
+        """Compare the books with the exchange, unless a comparison is running. ``hold`` blocks new orders until one
+        started now has ended.
+        """
         if hold is not None:
             self.gate.hold = hold
         elif self.comparison is not None and not self.comparison.is_done:
@@ -430,7 +431,9 @@ class BotRooms:
     # -- strategies -----------------------------------------------------------------------------------------------
 
     def halt(self, reason: str) -> None:
-        """Take no new orders, and cancel those that are open. Ways out stay open, and a resume alone ends it."""
+        """Take no new orders and cancel the open ones. Orders that reduce a position still pass; only a resume ends
+        it.
+        """
         if self.risk.halted(None) is None:
             self.risk.halt(None, reason)
         for order in self.table.all_open():
@@ -438,7 +441,9 @@ class BotRooms:
                 self.desk.cancel(order, self.clock.now)
 
     def stop_strategy(self, record: StrategyRecord, reason: str) -> None:
-        """Take a strategy out of the running and cancel its orders. Ways out stay open, protective exits go on."""
+        """Stop a strategy and cancel its orders. Orders that reduce its position still pass, and protective exits go
+        on.
+        """
         if not record.active:
             return
         record.active = False
@@ -468,7 +473,7 @@ class BotRooms:
 
 
 def _nothing(now: Nanos) -> None:
-    """The router's turn comes at the end of every turn anyway."""
+    """Do nothing: the router runs at the end of every turn anyway."""
 
 
 def _method_of(strategy: Strategy, name: str) -> Callback | None:

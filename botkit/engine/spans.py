@@ -1,10 +1,9 @@
-"""Quiet spans: many rows of recorded data through the strategies in one tight loop.
+"""Quiet spans: runs many rows of recorded data through the strategies in one tight loop.
 
-Between two moments at which anything can happen to the bot or to one of its orders nothing but the strategy's own
-arithmetic goes on. The driver finds the end of such a span; here its rows reach the callbacks without dispatch, router
-or portfolio in between. The result equals a turn for each row (tests/properties/test_spans.py): a loop ends with the
-row that changed the agenda or the outcome (`botkit.engine.agenda.Changes`), and before the row in which a loss limit
-would break.
+While nothing can happen to the bot or its orders, only the strategy's own arithmetic runs. The driver finds the end of
+such a span; here its rows reach the callbacks without dispatch, router or portfolio in between. The result equals a
+turn for each row (tests/properties/test_spans.py): a loop ends after a row that changes the agenda or the outcome
+(`botkit.engine.agenda.Changes`), and before a row that would breach a loss limit.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from botkit.model.events import Bar, Candle, OrderBook, Trade
 
 
 class Spans:
-    """Takes rows of merged streams in."""
+    """Processes rows of merged streams."""
 
     def __init__(
         self,
@@ -45,12 +44,12 @@ class Spans:
         self._blocks = BlockCache()
 
     def event_at(self, rows: MergedRows, position: int) -> Trade | Candle | OrderBook:
-        """One row as the event that a turn takes in."""
+        """One row as an event for a turn."""
         columns, row, _ = rows.at(position)
         return self._blocks.event_at(columns, row)
 
     def run(self, rows: MergedRows, begin: int, end: int) -> int:
-        """Take in rows from ``begin`` on, at the most up to ``end``; returns how many."""
+        """Process rows from ``begin`` on, at most up to ``end``; returns how many."""
         before = self._changes.count
         position = begin
         while position < end and self._changes.count == before:
@@ -73,11 +72,11 @@ class Spans:
         """Rows ``begin`` to ``end`` of a block, or the first of them; how many were taken in."""
         feeds = market.bar_feeds
         if feeds and isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in feeds.values()):
-            end = begin + 1  # the first trade decides when its bar ends, and the driver must learn of that
+            end = begin + 1  # the first trade determines when its bar ends, and the driver must know that
         if market.last.price is None or self._protector.watches:
             return self._row_by_row(block, begin, end if market.last.price is not None else begin + 1)
         end = begin if market.doubts else block.calm_until(begin, end, market.last.price)
-        if end == begin:  # withheld, perhaps: the rows after it are compared with another price
+        if end == begin:  # it may be withheld: then later rows are compared with another price
             return self._row_by_row(block, begin, begin + 1)
         if self._risk.has_loss_limits:
             breach = self._risk.first_breach(market.pair, block.prices[begin:end], self._clock.now)
@@ -98,7 +97,7 @@ class Spans:
         return taken
 
     def _skip(self, market: PairMarket, block: Block, end: int, count: int) -> int:
-        """Nobody hears of these rows: only the last of them counts."""
+        """Skip rows that no callback needs: only the last of them counts."""
         if market.trade_series:
             block.skip_to(end)
         self._clock.now = block.received[end - 1]
@@ -129,10 +128,10 @@ class Spans:
         return block.done - begin
 
     def _bars(self, market: PairMarket, feed: BarFeed, block: CandleBlock, begin: int, end: int) -> int:
-        """Bars of the tape's own resolution: each row is a finished bar."""
+        """Process bars of the tape's own resolution: each row is a finished bar."""
         builder = feed.builder
         if not builder.follows(block.events[begin]):
-            return self._row_by_row(block, begin, begin + 1)  # a gap before it: the builder fills it
+            return self._row_by_row(block, begin, begin + 1)  # the builder fills the gap before it
         if len(feed.listeners) != 1 or feed.listeners[0][2] is None:
             return self._row_by_row(block, begin, end)
         record, series, callback = feed.listeners[0]
@@ -158,7 +157,7 @@ class Spans:
         return block.done - begin
 
     def _row_by_row(self, block: Any, begin: int, end: int) -> int:
-        """The plain way, for whatever the loops above do not cover."""
+        """The slow path for everything that the loops above do not cover."""
         clock, changes = self._clock, self._changes
         before = changes.count
         count = 0

@@ -1,4 +1,4 @@
-"""The stages of a run: restore what an earlier one left, begin, take in history, stop."""
+"""The stages of a run: restore an earlier run's state, begin, add history, stop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Stages:
         rooms.gate.is_starting = True
 
     def restore(self, given: Restore, now: Nanos) -> None:
-        """Take over what the bot owns and remembers. Raises ConfigError where it does not fit the settings."""
+        """Restore what the bot owns and remembers. Raises ConfigError if it does not fit the settings."""
         rooms = self._rooms
         rooms.router.cool_down(given.sends, now)
         try:
@@ -61,7 +61,7 @@ class Stages:
             portfolio.open(balances)
 
     def compare(self, given: Compare, now: Nanos) -> None:
-        """Compare the books with the exchange's."""
+        """Compare the books with the exchange."""
         self._rooms.compare(now, given.hold)
 
     def begin(self, given: Begin, now: Nanos) -> None:
@@ -78,7 +78,7 @@ class Stages:
                 rooms.begin_day(now)
 
     def end_of_turn(self, now: Nanos) -> None:
-        """Ask for the history that series want, of the driver or of the exchange."""
+        """Request the history that series need, from the driver or from the exchange."""
         rooms = self._rooms
         if not rooms.has_begun:
             return
@@ -86,7 +86,7 @@ class Stages:
         if self.reads_history:
             wanted = list(rooms.outbox.out.history)
             if rooms.gate.is_starting and not self._is_reading:
-                # a price to value everything by, from before the first trade
+                # a price for valuations before the first trade
                 wanted += [HistoryWanted(cell.pair, "1m", 1) for cell in rooms.portfolio.prices.values()]
             if wanted or (rooms.gate.is_starting and not self._is_reading):
                 self._is_reading = True
@@ -98,7 +98,7 @@ class Stages:
         self.take_history(history, self._rooms.clock.now)
 
     def take_history(self, given: History, now: Nanos) -> None:
-        """Bars from before the start. The first one opens trading."""
+        """Add bars from before the start. The first `History` opens trading."""
         rooms = self._rooms
         is_first = rooms.gate.is_starting
         if is_first:
@@ -127,8 +127,9 @@ class Stages:
             self._rooms.portfolio.mark(pair, bar.close)
 
     def stop(self, given: Stop, now: Nanos) -> None:
-        """Run every ``on_stop``. From then on strategies hear of their orders alone, and may ask for ways out only:
-        what they placed after their orders were withdrawn would stay at the exchange."""
+        """Run every ``on_stop``. From then on strategies are notified only about their orders and may only place orders
+        that reduce a position: others placed after the withdrawal would stay at the exchange.
+        """
         rooms = self._rooms
         for record in list(rooms.records.values()):
             if record.active:
@@ -141,7 +142,7 @@ class Stages:
         rooms.work_off()
         rooms.protector.end()
         for record in rooms.records.values():
-            rooms.quoter.drop(record)  # what fills from now on is not filled up
+            rooms.quoter.drop(record)  # fills from now on are not replenished
             rooms.targets.drop(record)
         rooms.gate.is_stopping = True
         if given.withdraws:

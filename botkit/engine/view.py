@@ -1,4 +1,4 @@
-"""What can be seen of an engine from outside: values for pages, status, summaries and the journal, never a room."""
+"""The engine seen from outside: values for pages, status, summaries and the journal, never a room."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from botkit.model.results import IndicatorLine, RouterUse
 
 
 class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One strategy: whether it runs, and what was counted of it. ``halted`` is why it takes no new orders."""
+    """One strategy: whether it runs, and its counts. ``halted`` is why it places no new orders."""
 
     name: str
     active: bool
@@ -33,7 +33,7 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a strategy holds of a pair; money in the pair's quote currency."""
+    """A strategy's position in a pair; money in the pair's quote currency."""
 
     pair: Pair
     amount_units: int
@@ -50,7 +50,7 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarketView(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair: its last price, its book and when that came (0: never), and what was subscribed to."""
+    """One pair: its last price, its book and when that arrived (0: never), and its subscriptions."""
 
     pair: Pair
     last: float | None
@@ -58,14 +58,14 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     book_seen: Nanos
     book_depth: int
     resolutions: tuple[str, ...]
-    #: trades, books or tickers are wanted, and not bars alone
+    #: True if trades, books or tickers are subscribed to, not only bars
     is_listened_to: bool
-    #: trades that came after their bar had closed, of the resolution with the most
+    #: trades that arrived after their bar had closed, for the resolution with the most
     late_trades: int
 
 
 class MoneyView:
-    """The books as they stand. Money is in units of 1e-8."""
+    """The current books. Money is in units of 1e-8."""
 
     def __init__(self, rooms: BotRooms) -> None:
         self._portfolio = rooms.portfolio
@@ -73,7 +73,7 @@ class MoneyView:
 
     @property
     def currency(self) -> str:
-        """What everything is valued in."""
+        """The valuation currency."""
         return self._portfolio.currency
 
     @property
@@ -87,16 +87,17 @@ class MoneyView:
         return dict(self._portfolio.unassigned)
 
     def equity(self, strategy: str | None = None) -> int | None:
-        """What a strategy owns (None: all of them) at last prices; None while one is missing."""
+        """The equity of a strategy (None: of all) at last prices; None while a price is missing."""
         return self._portfolio.equity_units(strategy, self._portfolio.currency)
 
     def day_pnl(self, strategy: str | None = None) -> int | None:
-        """What a strategy (None: all of them) made since the trading day began; None where nothing limits it, or while
-        a price is missing."""
+        """A strategy's profit (None: of all) since the trading day began; None without a loss limit, or while a price
+        is missing.
+        """
         return self._portfolio.days.pnl_units(strategy, self._portfolio.currency)
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
-        """What counts as a strategy's own, by currency."""
+        """A strategy's holdings by currency."""
         return dict(self._portfolio.holdings(strategy))
 
     def positions(self, strategy: str) -> list[PositionView]:
@@ -104,11 +105,11 @@ class MoneyView:
         return [_position(position) for position in self._portfolio.positions(strategy)]
 
     def priced_pairs(self) -> list[Pair]:
-        """Every pair that has, or will have, a price here."""
+        """Every pair that has, or will have, a price in this run."""
         return [cell.pair for cell in self._portfolio.prices.values()]
 
     def capital_given(self, target: str) -> dict[str, int]:
-        """What a strategy's sub-account was given so far, by currency."""
+        """The total capital given to a strategy's sub-account, by currency."""
         return dict(self._portfolio.capital.given.get(target, {}))
 
     def document(self) -> dict[str, Any]:
@@ -126,18 +127,18 @@ class MoneyView:
 
 
 class RouterView:
-    """What waits, and how much of the exchange's limits is in use."""
+    """Waiting requests, and how much of the exchange's limits is in use."""
 
     def __init__(self, rooms: BotRooms) -> None:
         self._router = rooms.router
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a slot."""
+        """How many requests wait for a slot."""
         return self._router.waiting
 
     def usage(self, now: Nanos) -> list[Usage]:
-        """Every window of the limits table, and what of it is held."""
+        """Every window of the limits table, with the slots held."""
         return self._router.usage(now)
 
     def statistics(self) -> RouterUse:
@@ -146,7 +147,7 @@ class RouterView:
 
 
 class ChecksView:
-    """What the bot has checked of the data and of its books."""
+    """Results of the bot's checks of its data and books."""
 
     def __init__(self, rooms: BotRooms) -> None:
         self._rooms = rooms
@@ -161,7 +162,7 @@ class ChecksView:
 
     @property
     def is_comparing(self) -> bool:
-        """True while the books are being compared with the exchange's."""
+        """True while the books are being compared with the exchange."""
         comparison = self._rooms.comparison
         return comparison is not None and not comparison.is_done
 
@@ -182,12 +183,12 @@ class EngineView:
 
     @property
     def events(self) -> int:
-        """Inputs taken in, rows of spans included."""
+        """Inputs processed, including rows of spans."""
         return self._rooms.clock.events
 
     @property
     def halted(self) -> str | None:
-        """Why the bot takes no new orders, if so."""
+        """Why the bot takes no new orders, or None."""
         return self._rooms.risk.halted(None)
 
     @property
@@ -197,7 +198,7 @@ class EngineView:
 
     @property
     def next_client_id(self) -> int:
-        """The client id that the next order will get."""
+        """The client id of the next order."""
         return self._rooms.client_ids.next
 
     def strategies(self) -> list[StrategyView]:
@@ -223,16 +224,16 @@ class EngineView:
         return list(self._rooms.records)
 
     def kept(self, strategy: str) -> dict[str, Any]:
-        """What a restart of a strategy must find again."""
+        """The state that a restart of a strategy must restore."""
         return self._rooms.records[strategy].kept()
 
     def lines(self) -> list[IndicatorLine]:
-        """What strategies plotted, and the values of attached indicators where they are kept."""
+        """The strategies' plots, and the values of attached indicators if they are kept."""
         contexts = self._rooms.contexts.values()
         return [line for context in contexts for line in context.plots.lines(context.subscriptions.first_pair)]
 
     def orders(self) -> list[Order]:
-        """Every order that is remembered, oldest first."""
+        """Every order still remembered, oldest first."""
         return list(self._rooms.table)
 
     def open_orders(self) -> list[Order]:
@@ -240,7 +241,7 @@ class EngineView:
         return self._rooms.table.all_open()
 
     def order(self, client_id: int) -> Order | None:
-        """The order of a client id."""
+        """The order with a client id."""
         return self._rooms.table.by_client_id.get(client_id)
 
     def foreign_orders(self) -> list[OrderReport]:
@@ -248,7 +249,7 @@ class EngineView:
         return list(self._rooms.foreign_orders.values())
 
     def markets(self) -> list[MarketView]:
-        """Every pair that somebody looks at, by name."""
+        """Every pair in use, by name."""
         return [
             MarketView(
                 pair=market.pair,
@@ -266,7 +267,7 @@ class EngineView:
         ]
 
     def streams(self) -> list[StreamWanted]:
-        """The streams that a running bot follows: books and trades of what it trades or looks at, and tickers."""
+        """The streams that a running bot follows: books and trades of its traded or watched pairs, and tickers."""
         rooms = self._rooms
         books = {} if rooms.watch is None else rooms.watch.followed()
         wanted = [StreamWanted(pair, "books", depth) for pair, depth in books.items()]
@@ -275,7 +276,7 @@ class EngineView:
 
     @property
     def is_trading(self) -> bool:
-        """True once history was there and `on_ready` has run."""
+        """True once the history has arrived and `on_ready` has run."""
         return not self._rooms.gate.is_starting
 
     @property

@@ -1,6 +1,6 @@
 """The guide: Markdown chapters, read on the web or with ``botkit guide``.
 
-Chapters are the ``.md`` files beside this one. Two of them are made, wholly or in part, by
+Chapters are the ``.md`` files beside this one. Two of them are generated, wholly or in part, by
 ``python -m botkit.guide.reference``.
 """
 

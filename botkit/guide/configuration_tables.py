@@ -1,4 +1,4 @@
-"""One table for each section of a configuration file, made from the types that read it."""
+"""One table for each section of a configuration file, generated from the types that read it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def configuration_tables() -> str:
 
 
 def _collect(kind: type[msgspec.Struct], title: str, found: dict[type[msgspec.Struct], str]) -> None:
-    """Every section that the keys of ``kind`` lead to, with the place where it stands."""
+    """Every section that the keys of ``kind`` lead to, with its place in the file."""
     if kind in found:
         found[kind] += f", {title}"
         return
@@ -83,7 +83,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 
 
 def _words(annotation: Any) -> str:
-    """The kind of a value in words."""
+    """The type of a value in words."""
     if annotation in _WORDS:
         return _WORDS[annotation]
     origin, arguments = get_origin(annotation), get_args(annotation)

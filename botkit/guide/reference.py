@@ -1,8 +1,8 @@
-"""Writes what the guide takes from the code: ``python -m botkit.guide.reference``.
+"""Writes the generated parts of the guide: ``python -m botkit.guide.reference``.
 
-``reference.md`` is made whole, from the docstrings of the public modules. ``configuration.md`` is written by hand down
-to `MARKER`; below it stands one table for each section of a configuration. tests/guide/test_reference.py compares
-both with the code.
+``reference.md`` is generated whole, from the docstrings of the public modules. ``configuration.md`` is written by hand
+down to `MARKER`; below it is one table for each section of a configuration. tests/guide/test_reference.py compares both
+with the code.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ __all__ = ["MARKER", "PUBLIC_MODULES", "configuration_chapter", "reference_chapt
 
 #: the public modules and what each is for; a name outside them, or not in their ``__all__``, may change at any time
 PUBLIC_MODULES: dict[str, str] = {
-    "botkit": "All that a strategy needs.",
+    "botkit": "Everything a strategy needs.",
     "botkit.errors": "Errors, sorted by what happens next.",
     "botkit.hookspecs": "The hooks that plugins implement.",
     "botkit.model.extension": "What plugins hand over through the hooks.",
-    "botkit.model.adapter": "What a bot asks of its exchange.",
+    "botkit.model.adapter": "What a bot needs from its exchange.",
     "botkit.model.clock": "Time in nanoseconds.",
     "botkit.model.columns": "Market data as NumPy columns.",
     "botkit.model.events": "What happens: market data, fills, balances.",
-    "botkit.model.inputs": "All that can enter a bot.",
+    "botkit.model.inputs": "Everything that can enter a bot.",
     "botkit.model.limits": "Rate limits.",
     "botkit.model.money": "Exact money.",
-    "botkit.model.moment": "The order of what comes in at one time.",
-    "botkit.model.order_spec": "What was asked for with an order.",
+    "botkit.model.moment": "The order of inputs with equal times.",
+    "botkit.model.order_spec": "What a strategy asked for with an order.",
     "botkit.model.orders": "Orders and their states.",
     "botkit.model.pairs": "Pairs and the exchange's rules for them.",
+    "botkit.model.percent": "Percent, basis points and fractions told apart.",
     "botkit.model.reasons": "Why strategies did not trade, by kind.",
     "botkit.model.requests": "Requests to an exchange, and its answers.",
     "botkit.model.resolutions": "Lengths of bars.",
     "botkit.model.results": "The result of a backtest.",
-    "botkit.model.venue": "A simulated exchange that a bot may run against.",
+    "botkit.model.venue": "A simulated exchange that a bot can run against.",
     "botkit.pytest_plugin": "Fixtures for tests against the emulator.",
     "botkit.testing.adapter_cases": "Proves that an adapter keeps its contract.",
 }
@@ -105,7 +106,7 @@ def configuration_chapter() -> str:
 
 
 def write() -> list[Path]:
-    """Write both chapters into the package; their paths."""
+    """Write both chapters into the package and return their paths."""
     chapters = {"reference.md": reference_chapter(), "configuration.md": configuration_chapter()}
     for name, text in chapters.items():
         (_HERE / name).write_text(text, encoding="utf-8", newline="\n")
@@ -113,14 +114,14 @@ def write() -> list[Path]:
 
 
 class _Source:
-    """What only a module's text knows: the ``#:`` comments of its constants, and how their values are spelt."""
+    """What only a module's source shows: the ``#:`` comments of its constants, and how their values are spelt."""
 
     def __init__(self, module: ModuleType) -> None:
         text = inspect.getsource(module)
         lines = text.splitlines()
         self.comments: dict[str, str] = {}
         self.values: dict[str, str] = {}
-        #: names that are another module's
+        #: names that another module defines
         self.imported: set[str] = set()
         for node in ast.parse(text).body:
             if isinstance(node, ast.ImportFrom):

@@ -1,4 +1,4 @@
-"""Read-only proof that an account's key works."""
+"""A read-only check that an account's key works."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from botkit.model.extension import ExchangeFacts
 from botkit.model.money import format_units
 from botkit.model.requests import Ending, GetBalances, ListOpenOrders
 
-#: what the exchange's interface does not tell about a key
+#: what the exchange's API does not reveal about a key
 CANNOT_TELL = (
     "The API cannot tell what a key may do. Make it without the right to withdraw, and tie it to your IP address."
 )
 
 
 async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[str, Any]:
-    """Balances, open orders and a guessed fee rank, as plain data; ``works`` says whether the key was accepted."""
+    """Balances, open orders and an estimated fee rank as plain data; ``works`` says whether the key was accepted."""
     balances = await access.send(GetBalances(id=-1))
     if balances.outcome is not Ending.OK or not isinstance(balances.body, BalanceReport):
         return {"works": False, "why": balances.text or balances.outcome.value}
@@ -45,7 +45,7 @@ async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[s
 
 
 def account_lines(found: dict[str, Any]) -> list[str]:
-    """The same for people."""
+    """The same as lines of text."""
     if not found["works"]:
         return [f"the key does not work: {found['why']}"]
     lines = ["the key works"]

@@ -1,4 +1,4 @@
-"""Work beside the event loop (`botkit.live.ports.Background`): on threads, or for a simulation on the loop itself."""
+"""Background work (`botkit.live.ports.Background`): on threads, or, in a simulation, on the event loop itself."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ T = TypeVar("T")
 
 
 class Threads:
-    """A thread for each piece of work. None of them keeps the process alive, and each works in the context of whoever
-    started it, so that what it logs is that bot's."""
+    """One thread per job. No thread keeps the process alive, and each runs in the context of its starter, so that its
+    log lines belong to that bot.
+    """
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
-        """Do ``work`` once, on a thread of its own."""
+        """Do ``work`` once, on its own thread."""
         return _Once(name, work)
 
     def repeat(self, name: str, step: Callable[[], float | None]) -> Repeating:
-        """Call ``step`` on a thread of its own until it returns None."""
+        """Call ``step`` on its own thread until it returns None."""
         return _Loop(name, step)
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -32,7 +33,7 @@ class Threads:
         return await asyncio.to_thread(work)
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """What the calling thread does, for other threads to see."""
+        """A function that returns the calling thread's current frame, for use by other threads."""
         ident = threading.get_ident()
         return lambda: sys._current_frames().get(ident)
 
@@ -61,7 +62,7 @@ class _Loop:
     def _run(self) -> None:
         while (wait_s := self._step()) is not None:
             self._woken.wait(wait_s)
-            self._woken.clear()  # what came before this is seen by the step that follows
+            self._woken.clear()  # the next step sees everything from before this point
 
     def wake(self) -> None:
         self._woken.set()
@@ -72,7 +73,7 @@ class _Loop:
 
 
 class OnLoop:
-    """All of it on the running event loop, one piece after the other: with virtual time no thread may run beside it."""
+    """All work on the running event loop, one job after another: with virtual time there can be no threads."""
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
         """Do ``work`` at once."""
@@ -88,7 +89,7 @@ class OnLoop:
         return work()
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """Nothing runs beside the loop, so nobody can look."""
+        """No thread runs beside the loop, so there is nothing to watch it."""
         return lambda: None
 
 

@@ -1,6 +1,6 @@
-"""One running bot: an engine, its driver, and what a user expects of it besides trading.
+"""One running bot: an engine, its driver, and what a user expects from it besides trading.
 
-`botkit.live.starting.start` makes one; from then on every part of it is there.
+`botkit.live.starting.start` creates it with all parts in place.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = logging.getLogger("botkit.live")
 
 
 class Bot:
-    """A bot from its first look at the exchange to its end. It listens to its own driver."""
+    """A bot from its first contact with the exchange to its end. It listens to its own driver."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class Bot:
         self.fills = FillNews(parts.zone)
         self.started_at: Nanos = 0
         self.opening_equity: int | None = None
-        #: answers by their outcome
+        #: number of answers by outcome
         self.outcomes: dict[Ending, int] = {}
-        #: the outcome of the last turn that ended something the start waits for
+        #: the outcome of the last turn that finished something the start waits for
         self.happened = asyncio.Event()
         self.orphans: Reply | None = None
         self.start_failures: list[str] = []
@@ -89,25 +89,25 @@ class Bot:
         self.streams = Streams(parts.adapter, self.driver.sink, StreamNews(notices.tell))
 
     def say(self, given: Input) -> Reply:
-        """Give the engine a stage or a command. Raises ConfigError where a stage does not fit the configuration."""
+        """Pass the engine a stage or a command. Raises ConfigError if a stage does not fit the configuration."""
         return self.driver.say(given)
 
     # -- watching the driver --------------------------------------------------------------------------------------
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """An input is about to be taken in."""
+        """An input is about to be processed."""
         if type(given) is Answer:
             self.outcomes[given.outcome] = self.outcomes.get(given.outcome, 0) + 1
         elif type(given) is AccountEvents:
             self._compare_if_wrong(given, now)
         elif type(given) is Connection:
             if self.streams.changed(given) and self.started_at:
-                self.driver.soon(self.comparisons.at_once)  # whatever the stream would have said is read
+                self.driver.soon(self.comparisons.at_once)  # everything the stream missed is read again
             if given.pair is None and given.state is ConnectionState.STALE:
                 self.comparisons.suspect(now)
 
     def _compare_if_wrong(self, given: AccountEvents, now: Nanos) -> None:
-        # it is adopted as others' doing, which a frame that was overtaken is not
+        # it is adopted as an outside change, which an overtaken frame is not
         for event in given.events:
             if type(event) is BalanceReport and self.started_at and not self.view.has_live_orders:
                 account = self.view.money.account
@@ -115,7 +115,7 @@ class Bot:
                     self.comparisons.suspect(now)
 
     def came_out(self, out: Outcome, now: Nanos) -> None:
-        """A turn brought something about."""
+        """A turn had results."""
         if self._tells_orders:
             for order, state in out.states:
                 self._order_news.changed(order, state)
@@ -135,7 +135,7 @@ class Bot:
         for pair in out.resynchronise:
             self.notices.tell(
                 "warning",
-                f"the stream showed no book of {pair} for long, though there is a new one; it was read, and the stream "
+                f"the stream showed no book of {pair} for long, although it had changed; it was read, and the stream "
                 "of books is connected again",
             )
             self.streams.reconnect("books")
@@ -147,13 +147,13 @@ class Bot:
             self.happened.set()
 
     def looked(self, now: Nanos) -> None:
-        """A look is over and its requests are on their way."""
+        """A pass is over and its requests are on their way."""
         self.streams.tell(now)
         self.latch.keep(self.view.halts)
         for strategy, why in self.persistence.take_unwritable():
             self.notices.tell("error", f"self.state of {strategy!r} cannot be kept for a restart: {why}")
         if self.parts.shared is not None and self.driver.journal_fault is not None:
-            self.parts.shared.disown()  # cancels and reads leave without a row in the journal from here on
+            self.parts.shared.disown()  # from here on cancels and reads leave without a journal row
         if self.view.is_trading and not self.happened.is_set():
             self.happened.set()
 
@@ -163,13 +163,13 @@ class Bot:
     # -- what a user expects --------------------------------------------------------------------------------------
 
     def tell_of_orders(self) -> None:
-        """From here on the user hears of orders in doubt; those that are in doubt already are told now."""
+        """From here on notify the user of orders in doubt, including those already in doubt."""
         self._tells_orders = True
         for order in self.view.open_orders():
             self._order_news.changed(order, order.state)
 
     def follow_markets(self) -> None:
-        """Open the streams of what the strategies look at or trade, and of the pairs that value things."""
+        """Open the streams of pairs that the strategies watch or trade, and of the pairs used for valuation."""
         self.streams.follow(self.view.streams(), self.parts.valuation_pairs)
 
     def _woke(self, slept_s: float) -> None:
@@ -179,32 +179,32 @@ class Bot:
             "again and sends no new order until its books are compared with the exchange's",
         )
         self.note("standstill", f"{slept_s:.0f} s")
-        self.streams.reconnect()  # a connection that died meanwhile would show nothing for half a minute more
+        self.streams.reconnect()  # a connection that died meanwhile would go unnoticed for another half minute
         self.driver.soon(self.comparisons.at_once)
 
     def note(self, kind: str, text: str) -> None:
-        """Keep a sentence in the journal. Best effort: JournalWatch reports a journal that fails."""
+        """Add a note to the journal. Best effort: JournalWatch reports journal failures."""
         with contextlib.suppress(JournalError):
             self.journal.note(kind, text, self.driver.now())
 
     def _blocked(self, blocked: Blocked) -> None:
-        # from the watchdog's own thread: a callback that never ends would keep it from the loop's
+        # from the watchdog's own thread: a callback that never ends would block the loop's
         log.error("%s\n%s", blocked, blocked.stack.rstrip())
         self.notices.tell("error", str(blocked))
 
     # -- figures --------------------------------------------------------------------------------------------------
 
     def remaining(self) -> list[Order]:
-        """Our orders that may still stand at the exchange."""
+        """Our orders that may still be at the exchange."""
         return [order for order in self.view.open_orders() if order.state not in FINAL_STATES]
 
     @property
     def uptime_s(self) -> float:
-        """Seconds of the bot's clock since it started."""
+        """Seconds since the start, by the bot's clock."""
         return (self.driver.now() - self.started_at) / NS_PER_S if self.started_at else 0.0
 
     def standing(self) -> Standing:
-        """How the bot stands now."""
+        """The bot's current state."""
         driver = self.driver
         lost = self.streams.lost()
         return Standing(
@@ -225,7 +225,7 @@ class Bot:
     # -- the end --------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Let go of everything. Orders stay as they are: `botkit.live.stopping.stop` withdraws them before."""
+        """Release everything. Orders stay as they are: `botkit.live.stopping.stop` withdraws them first."""
         await self.driver.close()
         self.watchdog.stop()
         if self.parts.shared is not None:
@@ -233,7 +233,7 @@ class Bot:
         try:
             await self.parts.adapter.close()
         except Exception:
-            log.exception("the connections did not close in order")
+            log.exception("the connections did not close cleanly")
         self.files.close()
         self.journal.close()
         self.parts.folder.unlock()

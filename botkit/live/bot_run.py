@@ -1,4 +1,4 @@
-"""One bot of a command, from its parts to its summary; several run beside each other, and none ends another."""
+"""One bot of a command, from its parts to its summary; several run side by side, and none ends another."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger("botkit.live")
 
 
 class BotRun:
-    """Starts a bot, keeps it, and stops it in order. ``run`` once; what came of it is in `summary`, `failed`,
+    """Starts a bot, keeps it running, and stops it cleanly. ``run`` once; the result is in `summary`, `failed`,
     `has_left_orders` and `has_stopped_strategies`."""
 
     def __init__(
@@ -51,9 +51,9 @@ class BotRun:
         self._guard = guard
         self.summary: dict[str, Any] = {"name": parts.name, "mode": parts.mode, "ended": ""}
         self.failed = False
-        #: orders still stand that should have been cancelled
+        #: orders that should have been cancelled are still open
         self.has_left_orders = False
-        #: a strategy was stopped before the end, by what it raised or lost
+        #: a strategy was stopped before the end, by an exception or a loss limit
         self.has_stopped_strategies = False
         self._say = say
         self._orphans = orphans
@@ -65,7 +65,7 @@ class BotRun:
 
     async def run(self, duration_s: float | None) -> None:
         """From start to end. Raises BotkitError where it cannot start; then nothing was traded."""
-        # whatever this task starts works for this bot, and so does what it logs
+        # tasks started here work for this bot, and so do their logs
         CURRENT_BOT.set(self.parts.name)
         outputs = self.outputs
         outputs.follow(self._notices)
@@ -97,12 +97,12 @@ class BotRun:
                 guarding.end()
 
     async def run_beside_others(self, duration_s: float | None) -> None:
-        """`run`, whatever happens: the others go on."""
+        """`run`, but never raising: the other bots continue."""
         try:
             await self.run(duration_s)
         except BotkitError as error:
             self._fail(str(error))
-        except Exception as error:  # a bug of ours or a plugin's is this bot's end, and nobody else's
+        except Exception as error:  # a bug of ours or a plugin's ends this bot alone
             log.exception("the bot %s has ended", self.parts.name)
             self._fail(f"{type(error).__name__}: {error}")
 
@@ -110,13 +110,13 @@ class BotRun:
         self.failed = True
         self.summary |= {"ended": "failed", "error": why}
         self.outputs.state = "failed"
-        self._notices.tell("error", f"this bot has failed, the others go on: {why}")
+        self._notices.tell("error", f"this bot has failed, the others continue: {why}")
 
     async def _keep(self, bot: Bot, duration_s: float | None) -> None:
         try:
             why = await self.keeper.run(bot, duration_s)
         except Exception:
-            # what stands at the exchange is cancelled, whatever broke here
+            # cancel open orders, whatever broke here
             with contextlib.suppress(Exception):
                 await stop(bot)
             self.summary = summary_of(bot.standing(), "failed")
@@ -134,18 +134,18 @@ class BotRun:
         self._look_for_orders(bot)
         if fault is not None:
             self.summary |= {"error": repr(fault)}
-            self._notices.tell("error", f"the bot met a fault of its own and has ended: {fault!r}")
+            self._notices.tell("error", f"the bot failed with an internal error and has ended: {fault!r}")
         self.outputs.state = f"ended: {why}"
 
     def _look_for_orders(self, bot: Bot) -> None:
-        """Say what stands at the exchange against the user's wish. What the emulator inside has ends with it."""
+        """Report orders still open against the user's wish. Those of the embedded emulator end with it."""
         parts = self.parts
         left = [o for o in bot.remaining() if o.sent and parts.on_stop.get(o.strategy) != "keep"]
         self.has_left_orders = bool(left) and not parts.is_new_world
         if self.has_left_orders:
             orders = f"{len(left)} order{'s' if len(left) > 1 else ''}"
             remedy = f"`botkit panic {self._config}` cancels what does"
-            self._notices.tell("error", f"{orders} may still stand at the exchange; {remedy}")
+            self._notices.tell("error", f"{orders} may still be open at the exchange; {remedy}")
 
     def _guarding(self) -> Guarding | None:
         if self._guard is None:

@@ -1,7 +1,7 @@
-"""Moving money between what belongs to nobody and a strategy: ``botkit capital add|take``, of a bot that runs or not.
+"""Moves money between unassigned and a strategy: ``botkit capital add|take``, for a running or a stopped bot.
 
-A running bot does it itself, asked by a command file; the books of a stopped one are changed where they lie, under its
-folder's lock. Either way the new books and a note of it are one transaction of the journal.
+A running bot does it itself on a command file; the books of a stopped one are changed in its journal, under its
+folder's lock. Either way the new books and a note are one journal transaction.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from botkit.model.orders import LIVE_STATES
 from botkit.model.pairs import Pair
 
 _AMOUNT = re.compile(r"([A-Za-z0-9]{1,20})=(.*)\Z", re.ASCII | re.DOTALL)
-#: far above any balance, and far below where a sum could be mistaken for a typing error
+#: far above any balance, yet low enough to catch a typing error
 _MOST_UNITS = 10**15 * UNIT
 
 
 def parse_amounts(texts: Iterable[str]) -> dict[str, int]:
-    """``twd=5000`` and the like as units by currency. Raises ConfigError with a sentence."""
+    """Parse amounts such as ``twd=5000`` into units by currency. Raises ConfigError with a sentence."""
     found: dict[str, int] = {}
     for text in texts:
         match = _AMOUNT.match(text)
@@ -52,9 +52,9 @@ def parse_amounts(texts: Iterable[str]) -> dict[str, int]:
 
 
 def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any]) -> str:
-    """Move capital of a running bot; below zero it is taken. Returns a sentence.
+    """Move capital of a running bot; negative amounts are taken. Returns a sentence.
 
-    Raises ValueError that says why not, and JournalError when it cannot be written down: then nothing has moved.
+    Raises ValueError saying why not, and JournalError if it cannot be journaled; then nothing has moved.
     """
     units = {str(currency): change for currency, change in units_by_currency.items()}
     if not units or not all(type(change) is int and change for change in units.values()):
@@ -71,7 +71,7 @@ def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any]) -> str:
         bot.say(MoveCapital(target, {currency: -change for currency, change in units.items()}))
         raise
     if bot.opening_equity is not None and before is not None and after is not None:
-        bot.opening_equity += after - before  # the run's profit counts from what there was to work with
+        bot.opening_equity += after - before  # the run's profit is measured against its capital
     return _told(money.capital_given(target), target, units)
 
 
@@ -83,9 +83,9 @@ def move_stopped(
     units_by_currency: Mapping[str, int],
     now: Nanos,
 ) -> str:
-    """Move capital in the books of a bot that does not run; ``portfolio`` is one as the bot would make it.
+    """Move capital in the books of a stopped bot; ``portfolio`` is built as the bot would build it.
 
-    Returns a sentence. Raises ConfigError that says why not, AlreadyRunning, and JournalError.
+    Returns a sentence. Raises ConfigError saying why not, AlreadyRunning, and JournalError.
     """
     folder.lock()
     try:
@@ -113,8 +113,9 @@ def move_stopped(
 
 
 def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str, Pair], target: str) -> str | None:
-    """Lock the money of orders that stand at the exchange, or may: the books are kept without locks, and the next
-    start would find it gone."""
+    """Lock the money of orders that are, or may be, at the exchange: the books are saved without locks, and the next
+    start would find that money missing.
+    """
     for order in journal.orders(dict(pairs)):
         if order.state not in LIVE_STATES:
             continue

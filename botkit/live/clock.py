@@ -1,8 +1,8 @@
-"""The time that a running bot lives by: it begins at the time of day and then advances like a monotonic clock.
+"""The clock of a running bot: it starts at the wall time and then advances like a monotonic clock.
 
-A time of day that is set an hour forward would free the router's slots early, and one set back would stop every timer.
-So the machine's time of day is read once, and after that only compared (`SteadyClock.drift_ns`). Where the system has a
-counter that goes on while the machine sleeps it is used: after ten minutes of sleep it is ten minutes later.
+A wall clock set an hour forward would free the router's slots early, and one set back would stop every timer. So the
+machine's wall time is read once, and after that only compared (`SteadyClock.drift_ns`). If the system has a counter
+that keeps running during sleep, it is used: after ten minutes of sleep it is ten minutes later.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from botkit.model.clock import Nanos
 
 
 class DriverClock(Protocol):
-    """The bot's time. An emulator's clock is one: it may run faster than the machine's (`botkit.live.ports`)."""
+    """The bot's time. An emulator's clock may run faster than the machine's (`botkit.live.ports`)."""
 
-    #: seconds of this clock for each second of the machine
+    #: seconds of this clock per second of machine time
     speed: float
 
     def now(self) -> Nanos:
@@ -27,7 +27,7 @@ class DriverClock(Protocol):
 
 
 def counter_ns() -> int:
-    """A counter that every process of this machine shares, that nobody sets, and that starts at 0 with the system."""
+    """A counter shared by all processes of this machine, never adjusted, that starts at 0 at boot."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)
 
@@ -35,7 +35,7 @@ def counter_ns() -> int:
 class RealClock:
     """The machine's own time (`botkit.live.ports.MachineClock`)."""
 
-    # the system's own functions: the watchdog asks twice a turn
+    # the system's own functions, since the watchdog calls them twice a turn
     wall_ns = staticmethod(time.time_ns)
     monotonic_s = staticmethod(time.monotonic)
     counter_ns = staticmethod(counter_ns)
@@ -46,7 +46,7 @@ REAL_CLOCK = RealClock()
 
 
 class SteadyClock:
-    """The time of day as of the start, carried on by a counter that nobody sets."""
+    """The wall time of the start, advanced by a counter that is never adjusted."""
 
     speed = 1.0
 
@@ -57,7 +57,7 @@ class SteadyClock:
 
     @classmethod
     def of(cls, clock: MachineClock) -> SteadyClock:
-        """The steady clock of a machine, from now on."""
+        """A steady clock of a machine, starting now."""
         return cls(wall=clock.wall_ns, counter=clock.counter_ns)
 
     def now(self) -> Nanos:
@@ -65,5 +65,5 @@ class SteadyClock:
         return self._offset + self._counter()
 
     def drift_ns(self) -> Nanos:
-        """How far the machine's time of day has been moved away from this clock; above zero: set forward."""
+        """How far the machine's wall time has moved away from this clock; positive if set forward."""
         return self._wall() - self.now()

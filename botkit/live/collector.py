@@ -1,8 +1,8 @@
-"""When Python looks for cyclic garbage: seldom, and not through everything that was there at the start.
+"""Makes Python's garbage collector run rarely, and skip everything that existed at the start.
 
-This is about rare pauses and not about the usual order. With the defaults a bot that took in 200 books a second met a
-collection of the youngest objects every 420 books (0.2 ms each) and one of the next generation every 2,500 (1.7 ms),
-on a busy machine; with these settings none in the same time. The median of an order's way was the same.
+This removes rare pauses; typical orders are unaffected. With the defaults a bot that processed 200 books a second had a
+collection of the youngest generation every 420 books (0.2 ms each) and one of the next every 2,500 (1.7 ms), on a busy
+machine; with these settings it had none in the same time. The median latency of an order was the same.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
-#: a collection after so many more objects made than dropped, and how many of one generation bring one of the next
+#: the collector's thresholds: net new objects per collection, and collections per collection of the next generation
 _THRESHOLDS = (50_000, 10, 10)
 
 
 @contextlib.contextmanager
 def quiet_collector() -> Iterator[None]:
-    """What exists now is left out of every collection until the end; new garbage is collected, but seldom."""
+    """Exclude everything that exists now from collections until the end; collect new garbage, but rarely."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)

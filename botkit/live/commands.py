@@ -1,6 +1,7 @@
-"""What other processes ask of a running bot: files in its folder, taken in the order of their names, answered beside.
+"""Commands from other processes to a running bot: files in its folder, taken in order of name, answered in the same
+place.
 
-Files need no port, no password and no running bot to leave them; whoever may write into the folder owns the bot.
+Files need no port, no password and no running bot; anyone who may write to the folder controls the bot.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _POLL_S = 0.05
 
 
 class CommandFailed(BotkitError):
-    """The running bot did not take a command, or none runs."""
+    """The running bot did not accept a command, or no bot is running."""
 
 
 def leave(folder: StateFolder, command: str, *, clock: MachineClock = REAL_CLOCK, **arguments: Any) -> Path:
@@ -33,7 +34,7 @@ def leave(folder: StateFolder, command: str, *, clock: MachineClock = REAL_CLOCK
 def ask(
     folder: StateFolder, command: str, *, timeout_s: float = 10.0, clock: MachineClock = REAL_CLOCK, **arguments: Any
 ) -> str:
-    """Leave a command and wait for the bot's sentence about it. Raises CommandFailed."""
+    """Leave a command and wait for the bot's reply. Raises CommandFailed."""
     if folder.holder() is None:
         raise CommandFailed("this bot does not run; start it with `botkit run`")
     files = folder.disk.files
@@ -53,7 +54,7 @@ def ask(
 
 
 def take(folder: StateFolder) -> list[tuple[Path, dict[str, Any]]]:
-    """The commands that wait, oldest first; each is gone from the folder once taken."""
+    """Take the waiting commands, oldest first, and remove them from the folder."""
     files = folder.disk.files
     try:
         names = [name for name in files.names(folder.commands) if name.endswith(".json")]
@@ -68,13 +69,13 @@ def take(folder: StateFolder) -> list[tuple[Path, dict[str, Any]]]:
         try:
             files.remove(path)
         except OSError:
-            continue  # on a disk that went read-only it would be obeyed again and again
+            continue  # on a disk that became read-only it would be executed again and again
         if isinstance(document, dict) and isinstance(document.get("command"), str):
             found.append((path, document))
     return found
 
 
 def answer(folder: StateFolder, path: Path, *, ok: bool, text: str) -> None:
-    """Say to the process that left a command what became of it. Raises OSError."""
+    """Send the reply to the process that left a command. Raises OSError."""
     content = json.dumps({"ok": ok, "text": text}).encode()
     folder.disk.files.write(path.with_suffix(".answer"), content, durable=False)

@@ -1,4 +1,4 @@
-"""When the books are compared with the exchange's: every minute, after a break of a stream, and on suspicion."""
+"""Decides when to compare the books with the exchange: every minute, after a stream outage, and on suspicion."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import Compare, Input
 from botkit.model.money import format_units
 
-#: how often, where nothing happens: three reads a minute of limits in the hundreds
+#: the interval when nothing happens: three reads a minute, of limits in the hundreds
 EVERY: Nanos = 60 * NS_PER_S
-#: between something suspicious and the comparison that it leads to
+#: the delay between a suspicious event and the comparison
 _SUSPECTED_FOR: Nanos = 2 * NS_PER_S
 _SUSPECTED_EVERY: Nanos = 10 * NS_PER_S
-#: a comparison that failed so often is told of
+#: failures in a row before the user is notified
 _FAILURES_TOLD = 3
 
 
 class Comparisons:
-    """Asks for comparisons, and says what they found. ``others`` are bots that trade on the account too."""
+    """Requests comparisons and reports their findings. ``others`` are other bots on the same account."""
 
     def __init__(
         self,
@@ -31,31 +31,31 @@ class Comparisons:
         others: tuple[str, ...],
         speed: float,
     ) -> None:
-        """``note`` keeps a (kind, text) in the journal."""
+        """``note`` writes a (kind, text) to the journal."""
         self._notices = notices
         self._note = note
         self._say = say
         self._others = others
         self._every = EVERY * max(1, int(speed))
-        #: when the latest comparison that has ended was begun, and ended
+        #: when the latest finished comparison began and ended
         self.began: Nanos = 0
         self.ended: Nanos = 0
         self.first: Comparison | None = None
         self._suspected_at: Nanos | None = None
         self._is_under_way = False
-        #: something happened while one was under way, which may have read before it
+        #: something happened during a comparison, which may have read too early
         self._again = False
         self.last_failure = ""
         self._failures = 0
         self._is_told = False
 
     def suspect(self, now: Nanos) -> None:
-        """The books may be wrong: compare them soon, when what is under way has come."""
+        """The books may be wrong: compare them soon, once messages in flight have arrived."""
         if self._suspected_at is None:
             self._suspected_at = now
 
     def at_once(self) -> None:
-        """Compare now, or if one is under way, once more when it has ended: it may have read too early."""
+        """Compare now, or again after the current comparison, which may have read too early."""
         if self._is_under_way:
             self._again = True
         else:
@@ -63,11 +63,11 @@ class Comparisons:
             self._say(Compare())
 
     def look(self, now: Nanos) -> None:
-        """Compare where it is time to."""
+        """Compare if it is time."""
         if self._is_under_way:
             return
         suspected = self._suspected_at
-        # somebody who trades by hand on the account all the time leaves the reads their room
+        # constant manual trading on the account must not use up the read limits
         if suspected is not None and now >= suspected + _SUSPECTED_FOR and now >= self.ended + _SUSPECTED_EVERY:
             self._suspected_at = None
             self.at_once()
@@ -75,7 +75,7 @@ class Comparisons:
             self.at_once()
 
     def came_out(self, out: Outcome, now: Nanos) -> bool:
-        """What a turn said about comparisons; True when another must follow `at_once`, after the turn."""
+        """Process a turn's comparison results; True if another must follow `at_once`, after the turn."""
         for why, _ in out.compare_failures:
             self._failed(why)
         for comparison in out.comparisons:
@@ -106,13 +106,12 @@ class Comparisons:
     def _tell(self, comparison: Comparison) -> None:
         for difference in comparison.differences:
             if difference.kind == "balance" and self._others:
-                continue  # the account moves with every fill of theirs; a shortage halts all the same
+                continue  # the account changes with every fill of theirs; a shortage still halts
             self._notices.tell("warning", difference.text)
             self._note("difference", difference.text)
         siblings = f" ({', '.join(self._others)} trade there too)" if self._others else ""
         for currency, units in comparison.adopted:
             self._notices.tell(
                 "info" if self._others else "warning",
-                f"{currency}: {format_units(units)} came or went by other hands than this bot's{siblings}; it counts "
-                "as unassigned",
+                f"{currency}: {format_units(units)} came or went outside this bot{siblings}; it counts as unassigned",
             )

@@ -11,19 +11,19 @@ from typing import IO
 
 from botkit.live.ports import Appending, Files, Lock
 
-#: how long SQLite waits for another process (`botkit status`, a checkpoint) to be done
+#: how long SQLite waits for another process (`botkit status`, a checkpoint) to finish
 _BUSY_S = 5
 
 
 class RealFiles:
-    """Files as the operating system has them."""
+    """Files of the operating system."""
 
     def read(self, path: Path) -> bytes:
         """All of a file."""
         return path.read_bytes()
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
-        """Write beside it, then rename."""
+        """Write to a temporary file, then rename."""
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
         try:
@@ -34,14 +34,14 @@ class RealFiles:
                     os.fsync(file.fileno())
             fresh.replace(path)
         except OSError:
-            with contextlib.suppress(OSError):  # half a file on a full disk helps nobody
+            with contextlib.suppress(OSError):  # half a file on a full disk is useless
                 fresh.unlink(missing_ok=True)
             raise
         if durable:
             _sync_folder(path.parent)
 
     def append(self, path: Path) -> Appending:
-        """Open it to add to its end."""
+        """Open for appending."""
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("ab")
 
@@ -66,17 +66,17 @@ class RealFiles:
 
 
 def _for_its_owner(path: str, flags: int) -> int:
-    """Open a file that nobody else may read."""
+    """Open a file that only its owner may read."""
     return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:
-    """A file that was renamed has its new name after a power cut only when its folder has reached the disk too."""
+    """A renamed file keeps its new name after a power cut only once its folder has reached the disk too."""
     if os.name != "posix":
         return
     number = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some file systems have no such thing for folders
+        with contextlib.suppress(OSError):  # some file systems do not support this for folders
             os.fsync(number)
     finally:
         os.close(number)
@@ -97,7 +97,7 @@ class RealDisk:
         self.files: Files = RealFiles()
 
     def lock(self, path: Path, note: str) -> Lock | None:
-        """Lock without waiting. The folder is made, and is its owner's alone."""
+        """Lock without waiting. Creates the folder, accessible only to its owner."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.name == "posix":
             path.parent.chmod(0o700)
@@ -111,13 +111,13 @@ class RealDisk:
             file.write(f" {note}\n")
             file.flush()
         except BaseException:
-            with contextlib.suppress(OSError):  # what could not be flushed cannot be flushed now either
+            with contextlib.suppress(OSError):  # if it could not be flushed before, it cannot be flushed now
                 file.close()
             raise
         return _Held(file)
 
     def holder(self, path: Path) -> str | None:
-        """What the holder wrote into it."""
+        """The holder's note in the lock file."""
         try:
             file = path.open("r+", encoding="ascii")
         except OSError:
@@ -138,7 +138,7 @@ class RealDisk:
         return sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
 
     def free_bytes(self, path: Path) -> int | None:
-        """Room for this user."""
+        """Free space for this user."""
         try:
             return shutil.disk_usage(next(p for p in (path, *path.absolute().parents) if p.exists())).free
         except (OSError, StopIteration):
@@ -151,12 +151,12 @@ class RealDisk:
         return 0
 
     def remove_folder(self, folder: Path) -> None:
-        """Remove what can be removed."""
+        """Remove as much as possible."""
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _try_lock(file: IO[str]) -> bool:
-    """Lock without waiting; the system lets go when the process ends, however it ends."""
+    """Lock without waiting; the system releases the lock when the process ends, however it ends."""
     if os.name == "posix":
         import fcntl
 

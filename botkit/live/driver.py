@@ -1,9 +1,9 @@
-"""The driver on wall time: carries inputs in, requests out, and time forward. It decides nothing.
+"""The driver on wall time: passes inputs in, sends requests out, and moves time forward. It decides nothing.
 
-Everything that came in since the last look is put into the one order of events and given to the engine, a turn each;
-what the turns changed is committed to the journal; then what they asked for leaves. There is no task that loops: an
-event or a timer schedules the next look, so that from a frame to its order it is one step of the event loop. What an
-order need not wait for (figures, the next timer, the recording for a replay) is done once it has left.
+Each pass sorts everything that arrived since the last one into the total order of events and gives it to the engine,
+one turn each; commits the changes to the journal; then sends the requests. There is no looping task: an event or a
+timer schedules the next pass, so that only one step of the event loop lies between a frame and its order. Work that an
+order need not wait for (figures, the next timer, the recording for a replay) is done after it has left.
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ log = logging.getLogger("botkit.live")
 
 #: steps of the event loop from a request to its bytes at the socket: its own task's, and that of aiohttp's writer
 _STEPS_TO_SOCKET = 2
-#: how long what came in waits for company on its way into the journal, when nothing is sent
+#: how long a commit waits for more inputs when nothing is sent
 _GATHER_S = 0.02
-#: how often a journal that cannot be written is tried again
+#: how often to retry a journal that cannot be written
 _RETRY_S = 1.0
 _WRITTEN_AGAIN = "it could not be written for a while; what is missing never left this machine, but for cancels"
-#: market events that wait while the bot is busy; beyond it the oldest books of a pair give way to newer ones
+#: most market events to queue while the bot is busy; beyond that the oldest books of a pair are dropped for newer ones
 EVENTS_MAX = 20_000
 _BOOKS = 2
 
 
 class Listener(Protocol):
-    """Who looks at what went in and what came out: the running bot."""
+    """Observes inputs and outcomes; implemented by the running bot."""
 
     def went_in(self, given: Input, now: Nanos) -> None:
-        """An input is about to be taken in."""
+        """An input is about to be processed."""
         ...
 
     def came_out(self, out: Outcome, now: Nanos) -> None:
-        """A turn brought something about; the outcome is cleared afterwards."""
+        """A turn had results; the outcome is cleared afterwards."""
         ...
 
     def looked(self, now: Nanos) -> None:
-        """A look is over and its requests are on their way; once where looks follow closely."""
+        """A pass is over and its requests are on their way; called once for passes in quick succession."""
         ...
 
 
@@ -85,12 +85,12 @@ class LiveDriver:
         gate: Callable[[Nanos], str | None],
         watchdog: Watchdog | None = None,
     ) -> None:
-        """``gate`` says why no new order may leave at a moment, if so: one more look before the socket."""
+        """``gate`` returns why no new order may leave at a given time, or None: a last check before the socket."""
         self.engine = engine
         self.adapter = adapter
         self.clock = clock
         self.folder = folder
-        #: the bug, or the failure of the journal, that ended the bot
+        #: the bug or journal failure that ended the bot
         self.fault: BaseException | None = None
         self.journal_fault: str | None = None
         self.ended = asyncio.Event()
@@ -108,18 +108,18 @@ class LiveDriver:
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Nanos | None = None
-        #: the rest of a look waits until what it sends has left
+        #: the rest of a pass waits until its requests have left
         self._unfinished = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        # streams may be another bot's too: what this one does and logs is its own, whoever woke it
+        # streams may be shared with other bots: this bot acts and logs in its own context, whichever woke it
         self._context = contextvars.copy_context()
         self._gathering: asyncio.TimerHandle | None = None
 
     # -- inputs ---------------------------------------------------------------------------------------------------
 
     def sink(self, event: Any) -> None:
-        """Take an event in; it is looked at in the next step of the event loop."""
+        """Queue an event for the next step of the event loop."""
         ranked = rank(event)
         if ranked == _BOOKS and len(self._events) >= EVENTS_MAX:
             self._drop_old_book(event.pair)
@@ -128,7 +128,7 @@ class LiveDriver:
         self.wake()
 
     def _drop_old_book(self, pair: Pair) -> None:
-        # a book replaces the one before it, so an old one is what can be missed; a trade or an answer cannot
+        # a book replaces the previous one, so an old one can be dropped; a trade or an answer cannot
         for i, (ranked, name, _, _) in enumerate(self._events):
             if ranked == _BOOKS and name == pair:
                 del self._events[i]
@@ -136,11 +136,11 @@ class LiveDriver:
                 return
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Call something once the turn that is going on is over."""
+        """Call a function once the current turn is over."""
         self._loop.call_soon(call, context=self._context)
 
     def wake(self) -> None:
-        """Look at what is due in the next step of the event loop."""
+        """Schedule a pass in the next step of the event loop."""
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._look, context=self._context)
@@ -152,9 +152,9 @@ class LiveDriver:
     # -- the turns ------------------------------------------------------------------------------------------------
 
     def say(self, given: Input) -> Reply:
-        """Give the engine a stage or a command at once; what it wants to send leaves. Returns the reply.
+        """Pass the engine a stage or a command at once and send its requests. Returns the reply.
 
-        Raises ConfigError where a stage does not fit the configuration.
+        Raises ConfigError if a stage does not fit the configuration.
         """
         replies: list[Reply] = []
         errors: list[Exception] = []
@@ -181,7 +181,7 @@ class LiveDriver:
         )
 
     def _turn(self, given: Input | None, now: Nanos, requests: list[Request]) -> Reply | None:
-        """One turn of the engine: written down, taken in, and what came out shown to whoever looks."""
+        """Run one turn of the engine: record the input, process it, and show the outcome to the listener."""
         if given is not None:
             self._listener.went_in(given, now)
         self._recording.write(now, given)
@@ -210,7 +210,7 @@ class LiveDriver:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # an assertion of the engine's: its books are not to be trusted any more, so nothing is sent by it
+            # an assertion in the engine failed: its books can no longer be trusted, so it sends nothing more
             log.exception("the bot has met a fault of its own and ends")
             self.fault = error
             self.ended.set()
@@ -224,13 +224,13 @@ class LiveDriver:
         for given in self._drained():
             if rank(given) == 0:
                 self._persistence.heard()
-            # a request of unknown outcome may still arrive: for the next run it is one that was not answered
+            # a request of unknown outcome may still arrive: to the next run it counts as unanswered
             if type(given) is Answer and given.outcome is not Ending.UNKNOWN:
                 self._persistence.answered(given.request_id, now)
             self._turn(given, now, requests)
         due = self.engine.wake_at()
         if due is not None and due <= now:
-            self._persistence.heard()  # a day may begin
+            self._persistence.heard()  # a trading day may begin
             self._turn(None, now, requests)
         self._dispatch(requests, now)
         if requests:
@@ -240,7 +240,7 @@ class LiveDriver:
             self._finish()
 
     def _drained(self) -> list[Input]:
-        """What has come in, in the one order of events; account events that came together are one input."""
+        """The queued inputs in the total order of events; account events that arrived together form one input."""
         events, self._events = self._events, []
         if len(events) > 1:
             events.sort()
@@ -261,11 +261,11 @@ class LiveDriver:
     def _finish_after(self, steps: int) -> None:
         if steps:
             self._loop.call_soon(self._finish_after, steps - 1)
-        elif self._unfinished:  # unless a look came between
+        elif self._unfinished:  # unless a pass came in between
             self._guarded(self._finish)
 
     def _finish(self) -> None:
-        """The part of a look that nothing sent has to wait for."""
+        """The part of a pass that requests need not wait for."""
         self._unfinished = False
         now = self.now()
         self._listener.looked(now)
@@ -276,10 +276,10 @@ class LiveDriver:
     # -- requests out ---------------------------------------------------------------------------------------------
 
     def _dispatch(self, requests: list[Request], now: Nanos) -> None:
-        """Commit what the turns changed, then send what they asked for.
+        """Commit the turns' changes, then send their requests.
 
-        Where nothing is sent the commit waits a little for company: what came in would be read again after a crash,
-        while a commit for each answer and each report keeps the next book waiting for the disk.
+        If nothing is sent, the commit waits a little for more: after a crash the inputs would be read again, whereas a
+        commit for each answer and report would make the next book wait for the disk.
         """
         if requests:
             self._commit(requests, now)
@@ -291,7 +291,7 @@ class LiveDriver:
             task.add_done_callback(self._tasks.discard)
 
     def _commit(self, requests: list[Request], now: Nanos) -> None:
-        # where nothing else would be written, this shows whether it can be
+        # if there is nothing else to write, this tests whether writing works
         notes = [] if self.journal_fault is None else [("journal", _WRITTEN_AGAIN, now)]
         if self._gathering is not None:
             self._gathering.cancel()
@@ -311,8 +311,8 @@ class LiveDriver:
             self._commit([], self.now())
 
     def _journal_failed(self, error: JournalError, now: Nanos) -> None:
-        # no journal, no new orders; cancels go on, since an order that is cancelled needs no record to be safe
-        # the engine holds new orders back, so that none of them would find out that it can be written again
+        # no journal, no new orders; cancels go on, since cancelling an order is safe without a record
+        # the engine blocks new orders, so none of them would discover that writing works again
         self._gathering = self._loop.call_later(
             _RETRY_S / (self.clock.speed or 1.0), self._guarded, self._commit_gathered
         )
@@ -336,7 +336,7 @@ class LiveDriver:
         self.sink(answer)
 
     def _held(self, reduces: bool) -> str | None:
-        """The last look before the socket: the journal must hold the order, and the latch must not be set."""
+        """The last check before the socket: the journal must hold the order, and the latch must not be set."""
         if self.journal_fault is not None:
             return f"not sent: {self.journal_fault}"
         closed = self._gate(self.now())
@@ -358,7 +358,7 @@ class LiveDriver:
             self._timer = None
         self._timer_at = due
         if due is not None:
-            # the loop's clock may be a little behind ours; coming a millisecond late is better than twice
+            # the loop's clock may be a little behind ours; a millisecond late is better than running twice
             wait_s = max(0, due - now) / NS_PER_S / (self.clock.speed or 1.0)
             self._timer = self._loop.call_later(wait_s, self._rang, context=self._context)
 
@@ -367,18 +367,18 @@ class LiveDriver:
         self._look()
 
     async def wait(self, seconds: float) -> None:
-        """Wait for so many seconds of the bot's clock."""
+        """Sleep for a number of seconds of the bot's clock."""
         await asyncio.sleep(seconds / (self.clock.speed or 1.0))
 
     async def close(self, grace_s: float = 0.0) -> None:
-        """Stop carrying, for good. What is on its way is given ``grace_s`` seconds to be answered, then let go."""
+        """Stop for good. Requests in flight get ``grace_s`` seconds to be answered, then they are abandoned."""
         if self._timer is not None:
             self._timer.cancel()
         if self._tasks and grace_s:
             await asyncio.wait(list(self._tasks), timeout=grace_s)
         await self._let_go()
         if self._scheduled and self.fault is None:
-            self._guarded(self._turns)  # answers that have come are written down
+            self._guarded(self._turns)  # journal the answers that have arrived
         if self._unfinished and self.fault is None:
             self._guarded(self._finish)
         if self._gathering is not None:
@@ -386,7 +386,7 @@ class LiveDriver:
             self._guarded(self._commit_gathered)
         if self._gathering is not None:
             self._gathering.cancel()
-        # the journal and the connections are closed next: nothing that comes from here on is looked at
+        # the journal and the connections close next: ignore everything from here on
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()

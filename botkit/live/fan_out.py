@@ -1,8 +1,9 @@
-"""One connection to an exchange for several bots of a process: each stream is opened once, and all who watch hear it.
+"""One connection to an exchange for several bots of a process: each stream is opened once and delivered to all
+watchers.
 
-A bot gets a `Seat` and cannot tell it from an adapter of its own. Its requests go through as they are: their answers
-come back to whoever sent them, so that equal request ids of two bots do not meet. What comes by a stream goes to every
-bot that watches it; one that comes later is first told how the stream is and what it showed last.
+A bot gets a `Seat`, which looks like its own adapter. Requests pass through unchanged: answers return to the sender, so
+equal request ids of two bots do not collide. Stream events go to every bot that watches the stream; one that joins
+later first gets the stream's state and its latest snapshot.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ from botkit.model.limits import LimitTable
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
-#: what is watched: a kind of stream, the pair, and the depth of a book; the account's streams are one
+#: key of a feed: stream kind, pair and book depth; the account's streams count as one
 _Key: TypeAlias = tuple[str, str, int]
 _ACCOUNT: _Key = ("account", "", 0)
 
 
 class _Feed:
-    """One thing that is watched: who watches, how its streams are, and the latest of what it shows whole."""
+    """One watched feed: its watchers, the state of its streams, and its latest snapshot."""
 
     __slots__ = ("latest", "sinks", "states")
 
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
         self.states: dict[str, Connection] = {}
-        #: a book or a ticker replaces the one before; a trade or a report is news once
+        #: a book or a ticker replaces the previous one; a trade or a report is delivered once
         self.latest: Any = None
 
     def take(self, event: Any) -> None:
@@ -47,7 +48,7 @@ class _Feed:
 
     def _note(self, event: Connection) -> None:
         if event.state is ConnectionState.RESYNCHRONISED:
-            # what was missed is nothing to one who was not there: to him the stream is connected
+            # a bot that joins now missed nothing: to it the stream is simply connected
             event = Connection(ConnectionState.CONNECTED, event.stream, event.pair)
         self.states[event.stream] = event
 
@@ -60,7 +61,7 @@ class _Feed:
 
 
 class FanOut:
-    """The bots' common way to one exchange and account. It opens with the first bot and closes with the last."""
+    """The bots' shared connection to one exchange and account. It opens with the first bot and closes with the last."""
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
@@ -69,18 +70,18 @@ class FanOut:
         self._lock = asyncio.Lock()
 
     def seat(self, market: FanOut | None = None) -> Seat:
-        """A bot's adapter. ``market`` carries its market data where that comes by another account's connection."""
+        """A bot's adapter. ``market`` supplies its market data if that comes over another account's connection."""
         return Seat(self, market or self)
 
     async def enter(self, user: object) -> None:
-        """Open for ``user``, unless that is done."""
+        """Open for ``user``, unless already open."""
         async with self._lock:
             if not self._users:
                 await self.adapter.open()
             self._users.add(id(user))
 
     async def leave(self, user: object) -> None:
-        """``user`` has ended; the last one closes the connection."""
+        """Release ``user``; the last one closes the connection."""
         async with self._lock:
             if id(user) not in self._users:
                 return
@@ -90,7 +91,7 @@ class FanOut:
                 await self.adapter.close()
 
     def join(self, sink: Sink, keys: Mapping[_Key, Pair | None]) -> None:
-        """Let ``sink`` hear of these from now on, over streams that exist or are opened."""
+        """Subscribe ``sink`` to these feeds from now on, over existing or new streams."""
         new = {key: pair for key, pair in keys.items() if key not in self._feeds}
         for key in new:
             self._feeds[key] = _Feed()
@@ -106,11 +107,11 @@ class FanOut:
             wanted["books"] = {pair: depth for (_, _, depth), pair in keys.items()}
         elif kind != "account":
             wanted[kind] = list(feeds)
-        # apart from the bot that happens to be first: the streams are everybody's, and so is what they log
+        # not in the context of the first bot: the streams are shared, and so are their log lines
         contextvars.Context().run(partial(self.adapter.watch, partial(_deliver, feeds), **wanted))
 
     def part(self, sink: Sink) -> None:
-        """``sink`` hears no more."""
+        """Unsubscribe ``sink``."""
         for feed in self._feeds.values():
             if sink in feed.sinks:
                 feed.sinks.remove(sink)
@@ -147,7 +148,7 @@ class Seat:
 
     @property
     def clock_skew_ms(self) -> int | None:
-        """What the account's connection has measured."""
+        """The clock skew measured by the account's connection, in milliseconds."""
         return self._account.adapter.clock_skew_ms
 
     async def __aenter__(self) -> Self:
@@ -160,12 +161,12 @@ class Seat:
         await self.close()
 
     async def open(self) -> None:
-        """Open what sending needs, unless another bot has."""
+        """Open the connection for sending, unless another bot has."""
         await self._account.enter(self)
         await self._market.enter(self)
 
     async def close(self) -> None:
-        """Hear and send no more. Connections that others use stay."""
+        """Stop receiving and sending. Connections used by others stay open."""
         for sink in self._sinks:
             self._account.part(sink)
             self._market.part(sink)
@@ -182,7 +183,7 @@ class Seat:
         tickers: Iterable[Pair] = (),
         account: bool = True,
     ) -> None:
-        """Hear of these. A book of another depth than is watched already has a stream of its own."""
+        """Subscribe to these feeds. A book with a new depth gets its own stream."""
         self._sinks.add(sink)
         keys: dict[_Key, Pair | None] = {("books", pair, depth): pair for pair, depth in (books or {}).items()}
         keys |= {("trades", pair, 0): pair for pair in trades}
@@ -192,12 +193,12 @@ class Seat:
             self._account.join(sink, {_ACCOUNT: None})
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Give the streams of one kind, or all, a new connection, those that others hear of among them."""
+        """Reconnect the streams of one kind, or all, including those shared with others."""
         for adapter in dict.fromkeys((self._account.adapter, self._market.adapter)):
             adapter.reconnect(kind)
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Make the call of a request, once, and say how it ended."""
+        """Send a request once and return how it ended."""
         return await self._account.adapter.send(request, urgent=urgent)
 
     async def pairs(self) -> Mapping[str, Pair]:

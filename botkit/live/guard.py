@@ -1,6 +1,6 @@
 """The guard of a bot: a process beside it that cancels the bot's open orders when its heartbeats stop.
 
-A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. Its heartbeat is the status
+A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. Its heartbeat is its status
 file, which is another one each second. A bot that is started again brings a guard of its own, so the one of the process
 before leaves.
 
@@ -24,7 +24,7 @@ _LOOK_S = 0.5
 #: the bot have. No look counts for more.
 _LOOK_COUNTS_S = 2.0
 _AGAIN_S = 5.0
-#: a guard that keeps ending is replaced less and less often
+#: a guard that keeps failing is restarted less and less often
 _PAUSE_S = 1.0
 _PAUSE_MAX_S = 60.0
 _LASTED_S = 60.0
@@ -34,10 +34,10 @@ _LASTED_S = 60.0
 
 
 class GuardProcess(Protocol):
-    """What is needed of a guard's process (`subprocess.Popen` is one)."""
+    """What is used of a guard's process (`subprocess.Popen` is one)."""
 
     def poll(self) -> int | None:
-        """Its exit code, None while it runs."""
+        """The exit code, or None while it runs."""
         ...
 
     def terminate(self) -> None:
@@ -50,7 +50,7 @@ class GuardProcess(Protocol):
 
 
 class Guarding:
-    """Keeps a guard beside a running bot. ``start`` starts one; ``tell`` says a warning to the user."""
+    """Keeps a guard running beside a bot. ``start`` starts one; ``tell`` warns the user."""
 
     def __init__(self, start: Callable[[], GuardProcess], tell: Callable[[str], None], clock: MachineClock) -> None:
         self._start = start
@@ -62,13 +62,13 @@ class Guarding:
         self._again_at = 0.0
 
     async def watch(self) -> None:
-        """Look after the guard until this task is cancelled."""
+        """Check the guard until this task is cancelled."""
         while True:
             await asyncio.sleep(_PAUSE_S)
             self.look()
 
     def look(self) -> None:
-        """Replace a guard that has ended."""
+        """Replace the guard if it has ended."""
         now = self._now_s()
         if self._guard is not None:
             code = self._guard.poll()
@@ -86,10 +86,10 @@ class Guarding:
             self._guard, self._started_at = self._start(), now
         except OSError as error:
             self._again_at = now + _PAUSE_MAX_S
-            self._tell(f"no guard can be started ({error}); it is tried again in a minute")
+            self._tell(f"no guard can be started ({error}); trying again in a minute")
 
     def end(self) -> None:
-        """The bot has ended in order: there is nothing left to guard."""
+        """End the guard: the bot has stopped cleanly."""
         if self._guard is not None:
             self._guard.terminate()
             self._guard.wait()
@@ -99,7 +99,7 @@ class Guarding:
 
 
 class Silence:
-    """How long a bot has been silent, by looks of this process's own at its status file.
+    """Measures how long a bot has been silent, by watching its status file.
 
     Neither the time of day nor the time stamps of files count, since somebody may set the clock; what counts is that
     the file has not changed while this process looked.
@@ -157,7 +157,7 @@ class Guard:
         while not has_successor(self._folder, self._bot):
             silent_s = self._silence.look()
             if silent_s < self._guard_s:
-                # it is awake, perhaps again, and is watched as before
+                # the bot is alive, perhaps again: keep watching
                 has_struck, again_at, self._problem = False, 0.0, ""
             elif not has_struck and self._clock.monotonic_s() >= again_at:
                 if not again_at:
@@ -169,21 +169,21 @@ class Guard:
             self._clock.sleep(_LOOK_S)
 
     def _knows_nothing(self) -> bool:
-        """Whether the journal is gone, and with it what would have to be cancelled."""
+        """Whether the journal is gone, and with it the list of orders to cancel."""
         try:
             return self._folder.disk.files.identity(self._folder.journal) is None
         except OSError:
             return False
 
     def _strike(self, silent_s: float) -> bool:
-        """Cancel its orders; True when none is left."""
+        """Cancel the bot's orders; True when none is left."""
         try:
             result = self._cancel()
-        except Exception as error:  # whatever is wrong now may be right in a moment, and nobody else cancels
+        except Exception as error:  # a failure may pass, and nothing else cancels the orders
             problem = str(error) or type(error).__name__
             if problem != self._problem:
                 self._problem = problem
-                self._say(f"the orders cannot be cancelled ({problem}); it is tried again and again")
+                self._say(f"the orders cannot be cancelled ({problem}); retrying")
             return False
         if result.left != ():
             return False

@@ -1,8 +1,8 @@
-"""The journal: what a bot must know again after a crash, in one SQLite file.
+"""The journal: everything that a bot must recover after a crash, in one SQLite file.
 
-Every turn that sends something is committed before the first byte leaves: the orders in it (state SENDING), what their
-slots are, the books and the strategies' own state. WAL with synchronous=FULL, so that a commit outlives a power cut;
-it costs 0.15 ms at the median. Nothing secret is ever in it.
+Every turn that sends something is committed before the first byte leaves: its orders (state SENDING), their slots, the
+books and the strategies' own state. WAL with synchronous=FULL, so that a commit survives a power cut; the median cost
+is 0.15 ms. It never contains secrets.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
 SCHEMA = 3
-#: schemas that can be read as they are; the next start of the bot brings them up to date
+#: older schemas that can still be read; the bot's next start upgrades them
 _READABLE = (2, SCHEMA)
-#: client ids are reserved on disk in blocks of so many; a crash skips what is left of a block
+#: client ids are reserved on disk in blocks of this size; a crash skips the rest of a block
 ID_BLOCK = 1_000
-#: the exchange's own tools put this client id on every order, so it is never given
+#: the exchange's own tools put this client id on every order, so it is never used
 ID_MAX = 2_147_483_646
-#: sends are kept so long: far longer than any window of the exchange
+#: how long sends are kept: far longer than any window of the exchange
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
-#: Final orders are remembered this long, also after a restart, to recognise what arrives late: four times as long as
-#: the exchange may still act on a request. A busy bot sends 1,200 orders a minute of 2 kB each.
+#: Final orders are remembered this long, also across restarts, to recognise late reports: four times as long as the
+#: exchange may still act on a request. A busy bot sends 1,200 orders a minute of 2 kB each.
 REMEMBERED: Nanos = NS_PER_HOUR
 
-#: The write-ahead log is moved into the main file after so many commits, beside the bot. Those of a busy bot go on
-#: meanwhile, so the log cannot begin anew: the commit that finds so many pages (20 MB) does the little that is left.
+#: The write-ahead log is moved into the main file after this many commits, in the background. A busy bot keeps
+#: committing meanwhile, so the log cannot restart; a commit that finds this many pages (20 MB) does the small rest.
 _CHECKPOINT_COMMITS = 200
 _CHECKPOINT_PAGES = 5_000
 
@@ -68,10 +68,10 @@ CREATE TABLE reasons (time INTEGER, strategy TEXT, kind TEXT, reason TEXT, count
 CREATE INDEX reasons_time ON reasons (time);
 CREATE TABLE notes (id INTEGER PRIMARY KEY, time INTEGER, kind TEXT, text TEXT);
 """
-#: what brings a journal of an older schema to the next one
+#: the statements that upgrade each older schema to the next
 _MIGRATIONS = {
     1: ("ALTER TABLE orders ADD COLUMN is_quote INTEGER DEFAULT 0",),
-    2: ("DROP TABLE IF EXISTS equity",),  # a row a minute that nothing ever read
+    2: ("DROP TABLE IF EXISTS equity",),  # it got a row a minute that nothing ever read
 }
 # Amounts and money are text: SQLite's integers end at 2^63, and 1e16 lots times a price does not.
 
@@ -87,7 +87,7 @@ _DROPPED_AT_ONCE = 1_000
 _PUT_NOTE = "INSERT INTO notes (time, kind, text) VALUES (?,?,?)"
 
 
-#: what SQLite says when the file may be whole, and the disk under it is full, broken, read-only or somebody else's
+#: SQLite errors where the file may be intact but the disk is full, broken, read-only or owned by another user
 _DISK_CODES = frozenset(
     (
         sqlite3.SQLITE_FULL,
@@ -100,7 +100,7 @@ _DISK_CODES = frozenset(
         sqlite3.SQLITE_NOMEM,
     )
 )
-#: with less room than this a write that failed did so for want of it: a page, the log's index, and a little
+#: with less free space than this, a failed write is blamed on a full disk: a page, the log's index, and a margin
 _ROOM_NEEDED = 256 * 1024
 
 
@@ -109,8 +109,9 @@ def _is_the_disks_fault(error: sqlite3.Error) -> bool:
 
 
 def _unusable(path: Path, verb: str, error: sqlite3.Error | OSError, disk: Disk) -> str:
-    """Why a journal could not be opened or written, and how to mend it. SQLite calls a full disk an I/O error where it
-    is the index of the log that finds no room."""
+    """Why a journal could not be opened or written, and what to do. SQLite reports a full disk as an I/O error if it
+    hits the index of the log.
+    """
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     is_full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
     if not is_full and code == sqlite3.SQLITE_IOERR:
@@ -147,7 +148,7 @@ class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Journal:
-    """One bot's journal file. Made by `open`; used from one thread."""
+    """One bot's journal file. Created by `open`; used from one thread."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, disk: Disk, background: Background) -> None:
         self._db = connection
@@ -163,7 +164,7 @@ class Journal:
     def open(
         cls, path: Path, *, read_only: bool = False, disk: Disk = REAL_DISK, background: Background = THREADS
     ) -> Journal:
-        """Open or create it. Raises JournalError that says what is wrong with the file and what to do.
+        """Open or create the journal. Raises JournalError saying what is wrong with the file and what to do.
 
         ``background`` moves the write-ahead log into the file now and then.
         """
@@ -221,16 +222,16 @@ class Journal:
         self._db.close()
 
     def checkpoint_beside(self) -> None:
-        """Now and then, move what was committed into the main file, in the background: it takes several writes that
-        the disk must confirm, and within a commit an order would wait for them."""
+        """Periodically move commits into the main file, in the background: this takes several confirmed writes, and an
+        order would have to wait for them inside a commit.
+        """
         is_moving = self._mover is not None and self._mover.is_running()
         if self.commits - self._moved_at >= _CHECKPOINT_COMMITS and not is_moving:
             self._moved_at = self.commits
             self._mover = self._background.start("checkpoint", self._checkpoint)
 
     def _checkpoint(self) -> None:
-        """Without the GIL for as long as the disk takes. What cannot be moved now is tried again after the next
-        commits."""
+        """Runs without the GIL while the disk works. What cannot be moved now is retried after the next commits."""
         with contextlib.suppress(sqlite3.Error, OSError), contextlib.closing(self.disk.connect(self.path)) as db:
             db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
@@ -256,7 +257,7 @@ class Journal:
         states: Iterable[tuple[str, bytes]] = (),
         notes: Iterable[tuple[str, str, Nanos]] = (),
     ) -> None:
-        """Write one turn, whole or not at all. ``sends`` are (request id, endpoint, time, client ids); ``states`` are
+        """Write one turn atomically. ``sends`` are (request id, endpoint, time, client ids); ``states`` are
         documents under names; ``notes`` are (kind, text, time). Raises JournalError."""
         db, run = self._db, self.run
         try:
@@ -288,32 +289,33 @@ class Journal:
         self.commit(states=list(values.items()))
 
     def note(self, kind: str, text: str, now: Nanos) -> None:
-        """Keep something that the user may ask for later: a halt, a difference, a fault."""
+        """Record something that the user may ask for later: a halt, a difference, a fault."""
         self._execute(_PUT_NOTE, (now, kind, text))
 
     def let_go(self, client_ids: Iterable[int], reason: str) -> None:
-        """Orders of a strategy that is gone end here: nobody in this bot follows them any more."""
+        """End the orders of a departed strategy: this bot no longer follows them."""
         for client_id in client_ids:
             self._execute(
                 "UPDATE orders SET state = 'absent', final = 1, reason = ? WHERE client_id = ?", (reason, client_id)
             )
 
     def parameter(self, strategy: str, name: str, value: Any, now: Nanos) -> None:
-        """Keep a parameter that was set while running."""
+        """Record a parameter set at run time."""
         document = msgspec.json.encode(value).decode()
         self._execute(
             "INSERT INTO parameters (time, strategy, name, value) VALUES (?,?,?,?)", (now, strategy, name, document)
         )
 
     def reasons(self, now: Nanos, rows: Iterable[tuple[str, str, str, int]]) -> None:
-        """Add (strategy, kind, reason, count) of why nothing was traded since the last time."""
+        """Add (strategy, kind, reason, count) for trades not made since the last call."""
         for row in rows:
             self._execute("INSERT INTO reasons VALUES (?,?,?,?,?)", (now, *row))
 
     def prune(self, now: Nanos, unfilled_before: Nanos) -> bool:
-        """Drop sends that no window can count any more, and orders that ended ``unfilled_before`` without a fill: a
-        market maker makes a gigabyte of them in a few days. True when there may be more to drop: it is done bit by bit,
-        since nothing else runs meanwhile. Orders with fills, and the fills, stay."""
+        """Drop sends that no window counts any more, and orders that ended ``unfilled_before`` without a fill: a market
+        maker produces a gigabyte of them in a few days. True if there may be more to drop: it works in small steps,
+        since it blocks everything else. Orders with fills, and the fills, stay.
+        """
         self._execute("DELETE FROM sends WHERE sent < ?", (now - _SENDS_KEPT,))
         return self._execute(_DROP_UNFILLED, (unfilled_before, _DROPPED_AT_ONCE)) == _DROPPED_AT_ONCE
 
@@ -326,12 +328,12 @@ class Journal:
     # -- what is read ---------------------------------------------------------------------------------------------
 
     def meta(self, key: str) -> Any:
-        """A document by its name, None where there is none."""
+        """A document by name, or None."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
     def orders(self, pairs: dict[str, Pair], *, since: Nanos | None = None) -> list[Order]:
-        """The orders that are not final, and with ``since`` those that changed since then, oldest first."""
+        """The orders that are not final, and with ``since`` also those changed since then, oldest first."""
         where, values = ("final = 0", ()) if since is None else ("final = 0 OR updated >= ?", (since,))
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM orders WHERE {where} ORDER BY created, client_id", values)
         return [order_of(dict(zip(ORDER_FIELDS, row, strict=True)), pairs) for row in rows]
@@ -365,7 +367,7 @@ class Journal:
         ]
 
     def sends_since(self, time: Nanos, *, run: int = 0) -> list[SentBefore]:
-        """Requests of earlier runs, or of those from ``run`` on, that a window may still count."""
+        """Requests of earlier runs, or of runs from ``run`` on, that a window may still count."""
         rows = self._db.execute(
             "SELECT endpoint, sent, answered, client_ids FROM sends WHERE sent >= ? AND run >= ? AND run < ? "
             "ORDER BY sent",
@@ -382,7 +384,7 @@ class Journal:
         ]
 
     def parameters(self) -> list[tuple[str, str, Any]]:
-        """(strategy, name, value) of every parameter set while running, in order."""
+        """(strategy, name, value) of every parameter set at run time, in order."""
         rows = self._db.execute("SELECT strategy, name, value FROM parameters ORDER BY id")
         return [(strategy, name, msgspec.json.decode(value)) for strategy, name, value in rows]
 
@@ -396,22 +398,23 @@ class Journal:
         return list(rows)
 
     def notes(self, since: Nanos = 0) -> list[tuple[Nanos, str, str]]:
-        """(time, kind, text) of what was noted."""
+        """(time, kind, text) of every note."""
         return list(self._db.execute("SELECT time, kind, text FROM notes WHERE time >= ? ORDER BY id", (since,)))
 
     # -- client ids -----------------------------------------------------------------------------------------------
 
     def lease_ids(self, random: Random, *, after: int | None = None) -> tuple[int, int]:
-        """Reserve a block of client ids on disk: (first, one past the last). It begins at a random number in a new
-        journal, so that a lost journal's ids are not given again; ``after`` is where the bot stands.
+        """Reserve a block of client ids on disk: (first, one past the last). A new journal starts at a random number,
+        so that a lost journal's ids are not reused; ``after`` is the bot's current position.
 
-        The count is in a file of its own as well: a journal that is put back from a copy knows less than was given,
-        and two orders of one id could not be told apart any more. Raises JournalError."""
+        The counter is also kept in a separate file: a journal restored from a backup is behind, and two orders with one
+        id could not be told apart. Raises JournalError.
+        """
         reserved = max(int(self.meta("client_ids") or 0), self._counted())
         if after is not None:
             first = after
         elif reserved:
-            # a whole folder that is put back is ahead of what it remembers as well, with a chance of 99 in 100
+            # if the whole folder was restored from a backup, this skips past used ids with 99 % probability
             first = reserved + ID_BLOCK * random.randrange(100)
         else:
             first = random.randrange(1, ID_MAX // 2)

@@ -1,4 +1,4 @@
-"""Orders and fills as rows of the journal, and back."""
+"""Converts orders and fills to journal rows and back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from botkit.model.events import Fill
 from botkit.model.orders import FINAL_STATES, Condition, Order, OrderSpec, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
 
-#: what is kept of an order beside its spec
+#: what is stored of an order besides its spec
 _STATE_FIELDS = (
     *("sent", "updated", "state", "reason", "order_id", "executed_lots", "executed_units", "fee_units"),
     *("cancel_requested", "final"),
 )
 #: the columns of an order, in the order of `order_row`
 ORDER_FIELDS = (*OrderSpec.__struct_fields__, *_STATE_FIELDS)
-#: figures that may exceed what SQLite's integers hold are kept as text
+#: figures that may exceed SQLite's integers are stored as text
 _AS_TEXT = frozenset({"amount_lots", "spend_units"})
 _ENUMS: dict[str, type[Side] | type[OrderType] | type[Condition]] = {
     "side": Side,
@@ -28,11 +28,11 @@ _FLAGS = frozenset({"post_only", "reduces", "is_quote"})
 
 
 class JournalError(BotkitError):
-    """The journal cannot be read or written. Nothing new is sent without it; cancels go on."""
+    """The journal cannot be read or written. Without it no new orders are sent; cancels go on."""
 
 
 def order_row(order: Order) -> tuple[Any, ...]:
-    """An order as a row of the journal: its spec field by field, then its state."""
+    """An order as a journal row: its spec field by field, then its state."""
     spec = order.spec
     return (
         *(_kept(name, getattr(spec, name)) for name in OrderSpec.__struct_fields__),
@@ -69,7 +69,7 @@ def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:
 
 
 def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
-    """The order of a row. Raises JournalError for a pair that the exchange does not have any more."""
+    """The order of a row. Raises JournalError for a pair that the exchange no longer has."""
     if row["pair"] not in pairs:
         raise JournalError(f"order {row['client_id']} of the journal is of {row['pair']}, which is no pair any more")
     order = Order(OrderSpec(**{name: _read(name, row[name], pairs) for name in OrderSpec.__struct_fields__}))
@@ -81,7 +81,7 @@ def order_of(row: dict[str, Any], pairs: dict[str, Pair]) -> Order:
 
 
 def fill_row(fill: Fill, now: Nanos) -> tuple[Any, ...]:
-    """A fill as a row of the journal, booked at ``now``."""
+    """A fill as a journal row, booked at ``now``."""
     return (
         fill.order.client_id,
         str(fill.executed_lots),

@@ -1,7 +1,7 @@
-"""Says when the journal cannot be written or is no longer where it was, and when it recovers.
+"""Reports when the journal cannot be written or has been moved, and when it recovers.
 
-A file that was deleted or replaced under the bot takes everything that is written and shows it to nobody: after a
-restart the orders of that time would be strangers. So it holds new orders back, as a full disk does; cancels go on.
+If the file was deleted or replaced while open, everything written to it is lost: after a restart the orders of that
+time would be foreign. So new orders are blocked, as on a full disk; cancels go on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from botkit.live.journal import Journal
 
 
 class JournalWatch:
-    """Watches one bot's journal. `look` is called several times a second."""
+    """Watches one bot's journal. Call `look` several times a second."""
 
     def __init__(self, journal: Journal, tell: Callable[[str, str], None]) -> None:
         self._path = journal.path
@@ -29,11 +29,11 @@ class JournalWatch:
             return None
 
     def gate(self) -> str | None:
-        """Why no new order may leave, if so."""
+        """Why no new order may leave, or None."""
         return self._gone or None
 
     def look(self, fault: str | None) -> None:
-        """Look at it, and say what has changed. ``fault`` is why it could not be written last, if so."""
+        """Check the journal and report changes. ``fault`` is why the last write failed, or None."""
         self._look_for_the_file()
         if fault is not None and not self._fault_told:
             self._fault_told = True

@@ -1,4 +1,4 @@
-"""What a running bot does besides trading: it looks after itself, obeys commands, and says how it is."""
+"""What a running bot does besides trading: health checks, commands and status reports."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ _STATUS_S = 1.0
 _LINE_S = 5.0
 _REASONS_EVERY: Nanos = 60 * NS_PER_S
 _FORGET_EVERY: Nanos = NS_PER_HOUR // 6
-#: how far the machine's clock may be from the exchange's: its stamps are whole seconds, its window is not published
+#: how far the machine's clock may be off the exchange's, whose timestamps are whole seconds and whose tolerance is
+#: unpublished
 SKEW_MS_MAX = 5_000
-#: a time of day that was moved by less is being corrected little by little, as it should be
+#: a smaller change of the wall clock is normal gradual correction
 _MOVED_S = 2.0
 
 
 class Keeper:
-    """Keeps one bot going until it is told to stop."""
+    """Keeps one bot running until it is told to stop."""
 
     def __init__(self) -> None:
-        #: shown to the user every few seconds: a line on how things stand
+        #: called every few seconds with a status line for the user
         self.on_line: Callable[[str], None] = lambda text: None
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
@@ -46,17 +47,17 @@ class Keeper:
         self._reasons_kept: dict[tuple[str, str, str], int] = {}
 
     def request_stop(self, why: str) -> None:
-        """Stop in order."""
+        """Request an orderly stop."""
         self._why = self._why or why
         self._stop.set()
 
     def leave_now(self) -> None:
-        """Leave without waiting for anything; what is open stays open."""
+        """Leave without waiting; open orders stay open."""
         self._left.set()
         self._stop.set()
 
     async def run(self, bot: Bot, duration_s: float | None) -> str:
-        """Keep the bot until it is to stop; returns why: duration, signal, command, fault or left."""
+        """Run the bot until it should stop; returns why: duration, signal, command, fault or left."""
         driver, machine = bot.driver, bot.parts.machine
         memory = MemoryWatch(bot.notices.tell, read=machine.resident_bytes)
         now_s = machine.clock.monotonic_s
@@ -99,7 +100,7 @@ class Keeper:
         del done
 
     async def stop(self, bot: Bot) -> None:
-        """Stop the bot in order; a second request to leave ends the waiting."""
+        """Stop the bot in order; a second request to leave ends the wait."""
         bot.standstill.end()
         with contextlib.suppress(JournalError):
             self._keep_reasons(bot, bot.driver.now())
@@ -124,19 +125,19 @@ class Keeper:
         dropped = bot.driver.dropped_events
         if dropped != self._dropped_told:
             self._dropped_told = dropped
-            bot.notices.tell("warning", f"{dropped} books were skipped: they came faster than the bot can look at them")
-        with contextlib.suppress(JournalError):  # the journal watch says so, and holds new orders back
+            bot.notices.tell("warning", f"{dropped} books were skipped: they came faster than the bot can process them")
+        with contextlib.suppress(JournalError):  # the journal watch reports it and blocks new orders
             self._keep(bot, now)
 
     @staticmethod
     def _watch_clock(bot: Bot) -> None:
-        """Halt when the machine's time is far from the exchange's, as its answers show it."""
+        """Halt if the machine's clock is far off the exchange's, judging by its answers."""
         skew_ms = bot.parts.adapter.clock_skew_ms
         if bot.driver.clock.speed != 1.0 or skew_ms is None or abs(skew_ms) <= SKEW_MS_MAX:
             return
         if bot.view.halted is None:
             way = "ahead of" if skew_ms > 0 else "behind"
-            # the bot's own clock is read off the machine's once, at its start
+            # the bot reads the machine's clock only once, at its start
             bot.latch.set(
                 "breaker",
                 f"this machine's clock is {abs(skew_ms):,} ms {way} the exchange's; set it, start the bot again, then "
@@ -159,7 +160,7 @@ class Keeper:
 
     @staticmethod
     def _look_for_strike(bot: Bot) -> None:
-        """Find out that a guard took this bot, or the one before it, for dead."""
+        """Detect that a guard took this bot, or the previous run, for dead."""
         strike = bot.parts.folder.take_strike()
         if strike is None:
             return
@@ -186,7 +187,7 @@ class Keeper:
             bot.say(Forget(now - REMEMBERED))
 
     def _keep_reasons(self, bot: Bot, now: Nanos) -> None:
-        """Write down why strategies did not trade since the last time, for `botkit why`."""
+        """Journal why strategies did not trade since the last call, for `botkit why`."""
         rows = []
         for strategy in bot.view.strategies():
             name = strategy.name
@@ -231,12 +232,12 @@ class Keeper:
             return f"{strategy}.{name} is {reply.value}"
         if command == "capital":
             return capital.move(bot, str(document["strategy"]), dict(document["units"]))
-        raise ValueError(f"{command!r} is no command of this bot")
+        raise ValueError(f"{command!r} is not a command of this bot")
 
     # -- telling --------------------------------------------------------------------------------------------------
 
     def write_status(self, bot: Bot, ended: str = "") -> None:
-        """Let `botkit status` read how the bot is, or how it was when it ``ended``, and why."""
+        """Write the status for `botkit status`: the current one, or the final one with why it ``ended``."""
         status = summary_of(bot.standing(), ended)
         status["time"] = bot.driver.now()
         status["latest_fills"] = bot.fills.latest
@@ -249,12 +250,12 @@ class Keeper:
         status["reconciled"] = bot.comparisons.ended
         status["address"] = list(bot.parts.address)
         status["journal_fault"] = bot.driver.journal_fault
-        # a guard goes by this: no two files are the same
+        # the guard relies on this: no two files are the same
         self._beats += 1
         status["beat"] = self._beats
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
-        with contextlib.suppress(OSError):  # on a full disk the bot goes on without
+        with contextlib.suppress(OSError):  # on a full disk the bot goes on without it
             bot.parts.folder.write_status(status)
 
 

@@ -1,4 +1,4 @@
-"""Halts that outlive the process: of the bot in a file that any process may write, of strategies in the journal."""
+"""Halts that survive restarts: the bot's in a file that any process may write, strategies' in the journal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botkit.model.inputs import Halt, Input, Resume
 
 
 class Latch:
-    """One bot's halts. ``say`` gives an input to the engine."""
+    """One bot's halts. ``say`` passes an input to the engine."""
 
     def __init__(
         self,
@@ -38,12 +38,12 @@ class Latch:
         self._strategies: dict[str, str] = halts_of(journal)
 
     def set(self, kind: str, reason: str) -> None:
-        """Set the durable latch: no new orders, and what is open is cancelled."""
+        """Set the durable latch: no new orders, and open ones are cancelled."""
         self._say(Halt(reason))
         self.remember(kind, reason)
 
     def remember(self, kind: str, reason: str) -> None:
-        """The engine has halted: let every later start know."""
+        """Save the engine's halt for later starts."""
         self._is_set = True
         self._notices.tell("breaker", f"halted: {reason}. Open orders are cancelled; `botkit resume` lifts it")
         self._to_write = KeptHalt(kind=kind, reason=reason, time=self._now())
@@ -54,11 +54,11 @@ class Latch:
                 f"the halt could not be written to {self._folder.path}: it is tried again, and until then a restart "
                 "would forget it",
             )
-        with contextlib.suppress(JournalError):  # whoever watches the journal says that it cannot be written
+        with contextlib.suppress(JournalError):  # the journal watch reports that it cannot be written
             self._journal.note("halt", reason, self._now())
 
     def look(self) -> None:
-        """Another process may have set the latch, or lifted it."""
+        """Check whether another process has set or lifted the latch."""
         self._write()
         if self._to_write is not None:
             return
@@ -79,7 +79,7 @@ class Latch:
                 self._to_write = None
 
     def keep(self, strategies: Mapping[str, str]) -> None:
-        """Halts of strategies (a loss, or by hand) outlive the process, as the bot's own does."""
+        """Save halts of strategies (by loss or by hand), so that they survive restarts like the bot's own."""
         if strategies != self._strategies:
             self._strategies = dict(strategies)
             with contextlib.suppress(JournalError):

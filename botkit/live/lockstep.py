@@ -1,8 +1,8 @@
-"""A bot and an emulator whose clock it holds: the decisions of a backtest, over real HTTP and WebSocket.
+"""Runs a bot in lockstep with an emulator whose clock it controls: a backtest's decisions over real HTTP and WebSocket.
 
-The driver asks the emulator to carry time to the next moment at which anything is delivered, reads exactly those
-answers and frames, and runs the turns in the order and at the times that the emulator tells. Nothing depends on how
-fast a socket is, so the decisions equal those of a backtest over the same tape line by line (tests/parity).
+The driver asks the emulator to advance to the next delivery, reads exactly those answers and frames, and runs the turns
+in the order and at the times that the emulator reports. Nothing depends on socket speed, so the decisions equal those
+of a backtest over the same tape line by line (tests/parity).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from botkit.model.inputs import AccountEvents, Begin, History, Input, Restore, S
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Request
 
-#: how long a frame or an answer that the emulator has told of may take to arrive, in the machine's time
+#: how long an announced frame or answer may take to arrive, in machine time
 _PATIENCE_S = 20.0
-#: how long after the end answers are still awaited, as in a backtest
+#: how long after the end to wait for answers, as in a backtest
 DRAIN: Nanos = 10 * NS_PER_S
 
 
 class HeldClock:
-    """The bot's clock in lockstep: it stands where the emulator's stands."""
+    """The bot's clock in lockstep: always equal to the emulator's."""
 
     speed = 1.0
 
@@ -48,7 +48,7 @@ class HeldClock:
 
 
 class LockstepError(BotkitError):
-    """The emulator told of something that did not arrive, or is not in lockstep."""
+    """Something that the emulator announced did not arrive, or it is not in lockstep."""
 
 
 class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,14 +63,14 @@ class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Told(msgspec.Struct):
-    """One thing that the emulator delivered."""
+    """One announced delivery of the emulator."""
 
     at: Nanos
     kind: str
     stream: str = ""
     event_id: str = ""
     request: int = 0
-    #: of frames that tell of one match; 0: alone
+    #: shared by the frames of one match; 0 for a single frame
     group: int = 0
 
 
@@ -91,7 +91,7 @@ class Lockstep:
         clock: HeldClock,
         history: Callable[[Sequence[HistoryWanted], Nanos], History],
     ) -> None:
-        """``history`` gives the bars from before a time that series want."""
+        """``history`` returns the bars that series need from before a given time."""
         self.engine = engine
         self._history = history
         self._out = Outcome()
@@ -104,7 +104,7 @@ class Lockstep:
         self._tasks: list[asyncio.Task[None]] = []
         self._frames: dict[str, list[Any]] = {}
         self._arrived = asyncio.Condition()
-        self._requests: dict[int, asyncio.Task[Answer]] = {}  # by their number at the emulator
+        self._requests: dict[int, asyncio.Task[Answer]] = {}  # by their id at the emulator
         self._received = 0
         self._connected = 0
         self._broken = ""
@@ -118,7 +118,7 @@ class Lockstep:
         await self.adapter.open()
 
     async def close(self) -> None:
-        """End everything."""
+        """Close all connections."""
         for task in [*self._tasks, *self._requests.values()]:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._requests.values(), return_exceptions=True)
@@ -149,7 +149,7 @@ class Lockstep:
     ) -> None:
         """Begin at ``begin``, trade from ``start`` to ``end`` and stop, as a backtest over that span does.
 
-        It follows what the strategies subscribed to, and the trades of ``priced``, by which other things are valued.
+        It follows the strategies' subscriptions and the trades of ``priced`` pairs, which are needed for valuation.
         ``started`` is called once they have subscribed.
         """
         await self._step(start - 1, whole=True)
@@ -157,7 +157,7 @@ class Lockstep:
         wanted = self._begin(balances, begin)
         depths: dict[str, int] = {m.pair: m.book_depth or BOOK_DEPTH for m in self.engine.view.markets()}
         await self._listen(depths, [pair for pair in priced if pair not in depths])
-        # what the streams began with is from before the start
+        # the streams' initial frames are from before the start
         await self._turn(self._history(wanted, start), start)
         await self._carry(end)
         now = max(end, self.engine.view.now)
@@ -173,7 +173,7 @@ class Lockstep:
         return wanted
 
     async def _turn(self, given: Input | None, now: Nanos) -> None:
-        """One turn, and what it asks for; series that were subscribed to in it get their past at once."""
+        """Run one turn and send its requests; series subscribed to in it get their history at once."""
         out = self._out
         self.engine.turn(given, now, out)
         requests, wanted = list(out.requests), list(out.history)
@@ -213,7 +213,7 @@ class Lockstep:
             for event in events:
                 await self._turn(event, now)
             return
-        # what the account's streams say of one match is one input, as in a backtest
+        # the account streams' frames of one match are one input, as in a backtest
         while told.group and self._told and self._told[0].group == told.group:
             events = [*events, *await self._frame(self._told.popleft())]
         if events:
@@ -226,19 +226,19 @@ class Lockstep:
                     self._arrived.wait_for(lambda: told.event_id in self._frames or self._broken), timeout=_PATIENCE_S
                 )
             except TimeoutError:
-                raise LockstepError(f"a frame of {told.stream} was told of and did not arrive") from None
+                raise LockstepError(f"a frame of {told.stream} was announced but did not arrive") from None
             if self._broken:
                 raise LockstepError(self._broken)
         self.frames += 1
         return self._frames.pop(told.event_id)
 
     async def _send(self, requests: Sequence[Request]) -> None:
-        """Send one after the other: the exchange takes them in the order in which the bot made them."""
+        """Send requests one after another, so that the exchange receives them in the bot's order."""
         for request in requests:
             task = asyncio.ensure_future(self.adapter.send(request))
             self._received += 1
             self._requests[self._received] = task
-            # a step that goes nowhere comes back when the request has been received
+            # an empty step returns once the request has been received
             step = msgspec.json.decode(
                 await self._post("step", until=self.clock.time, requests=self._received, still=True), type=_Step
             )
@@ -263,7 +263,7 @@ class Lockstep:
             )
         if self._broken:
             raise LockstepError(self._broken)
-        # what each stream sends first was told of too; read it all before time moves
+        # each stream's first frames were announced too; read them all before time moves
         step = await self._step(self.clock.time)
         for told in step.delivered:
             await self._frame(told)
@@ -283,7 +283,7 @@ class Lockstep:
                         if item.state is ConnectionState.CONNECTED:
                             self._connected += 1
                         else:
-                            # what it would have carried is gone, and no order of events can be told any more
+                            # its frames are gone, so the order of events can no longer be known
                             self._broken = f"the stream {stream_id} was lost: {item.detail}"
                         self._arrived.notify_all()
                     continue

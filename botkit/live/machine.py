@@ -1,4 +1,4 @@
-"""This machine, as the ports of a running bot: `botkit run` and its sister commands use it, simulations another."""
+"""This machine as the ports of a running bot, for `botkit run` and related commands; simulations use their own."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from botkit.live.ports import Machine
 
 
 def this_machine() -> Machine:
-    """The machine that this process runs on; its chance begins anywhere."""
+    """The machine that this process runs on, with an unseeded random generator."""
     return Machine(clock=REAL_CLOCK, random=Random(), background=THREADS, disk=REAL_DISK, resident_bytes=resident_bytes)
 
 
 def secret_random() -> Random:
-    """Chance that nobody can guess, for tokens."""
+    """An unpredictable random generator, for tokens."""
     return SystemRandom()
 
 
 def resident_bytes() -> int | None:
-    """Memory that the process holds in RAM; None where the system does not show it as a file."""
+    """The process's resident memory in bytes; None if the system does not expose it as a file."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

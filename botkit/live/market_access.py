@@ -1,4 +1,4 @@
-"""Market data without a bot: what ``botkit record`` and ``botkit download`` are made from."""
+"""Market data without a bot, for ``botkit record`` and ``botkit download``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user is told, in order."""
+"""Messages to the user, in order."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ log = logging.getLogger("botkit.live")
 
 
 class Notices:
-    """Sentences for the user. Whoever shows them subscribes, and may be called from any thread."""
+    """Delivers messages for the user to subscribers, which may be called from any thread."""
 
     def __init__(self) -> None:
         self.listeners: list[Callable[[str, str], None]] = []
 
     def tell(self, level: str, text: str, *, is_logged: bool = False) -> None:
-        """One sentence: level info, warning, error or breaker. ``is_logged``: the log has it already."""
+        """Send one sentence of level info, warning, error or breaker. ``is_logged``: it is already in the log."""
         if not is_logged:
             number = {"info": logging.INFO, "warning": logging.WARNING}.get(level, logging.ERROR)
             log.log(number, "%s", text)

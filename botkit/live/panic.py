@@ -1,7 +1,7 @@
-"""Ending all orders of an account from a second process, whatever the bot itself is doing.
+"""Cancels all orders of an account from a second process, whatever the bot itself is doing.
 
-The latch comes first and is on disk before anything is sent: a bot that hangs, wakes up and goes on finds it before its
-next order. Then everything is cancelled and looked for again until nothing is left.
+The latch is set first and is on disk before anything is sent: a hanging bot that resumes finds it before its next
+order. Then everything is cancelled and listed again until nothing is left.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PAUSE_S = 1.0
 
 
 class PanicResult(msgspec.Struct, kw_only=True):
-    """What became of it. ``left`` are the orders that still stood at the last look, None where it failed."""
+    """The result of a panic. ``left`` are the orders still open at the last listing, None if that failed."""
 
     cancelled: int = 0
     foreign: int = 0
@@ -32,10 +32,9 @@ class PanicResult(msgspec.Struct, kw_only=True):
 
 
 class OwnOrders:
-    """Tells a bot's orders from those of others by the rows of its journal (`Journal.order_rows`).
+    """Distinguishes a bot's orders from others' by its journal (`Journal.order_rows`).
 
-    An order whose answer the bot did not live to read has no id of the exchange's in its row; it is known by what was
-    sent.
+    An order whose answer the bot never read has no exchange id in its row; it is recognised by what was sent.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -54,7 +53,7 @@ class OwnOrders:
 
 
 def text_of(row: OrderReport) -> str:
-    """An order of the exchange in a line."""
+    """An order at the exchange as one line of text."""
     rules = row.pair.rules
     return (
         f"{row.order_id} {row.side.value} {rules.amount_text(row.original_lots)} {row.pair} "
@@ -63,7 +62,7 @@ def text_of(row: OrderReport) -> str:
 
 
 def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> None:
-    """Set the latch: first of all, since nothing that follows may fail before it."""
+    """Set the latch, first of all, since later steps may fail."""
     folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))
     say("new orders are held back until `botkit resume`")
 
@@ -77,7 +76,9 @@ async def panic(
     say: Callable[[str], None],
     pause_s: float = _PAUSE_S,
 ) -> PanicResult:
-    """Cancel every order of the account, or with ``own_only`` those in ``own`` alone, by what the exchange ``can``."""
+    """Cancel every order of the account, or with ``own_only`` only those in ``own``, using what the exchange ``can``
+    do.
+    """
     result = PanicResult()
     number = 0
 
@@ -109,7 +110,7 @@ async def panic(
             if not wanted:
                 return result
         if not own_only and can.cancel_all:
-            # even where the listing failed: what cannot be seen can still be cancelled
+            # even if the listing failed: unlisted orders can still be cancelled
             await send(lambda i: CancelAll(id=i))
         elif can.batch_cancel_max:
             for start in range(0, len(wanted or ()), can.batch_cancel_max):

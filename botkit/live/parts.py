@@ -1,4 +1,4 @@
-"""What a running bot is made from."""
+"""The parts that a running bot is built from."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ OnStop = Literal["keep", "cancel", "flatten"]
 
 
 class BotParts(Protocol):
-    """Who makes the parts of a running bot: `botkit.assembly` does."""
+    """Builds the parts of a running bot; implemented by `botkit.assembly`."""
 
     name: str
     mode: str
     currency: str
-    #: the time zone that the user reads times in
+    #: the user's time zone
     zone: tzinfo
     pairs: Mapping[str, Pair]
-    #: pairs whose prices value something, though no strategy trades them
+    #: pairs needed for valuation that no strategy trades
     valuation_pairs: tuple[Pair, ...]
     machine: Machine
     #: the bot's own time; on an emulator it may run faster than the machine's
@@ -39,29 +39,30 @@ class BotParts(Protocol):
     adapter: Adapter
     folder: StateFolder
     on_stop: Mapping[str, OnStop]
-    #: most that all recordings of runs may take on the disk
+    #: the most disk space for all recordings of runs
     recording_bytes_max: int
-    #: orders that ended without a fill stay in the journal so long
+    #: how long orders that ended without a fill stay in the journal
     unfilled_kept_ns: Nanos
     random: Random
     #: REST and WebSocket addresses, for a second process that must reach the same exchange
     address: tuple[str | None, str | None]
-    #: a world of its own that ends with the bot (the emulator inside): an earlier journal says nothing about it
+    #: True if the exchange ends with the bot (the embedded emulator), so that an earlier journal does not apply
     is_new_world: bool
-    #: windows that the bot made last shares with others; None: it is alone
+    #: windows that the last built bot shares with others; None if it shares none
     shared: SharedLimits | None
     #: other bots of this process on the same account, by name
     siblings: Sequence[str]
-    #: where those began to count their client ids; None: nobody else does
+    #: their starting points for client ids; None if there are no other bots
     client_ids: ClientIdPlaces | None
 
     def aside(self, *, hurries: bool = False, say: Callable[[str], None] = ...) -> RateLimitedReads:
-        """Requests that do not go through the engine's router, in the same windows: before there is one, and after a
-        fault of its own."""
+        """A sender outside the engine's router, within the same windows: for use before start-up and after an engine
+        fault.
+        """
         ...
 
     def share_limits(self) -> None:
-        """Make the windows that the next bot shares with others; from here on they are ``shared``."""
+        """Create the windows that the next bot shares with others, as ``shared``."""
         ...
 
     def no_discount(self, account: Mapping[str, int]) -> str | None:
@@ -69,9 +70,9 @@ class BotParts(Protocol):
         ...
 
     def recorded_as(self) -> Mapping[str, Any]:
-        """What making the same engine again takes, as plain JSON values; no secret is in it."""
+        """What is needed to rebuild the same engine, as plain JSON values without secrets."""
         ...
 
     def engine(self, decisions: DecisionLog, first_client_id: int) -> Engine:
-        """A new bot, not started, that counts its requests in ``shared`` where there is one."""
+        """A new engine, not started, that counts its requests in ``shared``, if set."""
         ...

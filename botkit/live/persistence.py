@@ -1,4 +1,4 @@
-"""What of a turn goes into the journal: changed orders, fills, slots, the books and the strategies' state."""
+"""Selects what goes into the journal after a turn: changed orders, fills, slots, the books and strategies' state."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateO
 log = logging.getLogger("botkit.live")
 
 
-# of the standard library's: a strategy's state may hold anything, and int keys become text
+# the standard library's, since a strategy's state may hold anything, and int keys become text
 _document = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _NOTHING_KEPT = _document({"state": {}, "timers": {}, "best": {}}).encode()
 
 
 class Persistence:
-    """Gathers what turns changed and writes what changed, in one transaction for all turns of a moment.
+    """Collects the changes of turns and writes them in one transaction for all turns of a pass.
 
-    The books are written without what orders lock (`without_locks`), so that market data alone never changes them: an
-    order that a book or a trade brought about waits for its own row, and not for the books of the whole account to be
-    gone through. Whatever else comes in may change them, and is told by `heard`.
+    The books are written without orders' locks (`without_locks`), so that market data alone never changes them: an
+    order triggered by a book or a trade waits only for its own row, not for a scan of the whole account's books. Other
+    inputs may change them and are reported through `heard`.
     """
 
     def __init__(self, view: EngineView, journal: Journal, ids_until: int, random: Random) -> None:
@@ -45,16 +45,16 @@ class Persistence:
         self._answered: list[tuple[int, Nanos]] = []
         self._written: dict[str, bytes] = {}
         self._unwritable: set[str] = set()
-        #: the books may differ from what was written last; and nobody has looked at that yet
+        #: the books may differ from what was last written; and this has not been checked yet
         self._heard = self._unsure = True
         self._books_due = False
-        #: strategies whose state cannot be written, and why, since they were asked for last
+        #: strategies whose state cannot be written, and why, since the last call
         self.unwritable: list[tuple[str, str]] = []
 
     def take(self, out: Outcome, now: Nanos) -> None:
-        """A turn changed orders: they wait for the next commit."""
+        """Collect the orders that a turn changed for the next commit."""
         for order, _ in out.states:
-            if order.sent:  # what never left this machine cannot be at the exchange
+            if order.sent:  # an order that never left this machine cannot be at the exchange
                 self._orders[order.client_id] = order
         for fill in out.fills:
             self._fills.append((fill, now))
@@ -66,7 +66,7 @@ class Persistence:
         return found
 
     def answered(self, request_id: int, now: Nanos) -> None:
-        """An answer came; its slot cools down from here."""
+        """Record an answer; its slot cools down from here."""
         self._answered.append((request_id, now))
 
     def keep_books(self) -> None:
@@ -75,11 +75,11 @@ class Persistence:
         self._heard = self._books_due = True
 
     def heard(self) -> None:
-        """Something came that may have moved money: the next commit looks at the books."""
+        """An input may have moved money: the next commit checks the books."""
         self._heard = self._unsure = True
 
     def settle(self) -> None:
-        """When there is time: look at the books, so that the next order need not, reserve client ids, move the log."""
+        """Do idle work: check the books so that the next order need not, reserve client ids, move the log."""
         if not self._unsure:
             return
         self._journal.checkpoint_beside()
@@ -90,13 +90,15 @@ class Persistence:
 
     @property
     def is_dirty(self) -> bool:
-        """Something changed that a crash must not take. Answers are: a slot without one is held for a minute and more
-        at the next start, and a bot that is restarted often would wait for its own reads."""
+        """True if there are changes that a crash must not lose. Answers count: an unanswered slot is held for a minute
+        or more at the next start, and a bot that restarts often would wait for its own reads.
+        """
         return bool(self._orders or self._fills or self._answered or self._books_due)
 
     def commit(self, requests: Sequence[Request], now: Nanos, notes: Iterable[tuple[str, str, Nanos]] = ()) -> None:
-        """Write it all, before the requests are sent, with ``notes`` of (kind, text, time). Raises JournalError; then
-        nothing of it is written, and all but the notes is tried again with the next commit."""
+        """Write everything before the requests are sent, with ``notes`` of (kind, text, time). Raises JournalError;
+        then nothing is written, and all but the notes is retried with the next commit.
+        """
         sends = []
         for request in requests:
             ids = client_ids_of(request)
@@ -151,7 +153,7 @@ class Persistence:
 
 
 def client_ids_of(request: Request) -> tuple[int, ...]:
-    """The client ids of the orders that a request is about."""
+    """The client ids of a request's orders."""
     if isinstance(request, CreateOrder):
         return (request.order.client_id,)
     if isinstance(request, CreateBatch):
@@ -162,9 +164,9 @@ def client_ids_of(request: Request) -> tuple[int, ...]:
 
 
 def without_locks(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The books with no order in them: at a restart every order that still lives locks its money anew.
+    """The books without any order's locks: at a restart every live order locks its money again.
 
-    An order that only waited when the bot ended was never sent, so nobody else would give its money back.
+    An order still queued when the bot ended was never sent, so nothing else would release its money.
     """
     ledger = state["ledger"]
     parts = {

@@ -1,10 +1,10 @@
-"""The ports of a running bot: everything it has from the machine besides sockets and the event loop.
+"""The ports of a running bot: everything it uses from the machine besides sockets and the event loop.
 
-Clock, chance, background work and disk are handed in, so that a test can run a whole bot in virtual time, with seeded
-chance and a disk that crashes. The machine's own are in `botkit.live.clock`, `botkit.live.background` and
-`botkit.live.disk`; `botkit.live.machine` puts them together. The event loop is a port already: ``asyncio.sleep`` and
-``loop.call_later`` are used as they are. No other module of ``live`` reads a clock, draws a number, starts a thread or
-touches a file that must survive; tests/test_architecture.py sees to that.
+Clock, randomness, background work and disk are injected, so that a test can run a whole bot in virtual time, with
+seeded randomness and a disk that crashes. The machine's own are in `botkit.live.clock`, `botkit.live.background` and
+`botkit.live.disk`; `botkit.live.machine` puts them together. The event loop already is a port: ``asyncio.sleep`` and
+``loop.call_later`` are used directly. No other module of ``live`` reads a clock, draws a random number, starts a thread
+or touches a file that must survive; tests/test_architecture.py enforces this.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ T = TypeVar("T")
 
 
 class MachineClock(Protocol):
-    """The machine's own time. The bot's, which may run faster, is `botkit.live.clock.DriverClock`."""
+    """The machine's own time. The bot's time, which may run faster, is `botkit.live.clock.DriverClock`."""
 
     def wall_ns(self) -> Nanos:
-        """The time of day, in nanoseconds since the epoch, UTC. Somebody may set it, forward or back."""
+        """The wall time in nanoseconds since the epoch, UTC. It may be set forward or back."""
         ...
 
     def monotonic_s(self) -> float:
-        """Seconds since some moment. Nobody sets it, and it stands still while the machine sleeps."""
+        """Monotonic seconds since an arbitrary start. Never adjusted; stops while the machine sleeps."""
         ...
 
     def counter_ns(self) -> Nanos:
-        """Nanoseconds since the machine started, the same for every process. It goes on while the machine sleeps."""
+        """Nanoseconds since boot, the same for every process. Keeps running while the machine sleeps."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Block for so long: for processes without an event loop (`botkit stop`, the guard)."""
+        """Block for some seconds: for processes without an event loop (`botkit stop`, the guard)."""
         ...
 
 
@@ -49,7 +49,7 @@ class MachineClock(Protocol):
 
 
 class Job(Protocol):
-    """Work that was handed to a `Background` and runs once."""
+    """A one-off job of a `Background`."""
 
     def is_running(self) -> bool:
         """True until it has ended."""
@@ -61,19 +61,19 @@ class Job(Protocol):
 
 
 class Repeating(Protocol):
-    """Work that is done again and again."""
+    """A repeating job."""
 
     def wake(self) -> None:
-        """Do it now. Any thread may call this, and it never waits."""
+        """Run it now. Callable from any thread; never waits."""
         ...
 
     def stop(self, wait_s: float) -> None:
-        """Do it once more, now, and block until it has ended, for at most ``wait_s``."""
+        """Run it once more and block until it has ended, for at most ``wait_s`` seconds."""
         ...
 
 
 class Background(Protocol):
-    """Runs what may take long beside the event loop."""
+    """Runs slow work outside the event loop."""
 
     def start(self, name: str, work: Callable[[], None]) -> Job:
         """Do ``work`` once. ``name`` is what a debugger shows."""
@@ -84,11 +84,11 @@ class Background(Protocol):
         ...
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do ``work`` and return what it returns, while the loop goes on."""
+        """Do ``work`` while the loop goes on, and return its result."""
         ...
 
     def caller_frame(self) -> Callable[[], FrameType | None]:
-        """A function that shows what the thread that called this is doing; None where nothing runs beside it."""
+        """A function that shows what the calling thread is doing; None if there are no other threads."""
         ...
 
 
@@ -96,41 +96,42 @@ class Background(Protocol):
 
 
 class Appending(Protocol):
-    """A file that grows. Every method raises OSError where the disk refuses."""
+    """A file open for appending. Every method raises OSError if the disk fails."""
 
     def write(self, content: bytes, /) -> int:
-        """Add bytes at its end."""
+        """Append bytes."""
         ...
 
     def flush(self) -> None:
-        """Hand what was added to the operating system."""
+        """Pass buffered bytes to the operating system."""
         ...
 
     def close(self) -> None:
-        """Flush, and let go of it."""
+        """Flush and close the file."""
         ...
 
 
 class Files(Protocol):
-    """Files of a bot's folder. Folders come into being with the first file in them. All raise OSError."""
+    """Files of a bot's folder. Folders are created with their first file. All methods raise OSError."""
 
     def read(self, path: Path) -> bytes:
-        """All of a file. Raises FileNotFoundError where there is none."""
+        """All of a file. Raises FileNotFoundError if it does not exist."""
         ...
 
     def write(self, path: Path, content: bytes, *, durable: bool = True) -> None:
-        """Replace a file, so that a reader, or a crash, finds the old or the new one and never half of it.
+        """Replace a file atomically: a reader, or a restart after a crash, finds the old or the new one, never half of
+        it.
 
-        A ``durable`` one has reached the disk on return, and so has its name.
+        If ``durable``, both content and name have reached the disk on return.
         """
         ...
 
     def append(self, path: Path) -> Appending:
-        """Open a file to add to its end; a missing one begins empty."""
+        """Open a file for appending; created if missing."""
         ...
 
     def names(self, folder: Path) -> list[str]:
-        """What is in a folder, sorted; nothing where there is no such folder."""
+        """The names in a folder, sorted; empty if there is no such folder."""
         ...
 
     def remove(self, path: Path) -> None:
@@ -138,48 +139,48 @@ class Files(Protocol):
         ...
 
     def identity(self, path: Path) -> tuple[int, int] | None:
-        """What tells a file from another one that takes its place; None where there is no file of this name."""
+        """An identity that changes if the file is replaced; None if there is no such file."""
         ...
 
 
 class Lock(Protocol):
-    """A lock that this process holds. The system lets go of it when the process ends, however it ends."""
+    """A lock that this process holds. The system releases it when the process ends, however it ends."""
 
     def release(self) -> None:
-        """Let go of it. Twice does nothing."""
+        """Release it. Releasing twice does nothing."""
         ...
 
 
 class Disk(Protocol):
-    """Where a bot's folder is."""
+    """The disk that holds a bot's folder."""
 
     files: Files
 
     def lock(self, path: Path, note: str) -> Lock | None:
-        """Hold a lock file and leave ``note`` in it; None where another process holds it. Raises OSError."""
+        """Lock a file and leave ``note`` in it; None if another process holds it. Raises OSError."""
         ...
 
     def holder(self, path: Path) -> str | None:
-        """The note of the process that holds a lock file, None where nobody does."""
+        """The note of the process that holds a lock file, or None."""
         ...
 
     def connect(self, path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-        """Open an SQLite file, in autocommit mode; without ``read_only`` a missing one is made.
+        """Open an SQLite file in autocommit mode; without ``read_only`` a missing one is created.
 
         Raises sqlite3.Error and OSError.
         """
         ...
 
     def free_bytes(self, path: Path) -> int | None:
-        """Room that is left where ``path`` is or would be, None where the system does not tell."""
+        """Free space where ``path`` is or would be; None if unknown."""
         ...
 
     def folder_bytes(self, folder: Path) -> int:
-        """What the files of a folder take together; 0 where it cannot be read."""
+        """The total size of a folder's files; 0 if it cannot be read."""
         ...
 
     def remove_folder(self, folder: Path) -> None:
-        """Remove a folder and all that is in it, as far as the system lets us. Never raises."""
+        """Remove a folder and its contents as far as possible. Never raises."""
         ...
 
 
@@ -188,11 +189,11 @@ class Disk(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What one process has from its machine. ``random`` is where chance comes from: client ids, pauses, names."""
+    """One process's view of its machine. ``random`` is the source of randomness for client ids, pauses and names."""
 
     clock: MachineClock
     random: Random
     background: Background
     disk: Disk
-    #: memory that the process holds, in bytes; None where the system does not tell
+    #: resident memory of the process in bytes; None if unknown
     resident_bytes: Callable[[], int | None]

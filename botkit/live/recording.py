@@ -1,12 +1,11 @@
-"""What enters the engine, written down as it enters: enough to run the same bot over it again (`botkit.live.replay`).
+"""Records the engine's inputs: enough to run the same bot over them again (`botkit.live.replay`).
 
-The engine has no clock, no chance and no I/O, so its decisions are a function of its inputs and their times. Each is
-one entry of ``inputs.bin``; a turn that only does what is due is an entry without an input.
+The engine has no clock, no randomness and no I/O, so its decisions are a function of its inputs and their times. Each
+input is one entry of ``inputs.bin``; a turn without an input is an empty entry.
 
-An input is put into bytes once the orders that it brought about have left (`Recording.settle`); compression and writing
-wait for `Recording.flush`, a few times a second, so a kill loses less than a second of it. A file that cannot be
-written ends the recording and never the bot, and so does one that has reached its bound, when older runs have already
-given way.
+An input is serialised once the orders it caused have left (`Recording.settle`); compression and writing wait for
+`Recording.flush`, a few times a second, so a kill loses less than a second. A write error ends the recording but never
+the bot, and so does reaching the size limit once older runs have been deleted.
 """
 
 from __future__ import annotations
@@ -35,21 +34,21 @@ FORMAT = 2
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 
-#: the last entry of a run that ended in order, and of one whose recording ended before the run did
+#: the last entry of a run that ended cleanly, and of one whose recording ended before the run
 CLOSED, FULL = "closed", "full"
-#: recordings that are kept in a bot's state folder
+#: how many recordings to keep in a bot's state folder
 RUNS_KEPT = 20
-#: each entry follows its size
+#: each entry is preceded by its size
 SIZE_BYTES = 4
-#: inputs that hold orders, which change: they are put into bytes at once
+#: inputs that contain orders, which change, so they are serialised at once
 _CHANGING = (Restore, CancelOrphans)
 
 
 class Recording:
     """Records the inputs of one engine.
 
-    ``folder`` is the run's; what else is written there counts as well. All runs together stay within ``bytes_max``, and
-    ``tell`` hears why a recording ended before its run.
+    ``folder`` is the run's; everything else written there counts as well. All runs together stay within ``bytes_max``;
+    ``tell`` is called with the reason if a recording ends before its run.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Recording:
         tell: Callable[[str], None] = log.warning,
     ) -> None:
         self._entries: list[bytes] = []
-        #: inputs that are not in bytes yet
+        #: inputs not serialised yet
         self._later: list[tuple[Nanos, Input | None]] = []
         self._packed: list[bytes] = []
         self._packer = zlib.compressobj(1)
@@ -73,24 +72,24 @@ class Recording:
         self._disk = disk
         files = disk.files
         _drop_old(folder.parent, files)
-        #: the runs before this one with their bytes, oldest first
+        #: earlier runs with their sizes, oldest first
         self._older = [(run, disk.folder_bytes(run)) for run in _runs(folder.parent, files) if run != folder]
-        #: the bound was reached; nothing that belongs to the recording is written any more
+        #: the limit was reached: nothing more is recorded
         self.is_full = False
         document = json.dumps({"format": FORMAT, **header}, indent=1) + "\n"
         files.write(folder / HEADER, document.encode(), durable=False)
-        files.remove(folder / INPUTS)  # of a run of this number in an emulator that is gone
+        files.remove(folder / INPUTS)  # left by a run of this number in a past emulator
         self._file: Appending | None = files.append(folder / INPUTS)
 
     def write(self, now: Nanos, given: Input | None) -> None:
-        """An input enters the engine at ``now``."""
+        """Record an input that enters the engine at ``now``."""
         if self._file is not None:
             self._later.append((now, given))
             if type(given) in _CHANGING:
                 self._catch_up()
 
     def settle(self) -> None:
-        """Put into bytes, and pack, what came in: little by little, since a second's worth would hold the bot up."""
+        """Serialise and pack new inputs, in small steps, since a whole second's worth would block the bot."""
         self._catch_up()
         if self._entries:
             entries, self._entries = self._entries, []
@@ -113,7 +112,7 @@ class Recording:
             self._give_up()
 
     def flush(self) -> None:
-        """Write what has gathered."""
+        """Write the collected entries."""
         self.settle()
         if self._file is None or not self._packed:
             return
@@ -132,7 +131,7 @@ class Recording:
             self._give_up()
 
     def _keep_within_bound(self, file: Appending) -> None:
-        """Older runs give way to this one, and where there are none, the recording ends."""
+        """Delete older runs to make room; without any, end the recording."""
         own = self._disk.folder_bytes(self._folder)
         while self._older and own + sum(size for _, size in self._older) > self._bytes_max:
             run, _ = self._older.pop(0)
@@ -157,7 +156,7 @@ class Recording:
                 file.close()
 
     def close(self) -> None:
-        """Write the rest and close the file."""
+        """Write the remaining entries and close the file."""
         self._catch_up()
         self._add(CLOSED, 0, None)
         self.flush()
@@ -180,7 +179,7 @@ def _drop_old(runs: Path, files: Files) -> None:
 
 
 def _packable(given: Input | None) -> Any:
-    """An input as msgpack takes it: where a value may be of several types, with the name of its own."""
+    """An input in msgpack form: values of union types carry their type's name."""
     if type(given) is Answer:
         body = given.body
         kind = "" if body is None else type(body).__name__

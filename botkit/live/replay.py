@@ -1,7 +1,7 @@
-"""Running the same engine over what entered it before: each decision is the same, or the first that differs is shown.
+"""Replays a recorded run through the same engine: every decision is the same, or the first difference is shown.
 
-What differs then is the code: another botkit, another version of a strategy, a changed configuration, or a strategy
-that reads a clock, chance of its own, or the network.
+A difference means changed code: another botkit, another version of a strategy, a changed configuration, or a strategy
+that reads a clock, its own random numbers, or the network.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ReplayError(BotkitError):
 
 
 class DecisionDifference(msgspec.Struct, frozen=True):
-    """The first decision that is not the recorded one, by its line; None where a side has no more."""
+    """The first decision that differs from the recording, by line; None if one side has no more."""
 
     line: int
     recorded: str | None
@@ -54,9 +54,9 @@ class DecisionDifference(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What a replay showed. ``decisions`` were compared; ``unflushed`` more were made than the run had written.
+    """The result of a replay. ``decisions`` were compared; ``unflushed`` more were made than the run had written.
 
-    ``ends_early``: the run went on when its recording had reached its bound.
+    ``ends_early``: the run went on after its recording had reached its limit.
     """
 
     entries: int
@@ -67,8 +67,9 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Entries:
-    """The entries of a recorded run as (type's name, time, content), in order, read as they are taken: a run may be
-    longer than the memory. A torn end, as a kill leaves it, is left out."""
+    """The entries of a recorded run as (type name, time, content), in order, read lazily, since a run may not fit into
+    memory. A torn end, as left by a kill, is dropped.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
@@ -77,7 +78,7 @@ class Entries:
         self._decode = msgspec.msgpack.Decoder(tuple[str, Nanos, msgspec.Raw]).decode
         self._data = bytearray()
         self._at = 0
-        #: how many were taken
+        #: how many have been taken
         self.taken = 0
 
     def take(self) -> tuple[str, Nanos, msgspec.Raw] | None:
@@ -90,7 +91,7 @@ class Entries:
         return self._decode(data)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def _bytes(self, count: int) -> bytes | None:
@@ -124,7 +125,7 @@ def read_header(run: Path) -> dict[str, Any]:
 
 
 class Replay:
-    """Plays one run's inputs into an engine that was made as the run's was."""
+    """Plays one run's inputs into an engine built like the run's."""
 
     def __init__(self, engine: Engine, run: Path, pairs: Mapping[str, Pair]) -> None:
         self._engine = engine
@@ -133,16 +134,16 @@ class Replay:
             self._entries = Entries(run / INPUTS)
         except OSError as error:
             raise ReplayError(f"{run / INPUTS} cannot be read: {error}") from None
-        #: the run ended in order, and was played to its end
+        #: the run ended cleanly and was played to its end
         self.is_whole = False
-        #: the recording ended before the run did, at its bound
+        #: the recording ended before the run, at its limit
         self.ends_early = False
-        #: what the engine raised, which is no news where it had decided otherwise before
+        #: an exception of the engine, which is expected if an earlier decision differed
         self.error: Exception | None = None
         self._decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
     def run(self) -> int:
-        """Play everything; how many entries were played."""
+        """Play everything; returns how many entries were played."""
         out = Outcome()
         try:
             while (entry := self._entries.take()) is not None and not self.is_whole:
@@ -157,7 +158,7 @@ class Replay:
                     out.clear()
         except ReplayError:
             raise
-        except Exception as error:  # such as an answer to a request that was not made this time
+        except Exception as error:  # such as an answer to a request not made this time
             self.error = error
         finally:
             self._entries.close()
@@ -207,8 +208,9 @@ class Replay:
 
 
 def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole: bool) -> Verdict:
-    """Compare the decisions. A run that was killed (``is_whole`` false) may have made more than it had written, or
-    written more than what led to it."""
+    """Compare the decisions. A killed run (``is_whole`` false) may have made more decisions than it wrote, or written
+    more decisions than inputs.
+    """
     for number, (before, after) in enumerate(itertools.zip_longest(recorded, replayed), 1):
         if before is None and not is_whole:
             return Verdict(entries, len(recorded), len(replayed) - len(recorded), None)
@@ -253,7 +255,7 @@ def check_unchanged(path: Path, sha256: str) -> None:
 
 
 class StoppedClock:
-    """The clock of a bot whose time comes from a file."""
+    """The clock of a bot whose time comes from a recording."""
 
     def __init__(self, speed: float) -> None:
         self.speed = speed

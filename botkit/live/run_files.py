@@ -1,4 +1,4 @@
-"""The files of one run in the bot's folder: its decisions, and the recording of what led to them."""
+"""The files of one run in the bot's folder: its decisions and the recording of its inputs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DECISIONS = "decisions.jsonl"
 
 
 class RunFiles:
-    """Both files of one run. ``tell`` hears why one of them ended before the run."""
+    """Both files of one run. ``tell`` is called with the reason if one of them ends before the run."""
 
     def __init__(
         self, folder: Path, header: Mapping[str, Any], bytes_max: int, tell: Callable[[str], None], disk: Disk
     ) -> None:
         self._tell = tell
-        disk.files.remove(folder / DECISIONS)  # of a run of this number in an emulator that is gone
+        disk.files.remove(folder / DECISIONS)  # left by a run of this number in a past emulator
         self._file: Appending | None = disk.files.append(folder / DECISIONS)
         self.decisions = DecisionLog(self._keep)
         self.recording = Recording(folder, header, disk, bytes_max=bytes_max, tell=tell)
@@ -36,18 +36,18 @@ class RunFiles:
             self._tell(f"{DECISIONS} of this run can no longer be written: {error}")
 
     def flush(self) -> None:
-        """Hand on what has gathered; a few times a second."""
+        """Write collected data; called a few times a second."""
         self.decisions.flush()
         self.recording.flush()
 
     def close(self) -> None:
-        """Write the rest."""
+        """Write the remaining data and close both files."""
         self.decisions.flush()
         self.recording.close()
         self._end()
 
     def _end(self) -> None:
         file, self._file = self._file, None
-        with contextlib.suppress(OSError):  # what it holds back may not fit on the disk
+        with contextlib.suppress(OSError):  # buffered data may not fit on the disk
             if file is not None:
                 file.close()

@@ -1,4 +1,4 @@
-"""How a bot stands at a moment: what summaries, pictures and the status are made from."""
+"""The state of a bot at one moment: the source of summaries, pictures and the status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from botkit.model.clock import Nanos
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What a summary or a picture is made from: how a bot stands, read between turns."""
+    """The state of a bot, read between turns, from which a summary or a picture is built."""
 
     name: str
     mode: str

@@ -1,8 +1,8 @@
-"""After the machine slept, or the process was stopped, or something blocked it for long: look before trading.
+"""Blocks trading after a standstill (sleep, a stopped process, a long block) until the books are compared.
 
-The bot's clock goes on meanwhile (`botkit.live.clock`) and everything it holds is from before: prices, balances, and
-connections that may be dead without having been closed. So no new order passes the last gate until the streams are
-connected anew and the books have been compared; cancels and reads go on.
+The bot's clock goes on meanwhile (`botkit.live.clock`), so everything it holds is stale: prices, balances, and
+connections that may be dead without having been closed. So no new order passes the last gate until the streams have
+reconnected and the books have been compared; cancels and reads go on.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from collections.abc import Callable
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: without a beat for so long the bot stood still; a busy machine may be late by a second or two
+#: a gap between beats this long is a standstill; a busy machine may be late by a second or two
 STANDSTILL_S = 15.0
 
 
 class Standstill:
-    """Counts the beats of whoever keeps the bot. ``on_wake(seconds)`` is called when they had stopped and go on."""
+    """Detects gaps between the keeper's beats. ``on_wake(seconds)`` is called after a gap."""
 
     def __init__(
         self, on_wake: Callable[[float], None], compared_at: Callable[[], Nanos], *, speed: float = 1.0
     ) -> None:
-        """``compared_at`` is when the latest comparison of the books that has ended began. What counts is the machine's
-        time: at a fast emulator a busy second is a minute there."""
+        """``compared_at`` returns when the latest finished comparison of the books began. Machine time counts: on a
+        fast emulator a busy second is a minute.
+        """
         self._on_wake = on_wake
         self._compared_at = compared_at
         self._limit: Nanos = int(STANDSTILL_S * NS_PER_S * max(1.0, speed))
@@ -31,16 +32,16 @@ class Standstill:
         self._slept_s = 0.0
 
     def beat(self, now: Nanos) -> None:
-        """The bot is alive; called several times a second."""
+        """Report that the bot is alive; called several times a second."""
         self._look(now)
         self._beat_at = now
 
     def end(self) -> None:
-        """No more beats will come, and that is as it should be."""
+        """Stop expecting beats."""
         self._beat_at = None
 
     def gate(self, now: Nanos) -> str | None:
-        """Why no new order may leave at ``now``, if so. It notices by itself where an order comes before a beat."""
+        """Why no new order may leave at ``now``, or None. Also detects a gap if an order comes before the next beat."""
         self._look(now)
         if self._woke_at is None:
             return None

@@ -1,8 +1,8 @@
-"""Starting a bot, stage by stage. Each stage returns what the next one needs; until the last nothing is traded.
+"""Starts a bot, stage by stage. Each stage returns what the next one needs; nothing is traded before the last.
 
 open      lock the folder, read the journal, connect what sending needs
 make      the engine with its driver, the recording, the windows shared with other bots
-restore   what earlier runs left: books, orders, strategies' state, halts
+restore   the state of earlier runs: books, orders, strategies' state, halts
 connect   the account's streams
 settle    orders of strategies that are gone, then the books compared with the exchange's
 begin     on_start, history, on_ready
@@ -35,7 +35,7 @@ from botkit.model.orders import LIVE_STATES, Order
 from botkit.model.requests import Ending, GetBalances
 
 _CONNECT_S = 20.0
-#: for the exchange's words on streams that it refuses
+#: for the exchange's reason if it refuses a stream
 _REASON_S = 5.0
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
@@ -45,11 +45,11 @@ OrphanChoice = Literal["refuse", "adopt", "cancel"]
 
 
 class StartRefused(BotkitError):
-    """The bot cannot start as things stand. The message says why and what to do."""
+    """The bot cannot start. The message says why and what to do."""
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """The folder is ours, and the journal can be read."""
+    """The first stage's result: the folder is locked and the journal can be read."""
 
     journal: Journal
     first_client_id: int
@@ -59,9 +59,9 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
-    """A bot that trades. Raises BotkitError; then nothing was traded, and nothing is held any more.
+    """Start a bot; it trades on return. Raises BotkitError; then nothing was traded and everything is released.
 
-    ``orphans``: what becomes of open orders whose strategies the configuration has no more.
+    ``orphans``: what to do with open orders whose strategies have left the configuration.
     """
     async with contextlib.AsyncExitStack() as stack:
         opened = await _open(parts, stack)
@@ -96,7 +96,7 @@ async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
 
 
 def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
-    parts.share_limits()  # the recording says which windows are shared
+    parts.share_limits()  # the recording stores which windows are shared
     files = RunFiles(
         opened.run_folder,
         {**parts.recorded_as(), "first_client_id": opened.first_client_id},
@@ -110,7 +110,7 @@ def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
 
 
 async def _share_limits(bot: Bot, opened: Opened) -> None:
-    """Join the other processes that count into the same windows. Nothing is sent before."""
+    """Join the other processes that share the same windows. Nothing is sent before that."""
     parts, shared = bot.parts, bot.parts.shared
     before = predecessor(opened.journal, opened.began - _WINDOWS)
     keep_identity(opened.journal, shared)
@@ -128,13 +128,13 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
 
 
 def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
-    """Give the engine what earlier runs left; returns the open orders of strategies that are gone."""
+    """Restore the engine's state from earlier runs; returns the open orders of departed strategies."""
     journal, parts = opened.journal, bot.parts
     document = journal.meta("portfolio")
     names = bot.view.names()
     gone: list[Order] = []
     orders: list[RestoredOrder] = []
-    # without books nothing was ever owned: the first comparison opens them
+    # no books means the bot never owned anything: the first comparison opens them
     for order in journal.orders(dict(parts.pairs), since=opened.began - REMEMBERED) if document is not None else ():
         if order.strategy in names:
             executions = tuple((fill.price_ticks, fill.lots) for fill in journal.fills(order.client_id))
@@ -160,7 +160,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
             orders=tuple(orders),
             kept={name: json.loads(found) for name, found in kept.items()} if document is not None else {},
             parameters=tuple(journal.parameters()),
-            # what earlier runs sent still counts in the exchange's windows
+            # requests of earlier runs still count in the exchange's windows
             sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),
             halts=halts,
             halted=None if halt is None else halt.reason,
@@ -182,7 +182,7 @@ async def _connect(bot: Bot) -> None:
 
 
 async def _refusal(bot: Bot) -> str:
-    """What the exchange says to a plain request: an upgrade that it refuses has a number for a reason, and no words."""
+    """The exchange's reason, from a plain request: a refused WebSocket upgrade gives only a status code."""
     with contextlib.suppress(TimeoutError, LedgerUnreachable):
         async with asyncio.timeout(_REASON_S), bot.parts.aside() as aside:
             answer = await aside.send(GetBalances(id=-1))
@@ -242,7 +242,7 @@ async def _begin(bot: Bot) -> None:
 
 
 async def _until(bot: Bot, is_so: Callable[[], bool], timeout_s: float) -> None:
-    """Wait until something is so, or for ``timeout_s`` of the machine's time. Raises StartRefused for a fault."""
+    """Wait until a condition holds, or for ``timeout_s`` seconds of machine time. Raises StartRefused for a fault."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             while not is_so():

@@ -1,8 +1,8 @@
-"""Where a bot keeps what must survive: a folder by name, mode and account, held by one process at a time.
+"""A bot's persistent state: a folder per name, mode and account, locked by one process at a time.
 
     <state>/<name>/<mode>/<account>/   journal.sqlite, lock, halt.json, status.json, commands/, runs/
 
-Emulator, paper and live each have a folder of their own, so that a rehearsal cannot leak into the real thing.
+Emulator, paper and live have separate folders, so that a rehearsal cannot leak into live trading.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.ports import Disk, Lock
 from botkit.model.clock import Nanos
 
-#: overrides where the operating system keeps programs' state
+#: overrides the operating system's place for program state
 STATE_VARIABLE = "BOTKIT_STATE"
 
 
@@ -30,7 +30,7 @@ class AlreadyRunning(BotkitError):
 
 
 class FolderUnusable(BotkitError):
-    """Nothing can be written where the bot keeps what must survive."""
+    """The bot's state folder cannot be written."""
 
 
 class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Strike(msgspec.Struct, frozen=True, kw_only=True):
-    """What a guard did while its bot was silent. ``time`` is the machine's."""
+    """A guard's intervention while its bot was silent. ``time`` is machine time."""
 
     silent_s: float
     cancelled: int
@@ -50,18 +50,18 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_root() -> Path:
-    """The folder of all bots' state: BOTKIT_STATE, or where the system keeps such things."""
+    """The folder of all bots' state: BOTKIT_STATE, or the system's default place."""
     given = os.environ.get(STATE_VARIABLE)
     return Path(given) if given else Path(platformdirs.user_state_dir("botkit", appauthor=False))
 
 
 def account_label(email: str) -> str:
-    """A folder's name for an account; not the address itself, which nobody needs to read in a path."""
+    """A folder name for an account, without exposing the e-mail address in a path."""
     return hashlib.sha256(email.strip().lower().encode()).hexdigest()[:12]
 
 
 class StateFolder:
-    """One bot's folder, on this machine's disk unless another is given."""
+    """One bot's folder, by default on this machine's disk."""
 
     def __init__(self, path: Path, disk: Disk = REAL_DISK) -> None:
         self.path = path
@@ -101,14 +101,15 @@ class StateFolder:
 
     @property
     def commands(self) -> Path:
-        """Where other processes leave what the running bot shall do."""
+        """Where other processes leave commands for the running bot."""
         return self.path / "commands"
 
     # -- one process at a time ------------------------------------------------------------------------------------
 
     def lock(self) -> None:
-        """Hold the folder until `unlock` or the end of the process, however that comes. Raises AlreadyRunning, or
-        FolderUnusable where nothing can be written there."""
+        """Lock the folder until `unlock` or the end of the process, however it ends. Raises AlreadyRunning, or
+        FolderUnusable if it cannot be written.
+        """
         assert self._lock is None
         try:
             self._lock = self.disk.lock(self._lock_path, str(os.getpid()))
@@ -124,13 +125,13 @@ class StateFolder:
             )
 
     def unlock(self) -> None:
-        """Let go of the folder."""
+        """Release the folder."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def holder(self) -> int | None:
-        """Process id of the running bot, None where none runs."""
+        """Process id of the running bot, or None."""
         note = self.disk.holder(self._lock_path)
         if note is None:
             return None
@@ -139,14 +140,14 @@ class StateFolder:
     # -- the halt latch -------------------------------------------------------------------------------------------
 
     def is_halted(self) -> bool:
-        """Whether the latch is set: one look at the file system, cheap enough to take before every order."""
+        """Whether the latch is set: one file-system call, cheap enough to make before every order."""
         try:
             return self.disk.files.identity(self._halt_path) is not None
         except OSError:
-            return True  # a disk that does not answer is no leave to trade
+            return True  # a failing disk must not permit trading
 
     def halt(self) -> KeptHalt | None:
-        """Why new orders are held back, None where they are not. A file that cannot be read holds them back too."""
+        """Why new orders are blocked, or None. An unreadable file blocks them too."""
         try:
             return msgspec.json.decode(self.disk.files.read(self._halt_path), type=KeptHalt)
         except FileNotFoundError:
@@ -160,17 +161,17 @@ class StateFolder:
             self.disk.files.write(self._halt_path, msgspec.json.encode(halt))
 
     def clear_halt(self) -> None:
-        """Lift the latch: `botkit resume` alone does."""
+        """Lift the latch; only `botkit resume` does this."""
         self.disk.files.remove(self._halt_path)
 
     # -- what other processes read --------------------------------------------------------------------------------
 
     def write_status(self, status: dict[str, Any]) -> None:
-        """Leave the bot's figures where `botkit status` finds them."""
+        """Write the bot's figures for `botkit status`."""
         self.disk.files.write(self._status_path, json.dumps(status).encode(), durable=False)
 
     def read_status(self) -> dict[str, Any] | None:
-        """The figures that the bot left last."""
+        """The last figures that the bot wrote."""
         try:
             found: dict[str, Any] = json.loads(self.disk.files.read(self._status_path))
         except (OSError, ValueError):
@@ -180,18 +181,18 @@ class StateFolder:
     # -- what the guard and its bot leave each other ----------------------------------------------------------------
 
     def heartbeat(self) -> bytes:
-        """Something that is other than before as long as the bot lives; empty where there is nothing to read."""
+        """A value that keeps changing while the bot is alive; empty if there is nothing to read."""
         try:
             return self.disk.files.read(self._status_path)
         except OSError:
             return b""
 
     def leave_strike(self, strike: Strike) -> None:
-        """Leave word of what the guard did. Raises OSError."""
+        """Save what the guard did. Raises OSError."""
         self.disk.files.write(self._strike_path, msgspec.json.encode(strike))
 
     def take_strike(self) -> Strike | None:
-        """What a guard did since the last look, if anything."""
+        """What a guard did since the last call, or None."""
         try:
             found = self.disk.files.read(self._strike_path)
             self.disk.files.remove(self._strike_path)

@@ -1,4 +1,4 @@
-"""Ending a run in order: strategies first, then their orders, then, where that was asked for, their positions."""
+"""Stops a run in order: strategies first, then their orders, then, if requested, their positions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from botkit.live.bot import Bot
 from botkit.model.inputs import Flatten, Stop
 from botkit.model.requests import CancelBatch, CancelOrder, Ending, Request
 
-#: how often a position is offered to the book at the end; what the book does not take then stays, and is said
+#: how often to try selling a position at the end; the unsold rest stays, and is reported
 _FLATTEN_ROUNDS = 10
 
 
 async def stop(bot: Bot, *, wait_s: float = 15.0) -> None:
-    """Stop the strategies, then do with their orders what the configuration says, and wait for their ends."""
+    """Stop the strategies, handle their orders as configured, and wait for their ends."""
     driver = bot.driver
     keep = frozenset(name for name, choice in bot.parts.on_stop.items() if choice == "keep")
     if driver.fault is not None:
@@ -27,7 +27,7 @@ async def stop(bot: Bot, *, wait_s: float = 15.0) -> None:
 
 
 async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
-    """The engine met a fault and is not asked any more: cancel what it last knew to stand, past it."""
+    """After an engine fault, cancel its last known open orders directly."""
     standing = [order for order in bot.view.open_orders() if order.order_id and order.strategy not in keep]
     if not standing:
         return
@@ -46,7 +46,7 @@ async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
 
 
 async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
-    """Wait for the final states of all orders but those that are kept."""
+    """Wait for the final states of all orders except kept ones."""
     waited = 0.0
     while waited < wait_s and bot.driver.fault is None:
         if all(order.strategy in keep for order in bot.view.open_orders()):
@@ -56,7 +56,7 @@ async def _ends(bot: Bot, keep: frozenset[str], wait_s: float) -> None:
 
 
 async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float) -> None:
-    """Sell what a strategy holds, as much at a time as the visible book takes within the slippage."""
+    """Sell what a strategy holds, each time as much as the visible book can absorb within the slippage."""
     refused = ""
     money = bot.view.money
     for _ in range(_FLATTEN_ROUNDS):
@@ -68,5 +68,5 @@ async def _flatten(bot: Bot, strategy: str, keep: frozenset[str], wait_s: float)
         await bot.driver.wait(1.0)
     for position in money.positions(strategy):
         if not position.is_flat:
-            why = refused or "the book did not take it"
+            why = refused or "the book could not absorb it"
             bot.notices.tell("warning", f"{position.amount:g} of {position.pair} could not be sold: {why}")

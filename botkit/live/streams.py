@@ -1,4 +1,4 @@
-"""The streams of one bot: which are open, what became of them, and which must be opened for what strategies look at."""
+"""The streams of one bot: which are open, their states, and which ones strategies still need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.model.pairs import Pair
 
 
 class Streams:
-    """What is followed. ``sink`` takes the events in."""
+    """The followed streams. ``sink`` receives the events."""
 
     def __init__(self, adapter: Adapter, sink: Callable[[Any], None], news: StreamNews) -> None:
         self._adapter = adapter
@@ -35,12 +35,12 @@ class Streams:
         self._look_for_account()
 
     def follow(self, wanted: Iterable[StreamWanted], valued: Iterable[Pair] = ()) -> None:
-        """Open the streams that are wanted and not open yet; of ``valued`` pairs the trades, which give prices."""
+        """Open the needed streams that are not open yet; for ``valued`` pairs the trades, which give prices."""
         books: dict[Pair, int] = {}
         trades: dict[Pair, None] = {}
         tickers: list[Pair] = []
         for stream in wanted:
-            # a deeper book asked for later needs a stream of its own; the shallower one goes on and does no harm
+            # a deeper book requested later needs its own stream; the shallower one stays open and does no harm
             if stream.kind == "books" and self._books.get(stream.pair, 0) < stream.depth:
                 books[stream.pair] = stream.depth
             elif stream.kind == "trades" and stream.pair not in self._trades:
@@ -57,11 +57,11 @@ class Streams:
             self._adapter.watch(self._sink, books=books, trades=list(trades), tickers=tickers, account=False)
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Connect the streams of one kind again, or all."""
+        """Reconnect the streams of one kind, or all."""
         self._adapter.reconnect(kind)
 
     def changed(self, event: Connection) -> bool:
-        """A stream has another state; True when one of the account's is back, so that what it missed must be read."""
+        """Record a stream's new state; True if an account stream is back, so that missed events must be read."""
         key = (event.stream, str(event.pair or ""))
         before = self.connections.get(key)
         self.connections[key] = event.state
@@ -72,17 +72,17 @@ class Streams:
         return before in (ConnectionState.LOST, ConnectionState.STALE) and event.state in CONNECTED
 
     def _look_for_account(self) -> None:
-        """Let the start go on once every stream of the account is connected."""
+        """Let the start continue once every account stream is connected."""
         connected = {stream for (stream, pair), state in self.connections.items() if not pair and state in CONNECTED}
         if connected.issuperset(self._adapter.account_streams):
             self.account_connected.set()
 
     def tell(self, now: Nanos) -> None:
-        """Say what has changed since the last time."""
+        """Report changes since the last call."""
         self._news.tell(now)
 
     def troubles(self) -> str:
-        """What is wrong with the account's streams, in a line."""
+        """The account streams' problems, in one line."""
         return self._news.summary()
 
     def lost(self) -> list[str]:

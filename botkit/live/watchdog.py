@@ -1,7 +1,7 @@
 """A thread that notices when a strategy blocks the bot, and names the plugin, the file and the line.
 
-While a callback runs nothing else can: no answer is read, no order is cancelled. The thread cannot end the callback
-(Python has no safe way to), but it says who it is; `live.guard_s` has a second process for a bot that never comes back.
+While a callback runs, nothing else can: no answer is read, no order is cancelled. The thread cannot end the callback
+(Python has no safe way to), but it names it; `live.guard_s` starts a second process for a bot that never comes back.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from botkit.live.clock import REAL_CLOCK
 from botkit.live.ports import Background, MachineClock, Repeating
 
 _OWN = str(Path(__file__).resolve().parents[1])
-#: how often the thread looks, and how often it repeats itself while the same callback still runs
+#: how often the thread checks, and how often it repeats its report while the same callback runs
 _LOOK_S = 0.05
 _REPEAT_S = 10.0
 _STOP_S = 2.0
 
 
 class Blocked(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback that has run for ``seconds`` and still runs. ``where`` is file:line in the plugin."""
+    """A callback that has been running for ``seconds``. ``where`` is file:line in the plugin."""
 
     plugin: str
     where: str
@@ -36,7 +36,7 @@ class Blocked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watchdog:
-    """Watches the thread that makes it. Call `enter` before a turn and `leave` after it: two attribute writes."""
+    """Watches the thread that creates it. Call `enter` before a turn and `leave` after it: two attribute writes."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Watchdog:
         clock: MachineClock = REAL_CLOCK,
         background: Background = THREADS,
     ) -> None:
-        """``report`` is called off the thread that is watched."""
+        """``report`` is called on the watchdog's thread."""
         self._report = report
         self._limit_s = limit_s
         self._now_s = clock.monotonic_s
@@ -59,11 +59,11 @@ class Watchdog:
         self._looking: Repeating | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self._looking = self._background.repeat("watchdog", self._look)
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._has_stopped = True
         if self._looking is not None:
             self._looking.stop(_STOP_S)
@@ -97,14 +97,14 @@ class Watchdog:
         if frame is None:
             return None
         stack = traceback.extract_stack(frame)
-        # the plugin is the first frame outside botkit that botkit called; what it calls in turn is its own doing
+        # the plugin is the first frame outside botkit called by botkit; deeper frames count as the plugin's
         own = [i for i, entry in enumerate(stack) if entry.filename.startswith(_OWN)]
         theirs = stack[own[-1] + 1 :] if own else []
         if own and not theirs:
-            # a callback that asks botkit for something: the last plugin frame above it
+            # a callback that calls botkit: the last plugin frame above it
             last = max((i for i, e in enumerate(stack) if not e.filename.startswith(_OWN) and i > own[0]), default=None)
             theirs = [stack[last]] if last is not None else [stack[-1]]
-        # the plugin's own innermost line, not that of a library it waits in
+        # the plugin's own innermost line, not a library's
         entry = next((e for e in reversed(theirs) if e.filename == theirs[0].filename), stack[-1])
         return Blocked(
             plugin=Path(entry.filename).stem,

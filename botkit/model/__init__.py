@@ -1,4 +1,4 @@
 """Values and facts: pairs and their rules, exact money, time, events, orders and their states, requests, limits.
 
-Nothing here does anything but hold, check and convert. Every other package builds on it; it knows only `errors`.
+Code here only holds, checks and converts values. Every other package builds on it; it imports only `errors`.
 """

@@ -1,6 +1,6 @@
 """Time as botkit knows it: an integer of nanoseconds since 1970-01-01 UTC.
 
-Integers, because a float of seconds cannot hold a nanosecond of this century, and because equal inputs must give
+Integers, because a float of seconds cannot resolve a nanosecond of today's date, and because equal inputs must give
 equal decisions on any machine. Nothing in ``model``, ``engine`` or ``sim`` reads a clock: ``now`` is an argument.
 """
 
@@ -41,7 +41,7 @@ _DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
 class Clock(Protocol):
-    """Where a driver reads the time. The real one, an emulator's scaled one, or one a test moves by hand."""
+    """Where a driver reads the time. The real clock, an emulator's scaled one, or one that a test moves by hand."""
 
     def now(self) -> Nanos:
         """The time of day, in nanoseconds since the epoch, UTC."""
@@ -56,7 +56,7 @@ def to_datetime(time: Nanos, zone: tzinfo = UTC) -> datetime:
 
 
 def from_datetime(moment: datetime) -> Nanos:
-    """Nanoseconds since the epoch of an aware datetime; a naive one is refused, since it could mean any hour."""
+    """An aware datetime as nanoseconds since the epoch; a naive one is refused, since it could be in any time zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone; add one, such as +08:00 or Z")
     delta = moment - _EPOCH
@@ -72,7 +72,7 @@ def day_start(now: Nanos, zone: tzinfo = UTC) -> Nanos:
 def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
     """Read an ISO 8601 date or time; one without an offset is read in ``zone``.
 
-    Raises ValueError that shows the text and what is accepted.
+    Raises ValueError that quotes the text and says what is accepted.
     """
     try:
         moment = datetime.fromisoformat(text.strip())
@@ -86,7 +86,7 @@ def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:
 
 
 def is_date_only(text: str) -> bool:
-    """True for ``2025-01-31``, which as an end of a range means the whole day."""
+    """True for a date without a time, such as ``2025-01-31``; as the end of a range it includes the whole day."""
     return _DATE_ONLY.match(text.strip()) is not None
 
 

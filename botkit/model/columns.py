@@ -1,8 +1,8 @@
-"""Recorded market data as columns: numpy arrays of equal length, one row an event, in order of receive time.
+"""Recorded market data as columns: numpy arrays of equal length, one row per event, in order of receive time.
 
-Integers (ticks, lots, nanoseconds) are the truth; floats are derived from them where a strategy reads. ``received`` is
-the tape's axis: when the recorder learned of the row, and the time at which a backtest matches against it and delivers
-it. ``time`` is the exchange's own stamp and only puts trades into bars.
+Integers (ticks, lots, nanoseconds) are the source of truth; floats are derived from them for strategies. ``received``
+is the tape's time axis: when the recorder received the row, and when a backtest matches against it and delivers it.
+``time`` is the exchange's own timestamp and only assigns trades to bars.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SideArray: TypeAlias = npt.NDArray[np.int8]
 
 
 class TradeColumns(msgspec.Struct, frozen=True):
-    """Public trades. ``side`` is +1 where the taker bought, -1 where it sold, 0 where the source does not say."""
+    """Public trades. ``side`` is +1 if the taker bought, -1 if it sold, 0 if the source does not say."""
 
     kind: ClassVar[str] = "trades"
     pair: Pair
@@ -70,7 +70,7 @@ class BookColumns(msgspec.Struct, frozen=True):
 
     @property
     def depth(self) -> int:
-        """Levels a side that a row can hold."""
+        """Levels per side that a row can hold."""
         return int(self.bid_ticks.shape[1])
 
     def rows(self, start: int, stop: int) -> BookColumns:
@@ -126,8 +126,8 @@ MarketColumns: TypeAlias = TradeColumns | BookColumns | CandleColumns
 class MergedRows:
     """Rows of several streams in the one total order: by time, then kind, then pair, then row.
 
-    ``streams`` must come sorted by kind and pair (`botkit.model.moment.rank`); rows of a stream are in order of receive
-    time already. Positions count over all rows together; ``received`` holds the time of each.
+    ``streams`` must be sorted by kind and pair (`botkit.model.moment.rank`); rows of a stream are already in order of
+    receive time. Positions count over all rows together; ``received`` holds the time of each.
     """
 
     __slots__ = ("_runs", "_starts", "received")

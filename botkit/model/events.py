@@ -1,12 +1,12 @@
-"""What happens: small immutable values that the exchange, real or simulated, tells the bot.
+"""Events: small immutable values that the exchange, real or simulated, sends to the bot.
 
 Market events (`Trade`, `OrderBook`, `Ticker`, `Candle`) and account events (`OrderReport`, `TradeReport`,
 `BalanceReport`, `Connection`) go into ``Engine.turn``; strategies see `Trade`, `OrderBook`, `Ticker`, `Bar`, `Fill`,
 `Balance`, `Timer` and `Connection`.
 
-Figures a strategy reads are floats in base or quote currency; ``.exact`` holds the same names as Decimals. Account
-events carry integers (ticks, lots, units of 1e-8), since money is exact. ``time`` is the exchange's own stamp in
-nanoseconds; when the bot learned of an event is the ``now`` of its turn.
+Figures that a strategy reads are floats in base or quote currency; ``.exact`` has the same names as Decimals. Account
+events carry integers (ticks, lots, units of 1e-8), since money is exact. ``time`` is the exchange's own timestamp in
+nanoseconds; the ``now`` of a turn is when the bot received the event.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _decimal(value: float, decimals: int) -> Decimal:
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """A public trade. ``side`` is the taker's side, or None where the source does not say."""
+    """A public trade. ``side`` is the taker's side, or None if the source does not say."""
 
     pair: Pair
     time: Nanos
@@ -74,7 +74,7 @@ class Level(msgspec.Struct, frozen=True, gc=False):
     amount: float
 
 
-#: a book older than this is not traded on, unless the configuration says otherwise
+#: by default, the bot does not trade on a book older than this
 MAX_BOOK_AGE_S = 300
 
 
@@ -141,7 +141,9 @@ class OrderBook(msgspec.Struct, frozen=True):
 
 
 class Ticker(msgspec.Struct, frozen=True, gc=False):
-    """24-hour figures of a pair. ``change_pct`` is in percent; ``is_buyer``: the last trade's taker bought."""
+    """24-hour figures of a pair. ``change_pct`` is in percent; ``is_buyer`` is true if the taker of the last trade
+    bought.
+    """
 
     pair: Pair
     time: Nanos
@@ -165,7 +167,7 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
 
 
 class Candle(msgspec.Struct, frozen=True, gc=False):
-    """A finished candle as the source tells it, learned of at its end. Strategies see it as a `Bar`."""
+    """A finished candle as the source reports it, received at its end. Strategies see it as a `Bar`."""
 
     pair: Pair
     resolution: str
@@ -180,7 +182,7 @@ class Candle(msgspec.Struct, frozen=True, gc=False):
 class Bar(msgspec.Struct, frozen=True, gc=False):
     """A finished bar. ``time`` is the start of its bucket; ``volume`` is in base currency.
 
-    ``empty`` marks an interval without trades: flat at the last close, volume 0, live and in a backtest alike.
+    ``empty`` marks an interval without trades: flat at the last close, volume 0, both live and in a backtest.
     """
 
     pair: Pair
@@ -207,7 +209,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The exchange's own row of one of the account's orders, from a stream or from a listing.
 
     ``state`` is one of `botkit.model.orders.REPORTED_STATES`; an adapter maps its exchange's own codes to them.
-    ``original_lots`` of a market buy means nothing before it is final (Q12), so only ``executed_lots`` and
+    ``original_lots`` of a market buy is meaningless until it is final (Q12), so only ``executed_lots`` and
     ``executed_units`` (quote) are used.
     """
 
@@ -250,9 +252,9 @@ class TradeReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class BalanceReport(msgspec.Struct, frozen=True):
-    """Balances of the account that changed: currency -> (total units, available units).
+    """The account's balances that changed: currency -> (total units, available units).
 
-    ``snapshot`` marks a full list, in which a currency that is missing has nothing.
+    ``snapshot`` marks a full list: a currency that is missing from it has a zero balance.
     """
 
     balances: dict[str, tuple[int, int]]
@@ -324,7 +326,7 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def locked(self) -> float:
-        """What stands behind open, queued and unknown orders."""
+        """What open, queued and unknown orders lock."""
         return self.locked_units / 10**8
 
     @property
@@ -343,7 +345,7 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 
 
 class Timer(msgspec.Struct, frozen=True, gc=False):
-    """A timer of a strategy rang. ``due`` is when it should have; ``missed`` counts rings skipped before it."""
+    """A strategy's timer fired. ``due`` is when it should have; ``missed`` counts the firings skipped before it."""
 
     name: str
     due: Nanos
@@ -351,7 +353,7 @@ class Timer(msgspec.Struct, frozen=True, gc=False):
 
 
 class ConnectionState(enum.Enum):
-    """What became of a stream."""
+    """What happened to a stream."""
 
     CONNECTED = "connected"
     LOST = "lost"
@@ -360,9 +362,9 @@ class ConnectionState(enum.Enum):
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """A stream was connected, lost, or brought up to date again. ``pair`` is None for the account's streams.
+    """A stream connected, dropped, or caught up again. ``pair`` is None for the account's streams.
 
-    ``gap``: rows of this stream from before this moment may be missing for good.
+    ``gap``: earlier rows of this stream may be missing for good.
     """
 
     state: ConnectionState

@@ -1,6 +1,6 @@
 """What plugins implement: the marker for hook implementations and the protocols behind each kind of plugin.
 
-The hooks themselves are in `botkit.hookspecs`; these are the shapes of what a plugin hands over through them.
+The hooks themselves are in `botkit.hookspecs`; these are the types that a plugin provides through them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
     "no_discount",
 ]
 
-#: marks a function of a plugin as the implementation of a hook: ``@hookimpl``
+#: ``@hookimpl`` marks a plugin's function as the implementation of a hook
 hookimpl = pluggy.HookimplMarker("botkit")
 hookspec = pluggy.HookspecMarker("botkit")
 
@@ -52,9 +52,9 @@ Options: TypeAlias = Mapping[str, Any]
 class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the exchange's fee table. Rates are integers of 1e-8 (0.002 is 200_000).
 
-    ``volume`` is that of 30 days in whole units of the facts' ``volume_currency``, ``held`` the holding in whole units
-    of their ``discount_currency``; ``needs_both`` where one of them alone is not enough. The discounted rates apply to
-    fees paid in the ``discount_currency``.
+    ``volume`` is the 30-day volume in whole units of the facts' ``volume_currency``, ``held`` the holding in whole
+    units of their ``discount_currency``; ``needs_both`` if one of them alone is not enough. The discounted rates apply
+    to fees paid in the ``discount_currency``.
     """
 
     rank: int
@@ -68,12 +68,12 @@ class FeeRank(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExchangeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an exchange without asking it: its pairs and rules, its rate limits, its fees.
+    """What is known about an exchange without asking it: its pairs and rules, its rate limits, its fees.
 
-    ``fee_ranks`` has one row where everybody pays the same; without any, the ``fees`` of a configuration must give the
+    ``fee_ranks`` has one row if everybody pays the same; if it is empty, the configuration's ``fees`` must give the
     rates, and no bot runs live. ``volume_currency`` is the one that ranks count volume in, ``discount_currency`` the
-    one that pays fees at a discount ("" for none). ``address`` is where the exchange is reached unless a configuration
-    says otherwise: processes that reach it there count into the same windows.
+    one that pays fees at a discount ("" for none). ``address`` is the exchange's default address: processes that use
+    the same address share its rate-limit windows.
     """
 
     name: str
@@ -95,11 +95,12 @@ class Exchange(Protocol):
         ...
 
     def connect(self, options: Options) -> Adapter:
-        """An adapter for one account, not yet open (`botkit.model.adapter` is its contract). No backtest calls it.
+        """An adapter for one account, not yet open (`botkit.model.adapter` is its contract). Backtests never call it.
 
-        ``options`` is the ``exchange:`` section, and from the program: ``account`` (email, key, secret; empty without
-        one), ``rest`` and ``ws`` (addresses, None for the exchange's own), ``clock`` and its ``speed``, ``random`` (the
-        only source of chance), ``pairs``, and ``public`` where market data alone is wanted. Raises ConfigError.
+        ``options`` is the ``exchange:`` section, to which the program adds ``account`` (email, key, secret; empty
+        without one), ``rest`` and ``ws`` (addresses, None for the exchange's own), ``clock`` and its ``speed``,
+        ``random`` (the only source of randomness), ``pairs``, and ``public`` if only market data is needed. Raises
+        ConfigError.
         """
         ...
 
@@ -108,9 +109,9 @@ class Exchange(Protocol):
 
 
 class FeeRates(msgspec.Struct, frozen=True, kw_only=True):
-    """Rates in force, as integers of 1e-8, and where the figures come from.
+    """Fee rates in force, as integers of 1e-8, and where the figures come from.
 
-    The discounted ones apply to fees paid in the exchange's ``discount_currency``.
+    The discounted rates apply to fees paid in the exchange's ``discount_currency``.
     """
 
     maker_e8: int
@@ -131,7 +132,7 @@ class FeeRates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FeeModel(Protocol):
-    """Says what an account pays. One instance an account; it may follow the account's volume."""
+    """The fees that an account pays. One instance per account; it may follow the account's volume."""
 
     #: sentences for the report
     assumptions: tuple[str, ...]
@@ -143,12 +144,12 @@ class FeeModel(Protocol):
         ...
 
     def record(self, now: Nanos, volume_units: int) -> None:
-        """A fill of so much value, in units of the facts' ``volume_currency``."""
+        """Count a fill of this value, in units of the facts' ``volume_currency``."""
         ...
 
 
 def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
-    """What to say where fees shall be paid in a coin that the account does not hold; None where it does."""
+    """The caution for fees paid in a coin that the account does not hold; None if it holds some."""
     coin = facts.discount_currency
     if not fees.uses_discount or balances.get(coin):
         return None
@@ -159,7 +160,9 @@ def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int
 
 
 class LatencyModel(Protocol):
-    """How long things take, in nanoseconds. Draws are keyed by client id or row, never by the order of the calls."""
+    """How long things take, in nanoseconds. Random draws are keyed by client id or row, so the order of calls does not
+    matter.
+    """
 
     assumptions: tuple[str, ...]
 
@@ -168,41 +171,41 @@ class LatencyModel(Protocol):
         ...
 
     def answer_ns(self, key: int) -> Nanos:
-        """From the deed at the exchange to the bot's knowing of it."""
+        """From the exchange's action to the bot receiving the answer."""
         ...
 
     def feed_ns(self, key: int) -> Nanos:
-        """From a market event to the bot's knowing of it."""
+        """From a market event to the bot receiving it."""
         ...
 
 
 class QueueModel(Protocol):
-    """How a resting order's place in the queue is guessed from recorded snapshots and trades. All amounts in lots."""
+    """Estimates a resting order's place in the queue from recorded snapshots and trades. All amounts are in lots."""
 
     assumptions: tuple[str, ...]
 
     def on_arrival(self, shown: int) -> int:
-        """What stands ahead of an order that arrives where ``shown`` lots are recorded at its price."""
+        """The lots ahead of a new order, when ``shown`` lots are recorded at its price."""
         ...
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """What stands ahead after a snapshot shows ``shown`` lots at the price."""
+        """The lots ahead once a snapshot shows ``shown`` lots at the price."""
         ...
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """(what stands ahead afterwards, what of ``lots`` is left for the order) after a trade at the price.
+        """(lots still ahead, how many of ``lots`` are left for the order) after a trade at the price.
 
-        More than ``lots`` may be left: the simulated exchange caps the fill by the order alone, so a reading that
-        fills whole says so here.
+        More than ``lots`` may be left: the simulated exchange caps the fill only by the order's size, so a model that
+        always fills the whole order returns a larger number here.
         """
         ...
 
     def on_through(self, lots: int) -> int:
-        """What of a trade of ``lots`` beyond the order's price the order may take."""
+        """How many of the ``lots`` of a trade beyond its price the order may take."""
         ...
 
     def on_cross(self, lots: int) -> int:
-        """What of ``lots`` that the other side shows at or beyond the order's price the order may take."""
+        """How many of the ``lots`` that the other side shows at or beyond its price the order may take."""
         ...
 
 
@@ -210,10 +213,10 @@ class QueueModel(Protocol):
 
 
 class OrderCounts(Protocol):
-    """The orders of a strategy, or of the whole bot, as a risk rule sees them; the one under review is not counted."""
+    """The orders of a strategy, or of the whole bot, as a risk rule sees them, without the one under review."""
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Lots still to be filled of live and queued orders of a side, unknown ones counted as live."""
+        """Unfilled lots of live and queued orders on one side; unknown orders count as live."""
         ...
 
     def open_orders(self, pair: Pair | None = None) -> int:
@@ -221,12 +224,12 @@ class OrderCounts(Protocol):
         ...
 
     def orders_in_last_second(self) -> int:
-        """Orders asked for in the last second."""
+        """Orders placed in the last second."""
         ...
 
 
 class RiskView(Protocol):
-    """What a risk rule may look at: one strategy's figures, or the whole bot's for a rule at bot level.
+    """What a risk rule may read: one strategy's figures, or the whole bot's for a rule at bot level.
 
     ``orders`` counts its orders.
     """
@@ -243,7 +246,7 @@ class RiskView(Protocol):
         ...
 
     def expected_price(self, order: Order) -> float | None:
-        """The average price that an order which takes would get from the visible book, or None without one."""
+        """The average price that a taker order would get from the visible book, or None without one."""
         ...
 
     def position_lots(self, pair: Pair) -> int:
@@ -251,11 +254,11 @@ class RiskView(Protocol):
         ...
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices, or None where no price is known yet."""
+        """Convert units of one currency into another at last prices; None while a price is missing."""
         ...
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Change of the strategies' own equity since the trading day began, unrealised included."""
+        """Change in the strategies' own equity since the trading day began, unrealised profit included."""
         ...
 
 
@@ -263,7 +266,7 @@ class RiskRule(Protocol):
     """May veto an order before it reaches the router. The first refusal wins."""
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """The reason for a refusal, or None to let the order pass."""
+        """The reason to refuse the order, or None to let it pass."""
         ...
 
 
@@ -273,7 +276,7 @@ class RiskRule(Protocol):
 class TapeFormat(Protocol):
     """Reads one kind of file into columns."""
 
-    #: file name endings it is meant for, such as ``.frames.jsonl``
+    #: file name endings that it reads, such as ``.frames.jsonl``
     endings: tuple[str, ...]
 
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
@@ -288,7 +291,7 @@ class Notifier(Protocol):
     """Tells the user something outside the terminal."""
 
     def notify(self, level: Literal["info", "warning", "error", "breaker"], title: str, text: str) -> None:
-        """Send one message. It may take its time: it is called outside the trading loop."""
+        """Send one message. It may be slow: it is called outside the trading loop."""
         ...
 
 

@@ -1,7 +1,7 @@
-"""All that can enter the bot, each a small type: what the world says, the stages of a run, and what the user says.
+"""Everything that can enter the bot, each a small type: what happens outside, the stages of a run, and commands.
 
-The engine has one way in, `botkit.engine.engine.Engine.turn`, and takes one of these. A recording of a run is the list
-of them with their times, so that whatever decides something in the bot must stand here.
+The engine has one way in, `botkit.engine.engine.Engine.turn`, which takes one of these. A recording of a run is the
+list of them with their times, so anything that can affect a decision must be one of these types.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from botkit.model.requests import Answer
 
 
 class AccountEvents(msgspec.Struct, frozen=True):
-    """What the account's streams said at one moment: executions, order states, balances, in the order they came.
+    """What the account's streams delivered at one moment: executions, order states and balances, in order of arrival.
 
-    The parts of one match belong into one of these. Money counts at once; strategies hear of it when the states of
+    All parts of one match belong in one of these. Money counts at once; strategies are notified when the states of
     their orders agree with the executions.
     """
 
@@ -53,7 +53,7 @@ class RestoredOrder(msgspec.Struct, frozen=True):
 
 
 class SentBefore(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of an earlier run, from its journal. ``answered`` is None where no answer was journaled."""
+    """A request of an earlier run, from its journal. ``answered`` is None if no answer was journaled."""
 
     endpoint: str
     sent: Nanos
@@ -62,10 +62,10 @@ class SentBefore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bot owns and remembers. The first input of every run; ConfigError where it does not fit the settings.
+    """What the bot owns and remembers. The first input of every run; ConfigError if it does not fit the settings.
 
     ``balances`` (units by currency) opens the books of a first start, ``books`` restores those of an earlier run. With
-    neither the first `Compare` opens them with what the account has.
+    neither, the first `Compare` opens them with the account's balances.
     """
 
     balances: Mapping[str, int] | None = None
@@ -73,7 +73,7 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[RestoredOrder, ...] = ()
     #: what each strategy kept: its ``state``, the rings of its timers, the best prices of protected positions
     kept: Mapping[str, Mapping[str, Any]] = {}
-    #: (strategy, parameter, value) set while an earlier run was going
+    #: (strategy, parameter, value) set during an earlier run
     parameters: tuple[tuple[str, str, Any], ...] = ()
     sends: tuple[SentBefore, ...] = ()
     #: strategies that are halted, and why
@@ -83,27 +83,26 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """Compare the books with the exchange's. The outcome of a later turn says what was found.
+    """Compare the books with the exchange. The outcome of a later turn reports what was found.
 
-    ``hold`` is why no new order may leave until that is done, if so.
+    ``hold``, if set, is why no new order may leave until that is done.
     """
 
     hold: str | None = None
 
 
 class Begin(msgspec.Struct, frozen=True):
-    """Run every strategy's ``on_start``. The outcome names the streams and the history that they want.
+    """Run every strategy's ``on_start``. The outcome names the streams and the history that they need.
 
-    ``reads_history``: the bot reads it from the exchange by itself, and trades when it is there; else a `History`
-    follows.
+    ``reads_history``: the bot reads the history from the exchange itself and trades once it has it; otherwise a
+    `History` follows.
     """
 
     reads_history: bool = False
 
 
 class PastBars(msgspec.Struct, frozen=True):
-    """Finished bars of one pair and resolution from before the start, oldest first, and what the ``running`` one held
-    by then."""
+    """Finished bars of one pair and resolution from before the start, oldest first, and the ``running`` one so far."""
 
     pair: Pair
     resolution: str
@@ -112,10 +111,10 @@ class PastBars(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """Bars from before the start. Strategies get their ``on_ready``, timers are armed, trading opens.
+    """Bars from before the start. Every strategy's ``on_ready`` runs, timers are armed, trading opens.
 
-    ``candle_pairs`` are those whose bars come from candles without gaps, which no timer has to end. ``kinds`` are the
-    (pair, kind) that the run reads, where it reads no others: subscribing later to another is an error.
+    ``candle_pairs`` get their bars from candles without gaps, so no timer has to close them. ``kinds``, if set, are the
+    only (pair, kind) that the run reads: subscribing to another later is an error.
     """
 
     bars: tuple[PastBars, ...] = ()
@@ -124,9 +123,9 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """The run ends: run every ``on_stop``, then cancel all orders but those of the strategies in ``keep``.
+    """The run ends: run every ``on_stop``, then cancel all orders except those of the strategies in ``keep``.
 
-    Without ``withdraws`` orders stay as they are, as at the end of a backtest.
+    Without ``withdraws``, orders stay as they are, as at the end of a backtest.
     """
 
     withdraws: bool = False
@@ -137,7 +136,9 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """Take no new orders and cancel the open ones; only ways out leave. ``level``: a strategy, or None for the bot."""
+    """Take no new orders and cancel the open ones; only orders that reduce a position still leave. ``level``: a
+    strategy, or None for the bot.
+    """
 
     reason: str
     level: str | None = None
@@ -164,32 +165,32 @@ class SetParameter(msgspec.Struct, frozen=True):
 
 
 class MoveCapital(msgspec.Struct, frozen=True):
-    """Give a strategy or the pool units of currencies that belong to nobody, or below zero take them back."""
+    """Give a strategy or the pool unassigned units of currencies; negative amounts take them back."""
 
     target: str
     units: Mapping[str, int]
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):
-    """Cancel what still stands of these orders, whose strategies are gone. The outcome says when it is done."""
+    """Cancel those of these orders that are still open; their strategies are gone. The outcome says when it is done."""
 
     orders: tuple[Order, ...]
 
 
 class Flatten(msgspec.Struct, frozen=True):
-    """Sell what a strategy holds, as much as the visible book takes. The reply lists why parts were refused."""
+    """Sell what a strategy holds, as far as the visible book can absorb it. The reply lists why parts were refused."""
 
     strategy: str
 
 
 class Forget(msgspec.Struct, frozen=True):
-    """Drop orders that were final before ``before``, so that a bot may run for months."""
+    """Drop orders that were final before ``before``, so that a bot can run for months."""
 
     before: Nanos
 
 
 class JournalFailed(msgspec.Struct, frozen=True):
-    """The journal cannot be written (``why``), so no new order leaves; None: it can again."""
+    """The journal cannot be written (``why``), so no new order leaves; None means that it works again."""
 
     why: str | None
 
@@ -207,10 +208,10 @@ StageInput: TypeAlias = Restore | Compare | Begin | History | Stop
 CommandInput: TypeAlias = (
     Halt | Pause | Resume | SetParameter | MoveCapital | CancelOrphans | Flatten | Forget | JournalFailed
 )
-#: all that `botkit.engine.engine.Engine.turn` takes
+#: everything that `botkit.engine.engine.Engine.turn` takes
 Input: TypeAlias = WorldInput | StageInput | CommandInput
 
-#: what an `Input` may be, in the order of the text above
+#: every type of `Input`, in the order above
 INPUT_TYPES: tuple[type[Any], ...] = (
     *(Trade, OrderBook, Ticker, Candle, AccountEvents, OrderReport, TradeReport, BalanceReport, Answer, Connection),
     *(SlotsChanged, Restore, Compare, Begin, History, Stop),

@@ -1,6 +1,6 @@
-"""The exchange's documented rate limits as data: every figure with its source, and the one that is used.
+"""The exchange's documented rate limits as data: every figure with its source, and the one in use.
 
-The documents contradict each other in places. ``use`` of an endpoint is what the router keeps and the simulated venue
+The documents contradict each other in places. An endpoint's ``use`` is what the router respects and the simulated venue
 enforces; ``documented`` keeps every figure found, the strictest first, so that a user can see and choose.
 """
 
@@ -23,10 +23,10 @@ __all__ = [
     "WindowLimit",
 ]
 
-#: the read of the pairs and their rules, before a bot runs
+#: the endpoint that reads the pairs and their rules before a bot runs
 PAIRS_ENDPOINT = "trading_pairs"
 
-#: what a bot asks of any exchange; `create_batch` and `cancel_batch` are used where a table has both
+#: endpoints that a bot needs at any exchange; `create_batch` and `cancel_batch` are used if a table has both
 NEEDED_ENDPOINTS = (
     "create_order",
     "cancel_order",
@@ -49,7 +49,7 @@ class Scope(enum.Enum):
 
 
 class WindowLimit(msgspec.Struct, frozen=True):
-    """At most ``requests`` within any ``per_s`` seconds, counted per scope."""
+    """At most ``requests`` in any ``per_s`` seconds, counted per scope."""
 
     requests: int
     per_s: int
@@ -64,7 +64,7 @@ class WindowLimit(msgspec.Struct, frozen=True):
 class DocumentedLimit(msgspec.Struct, frozen=True):
     """One figure as one document gives it. ``scope`` is the document's own word, such as ``ip_and_account``.
 
-    ``source`` is short enough to be named in a configuration; ``about`` says what it is.
+    ``source`` is short enough to write in a configuration; ``about`` describes it.
     """
 
     requests: int
@@ -77,9 +77,9 @@ class DocumentedLimit(msgspec.Struct, frozen=True):
 class EndpointLimit(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of one endpoint.
 
-    ``pool`` names the counter its requests share: the endpoint's own id, the pool of all endpoints without a limit of
-    their own (``public`` or ``private``), or the endpoint it shares a counter with. ``windows`` are the windows of
-    that pool that a request takes a slot in, one for each scope.
+    ``pool`` names the counter that its requests share: the endpoint's own id, the pool of all endpoints without a limit
+    of their own (``public`` or ``private``), or the endpoint it shares a counter with. ``windows`` are the windows of
+    that pool in which a request takes a slot, one per scope.
     """
 
     endpoint: str
@@ -107,13 +107,13 @@ class LimitTable(msgspec.Struct, frozen=True):
 
 
 class SlotsChanged(msgspec.Struct, frozen=True):
-    """What a bot may take, from now on, of the windows that it shares with other processes.
+    """What a bot may use, from now on, of the windows that it shares with other processes.
 
     ``leased``: by counter (`EndpointLimit.pool`), all slots that the ledger has leased to this bot since it started,
-    less those that it returned unused. Those that its router has not taken are free: so this and what the router took
-    say what `botkit.engine.router.leased.LeasedPools` answers, until the next one.
+    less those that it returned unused. Those that its router has not taken are free; together with the router's own
+    count this determines what `botkit.engine.router.leased.LeasedPools` answers until the next input of this type.
 
-    ``until``: when the leases end, in nanoseconds of the bot's clock; ``cancels_until``: when those end that only
+    ``until``: when the leases end, in nanoseconds of the bot's clock; ``cancels_until``: the same for leases that only
     cancels need, which last longer. ``number`` counts up.
     """
 

@@ -1,6 +1,6 @@
 """Exact money. Currencies are integers of 1e-8 ("units"), prices integer ticks, amounts integer lots.
 
-Python's integers never overflow, which int64 would: 1e16 lots times 3e6 ticks is 3e22. Text becomes a number only
+Python's integers never overflow; int64 would: 1e16 lots times 3e6 ticks is 3e22. Text becomes a number only
 through :func:`parse_decimal`, because ``Decimal`` also accepts ``NaN``, ``1_000``, ``1e999999999`` and Arabic digits.
 """
 
@@ -47,13 +47,13 @@ def parse_decimal(text: str, what: str = "number") -> Decimal:
 
 
 def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool = False) -> int:
-    """A plain decimal such as ``12.5`` as an integer of 10^-decimals, without a Decimal on the way.
+    """A plain decimal such as ``12.5`` as an integer of 10^-decimals, without going through Decimal.
 
     Digits beyond ``decimals`` must be zeros, or are dropped (toward zero) with ``floor``.
     Raises ValueError naming ``what`` and the text.
     """
     whole, _, fraction = text.partition(".")
-    # isdigit() alone is true of Arabic and superscript digits; isascii() shuts those out
+    # isdigit() alone also accepts Arabic and superscript digits; isascii() excludes those
     if not (whole.isdigit() and text.isascii() and len(whole) <= 20 and (fraction.isdigit() or whole == text)):
         exact = parse_decimal(text, what).scaleb(decimals)
         if exact != int(exact) and not floor:
@@ -72,7 +72,7 @@ def parse_scaled(text: str, decimals: int, what: str = "number", *, floor: bool 
 def to_decimal(value: Number, what: str = "number") -> Decimal:
     """The number exactly as written: a float by its shortest spelling (0.1 is 0.1), text as a plain decimal.
 
-    Raises ValueError for what is not finite, and TypeError for what is no number (True and None among it).
+    Raises ValueError for anything not finite, and TypeError for anything that is not a number (such as True or None).
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         raise TypeError(f"{what} must be a number, not {value!r}")
@@ -115,7 +115,7 @@ def format_units(units: int) -> str:
 
 
 def divide_half_up(numerator: int, denominator: int) -> int:
-    """Integer division of non-negative numbers, halves up: how the exchange is taken to round fees (Q31, assumed)."""
+    """Integer division of non-negative numbers, halves up: how the exchange is assumed to round fees (Q31)."""
     return (2 * numerator + denominator) // (2 * denominator)
 
 
@@ -127,9 +127,9 @@ def divide_up(numerator: int, denominator: int) -> int:
 def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
     """How many steps of 10^-decimals ``value`` is, rounded up or down.
 
-    A float within max(1e-6 of a step, 4 ulp) of a step *is* that step: 0.3 - 0.1 means 0.2, and rounding it down to
-    0.1999 would be an insult. Text, integers and Decimals are taken at their word.
-    Raises ValueError or TypeError for what is no finite number.
+    A float within max(1e-6 of a step, 4 ulp) of a step *is* that step: 0.3 - 0.1 means 0.2, and must not be rounded
+    down to 0.1999. Text, integers and Decimals are taken literally. Raises ValueError or TypeError for anything that is
+    not a finite number.
     """
     if isinstance(value, float):
         if not math.isfinite(value):

@@ -1,7 +1,7 @@
-"""What was asked for: one order, described once.
+"""One order as it was asked for, described once.
 
-Everything that speaks of an order takes its words from here: the request and its body, the journal's row, the line of
-decisions, the CSV and the page. What became of it is `botkit.model.orders.Order`.
+Everything that describes an order takes its fields from here: the request and its body, the journal row, the decision
+line, the CSV and the page. What became of the order is in `botkit.model.orders.Order`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Side(enum.Enum):
     BUY = "buy"
     SELL = "sell"
 
-    __hash__ = object.__hash__  # members are single; Enum's own hash is a Python call at every look-up
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash is a Python call at every look-up
 
     @property
     def sign(self) -> int:
@@ -56,8 +56,8 @@ class OrderType(enum.Enum):
     __hash__ = object.__hash__
 
 
-# Asked for several times in the life of every order. A member read off its class runs through the metaclass's
-# ``__getattr__`` in Python 3.11 and costs as much as eight empty calls; a global costs nothing.
+# These are read several times in the life of every order. In Python 3.11, reading a member from its class goes through
+# the metaclass's ``__getattr__`` and costs as much as eight empty calls; a global costs nothing.
 BUY: Final = Side.BUY
 SELL: Final = Side.SELL
 LIMIT: Final = OrderType.LIMIT
@@ -73,14 +73,14 @@ class Condition(enum.Enum):
 
 
 class OrderSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One order as it was asked for, rounded to the pair's steps. A market buy has ``spend_units`` of quote in place of
+    """One order as it was asked for, rounded to the pair's steps. A market buy has ``spend_units`` of quote instead of
     ``amount_lots``.
 
-    What the exchange is told is the client id, the pair, the side, the type, the figures, the condition and
-    ``post_only``; the rest is the bot's own.
+    The exchange receives the client id, the pair, the side, the type, the figures, the condition and ``post_only``; the
+    rest stays in the bot.
     """
 
-    #: 1 to 2147483646: the label by which an order is recognised (API documentation, clientId)
+    #: 1 to 2147483646: the label that identifies an order (API documentation, clientId)
     client_id: int
     pair: Pair
     side: Side
@@ -94,12 +94,12 @@ class OrderSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     strategy: str = ""
     #: when it was asked for
     created: Nanos = 0
-    #: when it is dropped from the queue, or cancelled; None: never
+    #: when it is dropped from the queue or cancelled; None: never
     expires: Nanos | None = None
     #: how far through the visible book a market order may go, in percent
     max_slippage_pct: float | None = None
     tag: str = ""
-    #: it can only make the position smaller: a way out, which halts do not keep back
+    #: it can only make the position smaller, so halts do not block it
     reduces: bool = False
-    #: it stands for a level of a `quote`; after a restart the quote of its pair and tag owns it again
+    #: it is a level of a `quote`; after a restart the quote of its pair and tag owns it again
     is_quote: bool = False

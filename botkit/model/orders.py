@@ -10,7 +10,7 @@
                            └──> UNTRIGGERED ──> OPEN ──> PARTLY_FILLED ──> FILLED
                                      └───────────┴───────────┴──> CANCELLED / POST_ONLY_CANCELLED
 
-CANCELLED may have something executed; an exchange that has a code of its own for that reports it as CANCELLED too.
+A CANCELLED order may be partly filled; an exchange with a separate code for that still reports it as CANCELLED.
 """
 
 from __future__ import annotations
@@ -81,15 +81,15 @@ _S = OrderState
 _FINAL_AT_EXCHANGE = {_S.FILLED, _S.CANCELLED, _S.POST_ONLY_CANCELLED}
 _RESTING = {_S.UNTRIGGERED, _S.OPEN, _S.PARTLY_FILLED}
 
-#: from each state, the states that may follow it. Everything else is a bug, and asserted.
+#: for each state, the states that may follow it. Anything else is a bug and fails an assertion.
 TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     _S.REFUSED: frozenset(),
     _S.QUEUED: frozenset({_S.SENDING, _S.EXPIRED, _S.CANCELLED, _S.REFUSED, _S.NOT_SENT}),
     _S.EXPIRED: frozenset(),
-    # A push can overtake the answer to the create, so every state at the exchange may follow SENDING directly.
+    # A push can overtake the answer to the create, so any state at the exchange may follow SENDING directly.
     _S.SENDING: frozenset({_S.NOT_SENT, _S.REJECTED, _S.UNKNOWN} | _RESTING | _FINAL_AT_EXCHANGE),
     _S.NOT_SENT: frozenset(),
-    # A 4xx that was applied all the same, or a late arrival: the order protocol adopts what it finds.
+    # A 4xx that took effect after all, or a late arrival: the order protocol adopts what it finds.
     _S.REJECTED: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
     _S.UNKNOWN: frozenset({_S.ABSENT, _S.REJECTED} | _RESTING | _FINAL_AT_EXCHANGE),
     _S.ABSENT: frozenset(_RESTING | _FINAL_AT_EXCHANGE),
@@ -105,7 +105,7 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
 FINAL_STATES: Final = frozenset({_S.REFUSED, _S.EXPIRED, _S.NOT_SENT, _S.REJECTED, _S.ABSENT} | _FINAL_AT_EXCHANGE)
 #: states in which the order is, or may be, at the exchange
 LIVE_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN} | _RESTING)
-#: states in which the order is known to stand at the exchange
+#: states in which the order is known to be at the exchange
 RESTING_STATES: Final = frozenset(_RESTING)
 
 #: states in which an exchange can show an order; all others are the bot's own view of it
@@ -113,10 +113,10 @@ REPORTED_STATES: Final = frozenset(_RESTING | _FINAL_AT_EXCHANGE)
 
 
 class Order:
-    """One order of a strategy: what was asked for (``spec``), and what has become of it. The engine alone writes it.
+    """One order of a strategy: what was asked for (``spec``), and what has become of it. Only the engine writes it.
 
     ``price`` and ``amount`` are what was asked for after rounding; ``executed`` is what has been filled. A market buy
-    has ``spend`` (quote currency) in place of ``amount``. Times are nanoseconds since the epoch, UTC.
+    has ``spend`` (quote currency) instead of ``amount``. Times are nanoseconds since the epoch, UTC.
     """
 
     __slots__ = (
@@ -151,7 +151,7 @@ class Order:
 
     def __init__(self, spec: OrderSpec) -> None:
         self.spec = spec
-        # copies: they are read a hundred times in an order's life, and a property is a call
+        # copies, since they are read a hundred times in an order's life and a property costs a call
         self.client_id: Final = spec.client_id
         self.strategy: Final = spec.strategy
         self.pair: Final = spec.pair
@@ -188,7 +188,7 @@ class Order:
 
     @property
     def stop_price(self) -> float:
-        """The trigger price, 0.0 where there is none."""
+        """The trigger price, 0.0 if there is none."""
         return self.pair.rules.price(self.stop_ticks)
 
     @property
@@ -208,7 +208,7 @@ class Order:
 
     @property
     def remaining(self) -> float:
-        """The amount not filled yet, in base currency; 0.0 for a market buy."""
+        """The unfilled amount, in base currency; 0.0 for a market buy."""
         return self.pair.rules.amount(self.remaining_lots)
 
     @property
@@ -220,22 +220,22 @@ class Order:
 
     @property
     def remaining_lots(self) -> int:
-        """Lots not filled yet; 0 for a market buy."""
+        """Unfilled lots; 0 for a market buy."""
         return self.amount_lots - self.executed_lots if self.amount_lots else 0
 
     @property
     def is_final(self) -> bool:
-        """True when nothing more is expected to happen to it."""
+        """True once nothing more is expected to happen to the order."""
         return self.state in FINAL_STATES
 
     @property
     def is_open(self) -> bool:
-        """True while it waits, is on its way, is unknown or rests at the exchange."""
+        """True while the order is queued, on its way, unknown or resting at the exchange."""
         return self.state not in FINAL_STATES
 
     @property
     def is_refused(self) -> bool:
-        """True when rules or risk refused it before it was sent."""
+        """True if rules or risk refused the order before it was sent."""
         return self.state is OrderState.REFUSED
 
     @property
@@ -246,14 +246,14 @@ class Order:
     # -- what the engine writes -----------------------------------------------------------------------------------
 
     def shrink_to(self, lots: int) -> None:
-        """Ask for less than at first: a replacement, whose order was filled meanwhile, before it is sent."""
+        """Reduce the amount before sending: a replacement whose old order has been filled meanwhile."""
         assert not self.sent, self
         assert 0 <= lots <= self.amount_lots, (self, lots)
         self.spec = msgspec.structs.replace(self.spec, amount_lots=lots)
         self.amount_lots = lots
 
     def move(self, state: OrderState, now: Nanos, reason: str = "") -> None:
-        """Go to ``state``, which the table must allow."""
+        """Move to ``state``, which the table must allow."""
         assert state in TRANSITIONS[self.state], f"{self!r}: {self.state.value} -> {state.value} is not a transition"
         self.state = state
         self.updated = now

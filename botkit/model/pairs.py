@@ -16,20 +16,20 @@ __all__ = [
     "pairs_from_wire",
 ]
 
-#: more decimals than any currency has
+#: more decimals than any currency uses
 _DECIMALS_MAX = 18
-#: powers of ten by exponent: looking one up costs a third of forming it, and every order asks a dozen times
+#: powers of ten by exponent: a look-up costs a third of computing one, and every order needs a dozen
 _TEN: Final[dict[int, int]] = {exponent: 10**exponent for exponent in range(2 * _DECIMALS_MAX + 1)}
 
 
 class PairRules(msgspec.Struct, frozen=True, kw_only=True):
-    """What the exchange demands of orders of one pair, from ``GET /provisioning/trading-pairs``.
+    """The exchange's rules for orders of one pair, from ``GET /provisioning/trading-pairs``.
 
     Prices are integer *ticks* of 10^-price_decimals, amounts integer *lots* of 10^-amount_decimals, money integer
     *units* of 1e-8.
 
-    ``amount_step`` lots is the finest amount an order may have. It is 1 (basePrecision) unless the configuration asks
-    for the coarser amountPrecision: the documents do not say which of the two order entry enforces (Q11).
+    ``amount_step`` lots is the smallest step of an order's amount. It is 1 (basePrecision) unless the configuration
+    selects the coarser amountPrecision: the documents do not say which of the two order entry enforces (Q11).
     """
 
     price_decimals: int  # quotePrecision
@@ -45,11 +45,11 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_wire(cls, row: Mapping[str, Any], *, amount_step: Literal["base", "amount"] = "base") -> PairRules:
-        """Read one row of trading-pairs; the figures are strings there. Raises ValueError or KeyError on a bad row."""
+        """Read one row of trading-pairs, where figures are strings. Raises ValueError or KeyError on a bad row."""
         amount_decimals = int(row["basePrecision"])
         display_decimals = int(row["amountPrecision"])
         for decimals in (amount_decimals, display_decimals, int(row["quotePrecision"])):
-            # powers of ten are made from these: a precision of a million digits would take the machine's memory
+            # powers of ten are computed from these: a precision of a million digits would exhaust the memory
             if not 0 <= decimals <= _DECIMALS_MAX:
                 raise ValueError(f"a precision of {str(decimals)[:20]} decimals; 0 to {_DECIMALS_MAX} make sense")
         step = 10 ** max(0, amount_decimals - display_decimals) if amount_step == "amount" else 1
@@ -94,17 +94,17 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def least_spend(self) -> Decimal:
-        """The least quote amount of a market buy."""
+        """The smallest market buy, in quote currency."""
         return Decimal(self.least_spend_units).scaleb(-UNIT_DECIMALS)
 
     # -- numbers into steps ---------------------------------------------------------------------------------------
 
     def ticks(self, price: Number, *, up: bool) -> int:
-        """A price in ticks. An order's price rounds against the user's exposure: buy down, sell up."""
+        """A price in ticks. An order's price is rounded in the user's favour: a buy down, a sell up."""
         return steps_of(price, self.price_decimals, up=up, what="price")
 
     def lots(self, amount: Number) -> int:
-        """An amount in lots, rounded down to what an order may have."""
+        """An amount in lots, rounded down to a step that an order may have."""
         lots = steps_of(amount, self.amount_decimals, up=False, what="amount")
         return lots - lots % self.amount_step
 
@@ -116,7 +116,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
     # -- steps into numbers ---------------------------------------------------------------------------------------
 
     def price(self, ticks: int) -> float:
-        """The float nearest to that many ticks: one correctly rounded division, so equal on every machine."""
+        """The float nearest to that many ticks: one correctly rounded division, so it is the same on every machine."""
         return ticks / _TEN[self.price_decimals]
 
     def amount(self, lots: int) -> float:
@@ -144,12 +144,12 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         return lots * _TEN[UNIT_DECIMALS - self.amount_decimals]
 
     def lots_of_units(self, units: int) -> int:
-        """Whole order steps in so many units of the base currency, rounded down."""
+        """Units of the base currency in lots, rounded down to a whole order step."""
         lots = units // _TEN[UNIT_DECIMALS - self.amount_decimals]
         return lots - lots % self.amount_step
 
     def value_units(self, ticks: int, lots: int) -> int:
-        """What ``lots`` are worth at ``ticks``, in quote units. Floors once, the same for buyer and seller."""
+        """What ``lots`` are worth at ``ticks``, in quote units. Rounded down once, the same for buyer and seller."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
         return product * _TEN[shift] if shift >= 0 else product // _TEN[-shift]
@@ -169,9 +169,9 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pair(str):
-    """A trading pair such as ``btc_twd``: its name as text, with the currencies and the rules at hand.
+    """A trading pair such as ``btc_twd``: its name as text, plus its currencies and rules.
 
-    It compares and hashes like its name, so ``self.book("btc_twd")`` and ``self.book(self.pair)`` are the same.
+    It compares and hashes as its name, so ``self.book("btc_twd")`` and ``self.book(self.pair)`` are the same.
     """
 
     __slots__ = ("base", "quote", "rules")
@@ -208,6 +208,6 @@ def pairs_from_wire(
         name = str(row["pair"]).lower()
         base, _, quote = name.partition("_")
         if not base or not quote:
-            raise ValueError(f"{name[:40]!r} is no name of a pair such as btc_twd")
+            raise ValueError(f"{name[:40]!r} is not the name of a pair such as btc_twd")
         pairs[name] = Pair(name, PairRules.from_wire(row, amount_step=amount_step))
     return pairs

@@ -14,10 +14,10 @@ from botkit.model.money import Number, to_decimal
 __all__ = ["check_bps", "check_pct", "looks_like_fraction", "looks_tiny"]
 
 #: percent below this are taken for fractions: no stop, target or collar is so near, with fees of several times that
-LEAST_PCT = Decimal("0.1")
+_LEAST_PCT = Decimal("0.1")
 #: and below this they are taken in, with a word of doubt
-DOUBTFUL_PCT = Decimal("0.5")
-LEAST_BPS = Decimal("0.01")
+_DOUBTFUL_PCT = Decimal("0.5")
+_LEAST_BPS = Decimal("0.01")
 
 
 def check_pct(name: str, value: Number | None, *, below: int | None = None) -> None:
@@ -27,7 +27,7 @@ def check_pct(name: str, value: Number | None, *, below: int | None = None) -> N
     pct = _number(name, value, "percent such as 2")
     if pct <= 0:
         raise ValueError(f"{name} is {value}; it is a percentage above 0, or None")
-    if pct < LEAST_PCT:
+    if pct < _LEAST_PCT:
         meant = _times(pct, 100)
         raise ValueError(f"{name} is {value}, which is {value} %; percent are wanted here: write {meant} for {meant} %")
     if below is not None and pct >= below:
@@ -36,12 +36,12 @@ def check_pct(name: str, value: Number | None, *, below: int | None = None) -> N
 
 def looks_like_fraction(value: Number | None) -> bool:
     """True for percent that are possible, but more likely a fraction: 0.2, where 20 % may have been meant."""
-    return value is not None and LEAST_PCT <= to_decimal(value) < DOUBTFUL_PCT
+    return value is not None and _LEAST_PCT <= to_decimal(value) < _DOUBTFUL_PCT
 
 
 def looks_tiny(value: Number | None) -> bool:
     """True for percent so small that a fraction may have been meant: 0.01, where 1 % was."""
-    return value is not None and 0 < to_decimal(value) < LEAST_PCT
+    return value is not None and 0 < to_decimal(value) < _LEAST_PCT
 
 
 def check_bps(name: str, value: Number) -> None:
@@ -49,7 +49,7 @@ def check_bps(name: str, value: Number) -> None:
     bps = _number(name, value, "basis points such as 5")
     if bps < 0:
         raise ValueError(f"{name} is {value}; it is 0 or more basis points")
-    if 0 < bps < LEAST_BPS:
+    if 0 < bps < _LEAST_BPS:
         raise ValueError(
             f"{name} is {value}; basis points are wanted here: write {_times(bps, 10_000)} for {_times(bps, 100)} %"
         )

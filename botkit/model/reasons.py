@@ -1,4 +1,4 @@
-"""Why strategies did not trade, by kind: sentences that differ in their figures alone are one reason."""
+"""Why strategies did not trade, by kind: sentences that differ only in their figures are one reason."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 __all__ = ["FIGURE", "grouped", "kind_of"]
 
-#: a figure that stands alone: 12.5, -3, 1,000,000, 0.05%; not the 5 of "5m" or of "sma_5"
+#: a free-standing figure: 12.5, -3, 1,000,000, 0.05%; not the 5 of "5m" or "sma_5"
 _FIGURE = re.compile(r"(?<![\w.])[-+\u2212]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
-#: stands for a figure in a kind of reason
+#: replaces a figure in a kind of reason
 FIGURE = "…"
 
 
@@ -19,7 +19,7 @@ def kind_of(reason: str) -> str:
 
 
 def grouped(counts: Mapping[str, int]) -> dict[str, int]:
-    """Counts by kind, the most frequent first. A kind that was met in one wording alone keeps its figures."""
+    """Counts by kind, the most frequent first. A kind seen in only one wording keeps its figures."""
     kinds: dict[str, int] = {}
     wordings: dict[str, list[str]] = {}
     for reason, count in counts.items():

@@ -1,7 +1,7 @@
-"""What the bot asks of the exchange, and what comes back.
+"""The bot's requests to the exchange, and the answers.
 
-Every request names the *endpoint* whose documented rate limit it counts against (`botkit.model.limits`). Requests are
-made by the engine's router when their slot is granted; ``id`` is unique within a run and comes back in the `Answer`.
+Every request names the *endpoint* whose documented rate limit it counts against (`botkit.model.limits`). The engine's
+router creates a request when it grants the slot; ``id`` is unique within a run and comes back in the `Answer`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class CreateBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """DELETE /orders/{pair}/{orderId}. ``client_id`` is for the bot's own books; the wire has only the order id."""
+    """DELETE /orders/{pair}/{orderId}. ``client_id`` is for the bot's own books; only the order id is sent."""
 
     endpoint: ClassVar[str] = "cancel_order"
     id: int
@@ -67,7 +67,7 @@ class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class CancelBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """PUT /orders: cancel several orders by id. ``client_ids`` run parallel to ``orders``."""
+    """PUT /orders: cancel several orders by id. ``client_ids`` are in the order of ``orders``."""
 
     endpoint: ClassVar[str] = "cancel_batch"
     id: int
@@ -76,7 +76,7 @@ class CancelBatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CancelAll(msgspec.Struct, frozen=True, kw_only=True):
-    """DELETE /orders/all, or DELETE /orders/{pair}. Hits orders that are not ours: panic alone sends it."""
+    """DELETE /orders/all, or DELETE /orders/{pair}. Also cancels orders that are not ours, so only panic sends it."""
 
     endpoint: ClassVar[str] = "cancel_all"
     id: int
@@ -113,7 +113,7 @@ class ListOpenOrders(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListTrades(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /orders/trades/{pair}: the account's executions, of one order or in a span of time."""
+    """GET /orders/trades/{pair}: the account's executions, of one order or of a time span."""
 
     endpoint: ClassVar[str] = "my_trades"
     id: int
@@ -141,8 +141,9 @@ class GetBook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GetCandles(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /trading-history/{pair}: candles with ``start`` <= bucket start < ``end``; with ``running`` also the one that
-    has not ended."""
+    """GET /trading-history/{pair}: candles with ``start`` <= bucket start < ``end``; with ``running``, also the
+    unfinished one.
+    """
 
     endpoint: ClassVar[str] = "trading_history"
     id: int
@@ -170,26 +171,28 @@ Request: TypeAlias = (
 
 
 class Ending(enum.Enum):
-    """What is known of a request once waiting for it has ended."""
+    """How a request ended, as far as the bot knows."""
 
     OK = "ok"  # 200 with a body that fits the request
     REFUSED = "refused"  # a 4xx: the exchange says it did nothing
     RATE_LIMITED = "rate_limited"  # 429: refused, and counted
-    UNKNOWN = "unknown"  # timeout, reset, 408, 5xx, nonsense: it may have happened, or may still
+    UNKNOWN = "unknown"  # timeout, reset, 408, 5xx, garbage: it may have happened, or may still happen
     NOT_SENT = "not_sent"  # no byte was written: it did not happen and was not counted
 
     __hash__ = object.__hash__  # as in `botkit.model.orders`: a look-up without a Python call
 
 
 class OrderAck(msgspec.Struct, frozen=True, gc=False):
-    """The exchange took an order in. ``client_id`` is the echo, None where the exchange gave none."""
+    """The exchange accepted an order. ``client_id`` is its echo, None if the exchange sent none."""
 
     order_id: str
     client_id: int | None
 
 
 class CancelAck(msgspec.Struct, frozen=True):
-    """The exchange accepted the cancelling of these orders. Not a proof that they are dead: a push or a read is."""
+    """The exchange accepted the cancel of these orders. That does not prove that they are dead; a push or a read
+    does.
+    """
 
     orders: tuple[tuple[str, str], ...]  # (lowercase pair, order id)
 
@@ -209,10 +212,10 @@ AnswerBody: TypeAlias = (
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a request ended, at the ``now`` of the turn that it comes in. ``text`` is the exchange's own sentence.
+    """How a request ended, as of the ``now`` of its turn. ``text`` is the exchange's own message.
 
-    For listings ``body`` is a tuple of reports, for a create an `OrderAck`, for a batch a tuple of them in the order
-    of the request, for cancels a `CancelAck`, for balances a `BalanceReport`.
+    ``body`` is a tuple of reports for a listing, an `OrderAck` for a create, a tuple of those in the order of the
+    request for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances.
     """
 
     request_id: int

@@ -27,14 +27,14 @@ _MONDAY = 4 * NS_PER_DAY  # 1970-01-05, the first Monday after the epoch
 
 
 def check_resolution(text: str) -> str:
-    """The resolution itself, or ValueError listing what there is."""
+    """The resolution itself; ValueError listing the valid ones otherwise."""
     if text not in RESOLUTIONS:
         raise ValueError(f"{text!r} is not a resolution of the exchange; use one of {', '.join(RESOLUTIONS)}")
     return text
 
 
 def fixed_length(resolution: str) -> Nanos | None:
-    """Length of a bucket, or None for months, which differ."""
+    """Length of a bucket, or None for months, which vary."""
     if resolution == "1M":
         return None
     match = _TEXT.match(resolution)
@@ -54,7 +54,7 @@ def bucket_start(time: Nanos, resolution: str) -> Nanos:
 
 
 def bucket_end(start: Nanos, resolution: str) -> Nanos:
-    """End of the bucket that starts at ``start``, which is the start of the next."""
+    """End of the bucket that starts at ``start``, that is, the start of the next."""
     length = fixed_length(resolution)
     if length is not None:
         return start + length

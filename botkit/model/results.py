@@ -1,8 +1,8 @@
-"""What a backtest leaves behind, as plain data: the driver fills it, `backtest.outputs` and `report` show it.
+"""The result of a backtest as plain data: the driver fills it in, `backtest.outputs` and `report` show it.
 
-Rows keep integers (ticks, lots, units of 1e-8) so that files can spell them exactly; figures that sum over currencies
-are floats in the run's valuation currency. Times are nanoseconds since the epoch, UTC. A figure that cannot be said
-(a Sharpe ratio of one day) is None, never NaN, since JSON has none.
+Rows keep integers (ticks, lots, units of 1e-8) so that files are exact; figures summed over currencies are floats in
+the run's valuation currency. Times are nanoseconds since the epoch, UTC. An undefined figure (the Sharpe ratio of a
+single day) is None, never NaN, since JSON has no NaN.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 
 Figure: TypeAlias = float | int | str | None
 
-#: the figures that every summary has, in the order in which they are written; more may follow them
+#: the figures that every summary has, in the order they are written; more may follow
 SUMMARY_KEYS = (
     "strategy",
     "currency",
@@ -68,7 +68,7 @@ SUMMARY_KEYS = (
 
 
 class OrderRow(msgspec.Struct, frozen=True, gc=False):
-    """One order at the end of a run: what was asked for, and what became of it. ``sent`` is 0 when it never left."""
+    """One order at the end of a run: what was asked for, and what became of it. ``sent`` is 0 if it was never sent."""
 
     spec: OrderSpec
     sent: Nanos
@@ -81,7 +81,7 @@ class OrderRow(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, order: Order) -> OrderRow:
-        """The row of an order as it stands. (``_value_`` is ``value`` without a Python call.)"""
+        """The row of an order in its current state. (``_value_`` is ``value`` without a Python call.)"""
         return cls(
             order.spec,
             order.sent,
@@ -144,7 +144,7 @@ class Curve(msgspec.Struct):
 
 
 class PriceCandles(msgspec.Struct):
-    """Prices of one pair for a chart: at ascending starts of buckets, each ``width`` nanoseconds long."""
+    """Prices of one pair for a chart, by start of bucket in ascending order; buckets are ``width`` nanoseconds long."""
 
     pair: Pair
     width: Nanos
@@ -153,15 +153,15 @@ class PriceCandles(msgspec.Struct):
     high: list[float]
     low: list[float]
     close: list[float]
-    #: traded amounts in base currency; empty where they are not known
+    #: traded amounts in base currency; empty if unknown
     volume: list[float] = msgspec.field(default_factory=list)
 
 
 class IndicatorLine(msgspec.Struct):
     """A line on a pair's price chart: an attached indicator, or what a strategy plotted.
 
-    ``pane`` is "price", or the name of a pane of its own below it. Times ascend; where it is drawn, a point belongs to
-    the candle that contains it.
+    ``pane`` is "price", or the name of a separate pane below it. Times ascend; on the chart, a point belongs to the
+    candle that contains it.
     """
 
     pair: str
@@ -170,14 +170,14 @@ class IndicatorLine(msgspec.Struct):
     pane: str
     times: list[Nanos]
     values: list[float]
-    #: which of several values it is: "upper" of Bollinger bands
+    #: which of several values this is, such as "upper" of Bollinger bands
     field: str = ""
 
 
 class Drawdown(msgspec.Struct, frozen=True):
     """The deepest fall of equity below an earlier peak: ``fraction`` of the peak, and when.
 
-    ``recovered`` is the first time at which equity stood at the peak again, None when it never did.
+    ``recovered`` is when equity first reached the peak again, None if it never did.
     """
 
     fraction: float = 0.0
@@ -187,9 +187,9 @@ class Drawdown(msgspec.Struct, frozen=True):
 
 
 class DayRow(msgspec.Struct, frozen=True):
-    """The equity at the end of one calendar day of the run. ``end`` is the midnight, or the end of the run.
+    """The equity at the end of one calendar day of the run. ``end`` is midnight, or the end of the run.
 
-    ``return_`` is None for a first or last day that is not whole.
+    ``return_`` is None for a partial first or last day.
     """
 
     date: str
@@ -231,14 +231,14 @@ class StrategyRow(msgspec.Struct, kw_only=True):
     positions: list[PositionRow] = msgspec.field(default_factory=list)
     skips: dict[str, int] = msgspec.field(default_factory=dict)
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
-    stopped: str = ""  # why it was stopped before the end, with the traceback's last line
+    stopped: str = ""  # why it was stopped early, with the traceback's last line
 
 
 class EndpointUse(msgspec.Struct, frozen=True, kw_only=True):
     """What the router did at one endpoint.
 
-    ``peak_use`` is the fullest that any of its windows was, as a fraction of the documented limit ``limit`` (such as
-    "1,200 in 60 s per account"). Waits are of the orders that had to wait, in milliseconds.
+    ``peak_use`` is the highest use of any of its windows, as a fraction of the documented ``limit`` (such as "1,200 in
+    60 s per account"). Waits cover only orders that had to wait, in milliseconds.
     """
 
     endpoint: str
@@ -286,7 +286,7 @@ class QueueReading(msgspec.Struct, kw_only=True):
 
 
 class Caution(msgspec.Struct, frozen=True):
-    """Something the reader must know before believing the result. ``grave`` ones stand in red."""
+    """Something the reader must know before believing the result. ``grave`` ones are shown in red."""
 
     text: str
     grave: bool = True

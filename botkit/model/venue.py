@@ -1,4 +1,4 @@
-"""A simulated exchange as its users see it: market data in, requests in, and out of it what becomes known when."""
+"""A simulated exchange as its callers see it: market data and requests in, timed events and answers out."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from botkit.model.requests import Answer, Request
 
 
 class Published(Protocol):
-    """Something that became known: to one account, or to everybody where ``account`` is None."""
+    """Something that became known: to one account, or to everybody if ``account`` is None."""
 
     @property
     def account(self) -> str | None:
-        """Whose it is."""
+        """The account it belongs to."""
         ...
 
     @property
     def events(self) -> Sequence[Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Trade]:
-        """What it is: one event, or all that a match did to an account."""
+        """One event, or everything that a match did to an account."""
         ...
 
 
 class Venue(Protocol):
-    """Matches requests against the market data that it is given. It reads no clock: time is carried by `advance`."""
+    """Matches requests against the market data it is given. It reads no clock: `advance` moves its time."""
 
     def load(self, columns: MarketColumns) -> None:
-        """The next rows of the market, not before those that it has. Raises ValueError for older ones."""
+        """Add the next rows of market data. Raises ValueError for rows older than those it has."""
         ...
 
     def submit(self, account: str, request: Request, now: Nanos) -> None:
-        """An account sends a request. Its answer comes out of `advance`."""
+        """Send a request for an account. The answer comes out of `advance`."""
         ...
 
     def advance(self, to: Nanos) -> Sequence[Published]:
-        """Let everything up to and including ``to`` happen; what became known by then, in order."""
+        """Run everything up to and including ``to``; returns what became known by then, in order."""
         ...
 
     def next_at(self) -> Nanos | None:
-        """When something may become known, at the earliest; None when nothing will by itself."""
+        """The earliest time at which something may become known; None if nothing will by itself."""
         ...
 
 

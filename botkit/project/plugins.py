@@ -18,7 +18,7 @@ from botkit.plugins.discovery import did_you_mean
 from botkit.sim import plugin as sim_plugin
 from botkit.tape import plugin as tape_plugin
 
-#: plugins that ship with botkit, in the order in which they are asked. Never strategies.
+#: plugins that ship with botkit, in the order of their calls. Never strategies.
 BUILT_IN: tuple[tuple[str, Any], ...] = (
     ("botkit.risk", engine_plugin),
     ("botkit.sim", sim_plugin),
@@ -31,7 +31,7 @@ BUILT_IN: tuple[tuple[str, Any], ...] = (
 def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool = False) -> Plugins:
     """The plugins of a configuration; without one, the built-in and installed ones and those of ./strategies.
 
-    ``installed_only`` leaves ./strategies out: asking for help should not run files that nobody named.
+    ``installed_only`` leaves ./strategies out: asking for help should not run files that the user did not name.
     """
     environ_load = os.environ.get("BOTKIT_LOAD_PLUGINS")
     if loaded is None:

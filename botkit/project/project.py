@@ -21,7 +21,7 @@ from botkit.project.plugins import assemble_plugins
 
 
 class Project:
-    """A configuration, its plugins, and what is known of its exchange: all that a bot is made from."""
+    """A configuration, its plugins, and the facts of its exchange: everything needed to make a bot."""
 
     def __init__(self, loaded: LoadedConfig, plugins: Plugins, facts: ExchangeFacts) -> None:
         self.loaded = loaded
@@ -48,7 +48,7 @@ class Project:
         self.specs()
 
     def check_money(self) -> None:
-        """See that ``backtest: balances:`` covers what strategies and the reserve get. Raises ConfigError."""
+        """Check that ``backtest: balances:`` covers the strategies' capital and the reserve. Raises ConfigError."""
         balances = self.config.backtest.balances
         if balances is not None:
             books = make_portfolio(self, self.pairs)
@@ -95,7 +95,7 @@ class Project:
         pairs = self.bot_pairs()
         if not pairs:
             raise ConfigError(
-                f"{self.loaded.path}: no strategy names a pair, so `currency:` must say what values everything"
+                f"{self.loaded.path}: no strategy names a pair, so `currency:` must say what everything is valued in"
             )
         return pairs[0].quote
 
@@ -198,7 +198,7 @@ def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
     except ConfigError as error:
         raise loaded.error("limits" if "limits" in options else "exchange", str(error)) from None
     missing = [name for name in NEEDED_ENDPOINTS if name not in facts.limits.endpoints]
-    if missing:  # an exchange of a plugin: say it before the router misses one
+    if missing:  # the exchange may be a plugin: report it before the router needs the limit
         raise loaded.error(
             "exchange", f"the exchange `{config.exchange.name}` gives no rate limit for {', '.join(missing)}"
         )

@@ -1,4 +1,4 @@
-"""What a finished run looks like: one HTML file for a browser, and a summary for a terminal. Knows only `model`."""
+"""Shows a finished run: one HTML file for a browser, and a summary for a terminal. Imports only `model`."""
 
 from __future__ import annotations
 

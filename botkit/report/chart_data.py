@@ -1,4 +1,4 @@
-"""The charts' data: few points, rounded, in local time, small enough that a page of many pairs stays small."""
+"""Data for the charts: few points, rounded, in local time, so that a page of many pairs stays small."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from botkit.model.results import BacktestResult, Curve, FillRow, IndicatorLine, 
 
 ChartData: TypeAlias = dict[str, Any]
 
-#: points of the equity curve, and of each strategy's; candles and pairs; at 25 to 50 bytes each
+#: most points of an equity curve (the bot's and each strategy's), most candles, most pairs; 25 to 50 bytes a point
 EQUITY_POINTS_MAX = 4_000
 STRATEGY_POINTS_MAX = 1_000
 PAIRS_MAX = 8
 CANDLES_MAX = 1_500
 CANDLES_MAX_TOGETHER = 6_000
-#: lines of indicators and plots on a pair's chart, and their values on all charts
+#: most lines of indicators and plots on a pair's chart, and most of their values on all charts
 LINES_MAX = 16
 LINE_VALUES_MAX_TOGETHER = 60_000
 
 
 class LocalTimes:
-    """Milliseconds on the run's local clock: the chart library knows only UTC, so local time is passed off as UTC."""
+    """Milliseconds of local time: the chart library knows only UTC, so it gets local time as if it were UTC."""
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
-        self._offsets: dict[int, int] = {}  # by hour: clock changes happen on the hour somewhere in UTC
+        self._offsets: dict[int, int] = {}  # by hour: clocks change on a full hour of UTC
 
     def ms(self, time: Nanos) -> int:
         """Local milliseconds of a time."""
-        hour = time // (900 * NS_PER_S)  # a quarter, since some zones stand at :30 or :45
+        hour = time // (900 * NS_PER_S)  # quarter hours, since some zones are at :30 or :45
         offset = self._offsets.get(hour)
         if offset is None:
             delta = to_datetime(hour * 900 * NS_PER_S, self._zone).utcoffset()
@@ -42,12 +42,12 @@ class LocalTimes:
 
 
 def rounded(value: float) -> float:
-    """Eight significant digits: more cannot be seen, and would double the page."""
+    """Round to eight significant digits: more cannot be seen and would double the page's size."""
     return float(f"{value:.8g}")
 
 
 def thin(curve: Curve, points_max: int) -> Curve:
-    """At most ``points_max`` points, the lowest and the highest of each stretch kept, and both ends."""
+    """Reduce a curve to ``points_max`` points, keeping both ends and the lowest and highest of each stretch."""
     n = len(curve.times)
     if n <= points_max:
         return curve
@@ -62,9 +62,9 @@ def thin(curve: Curve, points_max: int) -> Curve:
 
 
 def ascending(times: Sequence[int]) -> list[int]:
-    """Indices of points at strictly ascending times: the last of those that share a millisecond.
+    """Indices of points at strictly ascending times: of points in one millisecond, the last.
 
-    The hour that a clock change repeats keeps its first pass; the chart library refuses time that runs back.
+    Of an hour repeated by a clock change only the first pass is kept; the chart library refuses time that runs back.
     """
     rows: list[int] = []
     for i, time in enumerate(times):
@@ -76,12 +76,12 @@ def ascending(times: Sequence[int]) -> list[int]:
 
 
 def deltas(times: Sequence[int]) -> list[int]:
-    """The first time, then differences: half the digits."""
+    """The first time, then differences, which take half the digits."""
     return [*times[:1], *(b - a for a, b in pairwise(times))]
 
 
 def line(curve: Curve, local: LocalTimes, points_max: int, *, less: float = 0.0) -> ChartData:
-    """A curve as the page reads it, shifted down by ``less``."""
+    """A curve in the page's format, lowered by ``less``."""
     curve = thin(curve, points_max)
     return _points([local.ms(t) for t in curve.times], [rounded(v - less) for v in curve.values])
 
@@ -101,7 +101,7 @@ def drawdowns(curve: Curve, local: LocalTimes) -> ChartData:
 
 
 def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
-    """Fewer, wider candles where there are more than ``candles_max``."""
+    """Join candles into wider ones if there are more than ``candles_max``."""
     n = len(candles.times)
     if n <= candles_max:
         return candles
@@ -120,9 +120,9 @@ def join_candles(candles: PriceCandles, candles_max: int) -> PriceCandles:
 
 
 def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
-    """Fills on a pair's candles: one mark per candle and side, [candle, side, fills, amount, average price].
+    """Marks of fills on a pair's candles, one per candle and side: [candle, side, fills, amount, average price].
 
-    A mark a fill would bury the page under data.
+    A mark for each fill would bury the page under data.
     """
     joined: dict[tuple[int, str], list[float]] = {}
     for fill in fills:
@@ -140,9 +140,9 @@ def marks(candles: PriceCandles, fills: Sequence[FillRow]) -> list[list[Any]]:
 
 
 def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | None]:
-    """A line's last value within each candle, None where it has none there.
+    """A line's last value within each candle, None if it has none there.
 
-    On the candles' own times: the chart library would make room for every other time between the candles.
+    Values take the candles' times: the chart library would leave a gap in the candles for any other.
     """
     values: list[float | None] = []
     done = bisect_left(found.times, candles.times[0]) if candles.times else 0
@@ -155,7 +155,7 @@ def line_values(candles: PriceCandles, found: IndicatorLine) -> list[float | Non
 
 
 def line_charts(candles: PriceCandles, lines: Sequence[IndicatorLine]) -> list[ChartData]:
-    """The lines of a pair's chart; those of one indicator share a number, by which the page colours them."""
+    """The lines of a pair's chart; lines of one indicator share a number, which decides their colour."""
     several = len({found.strategy for found in lines}) > 1
     numbers: dict[tuple[str, str], int] = {}
     charts = []
@@ -183,7 +183,7 @@ def pair_chart(
     candles_max: int,
     lines: Sequence[IndicatorLine] = (),
 ) -> ChartData:
-    """One pair's price and volume with its fills, and the indicators and plots of its strategies."""
+    """One pair's price, volume and fills, with the indicators and plots of its strategies."""
     candles = join_candles(candles, candles_max)
     rows = ascending([local.ms(t) for t in candles.times])
     times = [candles.times[i] for i in rows]
@@ -204,7 +204,7 @@ def pair_chart(
 
 
 def buy_and_hold(result: BacktestResult, local: LocalTimes) -> ChartData | None:
-    """What the opening equity would have become in the one pair that is traded, where there is just one."""
+    """What the opening equity would have become in the traded pair, if there is only one."""
     opening = result.summary.get("opening_equity")
     if len(result.prices) != 1 or not isinstance(opening, (int, float)):
         return None
@@ -229,7 +229,7 @@ def charts(result: BacktestResult, zone: tzinfo) -> ChartData:
     fills: dict[str, list[FillRow]] = {}
     for fill in result.fills:
         fills.setdefault(str(fill.pair), []).append(fill)
-    # the pairs that were traded come first, where not all can be shown
+    # traded pairs come first, since not all may fit
     prices = sorted(result.prices, key=lambda c: str(c.pair) not in fills)[:PAIRS_MAX]
     lines: dict[str, list[IndicatorLine]] = {}
     for found in result.indicators:

@@ -1,4 +1,4 @@
-"""The report's tables, counted from the rows of a run."""
+"""The report's tables, computed from the rows of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FeeLine(msgspec.Struct):
 
     @property
     def rate(self) -> float | None:
-        """What was paid as a fraction of the value."""
+        """The fee as a fraction of the value."""
         return self.fee / self.value if self.value else None
 
 
@@ -41,7 +41,7 @@ def fee_lines(fills: Iterable[FillRow]) -> list[FeeLine]:
 
 
 def fee_currencies(fills: Iterable[FillRow]) -> dict[str, int]:
-    """Fees as they were paid: units by currency."""
+    """Fees in the currencies they were paid in: units by currency."""
     paid: dict[str, int] = {}
     for fill in fills:
         if fill.fee_units:
@@ -58,7 +58,7 @@ class Reason(msgspec.Struct):
     times: int
 
 
-#: what became of an order that did nothing, and why when it does not say so itself
+#: how an order without a fill ended, and why if the order itself gives no reason
 _FATES = {
     "refused": ("refused", "no reason given"),
     "rejected": ("rejected by the exchange", "no reason given"),
@@ -70,7 +70,7 @@ _FATES = {
 
 
 def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most: int = 40) -> list[Reason]:
-    """Skips and refusals that the strategies counted, and orders that ended without a chance, by kind, most frequent
+    """Skips and refusals that the strategies counted, and orders that ended without a fill, by kind, most frequent
     first."""
     found = [Reason(row.name, "skipped", text, n) for row in strategies for text, n in grouped(row.skips).items()]
     found += [Reason(row.name, "refused", text, n) for row in strategies for text, n in grouped(row.refusals).items()]
@@ -86,7 +86,7 @@ def reasons(strategies: Sequence[StrategyRow], orders: Sequence[OrderRow], most:
 
 
 def queue_ms(order: OrderRow) -> float | None:
-    """How long an order waited in the router; None when it never left."""
+    """How long an order waited in the router, in ms; None if it was never sent."""
     return (order.sent - order.spec.created) / NS_PER_MS if order.sent else None
 
 

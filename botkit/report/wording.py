@@ -1,4 +1,4 @@
-"""How figures are spelled for people: one place, so that the page and the terminal agree."""
+"""How figures are written for people: one place, so that page and terminal agree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOTHING = "–"
 
 
 def zone_of(name: str) -> tzinfo:
-    """The zone of a run, or UTC where the system does not know it."""
+    """The time zone of a run, or UTC if the system does not know it."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
@@ -24,7 +24,7 @@ def _number(value: Any) -> float | None:
 
 
 def money(value: Any, sign: bool = False) -> str:
-    """An amount of money with as many decimals as its size deserves: 1,234,567.89 and 0.00012345."""
+    """An amount of money, with more decimals the smaller it is: 1,234,567.89 and 0.00012345."""
     number = _number(value)
     if number is None:
         return NOTHING
@@ -49,7 +49,7 @@ def ratio(value: Any) -> str:
 
 
 def count(value: Any) -> str:
-    """A whole number with thousands set apart."""
+    """A whole number with thousands separators."""
     number = _number(value)
     return NOTHING if number is None else f"{number:,.0f}".replace("-", "−")
 
@@ -75,7 +75,7 @@ def minute(time: Nanos | None, zone: tzinfo) -> str:
 
 
 def span(length: Nanos) -> str:
-    """A length of time in its two largest units that matter: 31 days, 3 h 20 min, 45 s."""
+    """A duration in its two largest units: 31 days, 3 h 20 min, 45 s."""
     if length >= 2 * NS_PER_DAY:
         return f"{length / NS_PER_DAY:.0f} days"
     if length >= NS_PER_HOUR:

@@ -1,6 +1,6 @@
-"""Fills on tapes that hold candles only.
+"""Fills on candle-only tapes.
 
-A bar tells four prices and an amount, not their order; where it cannot tell, the reading is the pessimistic one.
+A bar gives four prices and a volume, not their order; if in doubt, the pessimistic reading applies.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ CANDLE_ASSUMPTIONS = (
     " end on.",
 )
 
-#: a fill of more than one part in so many of its bar's volume is flagged
+#: a fill of more than this fraction (one in ...) of its bar's volume is flagged
 LARGE = 10
 
 
 class CandleMatcher(Matcher):
-    """The same book-keeping, with bars for a market. ``large_fills`` counts fills at an open over a tenth of a bar."""
+    """The same book-keeping with bars as the market. ``large_fills`` counts fills at an open over a tenth of a bar."""
 
     large_fills = 0
 
     def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Work an order at its open: now if that has been, else it waits for it."""
+        """Process an order at its open: now if that has passed, else it waits."""
         if market.candles is None:
             super().enter(order, market, deed)
             return
@@ -47,7 +47,7 @@ class CandleMatcher(Matcher):
             market.waiting.append(order)
 
     def opens_at(self, market: VenueMarket) -> Nanos | None:
-        """When the next waiting order can be worked."""
+        """When the next waiting order can be processed."""
         candles = market.candles
         assert candles is not None
         earliest: Nanos | None = None
@@ -68,7 +68,7 @@ class CandleMatcher(Matcher):
             order.opens_at = order.arrived if order.arrived > start else start
 
     def on_opens(self, market: VenueMarket, deed: Deed) -> None:
-        """Work the orders whose open has come."""
+        """Process the orders whose open has come."""
         opens_at = self.opens_at(market)
         if opens_at is None or opens_at > deed.time:
             return
@@ -100,7 +100,7 @@ class CandleMatcher(Matcher):
         index = row - candles.first
         start, left = int(candles.time[index]), int(candles.lots[index])
         low, high = int(candles.low[index]), int(candles.high[index])
-        assert left > 0, row  # the search passes empty bars over
+        assert left > 0, row  # the search skips empty bars
         through = [order for order in market.buys if low < order.price_ticks and order.arrived <= start]
         through += [order for order in market.sells if high > order.price_ticks and order.arrived <= start]
         through.sort(key=lambda order: order.rank)
@@ -116,7 +116,7 @@ class CandleMatcher(Matcher):
             self.trigger(market, low, high, deed, arrived_by=start)
 
     def activate(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """On candles a triggered stop is worked like an order sent at the moment at which the trigger is known."""
+        """On candles a triggered stop is processed like an order sent when the trigger becomes known."""
         if market.candles is not None:
             order.sent = order.arrived = deed.time
             order.opens_at = -1

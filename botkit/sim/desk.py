@@ -1,4 +1,4 @@
-"""Where requests are worked: entry rules, cancels and reads."""
+"""Handles requests: entry rules, cancels and reads."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Handled: TypeAlias = tuple[Answer, tuple[VenueMarket, ...]]
 
 
 class Floor(Protocol):
-    """What the desk needs of the exchange around it (`botkit.sim.kernel.Kernel`)."""
+    """What the desk needs from the exchange (`botkit.sim.kernel.Kernel`)."""
 
     pairs: dict[str, Pair]
 
@@ -52,11 +52,11 @@ class Floor(Protocol):
         ...
 
     def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos, /) -> VenueOrder:
-        """An order with an id and a rank, in no market yet."""
+        """A new order with an id and a rank, not in a market yet."""
         ...
 
     def book(self, pair: Pair, depth: int, /) -> OrderBook:
-        """What a pair's book shows."""
+        """A pair's current book."""
         ...
 
     def candle_history(self, pair: Pair, /) -> CandleHistory:
@@ -74,7 +74,7 @@ class Desk:
         self._all_or_nothing = batch_all_or_nothing
 
     def handle(self, account: Account, request: Request, deed: Deed, sent: Nanos) -> Handled:
-        """Do what a request asks, at the deed's time."""
+        """Execute a request at the deed's time."""
         match request:
             case CreateOrder():
                 return self._create(account, request, deed, sent)
@@ -83,7 +83,7 @@ class Desk:
             case CreateBatch():
                 return self._batch(account, request, deed, sent)
             case CancelBatch():
-                # the wire names them pair by pair, in the order in which pairs first occur
+                # on the wire they are grouped by pair, in order of first occurrence
                 places = {pair: place for place, pair in reversed(list(enumerate(pair for pair, _ in request.orders)))}
                 named = sorted(request.orders, key=lambda row: places[row[0]])
                 wanted = [account.open.get(order_id) for _, order_id in named]
@@ -143,7 +143,7 @@ class Desk:
                 return refused(request.id, refusal), ()
         floor = self._floor
         orders = [floor.new_order(account, new, units, sent, deed.time) for new, units in accepted]
-        for order in orders:  # all locks first: a fee in BITO must not take what a later order was granted
+        for order in orders:  # all locks first: a fee in BITO must not use funds granted to a later order
             self._ledger.open(order, deed)
         markets: dict[str, VenueMarket] = {}
         for order in orders:
@@ -214,7 +214,7 @@ class Desk:
 
 
 def _created_within(account: Account, request: ListOrders) -> list[VenueOrder]:
-    """Orders of a listing, newest first. An account's orders stand in order of creation."""
+    """Orders of a listing, newest first. An account's orders are stored in order of creation."""
     return [
         order
         for order in reversed(account.orders.values())
@@ -231,5 +231,5 @@ def granted(request_id: int, body: AnswerBody) -> Answer:
 
 
 def refused(request_id: int, text: str) -> Answer:
-    """422 with the exchange's sentence."""
+    """422 with the exchange's message."""
     return Answer(request_id=request_id, outcome=Ending.REFUSED, status=422, text=text)

@@ -1,7 +1,7 @@
-"""Keyed random draws: each depends on (seed, kind, key) alone, so one more read does not shift the others.
+"""Keyed random draws: each depends only on (seed, kind, key), so an extra read does not shift the others.
 
-A 64-bit mixer (splitmix64, Steele et al. 2014) in place of ``random.Random(f"{seed}:{key}")``: seeding a Mersenne
-Twister costs about 10 us, which is a third of an order's whole life here.
+A 64-bit mixer (splitmix64, Steele et al. 2014) instead of ``random.Random(f"{seed}:{key}")``: seeding a Mersenne
+Twister costs about 10 us, a third of an order's total cost here.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ def mix(value: int) -> int:
 
 
 def text_key(text: str) -> int:
-    """An integer of a short text, equal on every machine (``hash`` of a str is not)."""
+    """An integer for a short text, equal on every machine (unlike ``hash`` of a str)."""
     return mix(int.from_bytes(text.encode(), "big") & _MASK) ^ len(text)
 
 
 def keyed(seed: int, kind: int, key: int) -> int:
-    """64 bits that depend on nothing but the three arguments."""
+    """64 bits that depend only on the three arguments."""
     return mix(mix(mix(seed & _MASK) ^ (kind & _MASK)) ^ (key & _MASK))
 
 
 def normal(seed: int, kind: int, key: int) -> float:
     """A nearly normal draw, mean 0 and deviation 1, within +-6: the sum of twelve uniforms less six.
 
-    Built from additions alone, since logarithms and sines differ in the last digit between machines.
+    Uses only additions, since logarithms and sines differ in the last digit between machines.
     """
     total = 0
     for part in range(3):
@@ -41,7 +41,7 @@ def normal(seed: int, kind: int, key: int) -> float:
 
 
 def exponential(x: float) -> float:
-    """e^x for |x| <= 40, from multiplications and additions alone: the same float on every machine."""
+    """e^x for |x| <= 40, using only multiplications and additions: the same float on every machine."""
     small = x / 64
     term = result = 1.0
     for n in range(1, 14):

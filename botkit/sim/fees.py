@@ -82,14 +82,14 @@ class FixedFees:
         return self._rates
 
     def record(self, now: Nanos, volume_units: int) -> None:
-        """Volume changes nothing."""
+        """Do nothing: fixed rates ignore volume."""
 
 
 class RankFees:
     """The exchange's ranks: ``{rank: 0..6, bito: true}`` or ``{rank: auto}``, which follows the 30-day volume.
 
-    ``auto`` starts without past volume, at rank 0. The model does not know what BITO the account holds, so it never
-    grants a rank for holdings alone, nor one that demands them besides the volume.
+    ``auto`` starts without past volume, at rank 0. The model does not know the account's BITO holdings, so it never
+    grants a rank for holdings alone, nor one that requires both holdings and volume.
     """
 
     def __init__(self, options: Options, facts: ExchangeFacts) -> None:
@@ -110,7 +110,7 @@ class RankFees:
         self.assumptions: tuple[str, ...] = (
             f"Fees {what}: {self._rates.source} maker {_percent(self._rates.maker_e8)}, taker"
             f" {_percent(self._rates.taker_e8)} of what an order receives, rounded half up at 1e-8.",
-            *(("A rank that demands a holding of BITO is not granted automatically.",) if self._auto else ()),
+            *(("A rank that requires a holding of BITO is not granted automatically.",) if self._auto else ()),
             *((_BITO_SENTENCE,) if self.uses_discount else ()),
         )
 

@@ -1,17 +1,17 @@
-"""The built-in readings of the queue: how far trades and snapshots bring a resting order to its turn.
+"""The built-in readings of the queue: how trades and snapshots move a resting order forward.
 
-A recorded book shows amounts, not orders, so nobody knows what was cancelled ahead of an order and what behind it.
-The three readings bracket the truth: run all three and see how far the result depends on luck in the queue.
+A recorded book shows amounts, not orders, so it is unknown what was cancelled ahead of an order and what behind it. The
+three readings bracket the truth: run all three to see how much the result depends on luck in the queue.
 """
 
 from __future__ import annotations
 
-#: more lots than any order has: an allowance without a bound
+#: more lots than any order has: an unlimited allowance
 WHOLE = 1 << 62
 
 
 class Queue:
-    """The default: behind what was shown on arrival; trades at the price and smaller snapshots work it off."""
+    """The default: the order joins behind the shown amount; trades at the price and smaller snapshots reduce it."""
 
     assumptions: tuple[str, ...] = (
         "Queue (default reading): an order stands behind the whole amount recorded at its price when it arrives; what"
@@ -23,15 +23,15 @@ class Queue:
     )
 
     def on_arrival(self, shown: int) -> int:
-        """Everything that is shown stands ahead."""
+        """Everything shown is ahead."""
         return shown
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """Not more can stand ahead than is shown."""
+        """No more can be ahead than is shown."""
         return ahead if ahead < shown else shown
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """A trade first works off what stands ahead."""
+        """A trade first uses up the amount ahead."""
         return (ahead - lots, 0) if lots <= ahead else (0, lots - ahead)
 
     def on_through(self, lots: int) -> int:
@@ -44,7 +44,7 @@ class Queue:
 
 
 class Optimistic:
-    """Nothing stands ahead, and whatever touches an order fills it whole: an upper bound."""
+    """Nothing is ahead, and anything that touches an order fills it completely: an upper bound."""
 
     assumptions: tuple[str, ...] = (
         "Queue (optimistic reading): nothing stands ahead of an order, and any trade at or beyond its price, or an"
@@ -60,15 +60,15 @@ class Optimistic:
         return 0
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """Whole."""
+        """The whole order."""
         return 0, WHOLE
 
     def on_through(self, lots: int) -> int:
-        """Whole."""
+        """The whole order."""
         return WHOLE
 
     def on_cross(self, lots: int) -> int:
-        """Whole."""
+        """The whole order."""
         return WHOLE
 
 
@@ -81,15 +81,15 @@ class Pessimistic:
     )
 
     def on_arrival(self, shown: int) -> int:
-        """All of it, for good."""
+        """All lots are ahead, permanently."""
         return shown
 
     def on_snapshot(self, ahead: int, shown: int) -> int:
-        """A smaller snapshot proves nothing here."""
+        """Unchanged: a smaller snapshot proves nothing here."""
         return ahead
 
     def on_trade(self, ahead: int, lots: int) -> tuple[int, int]:
-        """Trades at the price fill others."""
+        """Nothing: trades at the price fill others."""
         return ahead, 0
 
     def on_through(self, lots: int) -> int:

@@ -1,4 +1,4 @@
-"""Candles made from the recorded trades that have passed, for reads over the wire (GET /trading-history)."""
+"""Candles built from past recorded trades, for reads over the wire (GET /trading-history)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from botkit.model.pairs import Pair
 from botkit.model.resolutions import bucket_end, bucket_start
 from botkit.sim.streams import CandleStream, TradeStream
 
-#: longest stretch of trades worked into minutes at once
+#: most trades to aggregate into minutes at once
 _ROWS = 1 << 20
 
 
 class CandleHistory:
-    """Minutes of one pair as [open, high, low, close, lots], by exchange time; longer candles are made from them.
+    """Minute candles of one pair as [open, high, low, close, lots], by exchange time; longer candles are built from
+    them.
 
     Intervals without trades have no candle, as at the exchange.
     """
@@ -26,11 +27,11 @@ class CandleHistory:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self._minutes: dict[Nanos, list[int]] = {}
-        self._order: list[Nanos] = []  # the minutes, sorted: a year of them is not to be sorted at each read
+        self._order: list[Nanos] = []  # the minutes, kept sorted, so that a year of them is not sorted at each read
         self._absorbed = 0
 
     def preload(self, candles: CandleColumns) -> None:
-        """Take in finished one-minute candles from before the first trade; those without volume are left out."""
+        """Add finished one-minute candles from before the first trade; those without volume are skipped."""
         assert candles.resolution == "1m", candles.resolution
         columns = (candles.time, candles.open, candles.high, candles.low, candles.close, candles.lots)
         for minute, *row in zip(*(column.tolist() for column in columns), strict=True):
@@ -38,13 +39,13 @@ class CandleHistory:
                 self._add(minute, row)
 
     def absorb(self, trades: TradeStream, upto: int) -> None:
-        """Work in the rows before number ``upto`` that were not yet."""
+        """Aggregate new rows, up to but excluding number ``upto``."""
         while self._absorbed < upto:
             stop = min(upto, self._absorbed + _ROWS)
             cut = slice(max(self._absorbed - trades.first, 0), stop - trades.first)
             self._absorbed = stop
             minutes = trades.time[cut] // NS_PER_MINUTE
-            # stamps may run back a little within the order of receipt
+            # timestamps may go back a little within the order of receipt
             order = np.argsort(minutes, kind="stable")
             ticks, lots, minutes = trades.ticks[cut][order], trades.lots[cut][order], minutes[order]
             if not len(minutes):
@@ -86,8 +87,9 @@ class CandleHistory:
         return tuple(_candle(self.pair, resolution, bucket, row) for bucket, row in ended)
 
     def rows(self, resolution: str, start: Nanos, end: Nanos) -> list[tuple[Nanos, list[int]]]:
-        """(bucket start, [open, high, low, close, lots]) of buckets from ``start`` to before ``end``, the running one
-        included, oldest first."""
+        """(bucket start, [open, high, low, close, lots]) of buckets from ``start`` to before ``end``, including the
+        running one, oldest first.
+        """
         buckets: dict[Nanos, list[int]] = {}
         for index in range(bisect_left(self._order, start), len(self._order)):
             minute = self._order[index]
@@ -102,7 +104,7 @@ class CandleHistory:
 def held_candles(
     pair: Pair, stream: CandleStream, resolution: str, start: Nanos, end: Nanos, now: Nanos
 ) -> tuple[Candle, ...]:
-    """On candle tapes: what is still held of the recorded candles of that resolution, and has ended by ``now``."""
+    """On candle tapes: the recorded candles of that resolution still in memory that have ended by ``now``."""
     if stream.resolution != resolution:
         return ()
     stop = stream.position(now) - stream.first

@@ -1,12 +1,11 @@
-"""The simulated exchange's clockwork: requests arrive, the recorded market passes, and what follows becomes known.
+"""The simulated exchange's event loop: requests arrive, the recorded market advances, and results are published.
 
-Time is handed in. A driver calls ``submit`` when the bot sends, reads ``next_at`` when anything can happen, and calls
-``advance`` to carry time there; between two such moments the recorded rows are skipped with a binary search.
+Time is an argument. A driver calls ``submit`` when the bot sends, reads ``next_at`` when anything can happen, and calls
+``advance`` to move time there; between two such moments a binary search skips the recorded rows.
 
 At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then
-arrivals in the order of their sending: an order meets only rows after the one that made the bot send it. Where orders
-arrive at once, a driver that asks for it is given the books before the trades of their moment happen, and what it
-sends then meets these trades.
+arrivals in the order of sending: an order meets only rows after the one that triggered it. With zero latency, a driver
+can ask for the books before the trades of the same moment happen; orders it sends then meet these trades.
 """
 
 from __future__ import annotations
@@ -50,19 +49,19 @@ from botkit.sim.venue_limits import VenueLimits
 
 __all__ = ["AccountSetup", "Kernel", "Publication"]
 
-#: when it arrives, its number, whose it is, what it is, when it was sent, and the key of its latency
+#: arrival time, number, account, request, time of sending, and latency key
 _Arrival: TypeAlias = tuple[Nanos, int, Account, Request, Nanos, int]
 
-_ORDER_IDS = 7  # the kind of draw for `keyed`
+_ORDER_IDS = 7  # the kind of draw, for `keyed`
 TOO_MANY = "Too Many Requests"  # assumed: the exchange's text is not documented
 
 
 class Kernel:
-    """The exchange. See the module for the order in which things happen.
+    """The simulated exchange. The module docstring gives the order of events.
 
-    ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False takes the acceptable
-    orders of a batch and drops the others (Q7). Recorded levels older than ``max_book_age_s`` are not there for takers.
-    ``keep_candles`` keeps minutes of passed trades for `GetCandles`.
+    ``slippage_e8`` (a fraction in 1e-8) is for tapes without books; ``batch_all_or_nothing`` False accepts the valid
+    orders of a batch and drops the others (Q7). Takers ignore recorded levels older than ``max_book_age_s``.
+    ``keep_candles`` keeps minute candles of past trades for `GetCandles`.
     """
 
     def __init__(
@@ -96,7 +95,7 @@ class Kernel:
         self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
         self._markets: dict[str, VenueMarket] = {}
         self._order: list[VenueMarket] = []  # by pair name: the order of events at one moment
-        self._busy: dict[str, VenueMarket] = {}  # markets in which orders stand, by pair name
+        self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
         #: how many requests came, by endpoint, and how many were refused because a window was full
@@ -129,7 +128,7 @@ class Kernel:
         return market
 
     def load(self, columns: MarketColumns) -> None:
-        """Append the next chunk of a recorded stream. Keep one chunk of look-ahead loaded; passed rows are dropped.
+        """Append the next chunk of a recorded stream. Keep one chunk of look-ahead loaded; past rows are dropped.
 
         Raises ValueError for rows older than those of the same stream, and for candles beside books or trades.
         """
@@ -140,8 +139,8 @@ class Kernel:
         before = market.trades, market.books, market.candles
         market.load(columns)
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
-            # orders stand already, and nothing has searched the new stream for them; of it not even this moment's
-            # rows have passed
+            # there are open orders, and the new stream has not been searched for them; not even its rows of this moment
+            # have passed
             self._search(market, self.now - 1, None)
         self._look_ahead()
 
@@ -154,7 +153,7 @@ class Kernel:
         return history
 
     def candle_history(self, pair: Pair) -> CandleHistory:
-        """Candles of the trades that have passed, up to now."""
+        """Candles of past trades, up to now."""
         return self._absorb(self.market(pair))
 
     def _last_ticks(self, name: str) -> int | None:
@@ -164,9 +163,9 @@ class Kernel:
     # -- what a driver calls --------------------------------------------------------------------------------------
 
     def publish_books(self, pair: Pair, depth: int, *, is_wire: bool = False) -> None:
-        """Publish the pair's books from now on, the best ``depth`` levels a side.
+        """Publish the pair's books from now on, with the best ``depth`` levels per side.
 
-        ``is_wire``: they were recorded from the wire, so they are published when they were received, never thinned.
+        ``is_wire``: they were recorded from the wire, so they are published at their receive times, never thinned out.
         """
         feed = self._feeds.get(pair)
         if feed is None:
@@ -178,7 +177,7 @@ class Kernel:
         self._look_ahead()
 
     def submit(self, account: str, request: Request, now: Nanos) -> None:
-        """The bot sends a request. It arrives after the latency model's order and feed times."""
+        """Submit a bot's request. It arrives after the latency model's order and feed times."""
         now = max(now, self.now)
         owner = self._ledger.accounts[account]
         key = self._keys.key_of(owner, request)
@@ -192,13 +191,13 @@ class Kernel:
         heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
 
     def _look_ahead(self) -> None:
-        """What was loaded, asked for or told may come before what was next."""
+        """Find out what comes next, after something was added from outside."""
         self._next = self._next_deed()
         due = self._outbox.due
         self.next_at = due[0][0] if due and (self._next is None or due[0][0] < self._next) else self._next
 
     def _next_deed(self) -> Nanos | None:
-        """When the next thing happens, as against becomes known."""
+        """When the next thing happens (rather than becomes known)."""
         if self._paused_at is not None:
             return self._paused_at
         earliest = self._arrivals[0][0] if self._arrivals else None
@@ -233,13 +232,13 @@ class Kernel:
 
     @property
     def is_paused(self) -> bool:
-        """True between the books and the trades of a moment: the next `advance` goes on with the trades."""
+        """True between the books and the trades of a moment: the next `advance` continues with the trades."""
         return self._paused_at is not None
 
     def advance(self, to: Nanos, *, pause: bool = False) -> list[Publication]:
-        """Let everything up to and including ``to`` happen; what became known by then, in the total order.
+        """Run everything up to and including ``to``; returns what became known by then, in total order.
 
-        With ``pause`` it may stop after the books of a moment, where orders arrive at once: see `is_paused`.
+        With ``pause`` it may stop after the books of a moment, if orders have zero latency: see `is_paused`.
         """
         outbox, at = self._outbox, self._next
         while at is not None and at <= to:
@@ -292,7 +291,7 @@ class Kernel:
                 self._rows_of(market, market.trades, self._matcher.on_trade, now)
 
     def _arrive_before_trades(self, now: Nanos) -> None:
-        """Work what the bot sent when it was shown the books of this moment; what was sent earlier comes later."""
+        """Process orders sent in response to this moment's books; those sent earlier come later."""
         due = [heapq.heappop(self._arrivals) for _ in range(len(self._arrivals)) if self._arrivals[0][0] <= now]
         earlier = [arrival for arrival in due if arrival[1] <= self._sent_before_pause]
         for market in self._order:
@@ -324,7 +323,7 @@ class Kernel:
             self._tell(deed)
 
     def _follow(self, market: VenueMarket, deed: Deed, trades_from: int | None = None) -> None:
-        """After a deed in a market: its prints trigger stops and go out, and its searches learn what now stands."""
+        """After a deed in a market: publish its prints, which may trigger stops, and update its search bounds."""
         now = deed.time
         if market.stops and market.prints:
             self._matcher.trigger_by_prints(market, deed)
@@ -359,7 +358,7 @@ class Kernel:
                 self._busy = dict(sorted(self._busy.items()))
 
     def _books(self, now: Nanos) -> bool:
-        """Publish the books that are due; whether there were any."""
+        """Publish the books that are due; returns whether there were any."""
         published = False
         for name, feed in self._feeds.items():
             at = feed.next_at()
@@ -385,7 +384,7 @@ class Kernel:
         self._tell(deed)
 
     def _tell(self, deed: Deed) -> None:
-        """Send a deed's news off: the answer, then in one what happened: executions, orders, balances."""
+        """Publish a deed's results: the answer, then executions, orders and balances as one event."""
         for account, news in deed.news.items():
             at = deed.time + self._latency.answer_ns(news.key)
             if at < account.known_at:
@@ -405,7 +404,7 @@ class Kernel:
     # -- what the desk needs --------------------------------------------------------------------------------------
 
     def new_order(self, account: Account, new: OrderSpec, lock_units: int, sent: Nanos, now: Nanos) -> VenueOrder:
-        """An order under a fresh id: ten digits that do not grow with time, ``SL-`` before those of stops."""
+        """A new order with a fresh id: ten digits that do not grow with time, prefixed with ``SL-`` for stops."""
         self._rank += 1
         key = account.key ^ new.client_id if new.client_id else self._rank
         attempt = 0
@@ -444,11 +443,11 @@ class Kernel:
         return self._ledger.accounts[account].balances().balances
 
     def account(self, name: str) -> Account:
-        """An account's own books, to read. Raises KeyError."""
+        """An account's books, read-only. Raises KeyError."""
         return self._ledger.accounts[name]
 
     def transfer(self, account: str, currency: str, units: int) -> None:
-        """A deposit (or, negative, a withdrawal of what is available) at the present time."""
+        """Make a deposit (or, if negative, a withdrawal of available funds) now."""
         owner = self._ledger.accounts[account]
         deed = Deed(self.now)
         deed.news[owner] = AccountNews(self._rank)
@@ -461,11 +460,11 @@ class Kernel:
         return self._last_ticks(pair)
 
     def check(self) -> None:
-        """Assert that every unit is accounted for: accounts + recorded market + fees hold what they began with."""
+        """Assert that every unit is accounted for: accounts + recorded market + fees equal the opening total."""
         self._ledger.check()
 
     def assumptions(self) -> list[str]:
-        """Every assumption that this run rests on, as sentences for the report."""
+        """All assumptions of this run, as sentences for the report."""
         sentences: list[str] = []
         markets = self._order
         if any(market.books is not None for market in markets):

@@ -1,4 +1,4 @@
-"""The built-in latency models. A draw is keyed by client id or request id, never by the order of the calls."""
+"""The built-in latency models. Draws are keyed by client id or request id, so the order of calls does not matter."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _refuse_unknown(options: Options, known: tuple[str, ...]) -> None:
 
 
 class Constant:
-    """Every request, answer and event takes equally long. ``seed`` is not used."""
+    """Every request, answer and event takes the same time. ``seed`` is unused."""
 
     def __init__(self, options: Options, seed: int = 0) -> None:
         _refuse_unknown(options, ("order_ms", "answer_ms", "feed_ms"))
@@ -40,20 +40,20 @@ class Constant:
         ms = NS_PER_MS
         self.assumptions: tuple[str, ...] = (
             f"Latency is constant: {self._order_ns / ms:g} ms from sending an order to its arrival,"
-            f" {self._answer_ns / ms:g} ms from a deed to the bot's knowing of it,"
+            f" {self._answer_ns / ms:g} ms from the exchange back to the bot,"
             f" {self._feed_ns / ms:g} ms from the market to the bot.",
         )
 
     def order_ns(self, key: int) -> Nanos:
-        """From sending to arrival."""
+        """From sending to arrival at the exchange."""
         return self._order_ns
 
     def answer_ns(self, key: int) -> Nanos:
-        """From the deed to knowing."""
+        """From the exchange's action to the bot receiving the answer."""
         return self._answer_ns
 
     def feed_ns(self, key: int) -> Nanos:
-        """From the market to knowing."""
+        """From a market event to the bot receiving it."""
         return self._feed_ns
 
 
@@ -89,13 +89,13 @@ class Lognormal:
         return int(median * factor) // NS_PER_US * NS_PER_US
 
     def order_ns(self, key: int) -> Nanos:
-        """From sending to arrival."""
+        """From sending to arrival at the exchange."""
         return self._draw(self._order_ns, _ORDER, key)
 
     def answer_ns(self, key: int) -> Nanos:
-        """From the deed to knowing."""
+        """From the exchange's action to the bot receiving the answer."""
         return self._draw(self._answer_ns, _ANSWER, key)
 
     def feed_ns(self, key: int) -> Nanos:
-        """From the market to knowing."""
+        """From a market event to the bot receiving it."""
         return self._draw(self._feed_ns, _FEED, key)

@@ -1,4 +1,4 @@
-"""Accounts, locks, fills and fees, in exact integer units; and the proof that no unit appears or vanishes.
+"""Accounts, locks, fills and fees in exact integer units, and a check that no unit appears or vanishes.
 
 A fill moves quote and base between two parties: one of the accounts and another account, or the recorded *market*.
 Fees go to the exchange. ``Ledger.check`` asserts that accounts + market + fees still hold what they began with.
@@ -18,12 +18,12 @@ from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, Account, Ac
 
 
 class AccountNews:
-    """What one deed changed for one account, in the order in which things happened."""
+    """What one deed changed for one account, in order."""
 
     __slots__ = ("answer", "currencies", "key", "orders", "trades")
 
     def __init__(self, key: int) -> None:
-        self.key = key  # whose latency the news has: the client id or request id that caused it
+        self.key = key  # the latency key: the client id or request id that caused it
         self.answer: Answer | None = None
         self.trades: list[TradeReport] = []
         self.orders: dict[str, VenueOrder] = {}
@@ -31,9 +31,9 @@ class AccountNews:
 
 
 class Deed:
-    """One thing that happens at the exchange at one moment: an arrival, or a recorded row that touches orders.
+    """One event at the exchange: an arrival, or a recorded row that touches orders.
 
-    ``trade_row`` is the number of the recorded trade that it is, if it is one: later trades have not been yet.
+    ``trade_row`` is the number of the recorded trade, if it is one: later trades have not happened yet.
     """
 
     __slots__ = ("news", "time", "trade_row")
@@ -44,7 +44,7 @@ class Deed:
         self.news: dict[Account, AccountNews] = {}
 
     def of(self, order: VenueOrder) -> AccountNews:
-        """The news of the order's account, with the order among those touched."""
+        """The changes of the order's account, with the order marked as touched."""
         news = self.news.get(order.account)
         if news is None:
             news = self.news[order.account] = AccountNews(order.new.client_id)
@@ -55,7 +55,7 @@ class Deed:
 class Ledger:
     """Books fills and locks of all accounts.
 
-    ``last_price`` gives a pair's last price in ticks by name, for fees that are paid in the exchange's own coin.
+    ``last_price`` returns a pair's last price in ticks by name, for fees paid in the exchange's own coin.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Ledger:
         discount_currency: str,
     ) -> None:
         self.accounts = {name: Account(name, setup) for name, setup in setups.items()}
-        self.market: dict[str, int] = {}  # the recorded market's side of every fill: what it gave is negative
+        self.market: dict[str, int] = {}  # the recorded market's side of every fill; what it gave is negative
         self.fees: dict[str, int] = {}
         self._pairs = pairs
         self._last_price = last_price
@@ -84,7 +84,7 @@ class Ledger:
     # -- orders come and go ---------------------------------------------------------------------------------------
 
     def open(self, order: VenueOrder, deed: Deed) -> None:
-        """Take an order in and lock what stands behind it."""
+        """Add an order and lock its funds."""
         account = order.account
         account.orders[order.order_id] = order
         account.open[order.order_id] = order
@@ -96,7 +96,7 @@ class Ledger:
         deed.of(order).currencies[currency] = None
 
     def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
-        """End an order in a final state and release what is still locked for it."""
+        """End an order in a final state and release its remaining lock."""
         account = order.account
         del account.open[order.order_id]
         account.open_count[order.pair] -= 1
@@ -113,11 +113,11 @@ class Ledger:
             order.original_lots = order.executed_lots
 
     def cancel(self, order: VenueOrder, deed: Deed) -> None:
-        """Cancel what is left of an order."""
+        """Cancel the rest of an order."""
         self.close(order, deed, CANCELLED)
 
     def transfer(self, account: Account, currency: str, units: int, deed: Deed) -> None:
-        """Money comes from outside, or (negative) leaves; only what is available can leave."""
+        """Deposit money, or withdraw it if negative; only available funds can leave."""
         assert account.available(currency) + units >= 0, (account.name, currency, units)
         account.total[currency] = account.total.get(currency, 0) + units
         account.locked.setdefault(currency, 0)
@@ -134,7 +134,9 @@ class Ledger:
     def fill(
         self, order: VenueOrder, ticks: int, lots: int, deed: Deed, trade_id: str, *, is_maker: bool, meets_market: bool
     ) -> None:
-        """Book one side of an execution. The other side is the market, or an account whose side is booked likewise."""
+        """Book one side of an execution. The other side is the market, or an account whose side is booked in the same
+        way.
+        """
         assert lots > 0, order
         pair, account = order.pair, order.account
         rules = pair.rules
@@ -203,7 +205,9 @@ class Ledger:
     def _charge(
         self, account: Account, pair: Pair, got: str, got_units: int, value: int, now: Nanos, is_maker: bool
     ) -> tuple[str, int]:
-        """Take the fee; (currency, units). Volume counts after it, so that a fill never lowers its own rate."""
+        """Charge the fee; returns (currency, units). Volume is counted afterwards, so that a fill never lowers its own
+        rate.
+        """
         model = account.fees
         rates = model.rates(now)
         currency, fee = got, -1
@@ -224,7 +228,7 @@ class Ledger:
         return currency, fee
 
     def _in_volume_currency(self, currency: str, units: int) -> tuple[int, int] | None:
-        """``units`` of a currency in the one that volume counts in, as an exact fraction; None without a price."""
+        """``units`` of a currency in the volume currency, as an exact fraction; None without a price."""
         target = self._volume_currency
         if currency == target:
             return units, 1

@@ -15,7 +15,7 @@ from botkit.sim.streams import NEVER_DOWN, NEVER_UP, BookStream, Bounds, CandleS
 
 
 class Print(msgspec.Struct, frozen=True):
-    """An execution of ours that the public sees: the taker's side, ticks, lots."""
+    """A public print of one of our executions: the taker's side, ticks, lots."""
 
     side: Side
     ticks: int
@@ -23,19 +23,20 @@ class Print(msgspec.Struct, frozen=True):
 
 
 class Taken(msgspec.Struct):
-    """What our orders took of a recorded level, while it stands as it was recorded then."""
+    """What our orders took from a recorded level, valid until the level changes in the recording."""
 
     lots: int
     recorded: int
-    row: int  # the snapshot up to which the level is known to stand unchanged
+    row: int  # the snapshot up to which the level is known to be unchanged
 
 
 class Swept(msgspec.Struct):
-    """What the recorded trades since a snapshot prove of it: the asks below ``buy_ticks`` are gone, and ``buy_lots``
-    of those at it; the bids above ``sell_ticks``, and ``sell_lots`` of those at it."""
+    """What recorded trades have taken from a snapshot: all asks below ``buy_ticks`` and ``buy_lots`` at that price; all
+    bids above ``sell_ticks`` and ``sell_lots`` at that price.
+    """
 
     row: int
-    upto: int  # number of the first trade that is not counted yet
+    upto: int  # number of the first trade not counted yet
     buy_ticks: int = NEVER_DOWN
     buy_lots: int = 0
     sell_ticks: int = NEVER_UP
@@ -51,9 +52,9 @@ def _priority_of_sell(order: VenueOrder) -> tuple[int, int]:
 
 
 class VenueMarket:
-    """Streams, resting orders by price and time, stops, and orders that wait for the market's next word.
+    """Streams, resting orders by price and time, stops, and orders waiting for the next market event.
 
-    ``waiting`` holds orders that cannot be worked yet: on candles until an open, on trades alone until a trade.
+    ``waiting`` holds orders that cannot be processed yet: on candles until an open, on trade-only tapes until a trade.
     """
 
     def __init__(self, pair: Pair, max_book_age_ns: Nanos | None = None) -> None:
@@ -69,14 +70,16 @@ class VenueMarket:
         self.taken: dict[tuple[bool, int], Taken] = {}
         self.swept = Swept(-1, 0)
         self.prints: list[Print] = []
-        #: the books of this moment have been published and its trades not happened: what the bot sends now meets them
+        #: True after this moment's books were published and before its trades happen: orders sent now meet those trades
         self.before_trades = False
-        self.changed = False  # our part of the book changed since it was last looked at
+        self.changed = False  # our part of the book changed since the last check
         self._print_ticks: int | None = None
         self._print_row = -1
 
     def load(self, columns: MarketColumns) -> None:
-        """Append a chunk. Raises ValueError for candles beside books or trades: a pair has one kind of source."""
+        """Append a chunk. Raises ValueError for candles together with books or trades: a pair has one kind of
+        source.
+        """
         if isinstance(columns, CandleColumns):
             if self.trades is not None or self.books is not None:
                 raise ValueError(f"{self.pair} has books or trades already; candles cannot be matched beside them")
@@ -99,12 +102,12 @@ class VenueMarket:
     # -- prices ---------------------------------------------------------------------------------------------------
 
     def trade_position(self, now: Nanos) -> int:
-        """Number of the first recorded trade that has not happened by ``now``. There are recorded trades."""
+        """Number of the first recorded trade after ``now``. Requires recorded trades."""
         assert self.trades is not None
         return self.trades.first_from(now) if self.before_trades else self.trades.position(now)
 
     def last_ticks(self, now: Nanos) -> int | None:
-        """The last traded price: of a recorded row up to ``now``, or of an own execution after it."""
+        """The last traded price: of a recorded row up to ``now``, or of our own execution after it."""
         if self.trades is not None:
             trades = self.trades
             row = self.trade_position(now) - 1
@@ -120,7 +123,7 @@ class VenueMarket:
         return self._print_ticks
 
     def print(self, side: Side, ticks: int, lots: int, now: Nanos) -> None:
-        """Note an execution of ours for the public to see. It is the last price until the next recorded row."""
+        """Record a public print of our execution. It is the last price until the next recorded row."""
         if self.trades is not None:
             self._print_row = self.trade_position(now) - 1
         else:
@@ -131,7 +134,7 @@ class VenueMarket:
     # -- the recorded book, less what we took ---------------------------------------------------------------------
 
     def book_row(self, now: Nanos) -> int:
-        """Number of the snapshot in force, or -1."""
+        """Number of the current snapshot, or -1."""
         books = self.books
         if books is None:
             return -1
@@ -139,13 +142,13 @@ class VenueMarket:
         return row if row >= books.first else -1
 
     def net_lots(self, row: int, ticks: int, lots: int, *, bids: bool) -> int:
-        """What is left of a recorded level after what our orders took of it."""
+        """What our orders have left of a recorded level."""
         taken = self.taken.get((bids, ticks))
         if taken is None:
             return lots
         if taken.row != row:
             assert self.books is not None
-            # -1 (the row does not reach the price) is a change too: nobody knows what stood there meanwhile
+            # -1 (the row does not reach the price) is a change too: the amount there is unknown meanwhile
             if not self.books.stands(taken.row, row, (ticks, taken.recorded), bids=bids):
                 del self.taken[bids, ticks]
                 return lots
@@ -153,9 +156,9 @@ class VenueMarket:
         return max(lots - taken.lots, 0)
 
     def net_levels(self, row: int, *, bids: bool, depth: int | None = None) -> list[tuple[int, int]]:
-        """One side of the snapshot in force, best first, less what our orders took; empty levels left out.
+        """One side of the current snapshot, best first, less what our orders took, without empty levels.
 
-        With a ``depth`` at least so many levels, if there are.
+        With a ``depth``, at least that many levels, if available.
         """
         if row < 0:
             return []
@@ -167,10 +170,10 @@ class VenueMarket:
         return [level for level in net if level[1]]
 
     def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
-        """What a taker meets on one side: `net_levels` less what the trades since the snapshot took.
+        """The levels available to a taker on one side: `net_levels` less what trades since the snapshot took.
 
-        Trades up to and including ``trade_row`` count, or without one all that were received by ``now``. Nothing is
-        left of a book that is older than the greatest age.
+        Trades up to and including ``trade_row`` count, or without one all received by ``now``. A book beyond the
+        maximum age has no levels left.
         """
         if self.is_stale(row, now):
             return []
@@ -190,7 +193,7 @@ class VenueMarket:
         return stand
 
     def is_stale(self, row: int, now: Nanos) -> bool:
-        """True when a snapshot is older than the greatest age at which a book is traded on."""
+        """True if a snapshot is too old to trade on."""
         if row < 0 or self._max_book_age is None:
             return False
         assert self.books is not None
@@ -215,7 +218,7 @@ class VenueMarket:
         return swept
 
     def take(self, row: int, ticks: int, lots: int, *, bids: bool) -> None:
-        """Note that an order of ours took ``lots`` of a level that snapshot ``row`` shows."""
+        """Record that an order of ours took ``lots`` from a level of snapshot ``row``."""
         taken = self.taken.get((bids, ticks))
         if taken is None:
             assert self.books is not None
@@ -225,7 +228,7 @@ class VenueMarket:
             taken.lots += lots
 
     def settle(self, now: Nanos) -> None:
-        """Bring every note up to ``now``, before older rows are dropped."""
+        """Update every record to ``now``, before older rows are dropped."""
         self._swept_since(self.book_row(now), now, None)
         books = self.books
         if books is None or not self.taken:
@@ -245,7 +248,7 @@ class VenueMarket:
         self.changed = True
 
     def remove(self, order: VenueOrder) -> None:
-        """Take an order out, wherever it stands."""
+        """Remove an order, wherever it is."""
         for place in (self.buys if order.is_buy else self.sells, self.stops, self.waiting):
             if order in place:
                 place.remove(order)
@@ -261,11 +264,11 @@ class VenueMarket:
 
     @property
     def is_quiet(self) -> bool:
-        """True when no order of ours is here."""
+        """True if we have no orders here."""
         return not (self.buys or self.sells or self.stops or self.waiting)
 
     def bounds(self) -> Bounds:
-        """Where the recorded market can touch our orders."""
+        """The prices at which the recorded market can touch our orders."""
         up, down, take_buy, take_sell = NEVER_UP, NEVER_DOWN, NEVER_DOWN, NEVER_UP
         for order in self.stops:
             if order.new.condition is Condition.AT_LEAST:

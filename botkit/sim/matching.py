@@ -14,9 +14,9 @@ from botkit.sim.ledger import Deed, Ledger
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import FILLED, OPEN, POST_ONLY_CANCELLED, VenueOrder
 
-#: a level that never ends: on candles and trades nobody knows how much stood at a price
+#: an unlimited level: candles and trades do not show how much rested at a price
 ENDLESS = WHOLE
-#: stands for the amount at a price that no snapshot has reached down to
+#: marks the amount at a price that no snapshot has reached yet
 UNSEEN = WHOLE
 
 BOOK_ASSUMPTIONS = (
@@ -49,7 +49,7 @@ STOP_ASSUMPTION = (
 
 
 class Matcher:
-    """Works orders against one pair's market at a time. ``slippage_e8`` is a fraction in units of 1e-8."""
+    """Matches orders against one pair's market. ``slippage_e8`` is a fraction in units of 1e-8."""
 
     def __init__(self, ledger: Ledger, queue: QueueModel, slippage_e8: int) -> None:
         self.ledger = ledger
@@ -69,7 +69,7 @@ class Matcher:
 
     @staticmethod
     def meets(order: VenueOrder, ticks: int) -> bool:
-        """True when the order may trade at a price of the other side."""
+        """True if the order may trade at a price of the other side."""
         if order.type is MARKET:
             return True
         return ticks <= order.price_ticks if order.is_buy else ticks >= order.price_ticks
@@ -77,7 +77,7 @@ class Matcher:
     # -- arrival --------------------------------------------------------------------------------------------------
 
     def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """Work an order that has arrived (or triggered) on a tape with books, or with trades alone."""
+        """Process an order that has arrived (or triggered) on a tape with books, or with only trades."""
         row = -1
         levels: list[tuple[int, int]] = []
         if market.books is not None:
@@ -85,7 +85,7 @@ class Matcher:
             levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
         is_limit = order.type is not MARKET
         last = None if market.books is not None or not is_limit else market.last_ticks(deed.time)
-        # equal to the last price is no crossing: nobody knows whether anything stood there
+        # a price equal to the last one does not cross: it is unknown whether anything rested there
         crosses_last = last is not None and (order.price_ticks > last if order.is_buy else order.price_ticks < last)
         if order.new.post_only and is_limit and order.type is not STOP_LIMIT:
             others = market.sells if order.is_buy else market.buys
@@ -107,7 +107,7 @@ class Matcher:
             self.rest(order, market, row)
 
     def rest(self, order: VenueOrder, market: VenueMarket, row: int) -> None:
-        """Let an order stand in the book, behind what the snapshot in force shows at its price."""
+        """Rest an order in the book, behind the amount at its price in the current snapshot."""
         shown = UNSEEN
         if row >= 0:
             assert market.books is not None
@@ -125,7 +125,7 @@ class Matcher:
     def take(self, order: VenueOrder, market: VenueMarket, deed: Deed, levels: list[tuple[int, int]], row: int) -> None:
         """Take from recorded levels (net, best first) and from our accounts' resting orders, by price, then time.
 
-        At one price what is recorded ahead of a resting order goes before it, the rest of the level after it.
+        At one price, the recorded amount ahead of a resting order goes first, the rest of the level last.
         """
         others = market.sells if order.is_buy else market.buys
         sign = 1 if order.is_buy else -1
@@ -165,7 +165,7 @@ class Matcher:
                     self.settle(standing, market, row)
                     standing.ahead = max(standing.ahead - lots, 0)
             if available == ENDLESS:
-                return  # nothing is left to want
+                return  # nothing left to fill
             left -= lots
             if not left:
                 index += 1
@@ -189,7 +189,9 @@ class Matcher:
         return order.remaining_lots
 
     def finish(self, order: VenueOrder, deed: Deed) -> None:
-        """End a market order. A market buy is complete when its rest buys no more at the last price paid."""
+        """End a market order. A market buy is complete when the rest of its spend buys nothing at the last price
+        paid.
+        """
         if order.is_market_buy:
             trades = order.account.trades
             if order.executed_lots and not self._wanted(order, trades[-1].price_ticks):
@@ -202,7 +204,7 @@ class Matcher:
     # -- the queue ------------------------------------------------------------------------------------------------
 
     def settle(self, order: VenueOrder, market: VenueMarket, row: int) -> None:
-        """Work the snapshots since the last look into what stands ahead of an order."""
+        """Apply the snapshots since the last update to the amount ahead of an order."""
         if order.book_row >= row or market.books is None:
             return
         shown_lots = market.books.shown(order.book_row, row, order.price_ticks, bids=order.is_buy)
@@ -266,7 +268,9 @@ class Matcher:
         ledger.fill(order, order.price_ticks, lots, deed, ledger.trade_id(), is_maker=True, meets_market=True)
 
     def on_trade(self, market: VenueMarket, row: int, deed: Deed) -> None:
-        """A public trade: fills orders that wait for one, works queues off, fills through prices, triggers stops."""
+        """A public trade: fills orders waiting for one, advances queues, fills prices traded through, triggers
+        stops.
+        """
         trades = market.trades
         assert trades is not None
         index = row - trades.first
@@ -285,7 +289,7 @@ class Matcher:
     def _work(
         self, market: VenueMarket, orders: list[VenueOrder], ticks: int, lots: int, deed: Deed, *, may_be_at: bool
     ) -> int:
-        """Give a trade to resting orders by price, then time; what is left of it."""
+        """Allocate a trade to resting orders by price, then time; returns the rest."""
         queue = self.queue
         book_row = market.book_row(deed.time)
         for order in orders:
@@ -307,7 +311,7 @@ class Matcher:
         return lots
 
     def _take_trade(self, market: VenueMarket, ticks: int, lots: int, deed: Deed) -> int:
-        """Tapes of trades alone: orders that take from the next trade. What is left of its amount."""
+        """On trade-only tapes, let waiting taker orders take from a trade; returns the rest of its amount."""
         waiting, market.waiting = market.waiting, []
         for order in waiting:
             if order.type is MARKET:
@@ -316,7 +320,7 @@ class Matcher:
             elif self.meets(order, ticks) and lots:
                 before = order.remaining_lots
                 self.take(order, market, deed, [(self.slipped(order, ticks), lots)], -1)
-                # what came from accounts of ours counts too: the pessimistic side of a trade that nobody can split
+                # amounts from our own accounts count too: the pessimistic choice, since the trade cannot be split
                 lots = max(lots - before + order.remaining_lots, 0)
                 if order.remaining_lots:
                     market.waiting.append(order)
@@ -344,7 +348,7 @@ class Matcher:
             self.trigger(market, min(prices), max(prices), deed)
 
     def activate(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
-        """A stop becomes a limit order, now."""
+        """Turn a stop into a limit order now."""
         order.state = OPEN
         order.updated = deed.time
         deed.of(order)
@@ -352,6 +356,6 @@ class Matcher:
 
     @staticmethod
     def is_met(order: VenueOrder, low: int, high: int) -> bool:
-        """True when a stop's condition holds at the high or at the low."""
+        """True if a stop's condition holds at the high or at the low."""
         new = order.new
         return high >= new.stop_ticks if new.condition is Condition.AT_LEAST else low <= new.stop_ticks

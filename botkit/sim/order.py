@@ -1,4 +1,4 @@
-"""An order as the exchange keeps it, and the account that placed it."""
+"""An order at the simulated exchange, and the account that placed it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import BUY, LIMIT, MARKET, STOP_LIMIT, OrderState
 from botkit.sim.draws import text_key
 
-# a global is read faster than a member of an enumeration
+# reading a global is faster than reading an enum member
 UNTRIGGERED: Final = OrderState.UNTRIGGERED
 OPEN: Final = OrderState.OPEN
 PARTLY_FILLED: Final = OrderState.PARTLY_FILLED
@@ -24,10 +24,10 @@ POST_ONLY_CANCELLED: Final = OrderState.POST_ONLY_CANCELLED
 
 
 class VenueOrder:
-    """One order at the simulated exchange. ``rank`` is its time priority; ``lock_units`` what it holds back.
+    """One order at the simulated exchange. ``rank`` is its time priority; ``lock_units`` are its locked funds.
 
-    ``ahead`` lots of the recorded market stand before it; ``book_row`` is the last recorded snapshot that is worked
-    into ``ahead``, and ``is_placed`` says whether a snapshot has reached down to its price yet.
+    ``ahead`` lots of the recorded market are in front of it; ``book_row`` is the last recorded snapshot applied to
+    ``ahead``, and ``is_placed`` says whether a snapshot has reached its price yet.
     """
 
     __slots__ = (
@@ -73,11 +73,11 @@ class VenueOrder:
         self.pair = new.pair
         self.is_buy = new.side is BUY
         self.type = new.type
-        self.is_market_buy = self.is_buy and new.type is MARKET  # it spends an amount of quote
+        self.is_market_buy = self.is_buy and new.type is MARKET  # True for an order that spends an amount of quote
         self.price_ticks = new.price_ticks
         self.original_lots = new.amount_lots
         self.remaining_lots = new.amount_lots
-        self.spend_units = new.spend_units  # of a market buy: what is left to spend
+        self.spend_units = new.spend_units  # for a market buy: the remaining spend
         self.executed_lots = 0
         self.executed_units = 0
         self.state = UNTRIGGERED if new.type is STOP_LIMIT else OPEN
@@ -86,12 +86,12 @@ class VenueOrder:
         self.book_row = -1
         self.shown_lots = -1
         self.is_placed = False
-        self.opens_at: Nanos = -1  # candles: when it can be worked, and at which open
+        self.opens_at: Nanos = -1  # on candles: when it can be processed, and at which open
         self.open_ticks = 0
         self.bar_lots = 0
 
     def report(self) -> OrderReport:
-        """The order's row. Times are whole milliseconds, which is what the wire carries."""
+        """The order's row. Times are whole milliseconds, as on the wire."""
         new = self.new
         return OrderReport(
             pair=self.pair,
@@ -119,7 +119,7 @@ class VenueOrder:
 
 
 class AccountSetup(msgspec.Struct):
-    """What an account begins with: balances in units of 1e-8 by lowercase currency, and what it pays.
+    """An account's start: balances in units of 1e-8 by lowercase currency, and its fee model.
 
     ``address`` is the IP address its requests come from, for the limits per IP; accounts share one by default.
     """
@@ -152,7 +152,7 @@ class Account:
         self.key = text_key(name)
         self.address = setup.address
         self.fees = setup.fees
-        # a model that says so is spared the conversion of every fill
+        # a model can opt out of the conversion of every fill
         self.counts_volume: bool = getattr(setup.fees, "counts_volume", True)
         self.total: dict[str, int] = dict(setup.balances)
         self.locked: dict[str, int] = dict.fromkeys(setup.balances, 0)
@@ -160,14 +160,14 @@ class Account:
         self.open: dict[str, VenueOrder] = {}
         self.open_count: dict[str, int] = {}
         self.trades: list[TradeReport] = []
-        self.known_at: Nanos = 0  # when the newest of its events becomes known; none may overtake another
+        self.known_at: Nanos = 0  # when its newest event becomes known; events must not overtake each other
 
     def available(self, currency: str) -> int:
-        """What can be spent or ordered, in units."""
+        """Available funds, in units."""
         return self.total.get(currency, 0) - self.locked.get(currency, 0)
 
     def changed(self, currencies: Iterable[str]) -> BalanceReport:
-        """Some currencies."""
+        """A report of some currencies."""
         total, locked = self.total, self.locked
         balances: dict[str, tuple[int, int]] = {}
         for currency in currencies:
@@ -176,6 +176,6 @@ class Account:
         return BalanceReport(balances)
 
     def balances(self) -> BalanceReport:
-        """Every currency."""
+        """A report of every currency."""
         locked = self.locked
         return BalanceReport({c: (total, total - locked.get(c, 0)) for c, total in self.total.items()}, snapshot=True)

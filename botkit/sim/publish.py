@@ -1,4 +1,4 @@
-"""What the exchange tells, and in which order: the total order by the time at which the bot learns of it.
+"""The exchange's output in total order, by the time at which the bot receives it.
 
 At equal times answers and account events come first, then books, then trades, by pair.
 """
@@ -23,15 +23,15 @@ AccountEvent: TypeAlias = OrderReport | TradeReport | BalanceReport
 Event: TypeAlias = Answer | AccountEvent | OrderBook | Trade
 Levels: TypeAlias = tuple[tuple[int, int], ...]
 
-#: the places of what the kernel tells in the total order; 1 is for bars that ended, which the driver makes
+#: the ranks of the kernel's output in the total order; 1 is for finished bars, which the driver creates
 ACCOUNT_EVENTS, BOOKS, TRADES = 0, 2, 3
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """An event and the time at which it becomes known: to one account, or to everybody (``account`` None).
+    """An event and the time at which it becomes known, to one account or to everybody (``account`` None).
 
-    A tuple holds all that a match, or several of one moment, did to an account: executions, then a row for each order
-    touched, then the balances. Whoever is told shall hear of the executions when order and balance hold them already.
+    A tuple holds all effects of a match, or of several at one moment, on an account: executions, then a row for each
+    order touched, then the balances. The receiver should see the executions once order and balance include them.
     """
 
     at: Nanos
@@ -46,7 +46,7 @@ class Publication(msgspec.Struct, frozen=True):
 
 
 def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) -> tuple[AccountEvent, ...]:
-    """What two matches of one moment did, as if it were one: of each order and each balance the later state."""
+    """Merge the effects of two matches at one moment, keeping the later state of each order and balance."""
     executions: list[AccountEvent] = []
     orders: dict[str, OrderReport] = {}
     balances: dict[str, tuple[int, int]] = {}
@@ -61,7 +61,7 @@ def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) ->
 
 
 class Deliveries:
-    """What is on its way to the bots."""
+    """Events on their way to the bots."""
 
     def __init__(self) -> None:
         #: a heap: the first is what becomes known next
@@ -69,12 +69,12 @@ class Deliveries:
         self._count = 0
 
     def put(self, at: Nanos, kind: int, pair: str, publications: list[Publication]) -> None:
-        """Send off what becomes known at one moment, in its order."""
+        """Add events that become known at one time, in order."""
         self._count += 1
         heapq.heappush(self.due, (at, kind, pair, self._count, publications))
 
     def until(self, to: Nanos) -> list[Publication]:
-        """Everything that is known by ``to``, in order."""
+        """Remove and return everything known by ``to``, in order."""
         due = self.due
         result: list[Publication] = []
         while due and due[0][0] <= to:
@@ -95,8 +95,8 @@ class Deliveries:
 def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
     """(bids, asks): the recorded levels less what our orders took, with our resting orders among them.
 
-    An order that the recorded opposite side has reached is left out: the queue model may keep it unfilled there, but
-    no exchange shows a book that is crossed.
+    An order that the recorded opposite side has reached is omitted: the queue model may leave it unfilled, but no
+    exchange shows a crossed book.
     """
     bids = market.net_levels(row, bids=True, depth=depth)
     asks = market.net_levels(row, bids=False, depth=depth)
@@ -120,10 +120,10 @@ def _with_orders(
 
 
 class BookFeed:
-    """Publishes the books of one pair as the stream would: when changed, at most once in ``cadence``.
+    """Publishes the books of one pair as the stream would: on change, at most once per ``cadence``.
 
-    Rows that were recorded from the wire (``is_wire``) keep their receive times: the exchange has spaced them already.
-    Only our own changes between them wait for the cadence.
+    Rows recorded from the wire (``is_wire``) keep their receive times, since the exchange has already spaced them. Only
+    our own changes between them wait for the cadence.
     Amounts are exact in the first frame and rounded to the nearest unit of amountPrecision in later ones.
     """
 
@@ -140,12 +140,12 @@ class BookFeed:
         self._unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
 
     def note_change(self, now: Nanos) -> None:
-        """Our part of the book changed."""
+        """Record that our part of the book changed."""
         if self._changed_at is None:
             self._changed_at = now
 
     def deepen(self, depth: int, now: Nanos) -> None:
-        """Somebody wants more levels."""
+        """Increase the depth if needed."""
         if depth > self.depth:
             self.depth = depth
             self.note_change(now)
@@ -159,7 +159,7 @@ class BookFeed:
         next_row = max(self._row + 1, books.first)
         row_at = books.time_of(next_row)
         if self._row < 0 and self._last_at is None:
-            # before anything is recorded there is nothing to show
+            # nothing to show before the first recorded row
             changed = None if row_at is None else max(row_at, changed or row_at)
         elif row_at is not None and (changed is None or row_at < changed) and not self._is_wire:
             changed = row_at
@@ -170,7 +170,7 @@ class BookFeed:
         return changed
 
     def publish(self, now: Nanos) -> OrderBook | None:
-        """The book at ``now``, or None when it looks as it did."""
+        """The book at ``now``, or None if it is unchanged."""
         market = self.market
         row = market.book_row(now)
         self._changed_at = None
@@ -178,7 +178,7 @@ class BookFeed:
             return None
         self._row = row
         if market.is_stale(row, now):
-            return None  # our own part of it is news, but to show the rest again would make it look fresh
+            return None  # our own part has changed, but showing the rest again would make it look fresh
         composed = compose(market, row, self.depth)
         if self._last is not None:
             composed = (self._rounded(composed[0]), self._rounded(composed[1]))
@@ -193,12 +193,12 @@ class BookFeed:
         if unit == 1:
             return levels
         half = unit // 2
-        # what is left of a level may round to nothing, and whoever reads the wire takes that for no level
+        # the rest of a level may round to zero, which readers of the wire take for no level
         return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels if lots >= unit - half])
 
 
 def book_event(market: VenueMarket, row: int, levels: tuple[Levels, Levels], now: Nanos) -> OrderBook:
-    """The composed book as an event. Its time is the exchange's: the row's stamp plus what has passed since."""
+    """The composed book as an event. Its time is the exchange's: the row's timestamp plus the time since."""
     books = market.books
     if books is None or row < 0:
         return OrderBook(market.pair, now, levels[0], levels[1])
@@ -208,7 +208,7 @@ def book_event(market: VenueMarket, row: int, levels: tuple[Levels, Levels], now
 
 
 def prints_of(market: VenueMarket, pair: Pair, now: Nanos) -> list[Trade]:
-    """Our executions as public trades; takes them out. Trades carry whole seconds on the wire."""
+    """Remove and return our executions as public trades. Trades carry whole seconds on the wire."""
     rules = pair.rules
     second = now - now % NS_PER_S
     trades = [Trade(pair, second, rules.price(p.ticks), rules.amount(p.lots), p.side) for p in market.prints]

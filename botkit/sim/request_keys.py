@@ -1,7 +1,7 @@
-"""What a request's latency is drawn by: the same in a backtest and behind the wire, where ids of requests are not told.
+"""The key of a request's latency draw: the same in a backtest and over the wire, where request ids are unknown.
 
-An order's client id, or the client id of the first order that is meant, so that one more request does not shift the
-draws of the others; where no order is meant, how many such requests the account had made before.
+It is the client id of the request's (first) order, so that an extra request does not shift other draws; for a request
+without an order, the number of such requests that the account made before.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from botkit.sim.order import Account
 
 
 class RequestKeys:
-    """Gives each request its key."""
+    """Assigns each request its key."""
 
     def __init__(self) -> None:
         self._endpoints: dict[str, int] = {}
         self._made: dict[tuple[str, str], int] = {}
 
     def key_of(self, account: Account, request: Request) -> int:
-        """An integer to draw by."""
+        """The key of a request, an integer."""
         if type(request) is CreateOrder and request.order.client_id:
             return request.order.client_id
         client_id = _client_id(account, request)

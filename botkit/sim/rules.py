@@ -1,8 +1,8 @@
-"""What the exchange refuses at entry, in its own words where they are known.
+"""The exchange's refusals at order entry, in its own words where known.
 
 Sources: the error texts collected from the exchange and from client libraries (``Invalid amount ...``, ``Invalid price
 ...``, ``Balance for ... not enough``, ``Unsupported ...``). Texts marked assumed are ours; they keep the prefixes that
-clients match on. Every refusal is status 422.
+clients match. Every refusal is status 422.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def _bad_amount(new: OrderSpec, pair: Pair) -> str | None:
 
 
 def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, queued: int = 0) -> str | None:
-    """Why an order breaks a rule of its pair, or None. Balances are looked at by `balance_refusal`.
+    """Why an order breaks a rule of its pair, or None. `balance_refusal` checks balances.
 
-    ``queued`` counts orders of the same batch and pair that stand before it.
+    ``queued`` counts earlier orders of the same batch and pair.
     """
     pair = pairs.get(new.pair)
     if pair is None:
@@ -75,7 +75,7 @@ def entry_refusal(new: OrderSpec, pairs: Mapping[str, Pair], account: Account, q
 
 
 def lock_of(new: OrderSpec) -> tuple[str, int]:
-    """(currency, units) that an order holds back: value at its limit rounded up, its spend, or its amount of base."""
+    """(currency, units) that an order locks: value at its limit rounded up, its spend, or its amount of base."""
     pair = new.pair
     if new.side is SELL:
         return pair.base, pair.rules.base_units(new.amount_lots)

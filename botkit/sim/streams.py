@@ -1,11 +1,11 @@
 """Recorded columns of one pair, loaded chunk by chunk, and the search for the next row that can touch an order.
 
-Rows are numbered through the whole run (``first`` is the number of the first row still held), so that numbers kept
-elsewhere stay true when passed rows are dropped. Nothing here loops over rows in Python.
+Rows are numbered through the whole run (``first`` is the number of the first row still in memory), so that row numbers
+stay valid when past rows are dropped. Nothing here loops over rows in Python.
 
-The search looks at windows that double from `_WINDOW_MIN` rows as long as nothing touches, and keeps what it learned:
-rows before ``scanned`` are clear. A far order costs one comparison a row, once; an order that is replaced every second
-never pays for rows that it does not live to see.
+The search uses windows that double from `_WINDOW_MIN` rows until something touches, and remembers its progress: rows
+before ``scanned`` are clear. A distant order costs one comparison per row, once; an order replaced every second never
+pays for rows after its end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, TradeColumns
 from botkit.model.resolutions import bucket_end, fixed_length
 
-#: a price no recorded row reaches, and one that every row is above
+#: a price that no recorded row reaches, and one below every row
 NEVER_UP = 1 << 62
 NEVER_DOWN = -1
 
@@ -29,7 +29,7 @@ _WINDOW_MIN = 256
 _WINDOW_MAX = 1 << 17
 _STEPS = 3  # rows tried one by one before a binary search
 _NEAR = 64  # within so many rows Python's bisect beats numpy's search, which costs a microsecond before it begins
-_GO_ON = 4096  # a search goes on by itself up to this window; then the driver is told to ask again later
+_GO_ON = 4096  # a search extends itself up to this window; beyond it the driver must ask again later
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
 
@@ -50,7 +50,7 @@ class Bounds(msgspec.Struct):
     take_sell: int = NEVER_UP
 
     def reaches_beyond(self, other: Bounds) -> bool:
-        """True when these bounds can be touched by a row that does not touch the others."""
+        """True if a row can touch these bounds without touching the others."""
         return (
             self.buy > other.buy
             or self.sell < other.sell
@@ -61,7 +61,7 @@ class Bounds(msgspec.Struct):
         )
 
     def of_book(self) -> Bounds:
-        """The part that snapshots can touch."""
+        """The part of the bounds that snapshots can touch."""
         return Bounds(self.buy, self.sell)
 
 
@@ -70,16 +70,16 @@ _NOTHING = Bounds()
 
 
 class VenueStream(Generic[_Columns]):
-    """Columns of one kind, contiguous from the last passed row on."""
+    """Columns of one kind, contiguous from the last past row on."""
 
-    #: names of the arrays that are cut and joined together
+    #: names of the arrays to slice and join
     arrays: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         self.first = 0
         self.held = 0
         self.received: IntArray = np.empty(0, dtype=np.int64)
-        # the same numbers as a memoryview: one of them costs a third of what numpy takes for a scalar
+        # the same numbers as a memoryview: reading one costs a third of a numpy scalar
         self._axis = self.received.data
         self._cursor = 0
         self.bounds = Bounds()
@@ -95,7 +95,9 @@ class VenueStream(Generic[_Columns]):
         raise NotImplementedError
 
     def load(self, columns: _Columns) -> None:
-        """Append rows; drop those before the current row. Raises ValueError when they are older than what is held."""
+        """Append rows; drop those before the current row. Raises ValueError if they are older than the existing
+        rows.
+        """
         fresh = self._derive(columns)
         rows = len(columns)
         if not rows:
@@ -106,7 +108,7 @@ class VenueStream(Generic[_Columns]):
                 f"rows of {columns.kind} of {columns.pair} must be loaded in order of receive time:"
                 f" {int(received[0])} comes after {int(self.received[-1])}"
             )
-        # the row in force (the book, the last price) is the one before the cursor
+        # the current row (the book, the last price) is the one before the cursor
         keep = max(0, self._cursor - 1)
         if keep >= self.held:
             for name in self.arrays:
@@ -128,7 +130,9 @@ class VenueStream(Generic[_Columns]):
     # -- where we are ---------------------------------------------------------------------------------------------
 
     def position(self, time: Nanos) -> int:
-        """How many rows were received up to and including ``time``: the number of the next one. Never goes back."""
+        """The number of rows received up to and including ``time``, that is, the number of the next one. Never
+        decreases.
+        """
         cursor = self._cursor
         axis, held = self._axis, self.held
         if cursor < held and axis[cursor] <= time:
@@ -142,20 +146,20 @@ class VenueStream(Generic[_Columns]):
 
     @property
     def current(self) -> int:
-        """Number of the newest row that time has passed; one less than the first held row when there is none."""
+        """Number of the newest past row; one less than the first row in memory if there is none."""
         return self.first + self._cursor - 1
 
     def time_of(self, row: int) -> Nanos | None:
-        """When the row is received; None when it is not loaded."""
+        """When the row is received; None if it is not loaded."""
         index = row - self.first
         return self._axis[index] if index < self.held else None
 
     # -- the search -----------------------------------------------------------------------------------------------
 
     def watch(self, bounds: Bounds, floor: int) -> None:
-        """Search for ``bounds``; where they reach further than before, from row ``floor`` on.
+        """Search for ``bounds``; if they reach further than before, from row ``floor`` on.
 
-        Bounds that became narrower keep what the search has found: a row that touches nothing any more is harmless.
+        Narrower bounds keep the search result: a row that no longer touches anything is harmless.
         """
         if bounds.reaches_beyond(self.bounds):
             self.scanned = floor
@@ -170,14 +174,16 @@ class VenueStream(Generic[_Columns]):
         self.bounds, self._idle = _NOTHING, True
 
     def passed(self, row: int) -> None:
-        """The row was dealt with: search on behind it."""
+        """The row is done: continue the search after it."""
         self.scanned = row + 1
         self._touch = -1
         self._window = _WINDOW_MIN
         self._ask_at = 0
 
     def next_touch(self, now: Nanos) -> tuple[Nanos, bool] | None:
-        """(time, True) of the next row that can touch, or (time, False) to ask again then; None: nothing to come."""
+        """(time, True) of the next row that can touch, or (time, False) to ask again then; None if nothing will
+        come.
+        """
         if self._idle:
             return None
         if now < self._ask_at:
@@ -233,19 +239,19 @@ class TradeStream(VenueStream[TradeColumns]):
             "ticks": columns.ticks,
             "lots": columns.lots,
             "side": columns.side,
-            # a buyer's trade reaches resting buys only beyond its price, so it counts as one tick higher there
+            # a buyer's trade reaches resting buys only beyond its price, so there it counts as one tick higher
             "_low": columns.ticks + (columns.side > 0),
             "_high": columns.ticks - (columns.side < 0),
         }
 
     def first_from(self, time: Nanos) -> int:
-        """Number of the first held row that was received at ``time`` or later."""
+        """Number of the first row in memory received at ``time`` or later."""
         return self.first + int(self.received.searchsorted(time, side="left"))
 
     def sweep(self, start: int, stop: int, so_far: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         """(highest price of buyers, lots there, lowest price of sellers, lots there) of ``so_far`` and these rows.
 
-        A trade of unknown side counts for both: whichever side it took from, no more than that is left.
+        A trade of unknown side counts for both sides: the pessimistic choice.
         """
         buy, buy_lots, sell, sell_lots = so_far
         cut = slice(max(start - self.first, 0), stop - self.first)
@@ -325,8 +331,8 @@ class BookStream(VenueStream[BookColumns]):
         return levels if 0 not in amounts else [level for level in levels if level[1]]
 
     def stands(self, after: int, upto: int, level: tuple[int, int], *, bids: bool) -> bool:
-        """True when every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
-        width = 4  # levels change soon, so a short look nearly always tells
+        """True if every row ``after`` < row <= ``upto`` shows exactly this (ticks, lots)."""
+        width = 4  # levels change soon, so a short look nearly always suffices
         while after < upto:
             stop = min(after + width, upto)
             if any(shown != level[1] for shown in self.shown(after, stop, level[0], bids=bids)):
@@ -335,7 +341,7 @@ class BookStream(VenueStream[BookColumns]):
         return True
 
     def shown(self, after: int, upto: int, ticks: int, *, bids: bool) -> list[int]:
-        """What rows ``after`` < row <= ``upto`` show at a price: lots, or -1 where a row does not reach that far."""
+        """The lots that rows ``after`` < row <= ``upto`` show at a price; -1 if a row does not reach that far."""
         cut = slice(max(after + 1 - self.first, 0), upto + 1 - self.first)
         prices, lots = (self.bid_ticks[cut], self.bid_lots[cut]) if bids else (self.ask_ticks[cut], self.ask_lots[cut])
         amounts = np.where(prices == ticks, lots, 0).sum(axis=1)
@@ -409,9 +415,10 @@ class CandleStream(VenueStream[CandleColumns]):
         return mask
 
     def first_open(self, sent: Nanos, arrived: Nanos) -> int | None:
-        """Number of the bar at whose open an order is worked: the first with trades in it that opens no earlier than
-        the order was sent and ends after it arrived. None while it is not loaded."""
-        # nearly always it is the running bar or the next one, so look there before searching
+        """Number of the bar at whose open an order is processed: the first with trades that opens no earlier than the
+        order was sent and ends after it arrived. None while it is not loaded.
+        """
+        # nearly always it is the running bar or the next one, so check there before searching
         row, steps = self._cursor, 0
         starts, ends = self._starts, self._ends
         while row < self.held and (ends[row] <= arrived or starts[row] < sent):

@@ -1,7 +1,7 @@
-"""The exchange's own counting of requests: what it refuses with 429, by time of arrival.
+"""The exchange's own request counting, by time of arrival: decides which requests get a 429.
 
-Sliding windows, since nobody documents which kind the exchange uses and a sliding one is the stricter reading. A
-refused request counts too (a client that hammers on stays locked out), and in every window it belongs to.
+Sliding windows, since the exchange does not document which kind it uses and sliding is the stricter choice. A refused
+request counts too (a client that keeps hammering stays locked out), and in every window it belongs to.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from botkit.model.limits import LimitTable, Scope
 
 
 class EndpointCount(msgspec.Struct):
-    """What arrived at one endpoint, all accounts together. ``busiest`` is the fullest window, over its limit or not."""
+    """Arrivals at one endpoint, over all accounts. ``busiest`` is the fullest window, over its limit or not."""
 
     arrivals: int = 0
     refusals: int = 0
@@ -31,7 +31,7 @@ class _Window:
         self.arrivals: deque[Nanos] = deque()
 
     def count(self, now: Nanos) -> int:
-        """Count an arrival; the number within the window, this one included."""
+        """Count an arrival; returns the number within the window, including this one."""
         arrivals = self.arrivals
         edge = now - self.length
         while arrivals and arrivals[0] <= edge:
@@ -41,7 +41,7 @@ class _Window:
 
 
 class VenueLimits:
-    """Counts arrivals against the table of limits, per IP address and per account. Without a table it only counts."""
+    """Counts arrivals against the limit table, per IP address and per account. Without a table it only counts."""
 
     def __init__(self, table: LimitTable | None) -> None:
         self._table = table
@@ -65,7 +65,7 @@ class VenueLimits:
         return route
 
     def admit(self, endpoint: str, account: str, address: str, now: Nanos) -> bool:
-        """Count one request that arrives at ``now``; False when a window is over its limit: answer 429."""
+        """Count one request arriving at ``now``; False if a window is over its limit and the answer is 429."""
         count = self.counts.get(endpoint)
         if count is None:
             count = self.counts[endpoint] = EndpointCount()

@@ -1,4 +1,4 @@
-"""Candles on the axis of time: where their buckets start and end, which are missing, and what that says of a source."""
+"""Candle buckets: where they start and end, and which are missing."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def candle_gaps(columns: CandleColumns, last_time: Nanos | None) -> list[tuple[N
 
 
 def has_receive_times(columns: MarketColumns) -> bool:
-    """True when a row was received at another time than the source alone would tell.
+    """Whether any row has a real receive time.
 
-    A format without receive times fills in the moment at which the exchange knew the row: its time, or a candle's end.
+    A format without receive times fills in the row's own time, or the end of a candle.
     """
     known = candle_ends(columns.time, columns.resolution) if isinstance(columns, CandleColumns) else columns.time
     return bool(np.any(columns.received != known))

@@ -27,7 +27,7 @@ DEFAULT_START = parse_time("2025-01-01")
 DEFAULT_DAYS = 92
 DEFAULT_HOURS = 4
 
-_SOURCE = "botkit's synthetic market: invented by a seeded generator, no exchange was ever asked"
+_SOURCE = "botkit's synthetic market: invented by a seeded generator, not recorded from any exchange"
 _RECORDED = (
     "candles: one minute, made from ten-second prices, and from the trades where there are trades; books: at most one "
     "a second, when changed; trades: as they were matched; receive times: exchange time plus a lag of some 30 ms"
@@ -46,7 +46,7 @@ def write_synthetic(
 ) -> Manifest:
     """Make the tape at ``out``, replacing a synthetic tape that is there. Books and trades fill the last ``hours``.
 
-    ``progress`` is told (minutes done, minutes in all). Raises DataError rather than touch a folder that holds
+    ``progress`` is called with (minutes done, minutes in all). Raises DataError rather than touch a folder that holds
     anything else than a synthetic tape.
     """
     if days < 1 or not 0 <= hours <= 24 * days:
@@ -117,7 +117,7 @@ def _generate(
         trades: dict[str, list[MarketColumns]] = {}
         while market.time < end:
             for columns in market.advance(min(end, market.time + NS_PER_HOUR // 4)):
-                # what would be received after the end is left out, of the candles too: the three kinds agree
+                # rows received after the end are left out, candles too, so that the three kinds agree
                 kept = columns.rows(0, int(np.searchsorted(columns.received, end)))
                 writer.write(kept)
                 if isinstance(kept, TradeColumns):

@@ -1,4 +1,4 @@
-"""Looks a source over: gaps, doubled rows, crossed or broken books, prices that jump. Reads it once, in chunks."""
+"""Checks a source for gaps, doubled rows, crossed or broken books and price jumps, in one pass."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamReport(msgspec.Struct, kw_only=True):
-    """What one stream holds. ``doubled`` rows repeat the row before in every column."""
+    """The contents of one stream. ``doubled`` rows equal the row before in every column."""
 
     info: StreamInfo
     rows: int = 0
@@ -50,7 +50,7 @@ class StreamReport(msgspec.Struct, kw_only=True):
     findings: list[Finding] = []
 
     def note(self) -> str | None:
-        """What was noted while the stream was recorded or imported: gaps, which are no fault of the file."""
+        """Gaps noted while the stream was recorded or imported, which are not errors of the file."""
         gaps = self.info.gaps
         if self.info.kind == "candles" or not gaps:
             return None
@@ -73,7 +73,7 @@ class _Inspector:
 
     def chunk(self, columns: MarketColumns) -> None:
         start = self.report.rows
-        # the last row of the chunk before goes in front, so that neighbours are compared across the cut
+        # put the last row of the chunk before in front, so that neighbours are compared across the cut
         whole = join([self._last, columns]) if self._last is not None else columns
         skip = len(whole) - len(columns)
         self._common(whole, start - skip, skip)
@@ -119,7 +119,7 @@ class _Inspector:
             same &= equal if equal.ndim == 1 else equal.all(axis=1)
         doubled = np.concatenate(([False], same))
         if isinstance(columns, TradeColumns):
-            # equal trades happen: one taker meets several makers at one price. They are counted, not held against it.
+            # equal trades happen when one taker meets several makers at one price: count them, but not as an error
             self.report.doubled += int(doubled.sum())
         else:
             self.report.doubled += self._note("doubled row", doubled, start, received)
@@ -180,7 +180,7 @@ class _Inspector:
 
 
 def inspect(source: FeedSource) -> Iterator[StreamReport]:
-    """Read every stream of a source and report on it. Raises DataError where it cannot be read at all."""
+    """Read every stream of a source and report on it. Raises DataError if it cannot be read."""
     for info in source.streams:
         inspector = _Inspector(info)
         rows_max = 16_384 if info.kind == "books" else 262_144
@@ -193,7 +193,7 @@ def inspect(source: FeedSource) -> Iterator[StreamReport]:
 
 
 def check_contents(tape: Tape) -> list[str]:
-    """Sentences on where the manifest and the files disagree: files missing, of other rows or of other content."""
+    """Sentences on differences between the manifest and the files: missing files, other row counts, other contents."""
     wrong = []
     for entry in tape.manifest.files:
         if entry.pair in tape.unknown_pairs:

@@ -1,4 +1,4 @@
-"""Text columns of a CSV file into exact integers, a chunk at a time.
+"""Converts text columns of a CSV file to exact integers, a chunk at a time.
 
 Prices and amounts are never read as floats: text becomes a decimal of 128 bits and then ticks or lots, so that 0.1 is
 0.1. A figure with more decimals than the pair has is rounded to the nearest step and counted, since exports of other
@@ -107,7 +107,7 @@ class CsvFile:
 
 
 def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int) -> tuple[IntArray, int]:
-    """Steps of 10^-decimals of every figure, and how many had to be rounded (half away from zero).
+    """Every number as steps of 10^-decimals, and how many had to be rounded (half away from zero).
 
     Raises DataError that names the line of the first figure that is none, or is too large for 64 bits.
     """
@@ -115,7 +115,7 @@ def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int)
     import pyarrow.compute as pc
 
     exact: pa.Array | None = None
-    # 18 decimals fit 128 bits; floats printed at full length may have more, and take twice the room
+    # 18 decimals fit 128 bits; floats printed at full length may have more and need twice the space
     for kind in (pa.decimal128(38, 18), pa.decimal256(76, 40)):
         try:
             exact = text.cast(kind)
@@ -135,7 +135,7 @@ def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int)
             raise OverflowError
     except (pa.ArrowInvalid, OverflowError):
         worst = int(np.argmax(np.abs(np.array([float(v) for v in exact.to_pylist()]))))
-        raise DataError(f"{path}:{line + worst}: {what} {text[worst].as_py()!r} is too large to be one") from None
+        raise DataError(f"{path}:{line + worst}: {what} {text[worst].as_py()!r} is too large") from None
     return low.astype(np.int64), int(off)
 
 
@@ -234,5 +234,5 @@ def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
         raise DataError(f"{path}:{line + row}: time {text[row].as_py()!r} does not fit the times before it")
     if not fraction:
         return (whole * unit).astype(np.int64)
-    # whole holds millionths of the unit
+    # `whole` is in millionths of the unit
     return (whole * (unit // 10**6) if unit >= 10**6 else whole // (10**6 // unit)).astype(np.int64)

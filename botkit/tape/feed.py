@@ -1,7 +1,7 @@
-"""Several sources of recorded data as one: contiguous slices of time with the rows of all wanted streams.
+"""Joins several sources of recorded data: contiguous slices of time with the rows of all wanted streams.
 
 A slice is what a driver works on: every row of every wanted stream with ``start <= received < end``. Its end is the
-latest moment up to which every stream is known, so that no row can turn up later that belongs before it. Memory is
+latest moment up to which every stream has been read, so no earlier row can follow. Memory is
 bounded by ``rows_max``, whatever the length of the tape.
 """
 
@@ -29,7 +29,7 @@ from botkit.tape.tape import Tape
 
 StreamKey: TypeAlias = tuple[str, Kind, str | None]
 
-#: a book row holds 80 numbers and more where a trade holds 5, so it counts for so many rows
+#: how many rows a book row counts as: it has 80 or more numbers, a trade has 5
 _BOOK_WEIGHT = 12
 #: files of fewer rows are read once and kept
 _KEPT_ROWS = 4_000_000
@@ -89,7 +89,7 @@ class TapeSource:
 
 
 class OneKind:
-    """A tape of which a configuration wants one kind alone: ``kind: candles``, or ``kind: trades`` with its books."""
+    """One kind of rows from a tape: ``kind: candles``, or ``kind: trades`` with its books."""
 
     def __init__(self, tape: TapeSource, kind: str) -> None:
         self.name, self.path, self.synthetic = tape.name, tape.path, tape.synthetic
@@ -117,7 +117,7 @@ class FileSource:
         self._file = Path(path)
         self.path = str(path)
         self.name = self._file.name
-        #: sentences about what was mended while reading: rounded prices; and what is wrong: rows left out
+        #: sentences about repairs while reading (rounded prices) and about errors (rows left out)
         self.notes: list[str] = []
         self.findings: list[str] = []
         self._gaps: dict[tuple[str, str], dict[tuple[Nanos, Nanos], None]] = {}
@@ -152,7 +152,7 @@ class FileSource:
                 self._kept.setdefault(key, []).append(columns)
         if not found:
             raise DataError(f"{self._file} holds no rows")
-        # a recorder stamps all it hears or nothing: a stream whose stamps happen to agree is not one without them
+        # a recorder stamps all rows or none: receive times that happen to equal the exchange's still count
         stamped = any(survey.has_receive_times for key, survey in found.items() if key[1] != "candles")
         return [
             survey.info(
@@ -188,7 +188,7 @@ def _once(sentences: list[str], text: str) -> None:
 
 
 class _Survey:
-    """Counts one stream of a file."""
+    """Counts the rows of one stream of a file."""
 
     def __init__(self) -> None:
         self.rows, self.start, self.end = 0, 0, 0
@@ -221,7 +221,7 @@ class _Survey:
 
 
 class Feed:
-    """Sources joined. ``feed_ms`` is how much later than its own time a row without receive time is received."""
+    """Sources joined. ``feed_ms``: a row without receive time is received this much after its own time."""
 
     def __init__(self, sources: Sequence[FeedSource], *, feed_ms: float = 0) -> None:
         self.sources = list(sources)
@@ -323,7 +323,7 @@ class Feed:
         return read
 
     def notes(self) -> list[str]:
-        """What was mended while single files were read, such as rounded prices, each with the file's name."""
+        """Repairs made while reading single files, such as rounded prices, each with the file's name."""
         sources = {id(source): source for parts in self._parts.values() for source, _ in parts}
         return [f"{source.name}: {note}" for source in sources.values() for note in getattr(source, "notes", ())]
 
@@ -357,7 +357,7 @@ def _chunk_rows(key: StreamKey, budget: int) -> int:
 
 
 class _Cursor:
-    """Rows of one stream that were read but not handed out yet."""
+    """Rows of one stream that were read but not yet taken."""
 
     def __init__(self, reader: Callable[[int], Iterator[MarketColumns]], rows: int) -> None:
         self._chunks = reader(rows)
@@ -375,7 +375,7 @@ class _Cursor:
             self._held_rows += len(columns)
 
     def known_until(self) -> Nanos:
-        """The time before which all rows are held. Rows at the last time held may go on in the next chunk."""
+        """The time before which all rows are read. Rows at the last time may continue in the next chunk."""
         while not self._exhausted and self._held_rows < self._rows:
             self._load()
         # a chunk whose rows all share one time says nothing about the rows before its end
@@ -406,6 +406,6 @@ def format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
         for ending in reader.endings
         if path.name.endswith(ending)
     ]
-    # of two formats with one ending the first registered is meant: candles before trades
+    # of two formats with one ending the first registered wins: candles before trades
     longest = max((length for length, _ in fitting), default=0)
     return next((name for length, name in fitting if length == longest), path.suffix)

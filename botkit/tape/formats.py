@@ -42,7 +42,7 @@ def find_pair(name: object, pairs: Mapping[str, Pair], where: str) -> Pair:
 
 
 def _tell(options: Options, which: str, text: str) -> None:
-    """Give a sentence to whoever reads the file: ``note`` for what was mended, ``finding`` for what is wrong."""
+    """Pass a sentence to the reader of the file: ``note`` for repairs, ``finding`` for errors."""
     listener = options.get(which)
     if callable(listener):
         listener(text)
@@ -140,7 +140,7 @@ def _guess_resolution(path: Path, time: IntArray) -> str:
     if not len(steps) and len(time) > 1:
         raise DataError(f"{path}: rows must be sorted by time (--sort does it)")
     if not len(steps):
-        raise DataError(f"{path}: one candle alone does not tell its resolution; say it (resolution: or --resolution)")
+        raise DataError(f"{path}: a single candle does not show its resolution; give it (resolution: or --resolution)")
     least = int(steps.min())
     for resolution in RESOLUTIONS:
         if fixed_length(resolution) == least:
@@ -208,7 +208,7 @@ class _CandleCheck:
             what = "the same figures" if (table[at] == table[at - 1]).all() else "other figures"
             raise DataError(
                 f"{self.path}:{lines[at]}: a second candle of {format_time(int(table[at, 0]))}, with {what}; "
-                f"{len(repeats)} rows here repeat the time before them"
+                f"{len(repeats)} rows here have the same time as the row before"
                 + ("; `botkit data import --drop-doubled` leaves equal ones out" if what == "the same figures" else "")
             )
         self.doubled += len(repeats)

@@ -1,10 +1,10 @@
 """The journal of a recording: rows as they arrive, append-only, until they become Parquet.
 
-Parquet is of no use to a process that may be killed: its footer comes last. So rows go to ``<tape>/journal/*.rows``
-first, a file a day, and reach the disk every second. A file is a line of JSON (`Heading`) and then records of length,
-CRC-32 and MessagePack; whatever stands behind the last whole record was cut short by a crash and is left out.
+Parquet does not survive a kill, since its footer comes last. So rows go to ``<tape>/journal/*.rows``
+first, one file a day, and reach the disk every second. A file is a line of JSON (`Heading`) and then records of length,
+CRC-32 and MessagePack; anything after the last whole record was cut short by a crash and is ignored.
 
-A tape is read together with its journals, so a recording can be backtested while it is made, and after a kill -9.
+A tape is read together with its journals, so a recording can be backtested while it runs, and after a kill -9.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from botkit.tape.manifest import GAPS_KEPT, Kind, StreamInfo
 FOLDER = "journal"
 ENDING = ".rows"
 FORMAT_VERSION = 1
-#: rows of one stream that are read before they are handed on
+#: rows per chunk of one stream
 CHUNK_ROWS = 4_096
 _PREFIX = struct.Struct("<II")
 #: a record is a book of fifty levels a side at most; a larger length is a torn prefix
@@ -99,7 +99,7 @@ def journal_files(root: Path) -> list[Path]:
 
 
 class JournalWriter:
-    """Appends records to a new journal. `append` only remembers; `sync` brings everything so far to the disk.
+    """Appends records to a new journal. `append` only buffers; `sync` writes everything to the disk.
 
     `sync` may be called from another thread, since a slow disk must not keep the streams waiting.
     """
@@ -115,16 +115,16 @@ class JournalWriter:
         _sync_folder(path.parent)
 
     def append(self, record: Record) -> None:
-        """Remember a record for the next `sync`."""
+        """Buffer a record for the next `sync`."""
         payload = _encoder.encode(record)
         assert len(payload) <= _RECORD_MAX, "no book is that deep"
         with self._lock:
             self._waiting.append(_PREFIX.pack(len(payload), zlib.crc32(payload)) + payload)
 
     def sync(self) -> None:
-        """Write what waits and wait for the disk. Raises OSError, after which nothing more is written.
+        """Write the buffer and wait for the disk. After an OSError nothing more is written.
 
-        A record that was written in part would hide all that came behind it.
+        A partly written record would hide everything after it.
         """
         with self._lock:
             waiting, self._waiting = self._waiting, []
@@ -146,7 +146,7 @@ class JournalWriter:
             self.abandon()
 
     def abandon(self) -> None:
-        """Close without writing what waits."""
+        """Close without writing the buffer."""
         with suppress(OSError):  # a full disk fails once more over the bytes that the file object still holds
             self._file.close()
 
@@ -162,7 +162,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class _Rows:
-    """Rows of one stream that wait to become a chunk."""
+    """Rows of one stream collected for a chunk."""
 
     def __init__(self, pair: Pair, kind: Kind, depth: int) -> None:
         self.pair, self.kind, self.depth = pair, kind, depth
@@ -194,7 +194,7 @@ class _Rows:
 
 
 class TapeJournal:
-    """A journal that is read, up to its last whole record."""
+    """A journal opened for reading, up to its last whole record."""
 
     def __init__(self, path: Path, heading: Heading, pairs: Mapping[str, Pair], first_record: int) -> None:
         self.path = path
@@ -251,7 +251,7 @@ class TapeJournal:
     ) -> Iterator[MarketColumns]:
         """Rows with ``start <= received < end`` in chunks; chunks of several streams (or of ``only``) alternate.
 
-        ``after`` says up to which time a stream's rows are elsewhere already: they are left out.
+        ``after`` is the time up to which a stream's rows are in the tape already; those are left out.
         """
         known = after or {}
         waiting: dict[tuple[int, Kind], _Rows] = {}
@@ -291,7 +291,7 @@ class TapeJournal:
         ]
 
     def streams(self, after: Mapping[JournalKey, Nanos] | None = None) -> list[StreamInfo]:
-        """What it holds, by one pass over it; without rows that are elsewhere already, as in `read`."""
+        """The journal's streams, found in one pass; without rows that are in the tape already, as in `read`."""
         known = after or {}
         spans: dict[JournalKey, tuple[int, Nanos, Nanos]] = {}
         gaps: dict[JournalKey, list[tuple[Nanos, Nanos]]] = {}

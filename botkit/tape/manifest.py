@@ -1,4 +1,4 @@
-"""What a tape says of itself: ``manifest.json`` beside the data, and the names of the files.
+"""A tape's description of itself: ``manifest.json`` beside the data, and the names of the files.
 
 The manifest holds the span of every file, so that a tape of a thousand days opens without touching one of them.
 """
@@ -19,7 +19,7 @@ FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 
 Kind: TypeAlias = Literal["trades", "books", "candles"]
-#: order in which rows of equal time are met, as in the total order of events
+#: order of rows with equal times, as in the total order of events
 KINDS: tuple[Kind, ...] = ("candles", "books", "trades")
 
 
@@ -38,7 +38,7 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[str, Kind, str | None]:
-        """(pair, kind, resolution): what a stream is asked for by."""
+        """(pair, kind, resolution), which identifies a stream."""
         return (self.pair, self.kind, self.resolution)
 
     @property
@@ -70,7 +70,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     exchange: str
     source: str
-    #: how the rows were come by: a recorder, an import, a generator
+    #: where the rows come from: a recorder, an import, a generator
     recorded: str
     synthetic: bool
     #: the command that makes this tape again, "" where none does
@@ -118,12 +118,12 @@ def read_manifest(root: Path) -> Manifest:
         )
     for entry in manifest.files:
         if not is_inside(entry.path):
-            raise DataError(f"{path} is not to be trusted: it lists {entry.path!r}, which lies outside of the tape")
+            raise DataError(f"{path} cannot be trusted: it lists {entry.path!r}, which lies outside of the tape")
     return manifest
 
 
 def is_inside(path: str) -> bool:
-    """True when a path of a manifest stays below the tape's folder on every system: files of a tape are replaced."""
+    """Whether a manifest's path stays below the tape's folder on every system, since files of a tape are replaced."""
     return not (path.startswith("/") or any(sign in path for sign in "\\:\0") or ".." in path.split("/") or not path)
 
 

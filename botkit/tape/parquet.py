@@ -1,8 +1,8 @@
-"""Columns to Parquet and back: integers with the number of decimals in the file's metadata.
+"""Writes columns to Parquet and reads them: integers, with the number of decimals in the file's metadata.
 
 Prices are stored as ticks and amounts as lots of the decimals that the metadata names, which may be fewer than the
 pair's (amounts of four decimals take half the space of eight); the reader scales them to the pair's rules, and refuses
-what does not fit. pyarrow is imported inside the functions: it takes a third of a second, and most commands need none.
+what does not fit. pyarrow is imported inside the functions: that takes 0.3 s, and most commands do not need it.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class ParquetSink:
         )
 
     def write(self, columns: MarketColumns) -> None:
-        """Append rows as a row group of their own."""
+        """Append rows as a separate row group."""
         import pyarrow as pa
 
         if isinstance(columns, BookColumns):

@@ -1,8 +1,8 @@
-"""Raw frames beside a tape: every frame as it came, in the format that ``botkit data import`` and backtests read.
+"""Raw frames beside a tape: every frame as received, in the format that ``botkit data import`` and backtests read.
 
     <tape>/raw/<time of start>.frames.jsonl.gz      a line a frame: {"received": <ms>, "frame": {...}}
 
-A file that is being written ends in ``.part``. It is flushed every second, and what a kill leaves of it is mended at
+A file being written ends in ``.part``. It is flushed every second, and after a kill it is repaired at
 the next start: whole lines stay, the torn end goes.
 """
 
@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 
 
 class RawFrames:
-    """Keeps frames in a file a day. `take` only remembers; `sync`, which may run in another thread, writes."""
+    """Keeps frames in one file a day. `take` only buffers; `sync`, which may run in another thread, writes."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER
@@ -40,7 +40,7 @@ class RawFrames:
         self.frames = 0
 
     def open(self) -> None:
-        """Mend what an earlier run left unfinished. Raises DataError where the folder cannot be written."""
+        """Repair what an earlier run left unfinished. Raises DataError if the folder cannot be written."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for part in sorted(self._folder.glob(f"*{ENDING}{_PART}")):
@@ -52,12 +52,12 @@ class RawFrames:
         """Remember a frame."""
         frame = data.encode() if isinstance(data, str) else data
         with self._lock:
-            # times of one file never fall, as its readers demand
+            # times in a file never go back, as its readers require
             self._last = received = max(received, self._last)
             self._waiting.append((received, frame))
 
     def sync(self) -> None:
-        """Write what waits. Raises DataError on a full disk."""
+        """Write the buffer. Raises DataError on a full disk."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         try:
@@ -91,14 +91,14 @@ class RawFrames:
         self._path.with_name(self._path.name + _PART).replace(self._path)
 
     def abandon(self) -> None:
-        """Let go of the file as it is; the next start mends it."""
+        """Close the file as it is; the next start repairs it."""
         file, self._file = self._file, None
         if file is not None and self._under is not None:
             self._under.close()
             file.fileobj = None  # type: ignore[assignment]  # so that it does not try to write its end
 
     def close(self) -> None:
-        """Write what waits and give the file its name."""
+        """Write the buffer and give the file its final name."""
         self.sync()
         self._finish()
 

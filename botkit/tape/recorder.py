@@ -1,7 +1,7 @@
 """Records market events into a tape: events in, durable rows out. It has no clock and no connection.
 
 Events go into a journal (`botkit.tape.journal`) that the driver syncs every second, so a kill -9 costs at most that
-second. When a day ends its journal becomes Parquet; what a crash left behind does so at the next start. Rows of a
+second. When a day ends its journal becomes Parquet; after a crash, at the next start. Rows of a
 stream never go back in time, and every span in which rows may be missing is noted as a gap:
 
 * books: from the last row before a break to the first one after it;
@@ -39,7 +39,7 @@ from botkit.tape.manifest import MANIFEST_NAME, Kind, read_manifest
 from botkit.tape.writer import TapeWriter
 
 LOCK_NAME = "recorder.lock"
-#: the recorder's own name of a stream -> the kind of rows it brings
+#: the recorder's name of a stream -> its kind of rows
 STREAM_KINDS: Mapping[str, Kind] = {"order_book": "books", "trades": "trades"}
 RECORDED = (
     "botkit record: books as they were pushed, trades as they appeared in the pushed lists of recent trades; stamped "
@@ -50,7 +50,7 @@ _COMPRESSION_LEVEL = 9
 
 
 class Recorder:
-    """Records pairs into the tape at ``root``. One recorder a tape at a time: a second one is refused.
+    """Records pairs into the tape at ``root``. Only one recorder per tape: a second one is refused.
 
     Use: `open` (turns what an earlier run left into Parquet), `take` for every event, `sync` every second,
     `write_finished_days` now and then, `close`. Times are those of the driver's clock.
@@ -85,7 +85,7 @@ class Recorder:
         self._journal: JournalWriter | None = None
         self._day = 0
         self._last: Nanos = 0
-        #: last row of each stream, those of earlier runs included
+        #: last row of each stream, including earlier runs
         self._ends: dict[JournalKey, Nanos] = {}
         #: streams whose next row (of trades: next connection) ends a gap
         self._broken: set[JournalKey] = set()
@@ -96,7 +96,7 @@ class Recorder:
     # -- the life of a recording ----------------------------------------------------------------------------------
 
     def open(self, now: Nanos) -> list[str]:
-        """Lock the tape, write what an earlier run left behind, and begin; returns sentences on what was found.
+        """Lock the tape, write what an earlier run left behind, and begin; returns sentences about it.
 
         Raises DataError for a tape that is being recorded already, that this recorder may not add to, or whose last
         row lies ahead of ``now``.
@@ -142,7 +142,7 @@ class Recorder:
         self._journal = JournalWriter(self.root / FOLDER / f"{now:020d}{ENDING}", heading)
 
     def sync(self) -> None:
-        """Bring every row so far to the disk. May be called from another thread. Raises DataError on a full disk."""
+        """Write every row so far to the disk. May be called from another thread. Raises DataError on a full disk."""
         journal = self._journal
         if journal is None:
             return
@@ -166,7 +166,7 @@ class Recorder:
         return bool(self._finished)
 
     def close(self) -> list[str]:
-        """Write everything to Parquet and let go of the tape; returns sentences on what was found."""
+        """Write everything to Parquet and unlock the tape; returns sentences about it."""
         journal, self._journal = self._journal, None
         try:
             if journal is not None:
@@ -177,7 +177,7 @@ class Recorder:
             self._unlock()
 
     def abandon(self) -> None:
-        """Let go of the tape as it is; what was synced is found at the next start."""
+        """Unlock the tape as it is; the next start finds what was synced."""
         journal, self._journal = self._journal, None
         if journal is not None:
             journal.abandon()
@@ -191,9 +191,9 @@ class Recorder:
     # -- events ---------------------------------------------------------------------------------------------------
 
     def take(self, event: object, received: Nanos) -> None:
-        """Record an event that was received at ``received``; events of no use to a tape are passed over.
+        """Record an event received at ``received``; events that a tape does not hold are ignored.
 
-        A clock that goes back is held at the last time: rows stay in order.
+        If the clock goes back, the last time is used: rows stay in order.
         """
         assert self._journal is not None, "the recorder is not open"
         received = max(received, self._last)
@@ -233,7 +233,7 @@ class Recorder:
             self._note_gap(key, received)
         rules = trade.pair.rules
         side = 1 if trade.side is Side.BUY else -1 if trade.side is Side.SELL else 0
-        # the floats were made from these very integers by one division, so rounding gives them back
+        # each float came from an integer by one division, so rounding restores the integer
         ticks = round(trade.price * 10**rules.price_decimals)
         lots = round(trade.amount * 10**rules.amount_decimals)
         self._append(key, TradeRecord(self._numbers[trade.pair], received, trade.time, ticks, lots, side))
@@ -261,7 +261,7 @@ class Recorder:
         self._broken.discard(key)
         start = self._ends.get(key)
         if start is None or start >= received:
-            return  # nothing was known of the stream before: it begins here
+            return  # the stream had no rows before: it begins here
         assert self._journal is not None
         self._journal.append(GapRecord(self._numbers[key[0]], key[1], start, received))
         self.gaps += 1
@@ -349,7 +349,7 @@ def _lock_file(file: IO[bytes]) -> None:
         import msvcrt
 
         windows: Any = msvcrt
-        # far behind the text, because there a locked byte cannot be read either
+        # far behind the text, because Windows cannot even read a locked byte
         file.seek(1_000)
         windows.locking(file.fileno(), windows.LK_NBLCK, 1)
         return

@@ -1,8 +1,8 @@
 """The synthetic market: four correlated pairs with books, order flow and candles, equal on any machine for a seed.
 
-It is one process that can be read in two ways: coarsely, as one-minute candles (months of history in seconds), and
-finely, as books and trades a second at a time, for as long as one likes. Both move the same prices on, so a history of
-candles goes over into hours of trades without a jump:
+One process with two outputs: coarse one-minute candles (months of history in seconds), and
+fine books and trades second by second, without end. Both continue the same prices, so a history of
+candles continues into hours of trades without a jump:
 
     market = SyntheticMarket(pairs, seed=7, start=start)
     for candles in market.history(92 * 1440): ...        # list[CandleColumns] a day

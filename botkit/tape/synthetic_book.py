@@ -201,7 +201,7 @@ class SyntheticPair:
     def _take(self, time: Nanos, fair: int) -> list[TradeRow]:
         dice, bids, asks = self._dice, self._bids, self._asks
         if dice.below(10) < 4:
-            # takers lean to where the middle of the book lags behind the fair price, else go with the mood
+            # takers trade towards the fair price if the book's middle lags behind it, else with the mood
             lean = 2 * fair - bids.ticks[0] - asks.ticks[0]
             spread = asks.ticks[0] - bids.ticks[0]
             self._mood = 1 if dice.below(4 * spread + 4) < 2 * spread + 2 + lean else -1

@@ -1,6 +1,6 @@
 """Writes tapes: rows go to temporary files, which are synced and renamed only when they are whole.
 
-What is interrupted leaves the tape as it was: files get their names, and then the manifest its entries, after the
+An interrupted write leaves the tape as it was: files get their names, and then the manifest its entries, after the
 last row is on disk.
 """
 

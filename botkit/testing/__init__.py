@@ -1,4 +1,4 @@
-"""What the author of a plugin tests it with, under pytest.
+"""Tests for authors of plugins, under pytest.
 
 adapter_cases   proves that an adapter keeps the contract of `botkit.model.adapter`
 """

@@ -1,6 +1,6 @@
-"""Proof that an exchange adapter keeps its contract (`botkit.model.adapter`), under pytest.
+"""Tests that an exchange adapter keeps its contract (`botkit.model.adapter`), under pytest.
 
-Say how to reach your exchange, or its test network, in a `World`, and let a test class inherit the cases:
+Describe in a `World` how to reach your exchange or its test network, and let a test class inherit the cases:
 
     from botkit.testing.adapter_cases import AdapterCases
 
@@ -8,7 +8,7 @@ Say how to reach your exchange, or its test network, in a `World`, and let a tes
         def world(self):
             return MyWorld()  # an async context manager that gives a World
 
-Every case opens a world of its own. One that an exchange has no use for (batches, stop orders) is skipped, or shows
+Every case opens its own world. A case that does not apply (batches, stop orders) is skipped, or checks
 that the adapter refuses what the exchange cannot do. ``tests/toy_exchange.py`` has a world of a few lines.
 """
 
@@ -51,7 +51,7 @@ from botkit.model.requests import (
 _T = TypeVar("_T")
 
 _CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
-#: how far off a measured clock may be: many exchanges tell their time in whole seconds
+#: how far off a measured clock may be: many exchanges give their time in whole seconds
 _SKEW_SLACK_MS = 1_500
 _CLOCK_AHEAD_MS = 5_000
 
@@ -72,24 +72,24 @@ class World(Protocol):
         ...
 
     def adapter(self, *, clock_ahead_ms: int = 0) -> Adapter:
-        """An adapter for the account, not yet open, whose own clock is so far ahead of the exchange's."""
+        """An adapter for the account, not yet open, whose clock is this far ahead of the exchange's."""
         ...
 
     async def trade(self, lots: int) -> None:
-        """Let somebody sell so much at ``price_ticks``, to the order that rests there."""
+        """Have another account sell this much at ``price_ticks`` to the order that rests there."""
         ...
 
     async def lose_next_answer(self) -> bool:
-        """Let the next create take effect, and its answer be lost. False where no answer can get lost."""
+        """Let the next create take effect but lose its answer. False if no answer can get lost."""
         ...
 
     async def cut(self) -> None:
-        """Break every connection that streams have."""
+        """Break every stream's connection."""
         ...
 
 
 class Session:
-    """A world, an open adapter that is watched, and what came of it."""
+    """A world, an open adapter, and the events it has sent."""
 
     def __init__(self, world: World, adapter: Adapter, patience_s: float) -> None:
         self.world = world
@@ -104,7 +104,7 @@ class Session:
         return [event for event in self.events if isinstance(event, kind)]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait for what comes by itself."""
+        """Wait for something that arrives without a request."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_s
         while not condition():
@@ -119,7 +119,7 @@ class Session:
         await self.until(lambda: self.of(OrderBook), f"the book of {pair} is shown")
 
     async def connected(self, since: int = 0) -> None:
-        """Wait until every stream of the account has told that it is connected, in the events from ``since`` on."""
+        """Wait until every account stream has reported that it is connected, in the events from ``since`` on."""
         wanted = set(self.adapter.account_streams)
 
         def is_there() -> bool:
@@ -130,20 +130,20 @@ class Session:
         await self.until(is_there, f"the account's streams {sorted(wanted)} are connected")
 
     async def send(self, make: Callable[[int], Request]) -> Answer:
-        """Send a request under a number of its own; its answer carries that number."""
+        """Send a request with a new number; its answer carries that number."""
         self._request_id += 1
         answer = await self.adapter.send(make(self._request_id))
         expect(answer.request_id == self._request_id, f"the answer to {self._request_id} has that id: {answer}")
         return answer
 
     async def read(self, make: Callable[[int], Request]) -> Answer:
-        """A request that must succeed."""
+        """Send a read that must succeed."""
         answer = await self.send(make)
         expect(answer.outcome is Ending.OK, f"it is answered: {answer}")
         return answer
 
     def new(self, lots: int | None = None) -> OrderSpec:
-        """A buy that rests, under a client id of its own."""
+        """A resting buy with a new client id."""
         self._client_id += 1
         world = self.world
         return OrderSpec(
@@ -156,7 +156,7 @@ class Session:
         )
 
     async def create(self, order: OrderSpec) -> str:
-        """The exchange's id of an order that it takes."""
+        """Create an order that must be accepted; returns the exchange's id."""
         answer = await self.read(lambda i: CreateOrder(id=i, order=order, timestamp=self.world.now()))
         body = answer.body
         assert isinstance(body, OrderAck), f"the body of a create is an OrderAck: {answer}"
@@ -165,7 +165,7 @@ class Session:
         return body.order_id
 
     async def shown(self, order_id: str, state: OrderState, executed: int = 0) -> OrderReport:
-        """Wait until the streams show an order so."""
+        """Wait until the streams show an order in this state."""
         found: list[OrderReport] = []
 
         def is_shown() -> bool:
@@ -177,7 +177,7 @@ class Session:
         return found[-1]
 
     async def read_until(self, order_id: str, executed: int) -> OrderReport:
-        """Read an order until so much of it is executed."""
+        """Read an order until this much of it is executed."""
         for _ in range(20):
             answer = await self.read(lambda i: GetOrder(id=i, pair=self.world.pair, order_id=order_id))
             row = _reports(answer)[0]
@@ -218,11 +218,11 @@ class Session:
         return dict(body.balances)
 
     async def cancel(self, order_id: str) -> Answer:
-        """Ask for an order's end."""
+        """Send a cancel."""
         return await self.send(lambda i: CancelOrder(id=i, pair=self.world.pair, order_id=order_id))
 
     def executed(self, order_id: str) -> list[TradeReport]:
-        """An order's executions, as the streams told them."""
+        """An order's executions, as the streams reported them."""
         return [trade for trade in self.of(TradeReport) if trade.order_id == order_id]
 
 
@@ -242,12 +242,12 @@ def _reports(answer: Answer) -> list[OrderReport]:
 class AdapterCases:
     """The cases. Inherit them in a class whose name begins with ``Test``, and implement `world`."""
 
-    #: how long a case waits for what the exchange tells by itself
+    #: how long a case waits for what the exchange sends without a request, in s
     patience_s = 10.0
 
     def world(self) -> AbstractAsyncContextManager[World]:
         """A fresh exchange, account and all."""
-        raise NotImplementedError("say in `world` how the exchange is reached")
+        raise NotImplementedError("implement `world`: how to reach the exchange")
 
     def run(self, case: Callable[[Session], Awaitable[None]], *, clock_ahead_ms: int = 0, watched: bool = True) -> None:
         """Run a case over an adapter that is open and, unless not wanted, ``watched``."""
@@ -311,7 +311,7 @@ class AdapterCases:
             await session.until(lambda: _sum(session.executed(order_id)) == 2 * part, "each execution is told")
             before = len(session.events)
             await world.cut()
-            await world.trade(part)  # nobody may have heard of it: the bot reads it
+            await world.trade(part)  # no stream may have reported it: the bot reads it
             if adapter.account_streams:
                 await _lost(session, before)
             await session.connected(before if adapter.account_streams else 0)
@@ -371,7 +371,7 @@ class AdapterCases:
                 wanted = before.get(currency, (0, 0))[0] + change - fees.get(currency, 0)
                 total, available = after.get(currency, (0, 0))
                 expect(total == wanted, f"{currency} is {wanted} units after fill and fee, not {total}")
-                expect(available == total, f"nothing of {currency} stays locked: {available} of {total}")
+                expect(available == total, f"no {currency} stays locked: {available} of {total}")
             await session.until(
                 lambda: any(
                     report.balances.get(pair.quote, (-1, 0))[0] == after[pair.quote][0]
@@ -430,7 +430,7 @@ class AdapterCases:
             answer = await session.send(lambda i: CreateOrder(id=i, order=order, timestamp=world.now()))
             expect(answer.outcome is Ending.REFUSED, f"what cannot be paid is refused: {answer}")
             expect(bool(answer.text), "a refusal says why")
-            expect(not await session.open_orders(), "a refused order does not stand")
+            expect(not await session.open_orders(), "a refused order is not open")
 
         self.run(case)
 
@@ -465,7 +465,10 @@ class AdapterCases:
             ids = [await session.create(session.new(session.world.lots // 4)) for _ in range(2)]
             if not can.cancel_all:
                 answer = await session.send(lambda i: CancelAll(id=i))
-                expect(answer.outcome is Ending.REFUSED, f"what there is no call for is refused: {answer}")
+                expect(
+                    answer.outcome is Ending.REFUSED,
+                    f"a request that the exchange has no call for is refused: {answer}",
+                )
                 return
             await session.read(lambda i: CancelAll(id=i))
             for order_id in ids:
@@ -558,11 +561,11 @@ class AdapterCases:
             waiting.cancel()
             given_up = (await asyncio.gather(waiting, return_exceptions=True))[0]
             expect(isinstance(given_up, (asyncio.CancelledError, Answer)), f"a wait can be given up: {given_up!r}")
-            await session.read(lambda i: GetBalances(id=i))  # and the adapter goes on
+            await session.read(lambda i: GetBalances(id=i))  # and the adapter still works
             closed = world.adapter()
             order = CreateOrder(id=7, order=session.new(), timestamp=world.now())
             answer = await closed.send(order)
-            expect(answer.outcome is Ending.NOT_SENT, f"before open nothing is sent: {answer}")
+            expect(answer.outcome is Ending.NOT_SENT, f"nothing is sent before `open`: {answer}")
             await closed.open()
             await closed.close()
             answer = await closed.send(order)
@@ -572,7 +575,7 @@ class AdapterCases:
 
 
 async def _lost(session: Session, since: int) -> None:
-    """Wait until one stream of the account has told that its connection is gone."""
+    """Wait until one account stream has reported that its connection is lost."""
     await session.until(
         lambda: any(
             isinstance(e, Connection) and e.pair is None and e.state is ConnectionState.LOST
@@ -594,7 +597,7 @@ def _fees(trades: list[TradeReport]) -> dict[str, int]:
 
 
 def _is_of(order: OrderSpec, report: OrderReport) -> None:
-    """A report says of an order what was asked for."""
+    """Check that a report describes the order as it was placed."""
     wanted = (order.client_id, order.pair, order.side, order.type, order.price_ticks, order.amount_lots)
     shown = (report.client_id, report.pair, report.side, report.type, report.price_ticks, report.original_lots)
     expect(shown == wanted, f"the report says what was asked for: {wanted}, not {shown}")

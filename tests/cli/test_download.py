@@ -86,7 +86,7 @@ def test_what_the_exchange_left_out_is_a_gap_within_and_between_requests(run: Ru
     assert code == 0, err
     assert len(venue.requests) == 2
     assert gaps(out) == [(100, 110), (7_995, 8_010)]
-    assert "the exchange left out 25, in which nothing was traded" in printed
+    assert "the exchange left out 25 without trades" in printed
 
 
 def test_a_hole_between_two_downloads_is_a_gap_too(run: Run, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_mistakes_end_with_one_line_that_helps(run: Run, tmp_path: Path) -> None
     out = tmp_path / "tape"
     for arguments, message in (
         (("btc_tw", "--from", "2025-01-01"), "did you mean btc_twd?"),
-        (("btc_twd",), "say where to begin: --from"),
+        (("btc_twd",), "give a start with --from"),
         (("btc_twd", "--from", "soon"), "--from: 'soon' is not a time"),
         (("btc_twd", "--from", "2025-01-01", "--resolution", "7m"), "'7m' is not one of"),
     ):

@@ -54,7 +54,7 @@ def test_a_pair_without_prices_is_refused_with_the_remedy_and_the_users_line(
     bot = FirstBot(tmp_path, ON_BAR.format(call))
     assert bot.backtest() == 2
     said = capsys.readouterr().err
-    assert f"{bot.line_of(call)}: ValueError: this run has no prices of xrp_twd: name it as a parameter" in said
+    assert f"{bot.line_of(call)}: ValueError: this run has no prices for xrp_twd: name it as a parameter" in said
 
 
 @pytest.mark.parametrize("call", ['__import__("json").loads("{")', 'self.subscribe_bars(self.pair, "2m")'])
@@ -139,9 +139,7 @@ def test_commas_within_a_figure_are_called_that(tmp_path: Path, capsys: Printed)
     bot.write(balances="{twd: 1,000,000}")
     assert bot.check() == 2
     said = capsys.readouterr().err
-    assert (
-        f"{bot.config}:9: a comma within {{ }} ends a value, so `1,000` is no figure; write it without commas" in said
-    )
+    assert f"{bot.config}:9: a comma within {{ }} ends a value, so `1,000` is not a number; write it without" in said
 
 
 def test_capital_above_the_balances_is_one_sentence_for_the_check_and_the_backtest(

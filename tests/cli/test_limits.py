@@ -75,7 +75,7 @@ def test_usage_shows_what_bots_that_share_a_ledger_hold(tmp_path: Path, monkeypa
     monkeypatch.setenv("BOTKIT_BROKER", str(tmp_path / "b"))
     nobody = CliRunner().invoke(limits, ["--usage"])
     assert isinstance(nobody.exception, LedgerUnreachable)  # looking starts no broker
-    assert "no bot shares its limits here" in str(nobody.exception)
+    assert "no bot here shares its limits" in str(nobody.exception)
 
     async def share() -> None:
         link = BrokerLink()

@@ -207,7 +207,7 @@ def test_mistakes_end_with_one_line_that_helps(run: Run, tmp_path: Path) -> None
     cases: list[tuple[tuple[Any, ...], str]] = [
         ((*base, "--pairs", "btc_usd"), "did you mean btc_usdt?"),
         ((*base, "--pairs", " , "), "names no pair"),
-        ((*base, "--pairs", "btc_twd", "--duration", "soon"), "is no length of time; write 90s"),
+        ((*base, "--pairs", "btc_twd", "--duration", "soon"), "is not a duration; write 90s"),
         ((*base, "--pairs", "btc_twd", "--ws", "ws://example.com"), "is not encrypted"),
         ((*base, "--pairs", "btc_twd", "--exchange", "binance"), "binance"),
     ]

@@ -45,7 +45,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[
         (["--speed", "nan"], "above 0"),
         (["--history-days", "1e9"], "from 0 to 400"),
         (["--port", "70000"], "65535"),
-        (["--host", "0.0.0.0"], "this machine alone"),
+        (["--host", "0.0.0.0"], "this machine only"),
         (["--fault", "{"], "write it as JSON"),
         (["--fault", '{"kind":"resett"}'], "did you mean reset?"),
     ],

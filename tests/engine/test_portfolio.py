@@ -581,7 +581,7 @@ def test_a_share_of_the_account_may_stay_in_the_file_or_become_figures() -> None
     restarted(portfolio, with_capital("a", coins(twd=500, btc=0.4)))
     with pytest.raises(ConfigError, match="was 40% when it first started"):
         restarted(portfolio, with_capital("a", 50))
-    with pytest.raises(ConfigError, match="keeps to the pool, or to a sub-account, for good"):
+    with pytest.raises(ConfigError, match="cannot move between the pool and a sub-account"):
         restarted(portfolio, with_capital("a", None))
 
 

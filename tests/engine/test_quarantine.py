@@ -69,10 +69,10 @@ def test_one_trade_at_a_trillion_trips_no_limit_moves_no_price_and_enters_no_bar
     assert b.engine.view.checks.withheld() == {BTC: 2}
     warning, over = messages(b)
     assert warning.startswith(
-        "warning: btc_twd: a trade (1,000,000,000,000) is far from the last price 1,001; it is kept from strategies, "
-        "valuations and loss limits until 2 later ones agree with it"
+        "warning: btc_twd: a trade (1,000,000,000,000) is far from the last price 1,001; it is withheld from "
+        "strategies, valuations and loss limits until 2 later ones agree with it"
     )
-    assert over == ("info: btc_twd: what came since fits the prices known before, around 1,002; 2 withheld before that")
+    assert over == ("info: btc_twd: later prices agree with the earlier ones, around 1,002; 2 withheld before that")
 
 
 def test_a_price_that_two_later_moments_confirm_is_the_price() -> None:
@@ -123,7 +123,7 @@ def test_a_book_that_cannot_be_is_never_believed_however_often_it_comes(bids: Le
     assert "the order book is crossed or shows no prices (bid" in messages(b)[0]
     show(b, ((998, 5),), ((1_000, 5),))
     assert len(heard(b, "book")) == 2
-    assert "what came since fits" in messages(b)[1]
+    assert "later prices agree" in messages(b)[1]
 
 
 def test_a_book_that_reading_shows_crossed_is_not_believed_either() -> None:

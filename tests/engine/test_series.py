@@ -473,7 +473,7 @@ def test_an_indicator_that_raises_while_it_is_warmed_does_so_where_it_is_read() 
 
 def test_misuse_of_attach_is_refused_with_a_remedy() -> None:
     got = BarSeries(PAIR, "1m")
-    with pytest.raises(ValueError, match="of='middle' is nothing that a bar has; choose one of open, high"):
+    with pytest.raises(ValueError, match="of='middle' is not a value of a bar; choose one of open, high"):
         got.attach(SMA(2), of="middle")
     with pytest.raises(ValueError, match=r"ATR\(3\) takes high, low, close of a bar; leave out of='open'"):
         got.attach(ATR(3), of="open")
@@ -562,7 +562,7 @@ def test_a_trade_series_holds_trades_and_feeds_each_to_its_indicators() -> None:
     assert slow.pane == "amount"
     assert true_range.value is not None
     assert got.price.tolist() == [t.price for t in trades(200)]
-    with pytest.raises(ValueError, match="of='close' is nothing that a trade has; choose price or amount"):
+    with pytest.raises(ValueError, match="of='close' is not a value of a trade; choose price or amount"):
         got.attach(SMA(2), of="close")
 
 

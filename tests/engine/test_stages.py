@@ -262,7 +262,7 @@ def test_subscribing_later_to_what_the_run_does_not_read_is_an_error() -> None:
 def test_a_pair_without_prices_is_a_mistake_that_names_the_remedy() -> None:
     other = Pair("doge_twd", BTC.rules)
     b = Bot(Listener(), pairs={**PAIRS, "doge_twd": other}, traded=PAIRS)
-    with pytest.raises(ValueError, match=r"no prices of doge_twd: name it as a parameter of the strategy"):
+    with pytest.raises(ValueError, match=r"no prices for doge_twd: name it as a parameter of the strategy"):
         b.s.last_price("doge_twd")
 
 

@@ -1,4 +1,4 @@
-"""Converting between currencies through the last prices of the pairs at hand."""
+"""Converting between currencies through the last prices of the pairs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_missing_price_gives_none_except_for_nothing() -> None:
 
 def test_no_way_is_an_error_that_says_which_pairs_there_are() -> None:
     made = valuation(BTC_TWD)
-    with pytest.raises(ValueError, match=r"eth cannot be valued in twd.*pairs at hand: btc_twd\)\. Add a pair"):
+    with pytest.raises(ValueError, match=r"eth cannot be valued in twd.*pairs of this bot: btc_twd\)\. Add a pair"):
         made.check_path("eth", "twd")
     assert made.find_path("eth", "twd") is None
     assert made.convert(COIN, "eth", "twd") is None

@@ -198,7 +198,7 @@ WEBSOCKET: dict[str, Shown] = {
             _STREAMS + "test_a_book_that_stands_still_on_a_live_socket_halts_the_bot",
             _LIVE + "test_running.py::test_a_quiet_book_is_read_and_the_second_different_reading_trips_the_breaker",
         ),
-        "halted: the book of btc_usdt moves on, and the stream shows nothing of it. Open orders are cancelled",
+        "halted: the book of btc_usdt changes, but the stream does not show it. Open orders are cancelled",
     ),
     "frame of 10 MB": Shown((_ENDED,), "was lost: a frame of more than 4 MB was not taken in..." + _MISSED),
     "unknown event": Shown(
@@ -288,7 +288,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
             _LIVE
             + "test_several.py::test_a_bot_that_leaves_orders_behind_says_so_and_one_that_is_to_keep_them_does_not",
         ),
-        "1 order may still stand at the exchange; `botkit panic",
+        "1 order may still be open at the exchange; `botkit panic",
     ),
     "two instances": Shown(
         (_DISK + "test_a_second_instance_is_refused_and_names_the_first",),
@@ -403,7 +403,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
             _DATA + "test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_place",
             _QUARANTINE + "test_a_book_that_cannot_be_is_never_believed_however_often_it_comes",
         ),
-        "the order book is crossed or shows no prices...cannot be believed, and reading it did not mend that",
+        "the order book is crossed or shows no prices...cannot be trusted, and reading it did not help",
     ),
     "empty book": Shown(
         (_DATA + "test_an_empty_book_refuses_market_orders_with_its_reason_and_harms_nothing",),
@@ -422,7 +422,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
             _DATA + "test_a_market_that_really_jumps_is_believed_after_two_more_words",
             "tests/properties/test_spans.py::test_spans_and_turns_decide_alike",
         ),
-        "is far from the last price...it is kept from strategies, valuations and loss limits until 2 later ones agree",
+        "is far from the last price...withheld from strategies, valuations and loss limits until 2 later ones agree",
     ),
     "missing candle": Shown(
         (

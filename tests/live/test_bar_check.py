@@ -75,7 +75,7 @@ async def test_lost_frames_of_trades_are_told_of_once_a_stretch(fast: World, mon
     await looked(bot, lambda: figures(bot)["different"] >= 4)
     assert fault.fired
     (text,) = warnings(bot)
-    assert "It stays as the strategies have seen it" in text
+    assert "It stays as the strategies saw it" in text
     assert ("bars", text) in [(kind, note) for _, kind, note in bot.journal.notes()]
     shown = list(puppet(bot).series)
     fast.emulator.remove_faults()
@@ -227,10 +227,10 @@ def test_a_stretch_of_missed_trades_is_told_of_at_its_first_bar_and_at_its_end()
     ("cause", "level", "told_of"),
     [
         ("down", "info", "the stream of trades was down"),
-        ("gap", "warning", "more trades were made between two frames than the exchange lists"),
-        ("late", "info", "trades came after it had closed"),
-        ("very late", "warning", "trades came long after it had closed"),
-        ("spike", "info", "a price that fitted nothing before it was withheld"),
+        ("gap", "warning", "more trades happened between two frames than the exchange lists"),
+        ("late", "info", "trades arrived after it had closed"),
+        ("very late", "warning", "trades arrived long after it had closed"),
+        ("spike", "info", "an implausible price was withheld"),
     ],
 )
 def test_what_the_bot_knows_of_the_cause_is_said(cause: str, level: str, told_of: str) -> None:

@@ -78,7 +78,7 @@ def test_a_different_reading_is_adopted_and_the_stream_mended_and_a_second_one_h
     w.read(((102, 10),), ((112, 10),))
     assert w.bot.s.book(BTC).best_bid == 102
     (reason,) = w.trips
-    assert "moves on, and the stream shows nothing of it" in reason
+    assert "changes, but the stream does not show it" in reason
     w.read(((103, 10),), ((113, 10),))
     assert len(w.trips) == 1, "told once"
     w.bot.tell(Resume())

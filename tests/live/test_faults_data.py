@@ -91,12 +91,12 @@ async def test_one_spike_of_a_trillion_trips_no_loss_limit_and_is_told_of(bounde
         feed.lie = lambda event, f=factor: times(f)(event) if isinstance(event, Trade) and not feed.told else event
         await until(lambda: feed.told)
     await until(lambda: bot.view.checks.withheld().get(puppet(bot).pair, 0) >= 2)
-    await until(lambda: "what came since fits the prices known before" in told(bot))
+    await until(lambda: "later prices agree with the earlier ones" in told(bot))
     assert 0.5 < puppet(bot).last_price("btc_usdt") / price < 2
     assert 0.5 < bot.view.money.equity() / equity < 2
     assert bot.view.halted is None
     assert "is far from the last price" in told(bot)
-    assert "it is kept from strategies, valuations and loss limits until 2 later ones agree" in told(bot)
+    assert "it is withheld from strategies, valuations and loss limits until 2 later ones agree" in told(bot)
     assert all(0.5 < bar.high / price < 2 for bar in puppet(bot).series)
     order = far_buy(bot)
     await settled(order)
@@ -132,10 +132,10 @@ async def test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_p
     assert fresh.best_bid < fresh.best_ask
     assert bot.view.halted is None
     await until(lambda: bot.view.halted is not None)
-    assert bot.view.halted == "the frames of btc_usdt's book cannot be believed, and reading it did not mend that"
+    assert bot.view.halted == "the frames of btc_usdt's book cannot be trusted, and reading it did not help"
 
     feed.lie = lambda event: event
-    await until(lambda: "a reading confirms prices around" in told(bot))
+    await until(lambda: "a read book confirms prices around" in told(bot))
     healed = book_seen(bot)
     await until(lambda: book_seen(bot) > healed)
 
@@ -244,7 +244,7 @@ async def test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them(
             assert 0 < fill.fee_units < base / 100, fill
         assert sum(fill.lots for fill in fills) == sum(order.amount_lots for order in orders)  # each once
         await until(lambda: not differences(bot, world.emulator), 20)
-        assert "came or went by other hands" not in told(bot)
+        assert "came or went outside this bot" not in told(bot)
 
 
 async def test_the_whole_balance_can_be_spent_and_never_a_unit_more(world: World) -> None:

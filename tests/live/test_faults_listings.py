@@ -188,7 +188,7 @@ async def test_balances_from_before_a_fill_do_not_deny_it(world: World) -> None:
     await until(lambda: order.state is OrderState.FILLED)
     await until(lambda: bot.comparisons.ended > compared_at, 20)
     assert dict(bot.view.money.unassigned).get("usdt", 0) == 0
-    assert "by other hands" not in told(bot)
+    assert "outside this bot" not in told(bot)
     assert not differences(bot, world.emulator)
 
 

@@ -161,7 +161,7 @@ async def test_money_that_a_stream_alone_speaks_of_is_compared_soon(world: World
         )
         world.emulator.wallet.deposit("emulator@botkit.local", "usdt", 500 * 10**8)
         await until(lambda: not differences(bot, world.emulator) and bot.comparisons.ended > compared_at, 20)
-        await until(lambda: "by other hands than this bot's; it counts as unassigned" in told(bot), 20)
+        await until(lambda: "outside this bot; it counts as unassigned" in told(bot), 20)
     assert bot.view.money.unassigned["usdt"] == 500 * 10**8
 
 
@@ -229,7 +229,7 @@ async def test_a_book_that_stands_still_on_a_live_socket_halts_the_bot(
         await until(lambda: bot.view.halted is not None, 40)
         assert frozen.fired
         assert bot.streams.connections["order_book", "btc_usdt"] is ConnectionState.CONNECTED
-        text = "halted: the book of btc_usdt moves on, and the stream shows nothing of it. Open orders are cancelled; "
+        text = "halted: the book of btc_usdt changes, but the stream does not show it. Open orders are cancelled; "
         assert text + "`botkit resume` lifts it" in told(bot)
         await until(lambda: resting.state is OrderState.CANCELLED, 20)
         assert far_buy(bot).state is OrderState.REFUSED

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from botkit.assembly.live_parts import LiveParts, connect
+from botkit.assembly.live_parts import LiveParts
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.exchange.bitopro import sign
 from botkit.exchange.bitopro.wire.codec import WireError, to_ns
@@ -20,6 +20,7 @@ from botkit.live.standstill import STANDSTILL_S
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S
 from botkit.model.events import Connection, ConnectionState
 from botkit.model.orders import OrderState
+from botkit.project.connect import connect
 from tests.live.books import differences, exchange_rows
 from tests.live.test_faults_streams import Overheard
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until

@@ -82,7 +82,7 @@ async def test_live_mode_is_refused_at_an_emulator_and_the_reverse(tmp_path: Pat
         (["stop"], "has never run"),
         (["journal"], "has never run"),
         (["why", "--since", "soon"], "write a duration"),
-        (["run", "--duration", "soon"], "is no duration"),
+        (["run", "--duration", "soon"], "is not a duration"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(
@@ -124,7 +124,7 @@ async def test_no_secret_is_left_in_anything_that_is_written(world: World, tmp_p
 
     account = AccountKeys(email="me@example.com", key=f"key-{CANARY}", secret=f"secret-{CANARY}")
     parts = world.parts()
-    from botkit.assembly.live_parts import connect
+    from botkit.project.connect import connect
 
     parts.adapter = connect(parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock)
     with pytest.raises(StartRefused, match="check the address, the key and this machine's clock") as error:
@@ -173,12 +173,12 @@ async def test_sigterm_stops_in_order_and_the_status_is_that_of_the_end(
     assert "still open" not in shown
 
     assert main(["panic", str(path)]) == 2
-    assert "the emulator inside has ended with its bot" in capsys.readouterr().err
+    assert "the emulator ended with its bot" in capsys.readouterr().err
 
     document = json.loads(status.read_bytes())
     status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # as a kill leaves it
     assert main(["status", str(path)]) == 3
-    assert "not ended in order; this is how it was at 1970-01-01T00:00:00.000Z" in capsys.readouterr().out
+    assert "did not stop cleanly; this is how it was at 1970-01-01T00:00:00.000Z" in capsys.readouterr().out
 
 
 async def test_no_command_shows_the_keys_of_the_one_exchange_to_the_other(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
+from botkit.live.disk import RealFiles
 from botkit.live.keeper import Keeper
+from botkit.live.ports import Appending
 from botkit.live.recording import INPUTS
 from botkit.live.replay import ReplayError
 from tests.live.world import UNIT, World, make_world, puppet, told, until
@@ -183,12 +185,16 @@ async def test_a_changed_configuration_is_named_and_a_folder_without_a_run_too(t
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-async def test_a_recording_that_cannot_be_written_does_not_end_the_bot(trading: World) -> None:
-    run = trading.folder / "state" / "runs" / "1"
-    run.mkdir(parents=True)
-    (run / INPUTS).symlink_to("/dev/full")
+async def test_a_recording_that_cannot_be_written_does_not_end_the_bot(
+    trading: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = RealFiles.append
+
+    def to_a_full_disk(files: RealFiles, path: Path) -> Appending:
+        return append(files, Path("/dev/full") if path.name == INPUTS else path)
+
+    monkeypatch.setattr(RealFiles, "append", to_a_full_disk)
     bot = await trading.start()
-    assert run_folder(bot) == run
     await kept(bot, 1.5)
     assert bot.driver.fault is None
     assert told(bot).count("this run can no longer be recorded for a replay") == 1

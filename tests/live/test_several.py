@@ -19,7 +19,6 @@ from botkit.assembly.live import parts_of
 from botkit.assembly.outputs import bot_outputs
 from botkit.assembly.replay import replay_run
 from botkit.assembly.runs import BotRun, bot_run
-from botkit.assembly.shared_bots import load_projects
 from botkit.cli.main import main
 from botkit.cli.run import _Signals
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorAccount, EmulatorOptions
@@ -33,6 +32,7 @@ from botkit.live.starting import start
 from botkit.live.telling.outputs import BotOutputs
 from botkit.live.telling.summary import summary_lines
 from botkit.model.orders import RESTING_STATES, OrderState
+from botkit.project.several import load_projects
 from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, strategy_of, until
 
 CONFIG = """
@@ -278,7 +278,7 @@ async def test_a_bot_that_leaves_orders_behind_says_so_and_one_that_is_to_keep_t
         await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
         leaves, kept = world.runs
         assert (leaves.has_left_orders, leaves.failed, leaves.summary["ended"]) == (True, False, "left")
-        assert any("leaves: error: 1 order may still stand at the exchange; `botkit panic" in t for t in world.said)
+        assert any("leaves: error: 1 order may still be open at the exchange; `botkit panic" in t for t in world.said)
         assert (kept.has_left_orders, kept.summary["open_orders"]) == (False, 1)
 
 
@@ -556,5 +556,5 @@ def test_the_command_tells_of_all_bots_in_one_object_and_fails_when_one_failed(
     assert "good: mode emulator at 60x, btc_usdt" in told.out
     assert "good: stopping (duration)" in told.out
     assert "bad: failed: " in told.out
-    assert "bad: error: this bot has failed, the others go on" in told.err
+    assert "bad: error: this bot has failed, the others continue" in told.err
     assert main(["run", str(good), str(good)]) == 2

@@ -242,7 +242,7 @@ def test_without_the_ledger_only_cancels_go_on_and_the_user_is_told() -> None:
         assert not bot.shared.is_reachable
         ((text, good),) = bot.notices
         assert not good
-        assert "out of reach" in text
+        assert "unreachable" in text
         assert "cancels" in text
         bot.create(3)
         bot.cancel(4)

@@ -28,7 +28,7 @@ def test_a_row_becomes_a_pair() -> None:
 
 @pytest.mark.parametrize("name", ["", "btc", "_twd", "btc_", "9" * 400])
 def test_a_name_without_two_currencies_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="no name of a pair"):
+    with pytest.raises(ValueError, match="not the name of a pair"):
         pairs_from_wire([ROW | {"pair": name}])
 
 

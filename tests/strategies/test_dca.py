@@ -49,7 +49,7 @@ def test_says_when_the_money_is_gone(days: World) -> None:
 def test_says_when_a_purchase_is_refused_and_tries_again_at_the_next_ring(days: World) -> None:
     out = days.run("dca", PARAMS, balances={"twd": 100_000}, risk={"max_order_value": {"twd": 500}})
     assert [order.state for order in out.orders] == ["refused"] * 5
-    assert out.skips == {"a purchase came to nothing: refused": 5}
+    assert out.skips == {"a purchase failed: refused": 5}
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_over_the_cap_on_open_orders_the_nearest_lines_rest_and_move_with_the_pr
     assert first == [49_500, 49_750, 50_000, 50_500]  # the cell that the price is in buys: no ask at 50,250
     # and yet every line on the way was traded
     assert [p for s, p in resting_prices(out.fills[1:]) if s == "buy"] == [50_000, 49_750, 49_500, 49_250, 49_000]
-    assert out.skips["more lines than orders may rest: only the nearest do"] > 0
+    assert out.skips["more lines than orders allowed: only the nearest rest"] > 0
     assert not out.refusals
 
 
@@ -147,7 +147,7 @@ def test_stays_under_the_exchanges_own_cap(world: World) -> None:
     out = world.run("grid", params, balances=MONEY)
     assert not out.refusals
     assert len([order for order in out.orders if order.state != "refused"]) > 200
-    assert out.skips["more lines than orders may rest: only the nearest do"] > 0
+    assert out.skips["more lines than orders allowed: only the nearest rest"] > 0
 
 
 def test_with_little_money_the_nearest_bids_are_placed_and_nothing_is_refused(world: World) -> None:

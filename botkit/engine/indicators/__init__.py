@@ -1,1 +1,1 @@
-"""Indicators over prices and bars."""
+"""Indicators on prices and bars."""

@@ -15,7 +15,7 @@ from botkit.engine.indicators.indicator import BAR_INPUTS, Array, Indicator, che
 
 
 class ArrayIndicator(Indicator[Any]):
-    """Makes an indicator of any function from arrays to arrays, such as those of TA-Lib or pandas.
+    """Turns any function from arrays to arrays, such as those of TA-Lib or pandas, into an indicator.
 
         rsi = ArrayIndicator(talib.RSI, 100, timeperiod=14)
         atr = ArrayIndicator(talib.ATR, 100, inputs=("high", "low", "close"), timeperiod=14)
@@ -23,12 +23,12 @@ class ArrayIndicator(Indicator[Any]):
         median = ArrayIndicator(lambda close: pd.Series(close).rolling(15).median(), 15, pane="price")
 
     ``function`` gets a float array of the last ``window`` values of each input, oldest first, and ``options``; the last
-    element of what it returns is the value (a single number will do). One that returns several arrays needs ``fields``
-    to name them; ``value`` is then a named tuple. It is called at every bar, so it should be quick. A function that
-    remembers more than a window, such as an exponential average, gives what it gives for those ``window`` values:
-    choose the window long enough. ``history``: ``window`` bars.
+    element of what it returns is the value (a single number also works). A function that returns several arrays needs
+    ``fields`` to name them; ``value`` is then a named tuple. It is called at every bar, so it should be fast. A
+    function with unlimited memory, such as an exponential average, sees only those ``window`` values, so choose a long
+    enough window. ``history``: ``window`` bars.
 
-    ``pane`` is where charts draw it: "price", or a pane of that name, by default the function's name.
+    ``pane`` is where charts draw it: "price" or the name of a pane, by default the function's name.
     """
 
     __slots__ = ("_buffers", "_count", "_tuple", "fields", "function", "inputs", "options", "pane", "window")
@@ -66,14 +66,14 @@ class ArrayIndicator(Indicator[Any]):
         return f"{self._name()}({self.window}{options})"
 
     def reset(self) -> None:
-        """Forget everything, as before the first value."""
+        """Reset to the state before the first value."""
         self.value = None
-        # twice the window, so that the last ones always stand in one piece, and moving them is rare
+        # twice the window, so that the last values are always contiguous and rarely have to be moved
         self._buffers = np.zeros((len(self.inputs), 2 * self.window))
         self._count = 0
 
     def step(self, *values: float) -> Any:
-        """Take in the next value of each input; the function's last result, None while that is NaN."""
+        """Add the next value of each input; returns the function's last result, None while that is NaN."""
         buffers, window = self._buffers, self.window
         if self._count == 2 * window:
             buffers[:, : window - 1] = buffers[:, window + 1 :]
@@ -85,7 +85,7 @@ class ArrayIndicator(Indicator[Any]):
         return self.value
 
     def _call(self, rows: npt.NDArray[np.float64]) -> Any:
-        # copies: the function may write into what it gets, or keep it
+        # copies, because the function may modify or keep its arguments
         result = self.function(*(row.copy() for row in rows), **self.options)
         if not isinstance(result, tuple):
             result = (result,)

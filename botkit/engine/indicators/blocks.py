@@ -1,13 +1,13 @@
-"""Windows whose sums are found in blocks, value by value or for whole columns in the very same order.
+"""Moving windows whose sums are computed in blocks, with the same order of operations for single values and columns.
 
 The values are cut into blocks of the window's length. A window is the end of one block and the beginning of the next,
-so its sum is a suffix sum (made once a block, from the back) plus a prefix sum (one addition a value). What is summed
-is the distance to a reference, the last value of the block before, which lies inside the window too: prices that
-differ little then add up almost without rounding, and equal ones add up to zero. At the last place of a block the
-window is the block itself, with its own last value as the reference.
+so its sum is a suffix sum (computed once per block, from the back) plus a prefix sum (one addition per value). The
+terms are distances from a reference, the last value of the previous block, which also lies inside the window: prices
+that differ little then add up almost without rounding, and equal ones add up to zero. At the end of a block the window
+is the block itself, with its own last value as the reference.
 
-Adding the new value and taking the old one away would drift, and one huge value would leave its rounding error behind
-for ever. Here a window of equal prices gives exactly that price, so two averages over a flat market never "cross".
+Adding the new value and subtracting the old one would drift, and one huge value would leave its rounding error behind
+for ever. Here a window of equal prices gives exactly that price, so two averages of a flat market never "cross".
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from botkit.engine.indicators.indicator import Array, Indicator
 
 V = TypeVar("V")
 
-#: so many whole blocks, and so many values in them, are worth numpy's fixed costs
+#: from this many whole blocks, and values in them, numpy's fixed cost pays off
 _BLOCKS_MIN, _VALUES_MIN = 2, 64
 
 
 class WindowIndicator(Indicator[V]):
-    """An indicator over blocks of ``length`` values, which finds whole blocks at once.
+    """An indicator over blocks of ``length`` values that can process whole blocks at once.
 
-    A subclass says where it stands (`_place`), gives the columns of the block before (`_block_before`), finds the
-    results over arrays that begin a block (`_over_blocks`), and takes its state from a block (`_resume`).
+    A subclass provides its position in the block (`_place`), the columns of the previous block (`_block_before`), the
+    results for arrays that start a block (`_over_blocks`), and a way to set its state from a block (`_resume`).
     """
 
     __slots__ = ("length",)
     length: int
 
     def extend(self, *columns: npt.ArrayLike) -> Any:
-        """As `Indicator.extend`; whole blocks are found with numpy."""
+        """As `Indicator.extend`, with numpy for whole blocks."""
         arrays = self._columns(columns)
         length, count = self.length, len(arrays[0])
         head = min(count, -self._place() % length)
@@ -55,7 +55,7 @@ class WindowIndicator(Indicator[V]):
         before = self._block_before()
         if before is None:
             results = self._over_blocks(arrays)
-        else:  # the block before goes in again: the first windows reach back into it
+        else:  # the previous block goes in again: the first windows reach back into it
             joined = [np.concatenate((old, new)) for old, new in zip(before, arrays, strict=True)]
             results = self._over_blocks(joined)
             cut = self.length
@@ -64,7 +64,7 @@ class WindowIndicator(Indicator[V]):
         return results
 
     def _place(self) -> int:
-        """How many values of the present block have been taken in."""
+        """How many values of the current block have been added."""
         raise NotImplementedError
 
     def _block_before(self) -> list[Array] | None:
@@ -76,12 +76,12 @@ class WindowIndicator(Indicator[V]):
         raise NotImplementedError
 
     def _resume(self, block: list[list[float]]) -> None:
-        """Stand at the end of this block, as after taking in its values one by one."""
+        """Set the state to the end of this block, as if its values had been added one by one."""
         raise NotImplementedError
 
 
 class Blocks:
-    """An array cut into blocks: distances to the reference, for prefix and for suffix sums, and the references."""
+    """An array cut into blocks: distances from the reference for prefix and suffix sums, and the references."""
 
     __slots__ = ("count", "length", "prefix", "references", "suffix")
 
@@ -102,7 +102,7 @@ class Blocks:
         self.references: Array = references.reshape(-1)[: len(values)]
 
     def join(self, prefix: Array, suffix: Array) -> Array:
-        """Prefix and suffix sums by block as sums by window; NaN for the first values, which complete no window."""
+        """Turn prefix and suffix sums per block into sums per window; NaN until the first full window."""
         joined = prefix.copy()
         joined[1:, :-1] += suffix[:-1, 1:]
         joined[:, -1] = suffix[:, 0]
@@ -111,7 +111,7 @@ class Blocks:
         return sums
 
     def sums(self, prefix: Array, suffix: Array) -> Array:
-        """Window sums of what stands in two arrays of blocks."""
+        """Window sums of the values in two arrays of blocks."""
         return self.join(np.cumsum(prefix, axis=1), from_the_back(suffix))
 
 

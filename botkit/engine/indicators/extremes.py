@@ -1,4 +1,4 @@
-"""The highest and the lowest of the last values."""
+"""Rolling high and rolling low."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.engine.indicators.indicator import Array, Indicator, check_length
 
 
 class _RollingExtreme(Indicator[float]):
-    """What both have in common."""
+    """What both extremes share."""
 
     __slots__ = ("_candidates", "_count", "length")
     _ufunc: np.ufunc
@@ -25,9 +25,9 @@ class _RollingExtreme(Indicator[float]):
         return f"{type(self).__name__}({self.length})"
 
     def reset(self) -> None:
-        """Forget everything, as before the first value."""
+        """Reset to the state before the first value."""
         self.value = None
-        # (place, value): a value behind a better one may still become the best once that has left
+        # (place, value): a value after a better one may become the best once that one has left the window
         self._candidates: deque[tuple[int, float]] = deque()
         self._count = 0
 
@@ -46,18 +46,18 @@ class _RollingExtreme(Indicator[float]):
         """As `Indicator.extend`, with numpy."""
         (values,) = self._columns(columns)
         length, count = self.length, len(values)
-        if count < length + 64:  # numpy's fixed costs are not worth it
+        if count < length + 64:  # too few for numpy's fixed cost
             return self._gather(self._steps([values]))
         before = min(self._count, length - 1)
         results = rolling_extreme(self._ufunc, np.concatenate((self._as_values(before), values)), length)[before:]
-        # of what came so far only the last window matters from here on
+        # from here on only the last window of earlier values matters
         self._candidates = deque()
         self._count += count - length
         self._steps([values[count - length :]])
         return results
 
     def _as_values(self, count: int) -> Array:
-        """``count`` values that have the same extremes up to now as the last ``count`` values had."""
+        """``count`` values with the same extremes up to now as the last ``count`` real values."""
         values = np.empty(count)
         first = self._count - count
         start = 0
@@ -79,7 +79,7 @@ class RollingHigh(_RollingExtreme):
     _ufunc = np.maximum
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Take in the next value; the highest, or None until ``length`` values were seen."""
+        """Add the next value; returns the highest, None until there are ``length`` values."""
         candidates = self._candidates
         while candidates and candidates[-1][1] <= value:
             candidates.pop()
@@ -96,7 +96,7 @@ class RollingLow(_RollingExtreme):
     _ufunc = np.minimum
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Take in the next value; the lowest, or None until ``length`` values were seen."""
+        """Add the next value; returns the lowest, None until there are ``length`` values."""
         candidates = self._candidates
         while candidates and candidates[-1][1] >= value:
             candidates.pop()
@@ -104,7 +104,9 @@ class RollingLow(_RollingExtreme):
 
 
 def rolling_extreme(extreme: np.ufunc, values: Array, length: int) -> Array:
-    """Extremes by window, from those of the end of one block and the beginning of the next; NaN until there is one."""
+    """The extreme of each window, from the end of one block and the beginning of the next; NaN until the first full
+    window.
+    """
     rows = -(-len(values) // length)
     padded = np.zeros(rows * length)
     padded[: len(values)] = values

@@ -1,14 +1,14 @@
 """What all indicators share: one state, fed value by value, bar by bar, or by whole columns, with equal results.
 
     fast = SMA(10)
-    fast.update(bar.close)            # or fast.update(bar); None until 10 values were seen
+    fast.update(bar.close)            # or fast.update(bar); None until there are 10 values
     fast.value, fast.ready            # the latest result
-    line = fast.extend(closes)        # goes on where update left off: an array of the same length, NaN until ready
-    line = SMA(10).over(closes)       # from the beginning, whatever the indicator has seen before
+    line = fast.extend(closes)        # continues after update: an array of the same length, NaN until ready
+    line = SMA(10).over(closes)       # from scratch, independent of the indicator's state
 
-Only ``+ - * /`` and ``sqrt`` are used, in one fixed order, so results are equal to the last bit however a tape is cut,
-and on any machine. (That also rules out ``sum()``, which adds floats differently since Python 3.12. A compiler must be
-kept from fusing multiplications and additions: ``-ffp-contract=off``.)
+Only ``+ - * /`` and ``sqrt`` are used, in one fixed order, so results are equal to the last bit on any machine, however
+a tape is cut. (This also rules out ``sum()``, which adds floats differently since Python 3.12. A compiler must not fuse
+multiplications and additions: ``-ffp-contract=off``.)
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from botkit.model.events import Bar
 Array: TypeAlias = npt.NDArray[np.float64]
 V = TypeVar("V")
 
-#: A recursive average never forgets entirely. It is warmed until what came before weighs less than this, which leaves
-#: three digits of room below the promised 1e-9.
+#: A recursive average never forgets entirely. It is warmed up until earlier values weigh less than this, which leaves a
+#: margin of three digits below the promised 1e-9.
 FORGOTTEN = 1e-12
 
 
 def typical(high: Any, low: Any, close: Any) -> Any:
-    """The typical price of a bar, (high + low + close) / 3; of floats or of arrays."""
+    """The typical price of a bar, (high + low + close) / 3, for floats or arrays."""
     return (high + low + close) / 3.0
 
 
-#: what an indicator can take from a bar
+#: what an indicator can read from a bar
 BAR_INPUTS: dict[str, Callable[[Bar], float]] = {
     "open": lambda bar: bar.open,
     "high": lambda bar: bar.high,
@@ -73,18 +73,18 @@ class Indicator(Generic[V]):
 
     __slots__ = ("history", "owner", "value")
 
-    #: what it takes from a bar: open, high, low, close, volume or typical; `attach` may choose another for a single one
+    #: what it reads from a bar: open, high, low, close, volume or typical; `attach` can override a single input
     inputs: tuple[str, ...] = ("close",)
     #: where a chart draws it: "price", or a pane of that name
     pane: str = "price"
-    #: the names of its values where it has several; they are the fields of ``value``
+    #: the names of its values if it has several; they are the fields of ``value``
     fields: tuple[str, ...] = ()
 
-    #: the latest result; None until there are enough values
+    #: the latest result; None until ready
     value: V | None
-    #: how many finished bars it is warmed from: a constant of the instance
+    #: how many finished bars it needs to warm up: constant for each instance
     history: int
-    #: what feeds it; unset until it is attached to a series
+    #: the series that feeds it; unset until attached
     owner: object
 
     @property
@@ -93,11 +93,13 @@ class Indicator(Generic[V]):
         return self.value is not None
 
     def step(self, *values: float) -> V | None:
-        """Take in one value for each of ``inputs`` and return the new ``value``. What a subclass must define."""
+        """Add one value for each of ``inputs`` and return the new ``value``. A subclass must define it."""
         raise NotImplementedError(f"{type(self).__name__} has no step method")
 
     def update(self, *values: float | Bar) -> V | None:
-        """Take in the next values, in the order of ``inputs``, or the next `Bar`; the new value, None until ready."""
+        """Add the next values, in the order of ``inputs``, or the next `Bar`; returns the new value, None until
+        ready.
+        """
         first = values[0] if values else None
         if isinstance(first, Bar):
             if len(values) > 1:
@@ -108,21 +110,21 @@ class Indicator(Generic[V]):
         return self.step(*values)  # type: ignore[arg-type]
 
     def extend(self, *columns: npt.ArrayLike) -> Any:
-        """Take in many values at once, one array for each of ``inputs``, oldest first.
+        """Add many values at once, one array for each of ``inputs``, oldest first.
 
-        Returns the result after each of them: a float array, NaN until ready, or for several ``fields`` a tuple of such
-        arrays with these names. Equal to `update` value by value, to the last bit.
+        Returns the result after each value: a float array, NaN until ready, or for several ``fields`` a named tuple of
+        such arrays. Equal to calling `update` for each value, to the last bit.
         """
         return self._gather(self._steps(self._columns(columns)))
 
     def over(self, *columns: npt.ArrayLike) -> Any:
-        """The results over whole arrays, from the first value on. The indicator itself stays as it is."""
+        """The results for whole arrays, from the first value on. The indicator itself does not change."""
         fresh = copy(self)
         fresh.reset()
         return fresh.extend(*columns)
 
     def reset(self) -> None:
-        """Forget everything, as before the first value."""
+        """Reset to the state before the first value."""
         raise NotImplementedError(f"{type(self).__name__} has no reset method")
 
     def _columns(self, columns: tuple[npt.ArrayLike, ...]) -> list[Array]:
@@ -137,7 +139,7 @@ class Indicator(Generic[V]):
         return [step(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def _gather(self, results: list[V | None]) -> Any:
-        """Results one by one as arrays."""
+        """Collect single results into arrays."""
         if not self.fields:
             return np.array([math.nan if result is None else result for result in results], np.float64)
         blank = (math.nan,) * len(self.fields)
@@ -146,7 +148,7 @@ class Indicator(Generic[V]):
         return self._named([table[:, i].copy() for i in range(len(self.fields))])
 
     def _named(self, arrays: list[Array]) -> Any:
-        """The arrays of several fields under their names."""
+        """The arrays of several fields as a named tuple."""
         return tuple(arrays)
 
 
@@ -169,5 +171,5 @@ def columns_of(*arrays: npt.ArrayLike) -> list[Array]:
 
 
 def values_to_forget(kept: float) -> int:
-    """After how many values an average that keeps ``kept`` of itself at each has forgotten where it began."""
+    """How many values it takes an average that keeps the share ``kept`` of itself at each to forget its start."""
     return math.ceil(math.log(FORGOTTEN) / math.log(kept)) if kept > 0 else 1

@@ -23,17 +23,17 @@ class SMA(WindowIndicator[float]):
         return f"SMA({self.length})"
 
     def reset(self) -> None:
-        """Forget everything, as before the first value."""
+        """Reset to the state before the first value."""
         self.value = None
-        # filled from the back, so that it reads from the newest value to the oldest
+        # filled from the back, so that it runs from the newest value to the oldest
         self._block = [0.0] * self.length
-        self._left = self.length  # places of the block that wait for a value
-        self._sums: list[float] | None = None  # of the last 0, 1, ... values of the block before; None before the first
-        self._front = 0.0  # sum of the present block
+        self._left = self.length  # places of the block still to be filled
+        self._sums: list[float] | None = None  # of the last 0, 1, ... values of the previous block; None at first
+        self._front = 0.0  # sum of the current block
         self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Take in the next value; the average, or None until ``length`` values were seen."""
+        """Add the next value; returns the average, None until there are ``length`` values."""
         left = self._left - 1
         self._block[left] = value
         if not left:
@@ -48,7 +48,7 @@ class SMA(WindowIndicator[float]):
         return mean
 
     def _turn(self, value: float) -> float:
-        """The block is full and becomes the one before."""
+        """The block is full and becomes the previous one."""
         length = self._left = self.length
         sums = self._sums = list(accumulate([v - value for v in self._block], initial=0.0))
         self._front = 0.0
@@ -87,17 +87,17 @@ class WMA(WindowIndicator[float]):
         return f"WMA({self.length})"
 
     def reset(self) -> None:
-        """Forget everything, as before the first value."""
+        """Reset to the state before the first value."""
         self.value = None
         self._block = [0.0] * self.length
         self._suffix: list[float] | None = None  # weighted: 1 for the first value of the suffix, 2 for the next...
         self._filled = 0
-        self._front = 0.0  # sum of the present block
+        self._front = 0.0  # sum of the current block
         self._weighted = 0.0  # the same with weight 1 for its first value, 2 for the next...
         self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Take in the next value; the average, or None until ``length`` values were seen."""
+        """Add the next value; returns the average, None until there are ``length`` values."""
         place = self._filled
         length = self.length
         self._block[place] = value
@@ -112,14 +112,14 @@ class WMA(WindowIndicator[float]):
         suffix = self._suffix
         if suffix is None:
             return None
-        # the values of this block stand behind length - place older ones, which have the lower weights
+        # the values of this block come after length - place older ones, which have lower weights
         total = (length - place) * front + weighted + suffix[place]
         mean = self.value = reference + total / (length * (length + 1) // 2)
         return mean
 
     def _turn(self, value: float) -> float:
         plain = accumulate([v - value for v in reversed(self._block)], initial=0.0)
-        # one value more in front raises the weight of all behind it by one: sums of sums
+        # one more value in front raises the weight of all after it by one: sums of sums
         suffix = list(accumulate(plain))
         suffix.reverse()
         self._suffix = suffix
@@ -149,10 +149,10 @@ class WMA(WindowIndicator[float]):
 
 
 class EMA(Indicator[float]):
-    """Exponential average with weight 2 / (length + 1), beginning with the mean of the first ``length`` values.
+    """Exponential average with weight 2 / (length + 1), starting from the mean of the first ``length`` values.
 
     ``history``: the first mean, and as many bars as it takes until that mean weighs less than 1e-12: 148 for EMA(10).
-    A later beginning then changes the value by less than 1e-9 of the price.
+    Starting later then changes the value by less than 1e-9 of the price.
     """
 
     __slots__ = ("_count", "_reference", "_sum", "_weight", "length")
@@ -167,14 +167,14 @@ class EMA(Indicator[float]):
         return f"EMA({self.length})"
 
     def reset(self) -> None:
-        """Forget everything, as before the first value."""
+        """Reset to the state before the first value."""
         self.value = None
         self._count = 0
-        # of the first values, as distances from the very first: equal prices give exactly that price
+        # of the first values, as distances from the very first, so that equal prices give exactly that price
         self._sum = self._reference = 0.0
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Take in the next value; the average, or None until ``length`` values were seen."""
+        """Add the next value; returns the average, None until there are ``length`` values."""
         mean = self.value
         if mean is None:
             return self._begin(value)

@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 class RSI(Indicator[float]):
-    """Relative strength index after Wilder, 0 to 100; 50 where no price has moved at all.
+    """Wilder's relative strength index, 0 to 100; 50 if no price has moved.
 
     Ready after ``length`` changes, that is length + 1 values; the first averages are plain means. ``history``: those,
-    and as many bars as it takes until the first averages weigh less than 1e-12: 388 for RSI(14). A later beginning then
-    changes the index by less than 1e-9, in a market whose moves do not shrink a hundredfold meanwhile.
+    and as many bars as it takes until the first averages weigh less than 1e-12: 388 for RSI(14). Starting later then
+    changes the index by less than 1e-9, unless the market's moves shrink a hundredfold meanwhile.
     """
 
     __slots__ = ("_count", "_gain", "_last", "_loss", "length")
@@ -30,14 +30,14 @@ class RSI(Indicator[float]):
         return f"RSI({self.length})"
 
     def reset(self) -> None:
-        """Forget everything, as before the first value."""
+        """Reset to the state before the first value."""
         self.value = None
         self._count = 0  # changes seen, up to length
         self._gain = self._loss = 0.0  # sums until ready, averages from then on
         self._last: float | None = None
 
     def step(self, value: float) -> float | None:  # type: ignore[override]
-        """Take in the next value; the index, or None until length + 1 values were seen."""
+        """Add the next value; returns the index, None until there are length + 1 values."""
         last = self._last
         self._last = value
         if last is None:
@@ -57,13 +57,13 @@ class RSI(Indicator[float]):
             gain = self._gain = self._gain / length
             loss = self._loss = self._loss / length
         both = gain + loss
-        # the share first: 100.0 * gain / gain may come out above 100
+        # divide first: 100.0 * gain / gain may come out above 100
         index = self.value = 100.0 * (gain / both) if both else 50.0
         return index
 
 
 class Macd(NamedTuple, Generic[T]):
-    """What `MACD` gives, in quote currency.
+    """The value of `MACD`, in quote currency.
 
     ``line`` is the fast average less the slow one, ``signal`` the line's own average, ``histogram`` line less signal.
     """
@@ -76,8 +76,8 @@ class Macd(NamedTuple, Generic[T]):
 class MACD(Indicator[Macd[float]]):
     """Moving average convergence/divergence of exponential averages, as `Macd`: line, signal and histogram.
 
-    Each average begins with a plain mean of its own first values; ready after slow + signal - 1 values. ``history``:
-    that of the slow average, and then that of the signal.
+    Each average starts from the plain mean of its own first values; ready after slow + signal - 1 values. ``history``:
+    that of the slow average plus that of the signal.
     """
 
     __slots__ = ("_fast", "_signal", "_slow", "fast", "signal", "slow")
@@ -97,12 +97,12 @@ class MACD(Indicator[Macd[float]]):
         return f"MACD({self.fast}, {self.slow}, {self.signal})"
 
     def reset(self) -> None:
-        """Forget everything, as before the first value."""
+        """Reset to the state before the first value."""
         self.value = None
         self._fast, self._slow, self._signal = EMA(self.fast), EMA(self.slow), EMA(self.signal)
 
     def step(self, value: float) -> Macd[float] | None:  # type: ignore[override]
-        """Take in the next value; line, signal and histogram, or None until all three are known."""
+        """Add the next value; returns line, signal and histogram, None until all three are known."""
         fast = self._fast.step(value)
         slow = self._slow.step(value)
         if slow is None or fast is None:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Bands(NamedTuple, Generic[T]):
-    """What `Bollinger` gives, in quote currency.
+    """The value of `Bollinger`, in quote currency.
 
     ``middle`` is the mean of the window, ``lower`` and ``upper`` lie the same number of standard deviations below and
     above it.
@@ -29,7 +29,7 @@ class Bands(NamedTuple, Generic[T]):
 class Bollinger(WindowIndicator[Bands[float]]):
     """Bollinger bands, as `Bands`: the mean of the last ``length`` values, ``width`` standard deviations around it.
 
-    The standard deviation is that of the window itself (divided by length, not by length - 1), as charts draw it.
+    The standard deviation is that of the window itself (divided by length, not length - 1), as on most charts.
     ``history``: ``length`` bars.
     """
 
@@ -47,17 +47,17 @@ class Bollinger(WindowIndicator[Bands[float]]):
         return f"Bollinger({self.length}, {self.width:g})"
 
     def reset(self) -> None:
-        """Forget everything, as before the first value."""
+        """Reset to the state before the first value."""
         self.value = None
         self._block = [0.0] * self.length
-        self._suffix: list[float] = []  # sums of the block before; empty while there is none
+        self._suffix: list[float] = []  # sums of the previous block; empty while there is none
         self._suffix_squares: list[float] = []
         self._filled = 0
         self._front = self._squares = 0.0
         self._reference = 0.0
 
     def step(self, value: float) -> Bands[float] | None:  # type: ignore[override]
-        """Take in the next value; the bands, or None until ``length`` values were seen."""
+        """Add the next value; returns the bands, None until there are ``length`` values."""
         place = self._filled
         self._block[place] = value
         place += 1
@@ -85,7 +85,7 @@ class Bollinger(WindowIndicator[Bands[float]]):
     def _bands(self, total: float, squares: float) -> Bands[float]:
         length = self.length
         middle = self._reference + total / length
-        # no cancellation to fear: the reference lies in the window, so the squares are at most length + 1 times the
+        # cancellation is harmless: the reference lies in the window, so the squares are at most length + 1 times the
         # variance's share of them
         variance = (squares - total * total / length) / length
         reach = self.width * math.sqrt(variance) if variance > 0.0 else 0.0
@@ -117,9 +117,9 @@ class Bollinger(WindowIndicator[Bands[float]]):
 
 
 class ATR(Indicator[float]):
-    """Average true range after Wilder, in quote currency. The first bar has no close before it: high less low.
+    """Wilder's average true range, in quote currency. The first bar has no previous close: high less low.
 
-    Takes high, low and close. Ready after ``length`` bars; the first average is a plain mean. ``history``: those, and
+    Reads high, low and close. Ready after ``length`` bars; the first average is a plain mean. ``history``: those, and
     as many bars as it takes until the first average weighs less than 1e-12: 387 for ATR(14).
     """
 
@@ -136,14 +136,14 @@ class ATR(Indicator[float]):
         return f"ATR({self.length})"
 
     def reset(self) -> None:
-        """Forget everything, as before the first value."""
+        """Reset to the state before the first value."""
         self.value = None
         self._count = 0
         self._mean = 0.0  # a sum until ready
-        self._last: float | None = None  # close of the bar before
+        self._last: float | None = None  # close of the previous bar
 
     def step(self, high: float, low: float, close: float) -> float | None:  # type: ignore[override]
-        """Take in the next bar; the average, or None until ``length`` bars were seen."""
+        """Add the next bar; returns the average, None until there are ``length`` bars."""
         last = self._last
         self._last = close
         if last is not None:  # the same as max(high - low, |high - last|, |low - last|) for a bar with low <= high

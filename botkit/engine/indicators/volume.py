@@ -1,4 +1,4 @@
-"""Indicators that weigh prices by what was traded."""
+"""Indicators that weight prices by traded volume."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from botkit.engine.indicators.indicator import Array, check_length
 
 
 class VWAP(WindowIndicator[float]):
-    """Average price weighted by volume: of the last ``length`` rows, or without a length of all since `reset`.
+    """Average price weighted by volume: of the last ``length`` rows, or, without a length, of all since `reset`.
 
-    Takes a price and a volume; of a bar, its typical price (high + low + close) / 3 and its volume. Where nothing
-    traded it is the latest price. ``history``: ``length`` bars; without a length none, since it counts from where the
-    strategy lets it begin.
+    Takes a price and a volume; from a bar, its typical price (high + low + close) / 3 and its volume. If nothing traded
+    it is the latest price. ``history``: ``length`` bars; none without a length, since the strategy decides where it
+    starts.
     """
 
     __slots__ = ("_block", "_filled", "_reference", "_suffix", "_value", "_volume", "is_cumulative")
@@ -34,16 +34,16 @@ class VWAP(WindowIndicator[float]):
         return "VWAP()" if self.is_cumulative else f"VWAP({self.length})"
 
     def reset(self) -> None:
-        """Forget everything, as at the start of a session."""
+        """Reset, as at the start of a session."""
         self.value = None
         self._block = [(0.0, 0.0)] * self.length
         self._suffix: list[tuple[float, float]] = []
         self._filled = 0
-        self._value = self._volume = 0.0  # of the present block: distance from the reference x volume, and volume
+        self._value = self._volume = 0.0  # of the current block: distance from the reference x volume, and volume
         self._reference = 0.0
 
     def step(self, price: float, volume: float) -> float | None:  # type: ignore[override]
-        """Take in the next row; the average, or None until ``length`` rows were seen."""
+        """Add the next row; returns the average, None until there are ``length`` rows."""
         place = self._filled
         if self.is_cumulative:
             if place == 0:

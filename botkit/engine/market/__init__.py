@@ -1,1 +1,1 @@
-"""What is known of each pair's market: prices, books, bars, and what is withheld as doubtful."""
+"""What is known about each pair's market: prices, books, bars, and the prices withheld as doubtful."""

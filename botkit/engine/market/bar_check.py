@@ -1,11 +1,11 @@
-"""Bars made of streamed trades, held against the exchange's own candles.
+"""Checks bars built from streamed trades against the exchange's own candles.
 
-BitoPro has no stream of candles, so a running bot builds its bars from trades, and a trade that was missed makes a bar
-wrong without anybody noticing. Every few minutes the candles of the bars that have ended since are read, one read for a
-pair and resolution, behind everything else that the bot asks for.
+BitoPro has no stream of candles, so a running bot builds its bars from trades, and a missed trade silently makes a bar
+wrong. Every few minutes the candles of newly finished bars are read, one read per pair and resolution, with lower
+priority than all other requests.
 
-A bar that differs is told of and counted, and stays as it is: a strategy has acted on it, its indicators have taken it
-in, and a history that changes under them would fit neither what they did nor what `botkit replay` shows.
+A bar that differs is reported and counted, but not corrected: a strategy has acted on it, its indicators have used it,
+and rewriting history would contradict both what they did and what `botkit replay` shows.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from botkit.model.pairs import Pair, PairRules
 from botkit.model.requests import Answer, Ending, GetCandles
 from botkit.model.resolutions import bucket_end
 
-#: how often the candles of one pair and resolution are read, in the machine's time
+#: how often the candles of one pair and resolution are read, in machine time
 CHECK_EVERY_S = 180.0
-#: how long after its end a candle is expected to be whole; how far the exchange's lag behind is not documented
+#: how long after its end a candle is taken to be complete; the exchange does not document how far its candles lag
 SETTLE_S = 60.0
-#: a dead connection is noticed so late at the most, in the machine's time
+#: the longest it takes to notice a dead connection, in machine time
 _UNNOTICED_S = 60.0
-#: without any trade the list that a stream begins with has come by then
+#: even without a trade, the initial list of a stream has arrived by then
 _LISTED_S = 30.0
-#: a trade that comes later than this was held up by more than a busy machine or line
+#: a trade later than this was held up by more than a busy machine or connection
 _LATE_S = 10.0
-#: a stretch of differing bars is over when so many in a row have agreed
+#: this many matching bars in a row end a stretch of differing ones
 _AGREE_TO_END = 5
-#: bars in one read; what is more waits for the next
+#: bars in one read; the rest waits for the next
 _BARS_A_READ = 1_000
 _OUTAGES_KEPT = 50
 
@@ -48,53 +48,53 @@ Tell = Callable[[Literal["info", "warning"], str], None]
 
 
 class Counts(msgspec.Struct):
-    """Bars of one pair and resolution that were held against candles, and those that differed."""
+    """How many bars of one pair and resolution were compared with candles, and how many differed."""
 
     checked: int = 0
     different: int = 0
 
 
 class _Trades:
-    """What is known of one pair's stream of trades."""
+    """What is known about one pair's stream of trades."""
 
     __slots__ = ("connected_at", "counts", "gaps", "last_at", "latest", "outages", "whole_since")
 
     def __init__(self) -> None:
         self.connected_at: Nanos | None = None
         self.last_at: Nanos = 0
-        #: from here on every trade has come, but for outages
+        #: from here on every trade has arrived, except during outages
         self.whole_since: Nanos | None = None
         #: (from, to) in which trades may be missing or late; the last one's end may not be known yet
         self.outages: list[tuple[Nanos, Nanos | None]] = []
-        #: (from, to) between two lists of trades that did not overlap
+        #: (from, to) of gaps between two lists of trades that did not overlap
         self.gaps: list[tuple[Nanos, Nanos]] = []
-        #: trades by minute, to know by how much their rounded amounts may be off together
+        #: trades per minute, to bound the total rounding error of their amounts
         self.counts: dict[Nanos, int] = {}
-        #: how late the latest trade of a minute was, of minutes with one that was more than a little late
+        #: the delay of the latest trade of a minute, for minutes with a noticeably late trade
         self.latest: dict[Nanos, Nanos] = {}
 
 
 class _Series:
-    """How far the bars of one pair and resolution have been looked at."""
+    """How far the bars of one pair and resolution have been checked."""
 
     __slots__ = ("agreeing", "asking", "counts", "different", "due", "judged_until", "suspects", "told")
 
     def __init__(self, since: Nanos) -> None:
-        #: a strategy may ask for bars at any time, and the one that runs then is not built from its beginning
+        #: a strategy may subscribe at any time, so the bar running then is incomplete
         self.judged_until = since
         self.due: Nanos = 0
         self.asking = False
-        #: bars that differed at the last read and were not told of yet
+        #: bars that differed at the last read and have not been reported yet
         self.suspects: set[Nanos] = set()
         self.counts = Counts()
-        #: the causes told of in this stretch; empty while bars agree
+        #: the causes reported in this stretch; empty while bars agree
         self.told: set[str] = set()
         self.different = 0
         self.agreeing = 0
 
 
 class BarCheck:
-    """Watches a bot's bars. ``tell`` takes a level and a sentence; ``speed`` is how fast the bot's clock runs."""
+    """Checks a bot's bars. ``tell`` takes a log level and a sentence; ``speed`` is the speed of the bot's clock."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class BarCheck:
     # -- what the streams say -------------------------------------------------------------------------------------
 
     def observe(self, event: object, now: Nanos) -> None:
-        """An event came in."""
+        """An event arrived."""
         if type(event) is Trade:
             found = self._trades.get(event.pair)
             if found is None:
@@ -137,7 +137,7 @@ class BarCheck:
             found.latest[minute] = max(now - trade.time, found.latest.get(minute, 0))
         found.last_at = now
         if found.whole_since is None:
-            # the list that a stream begins with is history; this trade came after it
+            # the initial list of a stream is history; this trade came after it
             found.whole_since = now
         if found.outages and found.outages[-1][1] is None and found.connected_at is not None:
             found.outages[-1] = (found.outages[-1][0], now)
@@ -151,14 +151,14 @@ class BarCheck:
             found.connected_at = None
             if found.outages and found.outages[-1][1] is None:
                 return
-            # whatever was sent since the connection died has not come, and nobody knows when that was
+            # nothing arrived since the connection died, and it is unknown when that was
             since = max(found.last_at, now - int(_UNNOTICED_S * self._scale))
             found.outages = [*found.outages[-_OUTAGES_KEPT:], (since, None)]
 
     # -- reading --------------------------------------------------------------------------------------------------
 
     def look(self, now: Nanos) -> bool:
-        """Ask for the candles of bars that have not been looked at; True when something was asked for."""
+        """Request the candles of unchecked bars; True if anything was requested."""
         asked = False
         for market in self._markets.all():
             if not market.bar_feeds:
@@ -179,12 +179,12 @@ class BarCheck:
         if trades.whole_since is None and trades.connected_at is not None:
             listed = trades.connected_at + int(_LISTED_S * self._scale)
             if listed <= now:
-                trades.whole_since = listed  # a quiet pair, or a stream that shows nothing: candles will tell
+                trades.whole_since = listed  # a quiet pair or a dead stream: the candles will tell
         return trades.whole_since
 
     def _ended(self, feed: BarFeed, since: Nanos, now: Nanos) -> list[Bar]:
-        """The finished bars that begin at ``since`` or later and ended long enough ago."""
-        # one that was asked for while the bot ran waits for its history
+        """The finished bars that start at ``since`` or later and ended long enough ago."""
+        # a series subscribed to at run time waits for its history
         series = next((listener[1] for listener in feed.listeners if listener[1].is_ready), None)
         if series is None:
             return []
@@ -206,7 +206,7 @@ class BarCheck:
             if answer.outcome is Ending.OK and isinstance(answer.body, tuple):
                 candles = {row.time: row for row in answer.body if isinstance(row, Candle)}
                 self._compare(feed, series, bars, candles)
-            # else the same bars are asked for next time
+            # otherwise the same bars are requested next time
 
         self._reads.read(
             lambda i: GetCandles(id=i, pair=pair, resolution=resolution, start=start, end=end),
@@ -229,16 +229,16 @@ class BarCheck:
             count = sum(trades.counts.get(minute, 0) for minute in _minutes(bar.time, end))
             differs = not agrees(bar, candle, count)
             if differs and bar.time not in suspects:
-                series.suspects.add(bar.time)  # the exchange's candles may lag behind: it is read once more
+                series.suspects.add(bar.time)  # the exchange's candles may lag behind: read it once more
             if series.suspects:
-                continue  # in order, so that a stretch is a stretch
+                continue  # in order, so that a stretch stays contiguous
             series.judged_until = end
             series.counts.checked += 1
             if differs:
                 self._differs(feed, series, bar, candle, end)
             else:
                 self._agrees(feed, series, bar)
-        # what comes from here on may still be asked for by other resolutions of the pair
+        # other resolutions of the pair may still need what comes after this
         keep = min(s.judged_until for (pair, _), s in self._series.items() if pair == bars[0].pair)
         trades.counts = {minute: count for minute, count in trades.counts.items() if minute >= keep}
         trades.latest = {minute: late for minute, late in trades.latest.items() if minute >= keep}
@@ -265,7 +265,7 @@ class BarCheck:
         self._tell(
             level,
             f"{bar.pair} {feed.resolution}: the bar of {when} is {ours} here and {theirs} at the exchange; {cause}. It "
-            "stays as the strategies have seen it",
+            "stays as the strategies saw it",
         )
 
     def _cause(
@@ -273,19 +273,19 @@ class BarCheck:
     ) -> tuple[Literal["info", "warning"], str]:
         trades = self._trades[bar.pair]
         for since, until in trades.outages:
-            if until is None and trades.connected_at is not None:  # no trade since, so what there was has come by then
+            if until is None and trades.connected_at is not None:  # no trade since, so everything had arrived by then
                 until = trades.connected_at + int(_LISTED_S * self._scale)
             if since < end and (until is None or bar.time <= until):
-                return "info", "the stream of trades was down, and what was missed cannot be had again"
+                return "info", "the stream of trades was down, and the missed trades cannot be fetched again"
         if any(since < end and bar.time <= until for since, until in trades.gaps):
-            return "warning", "more trades were made between two frames than the exchange lists, so some were missed"
+            return "warning", "more trades happened between two frames than the exchange lists, so some were missed"
         if bar.time in feed.builder.late_bars:
             if all(trades.latest.get(minute, 0) <= _LATE_S * self._scale for minute in _minutes(bar.time, end)):
                 return "info", _LATE
-            return "warning", "trades came long after it had closed, as if frames of the stream were lost"
+            return "warning", "trades arrived long after it had closed, as if frames of the stream were lost"
         if candle is not None and not bar.empty and (candle.high > bar.high * MOST or candle.low < bar.low * LEAST):
-            return "info", "a price that fitted nothing before it was withheld"
-        return "warning", "trades were probably missed, and indicators that are made of bars are off with it"
+            return "info", "an implausible price was withheld"
+        return "warning", "trades were probably missed, so indicators based on bars are off as well"
 
     # -- figures --------------------------------------------------------------------------------------------------
 
@@ -298,12 +298,13 @@ class BarCheck:
         }
 
 
-_LATE = "trades came after it had closed; a longer `bar_grace_ms` waits for them"
+_LATE = "trades arrived after it had closed; a longer `bar_grace_ms` waits for them"
 
 
 def agrees(bar: Bar, candle: Candle | None, trades: int) -> bool:
-    """Whether a bar and the exchange's candle say the same. ``trades`` is how many the bar was made of: the stream may
-    have rounded the amount of each to amountPrecision. An interval without trades has no candle, or a flat one."""
+    """Whether a bar matches the exchange's candle. ``trades`` is the number of trades in the bar: the stream may have
+    rounded the amount of each to amountPrecision. An interval without trades has no candle, or a flat one.
+    """
     if candle is None or bar.empty:
         return bar.empty and (candle is None or candle.volume == 0)
     rules = bar.pair.rules

@@ -1,8 +1,8 @@
-"""Bars: built from trades or finer candles by `BarBuilder`.
+"""Builds bars from trades or from finer candles.
 
-A bar closes at the first trade of a later interval, or by timer at its end plus a grace. An interval without trades
-gives a flat bar of volume 0 with ``empty=True``, live and in a backtest alike, once there was a first trade whose
-price can be carried on. The builder is pure: time comes in as an argument.
+A bar closes at the first trade of a later interval, or by timer at its end plus a grace period. An interval without
+trades gives a flat bar of volume 0 with ``empty=True``, both live and in a backtest, once a first trade has set a price
+to carry forward. The builder is pure: time is an argument.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LATE_BARS_MAX = 100
 
 
 def can_build(resolution: str, source: str) -> bool:
-    """True where bars of ``resolution`` can be made of candles of ``source``: each candle lies within one bar."""
+    """True if bars of ``resolution`` can be built from candles of ``source``: each candle lies within one bar."""
     length, part = fixed_length(resolution), fixed_length(source)
     if part is None:
         return length is None
@@ -35,12 +35,12 @@ def can_build(resolution: str, source: str) -> bool:
 class BarBuilder:
     """Builds the bars of one resolution of one pair from trades, or from candles of the same or a finer resolution.
 
-    Methods that may finish bars return them, oldest first and without gaps; mostly that is the same empty tuple.
-    ``late`` counts the trades (or candles) of bars that had already closed: they are not applied, since the strategy
-    has acted on the bar.
+    Methods that may finish bars return them, oldest first and without gaps; usually an empty tuple.
+    ``late`` counts trades (or candles) of bars that had already closed: they are dropped, since the strategy has acted
+    on the bar.
 
-    Where several things happen at one ``now``, hand over candles before asking `close_due`, and ask `close_due`
-    before handing over trades: a candle *is* the end of its bar, a trade at that moment came too late for it.
+    If several things happen at one ``now``, add candles before calling `close_due`, and call `close_due` before adding
+    trades: a candle *is* the end of its bar, a trade at that moment is too late for it.
     """
 
     __slots__ = (
@@ -55,24 +55,24 @@ class BarBuilder:
         self.resolution = check_resolution(resolution)
         self.grace_ns = grace_ns
         self.late = 0
-        #: how many came too late by the start of their bar, of the bars that this last happened to
+        #: late trades by the start of their bar, for the last bars affected
         self.late_bars: dict[Nanos, int] = {}
         self._length_ns = fixed_length(resolution)
         self._lots_per_coin = 10**pair.rules.amount_decimals
         self._accepted = {resolution: self._length_ns}  # resolutions of candles known to nest in ours
         # the bucket under construction; _start == _end == 0 before the first trade ever
         self._start = self._end = 0
-        # == _end while the bucket holds something, else _start, so that its first trade takes the slow way in and
-        # all others need only one comparison
+        # == _end while the bucket holds something, else _start, so that its first trade takes the slow path and all
+        # others need only one comparison
         self._limit = 0
         self._open = self._close = self._volume = 0.0
         self._high, self._low = -_INFINITY, _INFINITY
-        self._flat = True  # nothing but empty candles so far
+        self._flat = True  # only empty candles so far
 
     # -- what comes in --------------------------------------------------------------------------------------------
 
     def on_trade(self, time: Nanos, price: float, amount: float) -> Sequence[Bar]:
-        """A trade with the exchange's own time, in order of receiving. It opens the next bar if it ends one."""
+        """Add a trade with the exchange's own time, in order of receipt. If it ends a bar, it opens the next."""
         if time < self._limit:
             if time < self._start:
                 self._came_late(time)
@@ -84,7 +84,7 @@ class BarBuilder:
             self._close = price
             self._volume += amount
             return _NONE
-        if time < self._start:  # the bucket before closed by timer, and this one is still without trades
+        if time < self._start:  # the previous bucket was closed by the timer, and this one has no trades yet
             self._came_late(time)
             return _NONE
         bars = self._move_to(time)
@@ -104,9 +104,9 @@ class BarBuilder:
         volume: float,
         resolution: str,
     ) -> Sequence[Bar]:
-        """A finished candle that starts at ``time``. The last candle of a bar finishes it.
+        """Add a finished candle that starts at ``time``. The last candle of a bar finishes it.
 
-        A flat candle without volume counts as an interval without trades. Raises ValueError where candles of
+        A flat candle without volume counts as an interval without trades. Raises ValueError if candles of
         ``resolution`` do not nest in these bars.
         """
         if resolution not in self._accepted:
@@ -116,7 +116,7 @@ class BarBuilder:
             return _NONE
         flat = volume == 0 and high == low
         if resolution == self.resolution and time == self._start and self._limit == time:
-            # the expected next candle of our own resolution: nothing to merge, nothing between
+            # the next expected candle of our own resolution: nothing to merge, no gap
             bar = Bar(self.pair, time, open, high, low, close, self._rounded(volume), resolution, flat)
             self._close = close
             end = self._start = self._limit = self._end
@@ -125,7 +125,7 @@ class BarBuilder:
             return [bar]
         bars = self._move_to(time) if time >= self._end or self._limit == self._start else []
         if self._limit == self._start or (self._flat and not flat):
-            # an interval without trades adds nothing, its carried-on price least of all: bars from trades have none
+            # an interval without trades adds nothing, not even its carried-forward price: bars from trades have none
             self._open, self._high, self._low, self._close, self._volume = open, high, low, close, volume
             self._flat = flat
             self._limit = self._end
@@ -135,15 +135,15 @@ class BarBuilder:
             self._close = close
             self._volume += volume
         length_ns = self._accepted[resolution]
-        if length_ns is None or time + length_ns == self._end:  # only a month is made of a month
+        if length_ns is None or time + length_ns == self._end:  # only monthly candles make monthly bars
             bars.append(self._finish())
         return bars
 
     def warm_start(self, candles: Iterable[Bar]) -> list[Bar]:
-        """Take in finished bars from before the start (of this or a finer resolution, oldest first).
+        """Add finished bars from before the start (of this or a finer resolution, oldest first).
 
-        Returns the finished bars without gaps, for the series; no ``on_bar`` is owed for them. The exchange omits
-        intervals without trades, at the end of the history too: ``close_due(start)`` afterwards gives those.
+        Returns the finished bars without gaps, for the series; they trigger no ``on_bar``. The exchange omits intervals
+        without trades, also at the end of the history: call ``close_due(start)`` afterwards to get those.
         """
         bars: list[Bar] = []
         for candle in candles:
@@ -153,7 +153,7 @@ class BarBuilder:
         return bars
 
     def running(self) -> Bar | None:
-        """What the bar under construction holds so far; None: nothing yet."""
+        """The bar under construction so far; None if it is empty."""
         if self._limit == self._start:
             return None
         volume = self._rounded(self._volume)
@@ -162,8 +162,9 @@ class BarBuilder:
         )
 
     def complete(self, running: Bar) -> None:
-        """Add what the running bar held before we listened. Trades heard since may be in it already: the larger volume
-        counts, and the last price is theirs. A bar that has ended meanwhile is left alone."""
+        """Add what the running bar held before the stream began. It may already include streamed trades: the larger
+        volume counts, and the last price is from the trades. A bar that has ended meanwhile stays as it is.
+        """
         if self._end and running.time < self._start:
             return
         self._move_to(running.time)
@@ -179,11 +180,11 @@ class BarBuilder:
         self._limit = self._end
 
     def follows(self, bar: Bar) -> bool:
-        """True when a finished bar of our own resolution is the very next one, with nothing under construction."""
+        """True if a finished bar of our own resolution is the very next one and nothing is under construction."""
         return bar.time == self._start and self._limit == self._start
 
     def follow(self, bar: Bar) -> None:
-        """Bars up to and including this one, without gaps, were made elsewhere: go on after it."""
+        """Continue after this bar: all bars up to and including it, without gaps, were built elsewhere."""
         self._close = bar.close
         length_ns = self._length_ns
         self._open_bucket(bucket_end(bar.time, self.resolution) if length_ns is None else bar.time + length_ns)
@@ -199,11 +200,11 @@ class BarBuilder:
     # -- the timer ------------------------------------------------------------------------------------------------
 
     def next_close(self) -> Nanos | None:
-        """When `close_due` will next return something, if nothing comes in before; None before the first trade."""
+        """When `close_due` will next return something if nothing arrives before; None before the first trade."""
         return self._end + self.grace_ns if self._end else None
 
     def close_due(self, now: Nanos) -> Sequence[Bar]:
-        """The bars whose end plus grace lies at or before ``now``, flat ones where nothing traded."""
+        """The bars whose end plus grace period is at or before ``now``, flat ones where nothing traded."""
         latest_end = now - self.grace_ns
         if not self._end or self._end > latest_end:
             return _NONE
@@ -221,7 +222,7 @@ class BarBuilder:
         self._accepted[resolution] = fixed_length(resolution)
 
     def _move_to(self, time: Nanos) -> list[Bar]:
-        """Finish every bar before the bucket of ``time``, and make that bucket the current one."""
+        """Finish every bar before the bucket of ``time`` and make that bucket current."""
         if not self._end:
             self._open_bucket(bucket_start(time, self.resolution))
             return []
@@ -250,7 +251,7 @@ class BarBuilder:
         return bar
 
     def _rounded(self, volume: float) -> float:
-        # amounts are whole lots but their float sum is not: back to the nearest lot, and from there to the float that
-        # every other source of the same volume gives
+        # amounts are whole lots but their float sum is not: round to the nearest lot, which gives the same float as
+        # every other source of that volume
         lots_per_coin = self._lots_per_coin
         return float(round(volume * lots_per_coin) / lots_per_coin)  # as PairRules.amount, without its power of ten

@@ -1,7 +1,7 @@
-"""Rows of recorded data as objects, a block at a time.
+"""Converts rows of recorded data to objects, one block at a time.
 
-A strategy that acts often must not convert the same rows again and again, and a long quiet tape must not stand in
-memory as objects.
+A strategy that acts often must not convert the same rows repeatedly, and a long quiet tape must not sit in memory as
+objects.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from botkit.model.events import Bar, Candle, OrderBook, Trade
 from botkit.model.orders import Side
 
 BLOCK_ROWS = 8_192
-#: up to so many bars are handed to a series one by one; numpy takes ten times as long for a single row
+#: up to this many bars go into a series one by one; numpy takes ten times as long for a single row
 _FEW_BARS = 8
 
 #: taker sides by column value + 1
@@ -31,8 +31,8 @@ _SIDES = np.array([Side.SELL, None, Side.BUY], dtype=object)
 class Block:
     """Some rows as objects. ``start`` is the row of the first; indices below count from there.
 
-    ``done`` is how many of them a loop over `rows` has taken: the loop itself writes it, so that whoever is called
-    from within it (a series that is read) knows how far the run has come, and that the next loop goes on there.
+    ``done`` is how many of them a loop over `rows` has taken. The loop itself writes it, so that code called from
+    within it (a series being read) knows how far the run has come, and the next loop continues there.
     """
 
     __slots__ = (
@@ -60,9 +60,9 @@ class Block:
         most: float,
         columns: tuple[npt.NDArray[Any], ...],
     ) -> None:
-        #: what a series keeps of the rows: its ``extend`` takes them in this order
+        #: the columns that a series keeps, in the order of its ``extend``
         self.columns = columns
-        #: the lowest and highest price of each row, and how many times the last price they may be
+        #: the lowest and highest price of each row, and the largest allowed ratio to the last price
         self.range = range_
         self.most = most
         self._jumps: list[int] | None = None
@@ -75,9 +75,9 @@ class Block:
         self._rows = self._from(0)
 
     def calm_until(self, begin: int, end: int, last: float) -> int:
-        """The first row from ``begin`` on that does not follow from the price before it, at the most ``end``."""
+        """The first row from ``begin`` on whose price is implausible after the previous one, at most ``end``."""
         low, high = self.range
-        # item gives plain floats: numpy's own single numbers take half as long again to make and to compare
+        # item gives plain floats: numpy scalars take half as long again to create and compare
         if not (last * (1 / self.most) < low.item(begin) and high.item(begin) < last * self.most):
             return begin
         if self._jumps is None:
@@ -96,14 +96,14 @@ class Block:
         )
 
     def skip_to(self, end: int) -> None:
-        """Rows up to ``end`` were taken in without a loop over them."""
+        """Mark rows up to ``end`` as processed without a loop over them."""
         self.done = end
         self._rows = self._from(end)
 
     def rows(self, begin: int, end: int) -> Iterator[tuple[int, int, float, Any]]:
         """(index + 1, receive time, price, event) from ``begin`` to ``end``.
 
-        One iterator serves one loop after another: cutting lists anew for every order cost more than the orders.
+        One iterator serves successive loops: slicing new lists for every order cost more than the orders.
         """
         if self.done != begin:
             self._rows = self._from(begin)
@@ -112,7 +112,7 @@ class Block:
 
 
 class TradeBlock(Block):
-    """Trades."""
+    """A block of trades."""
 
     __slots__ = ()
 
@@ -138,7 +138,7 @@ class TradeBlock(Block):
 
 
 class CandleBlock(Block):
-    """Candles as finished bars."""
+    """A block of candles as finished bars."""
 
     __slots__ = ()
 
@@ -164,9 +164,9 @@ class CandleBlock(Block):
 
 
 class SeriesSource:
-    """Brings a series up to where the loop over a block has come, but only when somebody reads it.
+    """Brings a series up to date with the loop over a block, but only when it is read.
 
-    A bar or trade that no strategy reads from its series then costs nothing: whole blocks go in as columns.
+    A bar or trade that no strategy reads then costs nothing: whole blocks go in as columns.
     """
 
     __slots__ = ("block", "given", "series")
@@ -178,7 +178,7 @@ class SeriesSource:
         series.pull_from(self.pull)
 
     def pull(self) -> None:
-        """Give the series the rows that have come since the last time."""
+        """Add the rows since the last call to the series."""
         given, done = self.given, self.block.done
         if given == done:
             return
@@ -189,12 +189,12 @@ class SeriesSource:
             self.series.extend(*(column[given:done] for column in self.block.columns))
 
     def end(self) -> None:
-        """Give what is left, and let rows be appended one by one again."""
+        """Add the remaining rows; from now on rows are appended one by one again."""
         self.series.pull_from(None)
 
 
 class BlockCache:
-    """The block of each stream that was converted last."""
+    """The most recently converted block of each stream."""
 
     def __init__(self) -> None:
         self._blocks: dict[tuple[str, str], tuple[MarketColumns, Any]] = {}
@@ -216,7 +216,7 @@ class BlockCache:
         return block
 
     def event_at(self, columns: MarketColumns, row: int) -> Trade | Candle | OrderBook:
-        """One row as the event that a turn takes in."""
+        """One row as an event for a turn."""
         if isinstance(columns, BookColumns):
             return _book_at(columns, row)
         block = self.get(columns, row)

@@ -1,4 +1,4 @@
-"""Order books: as a strategy reads them, without our own orders, and what taking from them would cost."""
+"""Order books: the strategy's view, the book without our own orders, and the cost of taking from it."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ class BookView:
 
 
 def without_orders(book: OrderBook, orders: list[Order]) -> OrderBook:
-    """The book less our own resting orders. A level rounded by the wire may leave a rest; it never goes below zero."""
+    """The book less our own resting orders. A level rounded on the wire may leave a remainder, never a negative one."""
     if not orders:
         return book
     own: dict[tuple[Side, int], int] = {}
     for order in orders:
         key = (order.side, order.price_ticks)
         own[key] = own.get(key, 0) + order.remaining_lots
-    # A book frame after the first shows amounts rounded to amountPrecision, so a level that is all ours can differ
-    # from ours by half a step of that; what is smaller than a step is ours.
+    # Book frames after the first show amounts rounded to amountPrecision, so a level that is entirely ours can differ
+    # by half a step; a remainder below one step counts as ours.
     rules = book.pair.rules
     step = int(10 ** max(0, rules.amount_decimals - rules.display_decimals))
 
@@ -100,7 +100,7 @@ def walk(levels: tuple[tuple[int, int], ...], lots: int, limit_ticks: int, *, bu
 
 
 def cost_units(pair: Pair, levels: tuple[tuple[int, int], ...], lots: int) -> tuple[int, int]:
-    """(quote units that ``lots`` cost on the ask levels, lots that the levels could not provide)."""
+    """(quote units that ``lots`` cost on the ask levels, lots that the levels do not cover)."""
     units = 0
     for ticks, available in levels:
         take = min(available, lots)

@@ -1,4 +1,4 @@
-"""Growing columns that can be read as numpy arrays, but neither written nor read ahead by whoever reads them."""
+"""Growing columns, readable as numpy arrays that the reader can neither write to nor use to look ahead."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _FIRST_CAPACITY = 256
 
 
 class _Exporter:
-    """Lends a buffer's memory to numpy as read-only, and shows nobody the buffer.
+    """Exposes a buffer's memory to numpy as read-only and hides the buffer itself.
 
-    A plain read-only view is no protection: its ``.base`` is the writable buffer, and a view of a buffer one owns can
-    be made writable again. numpy refuses both when the memory comes from a foreign object that says "read-only".
+    A plain read-only view is no protection: its ``.base`` is the writable buffer, and a view of an owned buffer can be
+    made writable again. numpy refuses both if the memory comes from a foreign object marked read-only.
     """
 
     __slots__ = ("__array_interface__", "__weakref__")
@@ -24,12 +24,12 @@ class _Exporter:
         interface = dict(buffer.__array_interface__)
         interface["data"] = (interface["data"][0], True)
         self.__array_interface__ = interface
-        # the buffer lives as long as any view: a view keeps this object, and this object's finalizer keeps the buffer
+        # the buffer lives as long as any view: a view keeps this object alive, and its finalizer keeps the buffer alive
         weakref.finalize(self, _let_go, buffer).atexit = False
 
 
 def _let_go(buffer: npt.NDArray[Any]) -> None:
-    """Does nothing: the finalizer's only purpose is the reference it held until now."""
+    """Do nothing: the finalizer exists only for the reference it holds."""
 
 
 class Column:
@@ -56,14 +56,14 @@ class Column:
         rows = stop - start
         if keep is not None:
             rows = max(0, min(rows, keep - count))
-        # never moved within the old memory: views that a strategy still holds keep what they show
+        # never moved within the old memory, so that views a strategy still holds do not change
         grown: npt.NDArray[Any] = np.zeros(max(_FIRST_CAPACITY, 2 * (rows + count)), self._buffer.dtype)
         grown[:rows] = self._buffer[stop - rows : stop]
         self._adopt(grown)
         self._start, self._stop = 0, rows
 
     def push(self, value: Any, keep: int | None) -> None:
-        """Add one row; with ``keep`` only the last so many rows stay visible."""
+        """Add one row; only the last ``keep`` rows stay visible."""
         if self._stop == len(self._buffer):
             self._make_room(1, keep)
         self._buffer[self._stop] = value
@@ -73,7 +73,7 @@ class Column:
         self._view = None
 
     def extend(self, values: npt.NDArray[Any], keep: int | None) -> None:
-        """Add rows; with ``keep`` only the last so many rows stay visible."""
+        """Add rows; only the last ``keep`` rows stay visible."""
         count = len(values)
         if self._stop + count > len(self._buffer):
             self._make_room(count, keep)

@@ -1,4 +1,4 @@
-"""Every pair that somebody looks at: market events come in here, and reach bars and strategies from here."""
+"""All followed pairs: market events come in here and go on to bars and strategies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Markets:
     """The markets of one bot.
 
     ``prices`` are the cells that valuations read, by pair. ``on_price`` is called when a pair has a new last price,
-    before any strategy hears of the event that brought it.
+    before any strategy sees the event that set it.
     """
 
     def __init__(
@@ -45,33 +45,33 @@ class Markets:
         self._on_price = on_price
         self._resting = resting
         self._markets: dict[str, PairMarket] = {}
-        #: pairs whose bars come from candles without gaps, which need no timer to end a bar
+        #: pairs whose bars come from candles without gaps, so that no timer has to close them
         self.candle_pairs: frozenset[str] = frozenset()
         self._slot = agenda.slot("bars", self._next_close, self.close_bars)
 
     # -- the markets ----------------------------------------------------------------------------------------------
 
     def of(self, pair: Pair) -> PairMarket:
-        """The pair's market, made on first use. Raises ValueError for a pair that this run has no prices of."""
+        """The pair's market, created on first use. Raises ValueError for a pair without prices in this run."""
         market = self._markets.get(pair)
         if market is None:
             self.check_priced(pair)
             market = PairMarket(pair, self._prices[pair])
-            # sorted, since what happens at one time happens by pair; a new dict, since a callback may ask for a pair
-            # while the markets are gone through
+            # sorted, since events at one time are ordered by pair; a new dict, since a callback may add a pair during
+            # iteration
             self._markets = dict(sorted([*self._markets.items(), (str(pair), market)]))
         return market
 
     def check_priced(self, pair: Pair) -> None:
-        """Raises ValueError for a pair that this run has no prices of: nothing about it can be asked or ordered."""
+        """Raises ValueError for a pair without prices in this run: it can be neither read nor traded."""
         if pair not in self._prices:
             raise ValueError(
-                f"this run has no prices of {pair}: name it as a parameter of the strategy (`other: Pair`), so "
+                f"this run has no prices for {pair}: name it as a parameter of the strategy (`other: Pair`), so "
                 f"that its data is read; it has {', '.join(self._prices)}"
             )
 
     def all(self) -> list[PairMarket]:
-        """Every pair that somebody has looked at, by name."""
+        """Every pair in use, by name."""
         return list(self._markets.values())
 
     # -- what comes in --------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ class Markets:
                 self._deliver(feed, bar)
 
     def on_candle(self, candle: Candle | Bar, now: Nanos) -> None:
-        """A finished candle, or a row of a tape in the shape of its bar."""
+        """A finished candle, or a row of a tape in the form of a bar."""
         market = self._markets.get(candle.pair) or self.of(candle.pair)
         last = market.last.price
         if (
@@ -132,13 +132,13 @@ class Markets:
             self._take_book(market, book, now)
 
     def on_read_book(self, book: OrderBook, now: Nanos) -> None:
-        """A book that was read since the stream was quiet: a second source's word."""
+        """A book read over REST because the stream was quiet: a second source."""
         market = self.of(book.pair)
         if self._quarantine.admits_book(market, self._recorded(book), now, is_read=True):
             self._take_book(market, book, now)
 
     def _recorded(self, book: OrderBook) -> OrderBook:
-        """The book of all others: what our own orders show there is no price to doubt."""
+        """The book without our own orders, whose prices need no checking."""
         return without_orders(book, self._resting(book.pair))
 
     def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos) -> None:
@@ -166,7 +166,7 @@ class Markets:
     # -- bars -----------------------------------------------------------------------------------------------------
 
     def feed(self, market: PairMarket, resolution: str) -> BarFeed:
-        """The bars of a pair in a resolution, built from now on."""
+        """Start building a pair's bars in a resolution."""
         feed = market.bar_feeds.get(resolution)
         if feed is None:
             feed = BarFeed(resolution, BarBuilder(market.pair, resolution, grace_ns=self._bar_grace_ns))
@@ -175,8 +175,9 @@ class Markets:
         return feed
 
     def warm_builder(self, feed: BarFeed, bars: Sequence[Bar], running: Bar | None) -> None:
-        """Let a new builder know the last bar before now, so that the next one follows it without a gap, and what the
-        running one holds already."""
+        """Give a new builder the last bar before now, so that the next one follows without a gap, and the running bar
+        so far.
+        """
         if feed.builder.next_close() is None:
             feed.builder.warm_start(bars)
         if running is not None:
@@ -202,7 +203,7 @@ class Markets:
             self.close_bars(now)
 
     def close_bars(self, now: Nanos) -> None:
-        """End the bars whose time is over."""
+        """Close the bars that are due."""
         for name, market in self._markets.items():
             if not market.bar_feeds or name in self.candle_pairs:
                 continue

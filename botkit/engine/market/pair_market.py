@@ -1,4 +1,4 @@
-"""What the bot knows of one pair's market, and who wants to hear of it."""
+"""What the bot knows about one pair's market, and who subscribes to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from botkit.model.pairs import Pair
 
 
 class Doubt(msgspec.Struct):
-    """What is doubted at present: prices from ``low`` to ``high`` (NaN: what is no price), last seen at ``at``."""
+    """A doubted price range: ``low`` to ``high`` (NaN: not a price), last seen at ``at``."""
 
     low: float
     high: float
@@ -29,20 +29,20 @@ class Doubt(msgspec.Struct):
 
 
 class BarFeed:
-    """The bars of one pair and resolution, and the series that want them."""
+    """The bars of one pair and resolution, and the series that receive them."""
 
     __slots__ = ("builder", "listeners", "resolution", "source")
 
     def __init__(self, resolution: str, builder: BarBuilder) -> None:
         self.resolution = resolution
         self.builder = builder
-        #: in a quiet span: where the series takes its bars from when it is read
+        #: during a quiet span: where the series gets its bars when it is read
         self.source: SeriesSource | None = None
-        #: (strategy's record, its series, the method that hears of a bar)
+        #: (strategy's record, its series, the method called for a bar)
         self.listeners: list[tuple[StrategyRecord, BarSeries, Callable[..., Any] | None]] = []
 
     def settle(self) -> None:
-        """The series take their bars one by one from here on."""
+        """From here on bars are appended to the series one by one."""
         if self.source is not None:
             self.source.end()
             self.source = None
@@ -74,33 +74,33 @@ class PairMarket:
         self.book: OrderBook = OrderBook(pair, 0, (), ())
         self.book_seen: Nanos = 0
         self.book_depth = 0
-        #: prices withheld until they are confirmed, by what showed them
+        #: prices withheld until confirmed, by their source
         self.doubts: dict[str, Doubt] = {}
         self.ticker: Ticker | None = None
         self.trade_listeners: list[tuple[StrategyRecord, Callable[..., Any]]] = []
         self.book_listeners: list[tuple[StrategyRecord, Callable[..., Any], int]] = []
         self.ticker_listeners: list[tuple[StrategyRecord, Callable[..., Any]]] = []
         self.bar_feeds: dict[str, BarFeed] = {}
-        #: the trades as series, one a strategy that subscribed to them
+        #: the trades as series, one per subscribed strategy
         self.trade_series: list[tuple[StrategyRecord, TradeSeries]] = []
-        #: in a quiet span: where those take their trades from when they are read
+        #: during a quiet span: where those get their trades when they are read
         self.trade_sources: list[SeriesSource] = []
 
     def add_trade(self, trade: Trade) -> None:
-        """Put a trade into every series."""
+        """Add a trade to every series."""
         self.settle_trades()
         for _, series in self.trade_series:
             series.append(trade)
 
     def settle_trades(self) -> None:
-        """The series of trades take them one by one from here on."""
+        """From here on trades are appended to the series one by one."""
         if self.trade_sources:
             sources, self.trade_sources = self.trade_sources, []
             for source in sources:
                 source.end()
 
     def take_trades_from(self, block: Block, begin: int) -> None:
-        """The series of trades take them from a block whenever they are read, from row ``begin`` on."""
+        """From row ``begin`` on, the series of trades read from a block whenever they are used."""
         self.settle_trades()
         self.trade_sources = [SeriesSource(series, block, begin) for _, series in self.trade_series]
 

@@ -1,4 +1,4 @@
-"""What follows from the price before it, and what does not: the arithmetic of `botkit.engine.market.quarantine`."""
+"""Which price is plausible after the previous one: the arithmetic of `botkit.engine.market.quarantine`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botkit.model.events import OrderBook
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
-#: a trade or a book is withheld from so many times the last price up
+#: a trade or a book is withheld from this multiple of the last price up
 MOST = 2.0
 LEAST = 1 / MOST
 CANDLE_MOST = 10.0
@@ -19,7 +19,7 @@ CANDLE_LEAST = 1 / CANDLE_MOST
 
 
 def is_ordinary(book: OrderBook, before: OrderBook) -> bool:
-    """The quick answer for nearly every book: it follows the one before. False says only that it must be looked at."""
+    """A quick check that passes nearly every book as plausible. False only means that a full check is needed."""
     bids, asks, old_bids, old_asks = book.bid_levels, book.ask_levels, before.bid_levels, before.ask_levels
     if not (bids and asks and old_bids and old_asks):
         return False
@@ -28,8 +28,9 @@ def is_ordinary(book: OrderBook, before: OrderBook) -> bool:
 
 
 def jumps(prices: FloatArray, lows: FloatArray, highs: FloatArray, most: float) -> list[int]:
-    """Rows, the first one aside, whose ``lows`` or ``highs`` do not follow from the last price of the row before. The
-    same arithmetic as that of a turn."""
+    """Rows, except the first, whose ``lows`` or ``highs`` are implausible after the last price of the previous row. The
+    same arithmetic as in a turn.
+    """
     last = prices[:-1]
     fits = (last * (1 / most) < lows[1:]) & (highs[1:] < last * most)
     found: list[int] = (np.flatnonzero(~fits) + 1).tolist()

@@ -1,13 +1,12 @@
-"""Prices that cannot be believed yet: withheld until more of the market says the same.
+"""Withholds implausible prices until more of the market confirms them.
 
-One wrong row must neither trip a loss limit nor send a strategy buying. A trade at twice the last price (or
-half of it), a book that stands as far from what was known, a book that is crossed, a
-price that is no price: the bot does as if it had not come, and says so once. Two later moments that agree, or a
-book read over REST, make it the price; a price that fits what was known before ends the doubt.
+One wrong row must neither trip a loss limit nor trigger a purchase. The bot ignores a trade at twice (or half) the last
+price, a book equally far from known prices, a crossed book, or an invalid price, and says so once. Two later moments
+that agree, or a book read over REST, confirm the price; a price near the earlier ones ends the doubt.
 
-A candle may span a day, in which prices do double: it is withheld beyond ten times, wicks included.
+A candle may span a day, in which prices can double: it is withheld beyond a factor of ten, wicks included.
 
-Nothing is held back for later: what was withheld is dropped, and counted. Fills are the exchange's word and are booked.
+Withheld events are dropped and counted, not delivered later. Fills are always booked as the exchange reports them.
 """
 
 from __future__ import annotations
@@ -25,23 +24,22 @@ from botkit.model.pairs import Pair
 
 Source: TypeAlias = Literal["trade", "candle", "book"]
 
-#: later moments that must agree with a doubted price before it is believed
+#: later moments that must agree with a doubted price before it is accepted
 CONFIRMATIONS = 2
-#: the same pair and source is not told of again within this time
+#: the same pair and source is not reported again within this time
 _QUIET: Nanos = NS_PER_HOUR
 
 
 def is_near(market: PairMarket, price: float) -> bool:
-    """True when a price that is only shown, as in a ticker, fits what is known."""
+    """True if a price that is only displayed, as in a ticker, is near the known prices."""
     known = _known(market)
     return known is None or known[0] * LEAST < price < known[1] * MOST
 
 
 class Quarantine:
-    """Looks at what does not follow from what is known.
+    """Checks prices that are far from the known ones.
 
-    ``tell(level, text)`` is called once an episode, ``on_withheld`` with each price of a trade or candle that is kept
-    back.
+    ``tell(level, text)`` is called once per episode, ``on_withheld`` with each withheld price of a trade or candle.
     """
 
     def __init__(
@@ -56,15 +54,15 @@ class Quarantine:
     # -- what came ------------------------------------------------------------------------------------------------
 
     def admits_trade(self, market: PairMarket, price: float, now: Nanos) -> bool:
-        """True when a trade's price may be taken in."""
-        # a book that is believed speaks for a pair that has not traded for long
+        """True if a trade's price may be used."""
+        # an accepted book vouches for a pair that has not traded for long
         if self._fits(market, "trade", price, price, _known(market), MOST, now):
             return True
         self._on_withheld(Withheld(market.pair, now, price))
         return False
 
     def admits_candle(self, market: PairMarket, candle: Candle | Bar, now: Nanos) -> bool:
-        """True when a candle may be taken in."""
+        """True if a candle may be used."""
         last = market.last.price
         known = None if last is None else (last, last)
         if self._fits(market, "candle", candle.low, candle.high, known, CANDLE_MOST, now):
@@ -73,8 +71,9 @@ class Quarantine:
         return False
 
     def admits_book(self, market: PairMarket, book: OrderBook, now: Nanos, *, is_read: bool = False) -> bool:
-        """True when a book may be taken in. One that was read over REST is a second source's word; it may not be
-        crossed either. An empty book shows no price to doubt."""
+        """True if a book may be used. One read over REST counts as a second source, but may not be crossed either. An
+        empty book shows no price to doubt.
+        """
         bids, asks = book.bid_levels, book.ask_levels
         if not bids and not asks:
             return True
@@ -88,9 +87,9 @@ class Quarantine:
             )
             return False
         if is_read and "book" in market.doubts:
-            self._end(market, "book", "a reading confirms prices around", (low + high) / 2)
+            self._end(market, "book", "a read book confirms prices around", (low + high) / 2)
         known = None if is_read else _known(market)
-        # a wide book is no news: only a bid above all that is known, or an ask below it
+        # a wide book is normal; only a bid above all known prices, or an ask below them, is suspicious
         return self._fits(market, "book", high, low, known, MOST, now, shown=_sides(book))
 
     def _fits(
@@ -104,17 +103,17 @@ class Quarantine:
         now: Nanos,
         shown: str = "",
     ) -> bool:
-        """True when ``bottom`` to ``top`` lies within ``most`` times of what is known, or has been confirmed."""
+        """True if ``bottom`` to ``top`` is within a factor of ``most`` of the known prices, or has been confirmed."""
         doubt = market.doubts.get(source)
         is_price = 0 < bottom < inf and 0 < top < inf
         if is_price and (known is None or (known[0] / most < bottom and top < known[1] * most)):
             if doubt is not None:
-                self._end(market, source, "what came since fits the prices known before, around", (bottom + top) / 2)
+                self._end(market, source, "later prices agree with the earlier ones, around", (bottom + top) / 2)
             return True
         agrees = doubt is not None and doubt.low / most < bottom and top < doubt.high * most
         if agrees and is_price:
             assert doubt is not None
-            if now > doubt.at:  # what comes at one moment is one witness
+            if now > doubt.at:  # everything at one moment counts as one confirmation
                 doubt.at = now
                 doubt.agreed += 1
             if doubt.agreed >= CONFIRMATIONS:
@@ -145,8 +144,8 @@ class Quarantine:
         self._told_at[pair, source] = now
         self._tell(
             "warning",
-            f"{pair}: {what}; it is kept from strategies, valuations and loss limits until {CONFIRMATIONS} later ones "
-            "agree with it. If that goes on, look at the market yourself",
+            f"{pair}: {what}; it is withheld from strategies, valuations and loss limits until {CONFIRMATIONS} later "
+            "ones agree with it. If this goes on, check the market yourself",
         )
 
     def _count(self, market: PairMarket, doubt: Doubt) -> None:
@@ -160,7 +159,7 @@ class Quarantine:
 
 
 def _known(market: PairMarket) -> tuple[float, float] | None:
-    """The lowest and the highest price known: the last one, and both sides of the last book that was believed."""
+    """The lowest and highest known price: the last price and both sides of the last accepted book."""
     book = market.book
     prices = [price for price in (market.last.price, book.best_bid, book.best_ask) if price is not None]
     return (min(prices), max(prices)) if prices else None

@@ -1,9 +1,9 @@
-"""Books that stand still: read over REST when the stream is quiet for long, and what the reading says.
+"""Checks books that stand still by reading them over REST when the stream is quiet for long.
 
-Staleness is per pair and counts books alone, since pings would hide a book that stands still on a live socket. A book
-that is quiet for long is read: equal means fresh, different means that frames are missing. It is adopted and the stream
-connected again; after two different readings without a frame, or when it cannot be read, the bot halts. Frames that
-quarantine withholds do not count as frames here.
+Staleness is per pair and counts only book frames, since pings would hide a book that stands still on a live socket. A
+book that is quiet for long is read: equal means fresh, different means that frames are missing. The new book is adopted
+and the stream reconnected; after two different readings without a frame, or if the book cannot be read, the bot halts.
+Frames withheld by quarantine do not count here.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from botkit.model.events import OrderBook
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer, Ending, GetBook
 
-#: a healthy pair went 84 s without a frame, so silence alone proves nothing; it is a reason to look
+#: a healthy pair once went 84 s without a frame, so silence is only a reason to check
 QUIET_S = 60.0
 DIFFERENT_READINGS_MAX = 2
 
 
 class QuietBooks:
-    """Watches the books of a running bot. ``trip(reason)`` halts it, ``resynchronise(pair)`` mends a stream."""
+    """Watches the books of a running bot. ``trip(reason)`` halts it, ``resynchronise(pair)`` repairs a stream."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class QuietBooks:
         self._reads = reads
         self._trip = trip
         self._resynchronise = resynchronise
-        # at a fast emulator a second of silence is a minute there; what counts is never less than the machine's time
+        # on a fast emulator a second of silence is a minute; never less than the machine's time counts
         self._quiet_ns: Nanos = int(QUIET_S * NS_PER_S * max(1.0, speed))
         self._seen: dict[Pair, Nanos] = {}
         self._books: dict[Pair, OrderBook] = {}
@@ -47,7 +47,7 @@ class QuietBooks:
         self._read_at: dict[Pair, Nanos] = {}
 
     def observe(self, book: OrderBook, now: Nanos) -> None:
-        """A book came in."""
+        """A book arrived."""
         self._seen[book.pair] = now
         self._books[book.pair] = book
 
@@ -55,7 +55,7 @@ class QuietBooks:
         return "book" in self._markets.of(pair).doubts
 
     def look(self, pairs: dict[Pair, int], now: Nanos) -> None:
-        """Ask for the books that have been quiet too long; ``pairs`` are those followed, with their depths."""
+        """Request the books that have been quiet too long; ``pairs`` are those followed, with their depths."""
         for pair, depth in pairs.items():
             since = self._seen.setdefault(pair, now)
             if self._is_doubted(pair):
@@ -70,9 +70,9 @@ class QuietBooks:
             self._asking.discard(pair)
             is_doubted = self._is_doubted(pair)
             if self._seen[pair] > now and not is_doubted:
-                return  # a frame came meanwhile
+                return  # a frame arrived meanwhile
             if min(self._seen[pair], self._markets.of(pair).book_seen) > self._read_at.get(pair, 0):
-                self._different.pop(pair, None)  # since the last reading a frame came and was believed
+                self._different.pop(pair, None)  # a frame has arrived and been accepted since the last reading
             self._read_at[pair] = at
             if answer.outcome is not Ending.OK or not isinstance(answer.body, OrderBook):
                 quiet_s = self._quiet_ns // NS_PER_S
@@ -89,9 +89,9 @@ class QuietBooks:
                     self._resynchronise(pair)
             else:
                 self._trip(
-                    f"the frames of {pair}'s book cannot be believed, and reading it did not mend that"
+                    f"the frames of {pair}'s book cannot be trusted, and reading it did not help"
                     if is_doubted
-                    else f"the book of {pair} moves on, and the stream shows nothing of it"
+                    else f"the book of {pair} changes, but the stream does not show it"
                 )
 
         self._reads.read(
@@ -104,7 +104,7 @@ class QuietBooks:
 
 
 def _same(a: OrderBook, b: OrderBook) -> bool:
-    """Equal best prices: amounts are rounded differently by the stream and by REST."""
+    """Compares best prices only: the stream and REST round amounts differently."""
     return [t for t, _ in a.bid_levels[:5]] == [t for t, _ in b.bid_levels[:5]] and [
         t for t, _ in a.ask_levels[:5]
     ] == [t for t, _ in b.ask_levels[:5]]

@@ -1,4 +1,4 @@
-"""What a running bot watches besides trading: books that stand still, and bars beside the exchange's own candles."""
+"""Checks that a running bot makes besides trading: books that stand still, and bars against the exchange's candles."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Connection, OrderBook, Trade
 from botkit.model.pairs import Pair
 
-#: levels a side of the books that are followed where no strategy asks for more
+#: levels per side of followed books if no strategy asks for more
 BOOK_DEPTH = 5
-#: how often it looks, in the machine's time
+#: how often it checks, in machine time
 _LOOK_EVERY_S = 1.0
 
 
 class Watch:
-    """One look a second, from `begin` on. ``trip(reason)`` halts the bot."""
+    """One check a second, from `begin` on. ``trip(reason)`` halts the bot."""
 
     def __init__(
         self,
@@ -48,22 +48,22 @@ class Watch:
         self._books = QuietBooks(markets, reads, trip=trip, resynchronise=self._resynchronise, speed=speed)
 
     def begin(self, now: Nanos) -> None:
-        """The bot trades from here on."""
+        """Start checking: the bot trades from here on."""
         self._due = now
         self._slot.changed()
 
     def on_book(self, book: OrderBook, now: Nanos) -> None:
-        """A book came in."""
+        """A book arrived."""
         self._books.observe(book, now)
 
     def on_trade_or_connection(self, event: Trade | Connection, now: Nanos) -> None:
-        """A trade came in, or a stream changed."""
+        """A trade arrived, or a stream changed state."""
         self.bars.observe(event, now)
 
     def followed(self) -> dict[Pair, int]:
-        """The books that the bot follows, with their depths: of every pair that is traded or looked at.
+        """The books that the bot follows, with their depths: of every traded or watched pair.
 
-        A market order is checked against the visible book, so a pair that is traded has one, whatever was subscribed.
+        A market order is checked against the visible book, so every traded pair has one, whatever is subscribed.
         """
         wanted = {pair: BOOK_DEPTH for share in self._portfolio.shares for pair in share.pairs}
         return wanted | {market.pair: market.book_depth or BOOK_DEPTH for market in self._markets.all()}

@@ -1,1 +1,1 @@
-"""Who owns what: the account's ledger, sub-accounts, positions, valuation and the day's profit."""
+"""Who owns what: the account's ledger, sub-accounts, positions, valuation and daily profit."""

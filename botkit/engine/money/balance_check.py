@@ -1,7 +1,7 @@
-"""The exchange's own balances against our books.
+"""Checks the exchange's balances against our books.
 
-Balances do not drive the books. What our orders cannot explain is not the strategies' doing (a deposit, a manual
-trade) and goes to ``unassigned``. Below zero there means that somebody took what belongs to a strategy: a `Shortage`.
+Balances do not drive the books. A difference that our orders cannot explain (a deposit, a manual trade) goes to
+``unassigned``. If that drops below zero, somebody took money that belongs to a strategy: a `Shortage`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport
 from botkit.model.money import format_units
 
-#: how long a difference that live orders cannot explain must stand still before it counts as somebody else's doing:
-#: balances and fills come by different streams, and either may be ahead of the other
+#: how long a difference that live orders cannot explain must stay unchanged before it is put down to somebody else:
+#: balances and fills arrive on different streams, and either may be ahead
 SETTLE_NS = 2 * NS_PER_S
 
 
 class Shortage(msgspec.Struct, frozen=True):
-    """The account has less of a currency than the strategies own together. Creates halt until it is back."""
+    """The account has less of a currency than its strategies own together. New orders halt until it is back."""
 
     currency: str
     missing_units: int
@@ -32,7 +32,9 @@ class Shortage(msgspec.Struct, frozen=True):
 
 
 class Discrepancy(msgspec.Struct, frozen=True):
-    """The exchange reports another balance than our books. ``adopted_units`` of the difference went to unassigned."""
+    """The exchange reports a different balance from our books. ``adopted_units`` of the difference went to
+    unassigned.
+    """
 
     currency: str
     expected_units: int
@@ -42,22 +44,22 @@ class Discrepancy(msgspec.Struct, frozen=True):
 
 
 class BalanceCheck:
-    """Compares reports with the books and remembers what has not settled yet."""
+    """Compares balance reports with the books and remembers unsettled differences."""
 
     __slots__ = ("_ledger", "_suspects", "rounding_units")
 
     def __init__(self, ledger: AccountLedger) -> None:
         self._ledger = ledger
         self._suspects: dict[str, tuple[int, Nanos]] = {}  # currency -> (unexplained difference, first seen)
-        #: one unit of 1e-8 a fill is forgiven: how the exchange rounds a fee or a value is not documented
+        #: one unit of 1e-8 per fill is tolerated: the exchange does not document how it rounds fees and values
         self.rounding_units = 0
 
     def compare(self, report: BalanceReport, now: Nanos, *, quiet: bool) -> list[Discrepancy]:
-        """Every currency of the report that differs, after adopting what is somebody else's doing.
+        """Every currency of the report that differs, after adopting outside changes.
 
-        ``quiet``: no fill can be on its way (nothing resting, sent or unknown), so that every difference is somebody
-        else's doing and goes to unassigned at once. Otherwise a difference that the live orders' locks can explain is
-        left to them, and the rest is adopted when it has stood unchanged for SETTLE_NS.
+        ``quiet``: no fill can be on its way (nothing resting, sent or unknown), so every difference comes from outside
+        and goes to unassigned at once. Otherwise a difference that the live orders' locks can explain is left alone,
+        and the rest is adopted once it has been unchanged for SETTLE_NS.
         """
         ledger = self._ledger
         found = []
@@ -84,7 +86,7 @@ class BalanceCheck:
         if difference < 0:
             unexplained = min(0, difference + self._ledger.locked_units(currency))
         else:
-            # what an order brings in has no upper bound that our books know: any live order may explain more coins
+            # our books know no upper bound on what an order brings in: any live order may explain extra coins
             unexplained = 0 if self._ledger.locks else difference
         if not unexplained:
             self._suspects.pop(currency, None)
@@ -99,16 +101,16 @@ class BalanceCheck:
         return unexplained
 
     def shortage(self, currency: str) -> Shortage | None:
-        """What is missing of a currency for the parts to be covered, if anything."""
+        """How much of a currency is missing to cover the parts, if anything."""
         missing = -self._ledger.unassigned.get(currency, 0)
         return Shortage(currency, missing) if missing > self.rounding_units else None
 
     @property
     def may_be_short(self) -> bool:
-        """False when `shortages` would surely be empty; asked at every report of balances."""
+        """False if `shortages` would certainly be empty; called for every balance report."""
         return min(self._ledger.unassigned.values(), default=0) < 0
 
     def shortages(self) -> list[Shortage]:
-        """Every currency of which the account has less than its parts own together."""
+        """Every currency in which the account has less than its parts own together."""
         found = (self.shortage(currency) for currency in self._ledger.unassigned)
         return [shortage for shortage in found if shortage is not None]

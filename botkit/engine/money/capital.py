@@ -1,9 +1,8 @@
-"""What every strategy was given: the capital it opened with, and what was added and taken since.
+"""The capital of every strategy: what it opened with, and what was added and taken since.
 
-The configuration may show any of three figures at a later start: the one that opened the sub-account, or that stood
-there at the last start, since nothing has to be edited after `botkit capital add`; or what was given in total by now,
-since a reader of the file wants to see the present state. Any other is a misunderstanding and is refused. Profit is in
-none of them.
+At a later start the configuration may show any of three figures: the one that opened the sub-account, the one from the
+last start (nothing has to be edited after `botkit capital add`), or the total given so far, since a reader of the file
+expects the current state. Any other figure is a misunderstanding and is refused. None of them includes profit.
 """
 
 from __future__ import annotations
@@ -21,32 +20,32 @@ _NOT_THERE: Any = object()
 
 
 class CapitalRecord:
-    """Openings as `CapitalShare.spec` writes them, and totals in units, by strategy."""
+    """Opening capital as written by `CapitalShare.spec`, and totals in units, by strategy."""
 
     __slots__ = ("given", "opened", "written")
 
     def __init__(self) -> None:
         self.opened: dict[str, Spec] = {}
-        #: what the configuration said at the last start, where that was a total
+        #: what the configuration said at the last start, if that was a total
         self.written: dict[str, Spec] = {}
-        #: what a strategy with a sub-account was given in total; below zero where more profit was taken than that
+        #: what a strategy with a sub-account was given in total; negative if more profit was taken out than was given
         self.given: dict[str, dict[str, int]] = {}
 
     def open(self, share: CapitalShare, units_by_currency: Mapping[str, int] | None) -> None:
-        """A strategy starts for the first time, with this money where it has a sub-account."""
+        """Record the first start of a strategy, with this money if it has a sub-account."""
         self.opened[share.strategy] = share.spec()
         if units_by_currency is not None:
             self.given[share.strategy] = dict(units_by_currency)
 
     def moved(self, strategy: str, currency: str, units: int) -> None:
-        """Units were added, or below zero taken."""
+        """Units were added, or taken if negative."""
         total = self.given.setdefault(strategy, {})
         total[currency] = total.get(currency, 0) + units
 
     def check(self, share: CapitalShare, *, kind_only: bool = False) -> None:
-        """Raises ConfigError where the configuration's capital is none of the figures that it may be.
+        """Raises ConfigError if the configured capital is none of the allowed figures.
 
-        ``kind_only`` looks no further than at whether there is a sub-account.
+        ``kind_only`` only checks whether there is a sub-account.
         """
         name = share.strategy
         before = self.opened.get(name, _NOT_THERE)
@@ -55,8 +54,8 @@ class CapitalRecord:
         if before is None or share.capital is None:
             raise ConfigError(
                 f"capital of {name!r} was {_spec_text(before)} when it first started and is now "
-                f"{_spec_text(share.spec())}. A strategy keeps to the pool, or to a sub-account, for good: put it back,"
-                f" or give the strategy another name to begin anew, and move the money with `botkit capital take`."
+                f"{_spec_text(share.spec())}. A strategy cannot move between the pool and a sub-account: put it back,"
+                f" or give the strategy another name to start over, and move the money with `botkit capital take`."
             )
         if kind_only:
             return
@@ -84,7 +83,7 @@ class CapitalRecord:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` gave. Journals of before there was `capital add` hold no totals."""
+        """Restore what `state` returned. Journals older than `capital add` hold no totals."""
         self.opened = dict(state["capital"])
         given = state.get("given")
         if given is None:
@@ -94,7 +93,7 @@ class CapitalRecord:
 
 
 def not_unassigned(currency: str, units: int, has: int, reserved: int) -> str | None:
-    """Why a strategy cannot be given so much, where ``has`` belongs to nobody and part of it is reserved."""
+    """Why a strategy cannot be given this much, when ``has`` is unassigned and part of it is reserved."""
     free = max(0, has - reserved)
     if units <= free:
         return None
@@ -107,7 +106,7 @@ def not_unassigned(currency: str, units: int, has: int, reserved: int) -> str | 
 
 
 def not_available(target: str, currency: str, units: int, fund: Fund) -> str | None:
-    """Why so much cannot be taken from a strategy with this fund."""
+    """Why this much cannot be taken from a strategy with this fund."""
     if units <= fund.available:
         return None
     held = ""

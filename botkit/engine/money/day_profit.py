@@ -1,8 +1,7 @@
-"""What the profit of a trading day is measured from: equity at its beginning, and what was put in or taken out since.
+"""The baseline of a trading day's profit: equity at its start, adjusted for money put in or taken out since.
 
-A level is a strategy's name, or None for all strategies together. Capital that comes or goes moves the beginning by
-its worth, so that a deposit is no profit and a withdrawal no loss, for whoever looks at the day's profit: a loss limit
-above all.
+A level is a strategy's name, or None for all strategies together. Capital added or taken out moves the baseline by its
+value, so that a deposit is not a profit and a withdrawal not a loss, which matters most for loss limits.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Holdings = Callable[[str | None], Mapping[str, int]]
 
 
 class DayProfit:
-    """Baselines in units by (level, currency); None where the day began before there was a price to value it with."""
+    """Baselines in units by (level, currency); None if the day began before there was a price for the valuation."""
 
     __slots__ = ("_equity", "_holdings", "_ledger", "_unsettled", "_valuation", "baselines", "day")
 
@@ -29,50 +28,52 @@ class DayProfit:
         self._holdings = holdings
         self._valuation = valuation
         self._ledger = ledger
-        #: when the trading day began that profits count from, None before the first
+        #: start of the trading day that profits count from, None before the first
         self.day: Nanos | None = None
         self.baselines: dict[Key, int | None] = {}
-        #: coins that came or went while their price was not known; the first price settles what they are worth
+        #: coins added or taken out while their price was unknown; the first price determines their value
         self._unsettled: dict[Key, dict[str, int]] = {}
 
     def watch(self, level: str | None, currency: str) -> None:
-        """Keep the day's profit of a strategy (None: of all) in ``currency``, from now on and from each `start`."""
-        # before the books are opened or restored there is no equity to begin with
+        """Track the day's profit of a strategy (None: of all) in ``currency``, from now on and from each `start`."""
+        # before the books are opened or restored there is no equity
         self.baselines.setdefault((level, currency), self._equity(level, currency) if self._ledger.account else None)
 
     def start(self, now: Nanos) -> None:
-        """The trading day that begins at ``now`` has begun: every profit of the day counts from here."""
+        """Start the trading day that begins at ``now``: every profit of the day counts from here."""
         self.day = now
         self.begin(self.baselines)
 
     def restart(self, level: str | None) -> None:
-        """The day's profit of one strategy (None: of all together) counts from here: it was resumed after a loss."""
+        """Count the day's profit of one strategy (None: of all together) from here, after it was resumed following a
+        loss.
+        """
         self.begin([key for key in self.baselines if key[0] == level])
 
     def baseline_units(self, level: str | None, currency: str) -> int | None:
-        """Equity at the beginning of the trading day, of a level that is watched; None while a price is missing."""
+        """Equity at the start of the trading day, for a tracked level; None while a price is missing."""
         return self.baselines.get((level, currency))
 
     def pnl_units(self, level: str | None, currency: str) -> int | None:
-        """Change of equity since the trading day began, unrealised included; None while a price is missing."""
+        """Change in equity since the trading day began, unrealised profit included; None while a price is missing."""
         before = self.baselines.get((level, currency))
         after = None if before is None else self._equity(level, currency)
         return None if before is None or after is None else after - before
 
     def begin(self, keys: Iterable[Key]) -> None:
-        """These profits count from here."""
+        """Start counting these profits from here."""
         for key in keys:
             self.baselines[key] = self._equity(*key)
             self._unsettled.pop(key, None)
 
     def first_price(self) -> None:
-        """A pair has its first price: value what could not be valued before."""
+        """A pair has its first price: compute the values that needed it."""
         self.begin([key for key, units in self.baselines.items() if units is None])
         for key in list(self._unsettled):
             self._shift(key, self._unsettled.pop(key))
 
     def moving(self, levels: Iterable[str | None], move: Callable[[], None]) -> None:
-        """Call ``move``, which changes what ``levels`` hold though nothing was won or lost."""
+        """Call ``move``, which changes the holdings of ``levels`` without profit or loss."""
         named = set(levels)
         keys = [key for key in self.baselines if key[0] in named]
         worth = {key: self._equity(*key) for key in keys}
@@ -81,9 +82,9 @@ class DayProfit:
         for key in keys:
             baseline, before, after = self.baselines[key], worth[key], self._equity(*key)
             if baseline is None:
-                continue  # the day begins with the first price, and by then the money is there
+                continue  # the day starts with the first price, and by then the money is included
             if before is not None and after is not None:
-                self.baselines[key] = baseline + after - before  # exact: no rounding of the move's own worth
+                self.baselines[key] = baseline + after - before  # exact: the move's own value is not rounded
                 continue
             has, had = self._holdings(key[0]), held[key[0]]
             self._shift(key, {c: has.get(c, 0) - had.get(c, 0) for c in {**had, **has}})
@@ -91,7 +92,7 @@ class DayProfit:
     def _shift(self, key: Key, units_by_currency: Mapping[str, int]) -> None:
         for currency, units in units_by_currency.items():
             if not units or (currency != key[1] and self._valuation.find_path(currency, key[1]) is None):
-                continue  # coins that no pair values count as nothing in equity too
+                continue  # coins without a pair to value them count as nothing in equity too
             worth = self._valuation.convert(abs(units), currency, key[1])
             if worth is None:
                 waiting = self._unsettled.setdefault(key, {})
@@ -110,9 +111,9 @@ class DayProfit:
         }
 
     def restore(self, state: Mapping[str, Any], strategies: Collection[str]) -> None:
-        """Take over what `state` gave of all strategies together and of those that there are.
+        """Restore what `state` returned, for all strategies together and for those that still exist.
 
-        A level that is watched for the first time counts from the first price on.
+        A level tracked for the first time counts from the first price on.
         """
         levels = {None, *strategies}
         self.day = state["day"]

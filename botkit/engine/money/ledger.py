@@ -1,7 +1,7 @@
-"""The books of one account: what each part has available and locked, and what each order locks. Exact, O(1) a change.
+"""The books of one account: what each part has available and locked, and what each order locks. Exact; O(1) per change.
 
 Every unit is in one part or in ``unassigned``; their sum is ``account``, what the exchange should report. `check`
-asserts it over the whole.
+asserts this for the whole ledger.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from botkit.model.money import format_units
 
 
 class AccountLedger:
-    """Parts by name, the unassigned rest, and locks by client id. Amounts are units of 1e-8."""
+    """Parts by name, unassigned funds, and locks by client id. Amounts are units of 1e-8."""
 
     __slots__ = ("account", "locks", "parts", "unassigned")
 
@@ -25,7 +25,7 @@ class AccountLedger:
         self.locks: dict[int, int] = {}
 
     def part(self, name: str) -> SubAccount:
-        """The part of that name, made where there was none."""
+        """The part of that name, created if needed."""
         found = self.parts.get(name)
         if found is None:
             found = self.parts[name] = SubAccount(name)
@@ -34,7 +34,7 @@ class AccountLedger:
     # -- locks ----------------------------------------------------------------------------------------------------
 
     def lock(self, part: SubAccount, client_id: int, currency: str, units: int) -> str | None:
-        """Move units from available to locked, or say with figures why not."""
+        """Move units from available to locked, or return the reason why not, with figures."""
         fund = part.funds[currency]
         assert units > 0, (client_id, units)
         assert client_id not in self.locks, client_id
@@ -47,7 +47,7 @@ class AccountLedger:
         return None
 
     def lock_more(self, part: SubAccount, client_id: int, currency: str, units: int) -> int:
-        """Add up to ``units`` to a lock, or begin one; returns how many there were."""
+        """Add up to ``units`` to a lock, or create one; returns how many were available."""
         fund = part.funds[currency]
         units = min(units, fund.available)
         if units <= 0:
@@ -60,7 +60,7 @@ class AccountLedger:
         return units
 
     def unlock(self, part: SubAccount, client_id: int, currency: str) -> int:
-        """Give back what an order still locks; returns how much. A second time there is nothing."""
+        """Release what an order still locks; returns how much, 0 the second time."""
         units = self.locks.pop(client_id, 0)
         if units:
             fund = part.funds[currency]
@@ -72,7 +72,7 @@ class AccountLedger:
         return units
 
     def shortfall(self, part: SubAccount, currency: str, need: int) -> str:
-        """Why so much cannot be locked."""
+        """Why this much cannot be locked."""
         fund = part.funds[currency]
         held = ""
         if fund.locked:
@@ -83,7 +83,7 @@ class AccountLedger:
     # -- capital --------------------------------------------------------------------------------------------------
 
     def assign(self, part: SubAccount, currency: str, units: int) -> None:
-        """Move units that belong to nobody to a part, or below zero back. The caller has seen that they are there."""
+        """Move unassigned units to a part, or back if negative. The caller has checked that they are available."""
         fund = part.funds[currency]
         assert -fund.available <= units <= max(0, self.unassigned.get(currency, 0)), (part, currency, units)
         self.unassigned[currency] = self.unassigned.get(currency, 0) - units
@@ -94,15 +94,15 @@ class AccountLedger:
     # -- fills ----------------------------------------------------------------------------------------------------
 
     def spend(self, part: SubAccount, client_id: int, currency: str, units: int, needed: int) -> int:
-        """Take what a fill cost out of the account, from the order's lock first. Returns by how much that shrank.
+        """Take the cost of a fill out of the account, from the order's lock first. Returns by how much the lock shrank.
 
         ``needed`` is what the rest of the order must keep locked; what it does not need becomes available.
         """
         self.account[currency] = self.account.get(currency, 0) - units
         fund = part.funds[currency]
         held = self.locks.get(client_id, 0)
-        # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. One that is short
-        # (see lock_more) pays first and keeps what is left.
+        # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. A short one (see
+        # lock_more) pays first and keeps the rest.
         keep = min(needed, max(0, held - units))
         freed = held - keep
         fund.locked -= freed
@@ -137,11 +137,11 @@ class AccountLedger:
             self._borrow(part, currency, units)
 
     def _borrow(self, part: SubAccount, currency: str, units: int) -> None:
-        """Take units from ``part`` as far as it has them, then from whoever does, as a claim on ``part``."""
+        """Take units from ``part`` as far as it has them, then from other parts, as a claim on ``part``."""
         fund = part.funds[currency]
         units -= fund.available
         fund.available = 0
-        taken = min(max(0, self.unassigned.get(currency, 0)), units)  # it belongs to no strategy, so it comes first
+        taken = min(max(0, self.unassigned.get(currency, 0)), units)  # no strategy owns it, so it goes first
         if taken:
             self.unassigned[currency] -= taken
             units -= taken
@@ -157,12 +157,12 @@ class AccountLedger:
             lender.claims += taken
             fund.claims -= taken
             units -= taken
-        if units:  # nobody has it by our books, yet the exchange took it: a shortage, seen at the next balances
+        if units:  # by our books no part has it, yet the exchange took it: a shortage, found at the next balance report
             self.unassigned[currency] = self.unassigned.get(currency, 0) - units
             fund.claims -= units
 
     def _repay(self, part: SubAccount, currency: str) -> None:
-        """Pay what ``part`` owes from what it has available, other parts first, the rest that owns nothing last."""
+        """Pay what ``part`` owes from its available funds: other parts first, unassigned last."""
         fund = part.funds[currency]
         for other in self.parts.values():
             if other is not part and currency in other.funds and other.funds[currency].claims > 0:
@@ -172,7 +172,7 @@ class AccountLedger:
                 fund.claims += paid
                 lender.available += paid
                 lender.claims -= paid
-        # claims sum to zero with those of unassigned, so what no part claims is owed to it
+        # all claims including unassigned's sum to zero, so what no part claims is owed to unassigned
         owed = -sum(other.funds[currency].claims for other in self.parts.values() if currency in other.funds)
         paid = max(0, min(-fund.claims, owed, fund.available))
         fund.available -= paid
@@ -190,7 +190,7 @@ class AccountLedger:
         return sums
 
     def holdings(self) -> dict[str, int]:
-        """What the parts own together, claims on each other and on the rest included."""
+        """What the parts own together, including claims on each other and on unassigned."""
         total: dict[str, int] = {}
         for part in self.parts.values():
             for currency, fund in part.funds.items():
@@ -198,7 +198,7 @@ class AccountLedger:
         return total
 
     def locked_units(self, currency: str) -> int:
-        """What all orders together lock of a currency."""
+        """The total that orders lock of a currency."""
         return sum(part.funds[currency].locked for part in self.parts.values() if currency in part.funds)
 
     def check(self) -> None:
@@ -227,7 +227,7 @@ class AccountLedger:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` gave. A part whose strategy has left the configuration keeps its money."""
+        """Restore what `state` returned. A part whose strategy has left the configuration keeps its money."""
         for name, funds in state["parts"].items():
             part = self.part(name)
             for currency, (available, locked, orders, claims) in funds.items():

@@ -1,12 +1,12 @@
-"""Who owns what: the account divided among the strategies, exact to the unit, whatever happens.
+"""Who owns what: the account divided among the strategies, always exact to the unit.
 
 Every unit of every currency is in one part (a sub-account or the pool, `botkit.engine.money.subaccounts`) or
 unassigned, and their sum is what the account has; `Portfolio.check` asserts it. An order locks what it may spend
 before it is sent; a fill moves locked money to what it bought; the final state gives the rest back.
 
-The exchange's own balances do not drive any of this. They are compared with it: what our orders cannot explain is not
-the strategies' doing (a deposit, a manual trade) and goes to ``unassigned``. Below zero there means that somebody took
-what belongs to a strategy: a `Shortage`.
+The exchange's balances do not drive these books but are compared with them: a difference that our orders cannot explain
+(a deposit, a manual trade) goes to ``unassigned``. If that drops below zero, somebody took money that belongs to a
+strategy: a `Shortage`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["CapitalShare", "Discrepancy", "Portfolio", "Position", "Shortage", "
 
 
 def required_units(order: Order) -> int:
-    """What the rest of an order must have locked: quote for a buy, base for a sell."""
+    """What the unfilled part of an order must lock: quote for a buy, base for a sell."""
     if order.spend_units:
         return order.spend_units - order.executed_units
     left = order.amount_lots - order.executed_lots
@@ -44,10 +44,10 @@ def required_units(order: Order) -> int:
 
 
 class Portfolio:
-    """The account as the strategies share it. One a bot and account; the engine alone writes it.
+    """The account as shared by the strategies. One per bot and account; only the engine writes it.
 
-    ``pairs`` are those that will have prices; ``currency`` values everything. Raises ValueError where the
-    configuration cannot work.
+    ``pairs`` are those that will have prices; ``currency`` values everything. Raises ValueError if the configuration
+    cannot work.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class Portfolio:
         self.shares = tuple(shares)
         self.reserve = dict(reserve)
         self.valuation = Valuation(pairs)
-        #: the last prices by pair; a driver that skips rows may set ``prices[pair].price`` itself after the first
+        #: the last prices by pair; after the first, a driver that skips rows may set ``prices[pair].price`` itself
         self.prices = self.valuation.prices
         for known in self.valuation.currencies:
             self.valuation.check_path(known, currency)
         self.ledger = AccountLedger()
-        #: the exchange's own figures, compared with these books
+        #: compares the exchange's balances with these books
         self.balances = BalanceCheck(self.ledger)
         self._stakes = Stakes(self.ledger, self.valuation)
         self.capital = CapitalRecord()
@@ -94,7 +94,7 @@ class Portfolio:
     # -- the first start, and later ones --------------------------------------------------------------------------
 
     def open(self, balances: Mapping[str, int]) -> None:
-        """Divide the account at the first start. Raises ValueError when the shares ask for more than there is."""
+        """Divide the account at the first start. Raises ValueError if the shares ask for more than it has."""
         ledger = self.ledger
         assert not ledger.account, "open() is for the first start; restore() takes over what there was"
         split, ledger.unassigned = opening_split(balances, self.shares, self.reserve, self.valuation.currencies)
@@ -135,10 +135,10 @@ class Portfolio:
         }
 
     def restore(self, state: Mapping[str, Any], *, starting: bool = True) -> None:
-        """Take over what `state` gave at an earlier run. Raises ConfigError when the configured capital changed.
+        """Restore what `state` returned in an earlier run. Raises ConfigError if the configured capital changed.
 
-        ``starting`` False is for who changes the books of a stopped bot: the configuration's capital is not looked at,
-        and strategies that are new in it wait for the next start.
+        ``starting=False`` is for changing the books of a stopped bot: the configured capital is not checked, and new
+        strategies wait for the next start.
         """
         assert not self.ledger.account, "restore() comes before anything else"
         self.capital.restore(state)
@@ -168,7 +168,7 @@ class Portfolio:
         self.check()
 
     def _open_later(self, share: CapitalShare) -> None:
-        # a strategy that joins a running bot is paid from what belongs to nobody, never from another strategy
+        # a strategy that joins an existing bot is funded from unassigned money, never from another strategy
         if share.capital is None:
             self.capital.open(share, None)
             return
@@ -180,7 +180,7 @@ class Portfolio:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def lock(self, order: Order) -> str | None:
-        """Reserve what a new order may spend. Returns the reason, with figures, when its strategy has too little."""
+        """Reserve what a new order may spend. Returns the reason, with figures, if its strategy has too little."""
         stake = self._stakes.present[order.strategy]
         pair = order.pair
         need = required_units(order)
@@ -192,9 +192,9 @@ class Portfolio:
         return refusal
 
     def relock(self, order: Order) -> str | None:
-        """Lock again for an order thought dead that turned out to live. Locks what there is.
+        """Lock again for an order thought dead that turned out to be live. Locks as much as is available.
 
-        Returns what is lacking, if anything; its fills are booked all the same.
+        Returns what is missing, if anything; its fills are booked anyway.
         """
         stake = self._stakes.present[order.strategy]
         is_sell = order.side is SELL
@@ -206,7 +206,7 @@ class Portfolio:
         return None if locked >= need else self.ledger.shortfall(stake.part, currency, need - locked)
 
     def release(self, order: Order) -> None:
-        """An order is final: what it still locks is available again. Releasing twice does nothing."""
+        """Release what a final order still locks. Releasing twice does nothing."""
         stake = self._stakes.present[order.strategy]
         pair = order.pair
         if order.side is BUY:
@@ -219,8 +219,8 @@ class Portfolio:
     def fill(self, order: Order, report: TradeReport, now: Nanos) -> Fill:
         """Book one execution of an order: money, coins, fee, position, and the order's own executed figures.
 
-        The caller has made sure that the report was not booked before. Money that is not there in the order's lock or
-        its strategy's funds (a late fill of an order given up) is still booked, as the other parts' claim on it.
+        The caller has made sure that the report was not booked before. Money missing from the order's lock and its
+        strategy's funds (a late fill of an order given up) is still booked, as a claim of the other parts on it.
         """
         stake = self._stakes.present[order.strategy]
         pair = order.pair
@@ -287,7 +287,7 @@ class Portfolio:
 
     @property
     def unassigned(self) -> Mapping[str, int]:
-        """What belongs to no strategy, in units per currency; below zero there is a shortage."""
+        """What belongs to no strategy, in units per currency; negative means a shortage."""
         return self.ledger.unassigned
 
     @property
@@ -296,12 +296,14 @@ class Portfolio:
         return list(self._stakes.present)
 
     def balance(self, strategy: str, currency: str) -> Balance:
-        """What a strategy can spend of a currency now, and what its orders lock (in the pool: everybody's)."""
+        """What a strategy can spend of a currency now, and what its orders lock (in the pool: all orders of the
+        pool).
+        """
         fund = self._stakes.present[strategy].part.funds.get(currency)
         return Balance(currency, 0, 0) if fund is None else Balance(currency, fund.available, fund.locked)
 
     def position(self, strategy: str, pair: Pair) -> Position:
-        """A strategy's position in a pair; the same object every time, and always of the present."""
+        """A strategy's position in a pair; always the same object, and always current."""
         stake = self._stakes.present[strategy]
         return stake.positions.get(pair) or self._stakes.position(stake, pair)
 
@@ -319,7 +321,7 @@ class Portfolio:
     # -- prices and worth -----------------------------------------------------------------------------------------
 
     def mark(self, pair: Pair, price: float) -> None:
-        """The pair traded at ``price``. The first price ever is what opening coins of the pair cost."""
+        """The pair traded at ``price``. The very first price is the cost of the pair's opening coins."""
         cell = self.prices[pair]
         if cell.price is None:
             self._first_price(cell, price)
@@ -345,14 +347,14 @@ class Portfolio:
         return None if cell is None else cell.price
 
     def holdings(self, strategy: str | None) -> dict[str, int]:
-        """What counts as a strategy's own, or (None) as all strategies' together, in units per currency."""
+        """The holdings of a strategy, or (None) of all strategies together, in units per currency."""
         return self.ledger.holdings() if strategy is None else self._stakes.present[strategy].holdings()
 
     def equity_units(self, strategy: str | None, into: str) -> int | None:
-        """What a strategy owns (None: all of them, without unassigned), at last prices; None while one is missing.
+        """The equity of a strategy (None: of all, without unassigned) at last prices; None while a price is missing.
 
-        A strategy that shares the pool with others owns its opening coins and what its fills brought in less what they
-        cost, so the figure may be negative; its changes are its profit. Coins that no pair values count as nothing.
+        A strategy that shares the pool owns its opening coins and what its fills brought in, less what they cost, so
+        the figure may be negative; its changes are its profit. Coins without a pair to value them count as nothing.
         """
         total = 0
         valuation = self.valuation

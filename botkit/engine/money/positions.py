@@ -1,9 +1,9 @@
-"""What one strategy holds in one pair, what it paid for that, and what it has earned: exact integers inside.
+"""A strategy's position in one pair: holdings, cost and profit, as exact integers.
 
 Average cost. The position's money and coins are two signed numbers: ``amount_units`` of the base currency and
 ``cost_units`` of the quote currency that they cost. A fill in the direction of the position adds to both; one against
-it takes out the same share of both, and what came in less what goes out of the cost is realised. So realised profit
-plus (value - cost) is the exact flow of money, however the shares were rounded.
+it removes the same share of both, and the proceeds less the removed cost are realised. So realised profit plus (value -
+cost) is the exact cash flow, however the shares were rounded.
 
 An amount may be negative: a strategy that buys coins through ``btc_twd`` and sells them through ``btc_usdt`` is long
 in one pair and short in the other.
@@ -24,7 +24,7 @@ from botkit.model.pairs import Pair
 class Position:
     """A strategy's own net amount in a pair since it first started, net of fees taken in base.
 
-    It always shows the present: keep numbers rather than the object to compare with later. Figures are floats in
+    It is always current: to compare later, keep the numbers, not the object. Figures are floats in
     base currency (``amount``, ``sellable``) or quote currency; ``.exact`` has the same names as Decimals.
     """
 
@@ -39,7 +39,7 @@ class Position:
         self.realised_units = 0
         #: base units locked in the strategy's own sell orders of this pair
         self.locked_units = 0
-        #: base units of opening capital that still wait for the pair's first price; part of ``amount_units``
+        #: base units of opening capital still without a cost, until the pair's first price; part of ``amount_units``
         self.unpriced = 0
 
     # -- what a strategy reads ------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ class Position:
 
     @property
     def sellable_lots(self) -> int:
-        """Lots that the rules let it sell now: not locked, covered by the balance, and no less than the least order."""
+        """Lots that can be sold now: not locked, covered by the balance, and at least the minimum order."""
         units = min(self.amount_units - self.locked_units, self._fund.available)
         if units <= 0:
             return 0
@@ -67,12 +67,12 @@ class Position:
 
     @property
     def sellable(self) -> float:
-        """The amount that can be sold now, in base currency; 0.0 when less than the least order is left."""
+        """The amount that can be sold now, in base currency; 0.0 if less than the minimum order."""
         return self.pair.rules.amount(self.sellable_lots)
 
     @property
     def is_flat(self) -> bool:
-        """True when the whole amount, locked coins included, is less than the least order: what is left is dust."""
+        """True if the whole amount, locked coins included, is below the minimum order: only dust is left."""
         rules = self.pair.rules
         return rules.lots_of_units(abs(self.amount_units)) < rules.least_lots
 
@@ -93,12 +93,12 @@ class Position:
 
     @property
     def unrealised(self) -> float:
-        """What selling it all at the last price would earn, before fees, in quote currency."""
+        """Profit from selling it all at the last price, before fees, in quote currency."""
         return self.unrealised_units / UNIT
 
     @property
     def realised(self) -> float:
-        """What the sold part has earned, fees included, in quote currency."""
+        """Profit on the part already sold, after fees, in quote currency."""
         return self.realised_units / UNIT
 
     @property
@@ -119,22 +119,22 @@ class Position:
     # -- what the portfolio writes --------------------------------------------------------------------------------
 
     def open_with(self, units: int) -> None:
-        """Begin with coins that were there before; they cost the first price that the pair shows."""
+        """Open with existing coins, whose cost is the pair's first price."""
         self.amount_units += units
         self.unpriced += units
 
     def room_for(self, units: int) -> int:
-        """How many of some coins given (below zero: taken away) are this position's to take in or let go.
+        """How many of the coins given (taken, if negative) belong to this position.
 
-        What is taken beyond the coins of all positions was never bought here, and leaves no position short.
+        Coins taken beyond those of all positions were never bought here and leave no position short.
         """
         return units if units >= 0 else max(units, min(0, self.locked_units - self.amount_units))
 
     def move_coins(self, units: int) -> None:
-        """Coins were given, or below zero taken away, at the last price: neither is a profit or a loss.
+        """Give coins at the last price, or take them if negative, without profit or loss.
 
-        Without a price (the bot is stopped) given ones wait for the first as opening coins do, and taken ones leave at
-        what they cost.
+        Without a price (the bot is stopped), given coins wait for the first price like opening coins, and taken coins
+        leave at cost.
         """
         ticks = self._price.ticks
         if ticks is not None:
@@ -150,12 +150,12 @@ class Position:
                 self.cost_units -= self.cost_units * (-units - waiting) // priced
 
     def price_opening(self, ticks: int) -> None:
-        """The pair has its first price: the opening coins cost that."""
+        """Set the cost of the opening coins to the pair's first price."""
         self.cost_units += self.unpriced * ticks // self._price.scale
         self.unpriced = 0
 
     def apply(self, base_units: int, quote_units: int) -> None:
-        """A fill moved ``base_units`` and ``quote_units``, fees included: (+, -) for a buy, (-, +) for a sell."""
+        """Apply a fill of ``base_units`` and ``quote_units``, fees included: (+, -) for a buy, (-, +) for a sell."""
         held = self.amount_units
         if not base_units:  # a fill whose whole amount went into its fee
             self.realised_units += quote_units
@@ -168,7 +168,7 @@ class Position:
             self.cost_units -= cost
             self.realised_units += quote_units - cost
             assert self.amount_units or not self.cost_units, self
-        else:  # through zero: close what was held, open the rest
+        else:  # through zero: close the position, open the rest
             closing = quote_units * held // -base_units
             self.realised_units += closing - self.cost_units
             self.amount_units = held + base_units
@@ -179,5 +179,5 @@ class Position:
         return [self.amount_units, self.cost_units, self.realised_units, self.locked_units, self.unpriced]
 
     def restore(self, figures: list[int]) -> None:
-        """Take over what `state` gave."""
+        """Restore what `state` returned."""
         self.amount_units, self.cost_units, self.realised_units, self.locked_units, self.unpriced = figures

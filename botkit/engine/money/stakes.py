@@ -12,8 +12,8 @@ from botkit.model.pairs import Pair
 class Stake:
     """What belongs to one strategy.
 
-    ``flows`` are the coins that its opening and its fills brought it, kept only where it shares the pool with others:
-    there the part does not tell what the strategy itself has won or lost.
+    ``flows`` are the coins from its opening and its fills, kept only if it shares the pool: there the part does not
+    show the strategy's own profit.
     """
 
     __slots__ = ("flows", "name", "part", "positions")
@@ -25,11 +25,11 @@ class Stake:
         self.flows: dict[str, int] | None = {} if shared else None
 
     def holdings(self) -> dict[str, int]:
-        """What counts as the strategy's own, in units per currency."""
+        """The strategy's own holdings, in units per currency."""
         return self.part.holdings() if self.flows is None else self.flows
 
     def record(self, base: str, base_units: int, quote: str, quote_units: int, fee_currency: str, fee: int) -> None:
-        """A fill of a strategy that shares the pool: what it brought in and what it cost."""
+        """Record a fill of a strategy that shares the pool: what came in and what it cost."""
         flows = self.flows
         assert flows is not None
         flows[base] = flows.get(base, 0) + base_units
@@ -46,21 +46,21 @@ class Stakes:
         self._ledger = ledger
         self._valuation = valuation
         self.present: dict[str, Stake] = {}
-        #: strategies with a sub-account that the configuration has no more; they keep their money until it is taken
+        #: strategies with a sub-account that left the configuration; they keep their money until it is taken
         self.departed: dict[str, Stake] = {}
 
     def add(self, name: str, part: str, *, shared: bool) -> Stake:
-        """A strategy of the configuration, with the part of the ledger that it spends from."""
+        """Add a configured strategy with the part of the ledger that it spends from."""
         assert name not in self.present, name
         stake = self.present[name] = Stake(name, self._ledger.part(part), shared)
         return stake
 
     def depart(self, name: str) -> None:
-        """The configuration no longer names a strategy that has a sub-account."""
+        """Mark a strategy with a sub-account as no longer configured."""
         self.departed[name] = Stake(name, self._ledger.part(name), shared=False)
 
     def find(self, name: str) -> Stake | None:
-        """A strategy's stake, whether it is still configured or not; None for an unknown name."""
+        """A strategy's stake, still configured or not; None for an unknown name."""
         return self.present.get(name) or self.departed.get(name)
 
     def everybody(self) -> dict[str, Stake]:

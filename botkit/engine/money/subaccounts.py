@@ -1,7 +1,7 @@
-"""How one account is divided: sub-accounts with capital of their own, a pool for the other strategies, and a rest.
+"""How an account is divided: sub-accounts with their own capital, a pool for the other strategies, and unassigned.
 
-The rest, ``unassigned``, holds the reserve, deposits, manual trades, and coins that the bot's pairs do not know. For
-each currency the sum of the parts and the rest is what the account has.
+``unassigned`` holds the reserve, deposits, manual trades, and coins outside the bot's pairs. For each currency the
+parts and unassigned sum to the account.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import msgspec
 from botkit.model.money import format_units
 from botkit.model.pairs import Pair
 
-#: the name of the part that all strategies without capital share; no strategy can be called so
+#: the name of the part shared by all strategies without capital; no strategy may have this name
 POOL = "(pool)"
 
 
 class CapitalShare(msgspec.Struct, frozen=True):
     """What a strategy may spend: units per currency, a percentage of every currency's unreserved balance, or None.
 
-    None means what the account has less the reserve and the sub-accounts, together with the other strategies that say
-    so. ``pairs`` are in the order of the strategy's parameters: opening coins belong to the first that has them as
-    base.
+    None means the account less the reserve and the sub-accounts, shared with the other strategies without capital.
+    ``pairs`` are in the order of the strategy's parameters: opening coins belong to the first pair with that base.
     """
 
     strategy: str
@@ -32,7 +31,7 @@ class CapitalShare(msgspec.Struct, frozen=True):
     capital: dict[str, int] | int | None = None
 
     def spec(self) -> dict[str, str] | str | None:
-        """The capital as plain data, to see later whether the configuration was changed."""
+        """The capital as plain data, to detect later changes of the configuration."""
         if isinstance(self.capital, dict):
             return {currency: str(units) for currency, units in self.capital.items()}
         return None if self.capital is None else f"{self.capital}%"
@@ -41,8 +40,8 @@ class CapitalShare(msgspec.Struct, frozen=True):
 class Fund:
     """One currency of one part. Units of 1e-8; neither figure is ever negative.
 
-    ``claims`` is what other parts owe this one, or, below zero, what it owes them: a fee in the exchange's own coin is
-    taken from whoever has that coin, though it hits the order's strategy. All claims in a currency sum to zero.
+    ``claims`` is what other parts owe this one, or, if negative, what it owes them: a fee in the exchange's own coin is
+    paid by any part that has that coin, but charged to the order's strategy. All claims in a currency sum to zero.
     """
 
     __slots__ = ("available", "claims", "locked", "orders")
@@ -50,7 +49,7 @@ class Fund:
     def __init__(self, available: int = 0, locked: int = 0, orders: int = 0, claims: int = 0) -> None:
         self.available = available
         self.locked = locked
-        #: how many orders lock something of it
+        #: how many orders lock part of it
         self.orders = orders
         self.claims = claims
 
@@ -62,11 +61,11 @@ class SubAccount:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        #: by currency, an empty one made where there was none
+        #: by currency, created empty if needed
         self.funds: defaultdict[str, Fund] = defaultdict(Fund)
 
     def holdings(self) -> dict[str, int]:
-        """Everything that is its own, claims included, in units per currency."""
+        """Everything it owns, claims included, in units per currency."""
         return {currency: f.available + f.locked + f.claims for currency, f in self.funds.items()}
 
     def __repr__(self) -> str:
@@ -80,10 +79,10 @@ def opening_split(
     reserve: Mapping[str, int],
     known: Sequence[str],
 ) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-    """Divide an account: units per currency for each part by its name, and what stays unassigned.
+    """Divide an account: units per currency for each part by name, and what stays unassigned.
 
-    ``known`` are the currencies that the bot's pairs can trade; of others nothing is given away. Raises ValueError when
-    the shares ask for more than there is, with the figures.
+    ``known`` are the currencies that the bot's pairs can trade; others stay unassigned. Raises ValueError, with
+    figures, if the shares ask for more than the account has.
     """
     parts: dict[str, dict[str, int]] = {}
     free = {currency: max(0, units - reserve.get(currency, 0)) for currency, units in balances.items()}

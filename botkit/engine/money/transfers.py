@@ -1,4 +1,4 @@
-"""Capital that is given to a strategy or taken from it while the bot exists: neither is a profit or a loss."""
+"""Moves capital to and from strategies after the first start; neither direction is a profit or a loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.model.money import UNIT
 
 
 class CapitalTransfers:
-    """Moves money between a strategy's sub-account and what is unassigned. ``reserve`` is never given to any."""
+    """Moves money between a strategy's sub-account and unassigned. The ``reserve`` is never given away."""
 
     __slots__ = ("_capital", "_currency", "_days", "_ledger", "_peaks", "_reserve", "_stakes", "_valuation")
 
@@ -41,7 +41,7 @@ class CapitalTransfers:
         self._reserve = reserve
 
     def refusal(self, target: str, units_by_currency: Mapping[str, int]) -> str | None:
-        """Why `move` cannot be, if so: a sentence with figures that says what to do about it."""
+        """Why `move` is not possible, or None: a sentence with figures that says what to do."""
         part = self._part_of(target)
         if part is None:
             return self._no_part(target)
@@ -62,7 +62,7 @@ class CapitalTransfers:
         return None
 
     def unpriced(self, units_by_currency: Mapping[str, int]) -> str | None:
-        """Why the worth of money that comes or goes is not known, if so."""
+        """Why the value of the moved money is unknown, or None."""
         for currency in units_by_currency:
             known = currency == self._currency or self._valuation.find_path(currency, self._currency) is None
             if not known and self._valuation.convert(UNIT, currency, self._currency) is None:
@@ -70,10 +70,10 @@ class CapitalTransfers:
         return None
 
     def move(self, target: str, units_by_currency: Mapping[str, int]) -> None:
-        """Give a strategy with a sub-account money from unassigned, or where below zero take it back there.
+        """Give a strategy with a sub-account money from unassigned, or take it back if negative.
 
-        ``pool`` is what the strategies without capital share. Neither is a profit or a loss: the day's profit stays as
-        it is, and coins come and go at the last price. `refusal` must have been asked.
+        ``pool`` is shared by the strategies without capital. This is neither a profit nor a loss: the day's profit does
+        not change, and coins move at the last price. Call `refusal` first.
         """
         assert self.refusal(target, units_by_currency) is None, (target, units_by_currency)
         part = self._part_of(target)
@@ -86,7 +86,7 @@ class CapitalTransfers:
         self._ledger.check()
 
     def give_first(self, strategy: str, units_by_currency: Mapping[str, int]) -> None:
-        """A strategy that joins a running bot gets what opens its sub-account, from what belongs to nobody."""
+        """Fund the sub-account of a strategy that joins an existing bot from unassigned money."""
         self._moving([None, strategy], lambda: self._give(strategy, [strategy], units_by_currency))
 
     def _moving(self, levels: Sequence[str | None], move: Callable[[], None]) -> None:

@@ -1,8 +1,8 @@
-"""What one currency is worth in another, at the last prices of the pairs at hand.
+"""What one currency is worth in another, at the last prices of the bot's pairs.
 
-``btc`` into ``twd`` goes through ``btc_twd`` where the bot has that pair, else through ``btc_usdt`` and ``usdt_twd``:
-always the fewest steps, and among equally short ways the one over the pairs that were listed first, so that a value
-never depends on the order of a hash. Every step rounds down at 1e-8.
+``btc`` into ``twd`` goes through ``btc_twd`` if the bot has that pair, else through ``btc_usdt`` and ``usdt_twd``:
+always the fewest steps, and among equally short paths the one through the pairs listed first, so that a value never
+depends on hash order. Every step rounds down at 1e-8.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from botkit.model.pairs import Pair
 
 
 class LastPrice:
-    """Where a pair's last price stands. The engine writes it at every trade, so it is one attribute and no method.
+    """A pair's last price. The engine writes it at every trade, so it is a plain attribute.
 
     ``price`` is None before the first trade.
     """
@@ -27,14 +27,14 @@ class LastPrice:
 
     @property
     def ticks(self) -> int | None:
-        """The price in ticks, or None before the first trade and for a price below one tick."""
+        """The price in ticks; None before the first trade and for a price below one tick."""
         if self.price is None:
             return None
         return round(self.price * self.scale) or None
 
 
 class ValuationPath:
-    """The way from one currency into another. ``steps`` are (price, True for base into quote)."""
+    """The path from one currency into another. ``steps`` are (price, True for base into quote)."""
 
     __slots__ = ("currency", "into", "steps")
 
@@ -44,9 +44,9 @@ class ValuationPath:
         self.steps = steps
 
     def convert(self, units: int) -> int | None:
-        """``units`` of the currency in units of the other, or None while a price on the way is missing.
+        """``units`` of the currency in units of the other, or None while a price on the path is missing.
 
-        Nothing is worth nothing, whatever the prices.
+        Zero units are worth zero even without prices.
         """
         if not units:
             return 0
@@ -62,7 +62,7 @@ class ValuationPath:
         return units
 
     def rate(self, without: Pair | None = None) -> float | None:
-        """The product of the prices on the way as a float, ``without`` the step over one pair; None as above."""
+        """The product of the prices on the path as a float, ``without`` the step through one pair; None as above."""
         rate = 1.0
         for cell, forward in self.steps:
             if without is not None and cell.pair == without:
@@ -74,7 +74,7 @@ class ValuationPath:
         return rate
 
     def direction(self, pair: Pair) -> int:
-        """+1 when the value rises with the price of ``pair``, -1 when it falls, 0 when the pair is not on the way."""
+        """+1 if the value rises with the price of ``pair``, -1 if it falls, 0 if the pair is not on the path."""
         for cell, forward in self.steps:
             if cell.pair == pair:
                 return 1 if forward else -1
@@ -88,7 +88,7 @@ class ValuationPath:
 class Valuation:
     """Converts between the currencies of some pairs.
 
-    Hand in only pairs that get prices: a shorter way over a pair that never trades here would never give a value.
+    Pass only pairs that get prices: a shorter path through a pair that never trades here would never give a value.
     """
 
     def __init__(self, pairs: Mapping[str, Pair]) -> None:
@@ -96,7 +96,7 @@ class Valuation:
         self._paths: dict[tuple[str, str], ValuationPath | None] = {}
 
     def add(self, pair: Pair) -> LastPrice:
-        """The price of ``pair``, which becomes one of the pairs at hand if it was not."""
+        """The price cell of ``pair``, which is added if it is new."""
         cell = self.prices.get(pair)
         if cell is None:
             cell = self.prices[pair] = LastPrice(pair)
@@ -105,11 +105,11 @@ class Valuation:
 
     @property
     def currencies(self) -> list[str]:
-        """Every currency of the pairs at hand, in the order of the pairs."""
+        """Every currency of the pairs, in the order of the pairs."""
         return list(dict.fromkeys(c for cell in self.prices.values() for c in (cell.pair.base, cell.pair.quote)))
 
     def find_path(self, currency: str, into: str) -> ValuationPath | None:
-        """The shortest way, or None where the pairs at hand do not connect the two."""
+        """The shortest path, or None if no pairs connect the two."""
         key = (currency, into)
         if key in self._paths:
             return self._paths[key]
@@ -117,18 +117,18 @@ class Valuation:
         return path
 
     def check_path(self, currency: str, into: str) -> ValuationPath:
-        """The shortest way. Raises ValueError saying what is missing where there is none."""
+        """The shortest path. Raises ValueError saying what is missing if there is none."""
         path = self.find_path(currency, into)
         if path is None:
             at_hand = ", ".join(self.prices) or "none"
             raise ValueError(
                 f"{currency} cannot be valued in {into}: no chain of pairs leads from one to the other "
-                f"(pairs at hand: {at_hand}). Add a pair such as {currency}_{into}, or choose another currency."
+                f"(pairs of this bot: {at_hand}). Add a pair such as {currency}_{into}, or choose another currency."
             )
         return path
 
     def convert(self, units: int, currency: str, into: str) -> int | None:
-        """``units`` of ``currency`` in units of ``into``; None while no price, or no way, is known."""
+        """``units`` of ``currency`` in units of ``into``; None while a price or a path is missing."""
         if currency == into or not units:
             return units
         path = self.find_path(currency, into)

@@ -1,1 +1,1 @@
-"""What was asked for and what became of it: the orders, their protocol, quotes and protective exits."""
+"""Orders: what was asked for and what became of it, the order protocol, quotes and protective exits."""

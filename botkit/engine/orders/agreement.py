@@ -1,8 +1,8 @@
-"""Strategies hear of an execution when the order's state agrees with it.
+"""Notifies strategies of an execution once the order's state agrees with it.
 
-An execution, the order's new state and the balances come apart: over the wire in several frames, and of one match
-there may be many parts. Money counts at once; what a strategy is told waits until the order's state and its executions
-say the same, so that it never acts on half of a match. What does not agree within a second is told as it is.
+An execution, the order's new state and the balances arrive separately: in several frames on the wire, and one match may
+have many parts. Money counts at once; notifications wait until the order's state and its executions agree, so that a
+strategy never acts on half of a match. After a second they are delivered anyway.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from botkit.engine.agenda import Agenda, BotClock
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 
-#: how long the rest of a match is waited for
+#: how long to wait for the rest of a match
 PATIENCE: Nanos = 1 * NS_PER_S
 
 _PARTLY_FILLED = OrderState.PARTLY_FILLED
@@ -21,18 +21,17 @@ Tell = Callable[[], None]
 
 
 class Agreement:
-    """Holds back what is to be told of single orders. ``shown`` are the lots that a report has shown as executed, by
-    client id."""
+    """Holds back notifications per order. ``shown`` is the number of lots reported as executed, by client id."""
 
     def __init__(self, *, clock: BotClock, agenda: Agenda, shown: Mapping[int, int]) -> None:
         self._clock = clock
         self._shown = shown
-        #: client id -> (the order, until when, what waits)
+        #: client id -> (the order, deadline, pending notifications)
         self._held: dict[int, tuple[Order, Nanos, list[Tell]]] = {}
         self._slot = agenda.slot("agreement", self._next, self._give_up)
 
     def tell(self, order: Order, tell: Tell) -> None:
-        """Tell now, or when the order's state and executions agree."""
+        """Notify now, or when the order's state and executions agree."""
         client_id, executed, state = order.client_id, order.executed_lots, order.state
         agrees = self._shown.get(client_id, 0) <= executed and (
             not executed

@@ -1,12 +1,12 @@
-"""May this order go? Every reason why not, in the order in which they are looked at, each with its sentence.
+"""May this order go? Every reason why not, in the order of checking, each with its sentence.
 
-It is asked at three moments, since what was true when a strategy asked may not be when the exchange's limits let the
-order leave: when it is *asked* for, when it is *admitted* to the queue (a replacement: once the old order is final),
-and when its slot is *granted*. After the checks of admission the money is locked and the router takes the order, and
-either may refuse too (`botkit.engine.orders.desk`); after the grant the driver looks once more before the socket: the
-journal must hold the order, and no other process may have set the latch.
+The checks run at three moments, because conditions may change before the exchange's limits let the order leave: when it
+is *asked* for, when it is *admitted* to the queue (a replacement: once the old order is final), and when its slot is
+*granted*. After admission the money is locked and the router takes the order, and either may still refuse
+(`botkit.engine.orders.desk`); after the grant the driver checks once more before the socket: the journal must hold the
+order, and no other process may have set the latch.
 
-The simulated and the real exchange check the pair's rules on their own; an order that is refused here costs no request.
+Both the simulated and the real exchange check the pair's rules themselves; an order refused here costs no request.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ Check = Callable[[Order], str | None]
 
 
 class Gate:
-    """The one place that says no. Ways out (``order.reduces``) pass where new exposure does not."""
+    """The one place that refuses orders. Orders that reduce a position (``order.reduces``) pass where new exposure does
+    not.
+    """
 
     def __init__(
         self, *, clock: BotClock, markets: Markets, risk: RiskDesk, resolution: Resolution, max_book_age_ns: Nanos
@@ -39,13 +41,13 @@ class Gate:
         self._max_book_age_ns = max_book_age_ns
         self._markets = markets
         self._risk = risk
-        #: which coin the account lacks, while it has less than its strategies own together
+        #: the coin that is short, while the account has less than its strategies own together
         self.shortage: str | None = None
         #: the bot is being stopped
         self.is_stopping = False
-        #: the strategies have not begun, or their history is not there yet
+        #: the strategies have not started, or their history has not arrived
         self.is_starting = False
-        #: why the books must be compared before anything new leaves
+        #: why the books must be compared before a new order leaves
         self.hold: str | None = None
         #: why the journal cannot be written
         self.journal_fault: str | None = None
@@ -62,11 +64,11 @@ class Gate:
         self._replaced: Order | None = None
 
     def know(self, record: StrategyRecord) -> None:
-        """A strategy of the bot."""
+        """Register a strategy of the bot."""
         self._records[record.name] = record
 
     def when_asked(self, order: Order, replaced: Order | None = None) -> str | None:
-        """Why an order may not be asked for; ``replaced`` is the one that makes room for it, if any."""
+        """Why an order is refused when asked for; ``replaced`` is the order that makes room for it, if any."""
         self._replaced = replaced
         for check in self._asked:
             refusal = check(order)
@@ -83,7 +85,7 @@ class Gate:
         return None
 
     def when_granted(self, order: Order) -> str | None:
-        """Why an order may not leave after all."""
+        """Why an order may not be sent after all."""
         for check in self._granted:
             refusal = check(order)
             if refusal is not None:
@@ -124,7 +126,7 @@ class Gate:
         cap = order.pair.rules.open_orders_max
         room = cap if self._replaced is None or self._replaced.is_final else cap + 1
         if self._risk.open_count(order.pair) >= room:
-            return f"{cap} orders of {order.pair} are open, which is all that the exchange allows"
+            return f"{cap} orders of {order.pair} are open, the most that the exchange allows"
         return None
 
     def _risk_rules(self, order: Order) -> str | None:
@@ -141,7 +143,7 @@ class Gate:
 
 
 def limit_refusal(order: Order) -> str | None:
-    """What the pair's rules say to a limit or stop order."""
+    """Why the pair's rules forbid a limit or stop order."""
     rules, pair = order.pair.rules, order.pair
     if rules.maintenance:
         return f"{pair} is in maintenance"
@@ -162,7 +164,7 @@ def _amount_refusal(pair: Pair, lots: int) -> str | None:
 
 
 def stop_refusal(order: Order, last_ticks: int | None) -> str | None:
-    """What speaks against a stop order."""
+    """Why a stop order is refused."""
     if order.post_only:
         return "a stop order cannot be post-only: the exchange always takes it as GTC"
     if order.stop_ticks <= 0:
@@ -180,14 +182,14 @@ def stop_refusal(order: Order, last_ticks: int | None) -> str | None:
 
 
 def is_met(order: Order, last_ticks: int) -> bool:
-    """True when a stop order's condition already holds at the last price."""
+    """True if a stop order's condition already holds at the last price."""
     if order.condition is Condition.AT_LEAST:
         return last_ticks >= order.stop_ticks
     return last_ticks <= order.stop_ticks
 
 
 def market_refusal(order: Order) -> str | None:
-    """Why the rules of the pair forbid a market order."""
+    """Why the pair's rules forbid a market order."""
     rules, pair = order.pair.rules, order.pair
     if rules.maintenance:
         return f"{pair} is in maintenance"
@@ -204,9 +206,9 @@ def market_refusal(order: Order) -> str | None:
 
 
 def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos) -> str | None:
-    """Whether the visible book is fresh and can fill a market order within its ``max_slippage_pct`` of the best price.
+    """Checks that the visible book is fresh and can fill a market order within ``max_slippage_pct`` of the best price.
 
-    Asked once more before the order leaves.
+    Runs again just before the order is sent.
     """
     assert order.type is MARKET
     age = now - market.book_seen
@@ -216,7 +218,7 @@ def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos
             "(max_book_age_s) is not traded on"
         )
     if order.max_slippage_pct is None or not market.book_seen:
-        return None  # no book in this run (candles only): there is nothing to hold it against
+        return None  # no book in this run (candles only), so there is nothing to check against
     rules = order.pair.rules
     buying = order.side is BUY
     levels = market.book.ask_levels if buying else market.book.bid_levels
@@ -241,9 +243,9 @@ def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos
 
 
 def expected_price(order: Order, market: PairMarket) -> float | None:
-    """The average price that a market order would get from the visible book, or None where no book is seen.
+    """The average price that a market order would get from the visible book, or None without a book.
 
-    Of an order that the book cannot fill whole, the price of the part that it can.
+    If the book cannot fill the whole order, the price of the part that it can.
     """
     buying = order.side is BUY
     levels = market.book.ask_levels if buying else market.book.bid_levels
@@ -266,7 +268,7 @@ def expected_price(order: Order, market: PairMarket) -> float | None:
 
 
 def spend_for(pair: Pair, lots: int, market: PairMarket) -> int | str:
-    """The spend, in units, that buys about ``lots``: from the visible asks, else at the last price. Or a refusal."""
+    """The spend, in units, that buys about ``lots``, by the visible asks or else at the last price; or a refusal."""
     rules = pair.rules
     if market.book_seen:
         units, missing = cost_units(pair, market.book.ask_levels, lots)

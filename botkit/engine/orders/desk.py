@@ -1,8 +1,8 @@
-"""The order desk: from a strategy's intent to an order's end, one order at a time, exactly once.
+"""The order desk: takes each order from a strategy's intent to its end, exactly once.
 
-It owns every `Order`, moves it through the one table of states, locks and releases its money, and turns what the
-exchange says (answers, order reports, trade reports, listings) into fills and states, whichever way and in whichever
-order they arrive. What it must look up goes through the router like everything else.
+It owns every `Order`, moves it through the table of states, locks and releases its money, and turns what the exchange
+sends (answers, order reports, trade reports, listings) into fills and states, in whatever order it arrives. Its
+look-ups go through the router like all other requests.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from botkit.model.requests import (
     Request,
 )
 
-#: how long a cancel's or a fill's push may be late before the order is read (order protocol)
+#: how long to wait for the push of a cancel or a fill before reading the order (order protocol)
 READ_AFTER: Nanos = 1 * NS_PER_S
-#: the n-th read comes n times that after the one before, up to so many times
+#: the n-th read follows n times that after the previous one, up to this factor
 _READ_LATEST = 30
 _PAST_DEADLINE = "waited in the queue past its deadline"
 
-#: states of an order that left this machine, and of which the exchange's id is not known yet
+#: states of an order that has left this machine but whose exchange id is not known yet
 _MAY_APPEAR = frozenset({OrderState.SENDING, OrderState.UNKNOWN, OrderState.REJECTED, OrderState.ABSENT})
 
-# globals, since a member costs much more to read off its class (`botkit.model.orders`)
+# globals, since reading a member from its class costs much more (`botkit.model.orders`)
 _QUEUED: Final = OrderState.QUEUED
 _SENDING: Final = OrderState.SENDING
 _UNKNOWN: Final = OrderState.UNKNOWN
@@ -64,10 +64,10 @@ _OK: Final = Ending.OK
 
 
 class OrderDesk:
-    """The protocol of every order. Pure: it is told the time, and asks the router for what may leave.
+    """The protocol of every order. Pure: the time is an argument, and the router decides what may leave.
 
     ``on_order`` and ``on_fill`` are called with each state and each execution, ``on_foreign`` with rows of orders that
-    are not ours. ``gate`` makes the checks, which ask about orders of unknown outcome.
+    are not ours. ``gate`` runs the checks, including those for orders of unknown outcome.
     """
 
     def __init__(
@@ -95,25 +95,25 @@ class OrderDesk:
         self._on_order = on_order
         self._on_fill = on_fill
         self._on_foreign = on_foreign
-        #: create and cancel requests under way
+        #: create and cancel requests in flight
         self._creates: dict[int, tuple[Order, ...]] = {}
         self._cancels: dict[int, tuple[Order, ...]] = {}
         #: a replacement waits until the order it replaces is final: old client id -> (new order, executed at the call)
         self._replacements: dict[int, tuple[Order, int]] = {}
-        #: reports that overtook the answer which would have told whose they are
+        #: reports that overtook the answer that identifies their order
         self._parked_trades: dict[str, list[TradeReport]] = {}
-        #: a final state whose executions have not all arrived: client id -> report
+        #: final reports whose executions have not all arrived: client id -> report
         self._final_reports: dict[int, OrderReport] = {}
         #: lots executed according to a report, by client id: more than the order's own until its executions come
         self.shown_lots: dict[int, int] = {}
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
-        #: how often an order was read in vain: client id -> count
+        #: how often an order was read without result: client id -> count
         self._reads_in_vain: dict[int, int] = {}
         self._sequence = 0
-        #: executions that were booked since the start
+        #: executions booked since the start
         self.booked = 0
-        #: when the latest one was
+        #: when the latest one was booked booked
         self.booked_at: Nanos = 0
         self._slot = agenda.slot("orders", self._next_follow_up, self._check)
         self.resolution = Resolution(
@@ -130,9 +130,9 @@ class OrderDesk:
     # -- what strategies ask --------------------------------------------------------------------------------------
 
     def place(self, order: Order, refusal: str | None, now: Nanos) -> Order:
-        """Take an intent in: check it, lock its money, queue it. A refusal ends it at once, in state REFUSED.
+        """Accept an intent: check it, lock its money, queue it. A refusal ends it at once, in state REFUSED.
 
-        ``refusal`` is what was found wrong before there was an order to check.
+        ``refusal`` is a reason found before there was an order to check.
         """
         self._table.by_client_id[order.client_id] = order
         self._decisions.intent(order, now)
@@ -160,11 +160,11 @@ class OrderDesk:
         self._table.open_up(order)
         self._risk.order_opened(order)
         if order.expires is not None and order.type is not MARKET:
-            # the time of a replacement may have run out while the old order ended
+            # a replacement may have expired while the old order was ending
             self._follow(order, max(now, order.expires))
 
     def cancel(self, order: Order, now: Nanos) -> None:
-        """Ask for an order's end, once. One that waits ends here; one on its way is cancelled when it is known."""
+        """Cancel an order, once. A queued one ends here; one on its way is cancelled once its exchange id is known."""
         if self._replacements and order.client_id in self._waiting_replacements:
             self._drop_replacement(order, OrderState.CANCELLED, now, "cancelled before it was sent")
             return
@@ -176,25 +176,25 @@ class OrderDesk:
             if self._router.is_waiting(order):
                 withdrawn = self._router.cancel(order, now)
                 assert withdrawn is Withdrawal.WITHDRAWN, (order, withdrawn)
-            # else its slot was granted in this very turn, and `_may_leave` will not let it go
+            # else its slot was granted in this very turn, and `_may_leave` will hold it back
             self.finish(order, OrderState.CANCELLED, now, "cancelled before it was sent")
         elif order.order_id:
             self._router.cancel(order, now)
-        # else it is on its way or of unknown outcome: `_adopt` sends the cancel as soon as it has an exchange id
+        # else it is on its way or unknown: `_adopt` sends the cancel as soon as it has an exchange id
 
     @property
     def _waiting_replacements(self) -> dict[int, int]:
         return {new.client_id: old for old, (new, _) in self._replacements.items()}
 
     def replace(self, old: Order, new: Order, refusal: str | None, now: Nanos) -> Order:
-        """``new`` in the place of ``old``: at once while ``old`` waits, else when ``old`` is final."""
+        """Put ``new`` in the place of ``old``: at once while ``old`` is queued, else when ``old`` is final."""
         refusal = refusal or self._gate.when_asked(new, old)
         if refusal is not None:
             return self.place(new, refusal, now)
         self._table.by_client_id[new.client_id] = new
         self._decisions.intent(new, now)
         if old.state is _QUEUED and old.client_id not in self._waiting_replacements:
-            # The old one's money pays for the new one, so release first; nothing else happens in between.
+            # The old order's money pays for the new one, so release it first; nothing else happens in between.
             self._portfolio.release(old)
             self._risk.order_closed(old)
             refusal = self._gate.when_admitted(new) or self._portfolio.lock(new)
@@ -221,7 +221,7 @@ class OrderDesk:
         return new
 
     def _replace_later(self, old: Order, new: Order, now: Nanos) -> None:
-        # ``old`` may itself be a replacement that waits, or have one: the newest takes the place of either
+        # ``old`` may itself be a waiting replacement, or have one: the newest takes the place of either
         rested = self._table.by_client_id[self._waiting_replacements.get(old.client_id, old.client_id)]
         waiting = self._replacements.pop(rested.client_id, None)
         if waiting is not None:
@@ -261,7 +261,7 @@ class OrderDesk:
     # -- what may leave now ---------------------------------------------------------------------------------------
 
     def collect(self, now: Nanos) -> list[Request]:
-        """Requests whose slots are granted: the orders in them are on their way from here on."""
+        """Requests whose slots are granted; from here on their orders are on their way."""
         due = self._router.due(now)
         for order in due.expired:
             self.finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
@@ -278,7 +278,7 @@ class OrderDesk:
         return leaving
 
     def _checked(self, request: Request, now: Nanos) -> Request | None:
-        """The last check before the socket. Returns what may be sent of the request, or None."""
+        """The last check before the socket. Returns the part of the request that may be sent, or None."""
         if type(request) is CreateOrder:
             order = self._table.by_client_id[request.order.client_id]
             if not self._may_leave(order, now):
@@ -295,7 +295,7 @@ class OrderDesk:
                 return CreateBatch(id=request.id, orders=kept, timestamp=request.timestamp)
         elif type(request) is CancelOrder:
             own = self._table.by_client_id.get(request.client_id)
-            if own is not None:  # else an orphan's, whose answer goes to who asked
+            if own is not None:  # else an orphan's, whose answer goes to the requester
                 self._cancels[request.id] = (own,)
         elif type(request) is CancelBatch:
             self._cancels[request.id] = tuple(self._table.by_client_id[c] for c in request.client_ids)
@@ -304,7 +304,7 @@ class OrderDesk:
     def _may_leave(self, order: Order, now: Nanos) -> bool:
         if order.state is not _QUEUED:
             return False
-        # what waited while another order of the pair became unknown must not join it there
+        # an order queued while another order of the pair became unknown must not be sent as well
         refusal = self._gate.when_granted(order)
         if refusal is not None:
             self.finish(order, OrderState.NOT_SENT, now, refusal)
@@ -325,7 +325,7 @@ class OrderDesk:
             return
         cancelled = self._cancels.pop(answer.request_id, None)
         if cancelled is not None:
-            # Neither a 200 nor a "not found" is final: the push of the final state is, or a read after a second.
+            # Neither a 200 nor a "not found" is final: only the push of the final state is, or a read after a second.
             for order in cancelled:
                 if order.state not in FINAL_STATES:
                     self._follow(order, now + READ_AFTER)
@@ -344,11 +344,11 @@ class OrderDesk:
                     assert isinstance(ack, OrderAck)
                     self._acknowledge(order, ack.order_id, now)
                 return
-            # another client id, or fewer rows than orders: nothing in it can be trusted
+            # a different client id, or fewer rows than orders: none of it can be trusted
             answer = Answer(request_id=answer.request_id, outcome=Ending.UNKNOWN, text="the answer does not fit")
         for order in orders:
             if order.state is not _SENDING:
-                # a push was faster and has told what became of it
+                # a push was faster and has settled it
                 self._router.resolved(order.client_id, now)
                 continue
             if answer.outcome is Ending.NOT_SENT:
@@ -364,7 +364,7 @@ class OrderDesk:
 
     def _acknowledge(self, order: Order, order_id: str, now: Nanos) -> None:
         if order.order_id:
-            return  # a report was faster
+            return  # a report came first
         self._table.by_order_id[order_id] = order
         order.order_id = order_id
         if order.state in (_SENDING, _UNKNOWN):
@@ -374,7 +374,7 @@ class OrderDesk:
             self._adopted(order, now)
 
     def _adopted(self, order: Order, now: Nanos) -> None:
-        """An order has got its exchange id: apply what came too early, send the cancel that had to wait."""
+        """An order has its exchange id: apply reports that came too early, send the cancel that had to wait."""
         for report in self._parked_trades.pop(order.order_id, ()):
             self.on_trade_report(report, now)
         if order.cancel_requested and order.state not in FINAL_STATES:
@@ -393,14 +393,14 @@ class OrderDesk:
         self._apply(order, report, now)
 
     def _match(self, report: OrderReport) -> Order | None:
-        """An order of ours on its way that the report can only be, by client id and everything else it says."""
+        """The order of ours on its way that matches the report's client id and everything else in it."""
         if report.client_id is None:
             return None
         order = self._table.by_client_id.get(report.client_id)
         if order is None or order.order_id or order.state not in _MAY_APPEAR:
             return None
         if not is_same_order(order, report) or is_too_old(order, report):
-            return None  # somebody else's, or one of an earlier run, under the same label
+            return None  # somebody else's order, or one of an earlier run, with the same label
         return order
 
     def adopt(self, order: Order, report: OrderReport, now: Nanos) -> None:
@@ -410,12 +410,12 @@ class OrderDesk:
         order.order_id = report.order_id
         self.resolution.settled(order, now)
         if revived:
-            # It was taken for refused or absent, and its money given back: it counts again from here.
+            # It was taken for refused or absent, and its money released: it counts again from here.
             self._table.open_up(order)
             self._risk.order_opened(order)
             self._portfolio.relock(order)
             self._decisions.note("late_order", now, f"{order.client_id} was taken for {order.state.value}, but lives")
-            # nobody counts on it any more: its strategy was told that it is dead, and may have placed another
+            # its strategy believes that it is dead, and may have placed another
             order.cancel_requested = True
         if order.state not in (OrderState.UNTRIGGERED, OrderState.OPEN, OrderState.PARTLY_FILLED):
             self._move(order, _UNTRIGGERED if report.state is _UNTRIGGERED else _OPEN, now)
@@ -427,14 +427,14 @@ class OrderDesk:
             return
         behind = report.executed_lots > order.executed_lots
         if behind and report.executed_lots > self.shown_lots.get(order.client_id, 0):
-            # Its executions come apart from it. If they have not come after a second they are read.
+            # Its executions arrive separately. If they are missing after a second they are read.
             self.shown_lots[order.client_id] = report.executed_lots
             self._follow(order, now + READ_AFTER)
         if report.state in FINAL_STATES:
             if behind:
                 self._final_reports[order.client_id] = report
             else:
-                if report.executed_lots < order.executed_lots:  # final is final; but somebody has miscounted
+                if report.executed_lots < order.executed_lots:  # final stays final, but the counts disagree
                     self._decisions.note("mismatch", now, f"{order.client_id} final with {report.executed_lots}")
                 self.finish(order, report.state, now)
             return
@@ -449,7 +449,7 @@ class OrderDesk:
             if self._creates or self.resolution.is_busy:
                 self._parked_trades.setdefault(report.order_id, []).append(report)
             else:
-                self._parked_trades.clear()  # nothing is on its way, so those that were kept were not ours either
+                self._parked_trades.clear()  # nothing is on its way, so the kept reports were not ours either
             return
         if not self._table.executions_of(order).is_new(report, listed=False):
             return
@@ -460,7 +460,7 @@ class OrderDesk:
 
     def _book(self, order: Order, report: TradeReport, now: Nanos) -> None:
         if order.state in FINAL_STATES:
-            # The exchange said final, and yet there is one more execution: its money must be counted all the same.
+            # The exchange reported the order as final, yet here is one more execution: its money must still be booked.
             self._decisions.note("late_fill", now, f"{order.client_id} {report.lots}")
         self.booked += 1
         self.booked_at = now
@@ -470,7 +470,7 @@ class OrderDesk:
         self._on_fill(fill)
 
     def on_listed_trades(self, order: Order, reports: tuple[TradeReport, ...], now: Nanos) -> None:
-        """All executions of an order as the exchange lists them: book those that the stream did not bring."""
+        """All executions of an order as listed by the exchange: book those that the stream missed."""
         executions = self._table.executions_of(order)
         for report in sorted(reports, key=lambda r: r.time):
             if executions.is_new(report, listed=True):
@@ -485,7 +485,7 @@ class OrderDesk:
         return self._follow_ups[0][0] if self._follow_ups else None
 
     def _check(self, now: Nanos) -> None:
-        """Read what should have been pushed by now, and cancel what has outlived its ``expire_s``."""
+        """Read orders whose push is overdue, and cancel those that have outlived their ``expire_s``."""
         while self._follow_ups and self._follow_ups[0][0] <= now:
             _, _, client_id = heapq.heappop(self._follow_ups)
             order = self._table.by_client_id.get(client_id)
@@ -502,7 +502,7 @@ class OrderDesk:
 
     @property
     def being_read(self) -> frozenset[int]:
-        """Client ids of the orders that are being read just now."""
+        """Client ids of the orders being read right now."""
         return frozenset(self._reading)
 
     def _expire(self, order: Order, now: Nanos) -> None:
@@ -511,10 +511,10 @@ class OrderDesk:
         self.finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
 
     def restore(self, order: Order, executed: Iterable[tuple[int, int]], now: Nanos) -> None:
-        """Take over an order of an earlier run with the (ticks, lots) of its booked executions.
+        """Restore an order of an earlier run with the (ticks, lots) of its booked executions.
 
-        One whose create was on its way is of unknown outcome now: it is looked up, and never sent again. The money of
-        live ones is locked anew; final ones are kept to recognise late arrivals.
+        If its create was on its way, its outcome is now unknown: it is looked up and never sent again. Live orders lock
+        their money again; final ones are kept to recognise late arrivals.
         """
         self._table.by_client_id[order.client_id] = order
         self._table.executions_of(order).restore(executed)
@@ -535,7 +535,7 @@ class OrderDesk:
             self._follow(order, max(now, order.expires or now) if not order.cancel_requested else now)
 
     def look_at(self, order: Order, now: Nanos) -> None:
-        """Read an order, and its executions where it shows some that are not booked."""
+        """Read an order, and also its executions if it shows some that are not booked."""
         if order.order_id and order.state not in FINAL_STATES:
             self._read_order(order, now)
 
@@ -564,7 +564,7 @@ class OrderDesk:
                     self._read_trades(order, at)
                     return
                 if order.cancel_requested and report.state not in FINAL_STATES:
-                    self._router.cancel(order, at)  # still alive after its cancel: ask again
+                    self._router.cancel(order, at)  # still live after its cancel: cancel again
                     return
                 return
             self._read_again(order, at)
@@ -578,7 +578,9 @@ class OrderDesk:
         )
 
     def _read_again(self, order: Order, now: Nanos) -> None:
-        """Look once more, after a second and then ever later: what a listing does not show costs no more than that."""
+        """Read again, after a second and then at growing intervals, so that executions missing from a listing cost few
+        requests.
+        """
         count = self._reads_in_vain[order.client_id] = self._reads_in_vain.get(order.client_id, 0) + 1
         self._follow(order, now + READ_AFTER * min(count, _READ_LATEST))
 
@@ -609,7 +611,7 @@ class OrderDesk:
         self._on_order(order)
 
     def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "") -> None:
-        """The order is final: give its money back, forget what was awaited of it, send what waited for its end."""
+        """Finish a final order: release its money, stop waiting for its reports, send what waited for its end."""
         order.move(state, now, reason)
         self._portfolio.release(order)
         self._risk.order_closed(order)

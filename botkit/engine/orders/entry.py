@@ -16,21 +16,21 @@ from botkit.model.money import Number
 from botkit.model.orders import BUY, LIMIT, MARKET, SELL, STOP_LIMIT, Condition, Order, OrderSpec, OrderState, Side
 from botkit.model.pairs import Pair
 
-#: a market order that waited longer than this is not worth sending
+#: a market order is not worth sending after waiting longer than this
 MARKET_DEADLINE_S = 5
 _EXPIRE_MAX_S = 10**9  # thirty years; times must stay below 2^63 ns
-#: orders that a strategy may ask for at one moment; 200 may rest in a pair
+#: most orders that a strategy may ask for at one moment; 200 may rest in a pair
 ORDERS_A_MOMENT_MAX = 5_000
-#: and how many, when they were too many to let it go on, until its callback is ended
+#: and how many more after a refusal before its callback is aborted
 ORDERS_WHEN_STOPPED_MAX = 1_000
 
 
 class Runaway(BaseException):
-    """Ends a callback that asks for orders without end. No Exception, since strategies catch those."""
+    """Aborts a callback that keeps asking for orders. Not an Exception, since strategies catch those."""
 
 
 class ClientIds:
-    """Client ids in order. 2147483647 is never given, since the exchange's own tools put it on every order."""
+    """Ascending client ids. 2147483647 is never used, since the exchange's own tools put it on every order."""
 
     __slots__ = ("next",)
 
@@ -66,7 +66,7 @@ class OrderEntry:
         self._portfolio = portfolio
         self._table = table
         self._desk = desk
-        #: orders asked for at one moment, and the moment
+        #: orders asked for at the current moment, and that moment
         self._asked = 0
         self._asked_at: tuple[Nanos, int] = (0, 0)
 
@@ -125,7 +125,7 @@ class OrderEntry:
         return self._place(order, refusal)
 
     def _is_met(self, order: Order) -> bool:
-        """True when nothing but its condition, which already holds, speaks against a stop order."""
+        """True if the only problem with a stop order is that its condition already holds."""
         last_ticks = self._markets.of(order.pair).last.ticks
         if order.post_only or order.stop_ticks <= 0 or last_ticks is None or limit_refusal(order) is not None:
             return False
@@ -210,7 +210,7 @@ class OrderEntry:
     # -- orders of the engine's own -------------------------------------------------------------------------------
 
     def exit_limit(self, pair: Pair, lots: int, ticks: int, lasts: Nanos, tag: str) -> Order:
-        """A limit order to sell that reduces the position and ends by itself."""
+        """A limit sell order that reduces the position and expires by itself."""
         now = self._clock.now
         order = Order(
             OrderSpec(
@@ -231,7 +231,7 @@ class OrderEntry:
         return self._desk.place(order, None, now)
 
     def quote_level(self, pair: Pair, side: Side, ticks: int, lots: int, post_only: bool, tag: str) -> Order:
-        """An order that stands for a level of a quote."""
+        """An order for one level of a quote."""
         now = self._clock.now
         order = Order(
             OrderSpec(
@@ -264,7 +264,7 @@ class OrderEntry:
             self._desk.cancel(order, self._clock.now)
 
     def replace(self, old: Order, price: Number | None, amount: Number | None) -> Order:
-        """Put another order in the place of one."""
+        """Replace an order with another."""
         self._own(old)
         rules, now = old.pair.rules, self._clock.now
         refusal: str | None = None
@@ -321,13 +321,13 @@ class OrderEntry:
             self._asked_at, self._asked = moment, 0
         self._asked += 1
         if self._asked > (ORDERS_A_MOMENT_MAX if record.active else ORDERS_WHEN_STOPPED_MAX):
-            # neither a refusal nor a stop ends a loop that does not look at them, and every order of it takes memory
+            # a loop that ignores refusals and stops would go on, and each of its orders takes memory
             why = f" after it was stopped ({record.stopped_because})" if not record.active else ""
             raise Runaway(f"it asked for {self._asked:,} orders at one moment{why}")
 
 
 def _below_zero(**figures: tuple[Number | None, int]) -> str | None:
-    """Why a figure that came out negative cannot be meant: (as it was given, in steps) by name."""
+    """Refuse negative figures; the arguments are (value as given, value in steps) by name."""
     for name, (given, steps) in figures.items():
         if steps < 0:
             return f"{name} is {given}; it must be above 0"

@@ -1,8 +1,8 @@
-"""One order's executions out of two sources: the account's stream, and the exchange's listing.
+"""Merges one order's executions from two sources: the account's stream and the exchange's listing.
 
-Either may come first, be incomplete or repeat itself, and their ids have nothing to do with each other. Within a source
-an id stands for one execution; across them only price and amount can be compared. So of equal rows as many were
-executed as the fuller source has, and that many are booked, whichever brings them first.
+Either may come first, be incomplete or repeat itself, and their ids are unrelated. Within a source an id identifies one
+execution; across sources only price and amount can be compared. So the number of equal rows to book is that of the
+source with more of them, whichever delivers them first.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ _Row = tuple[int, int]  # ticks, lots
 
 
 class Executions:
-    """What is known of one order's executions."""
+    """What is known about one order's executions."""
 
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        # Three things in one table, since nearly every order has one execution and a run has many orders:
-        # (listed, id) was seen; (listed, row) came so many times; (row) was booked so many times.
+        # Three kinds of key in one table, since nearly every order has one execution and a run has many orders:
+        # (listed, id): seen; (listed, row): how often it came; (row): how often it was booked.
         self._known: dict[tuple[bool, str] | tuple[bool, _Row] | _Row, int] = {}
 
     def is_new(self, report: TradeReport, *, listed: bool) -> bool:
-        """Take a row of the stream, or of the listing; True when it must be booked."""
+        """Add a row of the stream or of the listing; True if it must be booked."""
         known = self._known
         name = (listed, report.trade_id)
         if name in known:
@@ -35,13 +35,13 @@ class Executions:
         key = (listed, row)
         count = known[key] = known.get(key, 0) + 1
         if count <= known.get(row, 0):
-            return False  # the other source brought it
+            return False  # the other source delivered it
         known[row] = count
         return True
 
     def restore(self, rows: Iterable[_Row]) -> None:
-        """Take executions of an earlier run for booked: both sources may tell of them again, none of them counts."""
+        """Mark executions of an earlier run as booked: both sources may repeat them."""
         for row in rows:
             booked = self._known[row] = self._known.get(row, 0) + 1
-            # the stream tells an execution once, so one that comes now is another; the listing lists them all again
+            # the stream sends an execution once, so a new row is a new one; the listing repeats them all
             self._known[False, row] = booked

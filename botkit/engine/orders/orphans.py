@@ -1,4 +1,4 @@
-"""Cancelling orders of an earlier run whose strategies the configuration has no more."""
+"""Cancels orders of an earlier run whose strategies have left the configuration."""
 
 from __future__ import annotations
 

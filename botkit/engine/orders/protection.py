@@ -1,12 +1,12 @@
-"""Exits that the engine manages: stop loss, take profit and trailing stop of a position.
+"""Exits managed by the engine: stop loss, take profit and trailing stop of a position.
 
-Two resting exits would lock the same coins twice, and the exchange knows no order that cancels another. So nothing
-rests: the engine watches the last price, and when an exit is due it cancels what locks the coins, waits for its end,
-and sells at the market. Between two prices it sees nothing, and a gap through the stop is sold at what is paid there.
+Two resting exits would lock the same coins twice, and the exchange has no OCO orders. So nothing rests: the engine
+watches the last price, and when an exit is due it cancels the orders that lock the coins, waits for their end, and
+sells at the market. It sees only traded prices, so after a gap through the stop it sells at the price beyond the gap.
 
-Exits are the engine's, not the strategy's, and go on when it is paused, halted or stopped, by a loss or by a mistake of
-its own: just then nobody else looks after the position, and selling it makes nothing worse. They end with the run
-(what becomes of positions then is `on_stop`'s to say), and where a stopped strategy has nothing left to sell.
+Exits belong to the engine, not the strategy, and stay active when it is paused, halted or stopped, by a loss or by its
+own error: that is when nothing else looks after the position, and selling cannot increase the exposure. They end with
+the run (`on_stop` decides about positions then), and once a stopped strategy has nothing left to sell.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from botkit.model.percent import check_pct
 
 #: how far through the book an exit may go
 EXIT_SLIPPAGE_PCT = 1.0
-#: a limit exit that has not sold everything by then is taken back, and the next one goes where the market is
+#: a limit exit that has not sold everything by then is cancelled, and the next one follows the market
 _LIMIT_EXIT_LASTS: Nanos = 5 * NS_PER_S
-#: how long after a refusal the next attempt is made
+#: delay before the next attempt after a refusal
 _RETRY_AFTER: Nanos = 1 * NS_PER_S
 
 
@@ -53,7 +53,7 @@ class _Watch:
         self.stop_loss = stop_loss
         self.take_profit = take_profit
         self.trail = trail
-        #: which exit is due, while the position is being left
+        #: which exit is due, while the position is being closed
         self.due = ""
         self.order: Order | None = None
         #: no attempt before this time
@@ -61,11 +61,11 @@ class _Watch:
 
     @property
     def best(self) -> float | None:
-        """Highest price since the position was opened. It outlives the process, as the position does."""
+        """Highest price since the position was opened. Like the position, it survives restarts."""
         return self.record.best_prices.get(self.pair)
 
     def rise_to(self, price: float) -> None:
-        """A price of the position's."""
+        """Raise the best price to a new price of the pair."""
         best = self.best
         if best is None or price > best:
             self.record.best_prices[self.pair] = price
@@ -84,7 +84,7 @@ class Protector:
         self._table = table
         #: positions that are protected, or would be once there is one; empty: no price matters
         self.watches: dict[tuple[str, str], _Watch] = {}
-        #: watches to look at again, since an order that locked their coins has ended
+        #: watches to check again, because an order that locked their coins has ended
         self.again: dict[int, _Watch] = {}
 
     def protect(
@@ -96,7 +96,7 @@ class Protector:
         take_profit_pct: float | None,
         trail_pct: float | None,
     ) -> None:
-        """Watch the position of a strategy in a pair, now and whenever it has one, until told otherwise."""
+        """Protect a strategy's current and future positions in a pair until changed."""
         check_pct("stop_loss_pct", stop_loss_pct, below=100)
         check_pct("take_profit_pct", take_profit_pct)
         check_pct("trail_pct", trail_pct, below=100)
@@ -107,20 +107,20 @@ class Protector:
             record.best_prices.pop(pair, None)
             return
         watch = _Watch(record, entry, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
-        if before is not None:  # new distances, same position: what was seen stays seen
+        if before is not None:  # new distances, same position: the best price so far still counts
             watch.due, watch.order = before.due, before.order
         self.watches[key] = watch
         self._markets.of(pair)
 
     def order_changed(self, order: Order) -> None:
-        """An order has moved on: once final, it locks no coins any more."""
+        """An order changed state: once final, it no longer locks coins."""
         if self.watches and order.is_final and order.side is Side.SELL:
             watch = self.watches.get((order.strategy, str(order.pair)))
             if watch is not None and watch.due:
                 self.again[id(watch)] = watch
 
     def settle(self) -> None:
-        """Go on leaving positions whose coins have come free."""
+        """Continue closing positions whose coins have become free."""
         while self.again:
             watch = self.again.pop(next(iter(self.again)))
             price = self._markets.of(watch.pair).last.price
@@ -128,9 +128,9 @@ class Protector:
                 self._look(watch, price)
 
     def strategy_stopped(self, record: StrategyRecord) -> list[Pair]:
-        """A strategy was stopped: what it holds, or may still buy by orders that are being cancelled, stays protected.
+        """A strategy was stopped: its holdings, and what orders being cancelled may still buy, stay protected.
 
-        Returns the pairs that are.
+        Returns the protected pairs.
         """
         for watch in [watch for watch in self.watches.values() if watch.record is record]:
             self._forget_if_over(watch)
@@ -144,7 +144,7 @@ class Protector:
             self.watches.pop((record.name, str(pair)), None)
 
     def end(self) -> None:
-        """The run ends: no exit begins any more."""
+        """The run ends: start no more exits."""
         self.watches.clear()
         self.again.clear()
 
@@ -191,8 +191,8 @@ class Protector:
             return
         order = entry.close(pair, EXIT_SLIPPAGE_PCT, watch.due)
         if order.is_refused:
-            # No market orders while an order of the pair is unknown, nor into a book too thin for all of it: a limit
-            # order as far through the book as the exit may go takes what is there.
+            # No market order while an order of the pair is unknown or the book is too thin for the whole amount:
+            # instead a limit order at the worst price that the exit may take sells what it can.
             order = self._limit_exit(watch, lots)
         if order.is_refused:
             watch.retry_at = self._clock.now + _RETRY_AFTER

@@ -1,19 +1,18 @@
-"""Wanted resting orders: a strategy states what should rest, and the difference is worked out and sent.
+"""Quotes: a strategy states which orders should rest, and the engine computes and sends the difference.
 
-A quote belongs to (strategy, pair, tag). Whenever a wanted state is stated, or an order of it reaches its end, the
-orders at hand are held against it, level by level from the touch outwards:
+A quote belongs to (strategy, pair, tag). Whenever a quote is stated, or one of its orders ends, its orders are compared
+with it, level by level from the touch outwards:
 
 * orders within the tolerance of a level's price are kept, oldest first, until they make up its amount;
-* other orders are cancelled, and a side waits for its cancels before it places anything, because until then the old
-  order may still be filled and still locks its money;
-* what is missing of a level is placed, if the pair's minimum allows an order of that size;
-* while an order of the pair is of unknown outcome nothing is placed: it counts as resting;
-* an order that was refused, or cancelled by post-only, is not tried again before the strategy states a quote anew:
-  the same order would meet the same book;
-* orders of an earlier run that still rest are the quote's again once it is stated: without them a restart would place
-  everything a second time;
-* the pair's cap on open orders is given to the levels nearest to the touch; what the cap or an unknown order kept from
-  being placed is tried again when an order of the pair moves on.
+* other orders are cancelled, and a side places nothing until its cancels are done, because until then the old orders
+  may still fill and lock their money;
+* the missing amount of a level is placed, if it meets the pair's minimum;
+* while an order of the pair is unknown, nothing is placed: it counts as resting;
+* an order that was refused, or cancelled by post-only, is not tried again until the strategy restates the quote: the
+  same order would meet the same book;
+* resting orders of an earlier run rejoin the quote once it is stated: otherwise a restart would place everything twice;
+* the pair's cap on open orders goes to the levels nearest to the touch; levels blocked by the cap or by an unknown
+  order are tried again when an order of the pair changes state.
 """
 
 from __future__ import annotations
@@ -30,12 +29,13 @@ from botkit.model.orders import FINAL_STATES, Order, OrderState, Side
 from botkit.model.pairs import Pair, PairRules
 
 _Level = tuple[int, int]  # ticks, lots
-#: ends after which the same order is not tried again by itself; one proved absent is never re-submitted unasked
+#: final states after which the same order is not retried automatically; one proved absent is never resubmitted
+#: automatically
 _NOT_AGAIN = frozenset({OrderState.POST_ONLY_CANCELLED, OrderState.REJECTED, OrderState.NOT_SENT, OrderState.ABSENT})
 
 
 class _Quote:
-    """One wanted state, and the orders that stand for it."""
+    """One quote and its orders."""
 
     __slots__ = ("entry", "given_up", "orders", "pair", "post_only", "record", "tag", "tolerance_bps", "wanted")
 
@@ -53,7 +53,7 @@ class _Quote:
 
 
 class Quoter:
-    """Every quote of the bot. Works at the end of a turn, when all callbacks have spoken."""
+    """Every quote of the bot. Runs at the end of a turn, after all callbacks."""
 
     def __init__(self, *, clock: BotClock, changes: Changes, desk: OrderDesk, risk: RiskDesk) -> None:
         self._clock = clock
@@ -63,15 +63,15 @@ class Quoter:
         #: every quote, by strategy, pair and tag; where there are none an order's end concerns nobody here
         self.quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
-        #: orders of an earlier run, until the quote they stand for is stated
+        #: orders of an earlier run, until their quote is stated
         self._left: dict[tuple[str, str, str], list[Order]] = {}
-        #: quotes to be held against their orders at the end of the turn
+        #: quotes to compare with their orders at the end of the turn
         self.dirty: dict[int, _Quote] = {}
-        #: quotes that lack an order for which there was no room, or that an order of unknown outcome forbids
+        #: quotes with missing orders, because of the cap or an unknown order
         self._short: dict[int, _Quote] = {}
 
     def restore(self, order: Order) -> None:
-        """Take over a live order that an earlier run placed for a quote."""
+        """Restore a live order that an earlier run placed for a quote."""
         assert order.is_quote, order
         self._left.setdefault((order.strategy, str(order.pair), order.tag), []).append(order)
 
@@ -86,8 +86,9 @@ class Quoter:
         tolerance_bps: float,
         tag: str,
     ) -> None:
-        """State what shall rest. Levels too small for the pair are left out and counted; a bid at or above an ask
-        changes nothing and is counted, since the two would trade with each other."""
+        """State what should rest. Levels too small for the pair are skipped and counted; a quote with a bid at or above
+        an ask is ignored and counted, since the two would trade with each other.
+        """
         wanted = {
             Side.BUY: _levels(record, pair.rules, bids, Side.BUY),
             Side.SELL: _levels(record, pair.rules, asks, Side.SELL),
@@ -114,7 +115,7 @@ class Quoter:
         self._changes.count += 1
 
     def order_changed(self, order: Order) -> None:
-        """An order of a quote moved on."""
+        """An order of a quote changed state."""
         if self._short:
             for short in [quote for quote in self._short.values() if quote.pair == order.pair]:
                 self._mark(short)
@@ -124,19 +125,19 @@ class Quoter:
         if order.state in FINAL_STATES:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
-            # an order that another of unknown outcome kept from leaving is tried again when that one is known
+            # an order held back by an unknown one is tried again once that one is known
             if order.state in _NOT_AGAIN and not self._desk.resolution.blocks_all(order.pair):
                 quote.given_up.add((order.side, order.price_ticks))
         self._mark(quote)
 
     def filled(self, order: Order) -> None:
-        """An order of a quote was executed in part or whole: less rests than was wanted."""
+        """An order of a quote was filled, in part or whole, so less rests than stated."""
         quote = self._owner.get(order.client_id)
         if quote is not None:
             self._mark(quote)
 
     def drop(self, record: StrategyRecord) -> None:
-        """Forget the quotes of a strategy that was stopped; its orders are cancelled by the engine."""
+        """Forget the quotes of a stopped strategy; the engine cancels its orders."""
         for key in [key for key in self.quotes if key[0] == record.name]:
             quote = self.quotes.pop(key)
             self.dirty.pop(id(quote), None)
@@ -145,7 +146,7 @@ class Quoter:
                 self._owner.pop(client_id, None)
 
     def settle(self) -> None:
-        """Hold the changed quotes against their orders, and send the difference."""
+        """Compare the changed quotes with their orders and send the difference."""
         while self.dirty:
             quote = self.dirty.pop(next(iter(self.dirty)))
             if quote.record.active:
@@ -167,7 +168,7 @@ class Quoter:
                 continue
             keep, places = _difference(quote, wanted[side], resting)
             for order in resting:
-                # one that was filled whole ends by itself; the exchange would refuse its cancel, and count it
+                # a fully filled order ends by itself; the exchange would refuse its cancel, and count it
                 if order.client_id not in keep and not order.cancel_requested and order.remaining_lots:
                     desk.cancel(order, self._clock.now)
             # one that had not left yet is gone at once, and no order of the quote any more
@@ -184,10 +185,10 @@ class Quoter:
             return
         room = quote.pair.rules.open_orders_max - risk.open_count(quote.pair)
         if len(missing) > room or desk.resolution.blocks_all(quote.pair):
-            self._short[id(quote)] = quote  # until an order of the pair moves on
+            self._short[id(quote)] = quote  # until an order of the pair changes state
             if desk.resolution.blocks_all(quote.pair):
                 return
-        # nearest to the touch first on both sides in turn, so that a small cap still quotes both
+        # nearest to the touch first, alternating sides, so that a small cap still quotes both
         missing.sort(key=lambda row: _distance(quote, row))
         for side, ticks, lots in missing[: max(0, room)]:
             order = self._place(quote, side, ticks, lots)
@@ -205,7 +206,7 @@ class Quoter:
 def _levels(
     record: StrategyRecord, rules: PairRules, levels: Sequence[tuple[Number, Number]], side: Side
 ) -> list[_Level]:
-    """Levels in steps, one a price, from the touch outwards, without those that are too small."""
+    """Levels in ticks and lots, one per price, from the touch outwards, without those that are too small."""
     at: dict[int, int] = {}
     for price, amount in levels:
         ticks = rules.ticks(price, up=side is Side.SELL)
@@ -220,7 +221,7 @@ def _levels(
 
 
 def _nearest(quote: _Quote, most: int) -> dict[Side, list[_Level]]:
-    """The wanted levels that the cap has room for: those nearest to the touch, on both sides in turn."""
+    """The levels that fit under the cap: those nearest to the touch, alternating sides."""
     rows = [(side, ticks, lots) for side, levels in quote.wanted.items() for ticks, lots in levels]
     rows.sort(key=lambda row: _distance(quote, row))
     nearest: dict[Side, list[_Level]] = {Side.BUY: [], Side.SELL: []}
@@ -240,7 +241,7 @@ def _difference(quote: _Quote, wanted: list[_Level], resting: list[Order]) -> tu
         for order in resting:
             if order.client_id in keep or order.cancel_requested or abs(order.price_ticks - ticks) > slack:
                 continue
-            # an excess too small to be an order is not worth losing the place in the queue for
+            # an excess too small to be an order is not worth giving up the place in the queue
             if have + order.remaining_lots < lots + least:
                 have += order.remaining_lots
                 keep.add(order.client_id)

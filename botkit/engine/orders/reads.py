@@ -1,7 +1,7 @@
-"""Reads that the engine makes for itself, and what it wants to do at a later time.
+"""Reads that the engine makes for itself, and work scheduled for later.
 
-They go through the router like everything else, so that no limit is ever exceeded, and their answers come in as any
-answer does.
+They go through the router like all requests, so that no limit is ever exceeded, and their answers arrive like any
+other.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ OnAnswer = Callable[[Answer, Nanos], None]
 
 
 class Reads:
-    """The reads under way, and the work that waits for its time."""
+    """Reads in flight and scheduled work."""
 
     def __init__(self, router: Router, agenda: Agenda) -> None:
         self._router = router
-        #: requests under way -> what to do with the answer
+        #: requests in flight -> what to do with the answer
         self._pending: dict[int, OnAnswer] = {}
-        #: (due, order of asking, function of the time)
+        #: (due, sequence number, function of the time)
         self._later: list[tuple[Nanos, int, Callable[[Nanos], None]]] = []
         self._sequence = 0
         self._slot = agenda.slot("reads", self._next, self._ring)
@@ -40,22 +40,22 @@ class Reads:
         priority: Priority = Priority.PRIVATE_READ,
         urgent: bool = True,
     ) -> None:
-        """Queue a read; ``on_answer`` gets its answer, whatever it is: NOT_SENT where the queue had no room for it.
+        """Queue a read; ``on_answer`` gets its answer in any case: NOT_SENT if the queue was full.
 
-        Reads of the order protocol decide whether money is free and whether an order lives, so they are urgent; what
-        nobody waits for is not.
+        Reads of the order protocol are urgent, since they decide whether money is free and whether an order is live;
+        other reads are not.
         """
         ticket = self._router.read(make, endpoint=endpoint, owner=owner, priority=priority, now=now, urgent=urgent)
         self._pending[ticket] = on_answer
 
     def answered(self, answer: Answer, now: Nanos) -> None:
-        """An answer came, to a read of ours or to something else."""
+        """Handle an answer, which may be to a read of ours or to something else."""
         handler = self._pending.pop(answer.request_id, None)
         if handler is not None:
             handler(answer, now)
 
     def later(self, due: Nanos, call: Callable[[Nanos], None]) -> None:
-        """Call a function at its time, with the time."""
+        """Call a function at the given time, with that time."""
         self._sequence += 1
         heapq.heappush(self._later, (due, self._sequence, call))
         self._slot.changed()

@@ -1,8 +1,8 @@
-"""Comparing the bot's books with the exchange's: at the start, after a break of a stream, and every now and then.
+"""Compares the bot's books with the exchange: at the start, after a stream outage, and periodically.
 
-One listing of the open orders tells most of it. An order of ours that is not in it is read by its id, and what it
-executed by its trades; an order in it that is not ours is foreign: shown, and never touched. Balances come last, when
-what the orders did is booked.
+One listing of the open orders covers most of it. An order of ours missing from it is read by its id, and its executions
+from its trades; an order in it that is not ours is foreign: shown, but never touched. Balances come last, once all
+executions are booked.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from botkit.model.orders import RESTING_STATES, Order, OrderState
 from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders
 
 _OWNER = "(reconcile)"
-#: a read that failed is asked again after so long
+#: delay before a failed read is retried
 RETRY_NS: Nanos = 1 * NS_PER_S
-#: a bot that trades all the time leaves the balances to the next comparison after so many readings
+#: a bot that trades all the time leaves the balances to the next comparison after this many reads
 _OVERTAKEN_MAX = 5
 
 
 class Reconciliation:
-    """One comparison. ``first`` opens books that were never opened; ``on_done`` hears what was found."""
+    """One comparison. ``first`` opens books that were never opened; ``on_done`` receives the result."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Reconciliation:
         self._list_orders(now)
 
     def _unexplained(self) -> list[Order]:
-        """Orders that are still being read."""
+        """Orders still being read."""
         return [order for order, _, _ in self._read if order.client_id in self._desk.being_read]
 
     def _failed(self, what: str, answer: Answer) -> None:
@@ -75,7 +75,7 @@ class Reconciliation:
             return
         rows = [row for row in answer.body if isinstance(row, OrderReport)]
         listed = {row.order_id: row.executed_lots for row in rows}
-        # an order that changed after the question was asked says nothing about the answer
+        # an order that changed after the request cannot be compared with the answer
         stale = [
             (order, order.state, order.executed_lots)
             for order in self._table.all_open()
@@ -87,7 +87,7 @@ class Reconciliation:
             known = self._table.is_known(row.order_id)
             self._desk.on_order_report(row, now)
             if not known and self._table.is_known(row.order_id):
-                self._differences.append(Difference("order", f"order {row.order_id} of {row.pair} is ours, and lives"))
+                self._differences.append(Difference("order", f"order {row.order_id} of {row.pair} is ours and live"))
             elif not known:
                 self._foreign += 1
         self._read = stale
@@ -107,11 +107,11 @@ class Reconciliation:
             self._reads.later(now + RETRY_NS, self._list_balances)
             return
         if self._unexplained():
-            # their fills are still being read; balances before that would look like somebody else's doing
+            # their fills are still being read; until then balances would look like outside changes
             self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
         if self._desk.booked != self._booked_before and self._overtaken < _OVERTAKEN_MAX:
-            # it may be from before an execution that was booked meanwhile, which it would seem to deny
+            # the answer may predate an execution booked meanwhile, and would seem to contradict it
             self._overtaken += 1
             self._reads.later(now + RETRY_NS // 4, self._list_balances)
             return
@@ -136,9 +136,9 @@ class Reconciliation:
 
     def _take_balances(self, report: BalanceReport, now: Nanos) -> list[tuple[str, int]]:
         portfolio = self._portfolio
-        if not portfolio.account:  # the very first start: what the account has now is what there is
+        if not portfolio.account:  # the very first start: the account's current balances open the books
             portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
-            # what stands in orders that are not ours belongs to no strategy
+            # money locked in foreign orders belongs to no strategy
             portfolio.balances.compare(report, now, quiet=True)
             return []
         for currency, (total, _) in report.balances.items():

@@ -1,10 +1,11 @@
-"""Finding out what became of an order whose create was refused or never answered.
+"""Finds out what became of an order whose create was refused or never answered.
 
-The exchange documents no idempotent create, so an order is never sent a second time: it is looked up until it is found
-or proved absent. Proved absent means: the exchange can no longer accept the request (``latest_accept_ns`` after the
-abort), and after that time listings with and without the client-id filter, the open orders, the trades of the pair and
-the balances were all read well, none of them holds a row that could be it, every execution belongs to an order that is
-known, and what the exchange has locked leaves no room for it: an order that stands there unexecuted locks all it needs.
+The exchange documents no idempotent create, so an order is never sent twice: it is looked up until it is found or
+proved absent. Proved absent means: the exchange can no longer accept the request (``latest_accept_ns`` after the
+abort); after that time the listings with and without the client-id filter, the open orders, the trades of the pair and
+the balances were all read successfully; none of them has a row that could be the order; every execution belongs to a
+known order; and the exchange's locked balance leaves no room for it, since a resting order locks all the money it
+needs.
 
 A model of this protocol with lost requests, lost answers, late arrivals, 5xx and crashes broke in 0 of 100,000 seeds;
 "three times not found means failed" broke in 1,940 of 2,000.
@@ -36,13 +37,13 @@ from botkit.model.requests import (
     Request,
 )
 
-#: polls of an unknown order, seconds after the abort; every 30 s from then on
+#: when an unknown order is polled, in seconds after the abort; then every 30 s
 _POLLS_NS = tuple(int(s * NS_PER_S) for s in (0.5, 1, 2, 4, 8, 15, 30))
 _POLL_LATER_NS = 30 * NS_PER_S
-#: listings start so long before t0, in case the clocks differ
+#: listings start this long before t0, in case the clocks differ
 _LOOK_BACK_NS = 60 * NS_PER_S
 _CONFIRM_RETRY_NS = 1 * NS_PER_S
-#: rows of one listing; a full one may have cut off the row that matters, so the rows before it are read too
+#: rows in one listing; a full one may have cut off the row that matters, so earlier rows are read too
 _LISTED_MAX = 1000
 
 
@@ -64,33 +65,33 @@ class Case:
     def __init__(self, order: Order, abort: Nanos, *, rejected: bool) -> None:
         self.order = order
         self.abort = abort
-        #: the exchange said no; one good look-up that finds nothing confirms it
+        #: the exchange refused it; one successful look-up that finds nothing confirms that
         self.rejected = rejected
         self.poll = 0
         self.due: Nanos = abort
         self.busy = False
-        #: kinds of reads that came back well, and without a row that could be it, after the bound
+        #: kinds of reads that succeeded after the bound without a row that could be the order
         self.good_after_bound: set[str] = set()
-        #: exchange ids of orders that are not it
+        #: exchange ids of orders ruled out
         self.explained: set[str] = set()
-        #: what other people's open orders lock of the currency that this order would lock
+        #: how much foreign open orders lock of the currency that this order would lock
         self.foreign_lock_units = 0
 
 
 class Verdicts(Protocol):
-    """Who acts on what was found: the desk."""
+    """Acts on the result of a look-up; implemented by the desk."""
 
     def adopt(self, order: Order, report: OrderReport, now: Nanos) -> None:
         """The report shows that the order exists at the exchange."""
         ...
 
     def finish(self, order: Order, state: OrderState, now: Nanos, reason: str = "") -> None:
-        """End an order that was proved refused or absent."""
+        """End an order proved refused or absent."""
         ...
 
 
 class Resolution:
-    """The look-ups under way. It asks through `Reads` and tells ``verdicts`` what it found."""
+    """The look-ups in progress. Reads through `Reads` and reports the results to ``verdicts``."""
 
     def __init__(
         self,
@@ -119,7 +120,7 @@ class Resolution:
         return bool(self._cases)
 
     def begin(self, order: Order, now: Nanos) -> None:
-        """The create had no answer: the order is UNKNOWN from ``now``, the time of the abort."""
+        """Start a look-up: the create had no answer, so the order is UNKNOWN from ``now``, the time of the abort."""
         assert order.state is OrderState.UNKNOWN, order
         case = Case(order, now, rejected=False)
         case.due = now + _POLLS_NS[0]
@@ -128,13 +129,13 @@ class Resolution:
         self._slot.changed()
 
     def confirm_rejection(self, order: Order, now: Nanos) -> None:
-        """The exchange refused the create. A 4xx is only believed once a look-up finds nothing."""
+        """The exchange refused the create. A 4xx is only trusted once a look-up finds nothing."""
         case = Case(order, now, rejected=True)
         self._cases[order.client_id] = case
         self._look(case, now)
 
     def settled(self, order: Order, now: Nanos) -> None:
-        """The order was found, by whatever way: the case is closed."""
+        """Close the case: the order was found, in whatever way."""
         case = self._cases.pop(order.client_id, None)
         if case is None:
             return
@@ -150,7 +151,7 @@ class Resolution:
                 del self._blocked[pair]
 
     def blocks(self, order: Order) -> str | None:
-        """While an order of a pair is unknown, only limit orders that reduce exposure under either outcome pass."""
+        """While an order of a pair is unknown, only limit orders that reduce exposure in either case pass."""
         if order.pair not in self._blocked:
             return None
         if order.type is OrderType.LIMIT and order.side is Side.SELL:
@@ -194,7 +195,7 @@ class Resolution:
     def _list(
         self, case: Case, kind: str, make: Callable[[int, Nanos | None], Request], now: Nanos, end: Nanos | None = None
     ) -> None:
-        """Read; a listing that comes back full is read on from its oldest row backwards, up to ``end``."""
+        """Read a listing up to ``end``; if it comes back full, continue backwards from its oldest row."""
 
         def on_answer(answer: Answer, at: Nanos) -> None:
             rows = answer.body
@@ -220,7 +221,9 @@ class Resolution:
         )
 
     def _holds_it(self, case: Case, kind: str, rows: tuple[object, ...], now: Nanos) -> bool:
-        """True when a row is the order, or may be it, or cannot be told yet: what follows is under way then."""
+        """True if a row is the order, may be it, or cannot be decided yet; the next step is then already in
+        progress.
+        """
         order, foreign_lock_units = case.order, 0
         for row in rows:
             if isinstance(row, OrderReport):
@@ -241,7 +244,7 @@ class Resolution:
         return False
 
     def _good(self, case: Case, kind: str, asked: Nanos, now: Nanos) -> None:
-        """A read came back well and does not hold the order: go on with what is still to be read."""
+        """A read succeeded without finding the order: continue with the remaining reads."""
         order = case.order
         if case.rejected:
             self._close(case, OrderState.REJECTED, now, order.reason)
@@ -264,7 +267,7 @@ class Resolution:
         self._close(case, OrderState.ABSENT, now, "the exchange has no such order")
 
     def _weigh(self, case: Case, report: BalanceReport, asked: Nanos, now: Nanos) -> None:
-        """Hold what the exchange has locked against what known orders lock, other people's included."""
+        """Compare the exchange's locked balance with what known orders lock, foreign ones included."""
         order = case.order
         currency = _lock_currency(order.pair, order.side)
         total, available = report.balances.get(currency, (0, 0))
@@ -276,7 +279,7 @@ class Resolution:
             and _lock_currency(other.pair, other.side) == currency
         ]
         explained = case.foreign_lock_units + sum(required_units(other) for other in known)
-        rounding = len(known) + 1  # how the exchange rounds a lock is not documented: a unit an order
+        rounding = len(known) + 1  # the exchange does not document how it rounds locks: allow one unit per order
         if total - available - explained + rounding >= required_units(order):
             self._start_over(case, now)
         else:
@@ -296,7 +299,7 @@ class Resolution:
         due = case.abort + _POLLS_NS[case.poll] if case.poll < len(_POLLS_NS) else now + _POLL_LATER_NS
         bound = self._bound(case)
         if now < bound < due:
-            due = bound  # the first moment at which "absent" can be proved
+            due = bound  # the earliest time at which "absent" can be proved
         case.due = max(due, now + 100 * NS_PER_MS)
 
     @staticmethod
@@ -304,7 +307,7 @@ class Resolution:
         return row.client_id == order.client_id and is_same_order(order, row) and not is_too_old(order, row)
 
     def _could_be(self, order: Order, row: OrderReport) -> bool:
-        """An order nobody can explain, that fits in all but the client id."""
+        """An unexplained order that matches in everything but the client id."""
         return (
             not self._table.is_known(row.order_id)
             and row.client_id in (None, 0)
@@ -365,7 +368,7 @@ def _lock_currency(pair: Pair, side: Side) -> str:
 
 
 def _lock_units(row: OrderReport, currency: str) -> int:
-    """What an open order of somebody else locks of a currency."""
+    """How much of a currency a foreign open order locks."""
     if _lock_currency(row.pair, row.side) != currency:
         return 0
     rules, lots = row.pair.rules, row.original_lots - row.executed_lots

@@ -1,4 +1,4 @@
-"""Every order of the bot, by what it can be found by: its client id, the exchange's id, its strategy."""
+"""Every order of the bot, indexed by client id, exchange id and strategy."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from botkit.model.pairs import Pair
 
 
 class OrderTable:
-    """The orders. The desk alone writes it."""
+    """The table of orders. Only the desk writes it."""
 
     def __init__(self) -> None:
         self.by_client_id: dict[int, Order] = {}
         self.by_order_id: dict[str, Order] = {}
         self._open: dict[str, dict[int, Order]] = {}
-        #: executions seen, per order, to drop repeats
+        #: executions seen per order, to drop repeats
         self._executions: dict[int, Executions] = {}
 
     def __iter__(self) -> Iterator[Order]:
         return iter(self.by_client_id.values())
 
     def open_up(self, order: Order) -> None:
-        """The order counts as open from here on."""
+        """Count the order as open from here on."""
         self._open.setdefault(order.strategy, {})[order.client_id] = order
 
     def close(self, order: Order) -> None:
-        """The order is final, or never was open."""
+        """Remove the order from the open ones: it is final, or never was open."""
         mine = self._open.get(order.strategy)
         if mine is not None:
             mine.pop(order.client_id, None)
 
     def open_of(self, strategy: str, pair: Pair | None = None) -> list[Order]:
-        """A strategy's orders that are not final, oldest first: queued and unknown ones included."""
+        """A strategy's orders that are not final, oldest first, including queued and unknown ones."""
         mine = self._open.get(strategy)
         if not mine:
             return []
@@ -47,7 +47,7 @@ class OrderTable:
         return [order for orders in self._open.values() for order in orders.values()]
 
     def resting(self, pair: Pair) -> list[Order]:
-        """The orders that stand in the pair's book."""
+        """The orders resting in the pair's book."""
         return [order for order in self.all_open() if order.pair == pair and order.state in RESTING_STATES]
 
     @property
@@ -60,21 +60,21 @@ class OrderTable:
         return False
 
     def is_known(self, order_id: str) -> bool:
-        """True when the exchange's order id belongs to an order of ours."""
+        """True if the exchange's order id belongs to an order of ours."""
         return order_id in self.by_order_id
 
     def executions_of(self, order: Order) -> Executions:
-        """What was executed of an order."""
+        """The executions of an order."""
         found = self._executions.get(order.client_id)
         if found is None:
             found = self._executions[order.client_id] = Executions()
         return found
 
     def forget_before(self, time: Nanos) -> int:
-        """Drop orders that were final before ``time``, so that a bot may run for months; how many went.
+        """Drop orders that were final before ``time``, so that a bot can run for months; returns how many.
 
-        Those that ended before they were sent go at once: nothing can be heard of them, and a strategy that keeps
-        asking while the bot is halted makes them by the thousand.
+        Those that ended before they were sent are dropped at once: no report about them can arrive, and a strategy that
+        keeps asking while the bot is halted produces thousands.
         """
         old = [
             client_id

@@ -1,7 +1,7 @@
-"""Risk at two levels: every order must pass the rules of its strategy and those of the bot, so the stricter wins.
+"""Risk review at two levels: every order must pass the rules of its strategy and of the bot, so the stricter wins.
 
-The desk keeps what rules look at (open orders, pending lots, orders in the last second) as it changes, so that a
-review costs the same with one order open as with a hundred. Loss limits are watched on every price move besides:
+The desk keeps the figures that rules read (open orders, pending lots, orders in the last second) up to date, so that a
+review costs the same with one open order as with a hundred. Loss limits are also checked on every price move:
 `RiskDesk.breached` after a row, `RiskDesk.first_breach` over many rows at once, with equal results.
 """
 
@@ -23,7 +23,7 @@ from botkit.model.money import UNIT
 from botkit.model.orders import BUY, Order, Side
 from botkit.model.pairs import Pair
 
-#: longer than any day with a change of clocks, shorter than two of the shortest
+#: longer than the longest daylight-saving day, shorter than two of the shortest
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
 
 
@@ -36,7 +36,7 @@ class LossLimit(msgspec.Struct, frozen=True):
 
 
 class LossBreach(msgspec.Struct, frozen=True):
-    """A loss limit was reached: the level stops, and its orders are cancelled."""
+    """A loss limit was reached: the level halts and its orders are cancelled."""
 
     level: str | None
     currency: str
@@ -78,7 +78,7 @@ class DrawdownBreach(msgspec.Struct, frozen=True):
 
 
 class _Counts:
-    """What is open at one level, and what was asked for in the second before ``now``, the time of the last review."""
+    """Open orders at one level, and those placed in the second before ``now``, the time of the last review."""
 
     __slots__ = ("buys", "by_pair", "now", "seen", "sells", "times", "total")
 
@@ -88,8 +88,8 @@ class _Counts:
         self.by_pair: dict[str, int] = {}
         self.buys: dict[str, int] = {}  # pair -> lots still to be filled
         self.sells: dict[str, int] = {}
-        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id), about a second of them
-        self.seen: set[int] = set()  # the client ids in ``times``: an order that is opened again counts once
+        self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of about the last second
+        self.seen: set[int] = set()  # the client ids in ``times``: an order opened again counts once
 
     def opened(self, order: Order, lots: int) -> None:
         pair = order.pair
@@ -114,7 +114,7 @@ class _Counts:
         assert side[pair] >= 0, order
 
     def pending_lots(self, pair: Pair, side: Side) -> int:
-        """Lots still to be filled of live and queued orders of a side, unknown ones counted as live."""
+        """Unfilled lots of live and queued orders on one side; unknown orders count as live."""
         return (self.buys if side is BUY else self.sells).get(pair, 0)
 
     def open_orders(self, pair: Pair | None = None) -> int:
@@ -122,19 +122,19 @@ class _Counts:
         return self.total if pair is None else self.by_pair.get(pair, 0)
 
     def orders_in_last_second(self) -> int:
-        """Orders that passed in the second up to now; the one under review is not counted."""
+        """Orders that passed in the last second, without the one under review."""
         self.forget_before(self.now - NS_PER_S)
         return len(self.times)
 
     def forget_before(self, time: Nanos) -> None:
-        """Drop what was asked for at ``time`` or earlier."""
+        """Drop orders placed at ``time`` or earlier."""
         times = self.times
         while times and times[0][0] <= time:
             self.seen.discard(times.popleft()[1])
 
 
 class _View:
-    """What the rules of one level see: a strategy, or with level None the whole bot."""
+    """The rules' view of one level: a strategy, or with level None the whole bot."""
 
     __slots__ = ("_desk", "_level", "_portfolio", "now", "orders")
 
@@ -158,7 +158,7 @@ class _View:
         return self._portfolio.last_price(pair)
 
     def expected_price(self, order: Order) -> float | None:
-        """The average price that a taking order would get from the visible book, or None without one."""
+        """The average price that a taker order would get from the visible book, or None without one."""
         return self._desk.expected_price(order)
 
     def position_lots(self, pair: Pair) -> int:
@@ -166,20 +166,20 @@ class _View:
         return self._portfolio.position_lots(self._level, pair)
 
     def value(self, units: int, currency: str, into: str) -> int | None:
-        """Convert units of one currency into another at last prices, or None where no price is known yet."""
+        """Convert units of one currency into another at last prices; None while a price is missing."""
         return self._portfolio.valuation.convert(units, currency, into)
 
     def day_pnl_units(self, currency: str) -> int | None:
-        """Change of the strategies' own equity since the trading day began, unrealised included."""
+        """Change in the strategies' own equity since the trading day began, unrealised profit included."""
         return self._portfolio.days.pnl_units(self._level, currency)
 
 
 class RiskDesk:
-    """Reviews orders and watches losses. One a bot; the engine tells it of every order that opens, fills and closes.
+    """Reviews orders and watches losses. One per bot; the engine reports every order that opens, fills or closes.
 
-    ``strategy_rules`` are by strategy name. ``day_start`` gives the beginning of the trading day that a moment lies in.
-    ``expected_price`` may be set by whoever knows the visible books. Raises ValueError where a rule's currency cannot
-    be valued through the bot's pairs.
+    ``strategy_rules`` are by strategy name. ``day_start`` returns the start of the trading day that contains a time.
+    ``expected_price`` may be set by the owner of the visible books. Raises ValueError if a rule's currency cannot be
+    valued through the bot's pairs.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class RiskDesk:
         self._rules_of = {name: rules for name, rules in self._rules if name is not None}
         names = portfolio.strategies
         self._bot_counts = whole = _Counts()
-        # what the only strategy has open is what the bot has open: counted once
+        # with a single strategy its counts are the bot's: count once
         counts = {name: whole if len(names) == 1 else _Counts() for name in names}
         self._bot = _View(self, None, portfolio, whole)
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
@@ -228,9 +228,9 @@ class RiskDesk:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def review(self, order: Order, now: Nanos | None = None) -> str | None:
-        """The reason why an order may not go, or None. ``now`` is the order's own time where it is not given.
+        """The reason to refuse an order, or None. ``now`` defaults to the order's own time.
 
-        A rule that raises refuses: what cannot be checked must not pass.
+        A rule that raises refuses the order: what cannot be checked must not pass.
         """
         name = order.strategy
         if self.halts and not order.reduces:
@@ -256,11 +256,11 @@ class RiskDesk:
         return None
 
     def order_opened(self, order: Order) -> None:
-        """An order was accepted for sending, or one thought dead turned out to live."""
+        """An order was accepted for sending, or one thought dead turned out to be live."""
         assert order.client_id not in self._pending, order
         if order.spend_units:
-            # a market buy's lots are known only when it has filled; at the last price they are a fair guess, and
-            # rules that need one refuse the order while there is no price
+            # a market buy's lots are known only after its fill; the last price gives a fair estimate, and rules that
+            # need one refuse the order while there is no price
             lots = order_lots(order, self._bot) or 0
         else:
             lots = order.amount_lots - order.executed_lots
@@ -269,7 +269,7 @@ class RiskDesk:
             counts.opened(order, lots)
 
     def order_filled(self, order: Order, lots: int) -> None:
-        """So many lots of an order were executed. Nothing to do for one that is closed."""
+        """Some lots of an order were filled. Ignored if the order is closed."""
         left = self._pending.get(order.client_id)
         if left is None:
             return
@@ -286,29 +286,29 @@ class RiskDesk:
                 counts.closed(order, lots)
 
     def view(self, level: str | None) -> _View:
-        """What rules see of a strategy, or of the bot (None)."""
+        """The rules' view of a strategy, or of the bot (None)."""
         return self._bot if level is None else self._views[level]
 
     def open_count(self, pair: Pair) -> int:
-        """How many orders of a pair are live or queued, of all strategies."""
+        """How many orders of a pair are live or queued, over all strategies."""
         return self._bot_counts.by_pair.get(pair, 0)
 
     # -- days and losses ------------------------------------------------------------------------------------------
 
     def start(self, strategy: str, now: Nanos) -> None:
-        """A strategy starts: if the trading day of ``now`` has not begun, it begins."""
+        """A strategy starts: begin the trading day of ``now`` if needed."""
         assert strategy in self._views, strategy
         self.turn_of_day(now)
 
     def turn_of_day(self, now: Nanos) -> bool:
-        """Begin the trading day of ``now`` if it has not begun; True when it did."""
+        """Begin the trading day of ``now`` if it has not begun; True if it did so."""
         if self._next_day is not None and now < self._next_day:
             return False
         start = self._day_start(now)
         self._next_day = self._day_start(start + _INTO_NEXT_DAY)
         assert start <= now < self._next_day, (start, now, self._next_day)
         if self.portfolio.days.day == start:
-            return False  # a restart within the day: its beginning was kept
+            return False  # a restart within the day: its baseline was kept
         self.portfolio.days.start(start)
         return True
 
@@ -319,7 +319,7 @@ class RiskDesk:
     def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:
         """The first limit of loss or drawdown that is reached at the last prices, which halts its level, or None.
 
-        A level that is halted already is not looked at, so each breach is told once.
+        A level already halted is skipped, so each breach is reported once.
         """
         for limit in self._limits:
             if limit.level in self.halts:
@@ -345,8 +345,8 @@ class RiskDesk:
     def first_breach(self, pair: Pair, prices: np.ndarray[Any, Any], now: Nanos) -> int | None:
         """Index of the first of ``prices`` of one pair at which a loss limit is reached, or None.
 
-        Holdings and all other prices stay as they are. Exactly what marking each price and asking `breached` would
-        find. The pair must have been marked before: its first price sets what the day is measured from.
+        Holdings and all other prices stay fixed. Exactly equal to marking each price and calling `breached`. The pair
+        must have been marked before, since its first price sets the day's baseline.
         """
         if not self.has_loss_limits or not len(prices):
             return None
@@ -436,7 +436,7 @@ class RiskDesk:
         self.halts[level] = reason
 
     def resume(self, level: str | None) -> None:
-        """Lift a halt. The level's profit of the day counts from here, else the same loss would halt it again."""
+        """Lift a halt. The level's daily profit counts from here, else the same loss would halt it again."""
         if self.halts.pop(level, None) is not None:
             self.portfolio.days.restart(level)
             self.portfolio.peaks.restart(level)
@@ -488,19 +488,21 @@ class _WorthOverPrice:
         return worth, slack
 
     def candidates(self, prices: np.ndarray[Any, Any], threshold: int) -> Any:
-        """Indices, in order, of all prices at which the worth may be at or below ``threshold``, and few others."""
+        """Indices, in order, of all prices at which the equity may be at or below ``threshold``, with few false
+        positives.
+        """
         if not self.paths:
             return range(1) if self.constant <= threshold else ()
         scale = self._scale
         low, high = round(float(prices.min()) * scale) / scale, round(float(prices.max()) * scale) / scale
-        if low <= 0:  # such rows have no price; the exact check sorts them out
+        if low <= 0:  # such rows have no price; the exact check filters them
             return range(len(prices))
         rising, falling = self._rising, self._falling
         gross = abs(rising) * high + abs(falling) / low + abs(self.constant) + abs(threshold)
-        # how far floats may be from the exact integers, which round down at every step of a path
+        # the largest error of floats against the exact integers, which round down at every step of a path
         slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, self._pair, low, high) for path in self.paths)
         allowed = threshold - self.constant + slack
-        # the cheap test first: no price between the lowest and the highest can take it that far down
+        # the cheap test first: no price between the lowest and the highest takes equity that low
         if min(rising * low, rising * high) + min(falling / low, falling / high) > allowed:
             return ()
         rounded = np.rint(prices * scale) / scale
@@ -511,9 +513,9 @@ class _WorthOverPrice:
 
 
 def _rounding_units(path: ValuationPath, pair: Pair, low: float, high: float) -> float:
-    """How many units the steps of a path may lose by rounding down, with ``pair`` between ``low`` and ``high``.
+    """How many units a path may lose by rounding down at each step, with ``pair`` between ``low`` and ``high``.
 
-    What one step loses is multiplied by all later ones: a satoshi lost is 0.03 TWD.
+    The loss of one step is multiplied by all later ones: one satoshi is 0.03 TWD.
     """
     lost = 0.0
     for cell, forward in path.steps:

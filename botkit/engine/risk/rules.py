@@ -1,7 +1,7 @@
 """The built-in risk rules. Each may veto an order before it reaches the router; a plugin adds others the same way.
 
-Figures are exact and may be written bare or quoted; every money limit names its currency. An order that reduces
-exposure passes the rules on position and daily loss: refusing the way out is no protection.
+Figures are exact and may be bare or quoted; every money limit names its currency. An order that reduces exposure passes
+the rules on position and daily loss: blocking an exit protects nobody.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from botkit.model.percent import check_pct
 
 
 def money_text(units: int, currency: str) -> str:
-    """``12,000 TWD``: units of 1e-8 for a sentence that a person reads."""
+    """Units of 1e-8 formatted for messages, such as ``12,000 TWD``."""
     whole, point, fraction = format_units(units).partition(".")
     return f"{int(whole):,}{point}{fraction} {currency.upper()}"
 
@@ -53,12 +53,12 @@ def _count(name: str, value: Any) -> int:
 
 def _last_ticks(pair: Pair, view: RiskView) -> int | None:
     price = view.last_price(pair)
-    # the price came from an integer number of ticks, so rounding there gives it back
+    # the price came from an integer number of ticks, so rounding restores it
     return None if price is None else round(price * 10**pair.rules.price_decimals) or None
 
 
 def order_lots(order: Order, view: RiskView) -> int | None:
-    """The lots an order is for; of a market buy what its spend pays at the last price, None before the first."""
+    """An order's lots; for a market buy, what its spend buys at the last price, None before the first."""
     if order.amount_lots:
         return order.amount_lots
     ticks = _last_ticks(order.pair, view)
@@ -66,7 +66,7 @@ def order_lots(order: Order, view: RiskView) -> int | None:
 
 
 def order_value_units(order: Order, view: RiskView) -> int | None:
-    """What an order is worth in quote units: at its price, else at the last one; None before the first."""
+    """An order's value in quote units, at its own price or else at the last price; None before the first."""
     if order.spend_units:
         return order.spend_units
     rules = order.pair.rules
@@ -77,9 +77,9 @@ def order_value_units(order: Order, view: RiskView) -> int | None:
 
 
 class MaxOrderValue:
-    """``max_order_value: {twd: 10000}``: what one order may be worth.
+    """``max_order_value: {twd: 10000}``: the most that one order may be worth.
 
-    With several currencies the one that the pair is quoted in counts, and all of them where it is not among them.
+    With several currencies, only the pair's quote currency counts, or all of them if it is not listed.
     """
 
     name = "max_order_value"
@@ -89,7 +89,7 @@ class MaxOrderValue:
         self.currencies = tuple(self.limits)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuses an order above the limit, or one whose value cannot be known yet."""
+        """Refuses an order above the limit, or one whose value is not known yet."""
         quote = order.pair.quote
         worth = order_value_units(order, view)
         limits = {quote: self.limits[quote]} if quote in self.limits else self.limits
@@ -103,11 +103,12 @@ class MaxOrderValue:
 
 
 class MaxPosition:
-    """``max_position: {btc: "0.5"}``: how much may be held, live, queued and unknown buy orders counted as filled.
+    """``max_position: {btc: "0.5"}``: the most that may be held, counting live, queued and unknown buy orders as
+    filled.
 
-    The key says what is limited. A pair (``btc_twd``): the coins bought in that pair. A currency that is the base of a
-    traded pair (``btc``): the coins bought in all pairs of it. Any other currency (``twd``): what all positions
-    together are worth in it.
+    The key says what is limited. A pair (``btc_twd``): the coins bought in that pair. The base currency of a traded
+    pair (``btc``): the coins bought in all its pairs. Any other currency (``twd``): the total value of all positions in
+    it.
     """
 
     name = "max_position"
@@ -151,7 +152,7 @@ class MaxPosition:
     def _worth(order: Order, added: int, pairs: Any, view: RiskView, into: str) -> int | None:
         coins: dict[str, int] = {order.pair.base: added}
         for pair in pairs:
-            # a coin bought in one pair and sold in another is no exposure, so coins are netted before they are valued
+            # a coin bought in one pair and sold in another is not exposure, so coins are netted before valuation
             coins[pair.base] = coins.get(pair.base, 0) + _exposure_units(pair, view)
         total = 0
         for base, units in coins.items():
@@ -167,7 +168,7 @@ def _exposure_units(pair: Pair, view: RiskView) -> int:
 
 
 class MaxOpenOrders:
-    """``max_open_orders: 50``: how many orders may be live or queued at a time."""
+    """``max_open_orders: 50``: the most orders that may be live or queued at a time."""
 
     name = "max_open_orders"
 
@@ -175,7 +176,7 @@ class MaxOpenOrders:
         self.limit = _count(self.name, value)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuses the order after the last that may be open."""
+        """Refuses an order once the maximum is open."""
         count = view.orders.open_orders()
         if count < self.limit:
             return None
@@ -183,7 +184,7 @@ class MaxOpenOrders:
 
 
 class MaxOrdersPerSecond:
-    """``max_orders_per_second: 5``: how many orders may be asked for in any second. The rest is refused, not queued."""
+    """``max_orders_per_second: 5``: the most orders in any second. The rest is refused, not queued."""
 
     name = "max_orders_per_second"
 
@@ -199,7 +200,7 @@ class MaxOrdersPerSecond:
 
 
 class MaxDailyLoss:
-    """``max_daily_loss: {twd: 3000}``: what may be lost since the trading day began, unrealised losses included.
+    """``max_daily_loss: {twd: 3000}``: the most that may be lost in a trading day, unrealised losses included.
 
     When it is reached the strategy (or, at bot level, the bot) stops: `botkit.engine.risk.review.RiskDesk.breached`.
     """
@@ -211,12 +212,12 @@ class MaxDailyLoss:
         self.currencies = tuple(self.limits)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuses orders once the loss is reached, except those that reduce exposure."""
+        """Refuses orders once the limit is reached, except those that reduce exposure."""
         if order.reduces:
             return None
         for currency, limit in self.limits.items():
             pnl = view.day_pnl_units(currency)
-            # without prices nothing was traded and nothing can have been lost
+            # without prices nothing was traded, so nothing can have been lost
             if pnl is not None and -pnl >= limit:
                 return (
                     f"the day's loss {money_text(-pnl, currency)} has reached {self.name} {money_text(limit, currency)}"
@@ -250,9 +251,9 @@ class MaxDrawdown:
 class PriceCollar:
     """``price_collar_pct: 5``: how far past the last price an order may trade, in percent.
 
-    Only the harmful side counts: a buy above, a sell below. A grid's bids far under the market harm nobody. A stop
-    order's price is compared with its stop price, where the market will be by then; a market order by what the visible
-    book would give it.
+    Only the harmful side counts: a buy above, a sell below. A grid's bids far below the market are harmless. A stop
+    order's price is compared with its stop price, where the market will be by then; for a market order the expected
+    price from the visible book counts.
     """
 
     name = "price_collar_pct"
@@ -268,13 +269,13 @@ class PriceCollar:
         self._pct_e8 = int(self.pct * UNIT)
 
     def review(self, order: Order, view: RiskView) -> str | None:
-        """Refuses a price beyond the collar, and any while there is no last price to compare with."""
+        """Refuses a price beyond the collar, and every order while there is no last price."""
         pair = order.pair
         scale = 10**pair.rules.price_decimals
         if order.type is MARKET:
             expected = view.expected_price(order)
             if expected is None:
-                return None  # no book is visible; max_slippage_pct was checked where the order was asked for
+                return None  # no visible book; max_slippage_pct was checked when the order was placed
             ticks = round(expected * scale)
         else:
             ticks = order.price_ticks

@@ -1,1 +1,1 @@
-"""What leaves, and when: the queue, the rate-limit windows and the routes of each endpoint."""
+"""What is sent, and when: the queue, the rate-limit windows and the routes of each endpoint."""

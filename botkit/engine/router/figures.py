@@ -1,4 +1,4 @@
-"""What the router tells about itself: use of each window, waits, and alarms."""
+"""The router's statistics: use of each window, waits, and alarms."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.limits import LimitTable, Scope
 from botkit.model.results import EndpointUse, RouterUse
 
-#: waits are counted in classes of their first seven binary digits: a quantile is at most 1.6 % too high
+#: waits are binned by their first seven binary digits, so a quantile is at most 1.6 % too high
 _DIGITS = 7
 _CREATES = ("create_order", "create_batch")
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """One window at one moment. ``limit`` is the documented one, ``in_force`` what is used after a 429."""
+    """One window at one moment. ``limit`` is the documented one, ``in_force`` the reduced one after a 429."""
 
     pool: str
     scope: Scope
@@ -26,11 +26,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     per_s: int
     held: int
     peak_percent: float
-    refused: int  # 429 answers, of all windows of this pool together
+    refused: int  # 429 answers over all windows of this pool
 
 
 class SentWindow(msgspec.Struct, frozen=True, kw_only=True):
-    """A window that is in use: requests whose answer is out, and when each of the other slots comes free."""
+    """A window in use: requests still unanswered, and when each of the other slots becomes free."""
 
     pool: str
     scopes: tuple[Scope, ...]
@@ -43,13 +43,13 @@ class LimitAlarm(msgspec.Struct, frozen=True, kw_only=True):
 
     pool: str
     at: Nanos
-    until: Nanos  # when other requests than urgent ones go on
+    until: Nanos  # when requests that are not urgent resume
     limits: tuple[int, ...]  # requests per window in force from now on
     text: str
 
 
 class WaitClasses:
-    """Counts waits in classes, so that a bot that runs for months needs no more memory than one that runs an hour."""
+    """A histogram of waits, so that a bot that runs for months needs no more memory than one that runs for an hour."""
 
     __slots__ = ("_classes", "count", "longest_ns")
 
@@ -68,7 +68,7 @@ class WaitClasses:
             self.longest_ns = wait_ns
 
     def quantile_ms(self, share: float) -> float | None:
-        """The wait that ``share`` of all did not exceed, in milliseconds; None without any."""
+        """The wait that the fraction ``share`` did not exceed, in milliseconds; None without any."""
         rank = share * self.count
         seen = 0
         for upper in sorted(self._classes):
@@ -79,7 +79,7 @@ class WaitClasses:
 
 
 class EndpointFigures:
-    """What went through one endpoint. Waits and ``batched`` count orders, not requests."""
+    """Statistics of one endpoint. Waits and ``batched`` count orders, not requests."""
 
     __slots__ = ("batched", "dropped", "requests", "waits")
 
@@ -110,7 +110,7 @@ def usage_of(routes: Iterable[Route], now: Nanos) -> list[Usage]:
 
 
 def sent_windows_of(routes: Iterable[Route], now: Nanos) -> list[SentWindow]:
-    """The windows in which a slot is taken."""
+    """The windows with a taken slot."""
     found = []
     for route in routes:
         for window in route.windows:
@@ -129,7 +129,7 @@ def sent_windows_of(routes: Iterable[Route], now: Nanos) -> list[SentWindow]:
 
 
 def router_use(table: LimitTable, routes: dict[str, Route], figures: dict[str, EndpointFigures]) -> RouterUse:
-    """The router's part of a run's result: endpoints that were used or dropped from, in the order of the table."""
+    """The router's part of a run's result: endpoints with requests or drops, in the order of the table."""
     endpoints = []
     for endpoint in table.endpoints:
         seen = figures.get(endpoint)

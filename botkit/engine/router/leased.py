@@ -1,7 +1,7 @@
-"""Counters that are shared with other processes, as the router sees them: slots on lease from a ledger.
+"""Counters shared with other processes, as the router sees them: slots leased from a ledger.
 
-How many there are follows from the last `SlotsChanged` and from what the router took; nothing here reads a clock. What
-becomes of a slot is reported through one function, to `botkit.live.limits.leases` in a running bot.
+The number of slots follows from the last `SlotsChanged` and from what the router took; nothing here reads a clock. The
+fate of a slot is reported through one function, to `botkit.live.limits.leases` in a running bot.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class SlotNews(enum.Enum):
     WANTED_URGENTLY = "wanted urgently"
 
 
-#: (pool, what, key of a request whose outcome was unknown, its latest arrival by the bot's clock)
+#: (pool, news, key of a request of unknown outcome, its latest arrival by the bot's clock)
 ReportSlot: TypeAlias = Callable[[str, SlotNews, int, Nanos], None]
 
 
 class LeasedPool:
-    """A shared counter: the slots leased of it and those that the router took, both since the start."""
+    """A shared counter: slots leased and slots taken by the router, both since the start."""
 
     __slots__ = ("_report", "is_for_cancels", "leased", "name", "taken", "until")
 
@@ -45,11 +45,11 @@ class LeasedPool:
         self._report = report
 
     def free(self, now: Nanos) -> int:
-        """Slots that may be taken at ``now``."""
+        """How many slots may be taken at ``now``."""
         return self.leased - self.taken if now < self.until else 0
 
     def take(self) -> None:
-        """Take one of them."""
+        """Take one slot."""
         self.taken += 1
         self._report(self.name, SlotNews.TAKEN, 0, 0)
 
@@ -59,17 +59,17 @@ class LeasedPool:
         self._report(self.name, SlotNews.WANTED_URGENTLY if is_urgent else SlotNews.WANTED, 0, 0)
 
     def tell(self, what: SlotNews, key: int = 0, arrives_by: Nanos = 0) -> None:
-        """What became of a slot that was taken: it is leased no longer."""
+        """Report the fate of a taken slot, which ends its lease."""
         self._report(self.name, what, key, arrives_by)
 
 
 class LeasedPools:
-    """The shared counters of a router: ``Router(leased=...)``, whose `slots_changed` brings each change here."""
+    """The shared counters of a router: ``Router(leased=...)``; its `slots_changed` passes each change on."""
 
     def __init__(self, table: LimitTable, report: ReportSlot, *, endpoints: Collection[str] | None = None) -> None:
-        """``endpoints``: only their counters are shared; all others are this process's own."""
+        """Only the counters of ``endpoints`` are shared; all others belong to this process."""
         self.pools: dict[str, LeasedPool] = {}
-        #: the change that was applied last
+        #: the last change applied
         self.change = SlotsChanged(number=0, leased={}, until=0, cancels_until=0)
         shared = {table.endpoints[name].pool for name in (table.endpoints if endpoints is None else endpoints)}
         for limit in table.endpoints.values():
@@ -78,7 +78,7 @@ class LeasedPools:
                 self.pools[limit.pool] = LeasedPool(limit.pool, report, is_for_cancels=is_for_cancels)
 
     def apply(self, change: SlotsChanged) -> None:
-        """Slots were leased or went back, or their leases were renewed."""
+        """Apply newly leased, returned or renewed slots."""
         self.change = change
         for name, pool in self.pools.items():
             pool.leased = max(change.leased.get(name, 0), pool.taken)

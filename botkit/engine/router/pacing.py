@@ -1,8 +1,8 @@
-"""When the next request may leave although slots are free: pacing, and the pause after a 429.
+"""Delays requests even when slots are free: pacing, and the pause after a 429.
 
-A window that is used as fast as it allows is used up within seconds, and everybody then waits for the rest of it (the
-95th percentile of a light strategy's waits was 57.6 s). Spread over the window, with a small burst for those who ask
-rarely, the same number of requests leaves and the light strategy waits 0.22 s.
+A window used at full speed is exhausted within seconds, and everybody then waits for the rest of it (the 95th
+percentile of a light strategy's waits was 57.6 s). Spread over the window, with a small burst for occasional requests,
+the same number of requests is sent and the light strategy waits 0.22 s.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from random import Random
 
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: windows of fewer requests are not paced: whoever finds them empty waits a second or so
+#: smaller windows are not paced: when exhausted, they recover within a second or so
 LEAST_PACED = 20
-#: requests that may leave at once when little was asked for lately: a twentieth of the window, but at least so many
+#: requests that may be sent at once after a quiet time: a twentieth of the window, but at least this many
 LEAST_BURST = 5
 BURST_DIVISOR = 20
-#: the pause after a 429: one second at first, doubled each time it happens again, up to a minute (rate_limits.yaml)
+#: the pause after a 429: one second at first, doubled at each repeat, up to a minute (rate_limits.yaml)
 FIRST_PAUSE_NS = NS_PER_S
 LONGEST_PAUSE_NS = 60 * NS_PER_S
 #: urgent requests go on during a pause, at a tenth of the limit
@@ -24,29 +24,29 @@ PAUSED_SHARE = 10
 
 
 class Pace:
-    """Spreads requests over a window: at limit/window, slower while the slots that are left must last longer."""
+    """Spreads requests over a window: at limit/window, slower when the remaining slots must last longer."""
 
     __slots__ = ("_tolerance", "_virtual", "earliest", "interval")
 
     def __init__(self, requests: int, length: Nanos, burst: int) -> None:
         self.interval = length // requests
-        # not (burst - 1) * interval: steps are a little longer while a burst goes on, and it should not end early
+        # not (burst - 1) * interval: steps are a little longer during a burst, which should not end early
         self._tolerance = burst * self.interval - 1
-        # the time at which the next request would leave had all left at an even pace (GCRA's arrival time)
+        # when the next request would leave if all had left at an even pace (GCRA's arrival time)
         self._virtual: Nanos = 0
         #: the earliest time of the next request
         self.earliest: Nanos = 0
 
     @staticmethod
     def burst_of(requests: int) -> int:
-        """How many of a window's requests may leave at once."""
+        """How many of a window's requests may be sent at once."""
         return max(LEAST_BURST, requests // BURST_DIVISOR)
 
     def sent(self, now: Nanos, free: int, next_release: Nanos) -> None:
-        """A request leaves at ``now``; ``free`` slots remain, and the next comes free at ``next_release``.
+        """A request is sent at ``now``; ``free`` slots remain, and the next becomes free at ``next_release``.
 
-        Where few slots must last until then, they are spread over that time, so that a burst costs everybody a
-        little in place of one long stop at the end of the window.
+        If few slots must last until then, they are spread over that time, so that a burst delays everybody a little
+        instead of causing one long stop at the end of the window.
         """
         step = (next_release - now) // (free + 1)
         if step < self.interval:
@@ -57,7 +57,7 @@ class Pace:
 
 
 class PauseAfter429:
-    """What follows a 429: no request but a share of the urgent ones until the pause is over."""
+    """The pause after a 429: until it is over only some of the urgent requests are sent."""
 
     __slots__ = ("_interval", "_level", "_random", "_urgent_at", "_window", "since", "until")
 
@@ -71,17 +71,17 @@ class PauseAfter429:
         self.until: Nanos = 0
 
     def refused(self, granted: Nanos, now: Nanos) -> bool:
-        """A request granted at ``granted`` came back with 429 at ``now``; False if it says nothing new.
+        """A request granted at ``granted`` got a 429 at ``now``; False if that is no news.
 
-        Several requests may be on their way when the first 429 is read. Theirs are the same event: counting each would
-        close the endpoint for minutes because of one collision.
+        Several requests may be in flight when the first 429 is read. They are part of the same event: counting each
+        would close the endpoint for minutes because of one collision.
         """
         if granted <= self.since:
             return False
         calm = now > self.until + self._window
         self._level = 1 if calm else self._level + 1
         pause = min(LONGEST_PAUSE_NS, FIRST_PAUSE_NS << min(self._level - 1, 10))
-        # jitter upwards only: several bots of one address must not come back together, and none before a second
+        # jitter upwards only: several bots at one address must not resume together, and none within a second
         pause += int(self._random.random() * pause) // 2
         self.since = now
         self.until = now + pause
@@ -93,5 +93,5 @@ class PauseAfter429:
         return min(self._urgent_at, self.until) if urgent else self.until
 
     def sent_urgent(self, now: Nanos) -> None:
-        """An urgent request leaves at ``now`` in spite of the pause."""
+        """An urgent request is sent at ``now`` in spite of the pause."""
         self._urgent_at = now + self._interval

@@ -1,7 +1,7 @@
-"""What waits for a slot: fair queues, and the deadlines of what is in them.
+"""Items waiting for a slot: fair queues and deadlines.
 
-Every queue takes turns between owners (strategies), so that one strategy's thousand orders do not stand before the
-first of another. Within an owner it is first come, first served. All operations are O(1), but for deadlines' O(log n).
+Every queue takes turns between owners (strategies), so that one strategy's thousand orders do not delay the first of
+another. Within an owner it is first come, first served. All operations are O(1), except O(log n) for deadlines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from botkit.model.requests import Request
 
 
 class Waiting:
-    """One thing that waits. ``key`` is unique in the router; ``batchable`` says whether it may ride in a batch."""
+    """A waiting item. ``key`` is unique in the router; ``batchable`` says whether it may be part of a batch."""
 
     __slots__ = ("batchable", "deadline", "key", "owner", "since")
 
@@ -30,23 +30,23 @@ class Waiting:
 
 
 class WaitingOrder(Waiting):
-    """An order that waits to be created or, ``is_cancel``, to be cancelled."""
+    """An order waiting to be created or, if ``is_cancel``, to be cancelled."""
 
     __slots__ = ("order",)
 
     def __init__(self, key: int, order: Order, since: Nanos, *, is_cancel: bool, batchable: bool) -> None:
-        # written out, since one is made for every order that waits: the call of super() costs as much as all of this
+        # written out, since every waiting order creates one, and calling super() costs as much as all of this
         self.key = key
         self.owner = order.strategy
         self.since = since
-        # only a create grows stale: a cancel is worth sending for as long as its order may live
+        # only a create goes stale: a cancel is worth sending while its order may be live
         self.deadline = None if is_cancel else order.expires
         self.batchable = batchable
         self.order = order
 
 
 class WaitingRead(Waiting):
-    """A read that waits; ``make`` builds its request once it may leave."""
+    """A waiting read; ``make`` builds its request once it may be sent."""
 
     __slots__ = ("endpoint", "lane", "make")
 
@@ -70,7 +70,9 @@ W = TypeVar("W", bound=Waiting)
 
 
 class _Line(Generic[W]):
-    """What one owner waits for. OrderedDict, because taking the first of a plain dict again and again is O(n)."""
+    """The waiting items of one owner. OrderedDict, because popping the first item of a plain dict repeatedly is
+    O(n).
+    """
 
     __slots__ = ("batchable", "single")
 
@@ -79,7 +81,7 @@ class _Line(Generic[W]):
         self.single: OrderedDict[int, W] = OrderedDict()
 
     def first(self) -> OrderedDict[int, W]:
-        """The part that holds the one that came first (keys count up)."""
+        """The part with the oldest item (keys count up)."""
         if not self.single:
             return self.batchable
         if not self.batchable:
@@ -88,7 +90,7 @@ class _Line(Generic[W]):
 
 
 class FairQueue(Generic[W]):
-    """Takes turns between owners: first the one whose turn is longest ago."""
+    """A queue that takes turns between owners, starting with the one served longest ago."""
 
     __slots__ = ("_lines", "count", "rank")
 
@@ -98,7 +100,7 @@ class FairQueue(Generic[W]):
         self._lines: OrderedDict[str, _Line[W]] = OrderedDict()
 
     def push(self, item: W) -> None:
-        """Put ``item`` at the end of its owner's line."""
+        """Append ``item`` to its owner's line."""
         line = self._lines.get(item.owner)
         if line is None:
             line = self._lines[item.owner] = _Line()
@@ -106,7 +108,7 @@ class FairQueue(Generic[W]):
         self.count += 1
 
     def remove(self, item: W) -> None:
-        """Take ``item``, which waits here, out of the queue."""
+        """Remove a waiting ``item`` from the queue."""
         line = self._lines[item.owner]
         del (line.batchable if item.batchable else line.single)[item.key]
         self.count -= 1
@@ -114,11 +116,11 @@ class FairQueue(Generic[W]):
             del self._lines[item.owner]
 
     def peek(self) -> W:
-        """The next one, left where it is."""
+        """The next item, without removing it."""
         return next(iter(next(iter(self._lines.values())).first().values()))
 
     def pop(self) -> W:
-        """Take the next one out."""
+        """Remove and return the next item."""
         lines = self._lines
         owner = next(iter(lines))
         line = lines[owner]
@@ -133,7 +135,7 @@ class FairQueue(Generic[W]):
         return item
 
     def longest_batch(self, most: int) -> tuple[str, int]:
-        """The owner whose batch would be the largest, up to ``most``; among equals the one whose turn it is."""
+        """The owner with the largest possible batch, up to ``most``; among equals the one whose turn it is."""
         best, size = "", 0
         for owner, line in self._lines.items():
             waiting = len(line.batchable)
@@ -144,7 +146,7 @@ class FairQueue(Generic[W]):
         return best, size
 
     def pop_batch(self, owner: str, most: int) -> list[W]:
-        """Take the first batchable ones of ``owner`` out, up to ``most``."""
+        """Remove and return the first batchable items of ``owner``, up to ``most``."""
         line = self._lines[owner]
         batch = [line.batchable.popitem(last=False)[1] for _ in range(min(most, len(line.batchable)))]
         self.count -= len(batch)
@@ -159,7 +161,9 @@ class FairQueue(Generic[W]):
 
 
 class Deadlines:
-    """The deadlines of what waits, soonest first. What left in time is passed over, and swept out when it piles up."""
+    """The deadlines of waiting items, soonest first. Items that left in time are skipped, and purged when they pile
+    up.
+    """
 
     __slots__ = ("_gone", "_heap", "_live")
 
@@ -169,13 +173,13 @@ class Deadlines:
         self._gone = 0
 
     def add(self, item: Waiting) -> None:
-        """Watch ``item`` if it has a deadline."""
+        """Add ``item`` if it has a deadline."""
         if item.deadline is not None:
             self._live[item.key] = item
             heapq.heappush(self._heap, (item.deadline, item.key))
 
     def forget(self, item: Waiting) -> None:
-        """``item`` waits no longer."""
+        """Drop ``item``, which no longer waits."""
         if item.deadline is not None and self._live.pop(item.key, None) is not None:
             self._gone += 1
             if self._gone > 64 and self._gone * 2 > len(self._heap):
@@ -193,7 +197,7 @@ class Deadlines:
         return heap[0][0] if heap else None
 
     def pop_passed(self, now: Nanos) -> list[Waiting]:
-        """Take out what should have left before ``now``, soonest deadline first."""
+        """Remove and return items whose deadline was before ``now``, soonest first."""
         passed: list[Waiting] = []
         while (soonest := self.next()) is not None and soonest <= now:
             passed.append(self._live.pop(heapq.heappop(self._heap)[1]))

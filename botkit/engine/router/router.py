@@ -1,8 +1,8 @@
-"""The router: what the bot wants to send waits here until the exchange's documented limits let it leave.
+"""The router: requests wait here until the exchange's documented limits let them leave.
 
-It holds a slot from the grant of a request until its answer was read plus one window (`botkit.engine.router.windows`
-says why that can never exceed a limit), lets cancels and exits go first, takes turns between strategies, and batches
-what piles up. It has no clock: a driver asks `Router.next_due` when to come again.
+It holds a slot from the grant of a request until one window after its answer was read (`botkit.engine.router.windows`
+explains why that can never exceed a limit), lets cancels and exits go first, takes turns between strategies, and
+batches a backlog. It has no clock: a driver asks `Router.next_due` when to call again.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from botkit.model.orders import FINAL_STATES, Order
 from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 from botkit.model.results import RouterUse
 
-#: how late the exchange may still act on a read whose answer was given up
+#: how long after an abort the exchange may still act on a read
 READ_LATEST_NS = 60 * NS_PER_S
-#: no request is waited for longer
+#: the longest wait for an answer
 LONGEST_WAIT_NS = 60 * NS_PER_S
-#: alarms that nobody collected are kept up to here, newest last
+#: most uncollected alarms to keep, newest last
 ALARMS_MAX = 256
 #: later than any time
 _NEVER: Nanos = 1 << 62
@@ -63,9 +63,9 @@ class Priority(enum.IntEnum):
 class Withdrawal(enum.Enum):
     """What became of a cancel."""
 
-    WITHDRAWN = "withdrawn"  # the create still waited: both are gone, nothing will be sent
-    QUEUED = "queued"  # it leaves as soon as its slot allows
-    DUPLICATE = "duplicate"  # one is queued or on its way already
+    WITHDRAWN = "withdrawn"  # the create was still queued: both are dropped, nothing is sent
+    QUEUED = "queued"  # it leaves as soon as it has a slot
+    DUPLICATE = "duplicate"  # one is already queued or on its way
 
 
 class DroppedRead(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ class DroppedRead(msgspec.Struct, frozen=True):
 
 
 class Due(msgspec.Struct):
-    """What a moment brings: requests to send in this order, and what waited past its deadline."""
+    """What is due now: requests to send, in order, and items whose deadline has passed."""
 
     requests: list[Request]
     expired: list[Order]
@@ -91,14 +91,14 @@ class _Kind(enum.Enum):
     READ = 2
 
 
-# globals, since a member costs much more to read off its class (`botkit.model.orders`)
+# globals, since reading a member from its class costs much more (`botkit.model.orders`)
 _CREATE: Final = _Kind.CREATE
 _CANCEL: Final = _Kind.CANCEL
 _READ: Final = _Kind.READ
 _OK: Final = Ending.OK
 _REFUSED: Final = Ending.REFUSED
 
-#: a request on its way: its route, the time of its grant, its kind, and the client ids in it
+#: a request in flight: its route, grant time, kind and client ids
 _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
 
 
@@ -113,8 +113,8 @@ def _nobody_is_told(due: Nanos | None) -> None:
 class Router:
     """The queue and the windows of one bot: one account at one address.
 
-    Times are nanoseconds of a clock that advances like a monotonic one: set forward, it would free slots early. The
-    router reads orders and never writes them: their states are the engine's. Equal calls give equal requests.
+    Times are nanoseconds of a monotonic clock: a clock set forward would free slots early. The router reads orders but
+    never changes them: only the engine does. Equal calls give equal requests.
     """
 
     def __init__(
@@ -131,8 +131,7 @@ class Router:
     ) -> None:
         """``latest_accept_ns`` is how long after an abort the exchange may still act on an order request.
 
-        ``leased`` are the counters that are shared with other processes. ``seed`` serves the jitter of the pause after
-        a 429.
+        ``leased`` are the counters shared with other processes. ``seed`` is for the jitter of the pause after a 429.
         """
         self._table = table
         self._latest_accept_ns = latest_accept_ns
@@ -153,25 +152,25 @@ class Router:
 
         self._now: Nanos = 0
         self._next_id = first_request_id
-        self._next_key = 0  # of what waits; counts up, so it orders first come, first served
+        self._next_key = 0  # of waiting items; counts up, so it gives the order of arrival
         self._old_key = 0  # of slots of an earlier run; counts down, apart from request ids
-        # The one order that was asked for while nothing waited. Most orders leave in the same turn, and this saves
-        # them the way through the queues.
+        # The one order placed while nothing was waiting. Most orders leave in the same turn, and this way they skip the
+        # queues.
         self._express: Order | None = None
         self._express_is_cancel = False
         self._express_since: Nanos = 0
-        self._count = 0  # everything that waits, but for the express one
+        self._count = 0  # all waiting items except the express one
         self._cancels: FairQueue[WaitingOrder] = FairQueue()
         self._reduces: FairQueue[WaitingOrder] = FairQueue()
         self._creates: FairQueue[WaitingOrder] = FairQueue()
-        # reads wait per counter and class; the list is in the order of service
+        # reads wait per counter and class; the list is in the order in which they are served
         self._lanes: list[tuple[tuple[int, int], Route, bool, FairQueue[WaitingRead]]] = []
         self._deadlines = Deadlines()
         self._waiting: dict[int, WaitingOrder] = {}  # creates by client id
         self._waiting_reads: dict[int, WaitingRead] = {}  # by ticket
-        self._cancelling: set[int] = set()  # client ids whose cancel waits or is on its way; never iterated
+        self._cancelling: set[int] = set()  # client ids whose cancel is queued or in flight; never iterated
         self._flights: dict[int, _Flight] = {}
-        self._unknown: dict[int, tuple[Route, int]] = {}  # client id -> where its slot is held late, under which key
+        self._unknown: dict[int, tuple[Route, int]] = {}  # client id -> the route and key of its late-held slot
         self._dropped: list[DroppedRead] = []
         self._next: Nanos | None = None
         self._next_is_known = False
@@ -180,7 +179,7 @@ class Router:
         self._on_due: Callable[[Nanos | None], None] = _nobody_is_told
 
     def take_listener(self, on_change: Callable[[], None], on_due: Callable[[Nanos | None], None]) -> None:
-        """Call ``on_change`` whenever `next_due` may have changed, or ``on_due`` with what it is from now on."""
+        """Call ``on_change`` whenever `next_due` may have changed, or ``on_due`` with it where it is known."""
         self._on_change = on_change
         self._on_due = on_due
 
@@ -192,17 +191,17 @@ class Router:
 
     @property
     def waiting(self) -> int:
-        """How much waits: creates, cancels and reads."""
+        """How many creates, cancels and reads are waiting."""
         return self._count if self._express is None else self._count + 1
 
     def is_waiting(self, order: Order) -> bool:
-        """True while the create of ``order`` waits here."""
+        """True while the create of ``order`` is queued."""
         if self._express is order:
             return not self._express_is_cancel
         return order.client_id in self._waiting
 
     def create(self, order: Order, now: Nanos) -> str | None:
-        """Let ``order`` wait for its slot; None, or the reason for which it cannot wait."""
+        """Queue ``order`` until it gets a slot; returns None, or the reason why it cannot be queued."""
         self._now = now
         if not self._count and self._express is None:
             self._express = order
@@ -217,7 +216,9 @@ class Router:
         return None
 
     def cancel(self, order: Order, now: Nanos) -> Withdrawal:
-        """Cancel ``order``, which still waits here or has an order id. Never refused: it is bounded by the orders."""
+        """Cancel ``order``, which is still queued or has an order id. Never refused, since orders bound the number of
+        cancels.
+        """
         self._now = now
         client_id = order.client_id
         if self._express is order and not self._express_is_cancel:
@@ -243,9 +244,9 @@ class Router:
         return Withdrawal.QUEUED
 
     def replace_waiting(self, old: Order, new: Order, now: Nanos) -> bool:
-        """Let ``new`` take the place of ``old`` in the queue; False if ``old`` does not wait here any more.
+        """Put ``new`` in the place of ``old`` in the queue; False if ``old`` is no longer queued.
 
-        The place is the old one's if both are of one strategy and class; else ``new`` waits at the end of its own.
+        It gets the old place if both are of the same strategy and class; else ``new`` goes to the end of its own line.
         """
         self._now = now
         if self._express is old and not self._express_is_cancel:
@@ -278,11 +279,11 @@ class Router:
         deadline: Nanos | None = None,
         urgent: bool = False,
     ) -> int:
-        """Let a read, or any single request, wait for its slot; returns its ticket, which is also its request id.
+        """Queue a read, or any single request, until it gets a slot; returns its ticket, which is also its request id.
 
         ``make(request_id)`` builds it when it may leave. ``urgent`` ones (looking up an order of unknown outcome) go
-        first, unpaced, and may use the reserve. Past ``deadline``, or where the queue is full, it is dropped: `Due`
-        tells.
+        first, unpaced, and may use the reserve. After ``deadline``, or if the queue is full, it is dropped and reported
+        in `Due`.
         """
         self._now = now
         ticket = self._next_id
@@ -303,7 +304,7 @@ class Router:
         return ticket
 
     def forget_read(self, ticket: int) -> bool:
-        """Take a read that still waits out of the queue; False if it has left or was dropped."""
+        """Remove a queued read; False if it has left or was dropped."""
         item = self._waiting_reads.pop(ticket, None)
         if item is None:
             return False
@@ -316,7 +317,7 @@ class Router:
     # -- what may leave ---------------------------------------------------------------------------------------------
 
     def due(self, now: Nanos) -> Due:
-        """What may leave at ``now``, in the order of sending, with ids given and slots taken."""
+        """The requests to send at ``now``, in order, with ids assigned and slots taken."""
         self._now = now
         if self._express is not None:
             request = self._try_express(self._express, now)
@@ -343,9 +344,9 @@ class Router:
         return due
 
     def next_due(self) -> Nanos | None:
-        """The time at which `due` would bring something new; None if nothing waits or only an answer can help.
+        """When `due` would return something new; None if nothing waits or only an answer can help.
 
-        It holds until the next call of anything else. What was asked for since the last `due` may be tried at once.
+        Valid until the next call of any other method. Requests added since the last `due` may be tried at once.
         """
         if self._express is not None or self._dropped:
             return self._now
@@ -357,7 +358,7 @@ class Router:
         return self._next
 
     def slots_changed(self, change: SlotsChanged) -> None:
-        """Other slots are leased of the windows that are shared with other processes: ask `next_due` again."""
+        """The leased slots of shared windows have changed: ask `next_due` again."""
         assert self._leased is not None, "this router shares with nobody"
         self._leased.apply(change)
         self._changed()
@@ -365,9 +366,9 @@ class Router:
     # -- what came of it --------------------------------------------------------------------------------------------
 
     def answered(self, request_id: int, now: Nanos, outcome: Ending) -> None:
-        """Waiting for a request ended at ``now``: its answer was read, or it was given up.
+        """The wait for a request ended at ``now``: its answer was read, or the bot gave up.
 
-        Raises KeyError for a request that is not on its way, since freeing a slot twice would break the limit.
+        Raises KeyError for a request that is not in flight, since freeing a slot twice would break the limit.
         """
         self._now = now
         route, granted, kind, client_ids = self._flights.pop(request_id)
@@ -378,7 +379,7 @@ class Router:
                 window.release(now)
             if route.leased is not None:
                 route.leased.tell(SlotNews.ANSWERED)
-            # mostly nothing waits for the slot; and it comes free a window from now: what is due before that stays so
+            # usually nothing waits; else the slot becomes free a window from now, so anything due earlier is unaffected
             if self._count and (self._next is None or self._next > now + route.least_hold):
                 self._changed()
             return
@@ -406,7 +407,7 @@ class Router:
                     self._unknown[client_id] = (route, request_id)
 
     def resolved(self, client_id: int, now: Nanos) -> None:
-        """An order of unknown outcome proved there or absent: its create will not arrive after ``now``."""
+        """An unknown order was found or proved absent: its create will not arrive after ``now``."""
         self._now = now
         held = self._unknown.pop(client_id, None)
         if held is not None:
@@ -418,12 +419,14 @@ class Router:
             self._changed()
 
     def cool_down(self, sends: Iterable[SentBefore], now: Nanos) -> None:
-        """At a restart: count what the journal of the run before shows as sent. Call it before anything is sent."""
+        """At a restart: count the requests that the previous run's journal shows as sent. Call it before sending
+        anything.
+        """
         self._now = now
         for sent in sends:
             route = self._routes[sent.endpoint]
             is_read = self._table[sent.endpoint].method == "GET"
-            # no answer journaled: patience or a crash ended the waiting, at some time up to now
+            # no answer journaled: a timeout or a crash ended the wait, at some time up to now
             late = self._read_latest_ns if is_read else self._latest_accept_ns
             given_up = min(now, sent.sent + LONGEST_WAIT_NS)
             arrives_by = sent.answered if sent.answered is not None else given_up + late
@@ -441,7 +444,7 @@ class Router:
     # -- what it tells ----------------------------------------------------------------------------------------------
 
     def paused_until(self, endpoint: str) -> Nanos | None:
-        """When a pause after a 429 ends at ``endpoint``; None if there is none at the last time given."""
+        """When the pause after a 429 at ``endpoint`` ends; None without a pause, as of the last call's time."""
         pause = self._routes[endpoint].pause
         return pause.until if pause.until > self._now else None
 
@@ -452,7 +455,7 @@ class Router:
         return alarms
 
     def usage(self, now: Nanos) -> list[Usage]:
-        """Every window and scope: limit, slots held, peak and refusals."""
+        """Limit, slots held, peak and 429s of every window and scope."""
         return usage_of(self._pools.values(), now)
 
     def sent_windows(self, now: Nanos) -> list[SentWindow]:
@@ -466,7 +469,7 @@ class Router:
     # -- queues -----------------------------------------------------------------------------------------------------
 
     def _queue_express(self) -> None:
-        """The express order is express no longer: something else waits too."""
+        """Move the express order into the queues, because something else is waiting too."""
         order = self._express
         if order is not None:
             self._express = None
@@ -511,7 +514,7 @@ class Router:
     # -- sending ----------------------------------------------------------------------------------------------------
 
     def _try_express(self, order: Order, now: Nanos) -> Request | None:
-        """The request for the order that waits alone; None if it must wait, expired or became pointless."""
+        """The request for the only waiting order; None if it must wait, has expired or became pointless."""
         if self._express_is_cancel:
             if order.state in FINAL_STATES:
                 self._express = None
@@ -564,7 +567,7 @@ class Router:
     def _send_cancels(self, requests: list[Request], now: Nanos) -> None:
         cancels, single, batch = self._cancels, self._cancel_route, self._cancel_batch_route
         while cancels.count:
-            if cancels.peek().order.is_final:  # it was filled or cancelled meanwhile: no slot for that
+            if cancels.peek().order.is_final:  # it was filled or cancelled meanwhile: no slot wasted on it
                 self._count -= 1
                 self._cancelling.discard(cancels.pop().order.client_id)
                 continue
@@ -607,7 +610,7 @@ class Router:
             requests.append(self._create_request(item.order, item.since, now))
 
     def _send_batches(self, requests: list[Request], now: Nanos) -> None:
-        """Batches for the creates that no single request could take at ``now``."""
+        """Send batches for the creates that could not leave one by one at ``now``."""
         creates, single, batch = self._creates, self._create_route, self._create_batch_route
         while creates.count and batch.is_open(now, False):
             owner, size = creates.longest_batch(BATCH_MAX)
@@ -644,7 +647,7 @@ class Router:
         return request_id
 
     def _leave(self, item: WaitingOrder) -> None:
-        """A create that was popped leaves the other books too."""
+        """Remove a popped create from the other indexes."""
         self._count -= 1
         del self._waiting[item.order.client_id]
         if item.deadline is not None:
@@ -665,7 +668,7 @@ class Router:
                 requests.append(item.make(item.key))
 
     def _soonest(self) -> Nanos | None:
-        """`next_due` for what stands in the queues."""
+        """`next_due` for the queued items."""
         now = self._now
         soonest = self._deadlines.next() or _NEVER
         if self._cancels.count:

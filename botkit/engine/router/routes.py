@@ -1,4 +1,4 @@
-"""The ways out: per counter of the exchange its windows, pace and pause; and which way clears a backlog soonest."""
+"""Routes: the windows, pace and pause of each counter of the exchange, and the fastest way to clear a backlog."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from botkit.model.orders import Order, OrderType
 BATCH_MAX = 10
 #: most orders of one PUT /orders. The documents give no bound; ours keeps a body below 2 kB
 CANCEL_BATCH_MAX = 50
-#: so many cancels of one strategy go in one PUT even when there are slots for each: one answer, fifty slots saved
+#: from this many cancels of one strategy on, one PUT replaces single cancels even if slots are free: one answer, fifty
+#: slots saved
 CANCELS_FOR_A_BATCH = 3
-#: a batch is worth its slot when single creates would need longer than this for the same orders ...
+#: a batch is worth its slot if single creates would take longer than this for the same orders ...
 BATCH_GAIN_NS = 200 * NS_PER_MS
-#: ... and for one order alone when no single create can leave for a second
+#: ... and even for one order if no single create can leave for a second
 LONE_BATCH_GAIN_NS = NS_PER_S
-#: slots kept for urgent requests: a part of the creates' window that leaves 99.5 % of the limit to everybody ...
+#: slots reserved for urgent requests: a part of the create window that leaves 99.5 % of the limit to others ...
 CREATE_RESERVE_DIVISOR = 600
-#: ... and a larger one of windows of reads, where the order protocol looks orders of unknown outcome up
+#: ... and a larger part of read windows, where the order protocol looks up unknown orders
 READ_RESERVE_DIVISOR = 20
 
 _BATCH_TYPES = (OrderType.LIMIT, OrderType.MARKET)
 
 
 class Route:
-    """One counter of the exchange (a pool): its windows, in all of which a request takes a slot or in none.
+    """One counter of the exchange (a pool) with its windows; a request takes a slot in all of them or in none.
 
-    Where other processes count into it as well, a request also takes one that is ``leased`` from their ledger. The
-    windows stay: they tell the usage, and no fault of the ledger makes this process alone exceed a limit.
+    If other processes share it, a request also takes a slot ``leased`` from their ledger. The windows remain: they show
+    the usage, and even if the ledger fails this process alone cannot exceed a limit.
     """
 
     __slots__ = ("interval", "leased", "least_hold", "name", "pace", "pause", "paused", "refused", "reserve", "windows")
@@ -56,14 +57,14 @@ class Route:
         least = min(w.window.requests for w in windows)
         self.reserve = reserve if least > reserve else 0
         self.interval = tightest.length // tightest.requests
-        #: an answer read now brings no slot before this has passed
+        #: an answer read now frees no slot before this has passed
         self.least_hold = min(w.hold for w in windows)
         self.pace: Pace | None = None
         if least >= LEAST_PACED:
             burst = min(Pace.burst_of(w.window.requests) for w in windows)
             self.pace = Pace(tightest.requests, tightest.length, burst)
         self.pause = PauseAfter429(self.interval, max(w.window.length for w in windows), random)
-        self.paused = False  # a pause has begun and its end has not been noticed
+        self.paused = False  # a pause has begun and not been seen to end
         self.refused = 0
 
     def is_open(self, now: Nanos, urgent: bool) -> bool:
@@ -101,7 +102,7 @@ class Route:
             leased.take()
         if not urgent:
             if pace is not None:
-                # how leased slots are spread over time is the ledger's affair
+                # the ledger decides how leased slots are spread over time
                 pace.sent(now, least - kept - 1, self.windows[0].next_release(now) if leased is None else now)
         elif self.paused:
             self.pause.sent_urgent(now)
@@ -127,7 +128,7 @@ class Route:
         return at
 
     def rate_limited(self, granted: Nanos, now: Nanos) -> bool:
-        """A 429 came back at ``now`` for a request granted at ``granted``: close, and use less. True if it is news."""
+        """A request granted at ``granted`` got a 429 at ``now``: close and lower the limit. True if that is news."""
         self.refused += 1
         if not self.pause.refused(granted, now):
             return False
@@ -166,9 +167,9 @@ def make_routes(table: LimitTable, random: Random, leased: LeasedPools | None) -
 
 
 def _merged(windows: Sequence[WindowLimit]) -> list[tuple[WindowLimit, tuple[Scope, ...]]]:
-    """Windows of equal size but other scope as one: a router serves one account at one address.
+    """Merge windows of equal size but different scope, since a router serves one account at one address.
 
-    Each of its requests takes a slot in both, so their logs would be equal, entry for entry.
+    Each request takes a slot in both, so their logs would be identical.
     """
     merged: dict[tuple[int, int], tuple[WindowLimit, tuple[Scope, ...]]] = {}
     for window in windows:
@@ -179,9 +180,9 @@ def _merged(windows: Sequence[WindowLimit]) -> list[tuple[WindowLimit, tuple[Sco
 
 
 def reserve_of(method: str, endpoint: str, least: int) -> int:
-    """Slots kept for urgent requests in a pool with this first endpoint, whose smallest window has ``least``.
+    """Slots reserved for urgent requests in the pool of this first endpoint, whose smallest window has ``least``.
 
-    Cancels need none: nothing else shares their windows.
+    Cancels need no reserve: nothing else shares their windows.
     """
     if endpoint == "create_order":
         return least // CREATE_RESERVE_DIVISOR
@@ -191,18 +192,18 @@ def reserve_of(method: str, endpoint: str, least: int) -> int:
 
 
 def is_batchable(order: Order) -> bool:
-    """True for an order that may ride in a batch: LIMIT or MARKET, and none that reduces risk.
+    """True for an order that may be part of a batch: LIMIT or MARKET, and not risk-reducing.
 
-    One bad item may refuse all ten, and an exit must not fail because of another order.
+    One bad item may get all ten refused, and an exit must not fail because of another order.
     """
     return not order.reduces and order.type in _BATCH_TYPES
 
 
 def batch_is_worth_it(size: int, waiting: int, single_at: Nanos | None, interval: Nanos, at: Nanos) -> bool:
-    """Would a batch of ``size`` that leaves at ``at`` clear the backlog sooner, by enough to spend its slot?
+    """Would a batch of ``size`` sent at ``at`` clear the backlog enough sooner to be worth its slot?
 
-    ``waiting`` creates wait in all; the next single one may leave at ``single_at`` (None: not in sight), and one
-    follows every ``interval``.
+    ``waiting`` is the total of queued creates; the next single one may leave at ``single_at`` (None: unknown), then one
+    every ``interval``.
     """
     if size == 0:
         return False

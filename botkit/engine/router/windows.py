@@ -1,14 +1,14 @@
-"""One rate-limit window as an object over time: which of its slots are taken, and when the next one is free.
+"""One rate-limit window over time: which of its slots are taken, and when the next becomes free.
 
 The rule: **a slot is held from the moment a request is granted until its answer has been read plus one window.**
-Take the latest arrival that any server window of that length counts. Every other arrival of that window came less
-than one window earlier, so its answer, which came after its arrival, was read less than one window before; its slot
-is therefore still held at the grant of the latest one. Held slots never exceed the limit, hence neither do the
-arrivals of any server window: sliding, fixed (any phase) or bucket counting, whatever the network does.
+Take any server window of that length and its latest arrival. Every other arrival in it came less than one window
+earlier, so its answer, which follows the arrival, was read less than one window before; its slot was therefore still
+held when the latest one was granted. Held slots never exceed the limit, so neither do the arrivals in any server
+window: sliding, fixed (any phase) or bucket counting, whatever the network does.
 
-Rejected: a log stamped at send, a leaky or token bucket, GCRA. Each lets requests bunch up on their way, and counted at
-the server up to twice the limit arrived in one window. Rejected as well: an allowance for "usual" latency below the
-limit, which wastes slots on calm days and is exceeded on others.
+Rejected: a log stamped at send, a leaky or token bucket, GCRA. With each, requests can bunch up in transit, and up to
+twice the limit arrived in one window at the server. Also rejected: a margin for "usual" latency, which wastes slots on
+calm days and is exceeded on others.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from collections import deque
 from botkit.model.clock import NS_PER_MS, Nanos
 from botkit.model.limits import Scope, WindowLimit
 
-#: how far the exchange's clock may run apart from ours within a window, in parts per million
+#: how far the exchange's clock may drift from ours within a window, in parts per million
 CLOCK_DRIFT_PPM = 100
-#: what is added to every window for clocks that tick in milliseconds, ours and the exchange's
+#: added to every window because both clocks, ours and the exchange's, tick in milliseconds
 CLOCK_GRAIN_NS = 2 * NS_PER_MS
 #: a 429 lowers the limit to four fifths, never below a quarter of the documented one ...
 LOWER_NUMERATOR, LOWER_DENOMINATOR, LEAST_DIVISOR = 4, 5, 4
-#: ... and every window that passes then gives a twentieth of the documented limit back
+#: ... and every window after that restores a twentieth of the documented limit
 RESTORE_DIVISOR = 20
 
 
 def hold_ns(length: Nanos) -> Nanos:
-    """How long a slot stays taken after the answer was read: the window, clock drift and clock grain."""
+    """How long a slot stays taken after the answer was read: the window plus clock drift and resolution."""
     return length + length * CLOCK_DRIFT_PPM // 1_000_000 + CLOCK_GRAIN_NS
 
 
 class SlotLog:
-    """A window's slots in memory. Calls come in the order of time; every operation is O(log n) or better, amortised."""
+    """A window's slots in memory. Calls must be in time order; every operation is amortised O(log n) or better."""
 
     __slots__ = (
         "_cooling",
@@ -59,19 +59,19 @@ class SlotLog:
         self._limit = window.requests
         self._restore_at: Nanos | None = None
         self._in_flight = 0
-        # answers are read in the order of time and each cools equally long, so these are ascending without sorting
+        # answers are read in time order and each cools down equally long, so these ascend without sorting
         self._cooling: deque[Nanos] = deque()
-        # (until, key) of slots held longer; an entry that is no longer in _late_until with that time is void
+        # (until, key) of slots held longer; an entry not in _late_until with the same time is void
         self._late: list[tuple[Nanos, int]] = []
         self._late_until: dict[int, Nanos] = {}
 
     @property
     def limit(self) -> int:
-        """Slots in force now: the documented limit, or less for a while after a 429."""
+        """The current limit: the documented one, or less for a while after a 429."""
         return self._limit
 
     def free(self, now: Nanos) -> int:
-        """Slots that may be taken at ``now``. Negative when the limit was lowered below what is held."""
+        """How many slots may be taken at ``now``; negative if the limit was lowered below what is held."""
         cooling = self._cooling
         while cooling and cooling[0] <= now:
             cooling.popleft()
@@ -83,11 +83,11 @@ class SlotLog:
 
     def held(self, now: Nanos) -> int:
         """Slots taken at ``now``."""
-        free = self.free(now)  # first: time may have given a part of the limit back
+        free = self.free(now)  # first, because time may have restored part of the limit
         return self._limit - free
 
     def take(self) -> None:
-        """Take one slot; `free` has just said that there is one."""
+        """Take one slot; the caller has just checked `free`."""
         self._in_flight += 1
         taken = self._in_flight + len(self._cooling) + len(self._late_until)
         if taken > self.peak:
@@ -100,29 +100,33 @@ class SlotLog:
         self._in_flight -= 1
         until = now + self.hold
         cooling = self._cooling
-        # a clock that was set back holds slots longer, never shorter
+        # a clock set back holds slots longer, never shorter
         cooling.append(until if not cooling or until >= cooling[-1] else cooling[-1])
 
     def give_back(self) -> None:
-        """No byte of the request was written: its slot is free at once."""
+        """Free the slot at once: no byte of the request was written."""
         assert self._in_flight > 0
         self._in_flight -= 1
 
     def hold_late(self, key: int, arrives_by: Nanos) -> None:
-        """The request on its way may arrive until ``arrives_by``: its slot is held for one window more, as ``key``."""
+        """A request in flight may arrive until ``arrives_by``: hold its slot for one window after that, under
+        ``key``.
+        """
         assert self._in_flight > 0
         self._in_flight -= 1
         self.cool_down(key, arrives_by)
 
     def cool_down(self, key: int, arrives_by: Nanos) -> None:
-        """Count a request of an earlier run, which arrived or may arrive until ``arrives_by``, for one window more."""
+        """Count a request of an earlier run that arrived, or may arrive, by ``arrives_by`` for one window after
+        that.
+        """
         assert key not in self._late_until, key
         until = arrives_by + self.hold
         self._late_until[key] = until
         heapq.heappush(self._late, (until, key))
 
     def shorten(self, key: int, arrives_by: Nanos) -> None:
-        """What is held late under ``key`` is known to arrive no later than ``arrives_by``. Unknown keys are ignored."""
+        """The request held late under ``key`` arrives no later than ``arrives_by``. Unknown keys are ignored."""
         held = self._late_until.get(key)
         until = arrives_by + self.hold
         if held is not None and until < held:
@@ -130,7 +134,9 @@ class SlotLog:
             heapq.heappush(self._late, (until, key))
 
     def open_at(self, now: Nanos, needed: int) -> Nanos | None:
-        """The earliest time from ``now`` at which ``needed`` slots are free; None: only an answer can bring it."""
+        """The earliest time from ``now`` on at which ``needed`` slots are free; None if only an answer can free
+        them.
+        """
         missing = needed - self.free(now)
         if missing <= 0:
             return now
@@ -140,7 +146,7 @@ class SlotLog:
         return self._open_among_late(missing)
 
     def next_release(self, now: Nanos) -> Nanos:
-        """When the next slot comes free, as far as can be told; slots on their way count as answered at ``now``."""
+        """An estimate of when the next slot becomes free, as if requests in flight were answered at ``now``."""
         cooling = self._cooling
         first = cooling[0] if cooling else now + self.hold
         if self._late and self._late[0][0] < first:
@@ -148,12 +154,12 @@ class SlotLog:
         return first if first > now else now
 
     def releases(self, now: Nanos) -> tuple[Nanos, ...]:
-        """When each of the slots that are not on their way comes free, ascending."""
+        """When each slot that is not in flight becomes free, ascending."""
         self.free(now)
         return tuple(heapq.merge(self._cooling, sorted(self._late_until.values())))
 
     def lower(self, now: Nanos) -> None:
-        """A 429 proved that somebody else counts into this window: use four fifths until time has given it back."""
+        """A 429 proved that somebody else uses this window: use four fifths until the limit recovers."""
         documented = self.window.requests
         least = max(1, documented // LEAST_DIVISOR)
         self._limit = max(least, self._limit * LOWER_NUMERATOR // LOWER_DENOMINATOR)
@@ -181,7 +187,7 @@ class SlotLog:
         self._restore_at = at
 
     def _open_among_late(self, missing: int) -> Nanos | None:
-        """`open_at` where slots are held late or the limit was lowered; looks at no more than the window's slots."""
+        """`open_at` with late-held slots or a lowered limit; examines at most the window's slots."""
         documented, length = self.window.requests, self.window.length
         step = max(1, documented // RESTORE_DIVISOR)
         limit, restore_at = self._limit, self._restore_at

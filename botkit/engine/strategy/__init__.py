@@ -1,1 +1,1 @@
-"""What a strategy author meets: the base class, its parameters, timers and the way into the engine."""
+"""What a strategy author works with: the base class, parameters, timers and the link to the engine."""

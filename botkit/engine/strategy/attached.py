@@ -1,4 +1,4 @@
-"""An indicator that a series feeds: its value at the latest bar and at the one before, and whether it crossed."""
+"""An indicator fed by a series: its value at the latest bar and the previous one, and whether it crossed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ V = TypeVar("V")
 
 
 class Feeding(Protocol):
-    """What an attached indicator needs of its series."""
+    """What an attached indicator needs from its series."""
 
     def bring_up_to_date(self) -> None:
-        """Feed what has finished since the last read. Raises NotReadyError before the history is there."""
+        """Feed everything finished since the last read. Raises NotReadyError until the history has arrived."""
 
 
 class Crossing:
@@ -32,15 +32,15 @@ class Crossing:
     @property
     @abstractmethod
     def value(self) -> Any:
-        """At the latest bar."""
+        """The value at the latest bar."""
 
     @property
     @abstractmethod
     def previous(self) -> Any:
-        """At the bar before."""
+        """The value at the previous bar."""
 
     def crossed_above(self, other: Crossing | float) -> bool:
-        """True when the latest bar brought it above ``other``: at or below at the bar before, above now.
+        """True if the latest bar took it above ``other``: at or below it at the previous bar, above now.
 
         ``other`` is another indicator of the same series, or a number. False until both have values at both bars.
         """
@@ -52,7 +52,7 @@ class Crossing:
         return bool(now > other_now and before <= other_before)
 
     def crossed_below(self, other: Crossing | float) -> bool:
-        """True when the latest bar brought it below ``other``: at or above at the bar before, below now."""
+        """True if the latest bar took it below ``other``: at or above it at the previous bar, below now."""
         self._series.bring_up_to_date()
         other_now, other_before = other._at_both() if self._is_with(other) else (other, other)
         now, before = self._at_both()
@@ -62,10 +62,10 @@ class Crossing:
 
     @abstractmethod
     def _at_both(self) -> tuple[Any, Any]:
-        """(now, at the bar before) of a series that is up to date; (None, None) unless both are known."""
+        """(now, at the previous bar) for a series that is up to date; (None, None) unless both are known."""
 
     def _is_with(self, other: Crossing | float) -> TypeGuard[Crossing]:
-        """True for an indicator of the same series, False for a number; ValueError for all else."""
+        """True for an indicator of the same series, False for a number; ValueError for anything else."""
         if isinstance(other, Crossing):
             if other._series is self._series:
                 return True
@@ -79,7 +79,7 @@ class Crossing:
 
 
 class _Broken:
-    """Stands for an indicator that raised: so does everything asked of it."""
+    """Replaces an indicator that raised; every access raises the same."""
 
     __slots__ = ("_error",)
 
@@ -91,10 +91,10 @@ class _Broken:
 
 
 class Attached(Crossing, Generic[V]):
-    """An indicator attached to a series, which warms it from history and feeds it each bar.
+    """An indicator attached to a series, which warms it up from history and feeds it each bar.
 
-    ``value`` belongs to the latest finished bar, ``previous`` to the one before; both are None until ready. One of
-    several values gives each of them as a line of its own: ``macd["line"].crossed_above(macd["signal"])``.
+    ``value`` belongs to the latest finished bar, ``previous`` to the one before; both are None until ready. If it has
+    several values, an index selects one as a line: ``macd["line"].crossed_above(macd["signal"])``.
     """
 
     __slots__ = (
@@ -104,14 +104,14 @@ class Attached(Crossing, Generic[V]):
 
     def __init__(self, series: Feeding, name: str) -> None:
         self._series = series
-        #: the label: what charts call it
+        #: the label shown in charts
         self.name = name
         self._line: PlotLine | None = None
 
     # -- the series' side -----------------------------------------------------------------------------------------
 
     def install(self, indicator: Indicator[V], inputs: Sequence[str], pane: str) -> None:
-        """Take an indicator, in place of the one before if there was one."""
+        """Install an indicator, replacing any previous one."""
         self._indicator = indicator
         indicator.owner = self
         self._step = indicator.step
@@ -120,27 +120,27 @@ class Attached(Crossing, Generic[V]):
         self._get: Callable[[Any], Any] = _getter(inputs)
         self._is_single = len(self.inputs) == 1
         self._before: V | None = None
-        #: with how many bars it was warmed, and how many bars its series had seen by then
+        #: how many bars warmed it up, and how many bars its series had seen by then
         self._began_with = self._began_at = 0
 
     def draw_into(self, line: PlotLine | None) -> None:
-        """Hand each value to a line of a plot from now on."""
+        """Add each value to a plot line from now on."""
         self._line = line
 
     def begin(self, columns: Sequence[Array], at: int) -> None:
-        """Warm it with the last bars before it is fed; ``at`` is the number of bars that its series has seen."""
+        """Warm up with the last bars before feeding starts; ``at`` is the number of bars its series has seen."""
         self._began_with, self._began_at = len(columns[0]), at
         self._advance(columns)
 
     def begin_again(self, columns: Sequence[Array], *, began_with: int) -> None:
-        """Warm it again with older bars; ``began_with`` of the columns' rows come before the bars it was fed."""
+        """Warm up again with older bars; ``began_with`` rows of the columns precede the bars it was fed."""
         self._indicator.reset()
         self._before = None
         self._began_with = began_with
         self._advance(columns)
 
     def fail(self, error: Exception) -> None:
-        """The indicator raised: from here on every read of it raises the same."""
+        """Mark the indicator as failed: every later read raises the same exception."""
         self._indicator = _Broken(error)  # type: ignore[assignment]
 
     def _advance(self, columns: Sequence[Array]) -> None:
@@ -182,17 +182,17 @@ class Attached(Crossing, Generic[V]):
 
     @property
     def history(self) -> int:
-        """How many finished bars it is warmed from."""
+        """How many finished bars it needs to warm up."""
         return self._indicator.history
 
     @property
     def began_at(self) -> int:
-        """How many bars its series had seen when it began."""
+        """How many bars its series had seen when it started."""
         return self._began_at
 
     @property
     def missing(self) -> int:
-        """How many bars it lacked when it was warmed."""
+        """How many bars were missing when it warmed up."""
         return max(0, self._indicator.history - self._began_with)
 
     # -- the strategy's side --------------------------------------------------------------------------------------
@@ -210,9 +210,9 @@ class Attached(Crossing, Generic[V]):
 
     @property
     def previous(self) -> V | None:
-        """The result at the bar before the latest one; None where there was none."""
+        """The result at the bar before the latest one; None if there was none."""
         self._series.bring_up_to_date()
-        _ = self._indicator.value  # raises what the indicator raised, if it did
+        _ = self._indicator.value  # raises the indicator's own exception, if it failed
         return self._before
 
     def _at_both(self) -> tuple[Any, Any]:
@@ -229,7 +229,7 @@ class Attached(Crossing, Generic[V]):
         return self.value is not None
 
     def __getitem__(self, field: str) -> AttachedField:
-        """One of several values as a line of its own, by its name."""
+        """One of several values by its name, as a separate line."""
         fields = self._indicator.fields
         if field not in fields:
             there = f"it has {', '.join(fields)}" if fields else "it has a single value"
@@ -241,7 +241,7 @@ class Attached(Crossing, Generic[V]):
 
 
 class AttachedField(Crossing):
-    """One of the values of an attached indicator that has several."""
+    """One value of an attached indicator that has several."""
 
     __slots__ = ("_attached", "_index")
 
@@ -252,7 +252,7 @@ class AttachedField(Crossing):
 
     @property
     def value(self) -> float | None:
-        """At the latest finished bar; None until ready."""
+        """The value at the latest finished bar; None until ready."""
         values = self._attached.value
         return None if values is None else float(values[self._index])
 
@@ -276,7 +276,7 @@ class AttachedField(Crossing):
 
 
 def _getter(inputs: Sequence[str]) -> Callable[[Any], Any]:
-    """What takes these inputs from a bar or trade: one value, or a tuple of them."""
+    """A getter of these inputs from a bar or trade: one value, or a tuple."""
     if "typical" not in inputs:
         return attrgetter(*inputs)
     getters = [BAR_INPUTS[name] for name in inputs]

@@ -1,7 +1,7 @@
-"""The base class of every strategy: what its author may override, read and call.
+"""The base class of every strategy: what you may override, read and call.
 
-This surface is a promise. A strategy sees market data, its own orders, money and position, and nothing else: no keys,
-no sockets, no clock but ``self.now``. The same object runs in a backtest, on the emulator, on paper and live.
+This interface is stable. A strategy sees only market data and its own orders, money and position: no keys, no sockets,
+no clock but ``self.now``. The same object runs in a backtest, on the emulator, on paper and live.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class Strategy:
                 elif position.sellable and trade.price > self.sell_above:
                     self.close(self.pair)
 
-    Parameters are int, float, str, bool, Decimal, an enum, list or `Pair`, with or without a default; names that
-    start with ``_`` and ClassVars are none. Order calls return an `Order` at once and never raise for what the market
-    or the rules refuse: such an order is in state REFUSED, with the reason.
+    Parameters are int, float, str, bool, Decimal, an enum, list or `Pair`, with or without a default; names that start
+    with ``_`` and ClassVars are not parameters. Order calls return an `Order` at once and never raise because of the
+    market or the rules: a refused order is in state REFUSED, with the reason.
     """
 
-    #: how the plugin machinery knows a strategy without importing this module
+    #: lets the plugin machinery recognise a strategy without importing this module
     __botkit_strategy__: ClassVar[bool] = True
 
     _context: Context
@@ -57,14 +57,14 @@ class Strategy:
     # -- callbacks: override the ones you need --------------------------------------------------------------------
 
     def on_start(self) -> None:
-        """The bot starts: subscribe, attach indicators and set timers here. Orders, and reading of series, wait for
-        `on_ready`.
+        """The bot starts: subscribe, attach indicators and set timers here. Place orders and read series from
+        `on_ready` on.
 
-        Raise `ConfigError` for parameters that make no sense together: the user sees its sentence alone.
+        Raise `ConfigError` for parameters that contradict each other: the user sees only its message.
         """
 
     def on_ready(self) -> None:
-        """The history is there: series and indicators can be read, and orders placed, from here on."""
+        """The history has arrived: from here on you can read series and indicators and place orders."""
 
     def on_trade(self, trade: Trade) -> None:
         """A public trade of a pair subscribed to with `subscribe_trades`."""
@@ -76,28 +76,28 @@ class Strategy:
         """New 24-hour figures of a pair subscribed to with `subscribe_ticker`."""
 
     def on_bar(self, bar: Bar) -> None:
-        """A bar of a series subscribed to with `subscribe_bars` has ended; the series already holds it."""
+        """A bar of a series subscribed to with `subscribe_bars` has ended; the series already includes it."""
 
     def on_order(self, order: Order) -> None:
-        """One of your orders changed its state."""
+        """One of your orders changed state."""
 
     def on_fill(self, fill: Fill) -> None:
         """Part or all of one of your orders was executed; position and balance already include it."""
 
     def on_balance(self, balance: Balance) -> None:
-        """What you have of a currency changed."""
+        """Your balance of a currency changed."""
 
     def on_timer(self, timer: Timer) -> None:
-        """A timer set with `set_timer` rang."""
+        """A timer set with `set_timer` fired."""
 
     def on_connection(self, connection: Connection) -> None:
-        """A stream was connected, lost, or brought up to date again."""
+        """A stream connected, dropped, or caught up again."""
 
     def on_params(self, changed: dict[str, Any]) -> None:
-        """Parameters declared live were changed while running; they are already set."""
+        """Parameters declared live were changed at run time; they are already set."""
 
     def on_stop(self) -> None:
-        """The bot stops. Orders asked for here are still sent."""
+        """The bot stops. Orders placed here are still sent."""
 
     # -- time and identity ----------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class Strategy:
 
     @property
     def now(self) -> Nanos:
-        """The time of the event at hand, in nanoseconds since the epoch, UTC. The only clock to use."""
+        """The time of the current event, in nanoseconds since the epoch, UTC. The only clock to use."""
         return self._context.now
 
     @property
@@ -118,17 +118,17 @@ class Strategy:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that names this strategy and carries the bot's time."""
+        """A logger that adds this strategy's name and the bot's time."""
         return self._context.log
 
     @property
     def random(self) -> Random:
-        """Random numbers, seeded by the run and this strategy's name, so that a run can be repeated."""
+        """Random numbers, seeded from the run and this strategy's name, so that a run can be repeated."""
         return self._context.record.random
 
     @property
     def state(self) -> dict[str, Any]:
-        """Survives restarts: numbers, text, lists and dicts. Saved with the orders of the same turn."""
+        """A dict that survives restarts: numbers, text, lists and dicts. Saved with the orders of the same turn."""
         return self._context.record.state
 
     # -- market data ----------------------------------------------------------------------------------------------
@@ -160,17 +160,17 @@ class Strategy:
             self.mean = bars.attach(SMA(30))
 
         ``resolution`` is one of the exchange's (1m 5m 15m 30m 1h 3h 4h 6h 12h 1d 1w 1M). From `on_ready` on the series
-        holds finished bars from before the start, as many as its indicators need or ``warm_up`` asks for; where there
-        are fewer, ``len(series)`` tells. It keeps its last ``keep`` bars (None: all). ``on`` routes the series to
-        another method, given itself or by name; its name must not start with ``on_``.
+        holds finished bars from before the start, as many as its indicators need or ``warm_up`` says; check
+        ``len(series)``, as there may be fewer. It keeps its last ``keep`` bars (None: all). ``on`` routes the bars to
+        another method, given as the method or its name; the name must not start with ``on_``.
         """
         return self._context.subscriptions.bars(self._context.pair(pair), resolution, warm_up, on, keep)
 
     def book(self, pair: Pair | str, own: bool = True) -> BookView:
-        """The order book as last seen: ``bids``, ``asks``, ``mid``, ``spread_bps``, ``age_s``.
+        """The latest order book: ``bids``, ``asks``, ``mid``, ``spread_bps``, ``age_s``.
 
-        Your own resting orders stand in it, as they do on the exchange; ``own=False`` takes them out.
-        Empty sides and a mid of None before the first book.
+        It includes your own resting orders, as on the exchange; ``own=False`` removes them.
+        Before the first book, both sides are empty and mid is None.
         """
         return self._context.book(pair, own)
 
@@ -183,13 +183,13 @@ class Strategy:
         return self._context.pair(pair).rules
 
     def fees(self, pair: Pair | str) -> FeeRates:
-        """Fee rates: ``maker`` and ``taker`` as fractions, and ``source``: where the figures come from."""
+        """Fee rates: ``maker`` and ``taker`` as fractions, and ``source``, where the figures come from."""
         return self._context.fees(pair)
 
     # -- money ----------------------------------------------------------------------------------------------------
 
     def balance(self, currency: str) -> Balance:
-        """What this strategy has of a currency: ``available``, ``locked``, ``total``."""
+        """This strategy's balance of a currency: ``available``, ``locked``, ``total``."""
         return self._context.balance(currency)
 
     def position(self, pair: Pair | str) -> Position:
@@ -198,7 +198,7 @@ class Strategy:
         return self._context.position(pair)
 
     def open_orders(self, pair: Pair | str | None = None) -> list[Order]:
-        """Your orders that are not final, oldest first: those that still wait and those of unknown outcome too."""
+        """Your orders that are not final, oldest first, including queued and unknown ones."""
         return self._context.open_orders(pair)
 
     # -- orders ---------------------------------------------------------------------------------------------------
@@ -219,9 +219,9 @@ class Strategy:
         """A limit order to buy ``amount`` (base currency) at ``price`` or better.
 
         The amount and the price are rounded down to the pair's steps. ``post_only``: cancelled rather than executed at
-        once. ``stop_price`` makes it a stop order, sent to the book when the last price is ``>=`` it, or ``<=`` where
+        once. ``stop_price`` makes it a stop order, sent to the book when the last price is ``>=`` it, or ``<=`` if
         ``condition`` says so; one whose condition is already met is refused, or sent as a plain order at once with
-        ``on_met="market"``. ``expire_s``, counted from this call, drops or cancels what has not been executed by then.
+        ``on_met="market"``. ``expire_s``, counted from this call, drops or cancels what is unfilled by then.
         """
         context = self._context
         return context.orders.limit(
@@ -262,20 +262,19 @@ class Strategy:
     ) -> Order:
         """Buy at once: for ``spend`` (quote currency) or about ``amount`` (base currency).
 
-        The exchange's market buy knows only a spend. An ``amount`` is therefore sent as the spend which that amount
-        costs on the visible book, or at the last price where there is no book, so what is bought may differ a little.
-        Refused when the visible book cannot fill it within ``max_slippage_pct`` of the best ask; checked again just
-        before it is sent.
+        The exchange's market buy takes only a spend. An ``amount`` is therefore sent as its cost on the visible book,
+        or at the last price without a book, so the amount bought may differ slightly. Refused if the visible book
+        cannot fill it within ``max_slippage_pct`` of the best ask; checked again just before it is sent.
         """
         return self._context.orders.market_buy(self._context.pair(pair), spend, amount, max_slippage_pct, tag)
 
     def market_sell(self, pair: Pair | str, *, amount: Number, max_slippage_pct: float = 1, tag: str = "") -> Order:
-        """Sell ``amount`` (base currency) at once. Refused when the visible book cannot take it within
+        """Sell ``amount`` (base currency) at once. Refused if the visible book cannot absorb it within
         ``max_slippage_pct`` of the best bid; checked again just before it is sent."""
         return self._context.orders.market_sell(self._context.pair(pair), amount, max_slippage_pct, tag)
 
     def close(self, pair: Pair | str, *, max_slippage_pct: float = 1, tag: str = "close") -> Order:
-        """Sell at once all of the position that can be sold now. Coins locked in open orders are not: cancel first."""
+        """Sell the whole sellable position at once. Coins locked in open orders cannot be sold: cancel first."""
         return self._context.orders.close(self._context.pair(pair), max_slippage_pct, tag)
 
     def order_target(
@@ -308,7 +307,7 @@ class Strategy:
         self._context.rebalance(weights, tolerance, max_slippage_pct, tag)
 
     def cancel(self, order: Order) -> None:
-        """Ask for the end of one of your orders. Its end comes as `on_order`; until then it can still be filled."""
+        """Cancel one of your orders. `on_order` reports its end; until then it can still be filled."""
         self._context.orders.cancel(order)
 
     def cancel_all(self, pair: Pair | str | None = None) -> None:
@@ -316,10 +315,10 @@ class Strategy:
         self._context.orders.cancel_all(None if pair is None else self._context.pair(pair))
 
     def replace(self, order: Order, *, price: Number | None = None, amount: Number | None = None) -> Order:
-        """Cancel an order and put another in its place; ``amount`` is what shall remain.
+        """Cancel an order and put another in its place; ``amount`` is what should remain.
 
-        The new order is sent once the old one is final, less what was filled meanwhile, and dropped when that falls
-        below the minimum. One that still waits to be sent is edited in its place in the queue.
+        The new order is sent once the old one is final, less what was filled meanwhile, and dropped if the rest is
+        below the minimum. A queued order keeps its place in the queue.
         """
         return self._context.orders.replace(order, price, amount)
 
@@ -333,10 +332,10 @@ class Strategy:
         tolerance_bps: float = 0,
         tag: str = "",
     ) -> None:
-        """State the resting orders you want: (price, amount) each. The engine sends the difference.
+        """State the resting orders that you want, as (price, amount). The engine sends the difference.
 
         Orders of this pair and ``tag`` that fit a wanted level within ``tolerance_bps`` of its price are kept, the
-        others are cancelled and, once they are final, what is missing is placed. Call it as often as you like.
+        others are cancelled and, once they are final, what is missing is placed. You may call it at every event.
         """
         self._context.quote(pair, bids, asks, post_only, tolerance_bps, tag)
 
@@ -348,7 +347,7 @@ class Strategy:
         take_profit_pct: float | None = None,
         trail_pct: float | None = None,
     ) -> None:
-        """Let the engine leave the position: at a loss, at a profit, or when it has fallen back from its best price.
+        """Let the engine close the position: at a loss, at a profit, or when the price has fallen back from its best.
 
         Percent of the average entry (of the best price since then for ``trail_pct``): 2 is 2 %, and 0.02 is refused, as
         it could only be a fraction. The exits are managed by the
@@ -367,27 +366,27 @@ class Strategy:
         cron: str | None = None,
         missed: Literal["skip", "once"] = "skip",
     ) -> None:
-        """Ring `on_timer` every so many seconds (aligned to the epoch) or by a cron line in the config's time zone.
+        """Call `on_timer` every ``every_s`` seconds (aligned to the epoch) or by a cron line in the config's time zone.
 
-        ``missed="once"`` rings one time at the start for rings missed while the bot was down; "skip" does not. A timer
-        of the same name is replaced.
+        ``missed="once"`` fires once at the start if firings were missed while the bot was down; "skip" does not. A
+        timer of the same name is replaced.
         """
         self._context.set_timer(name, every_s, cron, missed)
 
     def cancel_timer(self, name: str = "timer") -> None:
-        """End a timer."""
+        """Cancel a timer."""
         self._context.cancel_timer(name)
 
     def plot(self, name: str, value: float | None, *, pane: str | None = None, pair: Pair | str = "") -> None:
-        """Draw a value at this moment: charts join those of one name to a line. None leaves a gap.
+        """Plot a value at the current time: charts join the values of one name into a line. None leaves a gap.
 
-        ``pane`` is "price" for a line on the prices, or the name of a pane below them, by default the line's own.
-        ``pair`` says on whose chart, by default that of the first pair subscribed to.
+        ``pane`` is "price" for a line over the prices, or the name of a pane below them, by default the line's name.
+        ``pair`` selects the chart, by default that of the first pair subscribed to.
         """
         self._context.plots.plot(self.now, name, value, pane=pane, pair=str(pair))
 
     def skip(self, reason: str, /, **values: Any) -> None:
-        """Say why you do not trade now. Counted by reason, shown in the report and by ``botkit why``."""
+        """Record why you do not trade now. Counted by reason, shown in the report and by ``botkit why``."""
         self._context.record.skip(reason, values)
 
 

@@ -1,7 +1,7 @@
-"""Calling strategies: which function hears of what, the mailbox of what is still to be told, and what a failure does.
+"""Calls strategies: looks up their callbacks, queues notifications in a mailbox, and handles failures.
 
-A call through pluggy costs 1.2 us and a bound call 0.06 us, so each function is looked up once. What a turn causes
-(an order's new state, a fill) waits in the mailbox until the callback that is running has returned.
+A call through pluggy costs 1.2 us and a bound call 0.06 us, so each function is looked up once. The effects of a turn
+(an order's new state, a fill) wait in the mailbox until the running callback has returned.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from botkit.engine.outcome import Outbox, StrategyFailure
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.errors import ConfigError
 
-#: callbacks that one turn may cause before it is taken for a loop
+#: most callbacks in one turn before it is treated as a loop
 _NOTICES_A_TURN_MAX = 20_000
 
 Callback = Callable[..., Any]
@@ -26,8 +26,8 @@ Callback = Callable[..., Any]
 class Callbacks:
     """The callbacks of every strategy of the bot.
 
-    ``find(strategy's name, callback's name)`` gives the function, or None where the strategy does nothing with it.
-    ``stop(record, reason)`` takes a strategy out of the running.
+    ``find(strategy's name, callback's name)`` returns the function, or None if the strategy does not use it.
+    ``stop(record, reason)`` stops a strategy.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Callbacks:
         self._found: dict[tuple[str, str], Callback | None] = {}
         #: what is to be told, in order
         self.mailbox: deque[tuple[StrategyRecord, Callback, Any]] = deque()
-        #: False until history is there: what happens before that is told afterwards
+        #: False until the history has arrived: earlier notifications are delivered then
         self.is_open = False
-        #: name of the strategy that failed last: its traceback is shown, so its stop needs no sentence of its own
+        #: name of the strategy that failed last: its traceback is shown, so its stop needs no message of its own
         self.failed_last = ""
 
     def of(self, record: StrategyRecord, name: str) -> Callback | None:
@@ -62,7 +62,7 @@ class Callbacks:
             return found
 
     def notify(self, record: StrategyRecord, name: str, event: object) -> None:
-        """Call a callback once the one that is running has returned, at the same time."""
+        """Call a callback once the running one has returned, with the same time."""
         key = (record.name, name)
         callback = self._found[key] if key in self._found else self.of(record, name)
         if callback is not None:
@@ -70,7 +70,7 @@ class Callbacks:
             self._changes.count += 1
 
     def deliver(self) -> None:
-        """Empty the mailbox, that which its callbacks cause included."""
+        """Empty the mailbox, including what its callbacks add."""
         mailbox = self.mailbox
         counts: dict[str, int] = {}
         while mailbox:
@@ -88,7 +88,7 @@ class Callbacks:
                     self._stop(record, f"its callbacks cause each other without end, {name} among them")
 
     def call(self, record: StrategyRecord, callback: Callback, *arguments: object) -> None:
-        """Call a function of a strategy now. What it raises stops that strategy and nothing else."""
+        """Call a function of a strategy now. An exception stops only that strategy."""
         try:
             callback(*arguments)
         except KeyboardInterrupt:
@@ -97,7 +97,7 @@ class Callbacks:
             self.failed(record, callback, error)
 
     def failed(self, record: StrategyRecord, callback: Callback, error: BaseException) -> None:
-        """A strategy raised: note where, stop it, cancel its orders. The others go on."""
+        """A strategy raised: record where, stop it, cancel its orders. The others continue."""
         name = getattr(callback, "__name__", "callback")
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if not _is_of_botkit(frame.filename)]
@@ -121,14 +121,14 @@ _PACKAGE = Path(__file__).parents[2].as_posix()
 
 
 def _is_of_botkit(file: str) -> bool:
-    """Whether a frame is botkit's own, or of the plugin machinery that stands around callbacks."""
+    """Whether a frame belongs to botkit or to the plugin machinery around callbacks."""
     path = file.replace("\\", "/")
-    # a compiled module's frames name its file from the package on
+    # a compiled module's frames give the file relative to the package
     return path.startswith((f"{_PACKAGE}/", "botkit/")) or "/pluggy/" in path
 
 
 def _users_last(frames: list[traceback.FrameSummary]) -> traceback.FrameSummary | None:
-    """The last line of the strategy's own files: what a library says of itself deep inside helps nobody."""
+    """The last line in the strategy's own files: a line deep inside a library does not help the user."""
     if not frames:
         return None
     home = Path(frames[0].filename).parent
@@ -141,6 +141,6 @@ def _lies_in(file: Path, home: Path) -> bool:
 
 
 def _own_lines(frames: list[traceback.FrameSummary], error: BaseException) -> str:
-    """A traceback of the strategy's own lines: the way to them through the engine helps nobody."""
+    """A traceback of the strategy's own lines only: the engine's frames do not help the user."""
     lines = ["Traceback (most recent call last):\n", *traceback.StackSummary.from_list(frames).format()]
     return "".join(lines + traceback.format_exception_only(error)).rstrip()

@@ -1,4 +1,4 @@
-"""What one strategy reaches: the other side of every method of `botkit.engine.strategy.base.Strategy`."""
+"""The engine's side of every method of `botkit.engine.strategy.base.Strategy`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from botkit.model.percent import check_bps, looks_like_fraction
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """The rooms of the engine that strategies reach, each by its own narrow part."""
+    """The rooms of the engine that strategies use, each through a narrow interface."""
 
     clock: BotClock
     zone: tzinfo
@@ -48,14 +48,14 @@ class Rooms:
     quoter: Quoter
     targets: Targets
     protector: Protector
-    #: says something to the user
+    #: sends a message to the user
     tell: Tell
     #: (pair, now) -> rates in force
     fee_rates: Callable[[Pair, Nanos], FeeRates]
 
 
 class Context:
-    """One strategy instance at work: its record, its order calls, its subscriptions, and what it may read."""
+    """A running strategy instance: its record, its order calls, its subscriptions, and what it may read."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Context:
         return to_datetime(self._rooms.clock.now, self._rooms.zone)
 
     def pair(self, pair: Pair | str) -> Pair:
-        """The pair of that name, or ValueError naming those there are."""
+        """The pair of that name; ValueError listing the known pairs otherwise."""
         found = self._rooms.pairs.get(pair)
         if found is None:
             raise ValueError(f"{str(pair)!r} is not a pair of this exchange; there are {', '.join(self._rooms.pairs)}")
@@ -134,7 +134,7 @@ class Context:
         tolerance_bps: float,
         tag: str,
     ) -> None:
-        """State the wanted resting orders."""
+        """State the resting orders of a quote."""
         check_bps("tolerance_bps", tolerance_bps)
         self._rooms.markets.check_priced(self.pair(pair))
         self._rooms.quoter.want(self.record, self.orders, self.pair(pair), bids, asks, post_only, tolerance_bps, tag)
@@ -153,7 +153,7 @@ class Context:
     def protect(
         self, pair: Pair | str, stop_loss_pct: float | None, take_profit_pct: float | None, trail_pct: float | None
     ) -> None:
-        """Watch a position and leave it when it is time."""
+        """Protect a position with managed exits."""
         self._rooms.protector.protect(
             self.record, self.orders, self.pair(pair), stop_loss_pct, take_profit_pct, trail_pct
         )
@@ -170,10 +170,10 @@ class Context:
     # -- timers ---------------------------------------------------------------------------------------------------
 
     def set_timer(self, name: str, every_s: float | None, cron: str | None, missed: Literal["skip", "once"]) -> None:
-        """Ring again and again."""
+        """Set a repeating timer."""
         schedule = parse_schedule(every_s=every_s, cron=cron, zone=self._rooms.zone)
         self._rooms.timers.set(self.record, name, schedule, missed, self._rooms.clock.now)
 
     def cancel_timer(self, name: str) -> None:
-        """End a timer."""
+        """Cancel a timer."""
         self._rooms.timers.cancel(self.record, name)

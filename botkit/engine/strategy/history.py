@@ -1,4 +1,4 @@
-"""Bars from before the start: which series want some, and handing them over."""
+"""Bars from before the start: tracks which series need them and delivers them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from botkit.model.events import Bar
 from botkit.model.inputs import History
 from botkit.model.pairs import Pair
 
-#: what a subscription needs of the data, one of each
+#: the data a subscription needs, one example of each kind
 _NEEDS: dict[str, tuple[str, ...]] = {
     "trades": ("trades",),
     "books": ("books",),
@@ -22,24 +22,24 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 
 
 class PastBook:
-    """What series want of the past, until it is there."""
+    """The history that series need, until it has arrived."""
 
     def __init__(self, markets: Markets, outbox: Outbox) -> None:
         self._markets = markets
         self._outbox = outbox
-        #: (pair, kind) that the run reads; None: whatever is asked for
+        #: (pair, kind) that the run reads; None: anything
         self._kinds: frozenset[tuple[str, str]] | None = None
-        #: (feed, its series, whether the feed's builder is new) of series that have not begun
+        #: (feed, its series, whether the feed's builder is new) of series still without history
         self._waiting: list[tuple[BarFeed, BarSeries, bool]] = []
         self._asked = 0
         self._series: list[BarSeries] = []
-        #: an indicator may have been attached that needs more than its series kept
+        #: an indicator may have been attached that needs more bars than its series kept
         self._may_lack = False
         #: `ask` has something to name
         self.is_wanting = False
 
     def check(self, pair: Pair, kind: Literal["trades", "books", "tickers", "bars"]) -> None:
-        """Refuse a subscription to what the run does not read. Raises ValueError."""
+        """Raises ValueError for a subscription to data that the run does not read."""
         if self._kinds is not None and not any((str(pair), need) in self._kinds for need in _NEEDS[kind]):
             known = ", ".join(sorted({f"{name} {what}" for name, what in self._kinds})) or "nothing"
             raise ValueError(
@@ -48,7 +48,7 @@ class PastBook:
             )
 
     def want(self, feed: BarFeed, series: BarSeries, *, is_new: bool) -> None:
-        """A series was subscribed to; it begins when its past has come."""
+        """Register a new series; it starts once its history has arrived."""
         self._waiting.append((feed, series, is_new))
         self._series.append(series)
         self.is_wanting = True
@@ -58,7 +58,7 @@ class PastBook:
         self._may_lack = self.is_wanting = True
 
     def ask(self) -> None:
-        """Name in the outcome what was wanted since the last time. Called at the end of a turn."""
+        """Add the history needed since the last call to the outcome. Called at the end of a turn."""
         wanted = self._outbox.out.history
         for feed, series, _ in self._waiting[self._asked :]:
             wanted.append(HistoryWanted(series.pair, feed.resolution, max(series.wanted_history, 1)))
@@ -72,7 +72,7 @@ class PastBook:
                     wanted.append(HistoryWanted(series.pair, series.resolution, count))
 
     def give(self, given: History) -> None:
-        """Hand out what came."""
+        """Deliver the history to the series."""
         if given.kinds is not None:
             self._kinds = given.kinds
         bars_of = {(past.pair, past.resolution): past.bars for past in given.bars}

@@ -1,8 +1,8 @@
 """``self.log``: the standard library's logger, with the bot's time, and the same in every mode.
 
-What is at least a warning also leaves the turn as a note for the user, so that it reaches the terminal and the
-notifiers. Arguments are checked whether or not the level is written: a call that a backtest lets pass must not be what
-stops the strategy live.
+Warnings and errors also leave the turn as notes for the user, so that they reach the terminal and the notifiers.
+Arguments are checked even if the level is not written, so that a call that passes in a backtest cannot stop the
+strategy live.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Tell = Callable[[Literal["warning", "error"], str], None]
 
 
 class StrategyLog(logging.LoggerAdapter[logging.Logger]):
-    """Adds the strategy's name and the bot's time, which in a backtest is not the time of day."""
+    """Adds the strategy's name and the bot's time, which differs from the wall clock in a backtest."""
 
     def __init__(self, name: str, clock: BotClock, zone: tzinfo, tell: Tell) -> None:
         super().__init__(logging.getLogger(f"botkit.strategy.{name}"), {})
@@ -32,13 +32,13 @@ class StrategyLog(logging.LoggerAdapter[logging.Logger]):
         self._tell = tell
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        """Put time and name before the message."""
+        """Prefix the message with time and name."""
         now = self._clock.now
         kwargs.setdefault("extra", {}).update(strategy=self._name, bot_time=now)
         return f"{format_time(now, self._zone)} {self._name}: {msg}", kwargs
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Write a record. Raises TypeError for named values, which the standard library's log does not take."""
+        """Write a record. Raises TypeError for keyword values, which the standard library's log does not accept."""
         odd = [name for name in kwargs if name not in _TAKEN]
         if odd:
             raise TypeError(
@@ -47,13 +47,13 @@ class StrategyLog(logging.LoggerAdapter[logging.Logger]):
             )
         if level >= logging.WARNING:
             self._tell("error" if level >= logging.ERROR else "warning", f"{self._name}: {_filled_in(msg, args)}")
-        # one frame more than the adapter's own lies between the strategy and the logger
+        # there is one more frame than usual between the strategy and the logger
         kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
         super().log(level, msg, *args, **kwargs)
 
 
 def _filled_in(msg: object, args: tuple[object, ...]) -> str:
-    """The message as the record spells it; a message whose places do not fit shows its values behind it."""
+    """The formatted message; if the placeholders do not fit, the values are appended."""
     text = str(msg)
     if not args:
         return text

@@ -1,4 +1,4 @@
-"""Parameters of strategies: the annotated class attributes, checked against what a configuration gives.
+"""Strategy parameters: annotated class attributes, checked against the configuration's values.
 
     class SmaCross(Strategy):
         pair: Pair                                  # required
@@ -8,9 +8,9 @@
         mode: Literal["long", "both"] = "long"
         limit: Decimal | None = None
 
-Names that start with ``_``, ``ClassVar`` and ``Final`` are no parameters. A configuration's figures may be bare or
-quoted and are exact: ``10``, ``"10"`` and ``10.0`` are the same whole number, and ``010``, ``true`` and ``1.5`` are
-none at all, because guessing what was meant costs money.
+Names that start with ``_``, ``ClassVar`` and ``Final`` are not parameters. A configuration's figures may be bare or
+quoted and are exact: ``10``, ``"10"`` and ``10.0`` are the same whole number, while ``010``, ``true`` and ``1.5`` are
+not whole numbers, because guessing what was meant costs money.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ T = TypeVar("T")
 
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)(\.0+)?\Z", re.ASCII)
 _LEADING_ZERO = re.compile(r"[+-]?0\d", re.ASCII)
-#: how modules of plugin files are called (`botkit.plugins.discovery`)
+#: the module name prefix of plugin files (`botkit.plugins.discovery`)
 _FILE_MODULE = "botkit_plugin_"
-_DIGITS_MOST = 40  # no amount of anything has more; int(Decimal("1e999999")) would take the memory with it
+_DIGITS_MOST = 40  # no real amount has more; int(Decimal("1e999999")) would exhaust the memory
 _NUMBERS = (int, float, Decimal)
 _KINDS = "int, float, str, bool, Decimal, an Enum, Literal, Pair, list[...] of these, or any of them | None"
 
@@ -52,14 +52,14 @@ class _Required(enum.Enum):
         return "REQUIRED"
 
 
-#: the default of a parameter that has none
+#: marks a parameter without a default
 REQUIRED = _Required.REQUIRED
 
 
 class ParameterError(ConfigError):
-    """A strategy's parameter cannot be what the configuration says.
+    """A strategy's parameter cannot have the configured value.
 
-    ``name`` is the parameter (or the unknown name that was given), ``message`` says what is wrong and how to mend it.
+    ``name`` is the parameter (or the unknown name given), ``message`` says what is wrong and how to fix it.
     """
 
     def __init__(self, name: str, message: str) -> None:
@@ -71,9 +71,9 @@ class ParameterError(ConfigError):
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """One parameter of a strategy class.
 
-    Bounds hold for the number itself, or for each number of a list: ``minimum`` and ``maximum`` are allowed values,
-    ``above`` and ``below`` are not. ``choices`` are the spellings an enum or a Literal takes. ``live``: it may be
-    changed while the bot runs.
+    Bounds apply to the number itself, or to each number of a list: ``minimum`` and ``maximum`` are inclusive, ``above``
+    and ``below`` exclusive. ``choices`` are the accepted spellings of an enum or a Literal. ``live``: it may be changed
+    while the bot runs.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_required(self) -> bool:
-        """True where a configuration must give it."""
+        """True if a configuration must set it."""
         return self.default is REQUIRED
 
     @property
@@ -99,7 +99,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Declaration(msgspec.Struct, frozen=True):
-    """What `param` leaves in the class."""
+    """The placeholder that `param` leaves in the class."""
 
     default: Any
     minimum: Number | None
@@ -159,8 +159,8 @@ def param(
 def parameters_of(cls: type) -> dict[str, Parameter]:
     """The parameters of a strategy class by name, those of its parents first.
 
-    A subclass may give a parent's parameter another default without repeating annotation or bounds, or fix it by
-    declaring it a ClassVar. Raises PluginError that names class and attribute for what cannot be a parameter.
+    A subclass may change the default of a parent's parameter without repeating its annotation or bounds, or fix it by
+    declaring it a ClassVar. Raises PluginError naming class and attribute if something cannot be a parameter.
     """
     base = _strategy_base(cls)
     found: dict[str, Parameter] = {}
@@ -182,7 +182,7 @@ def parameters_of(cls: type) -> dict[str, Parameter]:
 
 
 def _strategy_base(cls: type) -> type:
-    """The class that marks itself as the base of all strategies; `object` where a test uses a plain class."""
+    """The class marked as the base of all strategies; `object` if a test uses a plain class."""
     return next((c for c in cls.__mro__ if "__botkit_strategy__" in vars(c)), object)
 
 
@@ -194,9 +194,9 @@ def _annotations_of(owner: type) -> Mapping[str, Any]:
 
 
 def _resolve(owner: type, name: str, annotation: Any) -> Any:
-    """The annotation as a type, where ``from __future__ import annotations`` left text."""
-    # a class of its own, since get_type_hints would resolve the annotations of all parents too, in which names may be
-    # imported for type checkers only
+    """The annotation as a type, even if ``from __future__ import annotations`` made it text."""
+    # a separate class, since get_type_hints would also resolve the annotations of all parents, whose names may be
+    # imported only for type checkers
     holder = type(owner.__name__, (), {})
     holder.__annotations__ = {name: annotation}
     try:
@@ -213,7 +213,7 @@ def _globals_of(owner: type) -> dict[str, Any]:
     module = sys.modules.get(owner.__module__)
     if module is not None:
         return vars(module)
-    # a plugin file may have been loaded without an entry in sys.modules; its functions know their globals
+    # a plugin file may not be in sys.modules; its functions know their globals
     return next((value.__globals__ for value in vars(owner).values() if isinstance(value, types.FunctionType)), {})
 
 
@@ -243,13 +243,13 @@ def _declared(owner: type, name: str, kind: Any, parent: Parameter | None) -> Pa
         return _with_value(where, parameter, vars(owner)[name])
     if parent is None:
         return Parameter(name=name, kind=kind, choices=_choices_of(kind))
-    # annotated anew without a value: as for any class attribute, the parent's value stays
+    # annotated again without a value: as for any class attribute, the parent's value stays
     parameter = msgspec.structs.replace(parent, kind=kind, choices=_choices_of(kind))
     return _with_value(where, parameter, parent.default)
 
 
 def _with_inherited_default(cls: type, parameter: Parameter) -> Parameter:
-    """A default that some class gives the parameter without annotating it again."""
+    """A default that a class sets for the parameter without annotating it again."""
     for owner in cls.__mro__:
         if parameter.name in vars(owner):
             if parameter.name in _annotations_of(owner):
@@ -293,14 +293,14 @@ def _with_value(where: str, parameter: Parameter, value: Any) -> Parameter:
 
 
 def _named(cls: type) -> str:
-    # a plugin's file is imported under a name that nobody gave it
+    # a plugin's file is imported under a generated name
     if cls.__module__ == "builtins" or cls.__module__.startswith(_FILE_MODULE):
         return cls.__qualname__
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _place(cls: type, name: str = "") -> str:
-    """How errors call a class or its parameter: with file and line where it stands in a plugin's file."""
+    """How errors name a class or its parameter: with file and line if it is in a plugin file."""
     what = f"{_named(cls)}.{name}" if name else _named(cls)
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if not cls.__module__.startswith(_FILE_MODULE) or file is None:
@@ -336,7 +336,7 @@ def _optional_of(kind: Any) -> tuple[Any, bool]:
 
 
 def _unusable(kind: Any) -> str:
-    """Why ``kind`` is no kind of parameter; "" if it is one."""
+    """Why ``kind`` cannot be a kind of parameter; "" if it can."""
     inner, _ = _optional_of(kind)
     if typing.get_origin(inner) is list:
         items = typing.get_args(inner)
@@ -355,7 +355,7 @@ def _unusable(kind: Any) -> str:
 
 
 def _number_kind(kind: Any) -> type | None:
-    """int, float or Decimal where the kind is such a number or a list of them."""
+    """int, float or Decimal if the kind is such a number or a list of them."""
     inner, _ = _optional_of(kind)
     if typing.get_origin(inner) is list:
         return _number_kind(typing.get_args(inner)[0])
@@ -378,7 +378,7 @@ def _spelled(value: Any) -> str:
 
 
 def _member_text(member: enum.Enum) -> str:
-    """How a configuration spells a member: its value where that is text or a number, else its name."""
+    """How a configuration spells a member: its value if that is text or a number, else its name."""
     value = member.value
     return _spelled(value) if isinstance(value, (str, int, float, Decimal)) else member.name.lower()
 
@@ -413,8 +413,8 @@ def _annotation_text(kind: Any) -> str:
 def check_parameters(cls: type, given: Mapping[str, Any], pairs: Mapping[str, Pair]) -> dict[str, Any]:
     """Values for all parameters of ``cls``, typed and within bounds, in the order of their declaration.
 
-    ``pairs`` are the exchange's pairs by name. Lists are new ones, so that two instances never share one. Raises
-    ParameterError for an unknown name, a missing or an unfit value; PluginError where the class itself is at fault.
+    ``pairs`` are the exchange's pairs by name. Lists are copied, so that two instances never share one. Raises
+    ParameterError for an unknown name or a missing or invalid value; PluginError if the class itself is wrong.
     """
     parameters = parameters_of(cls)
     for name in given:
@@ -438,7 +438,7 @@ def check_parameters(cls: type, given: Mapping[str, Any], pairs: Mapping[str, Pa
 def check_value(parameter: Parameter, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
     """``value`` as the parameter's kind, within its bounds; ParameterError otherwise.
 
-    Without ``pairs`` a pair stays text.
+    Without ``pairs``, a pair stays text.
     """
     return _checked(parameter, parameter.name, parameter.kind, value, pairs)
 
@@ -500,7 +500,7 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _check_bounds(parameter: Parameter, name: str, number: Decimal | int) -> None:
-    # as decimals on both sides: Decimal("0.1") is less than the float 0.1, and nobody means that
+    # compare as decimals: Decimal("0.1") is less than the float 0.1, which nobody intends
     if parameter.minimum is not None and number < to_decimal(parameter.minimum):
         raise ParameterError(name, f"must be at least {parameter.minimum}, not {number}")
     if parameter.above is not None and number <= to_decimal(parameter.above):
@@ -554,7 +554,7 @@ def _pair(name: str, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
     pair = pairs.get(value)
     if pair is not None:
         return pair
-    # BTC_TWD, btc/twd, btc-twd and twd_btc are the usual slips, and too far off for a comparison of letters
+    # BTC_TWD, btc/twd, btc-twd and twd_btc are common mistakes, and too different for fuzzy matching
     plain = re.sub(r"[/\-. :]", "_", value.strip().lower())
     base, _, quote = plain.partition("_")
     meant = next((text for text in (plain, f"{quote}_{base}") if text in pairs), None)
@@ -577,7 +577,7 @@ def _shortened(value: Any) -> str:
 
 
 def set_live_parameter(strategy: object, label: str, name: str, value: Any, pairs: Mapping[str, Pair] | None) -> Any:
-    """Set a parameter of a running strategy that is declared ``live``; returns the checked value.
+    """Set a ``live`` parameter of a running strategy; returns the checked value.
 
     ``label`` is the strategy's name in the configuration. Raises ValueError that says why not.
     """

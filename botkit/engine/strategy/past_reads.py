@@ -1,4 +1,4 @@
-"""Reading bars from before the start from the exchange, for a bot that has no tape to take them from."""
+"""Reads bars from before the start from the exchange, for a bot without a tape."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _CANDLES_A_REQUEST = 5_000
 
 
 class PastReads:
-    """Reads what is wanted, a request at a time a series, and calls ``on_done`` when all of it is there.
+    """Reads the needed bars, one request at a time per series, and calls ``on_done`` when all have arrived.
 
-    What cannot be read is missing, and said; it delays nothing.
+    Bars that cannot be read are reported as missing and delay nothing.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class PastReads:
         self._left = len(most)
         self._most = most
         self._found: dict[tuple[Pair, str], PastBars] = {}
-        #: when the last of a series was read: its running bar is that of this moment
+        #: when a series was read last: its running bar is as of that time
         self._read_at: dict[tuple[Pair, str], Nanos] = {}
         self._candles: dict[tuple[Pair, str], list[Candle]] = {}
         self._is_second_round = False
@@ -56,7 +56,7 @@ class PastReads:
     def _begin(self, pair: Pair, resolution: str, now: Nanos) -> None:
         length = fixed_length(resolution) or 31 * NS_PER_DAY
         self._candles[pair, resolution] = []
-        # one more than wanted, since the first of a reply may be cut
+        # one more than needed, since the first of a reply may be incomplete
         start = bucket_start(now - (self._most[pair, resolution] + 1) * length, resolution)
         self._ask(pair, resolution, start, now)
 
@@ -104,7 +104,7 @@ class PastReads:
         self._left -= 1
         if self._left:
             return
-        # a bar that ended while others were read was not whole yet when it was read, and is by now
+        # a bar that ended while others were being read was incomplete when read, and is complete by now
         ended = [key for key, at in self._read_at.items() if bucket_start(at, key[1]) < bucket_start(now, key[1])]
         if not ended or self._is_second_round:
             self._on_done(History(bars=tuple(self._found.values())))

@@ -1,7 +1,7 @@
-"""What a strategy draws: a bounded number of points for each line, for the report and for the live page.
+"""A strategy's plots: a bounded number of points per line, for the report and the live page.
 
-A `PlotStore` belongs to one strategy. `Strategy.plot` puts points into it, and the indicators attached to a series do
-where the store is asked to take them (in a backtest, whose report draws them).
+A `PlotStore` belongs to one strategy. `Strategy.plot` adds points to it, and so do indicators attached to a series if
+the store is set to collect them (in a backtest, whose report draws them).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LINES_MAX = 100
 
 
 class LineKey(NamedTuple):
-    """What tells one line from another. ``resolution`` is empty for what `Strategy.plot` draws."""
+    """Identifies a line. ``resolution`` is empty for points from `Strategy.plot`."""
 
     pair: str
     resolution: str
@@ -27,11 +27,11 @@ class LineKey(NamedTuple):
 
 
 class PlotLine:
-    """The points of one line (or of several that share their times, as the three of Bollinger bands).
+    """The points of one line (or of several that share their times, such as the three Bollinger bands).
 
-    With ``whole_run`` every second point goes when there are more than ``points_max``, and from then on only every
-    second one is taken, so that the line spans the whole run; which points stay depends on nothing but their number.
-    Otherwise the older half goes.
+    With ``whole_run``, every second point is dropped when there are more than ``points_max``, and from then on only
+    every second one is added, so that the line spans the whole run; which points stay depends only on their number.
+    Otherwise the older half is dropped.
     """
 
     __slots__ = ("_points_max", "_rows", "_stride", "_times", "_whole_run", "fields", "pane", "skips")
@@ -42,13 +42,13 @@ class PlotLine:
         self._points_max = points_max
         self._whole_run = whole_run
         self._times: list[Nanos] = []
-        self._rows: list[Any] = []  # floats, or tuples of them where there are several fields
+        self._rows: list[Any] = []  # floats, or tuples of them if there are several fields
         self._stride = 1
-        #: how many more points are passed over; a caller may count it down itself instead of calling `add`
+        #: how many more points to skip; a caller may count it down itself instead of calling `add`
         self.skips = 0
 
     def add(self, time: Nanos, value: Any) -> None:
-        """One more point: a float, or a tuple with one for each field."""
+        """Add a point: a float, or a tuple with one for each field."""
         if self.skips:
             self.skips -= 1
             return
@@ -59,13 +59,13 @@ class PlotLine:
             self._thin()
 
     def extend(self, times: Iterable[Nanos], values: Iterable[Any]) -> None:
-        """More points, as by `add` one by one."""
+        """Add points, as with `add` one by one."""
         for time, value in zip(times, values, strict=True):
             self.add(time, value)
 
     def _thin(self) -> None:
         if self._whole_run:
-            # of the points with an odd number the last may be the one just added: the next one to keep comes sooner
+            # with an odd number of points the last may be the one just added, so the next one to keep comes sooner
             last_stays = len(self._times) % 2 == 1
             del self._times[1::2]
             del self._rows[1::2]
@@ -80,7 +80,7 @@ class PlotLine:
         return len(self._times)
 
     def columns(self) -> Iterator[tuple[str, list[Nanos], list[float]]]:
-        """(field, times, values) of each field; the field is "" where there is only one."""
+        """(field, times, values) of each field; the field is "" if there is only one."""
         if not self.fields:
             yield "", list(self._times), list(self._rows)
         for i, field in enumerate(self.fields):
@@ -88,7 +88,7 @@ class PlotLine:
 
 
 class PlotStore:
-    """All lines of one strategy, in the order in which they began.
+    """All lines of one strategy, in order of creation.
 
     ``takes_indicators``: the values of attached indicators are collected too. ``whole_run``: see `PlotLine`.
     """
@@ -105,17 +105,17 @@ class PlotStore:
             raise ValueError(f"points_max is {points_max}; a line needs at least 2 points")
         self.strategy = strategy
         self.takes_indicators = takes_indicators
-        #: points that were not kept, since there were `LINES_MAX` lines already
+        #: points dropped because there were `LINES_MAX` lines already
         self.dropped = 0
         self._whole_run = whole_run
         self._points_max = points_max
         self._lines: dict[LineKey, PlotLine] = {}
 
     def plot(self, time: Nanos, name: str, value: float | None, *, pane: str | None = None, pair: str = "") -> None:
-        """One point of a line. None, NaN and infinities leave a gap.
+        """Add a point to a line. None, NaN and infinities leave a gap.
 
-        ``pane`` is "price" or a pane's name, by default the line's own; ``pair`` says whose chart, "" the strategy's
-        first. Raises ValueError for what is no number.
+        ``pane`` is "price" or a pane's name, by default the line's name; ``pair`` selects the chart, "" for the
+        strategy's first. Raises ValueError for anything that is not a number.
         """
         if value is None:
             return
@@ -131,7 +131,7 @@ class PlotStore:
             line.add(time, number)
 
     def line(self, key: LineKey, pane: str, fields: Sequence[str] = ()) -> PlotLine | None:
-        """The line of that key, begun afresh where its fields have changed; None when there are too many lines."""
+        """The line of that key, restarted if its fields have changed; None if there are too many lines."""
         found = self._lines.get(key)
         if found is not None and found.fields == tuple(fields):
             found.pane = pane
@@ -142,7 +142,7 @@ class PlotStore:
         return line
 
     def lines(self, first_pair: str = "") -> list[IndicatorLine]:
-        """Every line with a point. Those that name no pair belong to the chart of ``first_pair``."""
+        """Every line with a point. Lines without a pair go to the chart of ``first_pair``."""
         resolutions: dict[tuple[str, str], set[str]] = {}
         for key in self._lines:
             resolutions.setdefault((key.pair, key.name), set()).add(key.resolution)

@@ -1,4 +1,4 @@
-"""What is known of one strategy instance: whether it runs, what it keeps, and what is counted of it. Data alone."""
+"""The record of one strategy instance: whether it runs, its saved state and its counts. Data only."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 from botkit.model.reasons import kind_of
 
-#: distinct reasons to skip or refuse that are counted apart. Reasons may contain figures, so their number is bounded:
-#: what comes after these is counted by kind
+#: most distinct reasons to skip or refuse that are counted separately. Reasons may contain figures, so their number is
+#: bounded: further ones are counted by kind
 REASONS_MAX = 1_000
 _document = json.JSONEncoder(allow_nan=False).encode
 _OTHER_REASONS = "(other reasons, too many to count apart)"
 
 
 class StrategyRecord:
-    """One strategy instance, without a way to anything else."""
+    """One strategy instance, without references to the engine."""
 
     __slots__ = (
         "active",
@@ -38,7 +38,7 @@ class StrategyRecord:
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
         self.active = True
-        #: why it was stopped before the end
+        #: why it was stopped early
         self.stopped_because = ""
         self.random = Random(f"{seed}:{name}")
         self.state: dict[str, Any] = {}
@@ -62,18 +62,18 @@ class StrategyRecord:
         self.refused_this_turn += 1
 
     def kept(self) -> dict[str, Any]:
-        """What a restart must find again, as JSON takes it where the strategy's own ``state`` does."""
+        """What a restart must restore; JSON-compatible if the strategy's own ``state`` is."""
         return {"state": self.state, "timers": self.timer_rings, "best": self.best_prices}
 
     def recall(self, kept: Mapping[str, Any]) -> None:
-        """Take in what `kept` gave, before ``on_start``."""
+        """Restore what `kept` returned, before ``on_start``."""
         self.state.update(kept["state"])
         self.timer_rings.update(kept["timers"])
-        self.best_prices.update(kept.get("best", {}))  # journals from before it was kept have none
+        self.best_prices.update(kept.get("best", {}))  # older journals do not have it
 
 
 def _count(counts: dict[str, int], reason: str) -> str:
-    """Count a reason; returns the one it was counted as."""
+    """Count a reason; returns the reason under which it was counted."""
     if reason not in counts and len(counts) >= REASONS_MAX:
         kind = kind_of(reason)
         reason = kind if kind in counts or len(counts) < 2 * REASONS_MAX else _OTHER_REASONS
@@ -82,7 +82,7 @@ def _count(counts: dict[str, int], reason: str) -> str:
 
 
 def unkept(state: Mapping[str, Any]) -> str | None:
-    """Why a strategy's ``state`` cannot be written down as JSON, naming the key; None where it can."""
+    """Why a strategy's ``state`` cannot be saved as JSON, naming the key; None if it can."""
     for key, value in state.items():
         try:
             _document({key: value})

@@ -1,4 +1,4 @@
-"""When timers ring: every so many seconds, or by a cron expression in a time zone. Pure arithmetic on times."""
+"""Timer schedules: a fixed interval, or a cron expression in a time zone. Pure arithmetic on times."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from cronsim import CronSim, CronSimError
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos, from_datetime, to_datetime
 from botkit.model.money import Number, to_decimal
 
-#: counting the rings of a cron expression stops here: each costs some 20 us, and nobody needs to know more exactly
+#: counting the firings of a cron expression stops here: each costs some 20 us, and no more precision is needed
 COUNT_MOST = 10_000
 
 _EXAMPLE = 'such as "0 9 * * 1" (minute, hour, day of month, month, day of week: Mondays at 9:00)'
 
 
 class Schedule(Protocol):
-    """A sequence of moments at which a timer rings."""
+    """The sequence of times at which a timer fires."""
 
     def next_after(self, time_ns: Nanos) -> Nanos:
-        """The first ring strictly after ``time_ns``."""
+        """The first firing strictly after ``time_ns``."""
         ...
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """How many rings lie after ``after``, up to and with ``until``."""
+        """How many firings are after ``after``, up to and including ``until``."""
         ...
 
 
 class EverySchedule:
-    """Every ``every_s`` seconds, aligned to the epoch: 60 rings at full minutes UTC, whenever the bot started."""
+    """Every ``every_s`` seconds, aligned to the epoch: 60 fires at full minutes UTC, whenever the bot started."""
 
     __slots__ = ("period_ns",)
 
@@ -51,19 +51,19 @@ class EverySchedule:
         return f"EverySchedule({self.period_ns / NS_PER_S:g})"
 
     def next_after(self, time_ns: Nanos) -> Nanos:
-        """The first ring strictly after ``time_ns``."""
+        """The first firing strictly after ``time_ns``."""
         return (time_ns // self.period_ns + 1) * self.period_ns
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """How many rings lie after ``after``, up to and with ``until``."""
+        """How many firings are after ``after``, up to and including ``until``."""
         return max(0, until // self.period_ns - after // self.period_ns)
 
 
 class CronSchedule:
     """A cron expression of five fields in a time zone, with the daylight-saving rules of Debian's cron.
 
-    A fixed time that a spring change leaves out rings at the change; one that an autumn change repeats rings once, at
-    its first passing. Expressions whose minute or hour begins with ``*`` follow real time through both.
+    A fixed time skipped by the spring change fires at the change; one repeated in autumn fires once, the first time.
+    Expressions whose minute or hour begins with ``*`` follow real time through both.
     """
 
     __slots__ = ("_at", "_rings", "expression", "zone")
@@ -73,7 +73,7 @@ class CronSchedule:
             raise ValueError(f"cron={expression!r} must have five fields, {_EXAMPLE}")
         self.expression = expression
         self.zone = zone
-        self._at: Nanos | None = None  # the latest ring that _rings gave: going on from there is quicker
+        self._at: Nanos | None = None  # the latest firing from _rings: continuing from there is faster
         self._rings: Iterator[datetime] = iter(())
         try:
             self.next_after(from_datetime(datetime(2000, 1, 1, tzinfo=UTC)))
@@ -87,19 +87,19 @@ class CronSchedule:
         return f"CronSchedule({self.expression!r}, {self.zone})"
 
     def next_after(self, time_ns: Nanos) -> Nanos:
-        """The first ring strictly after ``time_ns``."""
+        """The first firing strictly after ``time_ns``."""
         if time_ns != self._at:
             self._rings = CronSim(self.expression, to_datetime(time_ns, self.zone))
         for ring in self._rings:
             at = from_datetime(ring.astimezone(UTC))
-            # begun in the second passing of a repeated hour, the iterator first gives a ring of the first passing
+            # started in the second pass of a repeated hour, the iterator first returns a firing of the first pass
             if at > time_ns:
                 self._at = at
                 return at
         raise RuntimeError(f"cron={self.expression!r} has no ring after {to_datetime(time_ns, self.zone)}")
 
     def count_between(self, after: Nanos, until: Nanos) -> int:
-        """How many rings lie after ``after``, up to and with ``until``; COUNT_MOST stands for that many or more."""
+        """How many firings are after ``after``, up to and including ``until``; COUNT_MOST means that many or more."""
         count = 0
         at = self.next_after(after)
         while at <= until and count < COUNT_MOST:
@@ -109,10 +109,10 @@ class CronSchedule:
 
 
 def parse_schedule(every_s: Number | None = None, cron: str | None = None, zone: tzinfo | str = UTC) -> Schedule:
-    """The schedule that ``set_timer(every_s=...)`` or ``set_timer(cron=...)`` asks for.
+    """The schedule for ``set_timer(every_s=...)`` or ``set_timer(cron=...)``.
 
-    ``zone`` is a tzinfo or a name such as Asia/Taipei; it concerns cron alone. Raises ValueError that says how to mend
-    what cannot be a schedule.
+    ``zone`` is a tzinfo or a name such as Asia/Taipei; only cron uses it. Raises ValueError saying how to fix an
+    invalid schedule.
     """
     if (every_s is None) == (cron is None):
         said = "both" if cron is not None else "neither"
@@ -126,5 +126,5 @@ def parse_schedule(every_s: Number | None = None, cron: str | None = None, zone:
 def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of the database is an OSError
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a name that is a folder of the database raises OSError
         raise ValueError(f"{name!r} is not a time zone; write a name such as Asia/Taipei or UTC") from None

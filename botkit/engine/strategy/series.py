@@ -1,7 +1,7 @@
-"""The series that a strategy reads: finished bars, or trades, and the indicators attached to them.
+"""The series that a strategy reads: finished bars or trades, with their attached indicators.
 
-New rows wait as objects until a column is read, and then go in as arrays; attached indicators are fed when their value
-is read. A bar that is never read costs little, and the results equal those of one bar at a time.
+New rows wait as objects until a column is read and then go in as arrays; attached indicators are fed when their value
+is read. A bar that is never read costs little, and the results are the same as bar by bar.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ TimeArray: TypeAlias = npt.NDArray[np.int64]
 V = TypeVar("V")
 Row = TypeVar("Row", Bar, Trade)
 
-#: bars that a series keeps unless it is told otherwise
+#: how many bars a series keeps by default
 KEEP_BARS = 10_000
-_FLUSH_AT = 4096  # rows: bounds the memory of objects that wait, and is long enough to spread the cost of a flush
+_FLUSH_AT = 4096  # rows: bounds the memory of waiting objects, and is large enough to spread the cost of a flush
 _SIDES: dict[int, Side | None] = {1: Side.BUY, 0: None, -1: Side.SELL}
 _SIGNS = {side: sign for sign, side in _SIDES.items()}
-_FEW_ROWS = 64  # up to so many rows are fed to indicators one by one
+_FEW_ROWS = 64  # up to this many rows are fed to indicators one by one
 
 
 class Series(Generic[Row]):
-    """What series of bars and of trades share. Rows are appended by the engine and read by the strategy."""
+    """Base of bar and trade series. The engine appends rows and the strategy reads them."""
 
     __slots__ = (
         "_attached",
@@ -58,23 +58,23 @@ class Series(Generic[Row]):
         "pair",
     )
 
-    #: names of the columns, the time first
+    #: names of the columns, time first
     names: tuple[str, ...] = ()
-    #: what its rows are called in messages
+    #: the name of its rows in messages
     noun: tuple[str, str] = ("row", "rows")
 
     def __init__(self, pair: Pair, keep: int | None, plots: PlotStore | None, *, is_ready: bool) -> None:
         if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
             raise ValueError(f"keep must be a whole number of at least 1 bar, or None for all, not {keep!r}")
         self.pair = pair
-        #: how many rows stay, None for all; never fewer than the attached indicators begin with
+        #: how many rows to keep, None for all; never fewer than the attached indicators need
         self.keep = keep
-        #: False until the history is there; reading raises NotReadyError until then
+        #: False until the history has arrived; reading raises NotReadyError until then
         self.is_ready = is_ready
         self._columns: dict[str, Column] = {}
         self._pending: list[Row] = []
-        self._fed = 0  # how many of those the indicators have had
-        self._count = 0  # rows in the columns, those that have left included
+        self._fed = 0  # how many of those were fed to the indicators
+        self._count = 0  # rows ever put into the columns, including dropped ones
         self._attached: dict[str, Attached[Any]] = {}
         self._failures: list[tuple[Attached[Any], Exception]] = []
         self._plots = plots if plots is not None and plots.takes_indicators else None
@@ -83,7 +83,7 @@ class Series(Generic[Row]):
     # -- the engine's side ----------------------------------------------------------------------------------------
 
     def append(self, row: Row) -> None:
-        """Add a finished bar that starts after all bars here, or a trade."""
+        """Append a finished bar, which must start after all others, or a trade."""
         pending = self._pending
         pending.append(row)
         if len(pending) >= _FLUSH_AT:
@@ -96,9 +96,9 @@ class Series(Generic[Row]):
             self._flush()
 
     def pull_from(self, pull: Callable[[], None] | None) -> None:
-        """Let ``pull`` be called before every read; it adds what has finished meanwhile with `extend` or `append_all`.
+        """Have ``pull`` called before every read; it adds new rows with `extend` or `append_all`.
 
-        For a driver that goes through columns: a bar that is never read then costs nothing. None ends it.
+        For a driver that works on columns: a bar that is never read then costs nothing. None removes it.
         """
         assert self.is_ready, f"{self!r} is fed before its history is there"
         if self._pull is not None:
@@ -112,11 +112,11 @@ class Series(Generic[Row]):
 
     @property
     def missing_history(self) -> int:
-        """How many rows older than the oldest one its indicators lacked when they were warmed."""
+        """How many older rows were missing when its indicators warmed up."""
         return max((attached.missing for attached in self._attached.values()), default=0)
 
     def bring_up_to_date(self) -> None:
-        """Feed the attached indicators what they have not had. Raises NotReadyError before the history is there."""
+        """Feed new rows to the attached indicators. Raises NotReadyError until the history has arrived."""
         if self._pull is not None:
             self._pull()
         if self._fed != len(self._pending):
@@ -152,14 +152,14 @@ class Series(Generic[Row]):
             self._drop_failed()
 
     def _drop_failed(self) -> None:
-        """An indicator that raised is fed no more. Its strategy gets the error when it reads it, and not the engine."""
+        """Stop feeding an indicator that raised. The strategy gets the error when it reads it, not the engine."""
         for attached, error in self._failures:
             del self._attached[attached.name]
             attached.fail(error)
         self._failures.clear()
 
     def _settle(self) -> None:
-        """Before a read: everything finished stands in the columns."""
+        """Move all finished rows into the columns before a read."""
         if self._pull is not None:
             self._pull()
         if self._pending:
@@ -170,9 +170,9 @@ class Series(Generic[Row]):
         if len(rows) == 1 and not self._fed:
             self._feed()
         fed, self._fed = self._fed, 0
-        # replaced first: should an assertion below fail, the same rows must not be written twice
+        # replaced first: if an assertion below fails, the same rows must not be written twice
         self._pending = []
-        if len(rows) == 1:  # a strategy that reads at every bar: numpy's way with one row costs ten times this
+        if len(rows) == 1:  # a strategy that reads at every bar: numpy costs ten times as much for one row
             self._check_order(rows[0].time)
             for column, value in zip(self._columns.values(), self._values(rows[0]), strict=True):
                 column.push(value, self.keep)
@@ -195,7 +195,7 @@ class Series(Generic[Row]):
     def _as_arrays(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[Any]]:
         if not rows:
             return {name: np.empty(0, column.dtype) for name, column in self._columns.items()}
-        # astuple is C all the way: a method call a row takes longer than all the rest
+        # astuple is pure C: a method call per row would take longer than all the rest
         fields = dict(zip(rows[0].__struct_fields__, zip(*map(astuple, rows), strict=True), strict=True))
         return {
             name: np.fromiter(self._numbers(name, fields[name]), column.dtype, len(rows))
@@ -208,24 +208,24 @@ class Series(Generic[Row]):
 
     @abstractmethod
     def _values(self, row: Any) -> tuple[Any, ...]:
-        """What a row puts into the columns, in their order."""
+        """A row's values in the order of the columns."""
 
     def _check_order(self, time: Nanos) -> None:
-        """An assertion: the next row follows the latest one."""
+        """Assert that the next row follows the latest one."""
 
     def _check_order_of(self, times: TimeArray) -> None:
-        """The same for many."""
+        """The same for many rows."""
 
     @staticmethod
     def _input(arrays: dict[str, npt.NDArray[Any]], name: str) -> Array:
-        """What an indicator takes, from columns."""
+        """An indicator's inputs, from columns."""
         if name == "typical":
             found: Array = typical(arrays["high"], arrays["low"], arrays["close"])
             return found
         return arrays[name]
 
     def _begin(self, attached: Attached[Any]) -> None:
-        """Warm an indicator with the rows that are in the columns."""
+        """Warm up an indicator with the rows in the columns."""
         length = attached.history
         views = {
             name: column.view()[-length:] if length else column.view()[:0] for name, column in self._columns.items()
@@ -246,11 +246,11 @@ class Series(Generic[Row]):
 
     @abstractmethod
     def _end_of(self, row: Any) -> Nanos:
-        """Where a plot draws what belongs to a row."""
+        """The time at which a plot draws a row's value."""
 
     @abstractmethod
     def _ends_of(self, times: TimeArray) -> TimeArray:
-        """The same for many."""
+        """The same for many rows."""
 
     # -- attaching ------------------------------------------------------------------------------------------------
 
@@ -308,7 +308,7 @@ class Series(Generic[Row]):
         if isinstance(index, slice):
             self._settle()
             return [self._row(i) for i in range(*index.indices(len(self)))]
-        if index == -1 and self._pending and self._pull is None:  # what strategies ask for most; the columns can wait
+        if index == -1 and self._pending and self._pull is None:  # what strategies read most; the columns can wait
             return self._pending[-1]
         self._settle()
         count = len(self)
@@ -335,14 +335,14 @@ class Series(Generic[Row]):
 
 
 class BarSeries(Series[Bar]):
-    """The finished bars of one pair and resolution, oldest first; what ``subscribe_bars`` returns.
+    """The finished bars of one pair and resolution, oldest first, as returned by ``subscribe_bars``.
 
     ``open``, ``high``, ``low``, ``close``, ``volume`` (float64) and ``time`` (int64 nanoseconds, start of the bucket)
-    are read-only numpy arrays of length ``len(series)``. An array already taken never changes: ask again after the
-    next bar. ``series[-1]`` is the latest `Bar`, ``series[-3:]`` a list of them.
+    are read-only numpy arrays of length ``len(series)``. An array you hold never changes: read it again after the next
+    bar. ``series[-1]`` is the latest `Bar`, ``series[-3:]`` a list of them.
 
-    It keeps its last 10,000 bars, or as many as ``keep`` says (None: all), and never fewer than its indicators begin
-    with. In ``on_start`` it can only be attached to; its history is there in ``on_ready``.
+    It keeps its last 10,000 bars, or ``keep`` of them (None: all), and never fewer than its indicators need. In
+    ``on_start`` you can only attach indicators; the history is available from ``on_ready`` on.
     """
 
     __slots__ = ("_length_ns", "resolution", "warm_up")
@@ -372,11 +372,11 @@ class BarSeries(Series[Bar]):
 
     @property
     def wanted_history(self) -> int:
-        """How many finished bars from before the start it asks for: ``warm_up``, or what its indicators need."""
+        """How many finished bars from before the start it needs: ``warm_up``, or what its indicators need."""
         return max(self.warm_up, super().wanted_history)
 
     def begin(self, history: Iterable[Bar]) -> None:
-        """The bars from before the start, oldest first: warms every indicator, and lets the series be read.
+        """Add the bars from before the start, oldest first: warms up every indicator and makes the series readable.
 
         Bars that have been appended already follow them; where both have a bar, the history's counts, since ours may
         have begun in the middle of it. Only once.
@@ -398,9 +398,9 @@ class BarSeries(Series[Bar]):
         self.append_all(waiting)
 
     def backfill(self, older: Iterable[Bar]) -> None:
-        """Put bars in front of the oldest one, for indicators attached later that need more than was kept.
+        """Prepend older bars, for indicators attached later that need more than was kept.
 
-        Those that lacked history are warmed again, as if they had begun with it.
+        Indicators that lacked history are warmed up again, as if they had started with it.
         """
         self._settle()
         times = self._columns["time"].view()
@@ -473,18 +473,18 @@ class BarSeries(Series[Bar]):
     # -- the strategy's side --------------------------------------------------------------------------------------
 
     def attach(self, indicator: Indicator[V], name: str | None = None, of: str = "close") -> Attached[V]:
-        """Let the series warm and feed an indicator, and charts draw it; returns its values bar by bar.
+        """Attach an indicator: the series warms it up and feeds it, and charts draw it. Returns its values bar by bar.
 
             self.fast = bars.attach(SMA(10))
             self.high = bars.attach(RollingHigh(20), of="high")
             self.rsi = bars.attach(RSI(14), name="rsi")
 
-        ``of`` is what an indicator of single values takes of a bar: open, high, low, close, volume or typical (the mean
-        of high, low and close). ``name`` is what charts call it, by default its repr. The same name again puts another
-        indicator in the place of the first, warmed from the bars that the series has kept; None until it is ready.
+        ``of`` is the bar value that a single-input indicator reads: open, high, low, close, volume or typical (the mean
+        of high, low and close). ``name`` is its label in charts, by default its repr. Attaching under an existing name
+        replaces that indicator; the new one is warmed up from the bars that the series has kept, and None until ready.
         """
         if of not in BAR_INPUTS:
-            raise ValueError(f"of={of!r} is nothing that a bar has; choose one of {', '.join(BAR_INPUTS)}")
+            raise ValueError(f"of={of!r} is not a value of a bar; choose one of {', '.join(BAR_INPUTS)}")
         inputs = indicator.inputs
         if len(inputs) == 1:
             # an ArrayIndicator may name its input itself
@@ -526,19 +526,19 @@ class BarSeries(Series[Bar]):
     def to_pandas(self) -> pd.DataFrame:
         """A new DataFrame with columns open, high, low, close, volume, indexed by the start of the bucket in UTC.
 
-        It is a copy: change it as you like.
+        It is a copy that you may change.
         """
-        import pandas as pd  # here, since it takes half a second that most runs need not pay
+        import pandas as pd  # imported here, since it takes half a second that most runs do not need
 
         index = pd.DatetimeIndex(self.time.copy(), tz="UTC", name="time")
         return pd.DataFrame({name: self._view(name).copy() for name in self.names[1:6]}, index=index)
 
 
 class TradeSeries(Series[Trade]):
-    """The public trades of one pair, oldest first, and what is attached to them; what ``subscribe_trades`` returns.
+    """The public trades of one pair, oldest first, with attached indicators, as returned by ``subscribe_trades``.
 
     ``price``, ``amount`` (float64) and ``time`` (int64 nanoseconds, the exchange's own) are read-only numpy arrays.
-    It holds the trades since the first indicator was attached: the last 10,000 of them, or as many as ``keep`` says.
+    It holds the trades since the first indicator was attached: the last 10,000 of them, or ``keep``.
     """
 
     __slots__ = ()
@@ -553,7 +553,8 @@ class TradeSeries(Series[Trade]):
 
     def extend(self, time: npt.ArrayLike, price: npt.ArrayLike, amount: npt.ArrayLike, side: npt.ArrayLike) -> None:
         """Add many trades as arrays of equal length, oldest first; ``side`` is 1 for a buying taker, -1 for a selling
-        one, 0 where it is not known."""
+        one, 0 if unknown.
+        """
         if self._pending:
             self._flush()
         arrays: dict[str, npt.NDArray[Any]] = {
@@ -579,13 +580,13 @@ class TradeSeries(Series[Trade]):
         return times
 
     def attach(self, indicator: Indicator[V], name: str | None = None, of: str = "price") -> Attached[V]:
-        """Let each trade feed an indicator, and charts draw it; returns its values trade by trade.
+        """Attach an indicator that is fed by each trade and drawn in charts. Returns its values trade by trade.
 
-        ``of`` is "price" or "amount". An indicator that takes several things of a bar gets the trade's price for each
-        price, and its amount for the volume. There are no trades from before the start: None until enough have come.
+        ``of`` is "price" or "amount". An indicator with several inputs gets the trade's price for each price and its
+        amount for the volume. There are no trades from before the start, so values are None until enough have arrived.
         """
         if of not in ("price", "amount"):
-            raise ValueError(f"of={of!r} is nothing that a trade has; choose price or amount")
+            raise ValueError(f"of={of!r} is not a value of a trade; choose price or amount")
         inputs = indicator.inputs
         if len(inputs) == 1:
             inputs = (of,) if of != "price" else ("amount" if inputs[0] == "volume" else "price",)

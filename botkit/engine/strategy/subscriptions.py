@@ -1,4 +1,4 @@
-"""What one strategy wants to hear of: trades, books, tickers and bars of pairs."""
+"""A strategy's subscriptions to trades, books, tickers and bars of pairs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEPTHS = (1, 5, 10, 20, 30, 50)
 
 
 class Subscriptions:
-    """The subscriptions of one strategy. Each is named in the outcome, so that its stream can be opened."""
+    """The subscriptions of one strategy. Each is reported in the outcome, so that its stream can be opened."""
 
     def __init__(
         self,
@@ -40,12 +40,12 @@ class Subscriptions:
         self._outbox = outbox
         self._past = past
         self._plots = plots
-        #: the pair whose chart takes what is plotted without one
+        #: the pair whose chart shows plots without a pair
         self.first_pair = ""
         self._method = method
 
     def trades(self, pair: Pair) -> TradeSeries:
-        """Hear of the pair's trades."""
+        """Subscribe to the pair's trades."""
         self._wanted(pair, "trades")
         market = self._markets.of(pair)
         callback = self._callbacks.of(self._record, "on_trade")
@@ -60,7 +60,7 @@ class Subscriptions:
         return series
 
     def book(self, pair: Pair, depth: int) -> None:
-        """Hear of the pair's books."""
+        """Subscribe to the pair's books."""
         if depth not in _DEPTHS:
             raise ValueError(
                 f"depth is {depth}, but the exchange serves books of {', '.join(map(str, _DEPTHS))} levels"
@@ -74,7 +74,7 @@ class Subscriptions:
             market.book_listeners.append((self._record, callback, depth))
 
     def ticker(self, pair: Pair) -> None:
-        """Hear of the pair's 24-hour figures."""
+        """Subscribe to the pair's 24-hour figures."""
         self._wanted(pair, "tickers")
         market = self._markets.of(pair)
         callback = self._callbacks.of(self._record, "on_ticker")
@@ -89,7 +89,7 @@ class Subscriptions:
         on: Callable[[Bar], None] | str | None,
         keep: int | None,
     ) -> BarSeries:
-        """Build bars and hear of them."""
+        """Build bars and subscribe to them."""
         check_resolution(resolution)
         callback = self._bar_callback(on)
         series = BarSeries(pair, resolution, keep=keep, warm_up=warm_up, plots=self._plots, is_ready=False)

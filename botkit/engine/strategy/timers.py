@@ -1,4 +1,4 @@
-"""Timers of strategies: which rings next, and what was missed."""
+"""Timers of strategies: which fires next, and which firings were missed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from botkit.model.events import Timer
 
 
 class TimerBook:
-    """Every timer of the bot, in the order in which they ring; at one time in the order in which they were set.
+    """Every timer of the bot, in order of firing; at equal times in the order in which they were set.
 
-    Timers set before `arm` begin to count there.
+    Timers set before `arm` start there.
     """
 
     def __init__(self, agenda: Agenda, callbacks: Callbacks) -> None:
@@ -31,9 +31,10 @@ class TimerBook:
     def set(
         self, record: StrategyRecord, name: str, schedule: Schedule, missed: Literal["skip", "once"], now: Nanos
     ) -> None:
-        """Start or replace a timer. Rings missed while the bot was down bring one at once where that was asked for.
+        """Start or replace a timer. If firings were missed while the bot was down, it fires once at once if so
+        requested.
 
-        The time of the last ring is kept in the strategy's state, so that a restart knows what it missed.
+        The time of the last firing is kept in the strategy's state, so that a restart knows what it missed.
         """
         if self._unarmed is not None:
             self._unarmed.pop((record.name, name), None)
@@ -51,21 +52,21 @@ class TimerBook:
                 self._callbacks.notify(record, "on_timer", Timer(name, now, count))
 
     def arm(self, now: Nanos) -> None:
-        """The bot trades from here on: what was set before begins to count."""
+        """Start the timers set so far: the bot trades from here on."""
         waiting, self._unarmed = self._unarmed, None
         for (_, name), (record, schedule, missed) in (waiting or {}).items():
             if record.active:
                 self.set(record, name, schedule, missed, now)
 
     def cancel(self, record: StrategyRecord, name: str) -> None:
-        """End a timer; one that does not exist is no error."""
+        """Cancel a timer; an unknown one is not an error."""
         if self._unarmed is not None:
             self._unarmed.pop((record.name, name), None)
         self._timers.pop((record.name, name), None)
         self._slot.changed()
 
     def drop(self, record: StrategyRecord) -> None:
-        """End all timers of a strategy."""
+        """Cancel all timers of a strategy."""
         for key in [key for key in self._timers if key[0] == record.name]:
             del self._timers[key]
         self._slot.changed()
@@ -76,7 +77,7 @@ class TimerBook:
         return not self._timers and not self._unarmed
 
     def next_due(self) -> Nanos | None:
-        """When the next timer rings."""
+        """When the next timer fires."""
         heap = self._heap
         while heap:
             _, sequence, record, name = heap[0]
@@ -87,7 +88,7 @@ class TimerBook:
         return None
 
     def _ring(self, now: Nanos) -> None:
-        """Ring what is due, and set when it rings again. What a pause skipped is counted, not rung."""
+        """Fire due timers and schedule the next firing. Firings skipped by a pause are only counted."""
         while True:
             first = self.next_due()
             if first is None or first > now:
@@ -96,7 +97,7 @@ class TimerBook:
             schedule = self._timers[record.name, name][1]
             following = schedule.next_after(at)
             missed = 0
-            if following <= now:  # the clock jumped over several rings: one is enough, the rest is counted
+            if following <= now:  # the clock jumped over several firings: fire once and count the rest
                 missed = schedule.count_between(at, now)
                 following = schedule.next_after(now)
             heapq.heappush(self._heap, (following, sequence, record, name))

@@ -1,4 +1,4 @@
-"""BitoPro: its wire, a complete asyncio client, the adapter behind which a bot trades on it, and recorded frames.
+"""BitoPro: its wire format, a complete asyncio client, the adapter that bots trade through, and recorded frames.
 
 The client works on its own: ``from botkit.exchange.bitopro import BitoProClient``.
 """
@@ -15,7 +15,7 @@ __all__ = ["BitoProClient", "Credentials"]
 
 
 def __getattr__(name: str) -> Any:
-    # late, so that reading a capture or the facts does not load aiohttp
+    # imported late, so that reading a capture or the facts does not load aiohttp
     if name == "BitoProClient":
         from botkit.exchange.bitopro.rest import BitoProClient
 

@@ -1,12 +1,12 @@
-"""What stands between a bot and BitoPro: the engine's requests become calls, answers and frames become events.
+"""Connects a bot to BitoPro: turns the engine's requests into calls, and answers and frames into events.
 
 A driver opens the adapter, hands it a sink for events and gives it requests. Every request ends in exactly one
-`Answer`, whatever happened: an error of the network is an outcome, never an exception. The outcomes follow the order
-protocol: a 4xx is REFUSED (the engine looks the order up before it believes it), and everything between a sent byte
+`Answer`, whatever happens: a network error is an outcome, never an exception. The outcomes follow the order
+protocol: a 4xx is REFUSED (the engine looks the order up before believing it), and everything between a sent byte
 and a clear answer is UNKNOWN.
 
-The adapter sends nothing of its own accord, since whatever is sent must have been granted a slot by the router. After
-a break it therefore says so with a `Connection`, and the engine asks; ``resynchronise="rest"`` makes the streams read
+The adapter sends nothing on its own, since every request needs a slot from the router. After
+a break it emits a `Connection`, and the engine requests what it needs; ``resynchronise="rest"`` makes the streams read
 for themselves, for a driver without a router.
 """
 
@@ -70,7 +70,7 @@ from botkit.model.requests import (
 
 log = logging.getLogger("botkit.bitopro")
 
-#: nobody says how many cancels one PUT takes; this keeps a body below 2 kB
+#: undocumented how many cancels one PUT takes; this keeps a body below 2 kB
 _CANCEL_BATCH_MAX = 50
 CAPABILITIES = Capabilities(
     batch_create_max=BATCH_MAX,
@@ -79,11 +79,11 @@ CAPABILITIES = Capabilities(
     stop_orders=True,
     find_by_client_id=True,
 )
-#: a create this old is not written any more: the book it was meant for is gone
+#: a create older than this is not sent: the book it was meant for is gone
 _T0_AGE_MAX: Nanos = NS_PER_S
-#: how many orders and executions are remembered to recognise a repetition
+#: how many orders and executions to remember, to recognise repetitions
 _MEMORY = 20_000
-#: a frame of balances may be so much later than one that was sent after it
+#: most that a frame of balances may lag behind one sent after it
 _LATE_FRAME_MS = 60_000
 _PRIVATE_STREAMS = ("active_orders", "order_history", "account_balance", "user_trades")
 _STREAMS_OF: Mapping[StreamKind, tuple[str, ...]] = {
@@ -126,12 +126,12 @@ class BitoProAdapter:
         speed: float = 1.0,
         limits: LimitTable | None = None,
     ) -> None:
-        """``speed`` is how much faster than the machine's the client's clock runs: an order may not grow old sooner
+        """``speed`` is how much faster the client's clock runs than the machine's: an order must not become too old
         in the machine's time than it would at the exchange. ``limits``: None for the table that ships with botkit."""
         self.client = client
         self._limits = limits
         self._speed = max(1.0, speed)
-        #: the pairs whose rows are understood, by lowercase name
+        #: the pairs whose rows can be read, by lowercase name
         self.known_pairs = pairs
         self._resynchronise = resynchronise == "rest"
         self._is_open = False
@@ -141,7 +141,7 @@ class BitoProAdapter:
         self._trades = _Remembered()
         self._foreign: set[str] = set()
         self._unknown_events: set[str] = set()
-        #: stamp of the last frame that told of a currency's balance, in milliseconds
+        #: stamp of the last frame with a currency's balance, in milliseconds
         self._balances_at: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
@@ -173,7 +173,7 @@ class BitoProAdapter:
         return await self.client.pairs()
 
     async def open(self) -> None:
-        """Open the connections' pools; nothing is sent yet."""
+        """Open the connection pools; nothing is sent yet."""
         await self.client.open()
         self._is_open = True
 
@@ -199,7 +199,7 @@ class BitoProAdapter:
     ) -> None:
         """Open the streams of these pairs (a book with its depth) and of the account; their events go to ``sink``.
 
-        ``sink`` must return at once. The streams reconnect by themselves until `close`; a `Connection` tells of it,
+        ``sink`` must return at once. The streams reconnect by themselves until `close`; each time with a `Connection`,
         one for each pair of a public stream.
         """
         wanted: list[tuple[str, dict[str, int | None]]] = []
@@ -214,13 +214,13 @@ class BitoProAdapter:
             pairs: dict[str, int | None] = dict.fromkeys(self.known_pairs)
             wanted += [(stream_id, pairs if stream_id == "user_trades" else {}) for stream_id in _PRIVATE_STREAMS]
         for stream_id, pairs in wanted:
-            # the account's streams are not about one pair, even where a list of pairs says what to read after a break
+            # account streams concern no single pair, even if a list of pairs says what to read after a break
             told = [None] if stream_id in _PRIVATE_STREAMS else [self.known_pairs[pair] for pair in pairs]
             task = asyncio.create_task(self._carry(stream_id, pairs, told, sink), name=f"bitopro {stream_id}")
             self._tasks.add(task)
 
     def reconnect(self, kind: StreamKind | None = None) -> None:
-        """Give the streams of one kind, or all, a new connection: the present ones may be dead without having been
+        """Reconnect the streams of one kind, or all: the present connections may be dead without having been
         closed."""
         for stream in [stream for stream in self._streams if kind is None or stream.id in _STREAMS_OF[kind]]:
             task = asyncio.create_task(stream.interrupt(), name="bitopro reconnect")
@@ -243,7 +243,7 @@ class BitoProAdapter:
                     for event in self._understood(stream_id, received, told):
                         sink(event)
         except Exception as error:
-            # a stream that ends must be seen to have ended: nothing else would say that prices stand still
+            # the end of a stream must be visible: nothing else shows that prices stand still
             log.exception("the stream %s ended", stream_id)
             for pair in told:
                 sink(Connection(ConnectionState.LOST, stream_id, pair, f"the stream ended: {type(error).__name__}"))
@@ -256,7 +256,7 @@ class BitoProAdapter:
             return [Connection(ConnectionState.STALE, stream_id, pair, str(error)) for pair in told]
 
     def events(self, stream_id: str, received: Received, told: Sequence[Pair | None]) -> Iterable[AdapterEvent]:
-        """What an item of a stream means to the bot. ``told`` are the pairs that a change of connection concerns."""
+        """The events that an item of a stream becomes. ``told`` are the pairs that a change of connection concerns."""
         item = received.item
         match item:
             case OrderBookFrame():
@@ -286,7 +286,7 @@ class BitoProAdapter:
             case BalanceFrame():
                 balances = self._newest(item, received.is_first)
                 if balances:
-                    # never a snapshot: were the first frame lost, the next would say that all other coins are gone
+                    # never a snapshot: if the first frame were lost, the next would mean that all other coins are gone
                     yield translate.balance_report(balances, snapshot=False)
             case Snapshot():
                 yield from self._snapshot(item)
@@ -297,9 +297,9 @@ class BitoProAdapter:
                 self._unknown_event(stream_id, item.event[:40])
 
     def _newest(self, frame: BalanceFrame, is_first: bool) -> list[BalanceRow]:
-        """The rows of the currencies of which nothing newer has come: frames may overtake each other.
+        """The rows of currencies without a newer frame: frames may overtake each other.
 
-        A stamp that lies further back than frames can be late is a clock that was set, and is believed.
+        A stamp further back than frames can be late means the clock was set, so it is believed.
         """
         if is_first:
             self._balances_at.clear()
@@ -315,7 +315,7 @@ class BitoProAdapter:
         if event not in self._unknown_events and len(self._unknown_events) < 100:
             self._unknown_events.add(event)
             log.warning(
-                "%s: frames of the unknown event %s are left out, what botkit knows goes on; "
+                "%s: frames of the unknown event %s are ignored, everything else continues; "
                 "look whether there is a newer botkit",
                 stream_id,
                 event,
@@ -335,7 +335,7 @@ class BitoProAdapter:
             )
 
     def _order_reports(self, rows: Iterable[OrderRow]) -> Iterable[OrderReport]:
-        """Reports that say something new: both order streams tell of the same end, and snapshots repeat."""
+        """The reports that are new: both order streams report the same end, and snapshots repeat."""
         for row in rows:
             if pair := self._pair(row.pair):
                 report = translate.order_report(row, pair)
@@ -347,17 +347,17 @@ class BitoProAdapter:
         return (r for r in reports if self._trades.is_new((r.trade_id, r.order_id, r.side), r))
 
     def _pair(self, name: str) -> Pair | None:
-        """The pair, or None (said once) for one whose rules are not known: it cannot be one of this bot's."""
+        """The pair, or None (logged once) if its rules are not known: it cannot be one of this bot's."""
         pair = self.known_pairs.get(name.lower())
         if pair is None and name and name not in self._foreign and len(self._foreign) < 1000:
             self._foreign.add(name)
-            log.warning("rows of the pair %s are left out: it is not among the pairs this bot knows", name[:40])
+            log.warning("rows of the pair %s are ignored: it is not among the pairs this bot knows", name[:40])
         return pair
 
     # -- requests out ---------------------------------------------------------------------------------------------
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Make the call of a request, once, and say how it ended. Cancels take the urgent connections by themselves.
+        """Send a request once and return how it ended. Cancels use the urgent connections.
 
         Raises nothing but CancelledError, after which the outcome is unknown to the caller.
         """
@@ -376,8 +376,8 @@ class BitoProAdapter:
         except WireError as error:
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=str(error))
         except Exception as error:
-            # a fault of this code: the bot must look the order up all the same, and not wait for an answer for ever
-            log.exception("%s %d could not be carried", request.endpoint, request.id)
+            # a bug here: the bot must still look the order up instead of waiting for an answer for ever
+            log.exception("%s %d could not be sent", request.endpoint, request.id)
             return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
         return Answer(request_id=request.id, outcome=Ending.OK, body=body)
 
@@ -434,12 +434,12 @@ class BitoProAdapter:
                 return tuple(translate.own_trade_report(row, request.pair) for row in trades)
             case GetBalances():
                 held = await client.balances()
-                if not held:  # coins of which the account has nothing are listed too, so this is no balance of nothing
+                if not held:  # coins that the account does not hold are listed too, so an empty list is an error
                     raise TryAgain("balance: the answer lists no currency", status=200)
                 return translate.balance_report(held, snapshot=True)
             case GetBook():
                 book = await client.order_book(request.pair, _served_depth(request.depth))
-                # the reply carries no time, so it is stamped with its arrival
+                # the answer carries no time, so it gets the time of its arrival
                 now = client.clock.now()
                 return translate.order_book(book.bids, book.asks, request.pair, now, request.depth)
             case GetCandles():
@@ -460,7 +460,7 @@ class BitoProAdapter:
         return tuple(translate.order_report(row, pair) for row in rows if (pair := self._pair(row.pair)))
 
     def _t0_left_s(self, timestamp: Nanos) -> float:
-        """How long a create may still wait for its connection. Raises NothingSent when it is too old already."""
+        """How long a create may still wait for its connection, in s. Raises NothingSent if it is too old already."""
         left = (timestamp - self.client.clock.now()) / self._speed + _T0_AGE_MAX
         if left <= 0:
             raise NothingSent("the order waited for more than a second after its grant and was not sent")
@@ -468,7 +468,7 @@ class BitoProAdapter:
 
 
 def _acknowledged(reply: CreateReply, order: OrderSpec, body: CreateBody) -> OrderAck:
-    """The acknowledgement, if the echo is of this very order; of another order's it says nothing about this one."""
+    """The acknowledgement, if it echoes this order; an echo of another order says nothing about this one."""
     rules = order.pair.rules
     spends = order.type is OrderType.MARKET and order.side is Side.BUY
     decimals = 8 if spends else rules.amount_decimals

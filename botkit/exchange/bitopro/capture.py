@@ -1,8 +1,8 @@
-"""Recorded frames as columns: the tape format ``frames`` (.jsonl, .jsonl.gz).
+"""Reads recorded frames into columns: the tape format ``frames`` (.jsonl, .jsonl.gz).
 
 One JSON object a line: ``{"received": <ms of the recorder's clock>, "frame": <ORDER_BOOK or TRADE frame>}``. Frames of
 other streams are skipped. A TRADE frame normally repeats the list of recent trades, so lists are aligned; other
-recorders write a frame for each trade. Which of the two a file holds is found out by looking, or said by ``trades``.
+recorders write a frame for each trade. Which of the two a file holds is detected, or given by ``trades``.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from botkit.model.columns import BookColumns, IntArray, MarketColumns, TradeColu
 from botkit.model.extension import Options
 from botkit.model.pairs import Pair
 
-#: rows of one stream that are held before a chunk is handed on: 20,000 books of 20 levels are 13 MB of integers
+#: rows per chunk of one stream: 20,000 books of 20 levels are 13 MB of integers
 CHUNK_ROWS = 20_000
-#: a line longer than this is no frame; without a bound a damaged archive could fill the memory
+#: a longer line is not a frame; without a limit a damaged archive could fill the memory
 _LINE_MAX = 4 * 2**20
 _DEPTHS = (1, 5, 10, 20, 30, 50)
 
@@ -50,7 +50,7 @@ class _KnownLine(msgspec.Struct):
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    """How a file is read. ``is_guessed``: nobody said what its frames hold, so what does not fit is refused."""
+    """How a file is read. ``is_guessed``: its format was detected, not given, so what does not fit is refused."""
 
     is_single: bool
     is_guessed: bool
@@ -60,11 +60,11 @@ class _Reading(msgspec.Struct, frozen=True):
 
 
 def _nobody(*_: object) -> None:
-    """Takes what no caller asked for."""
+    """A callback that ignores everything."""
 
 
 class _Trades:
-    """Trades of one pair that wait to become a chunk."""
+    """Trades of one pair collected for a chunk."""
 
     def __init__(self, pair: Pair, reading: _Reading) -> None:
         self.pair = pair
@@ -105,7 +105,7 @@ class _Trades:
             sides.append(side)
 
     def _aligned(self, received: Nanos, rows: list[_TradeTuple]) -> tuple[_TradeTuple, ...]:
-        """What is new in a list. Notes the first list, which is older than the recording, and gaps between lists."""
+        """The new trades of a list. Notes the first list, which is older than the recording, and gaps between lists."""
         assert self.aligner is not None
         new, gap = self.aligner.feed(rows)
         before, self._before = self._before, (received, len(rows))
@@ -131,7 +131,7 @@ class _Trades:
 
 
 class _Books:
-    """Books of one pair that wait to become a chunk."""
+    """Books of one pair collected for a chunk."""
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
@@ -161,7 +161,7 @@ class _Books:
             lots = scaled(level.amount, rules.amount_decimals, f"{what} amount")
             if ticks <= 0 or lots < 0:
                 raise WireError(f"a {what} of {level.amount} at {level.price} is not a level of a book")
-            if lots:  # an amount rounded to nothing on the wire is no level to trade with
+            if lots:  # a level whose amount was rounded to zero on the wire cannot be traded with
                 flat += (ticks, lots)
         return flat
 
@@ -194,7 +194,7 @@ class BitoProFrames:
     def read(self, path: Path, pairs: Mapping[str, Pair], options: Options) -> Iterator[MarketColumns]:
         """The file's books and trades, a bounded chunk at a time; all chunks together in order of receive time.
 
-        When one stream's chunk is full, those of all streams are handed on, so that no stream runs far ahead of
+        When one stream's chunk is full, the chunks of all streams are yielded, so that no stream runs far ahead of
         another. Raises DataError naming file and line.
         """
         mode = options.get("trades")
@@ -255,7 +255,7 @@ def _holds_single_trades(path: Path, only: str | None) -> bool:
             try:
                 frame = _decode_line(line)[1]
             except WireError:
-                continue  # reading it in earnest names the line
+                continue  # the actual reading names the line
             if isinstance(frame, TradeFrame) and only in (None, frame.pair.lower()) and len(frame.data or ()) != 1:
                 return False
     return True
@@ -272,7 +272,7 @@ def _decode_line(line: bytes) -> tuple[Nanos, OrderBookFrame | TradeFrame | None
         known = _line_decoder.decode(line)
         received, frame = known.received, known.frame
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
-        # the slow way: it tells an unknown event from damage, and names the damage
+        # the slow way: it distinguishes an unknown event from damage, and names the damage
         raw = decode(line, _Line, 'a line {"received": ms, "frame": {...}}')
         decode_frame(bytes(raw.frame))
         return to_ns(raw.received, "received"), None

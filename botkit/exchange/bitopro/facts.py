@@ -1,4 +1,4 @@
-"""BitoPro as botkit knows it without asking: pairs, fees and limits, and the way to a live connection."""
+"""Facts about BitoPro that ship with botkit (pairs, fees, limits), and the way to connect to it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class BitoPro:
     name = NAME
 
     def facts(self, options: Options) -> ExchangeFacts:
-        """Pairs, rate limits and fees. Raises ConfigError for an option of no use."""
+        """Pairs, rate limits and fees. Raises ConfigError for an invalid option."""
         # here and not above: reading the table takes YAML, which a client alone does not need
         from botkit.exchange.bitopro.limit_table import load_limit_table
 

@@ -1,7 +1,7 @@
-"""Long ranges of history in requests of bounded size: candles split and stitched, listings by windows of time.
+"""Reads long ranges of history in bounded requests: candles split and stitched, listings by windows of time.
 
 Cursors are of no use for paging, since the exchange's ids do not grow with time (Q23): windows of time are halved
-until one holds fewer rows than a reply may have.
+until one holds fewer rows than an answer may have.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
 
 T = TypeVar("T")
 
-#: candles asked for in one request: about 1 MB of reply
+#: candles per request: about 1 MB of answer
 CANDLES_PER_REQUEST = 8_000
 #: the longest window a listing may span
 WINDOW_MAX: Nanos = 90 * NS_PER_DAY
@@ -75,9 +75,9 @@ async def collect_windows(
     limit: int,
     key: Callable[[T], object],
 ) -> tuple[T, ...]:
-    """All rows of ``start`` <= time < ``end``, each once, the oldest window first; a full reply halves its window.
+    """All rows of ``start`` <= time < ``end``, each once, the oldest window first; a full answer halves its window.
 
-    Raises TryAgain when even a millisecond holds more rows than a reply can.
+    Raises TryAgain if even one millisecond holds more rows than an answer can.
     """
     found: dict[object, T] = {}
     waiting = []

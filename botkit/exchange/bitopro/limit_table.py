@@ -17,7 +17,7 @@ from botkit.model.limits import DocumentedLimit, EndpointLimit, LimitTable, Scop
 
 _ScopeWord = Literal["ip", "account", "ip_and_account", "unspecified"]
 _RATE = re.compile(r"([1-9][0-9]{0,5})\s*(?:/|\s+in\s+)\s*([1-9][0-9]{0,3})?\s*(s|m)\Z", re.ASCII)
-#: a window's most requests that a choice may ask for: above it, a slip of the keyboard is likelier than a real limit
+#: most requests per window that a choice may set: more is likelier a typo than a real limit
 _MOST_REQUESTS = 100_000
 
 _SCOPES: dict[str, tuple[Scope, ...]] = {
@@ -63,7 +63,7 @@ def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str]
     By default each row's ``use``. ``strict`` keeps every figure that any source gives at once, hence the strictest.
     ``overrides`` chooses row by row: the key is an endpoint with a limit of its own, or ``public`` or ``private`` for
     all others; the value is a number of requests per window, a rate such as ``"20/1s"`` or ``"600/1m"``, the name of
-    the source to believe, or ``"strict"``. Raises ConfigError for a key or value that means nothing.
+    the source to believe, or ``"strict"``. Raises ConfigError for an invalid key or value.
     """
     file = _packaged()
     chosen = _choices(file, strict, overrides or {})
@@ -140,7 +140,7 @@ def _check_key(file: _File, counters: Mapping[str, object], key: str) -> None:
 
 
 def _chosen(counter: str, choice: int | str, use: _Figure, documented: tuple[_Figure, ...]) -> tuple[_Figure, ...]:
-    """The figures that one choice stands for; all of them are kept."""
+    """The figures that one choice selects; all of them are enforced."""
     if isinstance(choice, str):
         if choice == "strict":
             return (use, *documented)

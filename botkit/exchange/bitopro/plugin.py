@@ -1,4 +1,4 @@
-"""What BitoPro brings to botkit: the exchange itself and the format of its recorded frames."""
+"""Registers BitoPro: the exchange and the format of its recorded frames."""
 
 from __future__ import annotations
 

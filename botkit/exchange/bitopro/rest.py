@@ -9,9 +9,9 @@
             async for received in stream:
                 print(received.item)
 
-Times are integers of nanoseconds, prices and amounts text as on the wire. Every call is sent once and fails by what
-happens next: TryAgain, RateLimited, Refused or OutcomeUnknown (`botkit.errors`). The client keeps no rate limits: a
-bot's router does, and ``botkit limits`` prints them.
+Times are integers in nanoseconds, prices and amounts text as on the wire. Every call is sent once. Its error says what
+to do next: TryAgain, RateLimited, Refused or OutcomeUnknown (`botkit.errors`). The client keeps no rate limits: a
+bot's router does; ``botkit limits`` prints them.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class BitoProClient:
         stream_times: StreamTimes | None = None,
         frame_tap: FrameTap | None = None,
     ) -> None:
-        """``frame_tap`` is told of every frame of every stream, which is how raw frames are recorded."""
+        """``frame_tap`` is called with every frame of every stream, to record raw frames."""
         if credentials is None and (key or secret):
             credentials = Credentials(email, key, secret)
         self.clock: Clock = clock or SystemClock()
@@ -172,7 +172,7 @@ class BitoProClient:
         try:
             reply = decode(answer, shape, endpoint_id)
             if endpoint.is_write:
-                refuse_repeated_names(answer, endpoint_id)  # the id of an order must not be a matter of taste
+                refuse_repeated_names(answer, endpoint_id)  # an order's id must be unambiguous
             return reply
         except WireError as error:
             failure: RequestError = (
@@ -256,13 +256,13 @@ class BitoProClient:
             raise TryAgain(f"trading_history: {error}", status=200) from None
 
     async def otc_price(self, currency: str) -> OtcPriceReply:
-        """What the exchange's own desk buys and sells a currency at."""
+        """Prices at which the exchange's own desk buys and sells a currency."""
         return await self._call("otc_price", OtcPriceReply, currency=currency)
 
     # -- the account ----------------------------------------------------------------------------------------------
 
     async def balances(self) -> tuple[BalanceRow, ...]:
-        """Every currency's total and available amount, those with nothing included."""
+        """Every currency's total and available amount, including zero balances."""
         return (await self._call("balance", BalancesReply)).data or ()
 
     async def create_order(
@@ -319,7 +319,7 @@ class BitoProClient:
     ) -> tuple[CreateReply, ...]:
         """Create 1 to 10 LIMIT or MARKET orders, each body with its ``pair``; replies in the order of the request.
 
-        What happens when one of them is refused is not documented: after any failure look for all of them.
+        It is not documented what happens if one of them is refused: after any failure look all of them up.
         """
         items = tuple(bodies)
         if not 1 <= len(items) <= BATCH_MAX:
@@ -337,13 +337,13 @@ class BitoProClient:
         return reply.data or ()
 
     async def cancel_order(self, pair: str, order_id: str, *, urgent: bool = True) -> CancelReply:
-        """Cancel one order. Success means the cancelling was accepted; read the order to know its end."""
+        """Cancel one order. Success means the cancel was accepted; read the order to learn how it ended."""
         return await self._call("cancel_order", CancelReply, urgent=urgent, pair=pair, orderId=order_id)
 
     async def cancel_orders(
         self, orders: Iterable[tuple[str, str]], *, urgent: bool = True
     ) -> tuple[tuple[str, str], ...]:
-        """Cancel orders given as (pair, order id) in one request; returns those really cancelled."""
+        """Cancel orders given as (pair, order id) in one request; returns those actually cancelled."""
         body = encode_cancel_batch(list(orders))
         return (await self._call("cancel_batch", CancelManyReply, body=body, urgent=urgent)).orders
 
@@ -528,7 +528,7 @@ class BitoProClient:
         )
 
     async def _resynchronise(self, stream_id: str, pairs: tuple[str, ...], since: Nanos) -> tuple[Snapshot, ...]:
-        """What a stream of this kind missed since the time of its last frame. Public streams repeat themselves."""
+        """What a stream of this kind missed since its last frame. Public streams repeat themselves."""
         if stream_id == "active_orders":
             return (Snapshot(stream_id, None, await self.open_orders()),)
         if stream_id == "account_balance":

@@ -29,13 +29,13 @@ class Credentials:
     def __init__(self, identity: str, key: str, secret: str) -> None:
         for name, value in (("email", identity), ("key", key), ("secret", secret)):
             if not value.isprintable() or value != value.strip():
-                # never show the value itself: this text reaches terminals and logs
+                # never show the value: this text reaches terminals and logs
                 raise ValueError(f"the account's {name} has blanks or control characters around or in it")
         if not key or not secret:
             raise ValueError("an account needs its API key and its secret")
         self.identity = identity
         self._key = key
-        # keyed once: copying it costs a third of keying it again, and the secret itself need not be kept
+        # keyed once: a copy costs a third of keying again, and the secret itself need not be kept
         self._hmac = hmac.new(secret.encode(), digestmod=hashlib.sha384)
 
     @property
@@ -61,7 +61,7 @@ class Credentials:
 
 
 class _LastNonces:
-    """The last nonce of each key. Clients of one key in one process share it, from whatever thread."""
+    """The last nonce of each key, shared by all clients of that key in the process, in any thread."""
 
     def __init__(self) -> None:
         self._lock = thread_lock()
@@ -78,7 +78,7 @@ _nonces = _LastNonces()
 
 
 def next_nonce(key: str, now_ms: int) -> int:
-    """A nonce for ``key``: the time in ms, or one more than the last where that is not above it.
+    """A nonce for ``key``: the time in ms, or the last nonce plus one if the time is not above it.
 
     Milliseconds increase strictly per key within the process, whatever the clock does (Q3).
     """

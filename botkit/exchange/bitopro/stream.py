@@ -1,11 +1,11 @@
-"""One WebSocket stream that stays connected: an async iterator of what arrived and of what became of the connection.
+"""One WebSocket stream that stays connected: an async iterator of frames and changes of the connection.
 
 Two keepalive regimes exist: the documented one (a ping every 20 s, cut after 5 s without pong) and the observed one (a
 ping every second, cut after 60 s). Every ping is answered at once; a link without any frame, pings included, for 30 s
-is taken for dead. The URL is the subscription; nothing is ever sent but pongs.
+counts as dead. The URL is the subscription; only pongs are ever sent.
 
 After a break the stream reconnects with a jittered, capped backoff and a freshly signed upgrade. The first frames of
-most streams are snapshots; what a stream does not repeat is read over REST before anything newer is handed on.
+most streams are snapshots; what a stream does not repeat is read over REST before anything newer is yielded.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from botkit.exchange.bitopro.wire.market import TradeRow
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Clock, Nanos
 from botkit.model.events import ConnectionState
 
-#: what two sightings of one trade have in common; the exchange's trades have no id
+#: key that identifies a trade, since the exchange's trades have no id
 TradeKey: TypeAlias = Callable[[str, TradeRow], Hashable]
 
-#: told of a frame's text and of when it was received
+#: called with a frame's text and the time of its receipt
 FrameTap: TypeAlias = Callable[[str | bytes, Nanos], None]
 
 
 class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """How patient a stream is. ``healthy_after_s``: a connection that lasted so long forgets earlier failures."""
+    """Timeouts of a stream. ``healthy_after_s``: a connection that lasted this long resets the count of failures."""
 
     dead_after_s: float = 30.0
     connect_timeout_s: float = 10.0
@@ -51,9 +51,9 @@ class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
     frame_size_max: int = 4 * 2**20
 
     def backoff_s(self, failures: int, random: Random) -> float:
-        """How long to wait after so many failures in a row: doubling up to a cap, and half of it left to chance.
+        """How long to wait after this many failures in a row: doubles up to a cap, and half of it is random.
 
-        Chance keeps many clients from coming back together after the exchange restarts.
+        The random part keeps clients from reconnecting together after the exchange restarts.
         """
         whole = min(self.backoff_max_s, self.backoff_first_s * 2.0 ** min(failures - 1, 30))
         return whole * (0.5 + 0.5 * random.random())
@@ -89,7 +89,7 @@ StreamItem: TypeAlias = Frame | UnknownFrame | NewTrades | Snapshot | StreamChan
 
 
 class Received(msgspec.Struct, frozen=True):
-    """Something that came from a stream. ``is_first``: the first frame of its event since the connection was made."""
+    """An item received from a stream. ``is_first``: the first frame of its event since the connection was made."""
 
     at: Nanos
     item: StreamItem
@@ -100,7 +100,7 @@ Resynchronise: TypeAlias = Callable[[str, tuple[str, ...], Nanos], Awaitable[tup
 
 
 def plain_trade_key(_pair: str, row: TradeRow) -> Hashable:
-    """A trade without the zeros that one place pads and another does not."""
+    """The key of a trade without trailing zeros, which only some endpoints pad."""
     return row.timestamp, _bare(row.price), _bare(row.amount), row.is_buyer
 
 
@@ -132,7 +132,7 @@ class Stream:
         resynchronise: Resynchronise | None = None,
         frame_tap: FrameTap | None = None,
     ) -> None:
-        """``frame_tap`` is told of every frame as it came, before it is understood."""
+        """``frame_tap`` is called with every frame as received, before it is parsed."""
         self.id = stream_id
         self._spec = STREAMS[stream_id]
         self._pairs = {pair.lower(): depth for pair, depth in (pairs or {}).items()}
@@ -163,7 +163,7 @@ class Stream:
         self._last_frame: Nanos = 0
         self._was_connected = False
         self._closed = False
-        # one timer for as long as the connection lasts, and not a timeout that is made and dropped with every frame
+        # one timer per connection instead of a timeout per frame
         self._silence_timer: asyncio.TimerHandle | None = None
         self._waiting_since_s: float | None = None
         self._hanging_up: asyncio.Task[bool] | None = None
@@ -207,7 +207,7 @@ class Stream:
         raise StopAsyncIteration
 
     async def interrupt(self) -> None:
-        """Give the connection up, whatever it looks like; the iteration goes on with a new one."""
+        """Drop the connection, whatever its state; the iteration continues with a new one."""
         if self._socket is not None:
             await self._socket.close()
 
@@ -253,7 +253,7 @@ class Stream:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
         if reason:
-            # outside of the handlers: aiohttp's error holds the signed headers, and would hang on as the context
+            # outside the handlers: aiohttp's error holds the signed headers and would stay attached as the context
             raise _LostError(reason)
         now = self._connected_at = self._clock.now()
         self._waiting_since_s = None
@@ -265,7 +265,7 @@ class Stream:
         self._was_connected = True
 
     async def _catch_up(self, resynchronise: Resynchronise) -> None:
-        """Read over REST what was missed. Where that fails the connection is given up, and both are tried again."""
+        """Read over REST what was missed. If that fails, drop the connection and try both again."""
         try:
             snapshots = await resynchronise(self._spec.id, tuple(self._pairs), self._last_frame)
         except RequestError as error:
@@ -290,7 +290,7 @@ class Stream:
         self._silence_timer = asyncio.get_running_loop().call_later(seconds, self._look_for_silence)
 
     def _look_for_silence(self) -> None:
-        """Hang up where nothing has come for long; what waits for a frame then learns that the connection closes."""
+        """Close a connection that has been silent too long; whatever waits for a frame then sees it close."""
         loop, dead_after_s, since_s = asyncio.get_running_loop(), self._times.dead_after_s, self._waiting_since_s
         left_s = dead_after_s if since_s is None else since_s + dead_after_s - loop.time()
         if left_s > 0.001:

@@ -2,7 +2,7 @@
 
 A TRADE frame is the whole list of recent trades, newest first, again at each update, and a trade has no id. Comparing
 row by row would lose trades: 1,855 of 9,757 real ones share second, price, amount and side with another. So a list is
-laid over the one before, and what juts out in front is new.
+aligned with the one before, and the rows in front of the overlap are new.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def overlap_at(before: Sequence[Hashable], after: Sequence[Hashable]) -> int | N
 
 
 class TradeListAligner(Generic[R]):
-    """Keeps the last list of one pair and says of each next one what is new.
+    """Keeps the last list of one pair and returns what is new in each next one.
 
-    ``key`` gives what two sightings of one trade have in common (the wire rounds amounts after the first frame, so
+    ``key`` identifies a trade across frames (the wire rounds amounts after the first frame, so
     the raw rows may differ). The first list is history from before the stream began: nothing of it is new, unless
     ``first_is_new``.
     """

@@ -1,6 +1,6 @@
-"""Rows of the wire into the model's events, and the model's orders into bodies of the wire. No I/O.
+"""Translates wire rows into the model's events, and the model's orders into request bodies. No I/O.
 
-Numbers become integers of the pair's ticks, lots and units here; whatever does not fit is a `WireError`.
+Numbers become integers in the pair's ticks, lots and units; a number that does not fit is a `WireError`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TYPES = {
     "LIMIT": OrderType.LIMIT,
     "MARKET": OrderType.MARKET,
     "STOP_LIMIT": OrderType.STOP_LIMIT,
-    # the two legs of orders that only the website makes
+    # the two legs of orders that only the website creates
     "SP_OCO_STOPLIMIT": OrderType.STOP_LIMIT,
     "SL_OCO_STOPLIMIT": OrderType.STOP_LIMIT,
 }

@@ -86,7 +86,7 @@ class _OnceConnector(aiohttp.TCPConnector):
         return connection
 
 
-#: the rate limits bound what is on its way at once; these only keep a fault elsewhere from eating all file handles
+#: rate limits bound the requests in flight; these only keep a bug elsewhere from using up all file handles
 _CONNECTIONS_MAX = 500
 #: a cancel never waits for the answer to another one: when the market turns, they leave by the dozen
 _UNBOUNDED = 0

@@ -1,1 +1,1 @@
-"""The rate limits that bots of one machine, or of several, keep together: slots on lease from a ledger."""
+"""Rate limits shared by bots of one or several machines: slots leased from a ledger."""

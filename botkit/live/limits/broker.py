@@ -1,9 +1,9 @@
-"""The limits broker: a small server around the ledger of all bots of a user on one machine.
+"""The limits broker: a small server with the ledger of all of a user's bots on one machine.
 
-The first bot starts it (`broker_client`), and it ends by itself when no bot has shared for a while. Bots speak to it
-over a Unix socket in a folder that only the user may open; on Windows over a loopback port, with a token from a file in
-such a folder. The whole ledger is in a file before a change is answered for, so a broker that is killed is replaced by
-one that knows the same. A ledger that cannot be read, or is older than the system's start, is a lost one.
+The first bot starts it (`broker_client`), and it exits when no bot has used it for a while. Bots connect over a Unix
+socket in a folder that only the user may open; on Windows over a loopback port, with a token from a file in such a
+folder. The whole ledger is saved before a change is acknowledged, so a killed broker is replaced by one with the same
+state. A ledger that cannot be read, or is older than the last boot, counts as lost.
 
 A message is four bytes of length, then msgpack.
 """
@@ -27,12 +27,12 @@ from botkit.live.limits.protocol import AskUsage, Join, Leave, LedgerReply, Mess
 from botkit.live.ports import Files
 from botkit.model.clock import NS_PER_S, Nanos
 
-#: the folder of the broker, for tests and for users who want two apart
+#: the broker's folder, for tests and for users who want two brokers
 FOLDER_VARIABLE = "BOTKIT_BROKER"
 MESSAGE_MAX = 1 << 20
-#: how long a broker without bots goes on; its file stays
+#: how long a broker without bots keeps running; its file stays
 IDLE_S = 30.0
-#: longest path of a Unix socket that every system takes
+#: longest path of a Unix socket that every system accepts
 _SOCKET_PATH_MAX = 100
 
 log = logging.getLogger("botkit.broker")
@@ -45,7 +45,7 @@ class Hello(msgspec.Struct, array_like=True, tag=True):
 
 
 class Port(msgspec.Struct):
-    """Where a broker listens without Unix sockets, and what it wants to hear first."""
+    """A broker's port without Unix sockets, and the token it expects first."""
 
     port: int
     token: str
@@ -57,7 +57,7 @@ encode = msgspec.msgpack.Encoder().encode
 
 
 def framed(message: object) -> bytes:
-    """A message as it is sent."""
+    """A message with its length prefix."""
     body = encode(message)
     return len(body).to_bytes(4, "big") + body
 
@@ -71,15 +71,15 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
 
 
 class BrokerFolder:
-    """Where the broker of a user is found: its socket or port file, its lock, and its ledger.
+    """The files of a user's broker: its socket or port file, its lock, and its ledger.
 
-    Whoever takes the lock makes the folder, for its owner alone (`botkit.live.ports.Disk`).
+    Taking the lock creates the folder, accessible only to its owner (`botkit.live.ports.Disk`).
     """
 
     def __init__(self, folder: Path | None = None, *, by_port: bool = sys.platform == "win32") -> None:
         given = folder or (Path(os.environ[FOLDER_VARIABLE]) if FOLDER_VARIABLE in os.environ else None)
-        # Not where sockets usually are: XDG_RUNTIME_DIR is set for a terminal, and not for cron or a service, and its
-        # folder goes when the user logs out. All bots of a user must look in one place.
+        # Not the usual place for sockets: XDG_RUNTIME_DIR is set in a terminal but not for cron or a service, and its
+        # folder disappears at logout. All bots of a user must look in one place.
         self.path = given or platformdirs.user_state_path("botkit") / "broker"
         self.is_given = given is not None
         self.ledger = self.path / "ledger"
@@ -94,16 +94,16 @@ class KeptLedger:
     """A ledger that survives its process."""
 
     def __init__(self, path: Path, files: Files, now: Callable[[], Nanos], random: Random) -> None:
-        """``now`` counts from the system's start, and goes on while the machine sleeps."""
+        """``now`` counts from boot and keeps running during sleep."""
         self._path = path
         self._files = files
         self._now = now
         self.ledger = self._read(random)
 
     def apply(self, message: Message) -> LedgerReply:
-        """Carry ``message`` out and write the ledger down."""
+        """Apply ``message`` and save the ledger."""
         reply = self.ledger.apply(message, self._now())
-        # a heartbeat changes nothing that a new broker must know
+        # a heartbeat changes nothing that a new broker needs
         if not isinstance(message, AskUsage) and not (isinstance(message, Sync) and not message.reports):
             self._write()
         return reply
@@ -113,28 +113,29 @@ class KeptLedger:
         try:
             ledger = decode_ledger(self._files.read(self._path))
         except FileNotFoundError:
-            return new_ledger(random)  # never used: nothing was sent that a window could count
+            return new_ledger(random)  # never used, so nothing was sent that a window could count
         except (OSError, msgspec.MsgspecError) as error:
             log.warning("%s cannot be read (%s); windows open when nothing of before can count", self._path, error)
         else:
             if ledger.now <= now:
                 ledger.keep_alive(now)
                 return ledger
-            # The system was started again. It does not say how long it was off, and the disk may have lost the latest.
+            # The system was rebooted. It is unknown for how long it was off, and the disk may have lost the latest
+            # state.
         ledger = new_ledger(random)
         ledger.lose(now)
         return ledger
 
     def _write(self) -> None:
-        # what was written is the system's, and survives the end of this process
+        # written data belongs to the system and survives the end of this process
         self._files.write(self._path, encode(self.ledger), durable=False)
 
 
 class Broker:
-    """The server: one connection for each bot, messages answered in the order in which they come."""
+    """The server: one connection per bot, messages answered in order of arrival."""
 
     def __init__(self, folder: BrokerFolder, files: Files, now: Callable[[], Nanos], random: Random) -> None:
-        """``random`` makes the token, so it must be one that cannot be guessed."""
+        """``random`` generates the token, so it must be unpredictable."""
         self._folder = folder
         self._files = files
         self._now = now
@@ -144,7 +145,7 @@ class Broker:
         self._alone_since = now()
 
     async def serve(self) -> None:
-        """Serve until no bot shares any more."""
+        """Serve until no bot uses it any more."""
         async with await (self._listen_by_port() if self._folder.by_port else self._listen()):
             while self._connections or self._now() - self._alone_since < IDLE_S * NS_PER_S:
                 await asyncio.sleep(1)
@@ -177,7 +178,7 @@ class Broker:
                 if not is_known:
                     break
         except (EOFError, OSError, msgspec.MsgspecError) as error:
-            # a bot that was killed is found out by its silence, so that one that only lost its connection goes on
+            # a killed bot is detected by its silence, so that one that only lost its connection can continue
             log.debug("a connection ended: %s", error)
         finally:
             self._connections.discard(writer)

@@ -1,4 +1,4 @@
-"""The way to the limits broker; it is started when it is absent."""
+"""The client of the limits broker, which it starts if needed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from botkit.live.disk import REAL_DISK
 from botkit.live.limits.broker import BrokerFolder, Hello, Port, framed, read_frame
 from botkit.live.limits.protocol import LedgerReply, LedgerUnreachable, Message
 
-#: how long an answer from this machine may take
+#: timeout of an answer from this machine
 ANSWER_S = 1.0
-#: how long a broker that was started may take to listen
+#: how long a new broker may take to listen
 START_S = 10.0
-#: CREATE_NEW_PROCESS_GROUP and DETACHED_PROCESS, which `subprocess` names on Windows alone
+#: CREATE_NEW_PROCESS_GROUP and DETACHED_PROCESS, which `subprocess` defines only on Windows
 _APART_ON_WINDOWS = 0x200 | 0x8
 
-#: brokers that this process started. They outlive it and their links, so nothing waits for their end
+#: brokers started by this process. They outlive it and their links, so nothing waits for their end
 _started: list[subprocess.Popen[bytes]] = []
 
 _decode = msgspec.msgpack.Decoder(LedgerReply).decode
 
 
 class BrokerLink:
-    """A `Link` to the broker of this user. Without ``starts`` an absent one is unreachable.
+    """A `Link` to the broker of this user. Without ``starts``, a broker that is not running is unreachable.
 
-    ``folder`` and ``by_port`` serve tests.
+    ``folder`` and ``by_port`` are for tests.
     """
 
     name = "the limits broker of this machine"
@@ -59,7 +59,7 @@ class BrokerLink:
                 self._drop()
                 raise LedgerUnreachable(f"{type(error).__name__}: {error}" if str(error) else "no answer") from None
             except BaseException:
-                self._drop()  # an answer that was not waited for would be taken for the next one's
+                self._drop()  # an answer left unread would be taken for the next one
                 raise
 
     async def close(self) -> None:
@@ -82,7 +82,7 @@ class BrokerLink:
                 return await self._open()
             except (OSError, msgspec.MsgspecError):
                 if not self._starts:
-                    raise LedgerUnreachable(f"{self.name} does not run: no bot shares its limits here now") from None
+                    raise LedgerUnreachable(f"{self.name} is not running: no bot here shares its limits now") from None
                 if asyncio.get_running_loop().time() > deadline:
                     raise
                 if self._starting is None or self._starting.poll() is not None:

@@ -1,4 +1,4 @@
-"""``python -m botkit.live.limits.broker_process``: be the limits broker, unless there is one."""
+"""``python -m botkit.live.limits.broker_process``: runs the limits broker, unless one is running."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.live.machine import secret_random, this_machine
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The process."""
+    """Run the broker process."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--folder", type=Path, help="Where the broker keeps its files.")
     parser.add_argument("--port", action="store_true", help="Listen on a loopback port, as on Windows.")
@@ -36,5 +36,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     if sys.platform != "win32":
-        os.chdir(tempfile.gettempdir())  # a folder that was mounted must not stay busy because of the broker
+        os.chdir(tempfile.gettempdir())  # the broker must not keep a mounted folder busy
     sys.exit(main())

@@ -1,6 +1,6 @@
-"""The ledger of the bots of one process, which live by one clock.
+"""The ledger for the bots of one process, which share a clock.
 
-It is used where no other process can share: at an emulator that runs faster than the machine's time, and for
+It is used if no other process can share: with an emulator that runs faster than real time, and for
 ``limits: {ledger: none}``.
 """
 
@@ -14,12 +14,12 @@ from botkit.live.limits.ledger import new_ledger
 from botkit.live.limits.protocol import LedgerReply, Message
 from botkit.model.clock import Clock
 
-#: no bot of this process falls silent: each says when it ends
+#: no bot of this process goes silent: each reports its end
 _NEVER = 1 << 62
 
 
 class InProcessLedger:
-    """A `Link` to a ledger that lives and dies with this process, so it is never out of reach."""
+    """A `Link` to a ledger within this process, so it is always reachable."""
 
     name = "the limits of this process"
 
@@ -29,8 +29,8 @@ class InProcessLedger:
         self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER)
 
     async def call(self, message: Message) -> LedgerReply:
-        """Carry a message out."""
+        """Apply a message."""
         return self._ledger.apply(message, self._clock.now())
 
     async def close(self) -> None:
-        """One of the bots has ended; the ledger is for the others."""
+        """Do nothing when a bot ends: the others still use the ledger."""

@@ -1,10 +1,10 @@
-"""A bot's share of the ledger: which slots it leases, what it has to report of them, and the talk with the ledger.
+"""A bot's share of the ledger: the slots it leases, its reports about them, and the exchange of messages.
 
-The router takes slots from `SharedLimits.leased`. When there are none the want is noted here, the ledger is asked, and
-``on_change`` brings a `SlotsChanged`.
+The router takes slots from `SharedLimits.leased`. If there are none, the need is noted here, the ledger is asked, and
+``on_change`` delivers a `SlotsChanged`.
 
-When the ledger cannot be reached, leases run out after `LEASE`, before the ledger would take this process for dead;
-after that only cancels go on, for `OFFLINE`, from slots that every process keeps in stock for that.
+If the ledger is unreachable, leases expire after `LEASE`, before the ledger would take this process for dead; after
+that only cancels go on, for `OFFLINE`, from slots that every process keeps in stock for that.
 """
 
 from __future__ import annotations
@@ -37,45 +37,45 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, SlotsChanged
 
-#: how long leases are good after the last message that was answered; shorter than `ledger.DEAD_AFTER`
+#: how long leases last after the last answered message; shorter than `ledger.DEAD_AFTER`
 LEASE: Nanos = 3 * NS_PER_S
-#: the same for cancels in stock. The ledger cannot tell a dead process from one that it does not hear,
-#: so it holds a dead one's cancels that much longer: not more than minutes, or a bot that crashes and is started again
-#: and again uses the cancels up
+#: the same for cancels in stock. The ledger cannot tell a dead process from an unreachable one, so it holds a dead
+#: one's cancels that much longer: minutes at most, or a bot that crashes and restarts repeatedly uses up the cancels
 OFFLINE: Nanos = 180 * NS_PER_S
-#: the ledger hears of this process at least so often
+#: the longest interval between messages to the ledger
 HEARTBEAT: Nanos = NS_PER_S
-#: leases are extended for the router when they have this much less left than they could have
+#: leases are extended for the router once they have this much less left than possible
 EXTENSION: Nanos = NS_PER_S // 2
-#: how long reports are gathered before they are sent; a slot is held that much longer, 0.03 % of a minute
+#: how long reports are collected before sending; slots are held that much longer, 0.03 % of a minute
 GATHER: Nanos = 20 * NS_PER_MS
-#: however much is wanted, messages are so far apart
+#: the shortest interval between messages
 LEAST_GAP: Nanos = NS_PER_MS
 #: pauses between attempts to reach the ledger
 FIRST_RETRY: Nanos = 20 * NS_PER_MS
 LONGEST_RETRY: Nanos = NS_PER_S
-#: how long a message that is on its way may take at the end
+#: how long to wait for a message in flight at the end
 STOP_S = 4.0
-#: slots beyond the stock go back when none was asked for in this time
+#: slots beyond the stock are returned if none was needed in this time
 IDLE: Nanos = NS_PER_S
-#: cancels in stock: a forty-fifth of the window, at most so many
+#: cancels in stock: a forty-fifth of the window, at most this many
 CANCEL_STOCK_DIVISOR, CANCEL_STOCK_MAX = 45, 20
-#: of windows of so many requests each process has one slot in stock, so that a lone order need not ask first
+#: from this window size on each process keeps one slot in stock, so that a single order need not ask first
 LEAST_STOCKED = 100
-#: most slots that are leased ahead: a share of the window, at most so many
+#: most slots to lease ahead: a share of the window, at most this many
 AHEAD_DIVISOR, AHEAD_MAX = 64, 32
-#: unknown outcomes of a pool that are remembered before old ones are looked for
+#: unknown outcomes of a pool to remember before purging old ones
 REMEMBERED_MAX = 1024
-#: keys of requests that were on their way when this process had to join again; apart from request ids
+#: keys of requests in flight when this process had to rejoin; separate from request ids
 _FIRST_DECLARED = 1 << 40
-#: steps of the event loop in which a router has taken in what was published
+#: steps of the event loop within which a router has processed a change
 _STEPS_TO_HEAR = 10
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose windows a process counts into. ``venue`` is the exchange's host, ``account`` a name of the account alone.
+    """Identifies the windows that a process uses. ``venue`` is the exchange's host, ``account`` a name unique to the
+    account.
 
-    ``address`` names the IP address by which the exchange sees this machine; processes that give the same share it.
+    ``address`` names this machine's IP address as the exchange sees it; processes with the same name share it.
     """
 
     venue: str
@@ -84,7 +84,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
-    """A process that is dead for certain: as whom it shared which ledger, and all that it sent after it had joined."""
+    """A process known to be dead: its ledger and holder name, and everything it sent after joining."""
 
     ledger: str
     holder: str
@@ -92,10 +92,10 @@ class Predecessor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Lease:
-    """What this process leases of a counter, and what the ledger must hear of it. Times are of the bot's clock."""
+    """This process's leases of a counter and its pending reports. Times are in the bot's clock."""
 
     def __init__(self, pool: LeasedPool, endpoint: EndpointLimit, *, late: Nanos, keeps_stock: bool) -> None:
-        """``endpoint`` is the first of those that share the counter."""
+        """``endpoint`` is the first of the endpoints that share the counter."""
         self.pool = pool
         self.windows = endpoint.windows
         self.is_read = endpoint.method == "GET"
@@ -110,10 +110,10 @@ class _Lease:
         self.hold = max(hold_ns(window.length) for window in self.windows)
         self.ahead_max = max(1, min(AHEAD_MAX, least // AHEAD_DIVISOR))
         self.ahead = 1
-        self.granted = 0  # slots leased since the start, less those that went back unused
-        self.told = 0  # how many of these the router may know of
-        self.ended = 0  # requests that left and are on their way no longer
-        self.declared: list[int] = []  # keys of requests on their way since before this process joined again
+        self.granted = 0  # slots leased since the start, less those returned unused
+        self.told = 0  # how many of these the router may know about
+        self.ended = 0  # requests that left and are no longer in flight
+        self.declared: list[int] = []  # keys of requests in flight since before this process rejoined
         self.wants = self.wants_urgently = False  # more than is in stock
         self.asked_at: Nanos = 0
         self.granted_at: Nanos = 0
@@ -121,44 +121,44 @@ class _Lease:
         self.returned = 0
         self.arrivals: list[tuple[int, Nanos]] = []
         self.lower = False
-        self.late_until: dict[int, Nanos] = {}  # latest arrival of what may still arrive, by key
+        self.late_until: dict[int, Nanos] = {}  # latest possible arrival of requests, by key
 
     @property
     def stock(self) -> int:
-        """Slots leased and unused."""
+        """Number of slots leased and unused."""
         return self.told - self.pool.taken
 
     @property
     def wants_slots(self) -> bool:
-        """True while more slots would be welcome."""
+        """True while more slots are needed."""
         return self.wants or self.wants_urgently or self.stock < self.stock_wanted
 
     @property
     def idle_at(self) -> Nanos:
-        """When unused slots should go back."""
+        """When unused slots should be returned."""
         return max(self.asked_at, self.granted_at) + IDLE
 
     def keep_stock(self, count: int) -> None:
-        """Take slots beyond so many from the router; `return_unused` gives them back once it knows."""
+        """Withdraw slots beyond a number from the router; `return_unused` returns them once it knows."""
         self.told = min(self.told, self.pool.taken + count)
 
     def return_unused(self) -> None:
-        """The router knows of ``told`` slots: the others go back."""
+        """The router knows about ``told`` slots: return the others."""
         self.told = max(self.told, self.pool.taken)
         self.returned += self.granted - self.told
         self.granted = self.told
 
     def grant(self, count: int, now: Nanos) -> None:
-        """Slots came."""
+        """Add granted slots."""
         self.granted += count
         self.told += count
         self.granted_at = now
 
     def end(self, now: Nanos, arrivals: list[tuple[int, Nanos]]) -> None:
-        """A request is on its way no longer; ``arrivals`` are what the ledger must count of it from now on."""
+        """A request is no longer in flight; ``arrivals`` are what the ledger must count for it from now on."""
         self.ended += 1
         if self.declared:
-            # its slot was declared, and not leased; what was declared has arrived by now, or counts by another key
+            # its slot was declared, not leased; declared requests have arrived by now, or count under another key
             self.arrivals.append((self.declared.pop(), now))
             self.arrivals += [(key, by) for key, by in arrivals if key]
         else:
@@ -166,20 +166,19 @@ class _Lease:
             self.arrivals += arrivals
 
     def remember(self, key: int, by: Nanos, now: Nanos) -> None:
-        """What may still arrive must be said again should the ledger be lost."""
+        """Remember requests that may still arrive, to repeat them if the ledger is lost."""
         self.late_until[key] = by
         if len(self.late_until) > REMEMBERED_MAX:
             self.forget_old(now)
 
     def forget_old(self, now: Nanos) -> None:
-        """What no window counts any more need not be said again."""
+        """Forget requests that no window counts any more."""
         self.late_until = {key: by for key, by in self.late_until.items() if by + self.hold > now}
 
     def declare(self, now: Nanos, first_key: int) -> int:
-        """Forget what was leased, and report what is on its way to a ledger that knows nothing of it.
+        """Forget the leases and report the requests in flight to a ledger that does not know them.
 
-        What was reported before, or should have been, is in the hands of the ledger as of a dead process. Returns the
-        next free key.
+        Earlier reports count at the ledger as those of a dead process. Returns the next free key.
         """
         self.granted = self.told = self.pool.taken
         self.returned, self.retry_at = 0, 0
@@ -189,7 +188,7 @@ class _Lease:
         return first_key + len(self.declared)
 
     def report(self, place: int, now: Nanos) -> Report | None:
-        """What the ledger has to know and to give; None if nothing."""
+        """The report and request for the ledger; None if there is nothing to send."""
         wanted = urgent = 0
         if self.wants_slots and self.retry_at <= now:
             want = max(self.stock_wanted, self.ahead if self.wants or self.wants_urgently else 0) - self.stock
@@ -214,8 +213,8 @@ class _Lease:
 class SharedLimits:
     """Windows shared with other processes: ``Router(leased=shared.leased)``, then `start`, and `stop` at the end.
 
-    ``on_change(change)`` is called, in the event loop, when the router may take other slots than before: give it to
-    ``router.slots_changed`` and run a turn. ``on_notice(text, good)`` says that the ledger is out of reach, or back.
+    ``on_change(change)`` is called in the event loop when the router's slots have changed: pass it to
+    ``router.slots_changed`` and run a turn. ``on_notice(text, good)`` reports that the ledger is unreachable, or back.
     """
 
     def __init__(
@@ -237,21 +236,21 @@ class SharedLimits:
     ) -> None:
         """``holder`` is unique in the ledger. ``request_timeout_ns``: the longest wait for an answer.
 
-        ``gather``: how long reports are gathered; nothing where a message costs nothing. ``endpoints``: only their
-        counters are shared; all others are this process's own. ``keeps_stock``: a process that lives for seconds leases
+        ``gather``: how long reports are collected; 0 if messages are free. ``endpoints``: only their counters are
+        shared; all others belong to this process. ``keeps_stock``: False for a short-lived process, which leases
         nothing ahead. ``clock`` runs as fast as the ledger's.
         """
         self.leased = LeasedPools(table, self._heard, endpoints=endpoints)
         self.on_change = on_change or self.leased.apply
         self.on_notice = on_notice
-        #: told of every (ledger, holder) as which this process joins
+        #: called with every (ledger, holder) under which this process joins
         self.on_join: Callable[[str, str], None] = lambda ledger, holder: None
         self._table = table
         self._link = link
         self._identity = identity
         self._name = holder
         self._clock = clock
-        #: what is about this machine (messages, pauses, leases) takes as long on it however fast the clock runs
+        #: machine-bound times (messages, pauses, leases) do not depend on the clock's speed
         self._speed = clock.speed
         self._gather = gather
         self._leases: dict[str, _Lease] = {}
@@ -262,25 +261,25 @@ class SharedLimits:
         self._next_declared = _FIRST_DECLARED
         self._joins = 0
         self._holder = ""
-        self._ledger = ""  # the id of the ledger that was joined last
+        self._ledger = ""  # the id of the last ledger joined
         self._number = 0
         self._unanswered: Sync | None = None
         self._change = self.leased.change
-        self._heard_at: Nanos = -(1 << 62)  # when the last message that was answered was sent
+        self._heard_at: Nanos = -(1 << 62)  # when the last answered message was sent
         self._sent_at: Nanos = 0
         self._opens_at: Nanos = 0
         self._dirty_since: Nanos | None = None
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_lost = self._is_stopping = self._is_disowned = False
-        self._knows_earlier = False  # the ledger counts what earlier runs sent: it need not be told
+        self._knows_earlier = False  # the ledger already counts what earlier runs sent
 
     # -- for the driver -----------------------------------------------------------------------------------------------
 
     async def start(self, patience_s: float = 10.0, *, waits_for_opening: bool = True) -> None:
-        """Join the ledger and wait until it is open: one that was lost closes every window for a while.
+        """Join the ledger and wait until it is open: a lost ledger closes every window for a while.
 
-        Raises LedgerUnreachable, with its remedy, when it does not answer in ``patience_s``.
+        Raises LedgerUnreachable, with a remedy, if it does not answer within ``patience_s``.
         """
         assert self._task is None
         deadline = self._clock.now() + self._here(int(patience_s * NS_PER_S))
@@ -310,21 +309,21 @@ class SharedLimits:
             await asyncio.sleep(wait / NS_PER_S / self._speed)
 
     async def succeed(self, before: Predecessor) -> None:
-        """Say what a dead process sent, so that its leases are not held for all that it might have sent."""
+        """Report what a dead process sent, so that its leases are not held for everything it might have sent."""
         if before.ledger == self._ledger:
             with contextlib.suppress(LedgerUnreachable):
                 await self._link.call(Leave(before.holder, self._sent_by(before.sent)))
                 self._knows_earlier = True
 
     def disown(self) -> None:
-        """The journal is no longer complete: what was and will be sent is not to be read in it by a successor."""
+        """Mark the journal as incomplete, so that a successor does not rely on it for what was sent."""
         self._is_disowned = True
         self._wake.set()
 
     async def stop(self) -> None:
-        """Give back what is unused and leave."""
+        """Return unused slots and leave."""
         if self._task is not None:
-            # asked to end, not cancelled: what lies below the link may swallow a cancellation, as redis-py does
+            # asked to end, not cancelled: a library below the link may swallow a cancellation, as redis-py does
             self._is_stopping = True
             self._wake.set()
             _, late = await asyncio.wait({self._task}, timeout=STOP_S)
@@ -346,8 +345,9 @@ class SharedLimits:
         await self._link.close()
 
     async def _until_heard(self) -> None:
-        """Let the router take in what was published: a slot that it might still take cannot be given back. The router
-        of a bot that has met a fault takes nothing in, and its slots are held as if they had been used."""
+        """Wait until the router has processed the last change: a slot that it might still take cannot be returned.
+        After a fault the router processes nothing, and its slots are held as if used.
+        """
         for _ in range(_STEPS_TO_HEAR):
             if self._is_heard:
                 return
@@ -355,7 +355,7 @@ class SharedLimits:
 
     @property
     def name(self) -> str:
-        """What a user calls the ledger."""
+        """The ledger's name for users."""
         return self._link.name
 
     @property
@@ -364,7 +364,7 @@ class SharedLimits:
         return self._clock.now() < self._heard_at + self._here(LEASE)
 
     async def usage(self) -> Sequence[WindowUsage]:
-        """Every shared window, the use of all processes together. Raises LedgerUnreachable."""
+        """The usage of every shared window over all processes. Raises LedgerUnreachable."""
         return (await self._link.call(AskUsage())).usage
 
     # -- what the router reports --------------------------------------------------------------------------------------
@@ -391,14 +391,14 @@ class SharedLimits:
                 lease.arrivals.append((key, by))
         elif what is SlotNews.RESOLVED:
             if lease.late_until.get(key, by) <= by:
-                return  # no window counts it any more, or it is no news
+                return  # no window counts it any more, or it is already known
             lease.remember(key, by, now)
             lease.arrivals.append((key, by))
         else:
             lease.lower = True
         if self._dirty_since is None:
             self._dirty_since = now
-            # not at once: what was granted leaves first
+            # not at once: granted requests leave first
             asyncio.get_running_loop().call_later(self._gather / NS_PER_S, self._wake.set)
 
     def _want(self, lease: _Lease, now: Nanos, *, is_urgent: bool) -> None:
@@ -408,7 +408,7 @@ class SharedLimits:
             lease.wants = True
         elif not lease.wants_urgently:
             lease.wants_urgently = True
-            lease.retry_at = 0  # when to ask again was said of what is not urgent
+            lease.retry_at = 0  # the retry time applied to requests that are not urgent
         if now - lease.granted_at < self._here(5 * GATHER):
             lease.ahead = min(lease.ahead_max, lease.ahead * 2)
         lease.asked_at = now
@@ -418,7 +418,7 @@ class SharedLimits:
     # -- what the router may take -------------------------------------------------------------------------------------
 
     def _publish(self, now: Nanos) -> None:
-        """Tell the router what it may take, where that is news."""
+        """Publish changed slots to the router."""
         leased = {name: lease.told for name, lease in self._leases.items()}
         until = self._heard_at + self._here(LEASE)
         if leased != self._change.leased or until > self._change.until + self._here(EXTENSION):
@@ -428,11 +428,11 @@ class SharedLimits:
 
     @property
     def _is_heard(self) -> bool:
-        """True when the router has what was published."""
+        """True if the router has the last published change."""
         return self.leased.change.number == self._change.number
 
     def _here(self, machine_ns: Nanos) -> Nanos:
-        """A time of this machine in the bot's, which may run faster."""
+        """Convert a machine time into the bot's, which may run faster."""
         return int(machine_ns * self._speed)
 
     # -- the conversation ---------------------------------------------------------------------------------------------
@@ -444,7 +444,7 @@ class SharedLimits:
             at = now if self._unanswered is not None or self._is_disowned else self._next_sync(now)
             if at > now:
                 self._wake.clear()
-                # not wait_for, which in Python 3.11 loses a cancellation that comes together with the event
+                # not wait_for, which in Python 3.11 loses a cancellation that coincides with the event
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout((at - now) / NS_PER_S / self._speed):
                         await self._wake.wait()
@@ -475,13 +475,13 @@ class SharedLimits:
         return max(at, self._sent_at + self._here(LEAST_GAP))
 
     async def _join(self) -> None:
-        """Join as a process that the ledger has not seen; what is on its way is declared."""
+        """Join as a new process; requests in flight are declared."""
         for lease in self._leases.values():
             lease.keep_stock(0)
         now = self._clock.now()
         self._publish(now)
         if not self._is_heard:
-            raise LedgerUnreachable("the router still takes slots of the ledger before")
+            raise LedgerUnreachable("the router still takes slots of the previous ledger")
         self._joins += 1
         self._holder = f"{self._name}#{self._joins}"
         self._unanswered = None
@@ -509,7 +509,7 @@ class SharedLimits:
         return SharedPool(pool.name, late, lease.reserve, windows)
 
     async def _sync(self) -> None:
-        """Say what happened and ask for what is wanted. Repeats a message that was not answered."""
+        """Send reports and requests for slots. Repeats an unanswered message."""
         now = self._clock.now()
         message = self._unanswered
         if message is None:
@@ -554,13 +554,13 @@ class SharedLimits:
         self._publish(now)
 
     def _sent_by(self, requests: Sequence[SentBefore]) -> dict[str, tuple[Nanos, ...]]:
-        """By pool, the time until the latest arrival of each request."""
+        """For each pool, the time until the latest arrival of each request."""
         now = self._clock.now()
         found: dict[str, list[Nanos]] = {name: [] for name in self._leases}
         for request in requests:
             lease = self._leases.get(self._table.endpoints[request.endpoint].pool)
             if lease is not None:
-                # a clock that was set back holds slots longer, never shorter
+                # a clock set back holds slots longer, never shorter
                 wait = min(0, (request.answered or request.sent + LONGEST_WAIT_NS) - now)
                 found[lease.pool.name].append(wait + (lease.late if request.answered is None else 0))
         most = {name: max(w.requests for w in lease.windows) for name, lease in self._leases.items()}
@@ -572,7 +572,7 @@ class SharedLimits:
         if not self._is_lost and not self.is_reachable:
             self._is_lost = True
             self.on_notice(
-                f"{self.name} is out of reach ({error}); only cancels are sent, and those for"
+                f"{self.name} is unreachable ({error}); only cancels are sent, and those for"
                 f" {OFFLINE // (60 * NS_PER_S)} minutes at most; it is tried again every second",
                 False,
             )

@@ -1,20 +1,19 @@
-"""The ledger of request slots: the one rule by which bots share the exchange's windows, wherever it stands.
+"""The ledger of request slots: the one rule by which bots share the exchange's windows, wherever it is kept.
 
-A plain value with methods, without I/O and without a clock. `in_process`, `broker` and `redis` beside it only decide
-where the value is kept and what time it is.
+A plain value with methods, without I/O or a clock. `in_process`, `broker` and `redis` only decide where the value is
+kept and what time it is.
 
 A turn of the engine cannot wait for another process, so a process *leases* slots a few at a time before it needs them.
-A leased slot counts for everybody from the lease, which is before the request is sent. Then it goes back unused, or is
-held for one window from when its answer was read, or from the latest moment at which it may still arrive. So the rule
-that `botkit.engine.router.windows` proves for one process holds for all of them together.
+A leased slot counts from the lease, before the request is sent. Then it is returned unused, or held for one window
+after its answer was read, or after its latest possible arrival. So the rule that `botkit.engine.router.windows` proves
+for one process holds for all of them together.
 
-A process that falls silent is taken for dead, and each slot that it leased for a request still on its way.
+A process that goes silent is taken for dead, and each of its leased slots for a request still in flight.
 
-A ledger that was lost knew of requests that a new one does not. Those that were answered count for one window; those
-of processes that died may arrive for as long as `SharedPool.late` after the loss. A window stays closed for the first
-of these times. Large windows never have more than half of their slots without an answer, so after that time they open
-for the other half; small ones stay closed for both. (Two ledgers lost within that time, and dead processes of both, may
-together have more than half.)
+A new ledger does not know the requests of a lost one. Answered requests count for one window; those of dead processes
+may arrive up to `SharedPool.late` after the loss. A window stays closed for the first of these times. Large windows
+never have more than half of their slots unanswered, so after that time they open for the other half; small ones stay
+closed for both. (With two ledgers lost within that time, dead processes of both may together exceed half.)
 """
 
 from __future__ import annotations
@@ -47,33 +46,33 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 
 #: how long a process may be silent before it is taken for dead
 DEAD_AFTER: Nanos = 5 * NS_PER_S
-#: a process whose wants could not be met goes before others while it keeps asking at least so often
+#: a process still waiting for slots keeps its priority if it asks at least this often
 WAITER_PATIENCE: Nanos = 150 * NS_PER_MS
-#: when to ask again if only another process's answer can bring a slot
+#: when to ask again if only another process's answer can free a slot
 UNKNOWN_RETRY: Nanos = 50 * NS_PER_MS
-#: ... and at the soonest, for those behind whom others wait
+#: ... and at the earliest, for those with others waiting behind them
 BEHIND_OTHERS_RETRY: Nanos = 5 * NS_PER_MS
-#: windows of so many requests never have more than half of them without an answer
+#: from this size on, windows never have more than half of their slots unanswered
 LEAST_HALVED = 100
 
 
 class Window(msgspec.Struct, array_like=True):
-    """A shared window: its slots, its pace, and who waits for it."""
+    """A shared window: its slots, its pace, and the holders waiting for it."""
 
     requests: int
     per_s: int
-    #: the latest that a request of any of its processes may arrive after that process died
+    #: how long after its process died a request may still arrive, at most
     late: Nanos = 0
     leased: int = 0
-    #: when each slot that is held and not leased comes free, ascending
+    #: when each held (not leased) slot becomes free, ascending
     held: list[Nanos] = []
-    #: the same of those that may be mentioned again, by holder and key
+    #: the same for slots that may be reported again, by holder and key
     named: dict[str, Nanos] = {}
-    #: slots in force: fewer than documented for a while after a 429; when the next of them come back
+    #: the current limit, lower for a while after a 429; and when the next part of it is restored
     in_force: int = 0
     restore_at: Nanos | None = None
     lost_at: Nanos | None = None
-    #: when the next request would leave had all left at an even pace, as in `Pace`
+    #: when the next request would leave if all had left at an even pace, as in `Pace`
     virtual: Nanos = 0
     #: holder -> (since when it waits, when it last asked)
     waiters: dict[str, tuple[Nanos, Nanos]] = {}
@@ -93,7 +92,7 @@ class Window(msgspec.Struct, array_like=True):
 
     @property
     def most_unanswered(self) -> int:
-        """Most slots that may be without an answer at once."""
+        """Most slots that may be unanswered at once."""
         return self.requests // 2 if self.requests >= LEAST_HALVED else self.requests
 
     @property
@@ -104,7 +103,7 @@ class Window(msgspec.Struct, array_like=True):
         return self.virtual - Pace.burst_of(self.requests) * (self.length // self.requests) + 1
 
     def advance(self, now: Nanos) -> None:
-        """Let go of what time has freed."""
+        """Free the slots that have expired."""
         passed = bisect_right(self.held, now)
         if passed:
             del self.held[:passed]
@@ -115,33 +114,33 @@ class Window(msgspec.Struct, array_like=True):
             self.restore_at = self.restore_at + self.length if self.in_force < self.requests else None
 
     def kept_for_lost(self, now: Nanos) -> int:
-        """Slots kept for requests that only a lost ledger knew of."""
+        """Slots reserved for requests that only a lost ledger knew."""
         if self.lost_at is None or now >= self.lost_at + self.late + self.hold:
             return 0
         return self.requests if now < self.lost_at + self.hold else self.most_unanswered
 
     def closed_until(self, now: Nanos) -> Nanos:
-        """When a lost ledger lets this window open; ``now`` or earlier if it is open."""
+        """When this window opens after the loss of a ledger; ``now`` or earlier if it is open."""
         if self.lost_at is None:
             return now
         halved = self.most_unanswered < self.requests
         return self.lost_at + self.hold + (0 if halved else self.late)
 
     def free(self, now: Nanos) -> int:
-        """Slots that are not taken; below zero after a 429, or when lost requests were declared again."""
+        """Slots not taken; negative after a 429, or after lost requests were declared again."""
         return self.in_force - self.leased - len(self.held) - self.kept_for_lost(now)
 
     def is_open(self, now: Nanos, *, is_urgent: bool) -> bool:
-        """May a slot that is free be leased at ``now``?"""
+        """True if a free slot may be leased at ``now``."""
         return self.unanswered(now) < self.most_unanswered and (is_urgent or self.earliest <= now)
 
     def unanswered(self, now: Nanos) -> int:
-        """Slots of requests that may still arrive, and those that are leased and unused."""
-        # an answered request is held for one window from now at the most
+        """Slots of requests that may still arrive, plus those leased and unused."""
+        # an answered request is held for at most one window from now
         return self.leased + len(self.held) - bisect_right(self.held, now + self.hold)
 
     def open_at(self, now: Nanos, needed: int, *, is_urgent: bool) -> Nanos | None:
-        """When it is worth asking for ``needed`` slots again; None: only an answer can bring them."""
+        """When to ask for ``needed`` slots again; None if only an answer can free them."""
         at = max(now, self.closed_until(now))
         missing = needed - self.free(now)
         if self.unanswered(now) >= self.most_unanswered:
@@ -156,7 +155,7 @@ class Window(msgspec.Struct, array_like=True):
         return at if is_urgent else max(at, self.earliest)
 
     def hold_until(self, until: Nanos, name: str | None = None) -> None:
-        """Hold a slot that is not leased; one that is known by ``name`` comes free no later than before."""
+        """Hold a slot without a lease; one already known as ``name`` becomes free no later than before."""
         if name is not None:
             known = self.named.get(name)
             if known is not None:
@@ -167,10 +166,10 @@ class Window(msgspec.Struct, array_like=True):
         insort(self.held, until)
 
     def lease(self, now: Nanos, left: int, *, is_urgent: bool) -> None:
-        """Lease a slot; ``left`` remain for others of its kind."""
+        """Lease a slot; ``left`` remain for requests of its kind."""
         self.leased += 1
         if not is_urgent and self.requests >= LEAST_PACED:
-            # few slots that must last until the next one comes free are spread over that time
+            # spread the few remaining slots over the time until the next one becomes free
             following = self.held[0] if self.held else now + self.hold
             if self.lost_at is not None and self.kept_for_lost(now):
                 following = min(following, self.lost_at + self.late + self.hold)
@@ -178,18 +177,18 @@ class Window(msgspec.Struct, array_like=True):
             self.virtual = max(self.virtual, now) + step
 
     def lower(self, now: Nanos) -> None:
-        """A 429: use less for a while."""
+        """Lower the limit for a while after a 429."""
         least = max(1, self.requests // LEAST_DIVISOR)
         self.in_force = max(least, self.in_force * LOWER_NUMERATOR // LOWER_DENOMINATOR)
         self.restore_at = now + self.length if self.in_force < self.requests else None
 
     def waits_since(self, holder: str, now: Nanos) -> Nanos:
-        """Since when ``holder`` has kept asking in vain."""
+        """Since when ``holder`` has been asking without success."""
         since, asked = self.waiters.get(holder, (now, now))
         return since if asked + WAITER_PATIENCE > now else now
 
     def owed_before(self, holder: str, now: Nanos) -> int:
-        """How many others have waited longer than ``holder`` and still ask."""
+        """How many others have waited longer than ``holder`` and are still asking."""
         if not self.waiters:
             return 0
         own = self.waits_since(holder, now)
@@ -201,7 +200,7 @@ class Window(msgspec.Struct, array_like=True):
 
 
 class Holder(msgspec.Struct, array_like=True):
-    """A process that shares: what it leases of each pool, when it was last heard, and the last answer it was given."""
+    """A process using the ledger: its leases of each pool, when it was last heard from, and the last reply sent."""
 
     pools: tuple[SharedPool, ...]
     leased: list[int]
@@ -210,7 +209,7 @@ class Holder(msgspec.Struct, array_like=True):
 
 
 class SlotLedger(msgspec.Struct, array_like=True):
-    """Slots of shared windows. Times are nanoseconds of a clock that never jumps; one that goes back is held up."""
+    """Slots of shared windows. Times are nanoseconds of a clock that never jumps; a step back is ignored."""
 
     id: str
     dead_after: Nanos = DEAD_AFTER
@@ -220,7 +219,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
     holders: dict[str, Holder] = {}
 
     def apply(self, message: Message, now: Nanos) -> LedgerReply:
-        """Carry a message out."""
+        """Apply a message."""
         now = self._advance(now)
         if isinstance(message, Sync):
             return self._sync(message, now)
@@ -232,18 +231,18 @@ class SlotLedger(msgspec.Struct, array_like=True):
         return msgspec.structs.replace(self._reply(), usage=self._usage())
 
     def lose(self, now: Nanos) -> None:
-        """Nothing that was counted until ``now`` is certain."""
+        """Treat everything counted until ``now`` as uncertain."""
         self.lost_at = now = self._advance(now)
         for window in self.windows.values():
             window.lost_at = now
 
     def keep_alive(self, now: Nanos) -> None:
-        """No process could be heard until ``now``: silence before it proves nothing."""
+        """Ignore silence before ``now``, when no process could be heard."""
         for holder in self.holders.values():
             holder.heard = max(holder.heard, now)
 
     def is_idle(self) -> bool:
-        """True when no process shares and every window was empty at the last message."""
+        """True if no process uses the ledger and every window was empty at the last message."""
         return not self.holders and not any(window.leased or window.held for window in self.windows.values())
 
     # -- messages -----------------------------------------------------------------------------------------------------
@@ -289,7 +288,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
         if message.number == holder.reply.number:
             return holder.reply
         if message.number < holder.reply.number or any(r.returned > holder.leased[r.pool] for r in message.reports):
-            # it knows of leases that were lost here, or the reverse: they count as sent, and it joins again
+            # it knows leases that were lost here, or the reverse: they count as sent, and it rejoins
             self._end(name, now)
             return self._reply("unknown holder")
         for report in message.reports:
@@ -348,7 +347,9 @@ class SlotLedger(msgspec.Struct, array_like=True):
     def _note_wait(
         self, name: str, holder: Holder, report: Report, urgent: int, plain: int, now: Nanos
     ) -> Nanos | None:
-        """Who got something waits from now on, and who got nothing waits on. When to ask again; None: it has all."""
+        """Update the waiting time: restarted for a holder that got something, else kept. Returns when to ask again;
+        None if it has all.
+        """
         pool = holder.pools[report.pool]
         windows = self._windows(pool)
         misses_urgent = urgent < report.wanted_urgently
@@ -367,14 +368,14 @@ class SlotLedger(msgspec.Struct, array_like=True):
         return max(wait, 1)
 
     def _end(self, name: str, now: Nanos, sent: dict[str, tuple[Nanos, ...]] | None = None) -> None:
-        """What ``name`` leases may have been sent until now, and be on its way, unless what was ``sent`` is known."""
+        """End ``name``: its leases may be requests in flight, unless ``sent`` says what was sent."""
         holder = self.holders.pop(name, None)
         if holder is None:
             return
         for pool, leased in zip(holder.pools, holder.leased, strict=True):
             waits = [pool.late] * leased
             if sent is not None:
-                # some of them may be counted as answered already, but not the latest
+                # some may already count as answered, but not the latest
                 waits = sorted(sent.get(pool.name, ()), reverse=True)[:leased]
             for window in self._windows(pool):
                 window.waiters.pop(name, None)
@@ -408,5 +409,5 @@ class SlotLedger(msgspec.Struct, array_like=True):
 
 
 def new_ledger(random: Random) -> SlotLedger:
-    """An empty ledger with an id by which processes notice that it is another than before."""
+    """An empty ledger with an id by which processes notice that it is a new one."""
     return SlotLedger(f"{random.getrandbits(64):016x}")

@@ -1,7 +1,7 @@
-"""What a process and the ledger of request slots say to each other.
+"""The messages between a process and the ledger of request slots.
 
-Times are nanoseconds, counted from the moment at which a message is sent and taken from the moment at which it is read:
-a slot may be held a little longer, never shorter. A message that is sent twice is applied once.
+Times are nanoseconds relative to the sending of a message, applied relative to its receipt: a slot may be held a little
+longer, never shorter. A message sent twice is applied once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from botkit.model.clock import Nanos
 
 
 class SharedWindow(msgspec.Struct, frozen=True, array_like=True):
-    """One window of one scope. ``key`` names it among all processes; equal keys have equal windows."""
+    """One window of one scope. ``key`` identifies it across processes; equal keys mean equal windows."""
 
     key: str
     requests: int
@@ -23,10 +23,10 @@ class SharedWindow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SharedPool(msgspec.Struct, frozen=True, array_like=True):
-    """A counter of the exchange as one process sees it: a request takes a slot in every window, or in none.
+    """A counter of the exchange as one process sees it: a request takes a slot in every window or in none.
 
-    ``late``: how long after this process was last heard a request of it may still arrive. ``reserve``: slots that stay
-    free for urgent requests.
+    ``late``: how long after last hearing from this process its requests may still arrive. ``reserve``: slots kept free
+    for urgent requests.
     """
 
     name: str
@@ -36,11 +36,11 @@ class SharedPool(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Report(msgspec.Struct, array_like=True, kw_only=True):
-    """What became of a pool's slots since the last message, and what is wanted. ``pool`` is its place in `Join.pools`.
+    """Changes to a pool's slots since the last message, and the slots needed. ``pool`` is its index in `Join.pools`.
 
-    ``returned``: slots that are leased no longer. ``arrivals``: (key, time until the latest arrival, below zero when it
-    was answered) of requests that each hold a slot for one window from then. A key that the ledger knows only moves its
-    time forward; 0 is the key of those that will never be mentioned again.
+    ``returned``: slots no longer leased. ``arrivals``: (key, time until the latest arrival, negative if answered) of
+    requests that each hold a slot for one window from then. A known key can only move its time earlier; key 0 is for
+    requests that will not be reported again.
     """
 
     pool: int
@@ -52,7 +52,7 @@ class Report(msgspec.Struct, array_like=True, kw_only=True):
 
 
 class Join(msgspec.Struct, array_like=True, tag=True):
-    """A process begins to share. ``known`` is the id of the ledger that it shared before, empty at its start."""
+    """A process joins. ``known`` is the id of its previous ledger, empty at its start."""
 
     holder: str
     known: str
@@ -60,7 +60,7 @@ class Join(msgspec.Struct, array_like=True, tag=True):
 
 
 class Sync(msgspec.Struct, array_like=True, tag=True):
-    """Reports and wants. ``number`` counts up."""
+    """Reports and requests for slots. ``number`` counts up."""
 
     holder: str
     number: int
@@ -68,10 +68,10 @@ class Sync(msgspec.Struct, array_like=True, tag=True):
 
 
 class Leave(msgspec.Struct, array_like=True, tag=True):
-    """A process ends, and what it still leases is on its way.
+    """A process ends; its remaining leases count as in flight.
 
-    Or it is dead, and its successor has read in its journal what it ``sent``: by pool, the time until the latest
-    arrival of each request, below zero once it was answered. Of its leases the latest of those were used.
+    Or it is dead, and its successor has read from its journal what it ``sent``: for each pool, the time until the
+    latest arrival of each request, negative once answered. The latest of those used its leases.
     """
 
     holder: str
@@ -86,9 +86,9 @@ Message: TypeAlias = Join | Sync | Leave | AskUsage
 
 
 class LedgerReply(msgspec.Struct, array_like=True):
-    """``granted``: (pool, slots). ``retry``: (pool, time to wait) for wants that were not met.
+    """``granted``: (pool, slots). ``retry``: (pool, time to wait) for slots that could not be granted.
 
-    ``closed``: (pool, time until its first slot) for pools that are closed because an earlier ledger was lost.
+    ``closed``: (pool, time until its first slot) for pools closed because an earlier ledger was lost.
     """
 
     status: Literal["ok", "unknown holder"]
@@ -101,7 +101,7 @@ class LedgerReply(msgspec.Struct, array_like=True):
 
 
 class WindowUsage(msgspec.Struct, array_like=True):
-    """One window at one moment: slots leased (unused or on their way), and held in all."""
+    """One window at one time: slots leased (unused or in flight), and slots held in total."""
 
     key: str
     requests: int
@@ -117,13 +117,15 @@ class LedgerUnreachable(BotkitError):
 
 
 class Link(Protocol):
-    """The way to a ledger: within the process, to the broker of this machine, or to a Redis server."""
+    """A connection to a ledger: within the process, to the broker of this machine, or to a Redis server."""
 
-    #: what a user reads, such as ``the limits broker of this machine``
+    #: the name shown to users, such as ``the limits broker of this machine``
     name: str
 
     async def call(self, message: Message) -> LedgerReply:
-        """Carry a message there and its answer back. Raises LedgerUnreachable; the ledger may have applied it."""
+        """Send a message and return the reply. Raises LedgerUnreachable, in which case it may still have been
+        applied.
+        """
         ...
 
     async def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Requests outside the router of a bot, within the exchange's documented limits.
+"""Requests outside a bot's router, within the exchange's documented limits.
 
-Downloads, `botkit account` and what a bot reads before it has a router wait for their slots like everybody. `botkit
-panic` waits a moment: then, and when the ledger is out of reach, it goes ahead in windows of its own, says so, and has
-what it sent counted once the ledger answers.
+Downloads, `botkit account` and a bot's reads before it has a router wait for their slots like everyone else. `botkit
+panic` waits only briefly: after that, or if the ledger is unreachable, it goes ahead in its own windows, says so, and
+reports what it sent once the ledger answers.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.requests import Answer, Ending, ListOpenOrders, Request
 
-#: how often one read is tried before it is given up, and the first pause; pauses double
+#: how often one read is tried, and the first pause; pauses double
 TRIES = 6
 _FIRST_PAUSE_S = 1.0
-#: how long an urgent request waits for a ledger that does not answer, and for a slot of one that does: most windows of
-#: reads and mass cancels are a second long, so a slot that is not there by then will not come soon
+#: how long an urgent request waits for the ledger, and then for a slot: most windows of reads and mass cancels are a
+#: second long, so a slot that is not free by then will not be soon
 LEDGER_PATIENCE_S = 0.5
 SLOT_PATIENCE_S = 3.0
-#: how long it tries at the end to have what it sent counted
+#: how long it tries to report what it sent at the end
 _REPORT_S = 2.0
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class ReadSlot:
-    """A slot that was taken for one request. Say in ``outcome`` how it ended; else it counts as unknown."""
+    """A slot taken for one request. Set ``outcome`` to how it ended; otherwise it counts as unknown."""
 
     outcome = Ending.UNKNOWN
 
 
 class RateLimitedReads:
-    """Makes one request after the other, each when its slot is free. An async context manager."""
+    """Sends requests one after another, each once its slot is free. An async context manager."""
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class RateLimitedReads:
         hurries: bool = False,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """``shared`` are counters that other processes count into too. ``latest_ns``: how
-        late the exchange may act on a request whose answer was given up. ``hurries``: go ahead without a slot rather
-        than wait for long, and ``say`` so."""
+        """``shared`` are counters shared with other processes. ``latest_ns``: how long after an abort the exchange may
+        still act on a request. ``hurries``: go ahead without a slot rather than wait long, and ``say`` so.
+        """
         self.sender = sender
         self._clock = clock
         self._sleep = sleep
@@ -70,7 +70,7 @@ class RateLimitedReads:
             read_latest_ns=latest_ns,
             leased=None if shared is None else shared.leased,
         )
-        #: windows of its own for going ahead; everything that is sent is counted in them
+        #: its own windows for going ahead; everything sent is counted in them
         self._own = Router(limits, latest_accept_ns=latest_ns, read_latest_ns=latest_ns) if hurries else None
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -108,16 +108,16 @@ class RateLimitedReads:
             self._is_joined = True
 
     def slots_changed(self, change: SlotsChanged) -> None:
-        """Other slots than before are leased from the ledger."""
+        """The slots leased from the ledger have changed."""
         self._router.slots_changed(change)
         self._changed.set()
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
     async def ask(self, make: Callable[[int], Request], endpoint: str, *, tries: int = TRIES) -> Answer:
-        """The answer to ``make(request_id)``; a read that failed for the moment is tried again.
+        """The answer to ``make(request_id)``; a read that failed temporarily is retried.
 
-        Raises Refused for what the exchange will not do, and TryAgain when it could not be reached ``tries`` times.
+        Raises Refused if the exchange refuses, and TryAgain if it could not be reached in ``tries`` attempts.
         """
         pause_s = _FIRST_PAUSE_S
         for left in reversed(range(tries)):
@@ -136,7 +136,7 @@ class RateLimitedReads:
         )
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
-        """Make the call of a request, once, when its slot is free. ``urgent`` ones may use what is reserved."""
+        """Send a request once, when its slot is free. ``urgent`` ones may use the reserve."""
         async with self.slot(request.endpoint, urgent=urgent) as slot:
             answer = await self.sender.send(request, urgent=urgent)
             slot.outcome = answer.outcome
@@ -144,7 +144,7 @@ class RateLimitedReads:
 
     @contextlib.asynccontextmanager
     async def slot(self, endpoint: str, *, urgent: bool = False) -> AsyncIterator[ReadSlot]:
-        """A slot of an endpoint, for a request that is made within the block."""
+        """A slot of an endpoint for a request sent within the block."""
         async with self._turn:
             router, other = self._router, self._own
             ticket = await self._granted(router, endpoint, urgent)
@@ -164,14 +164,14 @@ class RateLimitedReads:
                     other.cool_down([SentBefore(endpoint=endpoint, sent=sent, answered=answered)], now)
 
     async def _granted(self, router: Router, endpoint: str, urgent: bool) -> int | None:
-        """The ticket of a request that may leave now; None if it should go ahead in windows of its own."""
+        """The ticket of a request that may leave now; None if it should go ahead in its own windows."""
         clock = self._clock
         may_give_up = self._own is not None and router is self._router and self._shared is not None
         if may_give_up and not self._is_joined:
             self._go_ahead("cannot be reached")
             return None
         ticket = router.read(
-            lambda request_id: ListOpenOrders(id=request_id),  # only a ticket: what leaves is the caller's request
+            lambda request_id: ListOpenOrders(id=request_id),  # only a ticket: the caller sends the actual request
             endpoint=endpoint,
             owner="outside",
             priority=Priority.PRIVATE_READ,
@@ -181,7 +181,7 @@ class RateLimitedReads:
         give_up_at = clock.now() + round(SLOT_PATIENCE_S * NS_PER_S)
         while True:
             due = router.due(clock.now())
-            assert not due.dropped, "one request alone fills no queue"
+            assert not due.dropped, "a single request cannot fill the queue"
             if due.requests:
                 return ticket
             if may_give_up and (clock.now() >= give_up_at or not self._is_reachable):
@@ -194,7 +194,7 @@ class RateLimitedReads:
             await self._until(at)
 
     async def _until(self, at: Nanos | None) -> None:
-        """Wait until ``at``, or until other slots are leased."""
+        """Wait until ``at``, or until the leased slots change."""
         if self._shared is None and at is not None:
             await self._sleep(max(0, at - self._clock.now()) / NS_PER_S)
             return

@@ -1,8 +1,8 @@
-"""The ledger in a Redis server: joins the bots of several machines on one account.
+"""The ledger on a Redis server, shared by bots of several machines on one account.
 
 ``limits: {ledger: redis://HOST:PORT/0}``; needs the extra ``botkit[redis]``. The server keeps the ledger as one value
-and says what time it is; a bot reads it, carries its message out, and writes it back unless another bot did meanwhile.
-It is only as durable as the server: one that is new or was restarted holds a lost ledger.
+and provides the time; a bot reads it, applies its message, and writes it back unless another bot did meanwhile. It is
+only as durable as the server: after a restart, or on a new server, the ledger counts as lost.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from botkit.model.clock import NS_PER_S, NS_PER_US, Clock, Nanos
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-#: how long an answer of the server may take
+#: timeout of the server's answers
 ANSWER_S = 1.0
-#: a server whose clock ran ahead of ours by more than this between two messages was set forward
+#: if the server's clock gains more than this on ours between two messages, it was set forward
 JUMP: Nanos = NS_PER_S
-#: where the value is kept
+#: the Redis key of the value
 KEY = "botkit:limits"
 
 _WRITE_IF_UNCHANGED = """
@@ -38,7 +38,7 @@ return 1
 
 
 class KeptValue(msgspec.Struct, array_like=True):
-    """The value: the ledger, and which run of the server it was written in."""
+    """The stored value: the ledger, and the server run in which it was written."""
 
     run: str
     ledger: SlotLedger
@@ -52,7 +52,7 @@ class RedisLink:
     """A `Link` to a ledger in Redis. ``key`` keeps several ledgers apart on one server."""
 
     def __init__(self, url: str, clock: Clock, random: Random, *, key: str = KEY) -> None:
-        """``clock`` is one that nobody sets, to notice when the server's is. Raises ConfigError."""
+        """``clock`` is never adjusted, to detect when the server's is. Raises ConfigError."""
         try:
             import redis.asyncio as redis
             from redis.asyncio.retry import Retry
@@ -65,24 +65,24 @@ class RedisLink:
         parts = urlsplit(url)
         if parts.scheme not in ("redis", "rediss"):
             raise ConfigError(f"limits.ledger: {parts.scheme}:// is not known; write redis://HOST:PORT/0")
-        # a password may stand in the URL, and must not stand in a message
+        # the URL may contain a password, which must not appear in a message
         self.name = f"the ledger at {parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
         self._error = RedisError
         self._lock = asyncio.Lock()
         self._clock = clock
         self._random = random
         self._key = key
-        # no retries below: a message is repeated by `SharedLimits`, with its number
+        # no retries here: `SharedLimits` repeats a message, with its number
         self._redis: Redis = redis.from_url(
             url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
         )
         self._write: Any = self._redis.register_script(_WRITE_IF_UNCHANGED)
-        self._times: tuple[Nanos, Nanos] | None = None  # the server's and ours at the last message
+        self._times: tuple[Nanos, Nanos] | None = None  # the server's time and ours at the last message
 
     async def call(self, message: Message) -> LedgerReply:
-        """Carry a message out."""
+        """Apply a message."""
         try:
-            # one at a time: messages of one process must arrive in their order
+            # one at a time: messages of one process must arrive in order
             async with self._lock, asyncio.timeout(2 * ANSWER_S):
                 while True:
                     reply = await self._try(message)
@@ -96,7 +96,7 @@ class RedisLink:
         await self._redis.aclose()
 
     async def _try(self, message: Message) -> LedgerReply | None:
-        """None if another process has changed the value meanwhile."""
+        """Apply a message once; None if another process has changed the value meanwhile."""
         asked = self._clock.now()
         pipe: Any = self._redis.pipeline(transaction=False)
         found, (seconds, micros), server = await pipe.get(self._key).time().info("server").execute()
@@ -104,11 +104,11 @@ class RedisLink:
         run = str(server["run_id"])
         kept = _decode(found) if found is not None else None
         if kept is None or kept.run != run:
-            # nothing tells a new ledger from a lost one, and a server that was restarted may have lost the latest
+            # a new ledger cannot be told from a lost one, and a restarted server may have lost the latest state
             kept = KeptValue(run, new_ledger(self._random))
             kept.ledger.lose(now)
         if self._times is not None and (now - self._times[0]) - (asked - self._times[1]) > JUMP:
-            kept.ledger.lose(now)  # slots may have come free too early
+            kept.ledger.lose(now)  # slots may have been freed too early
         reply = kept.ledger.apply(message, now)
         digest = hashlib.sha1(found or b"", usedforsecurity=False).hexdigest()
         if not await self._write(keys=[self._key], args=[digest, _encode(kept)]):

@@ -29,7 +29,7 @@ REQUEST_TIMEOUT_NS = 10 * NS_PER_S
 
 
 def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
-    """The way to the ledger that a configuration names; ``starts`` a broker that is absent. Raises ConfigError."""
+    """The link to the ledger that a configuration names; ``starts``: start a missing broker. Raises ConfigError."""
     if ledger is None:
         return BrokerLink(starts=starts)
     if not ledger.startswith(("redis://", "rediss://")):
@@ -43,7 +43,7 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
 
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
-    """What the ledger calls the exchange at an address; processes that meet there must say the same."""
+    """The ledger's name for the exchange at an address; it must be equal in all processes that use it."""
     return facts.name if rest is None or rest.rstrip("/") == facts.address else rest.rstrip("/")
 
 
@@ -69,7 +69,7 @@ def shared_limits(
     return SharedLimits(
         table,
         ledger if isinstance(ledger, InProcessLedger) else ledger_link(ledger),
-        # others on a shared server need not read whose account it is
+        # other users of a shared server should not see whose account it is
         identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
         holder=f"{socket.gethostname()}-{os.getpid()}-{secret_random().getrandbits(32):08x}",
         clock=clock,

@@ -1,8 +1,8 @@
-"""What a killed run leaves in the shared limits, and how the next run of the same bot clears it up.
+"""Cleans up what a killed run left in the shared limits, at the next run of the same bot.
 
-The ledger holds every slot that a dead process leased for as long as a request may still arrive, since it cannot know
-what was sent. The journal knows: every request is in it before it is sent, and the next run holds the folder's lock, so
-nothing more can be. Without this a bot that crashes and is started again a few times within a minute would wait for its
+The ledger holds every slot leased by a dead process until no request can arrive any more, since it does not know what
+was sent. The journal does: every request is in it before it is sent, and the next run holds the folder's lock, so
+nothing more can be added. Without this a bot that crashes and restarts a few times within a minute would wait for its
 own reads, and later for its own cancels.
 """
 
@@ -20,7 +20,7 @@ _META = "shared"
 
 
 def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
-    """As which holder the run before shared its limits, and what it sent ``since``; None if it shared with nobody."""
+    """The previous run's holder in the shared limits and what it sent ``since``; None if it shared none."""
     document = journal.meta(_META)
     if not document:
         return None
@@ -31,10 +31,10 @@ def predecessor(journal: Journal, since: Nanos) -> Predecessor | None:
 
 
 def keep_identity(journal: Journal, shared: SharedLimits | None) -> None:
-    """Write down as which holder this run shares, whenever it joins."""
+    """Save this run's holder whenever it joins."""
 
     def on_join(ledger: str, holder: str) -> None:
-        # if this fails the holder before stays there, which the ledger has ended by then
+        # if this fails, the previous holder stays, which the ledger has ended by then
         with contextlib.suppress(JournalError):
             journal.put_meta({_META: json.dumps({"ledger": ledger, "holder": holder, "run": journal.run})})
 

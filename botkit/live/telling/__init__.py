@@ -1,1 +1,1 @@
-"""What a running bot tells its user: screen, log file, notifications, metrics, and the sentences in them."""
+"""A running bot's output to its user: screen, log file, notifications, metrics, and their wording."""

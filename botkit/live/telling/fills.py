@@ -13,7 +13,7 @@ _LATEST = 20
 
 
 class FillNews:
-    """Says every fill to its listeners, and keeps the latest."""
+    """Reports every fill to its listeners and keeps the latest ones."""
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone

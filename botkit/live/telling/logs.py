@@ -1,7 +1,7 @@
-"""The log file: one JSON object a line, rotated by size, without secrets, and never in the bot's way.
+"""The log file: one JSON object per line, rotated by size, without secrets, and never blocking the bot.
 
-Records are formatted where they are made and written by a thread of their own, so a slow disk does not hold up an
-order. When the queue is full or the disk refuses, records are dropped and counted: a bot does not die of its log.
+Records are formatted at the call and written by a separate thread, so a slow disk does not delay an order. If the queue
+is full or the disk fails, records are dropped and counted: a bot does not die of its log.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ FILES_KEPT = 5
 _QUEUE_MAX = 10_000
 _TEXT_MAX = 20_000
 HIDDEN = "[hidden]"
-#: the bot that the running task works for, where a process has several; what works for none is everybody's
+#: the bot that the running task works for, if a process has several; other records belong to all
 CURRENT_BOT: contextvars.ContextVar[str | None] = contextvars.ContextVar("botkit_current_bot", default=None)
-#: shorter ones would hide half of every sentence, and are no secrets
+#: shorter ones would hide half of every sentence, and are not secrets
 _SECRET_LENGTH_MIN = 6
 
 
 class Redactor:
-    """Takes secrets out of text: the second line of defence, since nothing should have put them there."""
+    """Removes secrets from text: the second line of defence, since they should never be there."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        # the longest first, so that no part of one is left when another is part of it
+        # longest first, in case one secret is part of another
         self._secrets = sorted({s for s in secrets if len(s) >= _SECRET_LENGTH_MIN}, key=len, reverse=True)
 
     def __repr__(self) -> str:
         return f"<Redactor of {len(self._secrets)}>"
 
     def clean(self, text: str) -> str:
-        """The text, each secret in it replaced."""
+        """The text with each secret replaced."""
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, HIDDEN)
@@ -50,7 +50,9 @@ class Redactor:
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON: time (UTC), level, logger, message, and for errors file, line and traceback."""
+    """Formats a record as one line of JSON: time (UTC), level, logger, message, and for errors file, line and
+    traceback.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__()
@@ -68,16 +70,16 @@ class JsonLines(logging.Formatter):
         if strategy is not None:
             row["strategy"] = str(strategy)
         if record.exc_info and record.exc_info[0] is not None:
-            # without local variables: a frame may hold a key
+            # without local variables, which may contain a key
             row["traceback"] = "".join(traceback.format_exception(*record.exc_info))[-_TEXT_MAX:]
         if record.levelno >= logging.WARNING:
             row["at"] = f"{record.filename}:{record.lineno}"
-        # cleaned as text and not after encoding, where an escape could stand in the middle of a secret
+        # cleaned before encoding, which could put an escape into the middle of a secret
         return json.dumps({key: self._redactor.clean(value) for key, value in row.items()}, ensure_ascii=False)
 
 
 class _Queue(logging.handlers.QueueHandler):
-    """Hands formatted records on without ever waiting."""
+    """Passes formatted records on without ever waiting."""
 
     def __init__(self, waiting: queue.Queue[Any]) -> None:
         super().__init__(waiting)
@@ -90,7 +92,7 @@ class _Queue(logging.handlers.QueueHandler):
             self.dropped += 1
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        # the text is made now: an order that the record speaks of may have changed when the thread comes to it
+        # formatted now: an order in the record may have changed by the time the thread writes it
         line = self.format(record)
         return logging.makeLogRecord({"msg": line, "levelno": record.levelno, "name": record.name})
 
@@ -99,17 +101,17 @@ class _Queue(logging.handlers.QueueHandler):
 
 
 class _File(logging.handlers.RotatingFileHandler):
-    """Writes lines as they come."""
+    """Writes preformatted lines."""
 
     dropped = 0
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        # a full disk: the terminal is not the place for a traceback a record
+        # on a full disk the terminal should not get a traceback per record
         self.dropped += 1
 
 
 class LogFile:
-    """The log of a process: `open` it, and `close` it at the end, which writes what waits. A context manager."""
+    """The log of a process: `open` it, and `close` it at the end, which writes pending records. A context manager."""
 
     def __init__(
         self,
@@ -122,9 +124,9 @@ class LogFile:
         logger: str = "botkit",
         bot: str | None = None,
     ) -> None:
-        """``level`` is debug, info, warning or error; of the records of other bots than ``bot`` none is written.
+        """``level`` is debug, info, warning or error; records of bots other than ``bot`` are not written.
 
-        Raises ConfigError where the file cannot be written.
+        Raises ConfigError if the file cannot be written.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,11 +146,11 @@ class LogFile:
 
     @property
     def dropped(self) -> int:
-        """Records that were lost: to a full queue, or a disk that refused."""
+        """Number of records lost to a full queue or a failing disk."""
         return self._handler.dropped + self._file.dropped
 
     def open(self) -> None:
-        """Begin to write."""
+        """Start writing."""
         self._was = self._logger.level
         if self._logger.getEffectiveLevel() > logging.getLevelName(self._level):
             self._logger.setLevel(self._level)
@@ -156,7 +158,7 @@ class LogFile:
         self._listener.start()
 
     def close(self) -> None:
-        """Write what waits, and let go of the file."""
+        """Write pending records and close the file."""
         self._logger.removeHandler(self._handler)
         self._logger.setLevel(self._was)
         self._listener.stop()

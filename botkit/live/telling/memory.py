@@ -1,18 +1,18 @@
-"""Watches how much memory the process holds: a strategy that keeps all it sees fills any machine after some days."""
+"""Watches the process's memory: a strategy that keeps everything it sees fills any machine within days."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 _MB = 2**20
-#: less than this is no reason for a word
+#: no warning below this
 WARN_FROM_MB = 400
 
 
 class MemoryWatch:
-    """Warns when the memory has grown to ``WARN_FROM_MB``, and again each time that it has doubled.
+    """Warns when memory has grown to ``WARN_FROM_MB``, and again each time it has doubled.
 
-    ``read`` gives the bytes that the process holds (`botkit.live.ports.Machine.resident_bytes`).
+    ``read`` returns the resident bytes of the process (`botkit.live.ports.Machine.resident_bytes`).
     """
 
     def __init__(self, tell: Callable[[str, str], None], *, read: Callable[[], int | None]) -> None:
@@ -22,14 +22,14 @@ class MemoryWatch:
         self._told_from_mb = 0.0
 
     def look(self) -> None:
-        """Look at it; called now and then."""
+        """Check the memory; called periodically."""
         held = self._read()
         if held is None:
             return
         held_mb = held / _MB
         if self._first_mb is None:
             self._first_mb = held_mb
-            # a bot that is large from the start, with several strategies and long series, may be so
+            # a bot may be large from the start, with several strategies and long series
             self._told_from_mb = max(WARN_FROM_MB, 2 * held_mb)
         if held_mb >= self._told_from_mb:
             self._told_from_mb = 2 * held_mb

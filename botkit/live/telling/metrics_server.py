@@ -1,7 +1,7 @@
-"""Figures of a running bot for Prometheus, on this machine alone: ``--metrics-port``, with the extra ``metrics``.
+"""Metrics of a running bot for Prometheus, on this machine only: ``--metrics-port``, with the extra ``metrics``.
 
-It listens on 127.0.0.1 and answers only requests that were meant for there: a web page that points a name of its own at
-this address (DNS rebinding) gets nothing.
+It listens on 127.0.0.1 and answers only requests with a matching host: a web page that points its own name at this
+address (DNS rebinding) gets nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HOSTS = frozenset(("127.0.0.1", "localhost"))
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One figure: a name without the ``botkit_`` in front, what it counts, and its labels."""
+    """One metric: its name without the ``botkit_`` prefix, its description, and its labels."""
 
     name: str
     about: str
@@ -33,13 +33,13 @@ class Sample(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """As plugins see it: ``botkit_fills_total{strategy="sma"}``."""
+        """The key that plugins see: ``botkit_fills_total{strategy="sma"}``."""
         inside = ",".join(f'{name}="{value}"' for name, value in self.labels)
         return f"botkit_{self.name}" + (f"{{{inside}}}" if inside else "")
 
 
 def samples_of(picture: Picture) -> list[Sample]:
-    """The figures of a picture. Names that end in ``_total`` only grow."""
+    """The metrics of a picture. Those whose names end in ``_total`` only grow."""
     currency = (("currency", picture.currency),)
     found = [
         Sample("up", "1 while the bot runs", 1),
@@ -91,9 +91,9 @@ def _rows(picture: Picture) -> Iterator[Sample]:
 
 
 class MetricsSource(msgspec.Struct, frozen=True, kw_only=True):
-    """A bot that is served: its picture (None while it does not run), and what plugins add to its figures.
+    """A bot whose metrics are served: its picture (None while it is not running), and plugins' metrics.
 
-    ``bot`` is its name where a process has several, and then a label of every figure.
+    ``bot`` is its name if a process has several, and then a label of every metric.
     """
 
     look: Callable[[], Picture | None]
@@ -102,12 +102,12 @@ class MetricsSource(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def labels(self) -> tuple[tuple[str, str], ...]:
-        """What every figure of this bot is labelled with."""
+        """The labels of every metric of this bot."""
         return () if self.bot is None else (("bot", self.bot),)
 
 
 class _Collector:
-    """Hands samples to prometheus_client, which spells them."""
+    """Passes samples to prometheus_client, which formats them."""
 
     def __init__(self, collect: Callable[[], tuple[list[Sample], list[Sample]]]) -> None:
         self._collect = collect
@@ -134,7 +134,7 @@ class _Collector:
 
 
 class MetricsServer:
-    """Serves ``/metrics`` on loopback while the block lasts. ``port`` 0 takes a free one, which `port` then tells.
+    """Serves ``/metrics`` on loopback until the block ends. ``port`` 0 picks a free one, which `port` then returns.
 
     A plugin that fails is logged and left out.
     """
@@ -148,7 +148,7 @@ class MetricsServer:
             ) from None
         self.port = port
         self._sources = sources
-        # a registry of its own: the default one tells of the process what nobody asked for
+        # a separate registry: the default one adds unrequested process metrics
         self._registry = CollectorRegistry(auto_describe=False)
         collector: Any = _Collector(self._figures)
         self._registry.register(collector)
@@ -156,7 +156,7 @@ class MetricsServer:
         self._plugin_failed = False
 
     def _figures(self) -> tuple[list[Sample], list[Sample]]:
-        """(botkit's own figures, those of plugins) of all bots."""
+        """(botkit's own metrics, those of plugins) of all bots."""
         samples: list[Sample] = []
         added: list[Sample] = []
         for source in self._sources:
@@ -207,7 +207,7 @@ class MetricsServer:
         from aiohttp import web
         from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-        await asyncio.sleep(0)  # after what the loop had waiting: a scrape is never urgent
+        await asyncio.sleep(0)  # after the loop's pending work: a scrape is never urgent
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -1,7 +1,7 @@
 """Telling the user something outside the terminal: each notifier has an `NotifierOutbox`, emptied in the background.
 
-`Telling.tell` never waits: it may be called from the trading loop. A notifier that fails is tried again, breaker
-messages for longer than others; one that hangs holds up nobody else.
+`Telling.tell` never waits, so the trading loop may call it. A failed message is retried, breaker messages for longer
+than others; a hanging notifier does not delay the others.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from botkit.model.extension import Notifier, Options
 log = logging.getLogger("botkit.notify")
 
 _QUEUE_MAX = 1_000
-#: pauses before a failed message is tried again
+#: pauses before a failed message is retried
 _RETRIES_S: dict[Level, tuple[float, ...]] = {
     "info": (2.0,),
     "warning": (2.0,),
     "error": (2.0, 10.0),
     "breaker": (2.0, 10.0, 30.0, 60.0, 120.0),
 }
-#: how long the end of the bot waits for the last messages
+#: how long to wait for the last messages when the bot ends
 _CLOSE_S = 10.0
 _LOOK_S = 1.0
 
 
 class Channel(msgspec.Struct, frozen=True):
-    """A notifier under the name that the configuration gives it, and how much it is told."""
+    """A notifier, its name in the configuration, and its policy."""
 
     name: str
     notifier: Notifier
@@ -59,7 +59,7 @@ class _Worker:
         self._background = background
         self._waiting: queue.Queue[tuple[Level, str, Nanos]] = queue.Queue(_QUEUE_MAX)
         self._is_ending = False
-        #: messages to send, the first of which has failed so often and is tried again at that time
+        #: messages to send, the number of failures of the first, and when it is retried
         self._unsent: deque[Message] = deque()
         self._failures = 0
         self._again_at: Nanos = 0
@@ -85,8 +85,8 @@ class _Worker:
             self._work.stop(wait_s)
 
     def _step(self) -> float | None:
-        """Take in what was told and send what is due; returns when to look again."""
-        is_ending = self._is_ending  # before the queue is read: what is told later than this may stay untold
+        """Add new messages and send those due; returns when to run again."""
+        is_ending = self._is_ending  # before the queue is read: later messages may stay unsent
         with contextlib.suppress(queue.Empty):
             while True:
                 self._outbox.tell(*self._waiting.get_nowait())
@@ -107,12 +107,12 @@ class _Worker:
         return _LOOK_S if until is None else min(_LOOK_S, max(0.0, (until - self._clock.now()) / NS_PER_S))
 
     def _send(self, message: Message, *, is_ending: bool) -> float | None:
-        """Try to send the first message; returns after how many seconds to try it again, None when it is done with."""
+        """Try to send the first message; returns the seconds until the next attempt, None if it is done."""
         clean = self._redactor.clean
         try:
             self._channel.notifier.notify(message.level, clean(message.title), clean(message.text))
         except BaseException as error:  # whatever a plugin raises, sys.exit() too: the bot and the others go on
-            # the kind alone: the text of a library's error may hold the address with its token
+            # only the type: the text of a library's error may contain the address with its token
             log.warning("the notifier %s failed: %s", self._channel.name, type(error).__name__)
             pauses = _RETRIES_S[message.level]
             self._failures += 1
@@ -120,7 +120,7 @@ class _Worker:
                 if not is_ending:
                     return pauses[self._failures - 1]
                 if message.level == "breaker" and self._failures == 1:
-                    return 0.0  # the bot ends: one more try at once
+                    return 0.0  # the bot is ending: one more try at once
             self.failed += 1
         else:
             self.sent += 1
@@ -142,7 +142,7 @@ class Telling:
         redactor: Redactor | None = None,
         background: Background = THREADS,
     ) -> None:
-        """``clock`` is the machine's, since people live by that even where the bot's runs faster."""
+        """``clock`` is the machine's, since that is the user's time even if the bot's runs faster."""
         self._clock = clock
         self._day_start = day_start
         self._day = day_start(clock.now())
@@ -156,33 +156,33 @@ class Telling:
         return bool(self._workers)
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start sending."""
         for worker in self._workers:
             worker.start()
 
     def tell(self, level: str, text: str) -> None:
-        """Tell every notifier that listens to this level. Never waits, never raises."""
+        """Send a message to every notifier that accepts its level. Never waits, never raises."""
         known: Level = level if level in LEVELS else "warning"
         now = self._clock.now()
         for worker in self._workers:
             worker.tell(known, text, now)
 
     def tell_of_the_day(self, summary: Callable[[], str]) -> None:
-        """Call it now and then: when a day has ended its summary is told."""
+        """Send the summary of a day once it has ended; called periodically."""
         day = self._day_start(self._clock.now())
         if day != self._day:
             self._day = day
             self.tell("info", summary())
 
     def close(self, wait_s: float = _CLOSE_S) -> None:
-        """Send what waits, and wait for it, but not for ever."""
+        """Send pending messages and wait for them, for a limited time."""
         end = self._clock.now() + int(wait_s * NS_PER_S)
         for worker in self._workers:
             worker.close(max(0.1, (end - self._clock.now()) / NS_PER_S))
 
     @property
     def figures(self) -> dict[str, int]:
-        """Messages sent, failed, and dropped because they came too fast."""
+        """Counts of messages sent, failed, and dropped because they came too fast."""
         return {
             "sent": sum(w.sent for w in self._workers),
             "failed": sum(w.failed for w in self._workers),
@@ -243,7 +243,7 @@ class AppriseNotifier:
 
 
 def policy_of(level: Level, options: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:
-    """How much a notifier is told, and the options that are its own. Raises ValueError with a sentence."""
+    """A notifier's policy and its own options. Raises ValueError with a sentence."""
     rest = dict(options)
     digest_s, daily_cap = rest.pop("digest_s", Policy().digest_s), rest.pop("daily_cap", Policy().daily_cap)
     try:

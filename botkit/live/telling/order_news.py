@@ -1,4 +1,4 @@
-"""What the user hears of single orders: those in doubt, and those that the exchange or the bot did not take."""
+"""Messages about single orders: those in doubt, and those rejected by the exchange or not sent."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from botkit.model.orders import Order, OrderState
 
 log = logging.getLogger("botkit.live")
 
-#: the same reason is told once in so long: an exchange that is closed rejects every order alike
+#: how often the same reason is reported: a closed exchange rejects every order alike
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 1_000
 _GIVEN_UP_MAX = 10_000
-#: an outcome that is unknown for less than this is no news
+#: an outcome unknown for less than this is not reported
 PATIENCE_S = 5.0
 _COUNT_EVERY_S = 600.0
 _DIGITS = re.compile(r"\d+")
 
 
 class OrderNews:
-    """Watches orders change. ``tell(level, text)`` reaches the user.
+    """Watches orders change. ``tell(level, text)`` notifies the user.
 
-    An order of unknown outcome is told of when it is so for `PATIENCE_S` of the machine's time. Those that resolve
-    before are counted, and the count is told once in a while: on a bad line there are two a second of them.
+    An order of unknown outcome is reported after `PATIENCE_S` seconds of machine time. Those resolved earlier are
+    counted, and the count is reported periodically: on a bad connection there are two a second.
     """
 
     def __init__(self, tell: Callable[[str, str], None], *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """``loop`` is where to wait, the running one unless given."""
+        """``loop`` is the event loop for waiting, by default the running one."""
         self._tell = tell
         self._loop = loop
-        #: orders of unknown outcome, and since when of the loop's time
+        #: orders of unknown outcome, and since when in loop time
         self._in_doubt: dict[int, tuple[Order, float]] = {}
-        #: those of them that were told of
+        #: those of them that were reported
         self._told_doubts: set[int] = set()
-        #: those that resolved by themselves since they were last counted aloud, and the longest time it took
+        #: those resolved by themselves since the last report, and the longest time it took
         self._passed = 0
         self._longest_s = 0.0
         self._count_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        #: orders that are taken for dead by what was read, the latest ones
+        #: the latest orders taken for dead after a read
         self._given_up: dict[int, str] = {}
         self._told: dict[tuple[str, str, str], Nanos] = {}
 
     def changed(self, order: Order, state: OrderState) -> None:
-        """An order went to a state."""
+        """An order entered a state."""
         if state is OrderState.UNKNOWN:
             self._doubt(order)
             return
@@ -80,7 +80,7 @@ class OrderNews:
             self._look()
 
     def _resolve(self, order: Order) -> bool:
-        """Its outcome is known; True where the user was told that it was not."""
+        """Record a known outcome; True if the user had been notified that it was unknown."""
         found = self._in_doubt.pop(order.client_id, None)
         if found is None:
             return False
@@ -95,7 +95,7 @@ class OrderNews:
         return False
 
     def _look(self) -> None:
-        """Tell of what is due, and come back for the rest."""
+        """Report orders that are due and schedule the rest."""
         now = self._now()
         overdue = [
             order
@@ -146,7 +146,7 @@ class OrderNews:
         self._tell(
             "warning",
             f"{order.strategy}'s {order.side.value} of {order.pair}, order {order.client_id}, {what}: {reason}; "
-            "its money is free again, and more of the same reason are not told of for ten minutes",
+            "its money is free again, and further orders with the same reason are not reported for ten minutes",
         )
 
 

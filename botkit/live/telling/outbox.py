@@ -1,9 +1,9 @@
-"""What one notifier is told, and when: least level, digest, daily cap. Without clock, thread or network.
+"""Decides what one notifier sends, and when: minimum level, digest, daily cap. Without clock, thread or network.
 
-* below its least level nothing is told;
-* info and warnings wait a little and go out together, so that fifty fills are one message and not fifty;
+* messages below its minimum level are dropped;
+* info and warnings wait a little and go out together, so that fifty fills become one message;
 * errors go at once; breaker messages go at once and are never held back;
-* over the daily cap everything but breaker messages is counted instead, and the count is told when the next day begins.
+* above the daily cap everything but breaker messages is only counted, and the count is sent when the next day begins.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from botkit.model.clock import NS_PER_S, Nanos
 Level: TypeAlias = Literal["info", "warning", "error", "breaker"]
 LEVELS: tuple[Level, ...] = ("info", "warning", "error", "breaker")
 
-#: lines of a digest that are spelt out
+#: most lines of a digest to spell out
 LINES_MAX = 30
 _LINE_MAX = 400
 _TEXT_MAX = 3_000
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one notifier is told. ``daily_cap`` counts messages, digests as one."""
+    """How much one notifier sends. ``daily_cap`` counts messages, a digest as one."""
 
     level: Level = "info"
     digest_s: float = 30.0
@@ -42,7 +42,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class NotifierOutbox:
-    """The messages of one notifier. ``day_start`` gives the beginning of the day that a time lies in."""
+    """The messages of one notifier. ``day_start`` returns the start of the day that contains a time."""
 
     def __init__(self, policy: Policy, *, name: str, day_start: Callable[[Nanos], Nanos]) -> None:
         self._policy = policy
@@ -51,7 +51,7 @@ class NotifierOutbox:
         self._least = LEVELS.index(policy.level)
         self._digest_ns: Nanos = round(policy.digest_s * NS_PER_S)
         self._ready: deque[Message] = deque()
-        self._lines: dict[str, int] = {}  # line -> how often; in the order of their first coming
+        self._lines: dict[str, int] = {}  # line -> count, in order of first appearance
         self._more = 0
         self._worst = 0
         self._due: Nanos | None = None
@@ -60,7 +60,7 @@ class NotifierOutbox:
         self._held_back = 0
 
     def tell(self, level: Level, text: str, now: Nanos) -> None:
-        """Something happened at ``now``."""
+        """Add a message at ``now``."""
         rank = LEVELS.index(level)
         if rank < self._least:
             return
@@ -85,7 +85,9 @@ class NotifierOutbox:
             self._due = now + self._digest_ns
 
     def take(self, now: Nanos, *, all_of_it: bool = False) -> list[Message]:
-        """The messages to send now, urgent ones first. ``all_of_it``: what still waits too, since the bot ends."""
+        """The messages to send now, urgent ones first. ``all_of_it``: also those still waiting, since the bot is
+        ending.
+        """
         self._new_day(now)
         if self._lines and self._due is not None and (all_of_it or self._due <= now):
             lines = [line if count == 1 else f"{line} ({count} times)" for line, count in self._lines.items()]
@@ -99,7 +101,7 @@ class NotifierOutbox:
         return messages
 
     def wake_at(self) -> Nanos | None:
-        """When `take` has something; None while nothing waits, 0 for at once."""
+        """When `take` will have something; None while nothing waits, 0 for at once."""
         return 0 if self._ready else self._due
 
     def _spend(self, message: Message) -> None:

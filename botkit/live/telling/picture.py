@@ -1,4 +1,4 @@
-"""How a running bot stands at a moment, gathered once for whoever shows it: the terminal, the metrics."""
+"""A snapshot of a running bot, built once for everything that shows it: the terminal, the metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNIT = 10**8
 
 
 class PriceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A pair: last price, best prices, and how old the book is (None without one)."""
+    """A pair: last price, best prices, and the age of the book (None without one)."""
 
     pair: str
     last: float | None
@@ -27,7 +27,7 @@ class PriceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PicturePosition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a strategy holds of a pair; money in the pair's quote currency."""
+    """A strategy's position in a pair; money in the pair's quote currency."""
 
     strategy: str
     pair: str
@@ -52,7 +52,7 @@ class PictureOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PictureStrategy(msgspec.Struct, frozen=True, kw_only=True):
-    """A strategy: ``why_not`` is what kept it from trading most often."""
+    """A strategy: ``why_not`` is the most frequent reason why it did not trade."""
 
     name: str
     #: running, paused, halted (by itself or with the bot), stopped
@@ -62,7 +62,7 @@ class PictureStrategy(msgspec.Struct, frozen=True, kw_only=True):
     skips: int
     refusals: int
     why_not: str
-    #: why it was stopped before the end; "" while it runs
+    #: why it was stopped early; "" while it runs
     stopped: str = ""
 
 
@@ -79,7 +79,7 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is shown. Money is in ``currency``; None where a price is still missing."""
+    """Everything shown. Money is in ``currency``; None while a price is missing."""
 
     name: str
     mode: str
@@ -106,7 +106,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BotState(msgspec.Struct, frozen=True, kw_only=True):
-    """One bot of a process: what it does (``running``, ``ended: signal``, ...), and its picture once there is one."""
+    """One bot of a process: its state (``running``, ``ended: signal``, ...), and its picture once available."""
 
     name: str
     state: str
@@ -114,7 +114,7 @@ class BotState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def picture_of(standing: Standing) -> Picture:
-    """The bot as it stands. It reads, and changes nothing."""
+    """A picture of the bot. Read-only."""
     view, now = standing.view, standing.now
     money = view.money
     equity, opening = money.equity(), standing.opening_equity
@@ -228,7 +228,7 @@ def _state(strategy: StrategyView, *, is_bot_halted: bool) -> str:
 
 
 def _limits(view: EngineView, now: Nanos) -> tuple[LimitRow, ...]:
-    """The windows that were ever in use; a table of all forty would hide them."""
+    """The windows ever used; a table of all forty would hide them."""
     return tuple(
         LimitRow(
             pool=use.pool,

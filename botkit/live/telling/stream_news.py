@@ -1,4 +1,4 @@
-"""What the user hears of streams that come and go, or say what nobody can read."""
+"""Messages about streams that connect, drop, or send unreadable data."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from botkit.model.events import Connection, ConnectionState
 log = logging.getLogger("botkit.live")
 
 CONNECTED = (ConnectionState.CONNECTED, ConnectionState.RESYNCHRONISED)
-#: a stream that comes and goes is told of once in so long for each reason; all of it is in the log
+#: how often an unstable stream is reported for each reason; the log has everything
 _REPEATED_AFTER: Nanos = 10 * NS_PER_MINUTE
 _REASONS_MAX = 100
 
 
 class StreamNews:
-    """Watches connections change. ``tell(level, text)`` reaches the user: once for all pairs of a connection."""
+    """Watches connections change. ``tell(level, text)`` notifies the user, once for all pairs of a connection."""
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
-        #: what was said last of each stream of the account that is not connected
+        #: the last report on each account stream that is not connected
         self._troubles: dict[str, str] = {}
-        #: what changed since the last telling: (stream, state, detail) -> pairs
+        #: changes since the last report: (stream, state, detail) -> pairs
         self._changes: dict[tuple[str, ConnectionState, str], list[str]] = {}
-        #: when each reason was told: stream -> reason -> time
+        #: when each reason was last reported: stream -> reason -> time
         self._reasons: dict[str, dict[str, Nanos]] = {}
         self._told_lost: set[str] = set()
 
     def changed(self, event: Connection) -> None:
-        """A stream of a pair, or of the account, has another state."""
+        """Record a new state of a stream of a pair or of the account."""
         pairs = self._changes.setdefault((event.stream, event.state, event.detail), [])
         if event.pair is not None:
             pairs.append(event.pair)
@@ -40,7 +40,7 @@ class StreamNews:
             self._troubles[event.stream] = event.detail
 
     def tell(self, now: Nanos) -> None:
-        """Tell of what changed since the last time."""
+        """Report changes since the last call."""
         if not self._changes:
             return
         changes, self._changes = self._changes, {}
@@ -77,5 +77,5 @@ class StreamNews:
         return True
 
     def summary(self) -> str:
-        """The troubles of the account's streams in a line."""
+        """The account streams' problems in one line."""
         return "; ".join(f"{stream}: {text}" for stream, text in self._troubles.items())

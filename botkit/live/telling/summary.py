@@ -13,7 +13,7 @@ _UNIT = 10**8
 
 
 def order_text(order: Order) -> str:
-    """An order in a line for people."""
+    """An order as one line of text."""
     rules = order.pair.rules
     spends = f"{format_units(order.spend_units)} {order.pair.quote} of"
     what = spends if order.spend_units else rules.amount_text(order.amount_lots)
@@ -23,7 +23,7 @@ def order_text(order: Order) -> str:
 
 
 def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
-    """One JSON object: orders, fills, money, what is open, and why strategies did not trade."""
+    """The summary as one JSON object: orders, fills, money, open orders, and why strategies did not trade."""
     view = standing.view
     money, strategies = view.money, view.strategies()
     equity, opening = money.equity(), standing.opening_equity
@@ -73,7 +73,7 @@ def summary_of(standing: Standing, why: str = "") -> dict[str, Any]:
 
 
 def stopped_lines(summary: dict[str, Any]) -> list[str]:
-    """What comes before everything else: the strategies that were stopped, and why."""
+    """The first lines of a summary: the strategies that were stopped, and why."""
     stopped = {
         name: row["stopped"] for name, row in summary.get("strategies", {}).items() if not row.get("active", True)
     }
@@ -81,7 +81,7 @@ def stopped_lines(summary: dict[str, Any]) -> list[str]:
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """The summary for people, stopped strategies first. Of a bot that never started there is only the reason."""
+    """The summary as text, stopped strategies first. For a bot that never started only the reason."""
     if "strategies" not in summary:
         return [f"{summary['name']}: {summary['ended']}: {summary.get('error', '')}"]
     money = summary["currency"]

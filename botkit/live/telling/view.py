@@ -1,8 +1,7 @@
 """The terminal while a bot runs: prices, positions, orders, profit, limits and the last events.
 
-In a terminal one screen is drawn again and again; where the output goes into a file or another program, only events
-are printed, a line each, and how things stand once in a while. Both keep to what the bot says in any case: the view
-reads a `Picture` and has no say.
+A terminal gets a screen that is redrawn; a file or a pipe gets only events, one line each, and a periodic status line.
+The view only reads a `Picture` and never affects the bot.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ _LINE_EVERY_S = 60.0
 _EVENTS_KEPT = 8
 _ORDERS_SHOWN = 12
 _LIMITS_SHOWN = 5
-#: a bot of several that has less room than this is left to the table of all
+#: with less room than this per bot, only the table of all bots is shown
 _SECTION_LINES_MIN = 3
 _STYLES = {"info": "", "warning": "yellow", "error": "red", "breaker": "bold white on red"}
 
 
 class TerminalView:
-    """Shows the bots of a process until the block ends. ``look`` tells how each of them stands."""
+    """Shows the bots of a process until the block ends. ``look`` returns the state of each."""
 
     def __init__(
         self,
@@ -59,7 +58,7 @@ class TerminalView:
     async def __aenter__(self) -> TerminalView:
         if self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False)
-            with contextlib.suppress(OSError):  # a terminal may be closed at any time; the bot goes on without
+            with contextlib.suppress(OSError):  # a terminal may be closed at any time; the bot goes on without it
                 self._live.start()
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._draw(), name="terminal view")
@@ -74,15 +73,15 @@ class TerminalView:
                 await self._task
         if self._live is not None:
             with contextlib.suppress(Exception):
-                self._show()  # what stays on the terminal is how it ended
+                self._show()  # the final state stays on the terminal
             with contextlib.suppress(OSError):
                 self._live.stop()
             self._live = None
 
     def tell(self, level: str, text: str) -> None:
-        """Something happened: it stays among the last events, or is printed as a line.
+        """Show an event: among the last events on the screen, or as a printed line.
 
-        What another thread tells is printed at once: it may be that the loop, which draws the screen, never comes back.
+        Events from another thread are printed at once, since the loop that draws the screen may never come back.
         """
         self._events.append((level, text))
         if self._live is None or not self._is_on_loop():
@@ -102,7 +101,7 @@ class TerminalView:
             await asyncio.sleep(every_s)
             try:
                 self._show()
-            except Exception:  # a bot must not end because its picture could not be drawn
+            except Exception:  # a drawing error must not end the bot
                 log.exception("the view ended")
                 return
 
@@ -124,7 +123,7 @@ class TerminalView:
 
 
 def line_of(picture: Picture, zone: tzinfo = UTC) -> str:
-    """How things stand, in one line."""
+    """The bot's state in one line."""
     prices = ", ".join(f"{row.pair} {row.last:,.8g}" for row in picture.prices if row.last is not None)
     stopped = [f"STOPPED: {row.name}: {row.stopped}" for row in picture.strategies if row.state == "stopped"]
     parts = [
@@ -145,9 +144,9 @@ def screen_of(picture: Picture, events: list[tuple[str, str]], zone: tzinfo = UT
 
 
 class Several:
-    """The screen of several bots: a table of them all, the details of each as far as there is room, the last events.
+    """The screen of several bots: a table of all, details of each as far as there is room, and the last events.
 
-    It is never higher than the terminal, since what scrolls away cannot be drawn over.
+    It is never taller than the terminal, since scrolled lines cannot be redrawn.
     """
 
     def __init__(self, standings: Sequence[BotState], events: list[tuple[str, str]], zone: tzinfo = UTC) -> None:
@@ -182,7 +181,7 @@ class Several:
 
 
 def shared_room(wanted: Sequence[int], room: int) -> list[int]:
-    """Lines for each: what it wants where that is little, and an even share of what is left for the others."""
+    """Lines for each bot: small sections get what they need, the others share the rest evenly."""
     given = [0] * len(wanted)
     left = max(0, room)
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])
@@ -194,7 +193,7 @@ def shared_room(wanted: Sequence[int], room: int) -> list[int]:
 
 def _bots(standings: Sequence[BotState], zone: tzinfo) -> Table:
     pictures = [standing.picture for standing in standings if standing.picture is not None]
-    # the mode and the time are those of all
+    # all bots share the mode and the time
     title = f"{pictures[0].mode}  {_clock(pictures[0].time, zone)}" if pictures else ""
     table = _table("bot", "state", "worth", "", "profit", "open", "orders", "fills", left=2)
     table.title, table.title_justify, table.title_style = title, "left", "dim"
@@ -226,8 +225,8 @@ def _event(level: str, text: str) -> Text:
 
 
 def _section(picture: Picture, zone: tzinfo) -> list[RenderableType]:
-    """All of one bot, the most important first."""
-    parts: list[RenderableType] = [_head(picture, zone)]  # whose section it is; then what is wrong
+    """One bot's section, the most important lines first."""
+    parts: list[RenderableType] = [_head(picture, zone)]  # the bot's name, then its problems
     parts += [
         Text(f"STOPPED: {row.name}: {row.stopped}", style="bold white on red")
         for row in picture.strategies
@@ -290,7 +289,7 @@ def _prices(picture: Picture) -> Table:
 def _strategies(picture: Picture) -> Table:
     table = _table("strategy", "state", "orders", "fills", "skipped", "refused", left=2)
     table.expand = True
-    # takes the width that is left, so that a long reason squeezes no figure
+    # takes the remaining width, so that a long reason does not squeeze the figures
     table.add_column("mostly", ratio=1, no_wrap=True, overflow="ellipsis")
     for row in picture.strategies:
         table.add_row(

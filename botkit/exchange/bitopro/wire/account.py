@@ -143,7 +143,7 @@ class CreateBatchReply(_Reply, frozen=True, kw_only=True):
 
 
 class CancelReply(_Row, frozen=True, kw_only=True):
-    """DELETE /orders/{pair}/{orderId}: the cancelling was accepted, which does not prove the order dead."""
+    """DELETE /orders/{pair}/{orderId}: the cancel was accepted, which does not prove that the order has ended."""
 
     order_id: str | int
     action: str | None = None

@@ -1,0 +1,32 @@
+"""The way to the exchange that a configuration names."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from botkit.live.clock import DriverClock
+from botkit.model.adapter import Adapter
+from botkit.model.extension import Exchange
+from botkit.project.project import Project
+
+
+def connect(
+    project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
+) -> Adapter:
+    """A connection to the configuration's exchange, not yet open. ``more`` are further options of its plugin."""
+    found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
+    exchange: Exchange = found.thing
+    return exchange.connect(
+        {
+            **project.config.exchange.options,
+            "account": {"email": account.email, "key": account.key, "secret": account.secret} if account else {},
+            "rest": rest,
+            "ws": ws,
+            "clock": clock,
+            "speed": clock.speed,
+            "random": Random(),
+            "pairs": project.pairs,
+            **more,
+        }
+    )
