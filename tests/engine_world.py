@@ -467,7 +467,7 @@ class Sim(Bot):
         target = T0 + round(seconds * S)
         before = len(self.requests)
         while True:
-            due, wake = self.kernel.next_at, self.engine.wake_at()
+            due, wake = self.kernel.next_at(), self.engine.wake_at()
             times = [at for at in (due, wake) if at is not None]
             if not times or min(times) > target:
                 break

@@ -13,7 +13,7 @@ class RowByRow(Driver):
         engine, row = self.engine, 0
         while row < len(rows):
             at = int(rows.received[row])
-            due, wake = self.kernel.next_at, engine.wake_at()
+            due, wake = self.kernel.next_at(), engine.wake_at()
             if (
                 due is not None
                 and due <= at

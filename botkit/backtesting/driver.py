@@ -116,7 +116,7 @@ class Driver:
             at: int = received.item(row)
             if changes.count != seen:  # else the engine wants to be woken when it wanted before
                 seen, wake = changes.count, engine.wake_at()
-            due = kernel.next_at
+            due = kernel.next_moment
             if due is not None and due <= at and (wake is None or due <= wake) and not (prints and prints[0].at < due):
                 self._publish(due)
             elif wake is not None and wake < at and not (prints and prints[0].at < wake):
@@ -170,7 +170,7 @@ class Driver:
 
     def _drain(self, until: Nanos) -> None:
         while True:
-            due, wake = self.kernel.next_at, self.engine.wake_at()
+            due, wake = self.kernel.next_moment, self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake
             if self._prints and (earliest is None or self._prints[0].at < earliest or earliest != due):
                 self._tell_print()

@@ -225,7 +225,7 @@ class EmulatedVenue:
 
     def next_at(self) -> Nanos | None:
         """The earliest time at which something may be delivered; it may turn out to be nothing."""
-        known = self.kernel.next_at
+        known = self.kernel.next_at()
         at = self._tape_next if known is None else min(known, self._tape_next)
         return None if at == _NEVER else at
 

@@ -1,7 +1,7 @@
 """The simulated exchange's event loop: requests arrive, the recorded market advances, and results are published.
 
-Time is an argument. A driver calls ``submit`` when the bot sends, reads ``next_at`` when anything can happen, and calls
-``advance`` to move time there; between two such moments a binary search skips the recorded rows.
+Time is an argument. A driver calls ``submit`` when the bot sends, reads ``next_moment`` when anything can happen, and
+calls ``advance`` to move time there; between two such moments a binary search skips the recorded rows.
 
 At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then
 arrivals in the order of sending: an order meets only rows after the one that triggered it. With zero latency, a driver
@@ -109,7 +109,7 @@ class Kernel:
         self._outbox = Deliveries()
         #: the earliest time at which anything private or dynamic happens or becomes known, None when nothing will. It
         #: may be early (a row that proves to touch nothing, a place to search on from), never late
-        self.next_at: Nanos | None = None
+        self.next_moment: Nanos | None = None
         self._next: Nanos | None = None  # the next thing that happens, as against becomes known
         self._is_instant = not latency.order_ns(0) + latency.feed_ns(0)
         self._paused_at: Nanos | None = None  # between the books and the trades of this moment
@@ -186,15 +186,19 @@ class Kernel:
         self._sent += 1
         if self._next is None or arrives < self._next:
             self._next = arrives
-            if self.next_at is None or arrives < self.next_at:
-                self.next_at = arrives
+            if self.next_moment is None or arrives < self.next_moment:
+                self.next_moment = arrives
         heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
+
+    def next_at(self) -> Nanos | None:
+        """`next_moment`, as a method for the paper adapter's `Venue`."""
+        return self.next_moment
 
     def _look_ahead(self) -> None:
         """Find out what comes next, after something was added from outside."""
         self._next = self._next_deed()
         due = self._outbox.due
-        self.next_at = due[0][0] if due and (self._next is None or due[0][0] < self._next) else self._next
+        self.next_moment = due[0][0] if due and (self._next is None or due[0][0] < self._next) else self._next
 
     def _next_deed(self) -> Nanos | None:
         """When the next thing happens (rather than becomes known)."""
@@ -248,7 +252,7 @@ class Kernel:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant:
                     self._paused_at, self._sent_before_pause = at, self._sent
-                    self._next = self.next_at = at
+                    self._next = self.next_moment = at
                     return outbox.until(at)
             else:
                 self._paused_at = None
@@ -262,7 +266,7 @@ class Kernel:
             self.now = to
         self._next = at
         known = outbox.until(to) if outbox.due and outbox.due[0][0] <= to else []
-        self.next_at = outbox.due[0][0] if outbox.due and (at is None or outbox.due[0][0] < at) else at
+        self.next_moment = outbox.due[0][0] if outbox.due and (at is None or outbox.due[0][0] < at) else at
         return known
 
     # -- one moment -----------------------------------------------------------------------------------------------

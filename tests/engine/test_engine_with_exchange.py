@@ -47,7 +47,7 @@ class Deaf(Sim):
         while True:
             times = [
                 at
-                for at in (self.kernel.next_at, self.engine.wake_at(), gone[0][0] if gone else None)
+                for at in (self.kernel.next_at(), self.engine.wake_at(), gone[0][0] if gone else None)
                 if at is not None
             ]
             if not times or min(times) > target:

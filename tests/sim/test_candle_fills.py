@@ -222,5 +222,5 @@ def test_on_trades_alone_only_the_optimistic_reading_fills_at_the_price() -> Non
 def test_the_kernel_skips_a_million_rows_without_looking_at_them() -> None:
     rows = trades([(i, 100_00, L, 1) for i in range(3)])
     venue = Venue(rows)
-    assert venue.kernel.next_at is None
+    assert venue.kernel.next_at() is None
     assert venue.kernel.advance(T0 + 10 * S) == []

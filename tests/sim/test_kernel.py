@@ -22,7 +22,7 @@ def test_an_order_arrives_after_order_and_feed_latency_and_is_known_after_answer
     venue = Venue(QUIET, latency={"order_ms": 100, "answer_ms": 70, "feed_ms": 30})
     venue.to(1)
     venue.order("sell", L)
-    assert venue.kernel.next_at == T0 + S + 130_000_000
+    assert venue.kernel.next_at() == T0 + S + 130_000_000
     seen = venue.to(2)
     assert {p.at - T0 - S for p in seen if p.account} == {200_000_000}
     assert {p.at - T0 - S for p in seen if not p.account} == {130_000_000}  # everybody sees the print at once
@@ -223,7 +223,7 @@ def test_a_far_order_is_found_across_windows_and_checkpoints() -> None:
     venue.to(0.5)
     cid = venue.order("buy", L, 60_00)
     asked = 0
-    while (at := venue.kernel.next_at) is not None:
+    while (at := venue.kernel.next_at()) is not None:
         venue.kernel.advance(at)
         asked += 1
     assert venue.filled(cid) == L

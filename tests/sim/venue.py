@@ -101,7 +101,7 @@ class Venue:
         """Carry time to so many seconds after T0, stopping wherever the kernel says something happens."""
         target = T0 + round(seconds * S)
         fresh: list[Publication] = []
-        while (at := self.kernel.next_at) is not None and at <= target:
+        while (at := self.kernel.next_at()) is not None and at <= target:
             fresh += singly(self.kernel.advance(at))
         fresh += singly(self.kernel.advance(target))
         self.now = target
