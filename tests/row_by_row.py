@@ -14,9 +14,14 @@ class RowByRow(Driver):
         while row < len(rows):
             at = int(rows.received[row])
             due, wake = self.kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
+            if (
+                due is not None
+                and due <= at
+                and (wake is None or due <= wake)
+                and not (self._prints and self._prints[0].at < due)
+            ):
                 self._publish(due)
-            elif wake is not None and wake < at and not self._printed_before(wake):
+            elif wake is not None and wake < at and not (self._prints and self._prints[0].at < wake):
                 self.turn(None, max(wake, engine.view.now))
             elif self._prints and self._print_comes_first(rows.at(row)[0], at):
                 self._tell_print()

@@ -108,31 +108,36 @@ class Driver:
 
     def _rows(self, rows: MergedRows) -> None:
         engine, kernel, received = self.engine, self.kernel, rows.received
+        prints, changes = self._prints, engine.changes
         row, stop = 0, len(rows)
         last: int = received.item(stop - 1) if stop else 0
+        seen, wake = -1, None
         while row < stop:
             at: int = received.item(row)
-            due, wake = kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
+            if changes.count != seen:  # else the engine wants to be woken when it wanted before
+                seen, wake = changes.count, engine.wake_at()
+            due = kernel.next_moment
+            if due is not None and due <= at and (wake is None or due <= wake) and not (prints and prints[0].at < due):
                 self._publish(due)
-            elif wake is not None and wake < at and not self._printed_before(wake):
+            elif wake is not None and wake < at and not (prints and prints[0].at < wake):
                 self.turn(None, max(wake, engine.view.now))
-            elif self._prints and self._print_comes_first(rows.at(row)[0], at):
+            elif prints and self._print_comes_first(rows.at(row)[0], at):
                 self._tell_print()
-            elif wake == at or (self._prints and self._prints[0].at == at):
+            elif wake == at or (prints and prints[0].at == at):
                 # bars that end now come before this moment's rows, timers after them: the turn does both
                 self.turn(engine.event_at(rows, row), at)
                 row += 1
             else:
                 earliest = due if wake is None or (due is not None and due < wake) else wake
-                if self._prints and (earliest is None or self._prints[0].at < earliest):
-                    earliest = self._prints[0].at  # rows of the same moment are merged one by one
+                if prints and (earliest is None or prints[0].at < earliest):
+                    earliest = prints[0].at  # rows of the same moment are merged one by one
                 if earliest is None or last < earliest:
                     end = stop
                 else:
                     end = row + int(received[row:stop].searchsorted(earliest))
                 row += engine.span(rows, row, end, self._out)
-                self._leave(engine.view.now)
+                if changes.count != seen:
+                    self._leave(received.item(row - 1))
 
     def _publish(self, due: Nanos) -> None:
         for publication in self.kernel.advance(due, pause=True):
@@ -140,10 +145,9 @@ class Driver:
             if isinstance(event, Trade):
                 self._prints.append(publication)
             elif publication.account is None or publication.account == self.account:
-                self.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at)
-
-    def _printed_before(self, moment: Nanos) -> bool:
-        return bool(self._prints) and self._prints[0].at < moment
+                given = AccountEvents(event) if isinstance(event, tuple) else event
+                self.engine.turn(given, publication.at, self._out)
+                self._leave(publication.at)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
         """Whether the next of our executions comes before a row received at ``at``: trades of one moment are ordered by
@@ -166,7 +170,7 @@ class Driver:
 
     def _drain(self, until: Nanos) -> None:
         while True:
-            due, wake = self.kernel.next_at(), self.engine.wake_at()
+            due, wake = self.kernel.next_moment, self.engine.wake_at()
             earliest = due if wake is None or (due is not None and due <= wake) else wake
             if self._prints and (earliest is None or self._prints[0].at < earliest or earliest != due):
                 self._tell_print()

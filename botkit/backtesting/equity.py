@@ -461,7 +461,7 @@ def _worth(
     if steps is None:
         return held / UNIT * rate if held else 0.0
     indices, units = steps
-    amounts = np.array([held / UNIT, *(u / UNIT for u in units)])
+    amounts = np.array([u / UNIT for u in (held, *units)])
     bounds = np.concatenate(([0], rows[indices], [length]))
     amount = np.repeat(amounts, np.diff(bounds))
     worth: FloatArray = amount * rate

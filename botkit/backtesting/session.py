@@ -138,7 +138,8 @@ class _Run:
         self.wall_s = 0.0
 
     def _observe(self, out: Outcome, now: Nanos) -> None:
-        self.recorder.observe(out, now)
+        if out.fills or out.withheld:
+            self.recorder.observe(out, now)
         for note in out.notes:
             if note.is_logged:
                 self._tell(note.level, note.text, now)

@@ -31,10 +31,12 @@ SLOTS = ("bars", "day", "orders", "reads", "look-ups", "agreement", "timers", "w
 class BotClock:
     """The time of the turn, in nanoseconds since the epoch, UTC. The engine writes it, all rooms read it."""
 
-    __slots__ = ("now",)
+    __slots__ = ("events", "now")
 
     def __init__(self) -> None:
         self.now: Nanos = 0
+        #: inputs taken in, rows of spans included: tells one event from the next of the same time
+        self.events = 0
 
 
 class Changes:
@@ -65,9 +67,12 @@ class Slot:
         agenda.is_known = False
         agenda.changes.count += 1
 
-    def follow(self, listen: Callable[[Callable[[], None]], None]) -> None:
-        """Connect a room that was created before the agenda, so that it can report changes of its wake time."""
-        listen(self.changed)
+    def set(self, due: Nanos | None) -> None:
+        """The room needs to be woken at ``due``: like `changed`, where the time is known already."""
+        self.due, self.is_known = due, True
+        agenda = self._agenda
+        agenda.is_known = False
+        agenda.changes.count += 1
 
     def ask(self) -> Nanos | None:
         """When the room needs to be woken."""
@@ -80,13 +85,14 @@ class Slot:
 class Agenda:
     """The slots of one engine. Work due at the same time is done in the order of `SLOTS`."""
 
-    __slots__ = ("_head", "_ranked", "_slots", "changes", "is_known")
+    __slots__ = ("_ranked", "_slots", "changes", "is_known", "known_head")
 
     def __init__(self, changes: Changes) -> None:
         self.changes = changes
         #: False if a slot has changed since the head was computed
         self.is_known = False
-        self._head: Nanos | None = None
+        #: what `head` found last; true while ``is_known``
+        self.known_head: Nanos | None = None
         self._ranked: list[tuple[int, Slot]] = []
         self._slots: list[Slot] = []
 
@@ -107,14 +113,14 @@ class Agenda:
                 due = slot.due if slot.is_known else slot.ask()
                 if due is not None and (first is None or due < first):
                     first = due
-            self._head = first
+            self.known_head = first
             self.is_known = True
-        return self._head
+        return self.known_head
 
     def ring(self, now: Nanos) -> None:
         """Do all work that is due, once per slot."""
         for slot in self._slots:
-            due = slot.ask()
+            due = slot.due if slot.is_known else slot.ask()
             if due is not None and due <= now:
                 slot.work(now)
                 slot.changed()

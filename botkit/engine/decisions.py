@@ -47,11 +47,6 @@ class DecisionLog:
         self._add = self._lines.append
         self.count = 0
 
-    def _bound(self) -> None:
-        # checked only for intents and requests: every other line follows one of them
-        if len(self._lines) >= _BLOCK_LINES:
-            self.flush()
-
     def flush(self) -> None:
         """Hash and pass on the collected lines."""
         if not self._lines:
@@ -77,7 +72,8 @@ class DecisionLog:
 
     def intent(self, order: Order, now: Nanos) -> None:
         """A strategy asked for an order."""
-        self._bound()
+        if len(self._lines) >= _BLOCK_LINES:  # checked only for intents and requests
+            self.flush()
         tail = ""
         if order.stop_ticks:
             assert order.condition is not None
@@ -100,7 +96,8 @@ class DecisionLog:
 
     def request(self, request: Request, now: Nanos) -> None:
         """A request left the turn."""
-        self._bound()
+        if len(self._lines) >= _BLOCK_LINES:  # checked only for intents and requests
+            self.flush()
         if type(request) is CreateOrder:
             orders = str(request.order.client_id)
         elif type(request) is CreateBatch:

@@ -104,6 +104,8 @@ class Engine:
             protector=rooms.protector,
         )
         self.view = EngineView(rooms)
+        #: its count stands still while there is nothing to carry: no new outcome, and no other time to be woken
+        self.changes = rooms.changes
         self._handlers = self._by_type()
 
     def _by_type(self) -> dict[type, Callable[[Any, Nanos], None]]:
@@ -117,7 +119,7 @@ class Engine:
             Answer: desk.on_answer,
             OrderReport: desk.on_order_report,
             TradeReport: desk.on_trade_report,
-            BalanceReport: self._on_balances,
+            BalanceReport: rooms.on_balances,
             AccountEvents: self._on_account,
             Connection: self._on_connection,
             SlotsChanged: self._on_slots,
@@ -152,7 +154,7 @@ class Engine:
         if given is None:
             rooms.agenda.ring(now)
         else:
-            rooms.events += 1
+            clock.events += 1
             self._handlers[type(given)](given, now)
         self._finish(now, out)
 
@@ -165,9 +167,11 @@ class Engine:
         """
         rooms = self._rooms
         rooms.outbox.out = out
+        before = rooms.changes.count
         taken = self._spans.run(rows, begin, end)
-        rooms.events += taken
-        self._finish(self._clock.now, out)
+        self._clock.events += taken
+        if rooms.changes.count != before:  # else its rows caused nothing, and nothing was due
+            self._finish(self._clock.now, out)
         return taken
 
     def event_at(self, rows: MergedRows, position: int) -> Trade | Candle | OrderBook:
@@ -176,21 +180,27 @@ class Engine:
 
     def wake_at(self) -> Nanos | None:
         """When the engine needs a turn without an input. Exact, so a driver need not poll."""
-        return self._rooms.agenda.head()
+        agenda = self._rooms.agenda
+        return agenda.known_head if agenda.is_known else agenda.head()
 
     def _finish(self, now: Nanos, out: Outcome) -> None:
         """Deliver what the turn caused, then collect the requests that may leave. Repeats until nothing new is
         caused.
         """
-        rooms, router = self._rooms, self._router
+        rooms, slot = self._rooms, self._rooms.router_slot
+        callbacks, quoter, targets, protector = rooms.callbacks, rooms.quoter, rooms.targets, rooms.protector
         while True:
-            rooms.work_off()
-            due = router.next_due()
+            # a look at what waits costs nothing, and in most turns nothing does
+            if (callbacks.mailbox and callbacks.is_open) or quoter.dirty or targets.dirty or protector.again:
+                rooms.work_off()
+            due = slot.due if slot.is_known else slot.ask()
             if due is None or due > now:
                 break
             out.requests += rooms.desk.collect(now)
-        rooms.end_of_turn()
-        self._stages.end_of_turn(now)
+        if rooms.router.alarms or rooms.has_refused:
+            rooms.end_of_turn()
+        if rooms.past.is_wanting or self._stages.reads_history:
+            self._stages.end_of_turn(now)
 
     # -- what the world says --------------------------------------------------------------------------------------
 
@@ -206,10 +216,6 @@ class Engine:
         watch.on_book(book, now)
         self._rooms.markets.on_book(book, now)
 
-    def _on_balances(self, report: BalanceReport, now: Nanos) -> None:
-        if self._stages.has_begun:  # until then they are requested
-            self._rooms.on_balances(report, now)
-
     def _on_account(self, given: AccountEvents, now: Nanos) -> None:
         for event in given.events:
             self._handlers[type(event)](event, now)
@@ -219,7 +225,7 @@ class Engine:
         if rooms.watch is not None:
             rooms.watch.on_trade_or_connection(connection, now)
         for record in rooms.records.values():
-            if record.active and self._stages.has_begun:
+            if record.active and rooms.has_begun:
                 rooms.callbacks.notify(record, "on_connection", connection)
 
     def _on_slots(self, given: SlotsChanged, now: Nanos) -> None:

@@ -117,12 +117,15 @@ class BotRooms:
         self.strategies: dict[str, Strategy] = {spec.name: spec.strategy for spec in strategies}
         self.contexts: dict[str, Context] = {}
         self.foreign_orders: dict[str, OrderReport] = {}
-        #: inputs processed, including rows of spans
-        self.events = 0
         self._find_callback = find_callback
-        self._refused = False
+        #: `Begin` has come: market events and timers are looked at
+        self.has_begun = False
+        #: an order was refused in this turn
+        self.has_refused = False
         self._rejections = 0
         self._last_balances: dict[tuple[str, str], Balance] = {}
+        #: the strategies that listen to their balances, once `Begin` has come
+        self._balance_listeners: tuple[StrategyRecord, ...] | None = None
         self.comparison: Reconciliation | None = None
 
         self.callbacks = Callbacks(
@@ -160,7 +163,7 @@ class BotRooms:
             on_foreign=self._foreign,
         )
         self.gate = self.desk.gate
-        self.agreement = Agreement(clock=self.clock, agenda=agenda, missing=self.desk.missing_lots)
+        self.agreement = Agreement(clock=self.clock, agenda=agenda, shown=self.desk.shown_lots)
         self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
         self.targets = Targets(changes=self.changes, markets=self.markets, portfolio=portfolio)
         self.protector = Protector(
@@ -182,7 +185,8 @@ class BotRooms:
                 speed=settings.watch_speed,
             )
         self._day_slot = agenda.slot("day", risk.next_day, self._new_day)
-        agenda.slot("router", router.next_due, _nothing).follow(router.take_listener)
+        self.router_slot = agenda.slot("router", router.next_due, _nothing)
+        router.take_listener(self.router_slot.changed, self.router_slot.set)
         risk.expected_price = self._expected_price
         rooms = Rooms(
             clock=self.clock,
@@ -221,7 +225,6 @@ class BotRooms:
             portfolio=self.portfolio,
             table=self.table,
             desk=self.desk,
-            turns=self._turns,
         )
         draws = self.settings.draws_indicators
         plots = PlotStore(spec.name, takes_indicators=draws, whole_run=draws)
@@ -236,9 +239,6 @@ class BotRooms:
         )
         context = self.contexts[spec.name] = Context(record, rooms, entry, subscriptions, plots)
         bind(spec.strategy, context, spec.parameters)
-
-    def _turns(self) -> int:
-        return self.events
 
     def _find(self, strategy: str, name: str) -> Callback | None:
         instance = self.strategies[strategy]
@@ -266,14 +266,17 @@ class BotRooms:
             return
         if order.state is _REFUSED:
             record.refused(order.reason)
-            self._refused = True
+            self.has_refused = True
             if record.refused_this_turn > REFUSALS_A_TURN_MAX and record.active:
                 self.stop_strategy(
                     record, f"over {REFUSALS_A_TURN_MAX} orders were refused in one turn: {order.reason}"
                 )
-        self.quoter.order_changed(order)
-        self.targets.order_changed(order)
-        self.protector.order_changed(order)
+        if self.quoter.quotes:
+            self.quoter.order_changed(order)
+        if self.targets.orders:
+            self.targets.order_changed(order)
+        if self.protector.watches:
+            self.protector.order_changed(order)
         if record.active:
             self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
 
@@ -283,11 +286,13 @@ class BotRooms:
             return
         record.fills_count += 1
         self.outbox.fill(fill)
-        self.protector.filled(fill)
+        if self.protector.watches:
+            self.protector.filled(fill)
         self.agreement.tell(fill.order, partial(self._tell_fill, record, fill))
 
     def _tell_fill(self, record: StrategyRecord, fill: Fill) -> None:
-        self.quoter.filled(fill.order)
+        if self.quoter.quotes:
+            self.quoter.filled(fill.order)
         if record.active:
             self.callbacks.notify(record, "on_fill", fill)
 
@@ -300,20 +305,23 @@ class BotRooms:
     def work_off(self) -> None:
         """Deliver the mailbox and settle quotes and exits until nothing new is caused."""
         callbacks, quoter, protector, targets = self.callbacks, self.quoter, self.protector, self.targets
-        while callbacks.is_waiting or quoter.dirty or protector.again or targets.dirty:
-            if callbacks.is_waiting:
+        while (callbacks.mailbox and callbacks.is_open) or quoter.dirty or protector.again or targets.dirty:
+            if callbacks.mailbox and callbacks.is_open:
                 callbacks.deliver()
-            quoter.settle()
-            targets.settle()
-            protector.settle()
+            if quoter.dirty:
+                quoter.settle()
+            if targets.dirty:
+                targets.settle()
+            if protector.again:
+                protector.settle()
 
     def end_of_turn(self) -> None:
         """Pass on the router's alarms and reset the counts of the turn."""
         if self.router.alarms:
             for alarm in self.router.take_alarms():
                 self.outbox.note("warning", alarm.text)
-        if self._refused:
-            self._refused = False
+        if self.has_refused:
+            self.has_refused = False
             for record in self.records.values():
                 record.refused_this_turn = 0
 
@@ -323,7 +331,7 @@ class BotRooms:
         self.portfolio.mark(market.pair, price)
         if self.risk.has_loss_limits:
             self._check_losses()
-        if self.protector.is_watching:
+        if self.protector.watches:
             self.protector.on_price(market)
 
     def _check_losses(self) -> None:
@@ -360,18 +368,25 @@ class BotRooms:
 
     def on_balances(self, report: BalanceReport, now: Nanos) -> None:
         """Handle balances from the account's stream."""
+        if not self.has_begun:
+            return  # before that they are asked for
         # balance frames of the last executions may still be on their way, so these may be too low
-        quiet = not self.table.has_live and now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN
+        quiet = now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self.table.has_live
         self.portfolio.balances.compare(report, now, quiet=quiet)
-        self.watch_shortages()
-        self.tell_balances(report.balances)
+        if self.gate.shortage is not None or self.portfolio.balances.may_be_short:
+            self.watch_shortages()
+        if self._balance_listeners != ():
+            self.tell_balances(report.balances)
 
     def tell_balances(self, currencies: Iterable[str]) -> None:
         """Notify strategies of their balances in some currencies, if changed since the last notification."""
-        for record in self.records.values():
-            if not record.active or self.callbacks.of(record, "on_balance") is None:
-                continue
-            for currency in currencies:
+        listeners = self._balance_listeners
+        if listeners is None:
+            of = self.callbacks.of
+            listeners = tuple(record for record in self.records.values() if of(record, "on_balance") is not None)
+            self._balance_listeners = listeners
+        for record in listeners:
+            for currency in currencies if record.active else ():
                 balance = self.portfolio.balance(record.name, currency)
                 key = (record.name, currency)
                 if self._last_balances.get(key) != balance:
@@ -380,8 +395,6 @@ class BotRooms:
 
     def watch_shortages(self) -> None:
         """Halt new orders while the account has less of a coin than its strategies own together."""
-        if self.gate.shortage is None and not self.portfolio.balances.may_be_short:
-            return
         shortage = "; ".join(map(str, self.portfolio.balances.shortages())) or None
         if shortage != self.gate.shortage:
             if shortage is None:

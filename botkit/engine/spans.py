@@ -60,30 +60,20 @@ class Spans:
                 self._markets.on_book(self._blocks.event_at(columns, row), self._clock.now)  # type: ignore[arg-type]
                 position += 1
             else:
-                position += self._stream(columns, row, row + until - position)
+                block = self._blocks.get(columns, row)
+                first = row - block.start
+                last = min(len(block.events), first + until - position)
+                position += self._block(self._markets.of(columns.pair), block, columns, first, last)
         return position - begin
-
-    def _stream(self, columns: TradeColumns | CandleColumns, start: int, stop: int) -> int:
-        """Process rows of one stream; returns how many."""
-        market = self._markets.of(columns.pair)
-        before = self._changes.count
-        row = start
-        while row < stop:
-            block = self._blocks.get(columns, row)
-            begin = row - block.start
-            end = min(len(block.events), stop - block.start)
-            taken = self._block(market, block, columns, begin, end)
-            row += taken
-            if self._changes.count != before or taken < end - begin:
-                break
-        return row - start
 
     def _block(
         self, market: PairMarket, block: Any, columns: TradeColumns | CandleColumns, begin: int, end: int
     ) -> int:
-        if isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in market.bar_feeds.values()):
+        """Rows ``begin`` to ``end`` of a block, or the first of them; how many were taken in."""
+        feeds = market.bar_feeds
+        if feeds and isinstance(columns, TradeColumns) and any(f.builder.next_close() is None for f in feeds.values()):
             end = begin + 1  # the first trade determines when its bar ends, and the driver must know that
-        if market.last.price is None or self._protector.is_watching:
+        if market.last.price is None or self._protector.watches:
             return self._row_by_row(block, begin, end if market.last.price is not None else begin + 1)
         end = begin if market.doubts else block.calm_until(begin, end, market.last.price)
         if end == begin:  # it may be withheld: then later rows are compared with another price
@@ -94,25 +84,17 @@ class Spans:
                 return self._row_by_row(block, begin, begin + 1)
             if breach is not None:
                 end = begin + breach
-        taken = self._quiet(market, block, columns, begin, end)
+        if isinstance(columns, TradeColumns):
+            taken = self._row_by_row(block, begin, end) if feeds else self._trades(market, block, begin, end)
+        elif not feeds:
+            taken = self._skip(market, block, end, end - begin)
+        elif len(feeds) == 1 and columns.resolution in feeds:
+            taken = self._bars(market, feeds[columns.resolution], block, begin, end)
+        else:
+            taken = self._row_by_row(block, begin, end)
         if self._risk.has_drawdowns:
             self._risk.passed(market.pair, block.prices[begin : begin + taken])
         return taken
-
-    def _quiet(
-        self, market: PairMarket, block: Any, columns: TradeColumns | CandleColumns, begin: int, end: int
-    ) -> int:
-        """The rows before a loss limit is reached or a price is withheld."""
-        if isinstance(columns, TradeColumns):
-            if not market.bar_feeds:
-                return self._trades(market, block, begin, end)
-            return self._row_by_row(block, begin, end)
-        feeds = list(market.bar_feeds.values())
-        if not feeds:
-            return self._skip(market, block, end, end - begin)
-        if len(feeds) == 1 and feeds[0].resolution == columns.resolution:
-            return self._bars(market, feeds[0], block, begin, end)
-        return self._row_by_row(block, begin, end)
 
     def _skip(self, market: PairMarket, block: Block, end: int, count: int) -> int:
         """Skip rows that no callback needs: only the last of them counts."""
@@ -126,7 +108,8 @@ class Spans:
         listeners = market.trade_listeners
         if len(listeners) > 1:
             return self._row_by_row(block, begin, end)
-        if market.trade_series:
+        sources = market.trade_sources
+        if market.trade_series and not (sources and sources[0].block is block):
             market.take_trades_from(block, begin)
         if not listeners:
             return self._skip(market, block, end, end - begin)

@@ -24,9 +24,8 @@ class Stages:
     def __init__(self, rooms: BotRooms, reads: Reads) -> None:
         self._rooms = rooms
         self._reads = reads
-        #: True after `Begin`: market events and timers are processed
-        self.has_begun = False
-        self._reads_history = False
+        #: the exchange is asked for the history that series want, not the driver
+        self.reads_history = False
         rooms.gate.is_starting = True
 
     def restore(self, given: Restore, now: Nanos) -> None:
@@ -68,9 +67,9 @@ class Stages:
     def begin(self, given: Begin, now: Nanos) -> None:
         """Run every strategy's ``on_start``, in the order of the configuration."""
         rooms = self._rooms
-        assert not self.has_begun, "a run begins once"
-        self.has_begun = True
-        self._reads_history = given.reads_history
+        assert not rooms.has_begun, "a run begins once"
+        rooms.has_begun = True
+        self.reads_history = given.reads_history
         for record in list(rooms.records.values()):
             callback = rooms.callbacks.of(record, "on_start")
             if callback is not None:
@@ -81,10 +80,10 @@ class Stages:
     def end_of_turn(self, now: Nanos) -> None:
         """Request the history that series need, from the driver or from the exchange."""
         rooms = self._rooms
-        if not self.has_begun:
+        if not rooms.has_begun:
             return
         rooms.past.ask()
-        if self._reads_history:
+        if self.reads_history:
             wanted = list(rooms.outbox.out.history)
             if rooms.gate.is_starting and not self._is_reading:
                 # a price for valuations before the first trade
@@ -104,7 +103,7 @@ class Stages:
         is_first = rooms.gate.is_starting
         if is_first:
             rooms.markets.candle_pairs = given.candle_pairs
-            if self._reads_history:
+            if self.reads_history:
                 self._mark_last_prices(given)
         rooms.past.give(given)
         if not is_first:

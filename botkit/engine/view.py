@@ -184,7 +184,7 @@ class EngineView:
     @property
     def events(self) -> int:
         """Inputs processed, including rows of spans."""
-        return self._rooms.events
+        return self._rooms.clock.events
 
     @property
     def halted(self) -> str | None:

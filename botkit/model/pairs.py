@@ -158,7 +158,7 @@ class PairRules(msgspec.Struct, frozen=True, kw_only=True):
         """What must be locked for a limit buy, in quote units: rounded up, so that a lock always covers its fills."""
         shift = UNIT_DECIMALS - self.price_decimals - self.amount_decimals
         product = ticks * lots
-        return product * _TEN[shift] if shift >= 0 else divide_up(product, _TEN[-shift])
+        return product * _TEN[shift] if shift >= 0 else -(-product // _TEN[-shift])
 
     def lots_for_value(self, ticks: int, value_units: int) -> int:
         """The most lots that ``value_units`` of quote pay for at ``ticks``."""

@@ -1,7 +1,7 @@
 """The simulated exchange's event loop: requests arrive, the recorded market advances, and results are published.
 
-Time is an argument. A driver calls ``submit`` when the bot sends, asks ``next_at`` when anything can happen, and calls
-``advance`` to move time there; between two such moments a binary search skips the recorded rows.
+Time is an argument. A driver calls ``submit`` when the bot sends, reads ``next_moment`` when anything can happen, and
+calls ``advance`` to move time there; between two such moments a binary search skips the recorded rows.
 
 At one moment the recorded rows come first (bars, books, trades, by pair and row), then book publications, then
 arrivals in the order of sending: an order meets only rows after the one that triggered it. With zero latency, a driver
@@ -95,7 +95,7 @@ class Kernel:
         self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
         self._markets: dict[str, VenueMarket] = {}
         self._order: list[VenueMarket] = []  # by pair name: the order of events at one moment
-        self._busy: dict[str, VenueMarket] = {}  # markets with open orders
+        self._busy: dict[str, VenueMarket] = {}  # markets with open orders, by pair name
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
         #: how many requests came, by endpoint, and how many were refused because a window was full
@@ -107,8 +107,10 @@ class Kernel:
         self._ids: set[int] = set()
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
         self._outbox = Deliveries()
-        self._next: Nanos | None = None
-        self._next_known = False
+        #: the earliest time at which anything private or dynamic happens or becomes known, None when nothing will. It
+        #: may be early (a row that proves to touch nothing, a place to search on from), never late
+        self.next_moment: Nanos | None = None
+        self._next: Nanos | None = None  # the next thing that happens, as against becomes known
         self._is_instant = not latency.order_ns(0) + latency.feed_ns(0)
         self._paused_at: Nanos | None = None  # between the books and the trades of this moment
         self._sent_before_pause = 0
@@ -130,7 +132,6 @@ class Kernel:
 
         Raises ValueError for rows older than those of the same stream, and for candles beside books or trades.
         """
-        self._next_known = False
         market = self.market(columns.pair)
         self._matcher.settle_all(market, self.now)
         if self._keep_candles and market.trades is not None:
@@ -141,6 +142,7 @@ class Kernel:
             # there are open orders, and the new stream has not been searched for them; not even its rows of this moment
             # have passed
             self._search(market, self.now - 1, None)
+        self._look_ahead()
 
     def _absorb(self, market: VenueMarket) -> CandleHistory:
         history = self._histories.get(market.pair)
@@ -165,7 +167,6 @@ class Kernel:
 
         ``is_wire``: they were recorded from the wire, so they are published at their receive times, never thinned out.
         """
-        self._next_known = False
         feed = self._feeds.get(pair)
         if feed is None:
             feed = BookFeed(self.market(pair), depth, self._cadence, self.now, is_wire=is_wire)
@@ -173,6 +174,7 @@ class Kernel:
             self._feeds = dict(sorted(self._feeds.items()))
         else:
             feed.deepen(depth, self.now)
+        self._look_ahead()
 
     def submit(self, account: str, request: Request, now: Nanos) -> None:
         """Submit a bot's request. It arrives after the latency model's order and feed times."""
@@ -182,27 +184,26 @@ class Kernel:
         latency = self._latency
         arrives = now + latency.order_ns(key) + latency.feed_ns(key)
         self._sent += 1
-        if self._next_known and (self._next is None or arrives < self._next):
+        if self._next is None or arrives < self._next:
             self._next = arrives
+            if self.next_moment is None or arrives < self.next_moment:
+                self.next_moment = arrives
         heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
 
     def next_at(self) -> Nanos | None:
-        """The earliest time at which anything private or dynamic happens; None if nothing will.
+        """`next_moment`, as a method for the paper adapter's `Venue`."""
+        return self.next_moment
 
-        It may be early (a row that turns out to touch nothing, or a point to continue the search from), never late.
-        """
-        earliest = self._next_deed()
-        known = self._outbox.next_at()
-        if earliest is None or (known is not None and known < earliest):
-            return known
-        return earliest
+    def _look_ahead(self) -> None:
+        """Find out what comes next, after something was added from outside."""
+        self._next = self._next_deed()
+        due = self._outbox.due
+        self.next_moment = due[0][0] if due and (self._next is None or due[0][0] < self._next) else self._next
 
     def _next_deed(self) -> Nanos | None:
-        """When the next thing happens (rather than becomes known). Cached until something could change it."""
+        """When the next thing happens (rather than becomes known)."""
         if self._paused_at is not None:
             return self._paused_at
-        if self._next_known:
-            return self._next
         earliest = self._arrivals[0][0] if self._arrivals else None
         for market in self._busy.values():
             at = self._touched_at(market)
@@ -212,10 +213,7 @@ class Kernel:
             at = feed.next_at()
             if at is not None and (earliest is None or at < earliest):
                 earliest = at
-        if earliest is not None and earliest < self.now:
-            earliest = self.now
-        self._next, self._next_known = earliest, True
-        return earliest
+        return self.now if earliest is not None and earliest < self.now else earliest
 
     def _touched_at(self, market: VenueMarket) -> Nanos | None:
         now = self.now
@@ -246,37 +244,36 @@ class Kernel:
 
         With ``pause`` it may stop after the books of a moment, if orders have zero latency: see `is_paused`.
         """
-        while True:
-            at = self._next_deed()
-            if at is None or at > to:
-                break
+        outbox, at = self._outbox, self._next
+        while at is not None and at <= to:
             self.now = at
-            self._next_known = False
             if self._paused_at is None:
                 if self._busy:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant:
                     self._paused_at, self._sent_before_pause = at, self._sent
-                    return self._outbox.until(at)
+                    self._next = self.next_moment = at
+                    return outbox.until(at)
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
             if self._busy:
                 self._trades(at)
             while self._arrivals and self._arrivals[0][0] <= at:
-                self._arrive(at)
+                self._work(heapq.heappop(self._arrivals), at)
+            at = self._next_deed()
         if to > self.now:
             self.now = to
-        return self._outbox.until(to)
+        self._next = at
+        known = outbox.until(to) if outbox.due and outbox.due[0][0] <= to else []
+        self.next_moment = outbox.due[0][0] if outbox.due and (at is None or outbox.due[0][0] < at) else at
+        return known
 
     # -- one moment -----------------------------------------------------------------------------------------------
 
-    def _busy_by_pair(self) -> list[VenueMarket]:
-        return [self._busy[name] for name in sorted(self._busy)] if len(self._busy) > 1 else list(self._busy.values())
-
     def _candles_and_books(self, now: Nanos) -> None:
         """The recorded rows of this moment that come before trades: bars of all pairs, then books."""
-        busy, matcher = self._busy_by_pair(), self._matcher
+        busy, matcher = list(self._busy.values()), self._matcher
         for market in busy:
             if market.candles is None:
                 continue
@@ -288,12 +285,14 @@ class Kernel:
                 self._follow(market, deed)
                 self._tell(deed)
         for market in busy:
-            self._rows_of(market, market.books, matcher.on_book, now)
+            if market.books is not None:
+                self._rows_of(market, market.books, matcher.on_book, now)
 
     def _trades(self, now: Nanos) -> None:
         """The recorded trades of this moment."""
-        for market in self._busy_by_pair():
-            self._rows_of(market, market.trades, self._matcher.on_trade, now)
+        for market in list(self._busy.values()):
+            if market.trades is not None:
+                self._rows_of(market, market.trades, self._matcher.on_trade, now)
 
     def _arrive_before_trades(self, now: Nanos) -> None:
         """Process orders sent in response to this moment's books; those sent earlier come later."""
@@ -312,11 +311,11 @@ class Kernel:
     def _rows_of(
         self,
         market: VenueMarket,
-        stream: BookStream | TradeStream | CandleStream | None,
+        stream: BookStream | TradeStream | CandleStream,
         work: Callable[[VenueMarket, int, Deed], None],
         now: Nanos,
     ) -> None:
-        while stream is not None:
+        while True:
             touch = stream.next_touch(now)
             if touch is None or touch[0] > now:
                 return
@@ -332,8 +331,13 @@ class Kernel:
         now = deed.time
         if market.stops and market.prints:
             self._matcher.trigger_by_prints(market, deed)
-        if not market.is_quiet or market.pair in self._busy:
+        if not market.is_quiet:
             self._search(market, now, trades_from)
+        elif market.pair in self._busy:
+            del self._busy[market.pair]
+            for stream in (market.candles, market.trades, market.books):
+                if stream is not None:
+                    stream.stop_watching()
         if market.changed:
             market.changed = False
             feed = self._feeds.get(market.pair)
@@ -352,10 +356,10 @@ class Kernel:
                 market.trades.watch(bounds, market.trade_position(now) if trades_from is None else trades_from)
             if market.books is not None:
                 market.books.watch(bounds.of_book(), market.books.position(now))
-        if market.is_quiet:
-            self._busy.pop(market.pair, None)
-        else:
+        if market.pair not in self._busy:
             self._busy[market.pair] = market
+            if len(self._busy) > 1:
+                self._busy = dict(sorted(self._busy.items()))
 
     def _books(self, now: Nanos) -> bool:
         """Publish the books that are due; returns whether there were any."""
@@ -368,9 +372,6 @@ class Kernel:
                     self._outbox.put(now, BOOKS, name, [Publication(now, None, book)])
                     published = True
         return published
-
-    def _arrive(self, now: Nanos) -> None:
-        self._work(heapq.heappop(self._arrivals), now)
 
     def _work(self, arrival: _Arrival, now: Nanos) -> None:
         _, _, account, request, sent, key = arrival
@@ -397,7 +398,7 @@ class Kernel:
             told = [] if news.answer is None else [Publication(at, name, news.answer)]
             events: tuple[AccountEvent, ...] = (
                 *news.trades,
-                *[order.report() for order in news.orders.values()],
+                *map(VenueOrder.report, news.orders.values()),
                 *([account.changed(news.currencies)] if news.currencies else []),
             )
             if events:
@@ -456,6 +457,7 @@ class Kernel:
         deed.news[owner] = AccountNews(self._rank)
         self._ledger.transfer(owner, currency, units, deed)
         self._tell(deed)
+        self._look_ahead()
 
     def last_price(self, pair: Pair) -> int | None:
         """The last traded price in ticks, None before the first."""

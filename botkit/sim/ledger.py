@@ -153,7 +153,8 @@ class Ledger:
                 lock = order.spend_units
             else:
                 order.remaining_lots -= lots
-                lock = rules.value_units_up(order.price_ticks, order.remaining_lots)
+                left = order.remaining_lots
+                lock = rules.value_units_up(order.price_ticks, left) if left else 0
             locked[quote] += lock - order.lock_units
             total[quote] -= value
             total[base] = total.get(base, 0) + base_units

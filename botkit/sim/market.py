@@ -257,8 +257,10 @@ class VenueMarket:
 
     def drop_finished(self) -> None:
         """Forget filled orders."""
-        self.buys = [order for order in self.buys if order.remaining_lots]
-        self.sells = [order for order in self.sells if order.remaining_lots]
+        if self.buys:
+            self.buys = [order for order in self.buys if order.remaining_lots]
+        if self.sells:
+            self.sells = [order for order in self.sells if order.remaining_lots]
 
     @property
     def is_quiet(self) -> bool:

@@ -78,8 +78,11 @@ class Matcher:
 
     def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
         """Process an order that has arrived (or triggered) on a tape with books, or with only trades."""
-        row = market.book_row(deed.time)
-        levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
+        row = -1
+        levels: list[tuple[int, int]] = []
+        if market.books is not None:
+            row = market.book_row(deed.time)
+            levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
         is_limit = order.type is not MARKET
         last = None if market.books is not None or not is_limit else market.last_ticks(deed.time)
         # a price equal to the last one does not cross: it is unknown whether anything rested there
@@ -91,12 +94,13 @@ class Matcher:
                 self.ledger.close(order, deed, POST_ONLY_CANCELLED)
                 return
         if market.books is None and (not is_limit or crosses_last):
-            if is_limit:
+            if is_limit and (market.sells if order.is_buy else market.buys):
                 self.take(order, market, deed, [], -1)
             if order.remaining_lots or order.is_market_buy:
                 market.waiting.append(order)
             return
-        self.take(order, market, deed, levels, row)
+        if levels or (market.sells if order.is_buy else market.buys):
+            self.take(order, market, deed, levels, row)
         if not is_limit:
             self.finish(order, deed)
         elif order.remaining_lots:
@@ -277,7 +281,8 @@ class Matcher:
             lots = self._work(market, market.buys, ticks, lots, deed, may_be_at=side <= 0)
         if market.sells and ticks >= market.sells[0].price_ticks:
             self._work(market, market.sells, ticks, lots, deed, may_be_at=side >= 0)
-        market.drop_finished()
+        if market.buys or market.sells:
+            market.drop_finished()
         if market.stops:
             self.trigger(market, ticks, ticks, deed)
 

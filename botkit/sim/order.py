@@ -169,7 +169,11 @@ class Account:
     def changed(self, currencies: Iterable[str]) -> BalanceReport:
         """A report of some currencies."""
         total, locked = self.total, self.locked
-        return BalanceReport({c: (total.get(c, 0), total.get(c, 0) - locked.get(c, 0)) for c in currencies})
+        balances: dict[str, tuple[int, int]] = {}
+        for currency in currencies:
+            units = total.get(currency, 0)
+            balances[currency] = units, units - locked.get(currency, 0)
+        return BalanceReport(balances)
 
     def balances(self) -> BalanceReport:
         """A report of every currency."""

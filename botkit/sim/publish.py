@@ -64,21 +64,18 @@ class Deliveries:
     """Events on their way to the bots."""
 
     def __init__(self) -> None:
-        self._due: list[tuple[Nanos, int, str, int, list[Publication]]] = []
+        #: a heap: the first is what becomes known next
+        self.due: list[tuple[Nanos, int, str, int, list[Publication]]] = []
         self._count = 0
 
     def put(self, at: Nanos, kind: int, pair: str, publications: list[Publication]) -> None:
         """Add events that become known at one time, in order."""
         self._count += 1
-        heapq.heappush(self._due, (at, kind, pair, self._count, publications))
-
-    def next_at(self) -> Nanos | None:
-        """When the next event becomes known."""
-        return self._due[0][0] if self._due else None
+        heapq.heappush(self.due, (at, kind, pair, self._count, publications))
 
     def until(self, to: Nanos) -> list[Publication]:
         """Remove and return everything known by ``to``, in order."""
-        due = self._due
+        due = self.due
         result: list[Publication] = []
         while due and due[0][0] <= to:
             for told in heapq.heappop(due)[4]:

@@ -20,9 +20,9 @@ class RequestKeys:
 
     def key_of(self, account: Account, request: Request) -> int:
         """The key of a request, an integer."""
+        if type(request) is CreateOrder and request.order.client_id:
+            return request.order.client_id
         client_id = _client_id(account, request)
-        if client_id and type(request) is CreateOrder:
-            return client_id
         endpoint = request.endpoint
         base = self._endpoints.get(endpoint)
         if base is None:

@@ -64,16 +64,9 @@ class Bounds(msgspec.Struct):
         """The part of the bounds that snapshots can touch."""
         return Bounds(self.buy, self.sell)
 
-    def is_idle(self) -> bool:
-        """True if nothing waits for the market."""
-        return (
-            self.buy == NEVER_DOWN
-            and self.sell == NEVER_UP
-            and self.stop_up == NEVER_UP
-            and self.stop_down == NEVER_DOWN
-            and self.take_buy == NEVER_DOWN
-            and self.take_sell == NEVER_UP
-        )
+
+#: what nothing touches
+_NOTHING = Bounds()
 
 
 class VenueStream(Generic[_Columns]):
@@ -174,7 +167,11 @@ class VenueStream(Generic[_Columns]):
             self._touch = -1
             self._ask_at = 0
         self.bounds = bounds
-        self._idle = bounds.is_idle()
+        self._idle = bounds == _NOTHING
+
+    def stop_watching(self) -> None:
+        """Nothing waits for the market any more."""
+        self.bounds, self._idle = _NOTHING, True
 
     def passed(self, row: int) -> None:
         """The row is done: continue the search after it."""

@@ -16,14 +16,12 @@ ROOM = 10
 #: still to move: lives that cost more than agreed, and what they cost. It may only go down; how the calls divide is
 #: printed by tests/benchmarks/order_trace.py
 STILL_ABOVE = {
-    "limit order that takes, on bars": 315,
-    "limit order that takes, on trades": 446,
-    "limit order that rests, on trades": 481,
-    "market order, on bars": 319,
-    "market order, on trades": 444,
-    "order cancelled, another placed, on bars": 433,
-    "quote replaced, on bars": 515,
-    "quote replaced, on trades": 593,
+    "limit order that takes, on trades": 273,
+    "limit order that rests, on trades": 296,
+    "market order, on trades": 277,
+    "order cancelled, another placed, on bars": 305,
+    "quote replaced, on bars": 326,
+    "quote replaced, on trades": 339,
 }
 
 

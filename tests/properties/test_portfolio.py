@@ -125,12 +125,12 @@ class Script:
         part = portfolio.ledger.parts["(pool)" if target == "pool" else target]
         units = {}
         for currency in self.random.sample(("twd", "btc", "usdt", "bito"), 2):
-            low, high = -part.fund(currency).available, portfolio.unassigned.get(currency, 0)
+            low, high = -part.funds[currency].available, portfolio.unassigned.get(currency, 0)
             high -= portfolio.reserve.get(currency, 0)
             units[currency] = self.random.choice((low, high, self.random.randint(low, max(low, high)), -COIN, COIN))
         units = {currency: change for currency, change in units.items() if change}
         possible = all(
-            -part.fund(c).available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
+            -part.funds[c].available <= change <= max(0, portfolio.unassigned.get(c, 0) - portfolio.reserve.get(c, 0))
             for c, change in units.items()
         )
         refusal = portfolio.transfers.refusal(target, units)

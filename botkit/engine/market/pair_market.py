@@ -101,8 +101,6 @@ class PairMarket:
 
     def take_trades_from(self, block: Block, begin: int) -> None:
         """From row ``begin`` on, the series of trades read from a block whenever they are used."""
-        if self.trade_sources and self.trade_sources[0].block is block:
-            return
         self.settle_trades()
         self.trade_sources = [SeriesSource(series, block, begin) for _, series in self.trade_series]
 

@@ -35,7 +35,7 @@ class AccountLedger:
 
     def lock(self, part: SubAccount, client_id: int, currency: str, units: int) -> str | None:
         """Move units from available to locked, or return the reason why not, with figures."""
-        fund = part.fund(currency)
+        fund = part.funds[currency]
         assert units > 0, (client_id, units)
         assert client_id not in self.locks, client_id
         if units > fund.available:
@@ -48,7 +48,7 @@ class AccountLedger:
 
     def lock_more(self, part: SubAccount, client_id: int, currency: str, units: int) -> int:
         """Add up to ``units`` to a lock, or create one; returns how many were available."""
-        fund = part.fund(currency)
+        fund = part.funds[currency]
         units = min(units, fund.available)
         if units <= 0:
             return 0
@@ -63,7 +63,7 @@ class AccountLedger:
         """Release what an order still locks; returns how much, 0 the second time."""
         units = self.locks.pop(client_id, 0)
         if units:
-            fund = part.fund(currency)
+            fund = part.funds[currency]
             fund.available += units
             fund.locked -= units
             fund.orders -= 1
@@ -73,7 +73,7 @@ class AccountLedger:
 
     def shortfall(self, part: SubAccount, currency: str, need: int) -> str:
         """Why this much cannot be locked."""
-        fund = part.fund(currency)
+        fund = part.funds[currency]
         held = ""
         if fund.locked:
             orders = f"{fund.orders} order{'s' if fund.orders != 1 else ''}"
@@ -84,7 +84,7 @@ class AccountLedger:
 
     def assign(self, part: SubAccount, currency: str, units: int) -> None:
         """Move unassigned units to a part, or back if negative. The caller has checked that they are available."""
-        fund = part.fund(currency)
+        fund = part.funds[currency]
         assert -fund.available <= units <= max(0, self.unassigned.get(currency, 0)), (part, currency, units)
         self.unassigned[currency] = self.unassigned.get(currency, 0) - units
         fund.available += units
@@ -99,7 +99,7 @@ class AccountLedger:
         ``needed`` is what the rest of the order must keep locked; what it does not need becomes available.
         """
         self.account[currency] = self.account.get(currency, 0) - units
-        fund = part.fund(currency)
+        fund = part.funds[currency]
         held = self.locks.get(client_id, 0)
         # An exact lock always covers the fill: ceil(P(r + l)) - ceil(P r) >= floor(p l) for p <= P. A short one (see
         # lock_more) pays first and keeps the rest.
@@ -122,7 +122,7 @@ class AccountLedger:
     def earn(self, part: SubAccount, currency: str, units: int) -> None:
         """The account received units on behalf of ``part``."""
         self.account[currency] = self.account.get(currency, 0) + units
-        fund = part.fund(currency)
+        fund = part.funds[currency]
         fund.available += units
         if fund.claims < 0:
             self._repay(part, currency)
@@ -130,7 +130,7 @@ class AccountLedger:
     def charge(self, part: SubAccount, currency: str, units: int) -> None:
         """The account paid units, such as a fee, on behalf of ``part``."""
         self.account[currency] = self.account.get(currency, 0) - units
-        fund = part.fund(currency)
+        fund = part.funds[currency]
         if units <= fund.available:
             fund.available -= units
         else:
@@ -138,7 +138,7 @@ class AccountLedger:
 
     def _borrow(self, part: SubAccount, currency: str, units: int) -> None:
         """Take units from ``part`` as far as it has them, then from other parts, as a claim on ``part``."""
-        fund = part.fund(currency)
+        fund = part.funds[currency]
         units -= fund.available
         fund.available = 0
         taken = min(max(0, self.unassigned.get(currency, 0)), units)  # no strategy owns it, so it goes first
@@ -163,7 +163,7 @@ class AccountLedger:
 
     def _repay(self, part: SubAccount, currency: str) -> None:
         """Pay what ``part`` owes from its available funds: other parts first, unassigned last."""
-        fund = part.fund(currency)
+        fund = part.funds[currency]
         for other in self.parts.values():
             if other is not part and currency in other.funds and other.funds[currency].claims > 0:
                 lender = other.funds[currency]
@@ -231,7 +231,7 @@ class AccountLedger:
         for name, funds in state["parts"].items():
             part = self.part(name)
             for currency, (available, locked, orders, claims) in funds.items():
-                fund = part.fund(currency)
+                fund = part.funds[currency]
                 fund.available, fund.locked, fund.orders, fund.claims = available, locked, orders, claims
         self.unassigned = dict(state["unassigned"])
         self.locks = {int(client_id): units for client_id, units in state["locks"].items()}

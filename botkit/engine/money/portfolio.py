@@ -34,12 +34,13 @@ __all__ = ["CapitalShare", "Discrepancy", "Portfolio", "Position", "Shortage", "
 
 def required_units(order: Order) -> int:
     """What the unfilled part of an order must lock: quote for a buy, base for a sell."""
-    rules = order.pair.rules
-    if order.side is SELL:
-        return rules.base_units(order.amount_lots - order.executed_lots)
     if order.spend_units:
         return order.spend_units - order.executed_units
-    return rules.value_units_up(order.price_ticks, order.amount_lots - order.executed_lots)
+    left = order.amount_lots - order.executed_lots
+    if not left:
+        return 0
+    rules = order.pair.rules
+    return rules.base_units(left) if order.side is SELL else rules.value_units_up(order.price_ticks, left)
 
 
 class Portfolio:
@@ -100,13 +101,13 @@ class Portfolio:
         ledger.account = dict(balances)
         for name, units_by_currency in split.items():
             for currency, units in units_by_currency.items():
-                ledger.part(name).fund(currency).available = units
+                ledger.part(name).funds[currency].available = units
         assigned: set[tuple[str, str]] = set()
         for share in self.shares:
             self.capital.open(share, None if share.capital is None else split[share.strategy])
             stake = self._stakes.present[share.strategy]
             for pair in share.pairs:
-                coins = stake.part.fund(pair.base).available
+                coins = stake.part.funds[pair.base].available
                 if not coins or (stake.part.name, pair.base) in assigned:
                     continue
                 assigned.add((stake.part.name, pair.base))

@@ -71,5 +71,5 @@ class Stakes:
         """The stake's position in a pair; the same object every time."""
         found = stake.positions.get(pair)
         if found is None:
-            found = stake.positions[pair] = Position(pair, stake.part.fund(pair.base), self._valuation.add(pair))
+            found = stake.positions[pair] = Position(pair, stake.part.funds[pair.base], self._valuation.add(pair))
         return found

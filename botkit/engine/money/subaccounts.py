@@ -6,6 +6,7 @@ parts and unassigned sum to the account.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -60,14 +61,8 @@ class SubAccount:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.funds: dict[str, Fund] = {}
-
-    def fund(self, currency: str) -> Fund:
-        """The part's fund of a currency, created empty if needed."""
-        found = self.funds.get(currency)
-        if found is None:
-            found = self.funds[currency] = Fund()
-        return found
+        #: by currency, created empty if needed
+        self.funds: defaultdict[str, Fund] = defaultdict(Fund)
 
     def holdings(self) -> dict[str, int]:
         """Everything it owns, claims included, in units per currency."""

@@ -7,7 +7,7 @@ strategy never acts on half of a match. After a second they are delivered anyway
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from botkit.engine.agenda import Agenda, BotClock
 from botkit.model.clock import NS_PER_S, Nanos
@@ -21,47 +21,44 @@ Tell = Callable[[], None]
 
 
 class Agreement:
-    """Holds back notifications per order. ``missing(order)`` is the number of lots reported as executed whose
-    executions have not arrived.
-    """
+    """Holds back notifications per order. ``shown`` is the number of lots reported as executed, by client id."""
 
-    def __init__(self, *, clock: BotClock, agenda: Agenda, missing: Callable[[Order], int]) -> None:
+    def __init__(self, *, clock: BotClock, agenda: Agenda, shown: Mapping[int, int]) -> None:
         self._clock = clock
-        self._missing = missing
+        self._shown = shown
         #: client id -> (the order, deadline, pending notifications)
         self._held: dict[int, tuple[Order, Nanos, list[Tell]]] = {}
         self._slot = agenda.slot("agreement", self._next, self._give_up)
 
     def tell(self, order: Order, tell: Tell) -> None:
         """Notify now, or when the order's state and executions agree."""
-        held = self._held.get(order.client_id)
-        if held is None:
-            if self._agrees(order):
-                tell()
-                return
-            self._held[order.client_id] = (order, self._clock.now + PATIENCE, [tell])
-            self._slot.changed()
-            return
-        held[2].append(tell)
-        if self._agrees(order):
-            self._release(order.client_id)
-
-    def _agrees(self, order: Order) -> bool:
-        executed = order.executed_lots
-        if self._missing(order):
-            return False
-        if not executed or order.state in FINAL_STATES:
-            return True
-        return order.state is _PARTLY_FILLED and (executed < order.amount_lots or not order.amount_lots)
+        client_id, executed, state = order.client_id, order.executed_lots, order.state
+        agrees = self._shown.get(client_id, 0) <= executed and (
+            not executed
+            or state in FINAL_STATES
+            or (state is _PARTLY_FILLED and (executed < order.amount_lots or not order.amount_lots))
+        )
+        held = self._held.get(client_id)
+        if held is not None:
+            held[2].append(tell)
+            if agrees:
+                self._release(client_id)
+        elif agrees:
+            tell()
+        else:
+            self._held[client_id] = (order, self._clock.now + PATIENCE, [tell])
+            if len(self._held) == 1:
+                self._slot.set(self._next())
 
     def _release(self, client_id: int) -> None:
         _, _, waiting = self._held.pop(client_id)
-        self._slot.changed()
+        self._slot.set(self._next())
         for tell in waiting:
             tell()
 
     def _next(self) -> Nanos | None:
-        return min((until for _, until, _ in self._held.values()), default=None)
+        # all are held equally long, so the first that is held is the first to be given up
+        return next(iter(self._held.values()))[1] if self._held else None
 
     def _give_up(self, now: Nanos) -> None:
         for client_id in [client_id for client_id, (_, until, _) in self._held.items() if until <= now]:

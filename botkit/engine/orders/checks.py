@@ -41,7 +41,6 @@ class Gate:
         self._max_book_age_ns = max_book_age_ns
         self._markets = markets
         self._risk = risk
-        self._resolution = resolution
         #: the coin that is short, while the account has less than its strategies own together
         self.shortage: str | None = None
         #: the bot is being stopped
@@ -56,21 +55,12 @@ class Gate:
         self._asked: tuple[Check, ...] = (
             self._starting,
             self._rules,
-            self._stopped,
-            self._stopping,
-            self._short_of_coins,
-            self._halted,
+            self._ending,
+            self._closed,
             self._no_room,
         )
-        self._admitted: tuple[Check, ...] = (self._beside_unknown, self._risk_rules)
-        self._granted: tuple[Check, ...] = (
-            self._beside_unknown,
-            self._short_of_coins,
-            self._halted,
-            self._unwritten,
-            self._held,
-            self._book,
-        )
+        self._admitted: tuple[Check, ...] = (resolution.blocks, self._risk_rules)
+        self._granted: tuple[Check, ...] = (resolution.blocks, self._closed, self._held, self._book)
         self._replaced: Order | None = None
 
     def know(self, record: StrategyRecord) -> None:
@@ -115,19 +105,19 @@ class Gate:
             refusal = stop_refusal(order, self._markets.of(order.pair).last.ticks)
         return refusal
 
-    def _stopped(self, order: Order) -> str | None:
-        return None if order.reduces or self._records[order.strategy].active else "the strategy is stopped"
-
-    def _stopping(self, order: Order) -> str | None:
-        return "the bot is being stopped" if self.is_stopping and not order.reduces else None
-
-    def _short_of_coins(self, order: Order) -> str | None:
-        return None if self.shortage is None or order.reduces else f"no new orders: {self.shortage}"
-
-    def _halted(self, order: Order) -> str | None:
+    def _ending(self, order: Order) -> str | None:
         if order.reduces:
             return None
-        halted = self._risk.halted(None)
+        if not self._records[order.strategy].active:
+            return "the strategy is stopped"
+        return "the bot is being stopped" if self.is_stopping else None
+
+    def _closed(self, order: Order) -> str | None:
+        if order.reduces:
+            return None
+        if self.shortage is not None:
+            return f"no new orders: {self.shortage}"
+        halted = self._risk.halts.get(None)
         return None if halted is None else f"the bot is halted: {halted}"
 
     def _no_room(self, order: Order) -> str | None:
@@ -139,17 +129,12 @@ class Gate:
             return f"{cap} orders of {order.pair} are open, the most that the exchange allows"
         return None
 
-    def _beside_unknown(self, order: Order) -> str | None:
-        return self._resolution.blocks(order)
-
     def _risk_rules(self, order: Order) -> str | None:
         return self._risk.review(order, self._clock.now)
 
-    def _unwritten(self, order: Order) -> str | None:
-        return None if self.journal_fault is None else f"not sent: {self.journal_fault}"
-
     def _held(self, order: Order) -> str | None:
-        return None if self.hold is None else f"not sent: {self.hold}"
+        held = self.journal_fault or self.hold
+        return None if held is None else f"not sent: {held}"
 
     def _book(self, order: Order) -> str | None:
         if order.type is not MARKET:

@@ -104,8 +104,8 @@ class OrderDesk:
         self._parked_trades: dict[str, list[TradeReport]] = {}
         #: final reports whose executions have not all arrived: client id -> report
         self._final_reports: dict[int, OrderReport] = {}
-        #: executed lots according to a report, while the executions themselves have not arrived
-        self._behind: dict[int, int] = {}
+        #: lots executed according to a report, by client id: more than the order's own until its executions come
+        self.shown_lots: dict[int, int] = {}
         self._follow_ups: list[tuple[Nanos, int, int]] = []
         self._reading: set[int] = set()
         #: how often an order was read without result: client id -> count
@@ -165,7 +165,7 @@ class OrderDesk:
 
     def cancel(self, order: Order, now: Nanos) -> None:
         """Cancel an order, once. A queued one ends here; one on its way is cancelled once its exchange id is known."""
-        if order.client_id in self._waiting_replacements:
+        if self._replacements and order.client_id in self._waiting_replacements:
             self._drop_replacement(order, OrderState.CANCELLED, now, "cancelled before it was sent")
             return
         if order.state in FINAL_STATES or order.cancel_requested:
@@ -370,7 +370,8 @@ class OrderDesk:
         if order.state in (_SENDING, _UNKNOWN):
             state = _UNTRIGGERED if order.type is STOP_LIMIT else _OPEN
             self._move(order, state, now)
-        self._adopted(order, now)
+        if self._parked_trades or order.cancel_requested:
+            self._adopted(order, now)
 
     def _adopted(self, order: Order, now: Nanos) -> None:
         """An order has its exchange id: apply reports that came too early, send the cancel that had to wait."""
@@ -425,9 +426,9 @@ class OrderDesk:
         if order.state in FINAL_STATES:
             return
         behind = report.executed_lots > order.executed_lots
-        if behind and report.executed_lots > self._behind.get(order.client_id, 0):
+        if behind and report.executed_lots > self.shown_lots.get(order.client_id, 0):
             # Its executions arrive separately. If they are missing after a second they are read.
-            self._behind[order.client_id] = report.executed_lots
+            self.shown_lots[order.client_id] = report.executed_lots
             self._follow(order, now + READ_AFTER)
         if report.state in FINAL_STATES:
             if behind:
@@ -496,12 +497,8 @@ class OrderDesk:
                 else:
                     order.reason = "expired"
                     self.cancel(order, now)
-            elif order.order_id and (order.cancel_requested or self._behind.get(client_id, 0) > order.executed_lots):
+            elif order.order_id and (order.cancel_requested or self.shown_lots.get(client_id, 0) > order.executed_lots):
                 self._read_order(order, now)
-
-    def missing_lots(self, order: Order) -> int:
-        """Lots reported as executed whose executions have not arrived."""
-        return max(0, self._behind.get(order.client_id, 0) - order.executed_lots)
 
     @property
     def being_read(self) -> frozenset[int]:
@@ -545,7 +542,7 @@ class OrderDesk:
     def _follow(self, order: Order, due: Nanos) -> None:
         self._sequence += 1
         heapq.heappush(self._follow_ups, (due, self._sequence, order.client_id))
-        self._slot.changed()
+        self._slot.set(self._follow_ups[0][0])
 
     def _read_order(self, order: Order, now: Nanos) -> None:
         if order.client_id in self._reading:
@@ -620,7 +617,7 @@ class OrderDesk:
         self._risk.order_closed(order)
         self._table.close(order)
         self._final_reports.pop(order.client_id, None)
-        self._behind.pop(order.client_id, None)
+        self.shown_lots.pop(order.client_id, None)
         self._reads_in_vain.pop(order.client_id, None)
         self._decisions.state(order, now)
         self._on_order(order)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 from botkit.engine.agenda import BotClock
@@ -59,9 +58,7 @@ class OrderEntry:
         portfolio: Portfolio,
         table: OrderTable,
         desk: OrderDesk,
-        turns: Callable[[], int],
     ) -> None:
-        """``turns`` distinguishes events of the same time."""
         self._record = record
         self._clock = clock
         self._client_ids = client_ids
@@ -69,7 +66,6 @@ class OrderEntry:
         self._portfolio = portfolio
         self._table = table
         self._desk = desk
-        self._turns = turns
         #: orders asked for at the current moment, and that moment
         self._asked = 0
         self._asked_at: tuple[Nanos, int] = (0, 0)
@@ -320,7 +316,7 @@ class OrderEntry:
     def _count(self) -> None:
         record = self._record
         record.orders_count += 1
-        moment = (self._clock.now, self._turns())
+        moment = (self._clock.now, self._clock.events)
         if moment != self._asked_at:
             self._asked_at, self._asked = moment, 0
         self._asked += 1

@@ -82,14 +82,10 @@ class Protector:
         self._markets = markets
         self._portfolio = portfolio
         self._table = table
-        self._watches: dict[tuple[str, str], _Watch] = {}
+        #: positions that are protected, or would be once there is one; empty: no price matters
+        self.watches: dict[tuple[str, str], _Watch] = {}
         #: watches to check again, because an order that locked their coins has ended
         self.again: dict[int, _Watch] = {}
-
-    @property
-    def is_watching(self) -> bool:
-        """True while a position is protected, or would be once opened."""
-        return bool(self._watches)
 
     def protect(
         self,
@@ -105,7 +101,7 @@ class Protector:
         check_pct("take_profit_pct", take_profit_pct)
         check_pct("trail_pct", trail_pct, below=100)
         key = (record.name, str(pair))
-        before = self._watches.pop(key, None)
+        before = self.watches.pop(key, None)
         self._changes.count += 1
         if stop_loss_pct is None and take_profit_pct is None and trail_pct is None:
             record.best_prices.pop(pair, None)
@@ -113,13 +109,13 @@ class Protector:
         watch = _Watch(record, entry, pair, _share(stop_loss_pct), _share(take_profit_pct), _share(trail_pct))
         if before is not None:  # new distances, same position: the best price so far still counts
             watch.due, watch.order = before.due, before.order
-        self._watches[key] = watch
+        self.watches[key] = watch
         self._markets.of(pair)
 
     def order_changed(self, order: Order) -> None:
         """An order changed state: once final, it no longer locks coins."""
-        if self._watches and order.is_final and order.side is Side.SELL:
-            watch = self._watches.get((order.strategy, str(order.pair)))
+        if self.watches and order.is_final and order.side is Side.SELL:
+            watch = self.watches.get((order.strategy, str(order.pair)))
             if watch is not None and watch.due:
                 self.again[id(watch)] = watch
 
@@ -128,7 +124,7 @@ class Protector:
         while self.again:
             watch = self.again.pop(next(iter(self.again)))
             price = self._markets.of(watch.pair).last.price
-            if price is not None and self._watches.get((watch.record.name, str(watch.pair))) is watch:
+            if price is not None and self.watches.get((watch.record.name, str(watch.pair))) is watch:
                 self._look(watch, price)
 
     def strategy_stopped(self, record: StrategyRecord) -> list[Pair]:
@@ -136,25 +132,25 @@ class Protector:
 
         Returns the protected pairs.
         """
-        for watch in [watch for watch in self._watches.values() if watch.record is record]:
+        for watch in [watch for watch in self.watches.values() if watch.record is record]:
             self._forget_if_over(watch)
-        return [watch.pair for watch in self._watches.values() if watch.record is record]
+        return [watch.pair for watch in self.watches.values() if watch.record is record]
 
     def _forget_if_over(self, watch: _Watch) -> None:
         record, pair = watch.record, watch.pair
         if record.active or not self._portfolio.position(record.name, pair).is_flat:
             return
         if not self._table.open_of(record.name, pair):
-            self._watches.pop((record.name, str(pair)), None)
+            self.watches.pop((record.name, str(pair)), None)
 
     def end(self) -> None:
         """The run ends: start no more exits."""
-        self._watches.clear()
+        self.watches.clear()
         self.again.clear()
 
     def filled(self, fill: Fill) -> None:
         """A fill may have opened the position: its best price starts there."""
-        watch = self._watches.get((fill.order.strategy, str(fill.pair)))
+        watch = self.watches.get((fill.order.strategy, str(fill.pair)))
         if watch is not None and fill.side is Side.BUY:
             watch.rise_to(fill.price)
 
@@ -162,7 +158,7 @@ class Protector:
         """The pair has a new last price."""
         price = market.last.price
         assert price is not None
-        for watch in list(self._watches.values()):
+        for watch in list(self.watches.values()):
             if watch.pair == market.pair:
                 self._look(watch, price)
 

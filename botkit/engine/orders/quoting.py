@@ -25,7 +25,7 @@ from botkit.engine.orders.entry import OrderEntry
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.money import Number
-from botkit.model.orders import Order, OrderState, Side
+from botkit.model.orders import FINAL_STATES, Order, OrderState, Side
 from botkit.model.pairs import Pair, PairRules
 
 _Level = tuple[int, int]  # ticks, lots
@@ -60,7 +60,8 @@ class Quoter:
         self._changes = changes
         self._desk = desk
         self._risk = risk
-        self._quotes: dict[tuple[str, str, str], _Quote] = {}
+        #: every quote, by strategy, pair and tag; where there are none an order's end concerns nobody here
+        self.quotes: dict[tuple[str, str, str], _Quote] = {}
         self._owner: dict[int, _Quote] = {}
         #: orders of an earlier run, until their quote is stated
         self._left: dict[tuple[str, str, str], list[Order]] = {}
@@ -96,9 +97,9 @@ class Quoter:
             record.skip("quote: a bid at or above an ask", {})
             return
         key = (record.name, str(pair), tag)
-        quote = self._quotes.get(key)
+        quote = self.quotes.get(key)
         if quote is None:
-            quote = self._quotes[key] = _Quote(record, entry, pair, tag)
+            quote = self.quotes[key] = _Quote(record, entry, pair, tag)
             for order in self._left.pop(key, ()):
                 if not order.is_final:
                     quote.orders[order.client_id] = order
@@ -121,7 +122,7 @@ class Quoter:
         quote = self._owner.get(order.client_id)
         if quote is None:
             return
-        if order.is_final:
+        if order.state in FINAL_STATES:
             del self._owner[order.client_id]
             quote.orders.pop(order.client_id, None)
             # an order held back by an unknown one is tried again once that one is known
@@ -137,8 +138,8 @@ class Quoter:
 
     def drop(self, record: StrategyRecord) -> None:
         """Forget the quotes of a stopped strategy; the engine cancels its orders."""
-        for key in [key for key in self._quotes if key[0] == record.name]:
-            quote = self._quotes.pop(key)
+        for key in [key for key in self.quotes if key[0] == record.name]:
+            quote = self.quotes.pop(key)
             self.dirty.pop(id(quote), None)
             self._short.pop(id(quote), None)
             for client_id in quote.orders:
@@ -155,17 +156,29 @@ class Quoter:
         desk, risk = self._desk, self._risk
         missing: list[tuple[Side, int, int]] = []
         room = quote.pair.rules.open_orders_max - risk.open_count(quote.pair)
-        wanted = _nearest(quote, room + len(quote.orders))
+        wanted = quote.wanted
+        if len(wanted[Side.BUY]) + len(wanted[Side.SELL]) > room + len(quote.orders):
+            wanted = _nearest(quote, room + len(quote.orders))
         self._short.pop(id(quote), None)
-        for side in (Side.BUY, Side.SELL):
-            resting = [order for order in quote.orders.values() if order.side is side]
+        resting_by_side: dict[Side, list[Order]] = {Side.BUY: [], Side.SELL: []}
+        for order in quote.orders.values():
+            resting_by_side[order.side].append(order)
+        for side, resting in resting_by_side.items():
+            if not resting and not wanted[side]:
+                continue
             keep, places = _difference(quote, wanted[side], resting)
             for order in resting:
                 # a fully filled order ends by itself; the exchange would refuse its cancel, and count it
                 if order.client_id not in keep and not order.cancel_requested and order.remaining_lots:
                     desk.cancel(order, self._clock.now)
-            if not any(order.cancel_requested for order in quote.orders.values() if order.side is side):
-                missing += [(side, ticks, lots) for ticks, lots in places if (side, ticks) not in quote.given_up]
+            # one that had not left yet is gone at once, and no order of the quote any more
+            is_waiting = False
+            for order in resting:
+                if order.cancel_requested and order.client_id in quote.orders:
+                    is_waiting = True
+            for ticks, lots in () if is_waiting else places:
+                if (side, ticks) not in quote.given_up:
+                    missing.append((side, ticks, lots))
         if wanted is not quote.wanted:
             self._short[id(quote)] = quote
         if not missing:
@@ -179,12 +192,12 @@ class Quoter:
         missing.sort(key=lambda row: _distance(quote, row))
         for side, ticks, lots in missing[: max(0, room)]:
             order = self._place(quote, side, ticks, lots)
-            if order.is_final:
+            if order.state in FINAL_STATES:
                 quote.given_up.add((side, ticks))
 
     def _place(self, quote: _Quote, side: Side, ticks: int, lots: int) -> Order:
         order = quote.entry.quote_level(quote.pair, side, ticks, lots, quote.post_only, quote.tag)
-        if not order.is_final:
+        if order.state not in FINAL_STATES:
             quote.orders[order.client_id] = order
             self._owner[order.client_id] = quote
         return order
@@ -209,8 +222,6 @@ def _levels(
 
 def _nearest(quote: _Quote, most: int) -> dict[Side, list[_Level]]:
     """The levels that fit under the cap: those nearest to the touch, alternating sides."""
-    if len(quote.wanted[Side.BUY]) + len(quote.wanted[Side.SELL]) <= most:
-        return quote.wanted
     rows = [(side, ticks, lots) for side, levels in quote.wanted.items() for ticks, lots in levels]
     rows.sort(key=lambda row: _distance(quote, row))
     nearest: dict[Side, list[_Level]] = {Side.BUY: [], Side.SELL: []}

@@ -47,7 +47,7 @@ class Targets:
         #: what waits: waiting for proceeds, or for the order of an earlier target
         self._waiting: dict[tuple[str, str], _Target] = {}
         #: orders of targets that are not final, by client id
-        self._orders: dict[int, Order] = {}
+        self.orders: dict[int, Order] = {}
         #: strategies with an order that has ended
         self.dirty: dict[str, None] = {}
 
@@ -103,7 +103,7 @@ class Targets:
 
     def order_changed(self, order: Order) -> None:
         """An order of a target has ended: targets waiting for it can continue."""
-        if self._orders and order.is_final and self._orders.pop(order.client_id, None) is not None:
+        if order.is_final and self.orders.pop(order.client_id, None) is not None:
             self.dirty[order.spec.strategy] = None
             self._changes.count += 1
 
@@ -124,7 +124,7 @@ class Targets:
 
     def _pursue(self, target: _Target) -> Order | None:
         name, pair = target.record.name, target.pair
-        flying = [order for order in self._orders.values() if order.spec.strategy == name]
+        flying = [order for order in self.orders.values() if order.spec.strategy == name]
         if any(order.pair == pair for order in flying):
             return None  # once it ends, the rest is known
         position = self._portfolio.position(name, pair)
@@ -148,7 +148,7 @@ class Targets:
                 order = target.entry.market_buy(pair, spend, None, target.max_slippage_pct, target.tag)
         self._waiting.pop((name, str(pair)), None)
         if order is not None and not order.is_final:
-            self._orders[order.client_id] = order
+            self.orders[order.client_id] = order
         return order
 
 

@@ -204,8 +204,8 @@ class RiskDesk:
         self._bot = _View(self, None, portfolio, whole)
         self._views = {name: _View(self, name, portfolio, counts[name]) for name in names}
         self._counts = {name: tuple({own, whole}) for name, own in counts.items()}
-        self._pending: dict[int, int] = {}  # client id -> unfilled lots
-        #: halted levels (None: the bot) and why
+        self._pending: dict[int, int] = {}  # client id -> lots still to be filled
+        #: halted levels (a strategy's name; None: the bot) and why
         self.halts: dict[str | None, str] = {}
         self._limits: list[LossLimit] = []
         self._drawdowns: list[DrawdownLimit] = []
@@ -220,6 +220,10 @@ class RiskDesk:
                     for currency, units in rule.limits.items():
                         self._limits.append(LossLimit(level, currency, units))
                         portfolio.days.watch(level, currency)
+        #: price moves must be checked
+        self.has_loss_limits = bool(self._limits or self._drawdowns)
+        #: the highest equity must be kept, which every price may be
+        self.has_drawdowns = bool(self._drawdowns)
 
     # -- orders ---------------------------------------------------------------------------------------------------
 
@@ -312,11 +316,6 @@ class RiskDesk:
         """When the next trading day begins; None before the first."""
         return self._next_day
 
-    @property
-    def has_loss_limits(self) -> bool:
-        """True if price moves must be checked."""
-        return bool(self._limits or self._drawdowns)
-
     def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:
         """The first loss or drawdown limit reached at the last prices, which halts its level; None if none is.
 
@@ -374,11 +373,6 @@ class RiskDesk:
             highest = None if worth.unknown else self._highest(fall, pair, prices, worth)
             if highest is not None:
                 self.portfolio.peaks.raise_to(fall.level, fall.currency, highest)
-
-    @property
-    def has_drawdowns(self) -> bool:
-        """True if peak equity must be tracked, which any price may raise."""
-        return bool(self._drawdowns)
 
     def _first_fall(self, fall: DrawdownLimit, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
         peak = self.portfolio.peaks.baseline_units(fall.level, fall.currency)
@@ -449,7 +443,7 @@ class RiskDesk:
             self.portfolio.peaks.restart(level)
 
     def halted(self, level: str | None) -> str | None:
-        """Why a strategy (None: the bot) is halted, or None."""
+        """Why a strategy (None: the bot) is halted, if it is."""
         return self.halts.get(level)
 
 

@@ -38,7 +38,7 @@ from botkit.engine.router.routes import (
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
-from botkit.model.orders import Order
+from botkit.model.orders import FINAL_STATES, Order
 from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 from botkit.model.results import RouterUse
 
@@ -103,6 +103,10 @@ _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
 
 
 def _nobody_listens() -> None:
+    pass
+
+
+def _nobody_is_told(due: Nanos | None) -> None:
     pass
 
 
@@ -172,10 +176,12 @@ class Router:
         self._next_is_known = False
         self.alarms: deque[LimitAlarm] = deque(maxlen=ALARMS_MAX)
         self._on_change: Callable[[], None] = _nobody_listens
+        self._on_due: Callable[[Nanos | None], None] = _nobody_is_told
 
-    def take_listener(self, on_change: Callable[[], None]) -> None:
-        """Set ``on_change``, called whenever `next_due` may have changed."""
+    def take_listener(self, on_change: Callable[[], None], on_due: Callable[[Nanos | None], None]) -> None:
+        """Call ``on_change`` whenever `next_due` may have changed, or ``on_due`` with it where it is known."""
         self._on_change = on_change
+        self._on_due = on_due
 
     def _changed(self) -> None:
         self._next_is_known = False
@@ -201,7 +207,7 @@ class Router:
             self._express = order
             self._express_is_cancel = False
             self._express_since = now
-            self._on_change()
+            self._on_due(now)
             return None
         self._queue_express()
         if self._count >= self._queue_max:
@@ -231,7 +237,7 @@ class Router:
             self._express = order
             self._express_is_cancel = True
             self._express_since = now
-            self._on_change()
+            self._on_due(now)
         else:
             self._queue_express()
             self._queue_cancel(order, now)
@@ -313,11 +319,12 @@ class Router:
     def due(self, now: Nanos) -> Due:
         """The requests to send at ``now``, in order, with ids assigned and slots taken."""
         self._now = now
-        self._on_change()
         if self._express is not None:
             request = self._try_express(self._express, now)
-            if request is not None:
+            if request is not None:  # and nothing else waited
+                self._on_due(now if self._dropped else None)
                 return Due([request], [], [])
+        self._on_change()
         due = Due([], [], [])
         if self._dropped:
             due.dropped, self._dropped = self._dropped, due.dropped
@@ -372,8 +379,8 @@ class Router:
                 window.release(now)
             if route.leased is not None:
                 route.leased.tell(SlotNews.ANSWERED)
-            # the slot becomes free a window from now, so anything due earlier is unaffected
-            if self._next is None or self._next > now + route.least_hold:
+            # usually nothing waits; else the slot becomes free a window from now, so anything due earlier is unaffected
+            if self._count and (self._next is None or self._next > now + route.least_hold):
                 self._changed()
             return
         self._changed()
@@ -509,7 +516,7 @@ class Router:
     def _try_express(self, order: Order, now: Nanos) -> Request | None:
         """The request for the only waiting order; None if it must wait, has expired or became pointless."""
         if self._express_is_cancel:
-            if order.is_final:
+            if order.state in FINAL_STATES:
                 self._express = None
                 self._cancelling.discard(order.client_id)
                 return None

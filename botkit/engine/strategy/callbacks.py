@@ -45,7 +45,8 @@ class Callbacks:
         self._find = find
         self._stop = stop
         self._found: dict[tuple[str, str], Callback | None] = {}
-        self._mailbox: deque[tuple[StrategyRecord, Callback, Any]] = deque()
+        #: what is to be told, in order
+        self.mailbox: deque[tuple[StrategyRecord, Callback, Any]] = deque()
         #: False until the history has arrived: earlier notifications are delivered then
         self.is_open = False
         #: name of the strategy that failed last: its traceback is shown, so its stop needs no message of its own
@@ -62,24 +63,25 @@ class Callbacks:
 
     def notify(self, record: StrategyRecord, name: str, event: object) -> None:
         """Call a callback once the running one has returned, with the same time."""
-        callback = self.of(record, name)
+        key = (record.name, name)
+        callback = self._found[key] if key in self._found else self.of(record, name)
         if callback is not None:
-            self._mailbox.append((record, callback, event))
+            self.mailbox.append((record, callback, event))
             self._changes.count += 1
-
-    @property
-    def is_waiting(self) -> bool:
-        """True while there is something to deliver."""
-        return self.is_open and bool(self._mailbox)
 
     def deliver(self) -> None:
         """Empty the mailbox, including what its callbacks add."""
-        mailbox = self._mailbox
+        mailbox = self.mailbox
         counts: dict[str, int] = {}
         while mailbox:
             record, callback, event = mailbox.popleft()
             if record.active:
-                self.call(record, callback, event)
+                try:
+                    callback(event)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:  # as in `call`
+                    self.failed(record, callback, error)
                 count = counts[record.name] = counts.get(record.name, 0) + 1
                 if count == _NOTICES_A_TURN_MAX:
                     name = getattr(callback, "__name__", "callback")
@@ -109,6 +111,7 @@ class Callbacks:
             time=self._clock.now,
             is_config=isinstance(error, ConfigError) and name == "on_start",
         )
+        self._changes.count += 1
         self._outbox.out.failures.append(failure)
         self.failed_last = record.name
         self._stop(record, f"{failure.error} in {name}")

@@ -34,7 +34,9 @@ class PastBook:
         self._asked = 0
         self._series: list[BarSeries] = []
         #: an indicator may have been attached that needs more bars than its series kept
-        self.may_lack = False
+        self._may_lack = False
+        #: `ask` has something to name
+        self.is_wanting = False
 
     def check(self, pair: Pair, kind: Literal["trades", "books", "tickers", "bars"]) -> None:
         """Raises ValueError for a subscription to data that the run does not read."""
@@ -49,6 +51,11 @@ class PastBook:
         """Register a new series; it starts once its history has arrived."""
         self._waiting.append((feed, series, is_new))
         self._series.append(series)
+        self.is_wanting = True
+
+    def look_again(self) -> None:
+        """An indicator may have been attached that needs more than its series kept."""
+        self._may_lack = self.is_wanting = True
 
     def ask(self) -> None:
         """Add the history needed since the last call to the outcome. Called at the end of a turn."""
@@ -56,8 +63,9 @@ class PastBook:
         for feed, series, _ in self._waiting[self._asked :]:
             wanted.append(HistoryWanted(series.pair, feed.resolution, max(series.wanted_history, 1)))
         self._asked = len(self._waiting)
-        if self.may_lack:
-            self.may_lack = False
+        self.is_wanting = False
+        if self._may_lack:
+            self._may_lack = False
             for series in self._series:
                 if series.is_ready and series.missing_history:
                     count = len(series) + series.missing_history
