@@ -272,20 +272,20 @@ def _real(
 # -- other processes --------------------------------------------------------------------------------------------------
 
 
-def find_folder(project: Project, mode: str | None) -> StateFolder:
-    """The state folder of a configuration's bot: of the one that runs, else of the only one there is.
+def find_folder(name: str, mode: str | None) -> StateFolder:
+    """The state folder of a bot by its name: of the one that runs, else of the only one there is.
 
     Raises ConfigError where there is none, or where ``mode`` must say which.
     """
-    root = state_root() / project.config.name
+    root = state_root() / name
     found = [StateFolder(path.parent) for path in sorted(root.glob(f"{mode or '*'}/*/journal.sqlite"))]
     if not found:
-        raise ConfigError(f"{project.config.name} has never run{f' in mode {mode}' if mode else ''}; try `botkit run`")
+        raise ConfigError(f"{name} has never run{f' in mode {mode}' if mode else ''}; try `botkit run`")
     running = [folder for folder in found if folder.holder() is not None]
     chosen = running or found
     if len(chosen) > 1:
         modes = ", ".join(sorted({folder.path.parent.name for folder in chosen}))
-        raise ConfigError(f"{project.config.name} has run as {modes}; say which with --mode")
+        raise ConfigError(f"{name} has run as {modes}; say which with --mode")
     return chosen[0]
 
 

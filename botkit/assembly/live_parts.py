@@ -100,7 +100,7 @@ class LiveParts:
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
         }
         named = project.bot_pairs()
-        self.valuation_pairs = _valuation_pairs(project, named)
+        self.valuation_pairs = valuation_pairs(project.pairs, named, project.currency)
         self.pairs: Mapping[str, Pair] = project.pairs
         self._priced = {str(pair): pair for pair in [*named, *self.valuation_pairs]}
         self._fees = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live")
@@ -187,18 +187,18 @@ class LiveParts:
 def priced_pairs(project: Project) -> list[Pair]:
     """The pairs that a bot trades, and those that it values things through."""
     named = project.bot_pairs()
-    return [*named, *_valuation_pairs(project, named)]
+    return [*named, *valuation_pairs(project.pairs, named, project.currency)]
 
 
-def _valuation_pairs(project: Project, named: Sequence[Pair]) -> tuple[Pair, ...]:
+def valuation_pairs(pairs: Mapping[str, Pair], named: Sequence[Pair], currency: str) -> tuple[Pair, ...]:
     """Pairs that no strategy trades, but that lead from a traded currency to the one everything is valued in."""
     at_hand = Valuation({str(pair): pair for pair in named})
-    everything = Valuation(project.pairs)
+    everything = Valuation(pairs)
     found: dict[str, Pair] = {}
-    for currency in [c for pair in named for c in (pair.base, pair.quote)]:
-        if currency == project.currency or at_hand.find_path(currency, project.currency) is not None:
+    for traded in [c for pair in named for c in (pair.base, pair.quote)]:
+        if traded == currency or at_hand.find_path(traded, currency) is not None:
             continue
-        path = everything.find_path(currency, project.currency)
+        path = everything.find_path(traded, currency)
         for cell, _ in path.steps if path is not None else ():
             found.setdefault(cell.pair, cell.pair)
     return tuple(pair for pair in found.values() if pair not in named)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from botkit.assembly import Project
 from botkit.assembly.live import account_access, find_folder
+from botkit.assembly.operating import account_of, stopped_books, without_strategies
+from botkit.config.essentials import load_essentials
 from botkit.live.account import account_lines, read_account
 from botkit.live.capital import move_stopped, parse_amounts
 from botkit.live.commands import ask
@@ -19,15 +21,19 @@ __all__ = [
     "OwnOrders",
     "Project",
     "account_access",
+    "account_of",
     "account_lines",
     "ask",
     "find_folder",
     "hold_back",
+    "load_essentials",
     "move_stopped",
     "panic",
     "parse_amounts",
     "read_account",
+    "stopped_books",
     "stopped_lines",
     "summary_lines",
     "this_machine",
+    "without_strategies",
 ]

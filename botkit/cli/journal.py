@@ -10,6 +10,7 @@ from typing import Any
 import click
 import msgspec
 
+from botkit.cli.control import state_folder_of
 from botkit.model.clock import format_time
 
 
@@ -22,11 +23,10 @@ from botkit.model.clock import format_time
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def journal(config: Path, mode: str | None, last: int, export: str | None, out: Path, as_json: bool) -> None:
     """Show the journal of the bot of CONFIG. Works while it runs."""
-    from botkit.assembly import Project
-    from botkit.assembly.operations import Journal, find_folder
+    from botkit.assembly.operations import Journal, account_of
 
-    project = Project.load(config)
-    folder = find_folder(project, mode)
+    folder = state_folder_of(config, mode)
+    project = account_of(config)
     book = Journal.open(folder.journal, read_only=True)
     try:
         orders = [_exact(row, project.pairs) for row in book.order_rows()]
