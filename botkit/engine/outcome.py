@@ -80,6 +80,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     foreign: int = 0
     #: currency -> units that came or went by other hands; they count as unassigned
     adopted: tuple[tuple[str, int], ...] = ()
+    #: orders of ours that the journal does not know though it was asked for (`botkit.model.inputs.Unwritten`)
+    unwritten: tuple[str, ...] = ()
 
 
 class Halted(msgspec.Struct, frozen=True):

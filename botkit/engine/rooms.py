@@ -44,6 +44,7 @@ from botkit.engine.strategy.timers import TimerBook
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import MAX_BOOK_AGE_S, Balance, BalanceReport, Fill, OrderReport
 from botkit.model.extension import FeeRates
+from botkit.model.inputs import Compare
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 from botkit.model.pairs import Pair
 
@@ -386,11 +387,11 @@ class BotRooms:
             self.gate.shortage = shortage
             self.decisions.note("shortage", self.clock.now, shortage or "over")
 
-    def compare(self, now: Nanos, hold: str | None) -> None:
+    def compare(self, now: Nanos, given: Compare) -> None:
         """Compare the books with the exchange's, unless that is being done. ``hold`` keeps new orders back until one
         that began now has ended."""
-        if hold is not None:
-            self.gate.hold = hold
+        if given.hold is not None:
+            self.gate.hold = given.hold
         elif self.comparison is not None and not self.comparison.is_done:
             return
         self.comparison = Reconciliation(
@@ -401,6 +402,7 @@ class BotRooms:
             portfolio=self.portfolio,
             outbox=self.outbox,
             on_done=self._compared,
+            unwritten=given.unwritten,
         )
 
     def _compared(self, comparison: Comparison) -> None:

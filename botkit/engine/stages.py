@@ -63,7 +63,7 @@ class Stages:
 
     def compare(self, given: Compare, now: Nanos) -> None:
         """Compare the books with the exchange's."""
-        self._rooms.compare(now, given.hold)
+        self._rooms.compare(now, given)
 
     def begin(self, given: Begin, now: Nanos) -> None:
         """Run every strategy's ``on_start``, in the order of the configuration."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from botkit.engine.outcome import Comparison, Outcome, Reply
 from botkit.live.notices import Notices
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.inputs import Compare, Input
+from botkit.model.inputs import Compare, Input, Unwritten
 from botkit.model.money import format_units
 
 #: how often, where nothing happens: three reads a minute of limits in the hundreds
@@ -54,13 +54,14 @@ class Comparisons:
         if self._suspected_at is None:
             self._suspected_at = now
 
-    def at_once(self) -> None:
-        """Compare now, or if one is under way, once more when it has ended: it may have read too early."""
+    def at_once(self, unwritten: Unwritten | None = None) -> None:
+        """Compare now, or if one is under way, once more when it has ended: it may have read too early. ``unwritten``
+        is for the first one: what the journal would not know had it lost what was written last."""
         if self._is_under_way:
             self._again = True
         else:
             self._is_under_way = True
-            self._say(Compare())
+            self._say(Compare(unwritten=unwritten))
 
     def look(self, now: Nanos) -> None:
         """Compare where it is time to."""

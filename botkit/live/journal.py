@@ -21,9 +21,9 @@ from botkit.live.background import THREADS
 from botkit.live.disk import REAL_DISK
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError, fill_row, order_of, order_row
 from botkit.live.ports import Background, Disk, Job
-from botkit.model.clock import NS_PER_HOUR, Nanos
+from botkit.model.clock import NS_PER_HOUR, NS_PER_MINUTE, Nanos
 from botkit.model.events import Fill
-from botkit.model.inputs import SentBefore
+from botkit.model.inputs import SentBefore, Unwritten
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
@@ -36,6 +36,8 @@ ID_BLOCK = 1_000
 ID_MAX = 2_147_483_646
 #: sends are kept so long: far longer than any window of the exchange
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
+#: the exchange's stamps may be so far from this machine's
+_CLOCKS_APART: Nanos = NS_PER_MINUTE
 #: Final orders are remembered this long, also after a restart, to recognise what arrives late: four times as long as
 #: the exchange may still act on a request. A busy bot sends 1,200 orders a minute of 2 kB each.
 REMEMBERED: Nanos = NS_PER_HOUR
@@ -153,6 +155,8 @@ class Journal:
         self._db = connection
         self.path = path
         self.disk = disk
+        #: there was no file: it begins with this run
+        self.is_new = False
         self.run = 0
         self.commits = 0
         self._background = background
@@ -168,12 +172,14 @@ class Journal:
         ``background`` moves the write-ahead log into the file now and then.
         """
         try:
-            if read_only and disk.files.identity(path) is None:
+            is_new = disk.files.identity(path) is None
+            if read_only and is_new:
                 raise JournalError(f"there is no journal {path}; this bot has never run in this mode")
             db = disk.connect(path, read_only=read_only)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(_unusable(path, "opened", error, disk)) from None
         journal = cls(db, path, disk, background)
+        journal.is_new = is_new
         try:
             journal._prepare(read_only)
         except sqlite3.Error as error:
@@ -417,12 +423,36 @@ class Journal:
             first = random.randrange(1, ID_MAX // 2)
         if first >= ID_MAX - ID_BLOCK:
             first = 1
+        # the journal first: a count in the file that the journal does not have shows that it lost commits
+        self.put_meta({"client_ids": first + ID_BLOCK})
         try:
             self.disk.files.write(self._counter, str(first + ID_BLOCK).encode())
         except OSError as error:
             raise JournalError(f"{self._counter} cannot be written: {error}") from None
-        self.put_meta({"client_ids": first + ID_BLOCK})
         return first, first + ID_BLOCK
+
+    def has_lost_ids(self) -> bool:
+        """Whether client ids were reserved that the journal does not know of: then commits of it are gone, such as with
+        a write-ahead log that is missing or cut, or a copy that was put back. A journal that is new knows of none."""
+        return not self.is_new and self._counted() > int(self.meta("client_ids") or 0)
+
+    def write_off(self) -> None:
+        """The user was told of what is gone; a later start says nothing of it again. Raises JournalError."""
+        self.put_meta({"written_off": max(int(self.meta("client_ids") or 0), self._counted())})
+
+    def unwritten(self) -> Unwritten | None:
+        """Which orders at the exchange would show that commits are gone; None before ids were ever reserved."""
+        end_id = max(int(self.meta("client_ids") or 0), self._counted())
+        if not end_id:
+            return None
+        newest = self._db.execute(
+            "SELECT (SELECT MAX(client_id) FROM orders), (SELECT MAX(updated) FROM orders), "
+            "(SELECT MAX(sent) FROM sends)"
+        ).fetchone()
+        last_id, *times = newest
+        since = max((time for time in times if time is not None), default=0)
+        first_id = max(end_id - ID_BLOCK if last_id is None else last_id + 1, int(self.meta("written_off") or 0))
+        return Unwritten(max(0, since - _CLOCKS_APART), first_id, end_id) if first_id < end_id else None
 
     @property
     def _counter(self) -> Path:

@@ -29,8 +29,9 @@ from botkit.live.notices import Notices
 from botkit.live.parts import Parts
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.run_files import RunFiles
+from botkit.live.state_folder import Halt
 from botkit.model.clock import NS_PER_HOUR, Nanos
-from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder
+from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
 from botkit.model.orders import LIVE_STATES, Order
 from botkit.model.requests import GetBalances, Outcome
 
@@ -56,6 +57,9 @@ class Opened(msgspec.Struct, frozen=True):
     ids_until: int
     run_folder: Path
     began: Nanos
+    unwritten: Unwritten | None
+    #: what the journal has lost, where that is known already
+    losses: str | None
 
 
 async def start(parts: Parts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
@@ -70,7 +74,7 @@ async def start(parts: Parts, notices: Notices, *, orphans: OrphanChoice = "refu
         await _share_limits(bot, opened)
         gone = _restore(bot, opened, orphans)
         await _connect(bot)
-        await _settle(bot, gone, orphans)
+        await _settle(bot, gone, orphans, opened.unwritten)
         await _begin(bot)
         stack.pop_all()
         return bot
@@ -87,12 +91,32 @@ async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
     stack.callback(journal.close)
     await parts.adapter.open()
     stack.push_async_callback(parts.adapter.close)
+    unwritten, losses = None, None
+    if journal.has_lost_ids():
+        losses = _losses(journal, "client ids were given that it does not know of")
+        try:
+            parts.folder.set_halt(Halt(kind="journal", reason=losses, time=parts.clock.now()))
+        except OSError as error:
+            raise StartRefused(f"{losses}. Nor can that be written down: {error}") from None
+        journal.write_off()
+    elif not journal.is_new:
+        unwritten = journal.unwritten()
     first, until = journal.lease_ids(parts.random)
     if parts.client_ids is not None:
         apart = parts.client_ids.claim(parts.name, first, parts.random)
         if apart != first:
             first, until = journal.lease_ids(parts.random, after=apart)
-    return Opened(journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now())
+    return Opened(
+        journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now(), unwritten, losses
+    )
+
+
+def _losses(journal: Journal, evidence: str) -> str:
+    """Why the bot must not go on by itself: on books of an earlier time it would buy everything a second time."""
+    return (
+        f"the journal {journal.path} has lost what was written last ({evidence}); positions, capital and self.state "
+        "are those of an earlier time. Put the whole folder back, or compare them with the exchange's"
+    )
 
 
 def _make(parts: Parts, notices: Notices, opened: Opened) -> Bot:
@@ -152,6 +176,8 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     halt = parts.folder.halt()
     if halt is not None:
         bot.notices.tell("error", f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it")
+    if opened.losses is not None and halt is not None and halt.reason != opened.losses:
+        bot.notices.tell("error", opened.losses)  # it was halted for another reason, which stays
     for name, reason in halts.items():
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
     bot.say(
@@ -191,10 +217,10 @@ async def _refusal(bot: Bot) -> str:
     return ""
 
 
-async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:
+async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten: Unwritten | None) -> None:
     if gone:
         await _end_orphans(bot, gone, orphans)
-    bot.comparisons.at_once()
+    bot.comparisons.at_once(unwritten)
     await _until(bot, lambda: bot.comparisons.first is not None or bot.compare_refusal is not None, _SETTLE_S)
     if bot.compare_refusal is not None:
         raise StartRefused(
@@ -207,6 +233,12 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:
             "and the network, and for a certificate also this machine's clock (there is no switch to trust a bad one), "
             "then start again"
         )
+    lost = bot.comparisons.first.unwritten
+    if lost:
+        count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
+        evidence = f"the exchange has {count} of this bot's that it does not know: {'; '.join(lost[:5])}"
+        bot.latch.set("journal", _losses(bot.journal, evidence))
+        bot.journal.write_off()
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
     if foreign:

@@ -82,13 +82,24 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     halted: str | None = None
 
 
+class Unwritten(msgspec.Struct, frozen=True):
+    """Which orders of the bot its journal cannot know: created after ``since``, with a client id from ``first_id`` up
+    to, and not including, ``end_id``. At the exchange there is none of them, unless the journal lost what was written
+    last."""
+
+    since: Nanos
+    first_id: int
+    end_id: int
+
+
 class Compare(msgspec.Struct, frozen=True):
     """Compare the books with the exchange's. The outcome of a later turn says what was found.
 
-    ``hold`` is why no new order may leave until that is done, if so.
+    ``hold`` is why no new order may leave until that is done, if so. ``unwritten``: look for these orders too.
     """
 
     hold: str | None = None
+    unwritten: Unwritten | None = None
 
 
 class Begin(msgspec.Struct, frozen=True):
@@ -242,5 +253,6 @@ __all__ = [
     "SetParameter",
     "StageInput",
     "Stop",
+    "Unwritten",
     "WorldInput",
 ]

@@ -329,8 +329,15 @@ PROCESS_AND_DISK: dict[str, Shown] = {
         "was deleted or replaced while the bot runs. What is written goes nowhere...is back; new orders are sent",
     ),
     "restored journal": Shown(
-        (_DISK + "test_a_journal_put_back_from_a_copy_shows_later_orders_as_foreign_and_gives_no_id_twice",),
-        "1 open orders are not this bot's",
+        (_DISK + "test_a_journal_put_back_from_a_copy_halts_the_bot_and_gives_no_id_twice",),
+        "has lost what was written last (client ids were given that it does not know of)...1 open orders are not",
+    ),
+    "journal without its latest commits": Shown(
+        (
+            _DISK + "test_without_its_write_ahead_log_a_first_journal_halts_the_bot",
+            _DISK + "test_orders_that_the_exchange_has_and_the_journal_lost_halt_the_bot",
+        ),
+        "has lost what was written last...the exchange has an order of this bot's that it does not know",
     ),
 }
 
