@@ -14,7 +14,6 @@ from botkit.assembly.inside import emulator_inside, inside_account
 from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode, connect
 from botkit.assembly.shared_bots import SharedBots
 from botkit.assembly.sharing import ALONE, rate_limited_reads, venue_name
-from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.errors import BotkitError, ConfigError, RequestError
 from botkit.live.clock import DriverClock, SteadyClock
@@ -258,7 +257,7 @@ def _real(
         ),
         clock=clock,
         folder=StateFolder.of(project.config.name, "live", account_label(account.email), shared.machine.disk),
-        fees=FeesConfig(),
+        fees=project.config.live.fees,
         latest_accept_s=project.config.live.latest_accept_s,
         address=(rest, ws),
         account=account.email,

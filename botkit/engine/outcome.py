@@ -11,6 +11,7 @@ from botkit.model.clock import Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import Order, OrderState
 from botkit.model.pairs import Pair
+from botkit.model.requests import Outcome as Ending
 from botkit.model.requests import Request
 
 Level = Literal["info", "warning", "error"]
@@ -129,8 +130,8 @@ class Outcome:
         self.streams: list[StreamWanted] = []
         self.history: list[HistoryWanted] = []
         self.comparisons: list[Comparison] = []
-        #: why a comparison could not be made (it is tried again), and whether the exchange refused to answer at all
-        self.compare_failures: list[tuple[str, bool]] = []
+        #: why a comparison could not be made (it is tried again), and how the request for it ended
+        self.compare_failures: list[tuple[str, Ending]] = []
         #: pairs whose stream of books shows nothing though the book moves on
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
@@ -196,10 +197,10 @@ class Outbox:
         self._changes.count += 1
         self.out.streams.append(stream)
 
-    def compare_failed(self, why: str, *, is_refused: bool) -> None:
+    def compare_failed(self, why: str, ending: Ending) -> None:
         """The books could not be compared with the exchange's."""
         self._changes.count += 1
-        self.out.compare_failures.append((why, is_refused))
+        self.out.compare_failures.append((why, ending))
 
     def compared(self, comparison: Comparison) -> None:
         """The books were compared with the exchange's."""

@@ -413,11 +413,11 @@ class BotRooms:
 
     # -- strategies -----------------------------------------------------------------------------------------------
 
-    def halt(self, reason: str) -> None:
+    def halt(self, reason: str, *, keeps_orders: bool = False) -> None:
         """Take no new orders, and cancel those that are open. Ways out stay open, and a resume alone ends it."""
         if self.risk.halted(None) is None:
             self.risk.halt(None, reason)
-        for order in self.table.all_open():
+        for order in () if keeps_orders else self.table.all_open():
             if not order.reduces:
                 self.desk.cancel(order, self.clock.now)
 

@@ -52,7 +52,7 @@ class Stages:
             if level in rooms.records:
                 rooms.risk.halt(level, reason)
         if given.halted is not None:
-            rooms.halt(given.halted)
+            rooms.halt(given.halted, keeps_orders=given.keeps_orders)
 
     def _open_books(self, balances: Mapping[str, int] | None, books: Mapping[str, Any] | None) -> None:
         portfolio = self._rooms.portfolio

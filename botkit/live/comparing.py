@@ -9,6 +9,7 @@ from botkit.live.notices import Notices
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import Compare, Input, Unwritten
 from botkit.model.money import format_units
+from botkit.model.requests import Outcome as Ending
 
 #: how often, where nothing happens: three reads a minute of limits in the hundreds
 EVERY: Nanos = 60 * NS_PER_S
@@ -46,6 +47,8 @@ class Comparisons:
         #: something happened while one was under way, which may have read before it
         self._again = False
         self.last_failure = ""
+        #: requests in a row that found no connection
+        self.unreachable = 0
         self._failures = 0
         self._is_told = False
 
@@ -77,7 +80,8 @@ class Comparisons:
 
     def came_out(self, out: Outcome, now: Nanos) -> bool:
         """What a turn said about comparisons; True when another must follow `at_once`, after the turn."""
-        for why, _ in out.compare_failures:
+        for why, ending in out.compare_failures:
+            self.unreachable = self.unreachable + 1 if ending is Ending.NOT_SENT else 0
             self._failed(why)
         for comparison in out.comparisons:
             self.began, self.ended = comparison.began, now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import tzinfo
+from datetime import date, tzinfo
 from random import Random
 from typing import Any, Literal, Protocol
 
@@ -48,6 +48,8 @@ class Parts(Protocol):
     address: tuple[str | None, str | None]
     #: a world of its own that ends with the bot (the emulator inside): an earlier journal says nothing about it
     is_new_world: bool
+    #: the day on which the account's key was made, where the configuration says so
+    key_day: date | None
     #: windows that the bot made last shares with others; None: it is alone
     shared: SharedLimits | None
     #: other bots of this process on the same account, by name

@@ -362,7 +362,8 @@ class ConnectionState(enum.Enum):
 class Connection(msgspec.Struct, frozen=True):
     """A stream was connected, lost, or brought up to date again. ``pair`` is None for the account's streams.
 
-    ``gap``: rows of this stream from before this moment may be missing for good.
+    ``gap``: rows of this stream from before this moment may be missing for good. ``is_refused``: it was lost for good,
+    since the exchange does not accept the account's key.
     """
 
     state: ConnectionState
@@ -370,6 +371,7 @@ class Connection(msgspec.Struct, frozen=True):
     pair: Pair | None = None
     detail: str = ""
     gap: bool = False
+    is_refused: bool = False
 
 
 MarketEvent: TypeAlias = Trade | OrderBook | Ticker | Candle

@@ -80,6 +80,8 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     halts: Mapping[str, str] = {}
     #: why the whole bot is halted, if it is
     halted: str | None = None
+    #: that halt leaves open orders as they are
+    keeps_orders: bool = False
 
 
 class Unwritten(msgspec.Struct, frozen=True):
@@ -148,10 +150,13 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """Take no new orders and cancel the open ones; only ways out leave. ``level``: a strategy, or None for the bot."""
+    """Take no new orders and cancel the open ones; only ways out leave. ``level``: a strategy, or None for the bot.
+
+    ``keeps_orders``: of the bot, leave the open ones as they are."""
 
     reason: str
     level: str | None = None
+    keeps_orders: bool = False
 
 
 class Pause(msgspec.Struct, frozen=True):

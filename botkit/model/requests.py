@@ -210,6 +210,7 @@ AnswerBody: TypeAlias = (
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a request ended, at the ``now`` of the turn that it comes in. ``text`` is the exchange's own sentence.
+    ``status`` 401 says that the account's key is not accepted.
 
     For listings ``body`` is a tuple of reports, for a create an `OrderAck`, for a batch a tuple of them in the order
     of the request, for cancels a `CancelAck`, for balances a `BalanceReport`.

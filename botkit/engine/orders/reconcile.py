@@ -70,7 +70,7 @@ class Reconciliation:
 
     def _failed(self, what: str, answer: Answer) -> None:
         why = f"the {what} cannot be read: {answer.text or answer.outcome.value}"
-        self._outbox.compare_failed(why, is_refused=answer.outcome is Outcome.REFUSED)
+        self._outbox.compare_failed(why, answer.outcome)
 
     def _list_unwritten(self, now: Nanos) -> None:
         """Look for orders that the journal should know and does not, a pair after the other; then for the open ones."""

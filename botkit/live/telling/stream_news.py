@@ -31,6 +31,9 @@ class StreamNews:
 
     def changed(self, event: Connection) -> None:
         """A stream of a pair, or of the account, has another state."""
+        if event.is_refused:  # what that means is said once, and not for each stream
+            self._troubles[event.stream] = event.detail
+            return
         pairs = self._changes.setdefault((event.stream, event.state, event.detail), [])
         if event.pair is not None:
             pairs.append(event.pair)
