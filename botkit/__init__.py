@@ -5,6 +5,7 @@ What a strategy author needs is here; the rest of the map:
     errors.py       errors sorted by what happens next
     hookspecs.py    every hook, typed; the docstrings are the documentation
     plugins/        discovery, checks and registries of plugins
+    project/        a configuration with its plugins and its exchange's facts, checked
     assembly/       the only place that picks concrete classes and wires them
     model/          values and facts: pairs, exact money, time, events, orders, requests, limits
     engine/         the bot, without I/O: turn, strategies, portfolio, risk, router

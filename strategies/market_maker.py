@@ -19,7 +19,7 @@ class MarketMaker(Strategy):
     pair: Pair
     amount: float = param(0.01, gt=0, doc="base currency of each quote")
     spread_bps: float = param(
-        20.0, gt=0, lt=10_000, live=True, doc="distance between bid and ask, in basis points of the middle"
+        20.0, ge=0.01, lt=10_000, live=True, doc="distance between bid and ask, in basis points of the middle"
     )
     skew_bps: float = param(10.0, ge=0, lt=10_000, live=True, doc="how far both quotes move when the inventory is full")
     inventory: float = param(0.05, gt=0, doc="most base currency to hold away from the target, either way")

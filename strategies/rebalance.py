@@ -18,7 +18,9 @@ class Rebalance(Strategy):
 
     pairs: list[Pair]
     weights: list[float] = param(gt=0, le=1, doc="share of the whole for each pair's coin; what is left stays cash")
-    threshold: float = param(0.05, ge=0, lt=1, doc="trade when a share is further than this from its weight")
+    threshold: float = param(
+        0.05, ge=0, lt=1, doc="trade when a share is further than this from its weight; a fraction, 0.05 is 5 %"
+    )
     cron: str = param("0 9 * * *", doc="when to look: minute, hour, day, month, weekday")
     resolution: str = param("1h", doc="bars to take prices from")
     max_slippage_pct: float = param(1.0, gt=0, le=50, doc="refuse to trade further than this from the best price")

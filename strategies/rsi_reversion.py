@@ -23,7 +23,7 @@ class RsiReversion(Strategy):
     buy_above: float = param(30.0, gt=0, lt=100, doc="buy when the RSI rises through this from below")
     sell_above: float = param(60.0, gt=0, lt=100, doc="sell when the RSI is at least this")
     spend: float = param(20_000.0, gt=0, doc="quote currency of a purchase, or what is left if that is less")
-    stop_loss_pct: float | None = param(3.0, gt=0, lt=100, doc="leave at this loss; null: never")
+    stop_loss_pct: float | None = param(3.0, ge=0.1, lt=100, doc="leave at this loss, in percent; null: never")
 
     def on_start(self) -> None:
         if self.sell_above <= self.buy_above:

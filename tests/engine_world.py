@@ -47,13 +47,13 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     GetBalances,
     GetOrder,
     ListOpenOrders,
     ListOrders,
     ListTrades,
     OrderAck,
-    Outcome,
     Request,
 )
 from botkit.sim.fees import FixedFees
@@ -328,7 +328,7 @@ class Bot:
     def answer(
         self,
         request: Request,
-        outcome: Outcome = Outcome.OK,
+        outcome: Ending = Ending.OK,
         body: AnswerBody = None,
         status: int = 200,
         text: str = "",
@@ -425,7 +425,7 @@ class Exchange:
                 request = waiting[0]
                 self.asked.append(request)
                 if type(request) in self.lost:
-                    self.bot.answer(request, Outcome.UNKNOWN)
+                    self.bot.answer(request, Ending.UNKNOWN)
                 else:
                     self.bot.answer(request, body=self.body(request))
                 continue

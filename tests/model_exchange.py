@@ -25,13 +25,13 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     GetBalances,
     GetOrder,
     ListOpenOrders,
     ListOrders,
     ListTrades,
     OrderAck,
-    Outcome,
     Request,
 )
 
@@ -146,10 +146,10 @@ class ModelExchange:
             self._give_up(request, now)
             return
         if self._fault("5xx before apply", 0.5):
-            self._hear(now + self._way(), Answer(request_id=request.id, outcome=Outcome.UNKNOWN, status=502))
+            self._hear(now + self._way(), Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=502))
             return
         if self._fault("not sent", 0.2):
-            self._hear(now, Answer(request_id=request.id, outcome=Outcome.NOT_SENT))
+            self._hear(now, Answer(request_id=request.id, outcome=Ending.NOT_SENT))
             return
         late = self._fault("late arrival", 0.7)
         lag = 0
@@ -171,18 +171,18 @@ class ModelExchange:
             if self._fault("answer lost"):
                 self._give_up(request, now)
             elif self._fault("5xx after apply", 0.5):
-                self._hear(answer, Answer(request_id=request.id, outcome=Outcome.UNKNOWN, status=500))
+                self._hear(answer, Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=500))
             elif refuse:
-                self._hear(answer, Answer(request_id=request.id, outcome=Outcome.REFUSED, status=400, text="bad"))
+                self._hear(answer, Answer(request_id=request.id, outcome=Ending.REFUSED, status=400, text="bad"))
             elif body is None:
-                self._hear(answer, Answer(request_id=request.id, outcome=Outcome.REFUSED, status=404, text="no"))
+                self._hear(answer, Answer(request_id=request.id, outcome=Ending.REFUSED, status=404, text="no"))
             else:
-                self._hear(answer, Answer(request_id=request.id, outcome=Outcome.OK, body=body))
+                self._hear(answer, Answer(request_id=request.id, outcome=Ending.OK, body=body))
 
         self._do(arrives, arrive)
 
     def _give_up(self, request: Request, now: Nanos) -> None:
-        self._hear(now + TIMEOUT, Answer(request_id=request.id, outcome=Outcome.UNKNOWN, text="timeout"))
+        self._hear(now + TIMEOUT, Answer(request_id=request.id, outcome=Ending.UNKNOWN, text="timeout"))
         if self.resends and isinstance(request, CreateOrder):
             self._do(now + TIMEOUT, lambda at: void(self._apply(request, at, 0)))
 

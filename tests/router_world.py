@@ -16,7 +16,7 @@ from botkit.model.limits import EndpointLimit, LimitTable, Scope, WindowLimit
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
-from botkit.model.requests import CreateBatch, GetBalances, ListOpenOrders, Outcome, Request
+from botkit.model.requests import CreateBatch, Ending, GetBalances, ListOpenOrders, Request
 
 START = 1_700_000_000 * NS_PER_S
 PAIR = Pair(
@@ -181,7 +181,7 @@ class World:
             for client_id in client_ids(request):
                 self.granted[client_id] = self.now
                 self.orders_arrived.append(arrival)
-            self.at(answer, lambda id=request.id: self.router.answered(id, self.now, Outcome.OK))  # type: ignore[misc]
+            self.at(answer, lambda id=request.id: self.router.answered(id, self.now, Ending.OK))  # type: ignore[misc]
 
 
 def client_ids(request: Request) -> Sequence[int]:

@@ -12,7 +12,7 @@ from botkit.live.fan_out import FanOut
 from botkit.model.adapter import Capabilities
 from botkit.model.events import BalanceReport, TradeReport
 from botkit.model.limits import LimitTable
-from botkit.model.requests import Answer, CancelOrder, CreateOrder, ListOrders, Outcome, Request
+from botkit.model.requests import Answer, CancelOrder, CreateOrder, Ending, ListOrders, Request
 from botkit.testing.adapter_cases import AdapterCases, World
 from tests.adapter_worlds import PaperWorld, emulator_world, toy_world
 from tests.toy_exchange import LIMITS, ToyAdapter
@@ -78,7 +78,7 @@ class Hopeful(ToyAdapter):
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)
-        return replace(answer, outcome=Outcome.REFUSED) if answer.outcome is Outcome.UNKNOWN else answer
+        return replace(answer, outcome=Ending.REFUSED) if answer.outcome is Ending.UNKNOWN else answer
 
 
 class Repeating(ToyAdapter):
@@ -86,7 +86,7 @@ class Repeating(ToyAdapter):
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         answer = await super().send(request, urgent=urgent)
-        if answer.outcome is Outcome.UNKNOWN and isinstance(request, CreateOrder):
+        if answer.outcome is Ending.UNKNOWN and isinstance(request, CreateOrder):
             await super().send(request, urgent=urgent)
         return answer
 

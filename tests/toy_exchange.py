@@ -38,6 +38,7 @@ from botkit.model.requests import (
     CancelAck,
     CancelOrder,
     CreateOrder,
+    Ending,
     GetBalances,
     GetBook,
     GetCandles,
@@ -46,7 +47,6 @@ from botkit.model.requests import (
     ListOrders,
     ListTrades,
     OrderAck,
-    Outcome,
     Request,
 )
 
@@ -230,16 +230,16 @@ class ToyAdapter:
 
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         if not self._is_open:
-            return Answer(request_id=request.id, outcome=Outcome.NOT_SENT, text="not open")
+            return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="not open")
         self.clock_skew_ms = (self._clock.now() - self._venue.now()) // NS_PER_MS
         await asyncio.sleep(0)
         try:
-            return Answer(request_id=request.id, outcome=Outcome.OK, body=self._perform(request))
+            return Answer(request_id=request.id, outcome=Ending.OK, body=self._perform(request))
         except Refused as error:
-            return Answer(request_id=request.id, outcome=Outcome.REFUSED, status=422, text=str(error))
+            return Answer(request_id=request.id, outcome=Ending.REFUSED, status=422, text=str(error))
         except OutcomeUnknown as error:
             await asyncio.sleep(self._timeout_s)
-            return Answer(request_id=request.id, outcome=Outcome.UNKNOWN, text=str(error))
+            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=str(error))
 
     def _perform(self, request: Request) -> AnswerBody:
         venue = self._venue

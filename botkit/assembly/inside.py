@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from botkit.assembly import Project
+from botkit.config.money import opening_units
 from botkit.errors import ConfigError
-from botkit.model.money import UNIT
 
 if TYPE_CHECKING:  # a bot with real money needs no emulator in its memory
     from botkit.emulator import Emulator
@@ -93,12 +93,4 @@ def _market(project: Project) -> Path | None:
 def opening_balances(project: Project) -> dict[str, int] | None:
     """What the account at the emulator holds: what the configuration says, for the emulator or else for backtests."""
     config = project.config
-    given = config.emulator.balances or config.backtest.balances
-    if given is not None:
-        return {currency: int(amount * UNIT) for currency, amount in given.items()}
-    total: dict[str, int] = {currency: int(amount * UNIT) for currency, amount in config.reserve.items()}
-    for strategy in config.strategies:
-        if isinstance(strategy.capital, dict):
-            for currency, amount in strategy.capital.items():
-                total[currency] = total.get(currency, 0) + int(amount * UNIT)
-    return total or None
+    return opening_units(config, config.emulator.balances or config.backtest.balances)

@@ -7,31 +7,22 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from botkit.assembly import Project
 from botkit.assembly.inside import emulator_inside, inside_account
 from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode, connect
 from botkit.assembly.shared_bots import SharedBots
-from botkit.assembly.sharing import ALONE, rate_limited_reads, venue_name
+from botkit.config.real_money import check_real_money, is_loopback
 from botkit.config.secrets import resolve_account
 from botkit.errors import BotkitError, ConfigError, RequestError
-from botkit.live.clock import DriverClock, SteadyClock
+from botkit.live.clock import SteadyClock
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.limits.sharing import ALONE, rate_limited_reads, venue_name
 from botkit.live.ports import Machine
-from botkit.live.state_folder import StateFolder, account_label, state_root
+from botkit.live.state_folder import StateFolder, account_label
 from botkit.model.clock import NS_PER_S
 from botkit.model.limits import PAIRS_ENDPOINT
-from botkit.model.requests import Outcome
-
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-#: what a bot with real money must be bounded by, and what each rule is for
-_NEEDED_RULES = {
-    "max_order_value": "{twd: 10000}",
-    "max_position": '{btc: "0.01"}',
-    "max_daily_loss": "{twd: 3000}",
-    "price_collar_pct": "5",
-}
+from botkit.model.requests import Ending
 
 
 @contextlib.asynccontextmanager
@@ -85,7 +76,7 @@ async def parts_of(
                     await refresh_pairs(project, *address, shared)
                     parts = paper_parts(project, *address, shared)
                 else:
-                    check_live(project, *address)
+                    check_real_money(project.loaded, *address)
                     await refresh_pairs(project, *address, shared)
                     parts = _real(project, *address, environ, shared)
             except BotkitError as error:
@@ -123,7 +114,7 @@ async def refresh_pairs(project: Project, rest: str | None, ws: str | None, shar
         try:
             async with reads, reads.slot(PAIRS_ENDPOINT) as slot:
                 fresh = await adapter.pairs()
-                slot.outcome = Outcome.OK
+                slot.outcome = Ending.OK
         except RequestError as error:
             raise ConfigError(f"the pairs of {project.facts.name} cannot be read: {error}") from None
         finally:
@@ -170,12 +161,14 @@ async def _elsewhere(
     for name, url in (("rest", rest), ("ws", ws)):
         if url is None:
             raise ConfigError(f"an emulator elsewhere needs both addresses; --{name} is missing")
-        if not _is_loopback(url):
+        if not is_loopback(url):
             raise ConfigError(f"--{name} {url}: mode emulator reaches this machine alone; use --mode live for others")
+    from botkit.emulator.ask_clock import emulator_clock
+
     assert rest is not None
     account = resolve_account(project.loaded, environ, section="emulator.account")
     section = project.config.emulator
-    clock = shared.clocks.get(rest) or shared.clocks.setdefault(rest, await _clock_of(rest, speed))
+    clock = shared.clocks.get(rest) or shared.clocks.setdefault(rest, await emulator_clock(rest, speed))
     address = hashlib.sha256(f"{rest} {account.email}".encode()).hexdigest()[:12]
     parts = LiveParts(
         project,
@@ -199,45 +192,7 @@ async def _elsewhere(
     return parts
 
 
-async def _clock_of(rest: str, speed: float | None) -> DriverClock:
-    """The clock of an emulator elsewhere: it is asked, since all of its time may run faster than the machine's."""
-    import aiohttp
-
-    from botkit.emulator.clock import EmulatorClock
-
-    url = urlsplit(rest)
-    try:
-        async with aiohttp.ClientSession(trust_env=False) as session:
-            asked = f"{url.scheme}://{url.netloc}/_emulator/time"
-            async with session.get(asked, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=5)) as response:
-                found = await response.json()
-        return EmulatorClock(int(found["now"]), float(speed or found["speed"]))
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"no emulator answers at {rest}: {error or type(error).__name__}") from None
-
-
-def _is_loopback(url: str) -> bool:
-    return (urlsplit(url).hostname or "") in _LOOPBACK
-
-
 # -- real money -------------------------------------------------------------------------------------------------------
-
-
-def check_live(project: Project, rest: str | None, ws: str | None) -> None:
-    """Refuse real money where a bound is missing. Raises ConfigError naming everything that is."""
-    config, loaded = project.config, project.loaded
-    problems = []
-    if not config.live.confirm:
-        problems.append(f"{loaded.where('live')}: real orders need `live: {{confirm: true}}`")
-    for rule, example in _NEEDED_RULES.items():
-        everywhere = all(rule in strategy.risk for strategy in config.strategies)
-        if rule not in config.risk and not everywhere:
-            problems.append(f"{loaded.where('risk')}: real orders need `risk: {{{rule}: {example}}}`, your own figure")
-    for url in (rest, ws):
-        if url is not None and _is_loopback(url):
-            problems.append(f"{url} is on this machine; use --mode emulator for an emulator")
-    if problems:
-        raise ConfigError("\n".join(problems))
 
 
 def _real(
@@ -271,23 +226,6 @@ def _real(
 # -- other processes --------------------------------------------------------------------------------------------------
 
 
-def find_folder(name: str, mode: str | None) -> StateFolder:
-    """The state folder of a bot by its name: of the one that runs, else of the only one there is.
-
-    Raises ConfigError where there is none, or where ``mode`` must say which.
-    """
-    root = state_root() / name
-    found = [StateFolder(path.parent) for path in sorted(root.glob(f"{mode or '*'}/*/journal.sqlite"))]
-    if not found:
-        raise ConfigError(f"{name} has never run{f' in mode {mode}' if mode else ''}; try `botkit run`")
-    running = [folder for folder in found if folder.holder() is not None]
-    chosen = running or found
-    if len(chosen) > 1:
-        modes = ", ".join(sorted({folder.path.parent.name for folder in chosen}))
-        raise ConfigError(f"{name} has run as {modes}; say which with --mode")
-    return chosen[0]
-
-
 @contextlib.asynccontextmanager
 async def account_access(
     project: Project,
@@ -303,9 +241,9 @@ async def account_access(
     `botkit account`. Raises ConfigError, and LedgerUnreachable unless it ``hurries``."""
     rest, ws = _address(project, rest, ws)
     # keys of the one must never be shown to the other
-    if mode == "emulator" and (rest is None or not _is_loopback(rest)):
+    if mode == "emulator" and (rest is None or not is_loopback(rest)):
         raise ConfigError("which emulator? give its address on this machine, such as --rest http://127.0.0.1:8080/v3")
-    if mode == "live" and rest is not None and _is_loopback(rest):
+    if mode == "live" and rest is not None and is_loopback(rest):
         raise ConfigError(f"{rest} is on this machine; use --mode emulator for an emulator")
     if mode == "live":
         account: Any = resolve_account(project.loaded, environ)
@@ -319,9 +257,11 @@ async def account_access(
         account = inside_account(project.config.name) if is_inside else DEFAULT_ACCOUNT
     ledger, clock = project.config.limits.ledger, SteadyClock()
     if mode == "emulator":
+        from botkit.emulator.ask_clock import emulator_clock
+
         assert rest is not None
         with contextlib.suppress(ConfigError):  # its requests will say better that it does not answer
-            ledger = ledger if (await _clock_of(rest, None)).speed == 1 else ALONE
+            ledger = ledger if (await emulator_clock(rest, None)).speed == 1 else ALONE
     adapter = connect(project, account, rest, ws, clock)
     latest_s = project.config.live.latest_accept_s if mode == "live" else project.config.emulator.latest_accept_s
     access = rate_limited_reads(

@@ -11,25 +11,25 @@ from typing import Any, Literal
 
 import msgspec
 
-from botkit.assembly import Project, default_bar_grace_ns, make_engine, no_discount
-from botkit.assembly.sharing import ALONE, rate_limited_reads, shared_limits, venue_name
+from botkit.assembly import Project, default_bar_grace_ns, make_engine
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
-from botkit.engine.money.valuation import Valuation
+from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.router.leased import LeasedPools
-from botkit.live.client_ids import ClientIds
+from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.clock import DriverClock
 from botkit.live.limits.in_process import InProcessLedger
 from botkit.live.limits.leases import SharedLimits
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.limits.sharing import ALONE, rate_limited_reads, shared_limits, venue_name
 from botkit.live.machine import this_machine
 from botkit.live.parts import OnStop
 from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.extension import Exchange
+from botkit.model.extension import Exchange, no_discount
 from botkit.model.pairs import Pair
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
 
@@ -89,7 +89,7 @@ class LiveParts:
         #: the counters that the router shares: those of ``shared``, or of the run that is replayed
         self.leased = leased
         self.siblings: Sequence[str] = ()
-        self.client_ids: ClientIds | None = None
+        self.client_ids: ClientIdPlaces | None = None
         self._share = share or self._shared_limits
         self._ledger = ledger
         self._endpoints = endpoints
@@ -101,7 +101,7 @@ class LiveParts:
             strategy.label: strategy.on_stop or config.live.on_stop for strategy in config.strategies
         }
         named = project.bot_pairs()
-        self.valuation_pairs = valuation_pairs(project.pairs, named, project.currency)
+        self.valuation_pairs = pairs_on_the_way(project.pairs, named, project.currency)
         self.pairs: Mapping[str, Pair] = project.pairs
         self._priced = {str(pair): pair for pair in [*named, *self.valuation_pairs]}
         self._fees = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
@@ -188,21 +188,7 @@ class LiveParts:
 def priced_pairs(project: Project) -> list[Pair]:
     """The pairs that a bot trades, and those that it values things through."""
     named = project.bot_pairs()
-    return [*named, *valuation_pairs(project.pairs, named, project.currency)]
-
-
-def valuation_pairs(pairs: Mapping[str, Pair], named: Sequence[Pair], currency: str) -> tuple[Pair, ...]:
-    """Pairs that no strategy trades, but that lead from a traded currency to the one everything is valued in."""
-    at_hand = Valuation({str(pair): pair for pair in named})
-    everything = Valuation(pairs)
-    found: dict[str, Pair] = {}
-    for traded in [c for pair in named for c in (pair.base, pair.quote)]:
-        if traded == currency or at_hand.find_path(traded, currency) is not None:
-            continue
-        path = everything.find_path(traded, currency)
-        for cell, _ in path.steps if path is not None else ():
-            found.setdefault(cell.pair, cell.pair)
-    return tuple(pair for pair in found.values() if pair not in named)
+    return [*named, *pairs_on_the_way(project.pairs, named, project.currency)]
 
 
 def connect(

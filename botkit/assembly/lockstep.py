@@ -6,20 +6,18 @@ import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import msgspec
-
 from botkit.assembly import BacktestParts, Project, default_bar_grace_ns, make_engine
 from botkit.assembly.live_parts import connect
 from botkit.backtesting.plan import Plan
 from botkit.backtesting.session import begin_of, history_before, run_backtest
-from botkit.config.secrets import Account
+from botkit.config.secrets import AccountKeys
 from botkit.emulator import Emulator, EmulatorAccount, EmulatorOptions
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.adapter import BitoProAdapter
-from botkit.live.lockstep import HeldClock, Lockstep
-from botkit.live.replay import Difference, compare
+from botkit.live.lockstep import HeldClock, Lockstep, LockstepResult
+from botkit.live.replay import DecisionDifference, compare
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import FeeModel
 from botkit.tape.feed import StreamKey
@@ -27,17 +25,6 @@ from botkit.tape.feed import StreamKey
 #: the decisions of the run over the wire, named as a backtest's, and those of the backtest beside them
 DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
 _EMAIL = "lockstep@botkit.local"
-
-
-class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A run over the wire. ``answers`` and ``frames`` are what was read from the sockets."""
-
-    start: Nanos
-    end: Nanos
-    decisions: int
-    sha256: str
-    answers: int
-    frames: int
 
 
 def lockstep_engine(parts: BacktestParts, decisions: DecisionLog, fees: FeeModel) -> Engine:
@@ -87,7 +74,7 @@ async def run_lockstep(
     async with Emulator(project.facts, options) as emulator:
         clock = HeldClock(start - 1)
         engine = lockstep_engine(parts, decisions, fees)
-        key = Account(email=account.email, key=account.key, secret=account.secret)
+        key = AccountKeys(email=account.email, key=account.key, secret=account.secret)
         adapter = connect(project, key, emulator.rest, emulator.ws, clock)
         assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's wire, and its frames are counted
         keys: list[StreamKey] = []
@@ -119,7 +106,7 @@ async def run_lockstep(
     )
 
 
-async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResult, Difference | None]:
+async def compare_in_lockstep(project: Project, out: Path) -> tuple[LockstepResult, DecisionDifference | None]:
     """A configuration's backtest and the same bot over the wire: the latter, and the first decision that differs.
 
     Both runs' decisions are written into ``out``. Raises BotkitError.

@@ -2,69 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from difflib import get_close_matches
+from typing import Any
 
 from botkit.assembly import assemble_plugins
-from botkit.assembly.sharing import rate_limited_reads, venue_name
-from botkit.errors import ConfigError
-from botkit.live.clock import SteadyClock
-from botkit.live.limits.rate_limited_reads import RateLimitedReads
-from botkit.model.clock import Nanos
-from botkit.model.extension import Exchange, ExchangeFacts
-from botkit.model.pairs import Pair
+from botkit.live.market_access import MarketAccess, RateLimitedReads
+
+__all__ = ["MarketAccess", "RateLimitedReads", "market_access"]
 
 
-class MarketAccess:
-    """An exchange's market data: its facts, a connection without an account, its clock, and reads within the limits."""
-
-    def __init__(
-        self,
-        exchange: str = "bitopro",
-        *,
-        rest: str | None = None,
-        ws: str | None = None,
-        frame_tap: Callable[[str | bytes, Nanos], None] | None = None,
-        ledger: str | None = None,
-    ) -> None:
-        """``rest`` and ``ws`` are other addresses than the exchange's own. ``ledger`` holds the windows that others
-        count into as well (`botkit.assembly.sharing`); None is this machine's. Raises ConfigError."""
-        plugin: Exchange = assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing
-        self.facts: ExchangeFacts = plugin.facts({})
-        self.clock = SteadyClock()
-        self.adapter = plugin.connect(
-            {
-                "public": True,
-                "rest": rest,
-                "ws": ws,
-                "clock": self.clock,
-                "pairs": self.facts.pairs,
-                "frame_tap": frame_tap,
-            }
-        )
-        self._ledger, self._venue = ledger, venue_name(self.facts, rest)
-
-    def reads(self, *endpoints: str) -> RateLimitedReads:
-        """Reads of these endpoints, within the limits. An async context manager; raises LedgerUnreachable there."""
-        return rate_limited_reads(
-            self.adapter,
-            self.facts.limits,
-            self._ledger,
-            endpoints=endpoints,
-            venue=self._venue,
-            clock=self.clock,
-        )
-
-    def pair(self, name: str) -> Pair:
-        """A pair by its name in any case. Raises ConfigError with a suggestion."""
-        found = self.facts.pairs.get(name.strip().lower())
-        if found is None:
-            near = get_close_matches(name.strip().lower(), list(self.facts.pairs), 1)
-            raise ConfigError(
-                f"{name!r} is no pair of {self.facts.name}; "
-                + (f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(self.facts.pairs))}")
-            )
-        return found
-
-
-__all__ = ["MarketAccess", "RateLimitedReads"]
+def market_access(exchange: str = "bitopro", **more: Any) -> MarketAccess:
+    """The market data of an exchange by its name; ``more`` are the arguments of `MarketAccess`. Raises ConfigError."""
+    return MarketAccess(assemble_plugins(installed_only=True).pick("exchanges", exchange, "--exchange").thing, **more)

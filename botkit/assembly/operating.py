@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from botkit.assembly import Project, assemble_plugins, exchange_facts
-from botkit.assembly.live_parts import valuation_pairs
 from botkit.config.essentials import load_essentials
 from botkit.config.load import LoadedConfig, load_config
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
+from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.errors import BotkitError, ConfigError
 from botkit.live.journal import Journal
 from botkit.live.state_folder import StateFolder
 from botkit.model.money import UNIT
 from botkit.model.pairs import Pair
+from botkit.project.plugins import assemble_plugins
+from botkit.project.project import Project, exchange_facts
 
 
 def without_strategies(config: Path | LoadedConfig) -> Project:
@@ -68,7 +69,7 @@ def stopped_books(project: Project, folder: StateFolder) -> Portfolio:
     currency = config.currency or (named[0].quote if named else "")
     try:
         return Portfolio(
-            pairs={str(pair): pair for pair in (*named, *valuation_pairs(known, named, currency))},
+            pairs={str(pair): pair for pair in (*named, *pairs_on_the_way(known, named, currency))},
             shares=shares,
             reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
             currency=currency,

@@ -6,9 +6,9 @@ from botkit.assembly import ACCOUNT, Project, make_kernel
 from botkit.assembly.inside import opening_balances
 from botkit.assembly.live_parts import LiveParts, connect, priced_pairs
 from botkit.assembly.shared_bots import SharedBots
-from botkit.assembly.sharing import venue_name
 from botkit.exchange.paper import MARKET_READS, PaperAdapter
 from botkit.live.clock import SteadyClock
+from botkit.live.limits.sharing import venue_name
 from botkit.live.state_folder import StateFolder
 from botkit.model.money import UNIT
 

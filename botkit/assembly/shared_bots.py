@@ -7,17 +7,18 @@ from pathlib import Path
 
 from botkit.assembly import Project, pairs_of
 from botkit.assembly.live_parts import LiveParts
-from botkit.assembly.sharing import ALONE
 from botkit.config.load import overrides_for
+from botkit.config.money import Claim, check_shared_money
+from botkit.config.several import clashes
 from botkit.errors import BotkitError, ConfigError
-from botkit.live.client_ids import ClientIds
+from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.clock import DriverClock
 from botkit.live.fan_out import FanOut
 from botkit.live.limits.in_process import InProcessLedger
+from botkit.live.limits.sharing import ALONE
 from botkit.live.machine import this_machine
 from botkit.live.ports import Machine
 from botkit.model.adapter import Adapter
-from botkit.model.money import UNIT, format_units
 from botkit.model.pairs import Pair
 
 
@@ -82,8 +83,8 @@ class SharedBots:
         for members in self._members.values():
             if len(members) < 2:
                 continue
-            check_shared_money([project for project, _ in members])
-            ids = ClientIds()
+            check_shared_money([_claim(project) for project, _ in members])
+            ids = ClientIdPlaces()
             for project, parts in members:
                 parts.client_ids = ids
                 parts.siblings = tuple(other.config.name for other, _ in members if other is not project)
@@ -99,83 +100,11 @@ def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> li
             projects.append(Project.load(path, overrides=own))
         except BotkitError as error:
             problems.append(str(error))
-    names: dict[str, Project] = {}
-    logs: dict[Path, Project] = {}
-    for project in projects:
-        loaded, config = project.loaded, project.config
-        # folders by these names are the same where the file system does not tell upper from lower case
-        first = names.setdefault(config.name.lower(), project)
-        if first is not project:
-            problems.append(
-                f"{loaded.where('name')}: {first.loaded.where('name')} is named {config.name!r} too, and a bot's state "
-                "is kept under its name; give one of them another `name`"
-            )
-        if config.log.file is not None:
-            other = logs.setdefault(config.log.file.absolute(), project)
-            if other is not project:
-                problems.append(
-                    f"{loaded.where('log.file')}: {other.loaded.where('log.file')} writes the same file; give each bot "
-                    "a log of its own"
-                )
+    problems += clashes([project.loaded for project in projects])
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
     return projects
 
 
-def check_shared_money(projects: Sequence[Project]) -> None:
-    """Refuse configurations of one account that would count the same money twice. Raises ConfigError.
-
-    Strategies without `capital`, and those with a percentage, divide what the account has, less the `reserve`; they
-    know nothing of other bots.
-    """
-    problems = []
-    for index, project in enumerate(projects):
-        for other in projects[index + 1 :]:
-            common = sorted(_divided(project) & _divided(other))
-            takes_all = any(s.capital is None for one in (project, other) for s in one.config.strategies)
-            if common and (takes_all or _percent(project) + _percent(other) > 100):
-                example = project.currency if project.currency in common else common[-1]
-                problems.append(
-                    f"{project.loaded.where('strategies')} and {other.loaded.where('strategies')}: both trade with "
-                    f"what the same account has of {', '.join(common)}, and would count it twice; give their "
-                    f'strategies a `capital` of their own, such as {{{example}: "50000"}}'
-                )
-        divided = _divided(project)
-        given: dict[str, int] = {}
-        for currency, units in (row for other in projects if other is not project for row in _fixed(other)):
-            given[currency] = given.get(currency, 0) + units
-        for currency, units in given.items():
-            if currency in divided and int(project.config.reserve.get(currency, 0) * UNIT) < units:
-                amount = format_units(units)
-                problems.append(
-                    f"{project.loaded.where('reserve')}: {amount} {currency} of this account are the capital of "
-                    f"{' and '.join(str(p.loaded.path) for p in projects if currency in dict(_fixed(p)))}; keep them "
-                    f'out with `reserve: {{{currency}: "{amount}"}}`, or give every strategy a `capital`'
-                )
-    if problems:
-        raise ConfigError("\n".join(problems))
-
-
-def _divided(project: Project) -> set[str]:
-    """The currencies of which strategies take what the account has, all of it or a share."""
-    return {
-        currency
-        for strategy, spec in zip(project.config.strategies, project.specs(), strict=True)
-        if not isinstance(strategy.capital, dict)
-        for pair in pairs_of(spec)
-        for currency in (pair.base, pair.quote)
-    }
-
-
-def _percent(project: Project) -> int:
-    return sum(strategy.capital_percent or 0 for strategy in project.config.strategies)
-
-
-def _fixed(project: Project) -> list[tuple[str, int]]:
-    """Capital in fixed amounts: (currency, units)."""
-    return [
-        (currency, int(amount * UNIT))
-        for strategy in project.config.strategies
-        if isinstance(strategy.capital, dict)
-        for currency, amount in strategy.capital.items()
-    ]
+def _claim(project: Project) -> Claim:
+    return Claim(project.loaded, project.currency, [pairs_of(spec) for spec in project.specs()])

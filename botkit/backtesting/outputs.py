@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -19,12 +20,15 @@ import numpy as np
 
 from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_MS
+from botkit.model.csv_cells import inert
 from botkit.model.money import UNIT_DECIMALS
 from botkit.model.reasons import grouped
 from botkit.model.results import BacktestResult, FillRow, OrderRow
 
 SUMMARY, ORDERS, FILLS = "summary.json", "orders.csv", "fills.csv"
 EQUITY, DAILY = "equity.csv", "daily.csv"
+LATEST = "latest"
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
 REPORT, CONFIG, DECISIONS = "report.html", "config.yaml", "decisions.jsonl"
 
 
@@ -95,6 +99,62 @@ class RunFolder:
         finally:
             if old is not None:
                 shutil.rmtree(old, ignore_errors=True)
+
+
+class NumberedRun(RunFolder):
+    """A `RunFolder` that keeps the runs before it: ``out/NAME/1``, ``out/NAME/2``..., the newest also as ``latest``.
+
+    The number is given when the run is finished, so that two at a time take one each; ``out`` is the folder then.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        """``parent`` is the folder of all runs of a name. Raises ConfigError where it cannot be one."""
+        self.parent = Path(os.path.abspath(parent))  # noqa: PTH100 - as above
+        if self.parent.exists() and not self.parent.is_dir():
+            raise ConfigError(f"{self.parent} is not a folder, and runs are kept there; remove it, or give --out")
+        super().__init__(self.parent / str(next_number(self.parent)))
+
+    def _publish(self) -> None:
+        while True:
+            try:
+                self.path.rename(self.out)
+                break
+            except OSError:
+                if not self.out.exists():
+                    raise
+            self.out = self.parent / str(next_number(self.parent))
+        _point_to(self.parent / LATEST, self.out)
+
+
+def run_numbers(parent: Path) -> list[int]:
+    """The numbers of the runs that are kept in a folder, oldest first."""
+    if not parent.is_dir():
+        return []
+    return sorted(int(p.name) for p in parent.iterdir() if _NUMBER.match(p.name) and p.is_dir())
+
+
+def next_number(parent: Path) -> int:
+    """The number of the next run."""
+    return max(run_numbers(parent), default=0) + 1
+
+
+def _point_to(link: Path, run: Path) -> None:
+    """Let ``latest`` be the newest run: a link, or a copy where the system makes no links."""
+    beside = link.with_name(f".{LATEST}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        beside.unlink()
+    try:
+        beside.symlink_to(run.name, target_is_directory=True)
+        if link.is_dir() and not link.is_symlink():
+            shutil.rmtree(link)
+        beside.replace(link)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        if link.is_symlink():
+            return  # it still points to an earlier run, which is better than half a copy
+        shutil.rmtree(link, ignore_errors=True)
+        shutil.copytree(run, link)
 
 
 def is_run(folder: Path) -> bool:
@@ -179,12 +239,13 @@ def _times(times: Sequence[int]) -> list[str]:
 
 
 class _Quoted(dict[str, str]):
-    """Text as a CSV field, quoted only where it must be. Looked up, since the same few texts fill a column."""
+    """Text as a CSV field, quoted only where it must be, and no formula to a spreadsheet. Looked up, since
+    the same few texts fill a column."""
 
     def __missing__(self, text: str) -> str:
-        field = text
-        if "," in text or '"' in text or "\n" in text or "\r" in text:
-            field = '"' + text.replace('"', '""') + '"'
+        field = inert(text)
+        if "," in field or '"' in field or "\n" in field or "\r" in field:
+            field = '"' + field.replace('"', '""') + '"'
         self[text] = field
         return field
 

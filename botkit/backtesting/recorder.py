@@ -23,7 +23,7 @@ from botkit.model.results import FillRow
 Change = tuple[Nanos, str, int]
 
 
-class Recorder:
+class ResultRecorder:
     """Watches one run. Memory stays bounded on a tape larger than memory: only fills and samples are kept."""
 
     def __init__(

@@ -15,11 +15,12 @@ from botkit.backtesting.driver import Driver, raise_failure
 from botkit.backtesting.holes import Holes
 from botkit.backtesting.metrics import RoundTrips, complete_strategy, missing_ratios, round_trips, summarise
 from botkit.backtesting.plan import FeeCurrencies, Plan, first_moment, make_plan, partial_streams, wanted_sources
-from botkit.backtesting.recorder import Recorder
+from botkit.backtesting.recorder import ResultRecorder
 from botkit.backtesting.running_bar import running_bar
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.market.bars import BarBuilder
+from botkit.engine.market.watch import BOOK_DEPTH
 from botkit.engine.outcome import HistoryWanted, Outcome
 from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
@@ -52,7 +53,6 @@ READING_FIGURES = (
 READINGS = ("queue", "optimistic", "pessimistic")
 #: rows that stand in memory at once, with one slice ahead; a smaller number only costs time
 SLICE_ROWS = 1_000_000
-_BOOK_DEPTH = 5
 
 #: (level, text, the run's time): something for the user
 Tell = Callable[[str, str, Nanos], None]
@@ -126,11 +126,11 @@ class _Run:
         parts.check(plan)
         for market in markets:
             if plan.sources.get(market.pair) == "market" and (market.pair, "books", None) in plan.keys:
-                depth = market.book_depth or _BOOK_DEPTH
+                depth = market.book_depth or BOOK_DEPTH
                 kernel.publish_books(market.pair, depth, is_wire=parts.feed.is_wire(market.pair))
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
-        self.recorder = Recorder(view, priced, traded, parts.zone, parts.balances, plan.start)
+        self.recorder = ResultRecorder(view, priced, traded, parts.zone, parts.balances, plan.start)
         self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
@@ -343,7 +343,7 @@ def _result(run: _Run) -> BacktestResult:
     curve = recorder.curve
     orders = view.orders()
     use = view.router.statistics()
-    use.refused_by_exchange = run.kernel.refused_429
+    use.refused_by_exchange = run.kernel.limits.refused
     refused = sum(order.state is OrderState.REFUSED for order in orders)
     trips = round_trips(recorder.fills, recorder.opening_positions())
     rows = _strategy_rows(run, trips)

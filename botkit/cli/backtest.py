@@ -20,7 +20,7 @@ from botkit.cli.screen import screen
 @click.option("--from", "start", help="Start, such as 2025-01-31 or 2025-01-31T09:00, in the config's time zone.")
 @click.option("--to", "end", help="End; a date means the whole day.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for report and files. Default: out/NAME.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for report and files.  [default: out/NAME/N]")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of latency draws and the strategies' random numbers.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option(
@@ -40,6 +40,9 @@ def backtest(
     readings: bool,
 ) -> None:
     """Trade recorded data with the bot of CONFIG, and write a report.
+
+    Runs are numbered and kept: out/NAME/1, out/NAME/2 and so on; out/NAME/latest is the newest, and `botkit runs` lists
+    them. A folder given with --out is replaced.
 
     The strategies, the router with the exchange's rate limits, and the simulated exchange's rules, fees and fills are
     the ones that `botkit run` uses.

@@ -22,12 +22,12 @@ _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
 def state_folder_of(config: Path, mode: str | None) -> Any:
     """The state folder of the bot of CONFIG, whose name alone is needed. A mistake in the file is said."""
-    from botkit.assembly.operations import find_folder, load_essentials
+    from botkit.assembly.operations import StateFolder, load_essentials
 
     found = load_essentials(config)
     if found.problem is not None:
         click.echo(f"warning: {found.problem.splitlines()[0]}; going on without what cannot be read", err=True)
-    return find_folder(found.loaded.config.name, mode)
+    return StateFolder.find(found.loaded.config.name, mode)
 
 
 @click.command()
@@ -174,12 +174,12 @@ def _told(result: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
     """Prove, read-only, that the account's key works: balances, open orders, and a guess at the fee rank."""
-    from botkit.assembly.operations import account_access, account_lines, account_of, find_folder, read_account
+    from botkit.assembly.operations import StateFolder, account_access, account_lines, account_of, read_account
 
     project = account_of(config)
     if mode == "emulator" and rest is None:
         with contextlib.suppress(ConfigError):  # a bot that has never run has met no emulator
-            address = (find_folder(project.config.name, mode).read_status() or {}).get("address")
+            address = (StateFolder.find(project.config.name, mode).read_status() or {}).get("address")
             rest = address[0] if isinstance(address, list) and address else None
 
     async def main() -> Any:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 import msgspec
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from botkit.cli.screen import screen
+from botkit.cli.zones import TYPED_ZONE
 from botkit.errors import DataError
 from botkit.model.clock import format_time, parse_time
 from botkit.model.extension import TapeFormat
@@ -32,25 +34,28 @@ _TRADES = click.option(
     help="Frames: each TRADE frame repeats the recent trades (list), or holds one trade (single). Default: as found.",
 )
 
+_SORT = click.option("--sort", is_flag=True, help="Take the rows of a CSV file in any order, such as newest first.")
+_ZONE = click.option("--timezone", metavar="ZONE", help="Of a CSV file's times that do not say theirs, such as UTC.")
+
 _CANDLE_HINTS = frozenset(("open", "high", "low", "close"))
 
 
-class World(msgspec.Struct, frozen=True):
+class Surroundings(msgspec.Struct, frozen=True):
     """What the commands need to know of the outside: the exchange's pairs, and the formats that plugins offer."""
 
     pairs: Mapping[str, Pair]
     formats: Mapping[str, TapeFormat]
 
 
-def _world() -> World:
+def _world() -> Surroundings:
     """The context's own, where a caller handed one in; else the exchange's facts and the installed plugins."""
-    handed = click.get_current_context().find_object(World)
+    handed = click.get_current_context().find_object(Surroundings)
     if handed is not None:
         return handed
     from botkit.assembly import assemble_plugins, tape_formats
 
     plugins = assemble_plugins(None, installed_only=True)
-    return World(plugins.exchanges["bitopro"].thing.facts({}).pairs, tape_formats(plugins))
+    return Surroundings(plugins.exchanges["bitopro"].thing.facts({}).pairs, tape_formats(plugins))
 
 
 @click.group(name="data")
@@ -110,6 +115,8 @@ def _source(path: Path, kind: str | None, options: dict[str, Any]) -> Any:
 @_KIND
 @_RESOLUTION
 @_TRADES
+@_SORT
+@_ZONE
 @click.option("--drop-doubled", is_flag=True, help="Leave out candles that repeat the one before in every figure.")
 @click.option("--source", "origin", default="", help="Where the data comes from; noted in the tape's manifest.")
 @_JSON
@@ -120,6 +127,8 @@ def import_file(
     kind: str | None,
     resolution: str | None,
     trades: str | None,
+    sort: bool,
+    timezone: str | None,
     drop_doubled: bool,
     origin: str,
     as_json: bool,
@@ -131,10 +140,11 @@ def import_file(
     from botkit.tape.tape import Tape
     from botkit.tape.writer import TapeWriter
 
-    options = {"pair": pair, "kind": kind, "resolution": resolution, "trades": trades}
+    options = {"pair": pair, "kind": kind, "resolution": resolution, "trades": trades, "timezone": timezone}
     given = [word for name, value in options.items() if value for word in (f"--{name}", value)]
-    command = shlex.join(["botkit", "data", "import", file.name, *given, *(["--drop-doubled"] if drop_doubled else [])])
-    source = _file_source(file, kind, {**options, "doubled": "drop" if drop_doubled else None})
+    flags = [flag for flag, is_set in (("--sort", sort), ("--drop-doubled", drop_doubled)) if is_set]
+    command = shlex.join(["botkit", "data", "import", file.name, *given, *flags])
+    source = _file_source(file, kind, {**options, "sort": sort or None, "doubled": "drop" if drop_doubled else None})
     notes = [*source.notes, *source.findings]
     with TapeWriter(
         out,
@@ -176,14 +186,24 @@ def _counted(number: int, word: str) -> str:
 @_KIND
 @_RESOLUTION
 @_TRADES
+@_SORT
+@_ZONE
 @_JSON
 def info(
-    path: Path, pair: str | None, kind: str | None, resolution: str | None, trades: str | None, as_json: bool
+    path: Path,
+    pair: str | None,
+    kind: str | None,
+    resolution: str | None,
+    trades: str | None,
+    sort: bool,
+    timezone: str | None,
+    as_json: bool,
 ) -> None:
     """Show what PATH (a tape or one file) holds: spans, rows, gaps, doubled rows, crossed books."""
     from botkit.tape.checks import inspect
 
-    source = _source(path, kind, {"pair": pair, "resolution": resolution, "trades": trades})
+    how = {"pair": pair, "resolution": resolution, "trades": trades, "sort": sort or None, "timezone": timezone}
+    source = _source(path, kind, how)
     reports = list(inspect(source))
     described = _provenance(source)
     if as_json:
@@ -262,9 +282,18 @@ def _provenance(source: Any) -> dict[str, Any]:
 @_KIND
 @_RESOLUTION
 @_TRADES
+@_SORT
+@_ZONE
 @_JSON
 def check(
-    path: Path, pair: str | None, kind: str | None, resolution: str | None, trades: str | None, as_json: bool
+    path: Path,
+    pair: str | None,
+    kind: str | None,
+    resolution: str | None,
+    trades: str | None,
+    sort: bool,
+    timezone: str | None,
+    as_json: bool,
 ) -> int:
     """Look PATH (a tape or one file) over. Exit code 1 when something is wrong with it.
 
@@ -279,6 +308,7 @@ def check(
     synthetic = False
     notes: list[str] = []
     options: dict[str, Any] = {"pair": pair, "resolution": resolution, "trades": trades}
+    options |= {"sort": sort or None, "timezone": timezone}
     if not path.is_dir():
         options["doubled"] = "drop"  # so that all of them are counted, and not the first refused
     try:
@@ -370,12 +400,19 @@ def spread(
     "--out", type=click.Path(path_type=Path), required=True, help="The tape to make; a synthetic one is replaced."
 )
 @click.option("--seed", type=int, help="Another market for another number.")
-@click.option("--start", help="First minute, UTC, such as 2025-01-01.")
+@click.option("--start", help="First minute, such as 2025-01-01, in --timezone.")
+@TYPED_ZONE
 @click.option("--days", type=click.IntRange(1, 3660), help="Days of one-minute candles.")
 @click.option("--hours", type=click.IntRange(0, 10_000), help="Hours at the end that have books and trades.")
 @_JSON
 def synthetic(
-    out: Path, seed: int | None, start: str | None, days: int | None, hours: int | None, as_json: bool
+    out: Path,
+    seed: int | None,
+    start: str | None,
+    timezone: ZoneInfo,
+    days: int | None,
+    hours: int | None,
+    as_json: bool,
 ) -> None:
     """Make a tape of an invented market. Equal options give equal rows on any machine.
 
@@ -384,7 +421,7 @@ def synthetic(
     from botkit.tape.bundle import DEFAULT_DAYS, DEFAULT_HOURS, DEFAULT_SEED, DEFAULT_START, write_synthetic
 
     try:
-        first = DEFAULT_START if start is None else parse_time(start)
+        first = DEFAULT_START if start is None else parse_time(start, timezone)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--start") from None
     columns = (TextColumn("synthetic market"), BarColumn(), TimeRemainingColumn())

@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from botkit.cli.zones import TYPED_ZONE
+from botkit.config.schema import moment
 from botkit.errors import DataError
-from botkit.model.clock import NS_PER_DAY, Nanos, format_time, is_date_only, parse_time
+from botkit.model.clock import NS_PER_DAY, Nanos, format_time
 from botkit.model.events import Candle
 from botkit.model.pairs import Pair
 from botkit.model.requests import GetCandles, Request
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 #: candles asked for in one request: about 1 MB of reply
 _CANDLES_A_REQUEST = 8_000
 _CANDLES = GetCandles.endpoint
+_UTC = ZoneInfo("UTC")
 _MONTH: Nanos = 28 * NS_PER_DAY
 
 ShowShare = Callable[[float], None]
@@ -49,8 +53,9 @@ class Downloaded(msgspec.Struct):
 @click.command()
 @click.argument("pairs", nargs=-1, required=True, metavar="PAIR...")
 @click.option("--resolution", type=click.Choice(RESOLUTIONS), default="1m", show_default=True, help="Of the candles.")
-@click.option("--from", "start", help="First day or moment (UTC).  [default: where the tape ends]")
-@click.option("--to", "end", help="End; a bare date is included (UTC).  [default: now]")
+@click.option("--from", "start", help="First day or moment, in --timezone.  [default: where the tape ends]")
+@click.option("--to", "end", help="End; a bare date is included.  [default: now]")
+@TYPED_ZONE
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The tape to make or to go on with.")
 @click.option("--rest", help="REST address of another exchange, such as an emulator.")
 @click.option(
@@ -65,6 +70,7 @@ def download(
     resolution: str,
     start: str | None,
     end: str | None,
+    timezone: ZoneInfo,
     out: Path,
     rest: str | None,
     ledger: str | None,
@@ -76,14 +82,14 @@ def download(
     It goes on where the tape ends, so it can be stopped at any time, and run every day. Buckets in which nothing was
     traded are left out by the exchange; they are noted as gaps, and a backtest shows them as empty bars.
     """
-    from botkit.assembly.market_access import MarketAccess
+    from botkit.assembly.market_access import market_access
 
-    access = MarketAccess(exchange, rest=rest, ledger=ledger)
+    access = market_access(exchange, rest=rest, ledger=ledger)
     wanted = list(dict.fromkeys(access.pair(name) for part in pairs for name in part.split(",") if name.strip()))
     now = access.clock.now()
-    until = min(_moment(end, "--to"), now) if end else now
-    given = _moment(start, "--from") if start else None
-    job = _Job(access, out, resolution, rest)
+    until = min(_moment(end, "--to", timezone), now) if end else now
+    given = _moment(start, "--from", timezone) if start else None
+    job = _Job(access, out, resolution, rest, timezone)
     spans = [(pair, job.first(pair, given), until) for pair in wanted]
     with _progress(quiet=as_json) as progress:
         results = asyncio.run(job.run(spans, progress))
@@ -91,23 +97,26 @@ def download(
         click.echo(json.dumps({"out": str(out), "streams": msgspec.to_builtins(results)}))
         return
     for result in results:
-        click.echo(_told(result, out))
+        click.echo(_told(result, out, timezone))
 
 
-def _moment(text: str, option: str) -> Nanos:
+def _moment(text: str, option: str, zone: ZoneInfo) -> Nanos:
     try:
-        time = parse_time(text)
+        # a day as an end means the whole day
+        time = moment(text, zone, end=option == "--to")
     except ValueError as error:
         raise DataError(f"{option}: {error}") from None
-    # a day as an end means the whole day
-    return time + NS_PER_DAY if option == "--to" and is_date_only(text) else time
+    assert time is not None, text
+    return time
 
 
 class _Job:
     """Downloads into one tape."""
 
-    def __init__(self, access: MarketAccess, out: Path, resolution: str, rest: str | None) -> None:
-        self._access, self._out, self._resolution, self._rest = access, out, resolution, rest
+    def __init__(
+        self, access: MarketAccess, out: Path, resolution: str, rest: str | None, zone: ZoneInfo = _UTC
+    ) -> None:
+        self._access, self._out, self._resolution, self._rest, self._zone = access, out, resolution, rest, zone
 
     def first(self, pair: Pair, given: Nanos | None) -> Nanos:
         """The start of the first bucket to ask for: where the tape ends, or ``given``. Raises DataError."""
@@ -125,8 +134,8 @@ class _Job:
         held_from = bucket_start(known.start - 1, self._resolution)
         if given is not None and given < held_from:
             raise DataError(
-                f"{self._out} begins with {format_time(held_from)} for {known.label}; a tape only grows at its end: "
-                f"leave --from out to go on at {format_time(known.end)}, or choose another folder"
+                f"{self._out} begins with {format_time(held_from, self._zone)} for {known.label}; a tape only grows at "
+                f"its end: leave --from out to go on at {format_time(known.end, self._zone)}, or choose another folder"
             )
         return known.end
 
@@ -173,6 +182,7 @@ class _Job:
             self._out,
             exchange=self._access.facts.name,
             source=where,
+            synthetic=self._access.is_synthetic,
             recorded="botkit download: candles as the exchange made them, without those of buckets in which nothing "
             "was traded; received at the end of their bucket",
             command=shlex.join(["botkit", "download", pair, "--resolution", self._resolution]),
@@ -224,11 +234,16 @@ def _columns(pair: Pair, resolution: str, candles: Sequence[Candle]) -> CandleCo
     )
 
 
-def _told(result: Downloaded, out: Path) -> str:
+def _minute(time: Nanos, zone: ZoneInfo) -> str:
+    text = format_time(time, zone)
+    return text[:16] + text[23:]
+
+
+def _told(result: Downloaded, out: Path, zone: ZoneInfo) -> str:
     label = f"{result.pair} candles {result.resolution}"
     if not result.candles:
-        return f"{label}: nothing new since {format_time(result.start)[:16]}Z"
-    span = f"from {format_time(result.start)[:16]}Z to {format_time(result.end)[:16]}Z"
+        return f"{label}: nothing new since {_minute(result.start, zone)}"
+    span = f"from {_minute(result.start, zone)} to {_minute(result.end, zone)}"
     text = f"{label}: {result.candles:,} {span} in {out}"
     if result.missing:
         text += f"; the exchange left out {result.missing:,}, in which nothing was traded"

@@ -12,6 +12,10 @@ import msgspec
 
 from botkit.cli.control import state_folder_of
 from botkit.model.clock import format_time
+from botkit.model.csv_cells import inert
+
+#: columns whose text is a strategy's or the exchange's
+_TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 
 
 @click.command()
@@ -93,4 +97,5 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         names = list(rows[0]) if rows else ["client_id"]
         writer = csv.DictWriter(file, names)
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow({name: inert(value) if name in _TEXTS else value for name, value in row.items()})

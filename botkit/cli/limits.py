@@ -64,7 +64,7 @@ def limits(
 
 
 def _show_usage(config: Path | None, as_json: bool) -> None:
-    from botkit.assembly.sharing import ledger_usage
+    from botkit.assembly.operations import ledger_usage
     from botkit.config.load import load_config
 
     name, windows = ledger_usage(load_config(config).config.limits.ledger if config is not None else None)

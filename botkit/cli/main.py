@@ -21,6 +21,7 @@ from botkit.version import __version__
 #: command -> (module with a click command of that name, what it does). Not imported for --help or --version.
 COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("botkit.cli.backtest", "Trade recorded data and write a report."),
+    "runs": ("botkit.cli.runs", "List the backtests that are kept."),
     "run": ("botkit.cli.run", "Run a bot: against the emulator, on paper, or live."),
     "status": ("botkit.cli.status", "How a bot is: orders, money, streams, limits."),
     "why": ("botkit.cli.status", "Why a bot did not trade, by reason."),

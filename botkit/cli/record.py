@@ -61,12 +61,12 @@ def record(
     can be backtested at once, even while it is being recorded. Started again it goes on with the same tape. Exit code
     1 when nothing was received.
     """
-    from botkit.assembly.market_access import MarketAccess
+    from botkit.assembly.market_access import market_access
     from botkit.tape.raw_frames import RawFrames
     from botkit.tape.recorder import Recorder
 
     frames = RawFrames(out) if raw else None
-    access = MarketAccess(exchange, rest=rest, ws=ws, frame_tap=frames.take if frames else None)
+    access = market_access(exchange, rest=rest, ws=ws, frame_tap=frames.take if frames else None)
     wanted = list(dict.fromkeys(access.pair(name) for name in pairs.split(",") if name.strip()))
     if not wanted:
         raise click.UsageError("--pairs names no pair; write such as --pairs btc_twd,eth_twd")
@@ -78,6 +78,7 @@ def record(
         depth=int(depth),
         source=f"{exchange}'s public streams" + (f" as served at {where}" if where else ""),
         exchange=exchange,
+        synthetic=access.is_synthetic,
         command=shlex.join(["botkit", "record", "--pairs", ",".join(wanted), "--depth", depth]),
         notes=(f"recorded from {where} and not from {exchange} itself",) if where else (),
     )

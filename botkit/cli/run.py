@@ -163,8 +163,8 @@ async def _run(
 ) -> int:
     from botkit.assembly.live import parts_of
     from botkit.assembly.operations import this_machine
-    from botkit.assembly.runs import BotRun
-    from botkit.assembly.telling import Display, Told
+    from botkit.assembly.outputs import Display, bot_outputs
+    from botkit.assembly.runs import bot_run
 
     machine, output = this_machine(), Output()
     several = len(projects) > 1
@@ -173,14 +173,16 @@ async def _run(
         from rich.console import Console
 
         console = Console()
-    tolds = {project.config.name: Told(project, mode, is_alone=not several, machine=machine) for project in projects}
-    display = Display(tolds, projects[0].config.zone, metrics_port=metrics_port, console=console)
+    outputs = {
+        project.config.name: bot_outputs(project, mode, is_alone=not several, machine=machine) for project in projects
+    }
+    display = Display(outputs, projects[0].config.zone, metrics_port=metrics_port, console=console)
     async with contextlib.AsyncExitStack() as stack:
         all_parts = await stack.enter_async_context(
             parts_of(projects, mode, rest=rest, ws=ws, speed=speed, machine=machine)
         )
-        for told in tolds.values():
-            await stack.enter_async_context(told)
+        for one in outputs.values():
+            await stack.enter_async_context(one)
         await stack.enter_async_context(display)
         if display.metrics is not None and not as_json:
             output.line(f"metrics at http://127.0.0.1:{display.metrics.port}/metrics")
@@ -188,9 +190,9 @@ async def _run(
         for parts in all_parts:
             lines = _Lines(output, parts.name if several else "", as_json=as_json, console=console)
             runs.append(
-                BotRun(
+                bot_run(
                     parts,
-                    tolds[parts.name],
+                    outputs[parts.name],
                     orphans=orphans,
                     say=lines.say,
                     say_notice=lines.say_notice if console is None else None,

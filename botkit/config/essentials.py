@@ -48,8 +48,9 @@ def load_essentials(path: Path) -> Essentials:
         root, is_readable = _name_alone(path, problem), False
     sound = _sound_sections(root)
     for keys in (tuple(sound), _LEAST, ("name",)):
-        kept = msgspec.structs.replace(root, value={key: sound[key] for key in keys if key in sound})
-        kept.value.setdefault("strategies", parse_text(_NO_STRATEGIES, root.source))
+        sections = {key: sound[key] for key in keys if key in sound}
+        sections.setdefault("strategies", parse_text(_NO_STRATEGIES, root.source))
+        kept = msgspec.structs.replace(root, value=sections)
         decoder = Decoder()
         config = decoder.decode(kept, BotConfig, "")
         if not decoder.problems:
@@ -62,7 +63,7 @@ def _sound_sections(root: Node) -> dict[str, Node]:
     """The sections that are right by themselves."""
     found = {}
     hints = field_types(BotConfig)
-    for key, child in root.value.items():
+    for key, child in root.value.items() if isinstance(root.value, dict) else ():
         decoder = Decoder()
         if key in hints:
             decoder.decode(child, hints[key][1], key)

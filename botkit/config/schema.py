@@ -342,6 +342,10 @@ class DataSource(_Section, frozen=True, kw_only=True):
         str | None, Meta(description="candles, trades, frames or another format. Default: by its ending.")
     ] = None
     resolution: Annotated[str | None, Meta(description="Resolution of a file of candles, such as 1m.")] = None
+    sort: Annotated[bool, Meta(description="Take the rows of a CSV file in any order, such as newest first.")] = False
+    timezone: Annotated[
+        str | None, Meta(description="Of a CSV file's times that do not say theirs, such as UTC or Asia/Taipei.")
+    ] = None
     trades: Annotated[
         Literal["list", "single"] | None,
         Meta(description="Whether frames repeat the last trades (list) or hold one (single). Default: as found."),

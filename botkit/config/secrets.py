@@ -23,7 +23,7 @@ _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*\Z"
 _SIZE_MAX = 100_000
 
 
-class Account(msgspec.Struct, frozen=True):
+class AccountKeys(msgspec.Struct, frozen=True):
     """An account with its credentials. It shows none of them."""
 
     email: str
@@ -36,7 +36,7 @@ class Account(msgspec.Struct, frozen=True):
     __str__ = __repr__
 
 
-def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section: str = "account") -> Account:
+def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section: str = "account") -> AccountKeys:
     """The credentials of ``account:``, or of ``emulator.account``; the environment wins over ``secrets_file``.
 
     Raises ConfigError when the section or a named secret is missing, or when a file with secrets can be read by others.
@@ -48,7 +48,7 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
             "add {email: you@example.com, key: '${BITOPRO_KEY}', secret: '${BITOPRO_SECRET}'}"
         )
     resolver = _Resolver(loaded, environ, config, section)
-    return Account(*(resolver.value(field) for field in ("email", "key", "secret")))
+    return AccountKeys(*(resolver.value(field) for field in ("email", "key", "secret")))
 
 
 def resolve_text(loaded: LoadedConfig, environ: Mapping[str, str], text: str, where: str) -> str:

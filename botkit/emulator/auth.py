@@ -30,7 +30,7 @@ from botkit.model.clock import NS_PER_MS, Nanos
 _REMEMBERED = 10_000
 
 
-class Gate:
+class Authenticator:
     """Knows the accounts' keys and what the switches demand."""
 
     def __init__(self, accounts: Mapping[str, EmulatorAccount], switches: Switches) -> None:

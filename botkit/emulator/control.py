@@ -178,7 +178,12 @@ def state(emulator: Emulator) -> dict[str, Any]:
         }
     return {
         "time": _time(emulator),
-        "market": {"name": venue.market_name, "ended": venue.market_ended, "pairs": list(venue.pairs)},
+        "market": {
+            "name": venue.market_name,
+            "synthetic": venue.is_synthetic,
+            "ended": venue.market_ended,
+            "pairs": list(venue.pairs),
+        },
         "accounts": accounts,
         "sockets": emulator.sockets,
         "frames": emulator.hub.frames,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from botkit.emulator.rows import balance_row, level_rows, uuid_of
-from botkit.emulator.venue import Delivery, Venue
+from botkit.emulator.venue import Delivery, EmulatedVenue
 from botkit.exchange.bitopro.wire.account import OrderRow
 from botkit.exchange.bitopro.wire.codec import encode
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, STREAMS, StreamPath
@@ -77,7 +77,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     group: int = 0
 
 
-def parse_pairs(venue: Venue, path_part: str, query_pairs: str | None) -> dict[str, int] | None:
+def parse_pairs(venue: EmulatedVenue, path_part: str, query_pairs: str | None) -> dict[str, int] | None:
     """The pairs of a public stream's URL with their levels; None where the exchange would not upgrade.
 
     An unknown pair spoils a path, but is left out of ``?pairs=`` without a word; a wrong number of levels is 5.
@@ -99,7 +99,7 @@ def parse_pairs(venue: Venue, path_part: str, query_pairs: str | None) -> dict[s
 class Hub:
     """Turns deliveries into frames. ``on_frame`` is told of each, for lockstep."""
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
         self._public: dict[tuple[str, str], list[Subscriber]] = {}
         self._private: dict[tuple[str, str], list[Subscriber]] = {}
@@ -115,10 +115,6 @@ class Hub:
         self.sockets = 0
 
     # -- listeners ------------------------------------------------------------------------------------------------
-
-    def listens(self) -> bool:
-        """True when anybody listens to public streams."""
-        return bool(self._public)
 
     def add(self, subscriber: Subscriber) -> None:
         """Let a socket in, and push at once what the exchange pushes first."""

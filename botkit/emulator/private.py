@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 
 from botkit.emulator.orders import find_pair, new_order
 from botkit.emulator.public import Names, Query, whole_number
-from botkit.emulator.replies import BAD_BODY, CONFLICT, RefusedError, Reply, ok, refusal
+from botkit.emulator.replies import BAD_BODY, CONFLICT, HttpReply, RefusedError, ok, refusal
 from botkit.emulator.rows import AccountRows, balance_row
-from botkit.emulator.venue import Venue
+from botkit.emulator.venue import EmulatedVenue
 from botkit.exchange.bitopro.wire.account import (
     BalancesReply,
     BlankOrder,
@@ -26,7 +26,6 @@ from botkit.exchange.bitopro.wire.account import (
     OwnTradesReply,
 )
 from botkit.exchange.bitopro.wire.bodies import CreateBody, decode_cancel_batch, decode_create, decode_create_batch
-from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.exchange.bitopro.wire.statuses import status_of
 from botkit.model.clock import NS_PER_DAY, NS_PER_MS, Nanos
 from botkit.model.events import BalanceReport, OrderReport, TradeReport
@@ -41,18 +40,18 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     GetBalances,
     GetOrder,
     ListOpenOrders,
     ListOrders,
     ListTrades,
     OrderAck,
-    Outcome,
     Request,
 )
 
 Make: TypeAlias = Callable[[int], Request]
-Word: TypeAlias = Callable[[Answer], Reply]
+Word: TypeAlias = Callable[[Answer], HttpReply]
 Work: TypeAlias = tuple[Make, Word]
 CheckTime: TypeAlias = Callable[[int], None]
 
@@ -66,7 +65,7 @@ UNKNOWN_ORDER: Final = "Invalid order id."
 class PrivateDesk:
     """Understands private requests of one venue."""
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
         self._switches = venue.switches
         self._takes_order_ids = venue.switches.on("order_ids_filter")
@@ -107,8 +106,8 @@ class PrivateDesk:
         def make(request_id: int) -> Request:
             return CreateOrder(id=request_id, order=order, timestamp=now)
 
-        def word(answer: Answer) -> Reply:
-            if answer.outcome is not Outcome.OK:
+        def word(answer: Answer) -> HttpReply:
+            if answer.outcome is not Ending.OK:
                 return refusal(answer.status, answer.text)
             assert isinstance(answer.body, OrderAck)
             return ok(self._created(account, answer.body, order, parsed))
@@ -156,8 +155,8 @@ class PrivateDesk:
         def make(request_id: int) -> Request:
             return CreateBatch(id=request_id, orders=accepted, timestamp=now)
 
-        def word(answer: Answer) -> Reply:
-            if answer.outcome is not Outcome.OK:
+        def word(answer: Answer) -> HttpReply:
+            if answer.outcome is not Ending.OK:
                 return refusal(answer.status, answer.text)
             assert isinstance(answer.body, tuple)
             by_place = _match_acks(answer.body, accepted, self._venue.rows[account])
@@ -175,8 +174,8 @@ class PrivateDesk:
         def make(request_id: int) -> Request:
             return CancelOrder(id=request_id, pair=pair, order_id=order_id)
 
-        def word(answer: Answer) -> Reply:
-            if answer.outcome is not Outcome.OK:
+        def word(answer: Answer) -> HttpReply:
+            if answer.outcome is not Ending.OK:
                 return self._unknown_order(answer)
             rows = self._venue.rows[account]
             row = rows.order(rows.account.orders[order_id].report())
@@ -200,7 +199,7 @@ class PrivateDesk:
         orders = tuple((find_pair(name, self._venue.pairs), order_id) for name, order_id in decode_cancel_batch(body))
         return (lambda request_id: CancelBatch(id=request_id, orders=orders)), _cancelled
 
-    def _unknown_order(self, answer: Answer) -> Reply:
+    def _unknown_order(self, answer: Answer) -> HttpReply:
         if answer.text == UNKNOWN_ORDER and self._switches["unknown_order"] == "404":
             return refusal(404, UNKNOWN_ORDER)
         return refusal(answer.status, answer.text)
@@ -208,8 +207,8 @@ class PrivateDesk:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def _balance(self, account: str, names: Names, query: Query) -> Work:
-        def word(answer: Answer) -> Reply:
-            if answer.outcome is not Outcome.OK:
+        def word(answer: Answer) -> HttpReply:
+            if answer.outcome is not Ending.OK:
                 return refusal(answer.status, answer.text)
             assert isinstance(answer.body, BalanceReport)
             held = answer.body.balances
@@ -220,8 +219,8 @@ class PrivateDesk:
     def _get_order(self, account: str, names: Names, query: Query) -> Work:
         pair = find_pair(names["pair"], self._venue.pairs)
 
-        def word(answer: Answer) -> Reply:
-            if answer.outcome is not Outcome.OK:
+        def word(answer: Answer) -> HttpReply:
+            if answer.outcome is not Ending.OK:
                 if self._switches["unknown_order"] == "blank" and answer.text == UNKNOWN_ORDER:
                     return ok(BlankOrder(id=""))
                 return self._unknown_order(answer)
@@ -233,8 +232,8 @@ class PrivateDesk:
     def _open_orders(self, account: str, names: Names, query: Query) -> Work:
         pair = find_pair(query["pair"], self._venue.pairs) if query.get("pair") else None
 
-        def word(answer: Answer) -> Reply:
-            if answer.outcome is not Outcome.OK:
+        def word(answer: Answer) -> HttpReply:
+            if answer.outcome is not Ending.OK:
                 return refusal(answer.status, answer.text)
             rows = self._venue.rows[account]
             made = [rows.order(report, stamp=False, seconds=self._open_seconds) for report in _reports(answer)]
@@ -267,8 +266,8 @@ class PrivateDesk:
         def make(request_id: int) -> Request:
             return ListOrders(id=request_id, pair=pair, client_id=client_id, start=start, end=end, limit=_ALL)
 
-        def word(answer: Answer) -> Reply:
-            if answer.outcome is not Outcome.OK:
+        def word(answer: Answer) -> HttpReply:
+            if answer.outcome is not Ending.OK:
                 return refusal(answer.status, answer.text)
             reports = [
                 report
@@ -281,7 +280,7 @@ class PrivateDesk:
 
         return make, word
 
-    def _orders(self, rows: list[OrderRow]) -> Reply:
+    def _orders(self, rows: list[OrderRow]) -> HttpReply:
         return ok(OrdersReply(data=tuple(rows) if rows or not self._null_lists else None))
 
     def _my_trades(self, account: str, names: Names, query: Query) -> Work:
@@ -293,8 +292,8 @@ class PrivateDesk:
         def make(request_id: int) -> Request:
             return ListTrades(id=request_id, pair=pair, order_id=order_id, start=start, end=end, limit=_ALL)
 
-        def word(answer: Answer) -> Reply:
-            if answer.outcome is not Outcome.OK:
+        def word(answer: Answer) -> HttpReply:
+            if answer.outcome is not Ending.OK:
                 return refusal(answer.status, answer.text)
             rows = self._venue.rows[account]
             found: list[OwnTradeRow] = []
@@ -320,8 +319,8 @@ class PrivateDesk:
         return max(start, end - _WINDOW_MS) * NS_PER_MS, (end + 1) * NS_PER_MS
 
 
-def _cancelled(answer: Answer) -> Reply:
-    if answer.outcome is not Outcome.OK:
+def _cancelled(answer: Answer) -> HttpReply:
+    if answer.outcome is not Ending.OK:
         return refusal(answer.status, answer.text)
     assert isinstance(answer.body, CancelAck)
     by_pair: dict[str, list[str]] = {}
@@ -362,8 +361,3 @@ def _match_acks(
         found.append((place, ack))
         place += 1
     return found
-
-
-def bad_body(error: WireError) -> RefusedError:
-    """What a body of another shape is refused with."""
-    return RefusedError(BAD_BODY)

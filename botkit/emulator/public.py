@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from botkit.emulator.orders import find_pair
-from botkit.emulator.replies import RefusedError, Reply, ok
+from botkit.emulator.replies import HttpReply, RefusedError, ok
 from botkit.emulator.rows import fixed, level_rows, merged
 from botkit.emulator.tables import currency_rows, deposit_limits, fee_rows, transfer_limits, withdrawal_limits
-from botkit.emulator.venue import Venue
+from botkit.emulator.venue import EmulatedVenue
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS
 from botkit.exchange.bitopro.wire.market import (
     CandleRow,
@@ -31,7 +31,7 @@ from botkit.model.resolutions import RESOLUTIONS
 
 Query: TypeAlias = Mapping[str, str]
 Names: TypeAlias = Mapping[str, str]
-PublicHandler: TypeAlias = Callable[[Venue, Names, Query], Reply]
+PublicHandler: TypeAlias = Callable[[EmulatedVenue, Names, Query], HttpReply]
 
 #: levels kept for merging when a scale is asked for
 _DEEP = 200
@@ -51,7 +51,7 @@ def whole_number(query: Query, name: str, default: int | None, least: int, most:
     return int(text)
 
 
-def trading_pairs(venue: Venue, names: Names, query: Query) -> Reply:
+def trading_pairs(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     """GET /provisioning/trading-pairs."""
     rows = []
     for pair in venue.pairs.values():
@@ -76,12 +76,12 @@ def trading_pairs(venue: Venue, names: Names, query: Query) -> Reply:
     return ok(PairsReply(data=tuple(rows)))
 
 
-def currencies(venue: Venue, names: Names, query: Query) -> Reply:
+def currencies(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     """GET /provisioning/currencies."""
     return ok(CurrenciesReply(data=currency_rows(venue.currencies)))
 
 
-def limitations_and_fees(venue: Venue, names: Names, query: Query) -> Reply:
+def limitations_and_fees(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     """GET /provisioning/limitations-and-fees."""
     return ok(
         LimitationsReply(
@@ -94,17 +94,17 @@ def limitations_and_fees(venue: Venue, names: Names, query: Query) -> Reply:
     )
 
 
-def tickers(venue: Venue, names: Names, query: Query) -> Reply:
+def tickers(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     """GET /tickers: a list."""
     return ok(TickersReply(data=tuple(venue.ticker(pair) for pair in venue.pairs.values())))
 
 
-def ticker(venue: Venue, names: Names, query: Query) -> Reply:
+def ticker(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     """GET /tickers/{pair}: a single object."""
     return ok(TickersReply(data=venue.ticker(find_pair(names["pair"], venue.pairs))))
 
 
-def order_book(venue: Venue, names: Names, query: Query) -> Reply:
+def order_book(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     """GET /order-book/{pair}: exact amounts, levels merged by ``scale``."""
     pair = find_pair(names["pair"], venue.pairs)
     limit = _listed(query, "limit", (0, *BOOK_LIMITS)) or 5
@@ -132,7 +132,7 @@ def _listed(query: Query, name: str, allowed: range | tuple[int, ...]) -> int:
     raise RefusedError(f"Invalid {name}: {''.join(c for c in text[:40] if c.isprintable())}")
 
 
-def trades(venue: Venue, names: Names, query: Query) -> Reply:
+def trades(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     """GET /trades/{pair}: newest first, eight fixed decimals."""
     rows = venue.recent_trades(find_pair(names["pair"], venue.pairs))
     padded = tuple(
@@ -147,7 +147,7 @@ def _eight(text: str) -> str:
     return f"{whole}.{fraction:0<8}"
 
 
-def trading_history(venue: Venue, names: Names, query: Query) -> Reply:
+def trading_history(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     """GET /trading-history/{pair}: ascending, the running candle included, none for buckets without trades (Q22)."""
     pair = find_pair(names["pair"], venue.pairs)
     resolution = query.get("resolution", "")
@@ -176,7 +176,7 @@ def trading_history(venue: Venue, names: Names, query: Query) -> Reply:
     )
 
 
-def otc_price(venue: Venue, names: Names, query: Query) -> Reply:
+def otc_price(venue: EmulatedVenue, names: Names, query: Query) -> HttpReply:
     """GET /price/otc/{currency}: the desk sells above the last price in TWD and buys below it."""
     currency = names["currency"].lower()
     last = venue.last_price(f"{currency}_twd")

@@ -10,7 +10,7 @@ from botkit.exchange.bitopro.wire.codec import encode
 from botkit.exchange.bitopro.wire.errors import encode_error
 
 
-class Reply(msgspec.Struct, frozen=True):
+class HttpReply(msgspec.Struct, frozen=True):
     """What goes back."""
 
     status: int
@@ -26,19 +26,19 @@ class RefusedError(Exception):
         self.status = status
 
     @property
-    def reply(self) -> Reply:
+    def reply(self) -> HttpReply:
         """As an answer."""
         return refusal(self.status, self.text)
 
 
-def ok(value: Any) -> Reply:
+def ok(value: Any) -> HttpReply:
     """200 with a struct of the wire."""
-    return Reply(200, encode(value))
+    return HttpReply(200, encode(value))
 
 
-def refusal(status: int, text: str) -> Reply:
+def refusal(status: int, text: str) -> HttpReply:
     """A refusal in the exchange's shape."""
-    return Reply(status, encode_error(status, text))
+    return HttpReply(status, encode_error(status, text))
 
 
 NOT_FOUND = refusal(404, "404 NOT FOUND")

@@ -56,7 +56,6 @@ class AccountRows:
         self._fee_scaled = fee_scaled
         self._executed: dict[str, Executed] = {}
         self._seen = 0
-        self._trades_of: dict[str, list[TradeReport]] = {}
 
     def _catch_up(self) -> None:
         trades = self.account.trades

@@ -1,4 +1,4 @@
-"""The emulator's shell: sockets, HTTP and time around `Venue`, which has none of them.
+"""The emulator's shell: sockets, HTTP and time around `EmulatedVenue`, which has none of them.
 
     async with Emulator(facts) as emulator:
         BitoProClient(..., rest_url=emulator.rest, ws_url=emulator.ws)
@@ -20,19 +20,28 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from botkit.emulator.auth import Gate
+from botkit.emulator.auth import Authenticator
 from botkit.emulator.clock import EmulatorClock
 from botkit.emulator.faults import HANDSHAKE_KINDS, REQUEST_KINDS, Fault, Faults
 from botkit.emulator.hub import Hub, Subscriber, Told, parse_pairs, stream_of
 from botkit.emulator.options import EmulatorOptions
 from botkit.emulator.private import PrivateDesk
 from botkit.emulator.public import PUBLIC, Query
-from botkit.emulator.replies import BAD_BODY, FORBIDDEN, NOT_FOUND, TOO_MANY, UNAUTHORIZED, RefusedError, Reply, refusal
+from botkit.emulator.replies import (
+    BAD_BODY,
+    FORBIDDEN,
+    NOT_FOUND,
+    TOO_MANY,
+    UNAUTHORIZED,
+    HttpReply,
+    RefusedError,
+    refusal,
+)
 from botkit.emulator.routes import Route, find_route
 from botkit.emulator.sockets import Socket
 from botkit.emulator.sources import MarketSource, SyntheticSource, TapeMarket
 from botkit.emulator.spoiling import spoil_answer
-from botkit.emulator.venue import ADDRESS, Venue
+from botkit.emulator.venue import ADDRESS, EmulatedVenue
 from botkit.emulator.wallet import Wallet
 from botkit.errors import ConfigError
 from botkit.exchange.bitopro.wire.bodies import decode_withdraw
@@ -57,12 +66,12 @@ class Emulator:
         self.options = options = options or EmulatorOptions()
         machine_now = time.time_ns()
         source, start = _source(facts, options, machine_now)
-        self.venue = Venue(facts, options, source, start)
+        self.venue = EmulatedVenue(facts, options, source, start)
         self.clock = EmulatorClock(start, options.speed, held=options.lockstep)
         self.faults = Faults(options.seed)
         for spec in options.faults:
             self.add_fault(spec)
-        self.gate = Gate(self.venue.accounts, options.switches)
+        self.gate = Authenticator(self.venue.accounts, options.switches)
         self.hub = Hub(self.venue)
         self.wallet = Wallet(self.venue)
         self.private = PrivateDesk(self.venue)
@@ -261,7 +270,7 @@ class Emulator:
                 return await self._faulty(request, route, body, {fault.kind: fault for fault in struck})
         return self._respond(await self._work(request, route, body))
 
-    def _respond(self, reply: Reply) -> web.Response:
+    def _respond(self, reply: HttpReply) -> web.Response:
         headers = self._headers
         headers["Date"] = self._http_date()
         headers["X-Request-Id"] = f"{self.received:08x}-0000-4000-8000-{self.port:012x}"
@@ -279,21 +288,21 @@ class Emulator:
             self._date = (second, formatdate(second, usegmt=True))
         return self._date[1]
 
-    async def _work(self, request: web.BaseRequest, route: Route, body: bytes, query: Query | None = None) -> Reply:
+    async def _work(self, request: web.BaseRequest, route: Route, body: bytes, query: Query | None = None) -> HttpReply:
         """Do what a request asks. ``query`` stands in for the request's own."""
         if not self.clock.held and not route[0].private:
             self.advance()  # a private request carries the exchange to its own arrival
         found = self._begin(request, route, body, request.query if query is None else query)
         if self.clock.held:
-            if isinstance(found, Reply):
+            if isinstance(found, HttpReply):
                 self._told.append(Told(at=self.venue.now, kind="answer", request=self.received, status=found.status))
             async with self._arrived:
                 self._arrived.notify_all()
-        return found if isinstance(found, Reply) else await found
+        return found if isinstance(found, HttpReply) else await found
 
     def _begin(
         self, request: web.BaseRequest, route: Route, body: bytes, query: Query
-    ) -> Reply | asyncio.Future[Reply]:
+    ) -> HttpReply | asyncio.Future[HttpReply]:
         """Count, check and take up a request; its reply, or the promise of one where the exchange takes its time."""
         endpoint, names = route
         now = self.clock.now()
@@ -322,7 +331,7 @@ class Emulator:
         except WireError:
             return self._refusal(RefusedError(BAD_BODY))
 
-    def _refusal(self, error: RefusedError) -> Reply:
+    def _refusal(self, error: RefusedError) -> HttpReply:
         status = error.status
         if status == 422 and (error.text == BAD_BODY or error.text.startswith("Wrong parameter")):
             status = self.options.switches.number("bad_request")
@@ -330,7 +339,7 @@ class Emulator:
 
     def _private(
         self, endpoint: str, account: str, names: Mapping[str, str], query: Query, body: bytes, now: Nanos
-    ) -> Reply | asyncio.Future[Reply]:
+    ) -> HttpReply | asyncio.Future[HttpReply]:
         if endpoint in _WALLET:
             if not self.clock.held:
                 self.advance(now)
@@ -340,8 +349,8 @@ class Emulator:
         make, word = self.private.work(
             endpoint, account, names, query, body, now, lambda stamp: self.gate.check_time(stamp, skewed, machine)
         )
-        answered: list[Reply] = []
-        promise: list[asyncio.Future[Reply]] = []
+        answered: list[HttpReply] = []
+        promise: list[asyncio.Future[HttpReply]] = []
         number = self.received
 
         def on_answer(answer: Answer, at: Nanos) -> None:
@@ -362,7 +371,7 @@ class Emulator:
         promise.append(asyncio.get_running_loop().create_future())
         return promise[0]
 
-    def _wallet(self, endpoint: str, account: str, names: Mapping[str, str], query: Query, body: bytes) -> Reply:
+    def _wallet(self, endpoint: str, account: str, names: Mapping[str, str], query: Query, body: bytes) -> HttpReply:
         if endpoint == "create_withdraw":
             reply = self.wallet.withdraw(account, names, decode_withdraw(body))
             if not self.clock.held:
@@ -403,7 +412,7 @@ class Emulator:
         query = {k: v for k, v in request.query.items() if k != "clientId"} if "unfiltered" in struck else None
         reply = await self._work(request, route, body, query)
         if reply.status == 200:
-            reply = Reply(reply.status, spoil_answer(reply.body, struck, faults, self.clock.now()))
+            reply = HttpReply(reply.status, spoil_answer(reply.body, struck, faults, self.clock.now()))
         if "delay_answer" in struck:
             await self._wait_ms(faults.wait_ms(struck["delay_answer"]))
         if "lost_answer" in struck:
@@ -415,7 +424,7 @@ class Emulator:
         if "garbage" in struck:
             return web.Response(body=b"<html><body>502 Bad Gateway</body></html>", content_type="text/html")
         if "truncated" in struck:
-            return self._respond(Reply(reply.status, reply.body[: len(reply.body) // 2]))
+            return self._respond(HttpReply(reply.status, reply.body[: len(reply.body) // 2]))
         if "slow_body" in struck:
             return await self._drip(request, reply, struck["slow_body"].value or 5000.0)
         return self._respond(reply)
@@ -431,7 +440,7 @@ class Emulator:
             request.transport.abort()
         return web.Response(status=503)
 
-    async def _drip(self, request: web.BaseRequest, reply: Reply, over_ms: float) -> web.StreamResponse:
+    async def _drip(self, request: web.BaseRequest, reply: HttpReply, over_ms: float) -> web.StreamResponse:
         response = web.StreamResponse(status=reply.status, headers={"Content-Type": "application/json"})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):

@@ -28,6 +28,8 @@ class MarketSource(Protocol):
 
     #: what it is, for the state
     name: str
+    #: an invented market
+    synthetic: bool
     #: True once there is nothing more to come
     ended: bool
     #: every row received before this moment was handed out
@@ -48,6 +50,8 @@ class MarketSource(Protocol):
 
 class SyntheticSource:
     """The synthetic market with ``history_days`` of candles before ``start``. Equal for equal seed and start."""
+
+    synthetic = True
 
     def __init__(
         self, pairs: Mapping[str, Pair], *, seed: int, start: Nanos, history_days: float, speed: float = 1.0
@@ -102,7 +106,7 @@ class TapeMarket:
         streams = [info for info in self._feed.streams if info.kind in ("books", "trades")]
         if not streams:
             raise ConfigError(f"--market {path}: it holds no books and no trades; candles alone are for backtests")
-        self.name = f"tape {source.name}"
+        self.name, self.synthetic = f"tape {source.name}", source.synthetic
         self.ended = False
         self.start = min(info.start for info in streams)
         self.end = max(info.end for info in streams)

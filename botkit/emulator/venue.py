@@ -93,7 +93,7 @@ class _Tape:
         return taken
 
 
-class Venue:
+class EmulatedVenue:
     """See the module. ``facts`` are the exchange's pairs, limits and fees."""
 
     def __init__(self, facts: ExchangeFacts, options: EmulatorOptions, source: MarketSource, start: Nanos) -> None:
@@ -169,6 +169,11 @@ class Venue:
     def market_name(self) -> str:
         """What the market is."""
         return self._source.name
+
+    @property
+    def is_synthetic(self) -> bool:
+        """True where the market is an invented one."""
+        return self._source.synthetic
 
     @property
     def market_ended(self) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import msgspec
 
 from botkit.emulator.public import Names, Query, whole_number
-from botkit.emulator.replies import RefusedError, Reply, ok
+from botkit.emulator.replies import HttpReply, RefusedError, ok
 from botkit.emulator.rows import fixed
 from botkit.emulator.tables import Chain, chains_of, units
-from botkit.emulator.venue import Venue
+from botkit.emulator.venue import EmulatedVenue
 from botkit.exchange.bitopro.wire.bodies import WithdrawBody
 from botkit.exchange.bitopro.wire.wallet import (
     TransferReply,
@@ -67,7 +67,7 @@ class Transfer(msgspec.Struct):
 class Wallet:
     """The transfers of all accounts."""
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
         self._transfers: dict[str, list[Transfer]] = {email: [] for email in venue.accounts}
         self._count = 0
@@ -111,7 +111,7 @@ class Wallet:
 
     # -- endpoints ------------------------------------------------------------------------------------------------
 
-    def history(self, account: str, names: Names, query: Query, *, deposits: bool) -> Reply:
+    def history(self, account: str, names: Names, query: Query, *, deposits: bool) -> HttpReply:
         """GET /wallet/depositHistory/{currency} and /wallet/withdrawHistory/{currency}, newest first."""
         currency = self._currency(names)
         now_ms = self._venue.now // NS_PER_MS
@@ -135,7 +135,7 @@ class Wallet:
                 rows.append(row)
         return ok(TransfersReply(data=tuple(rows[:limit])))
 
-    def one(self, account: str, names: Names) -> Reply:
+    def one(self, account: str, names: Names) -> HttpReply:
         """GET /wallet/withdraw/{currency}/{serial} and .../id/{id}."""
         currency = self._currency(names)
         for transfer in self._transfers[account]:
@@ -145,7 +145,7 @@ class Wallet:
                 return ok(TransferReply(data=self._row(transfer, seconds=True)))
         raise RefusedError("Invalid withdraw id.")  # assumed
 
-    def withdraw(self, account: str, names: Names, body: WithdrawBody) -> Reply:
+    def withdraw(self, account: str, names: Names, body: WithdrawBody) -> HttpReply:
         """POST /wallet/withdraw/{currency}: ``amount`` is debited, the fee is taken out of it."""
         venue, currency = self._venue, self._currency(names)
         protocol = (body.protocol or chains_of(currency)[0].protocol).upper()

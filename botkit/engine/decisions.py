@@ -20,7 +20,7 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
-    Outcome,
+    Ending,
     Request,
 )
 
@@ -31,7 +31,7 @@ _text = functools.lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=True, se
 _SIDE = {side: side.value for side in Side}
 _TYPE = {kind: kind.value for kind in OrderType}
 _STATE = {state: state.value for state in OrderState}
-_OUTCOME = {outcome: outcome.value for outcome in Outcome}
+_OUTCOME = {outcome: outcome.value for outcome in Ending}
 
 #: lines gathered before they are hashed and handed on; a balance between memory and calls
 _BLOCK_LINES = 2_000

@@ -11,8 +11,7 @@ from botkit.model.clock import Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import Order, OrderState
 from botkit.model.pairs import Pair
-from botkit.model.requests import Outcome as Ending
-from botkit.model.requests import Request
+from botkit.model.requests import Ending, Request
 
 Level = Literal["info", "warning", "error"]
 
@@ -77,7 +76,6 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     began: Nanos
     differences: tuple[Difference, ...] = ()
-    open_at_exchange: int = 0
     foreign: int = 0
     #: currency -> units that came or went by other hands; they count as unassigned
     adopted: tuple[tuple[str, int], ...] = ()

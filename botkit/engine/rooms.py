@@ -30,6 +30,7 @@ from botkit.engine.orders.reads import Reads
 from botkit.engine.orders.reconcile import Reconciliation
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.orders.table import OrderTable
+from botkit.engine.orders.targets import Targets
 from botkit.engine.outcome import Comparison, Outbox
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.router import Router
@@ -162,6 +163,7 @@ class BotRooms:
         self.gate = self.desk.gate
         self.agreement = Agreement(clock=self.clock, agenda=agenda, missing=self.desk.missing_lots)
         self.quoter = Quoter(clock=self.clock, changes=self.changes, desk=self.desk, risk=risk)
+        self.targets = Targets(changes=self.changes, markets=self.markets, portfolio=portfolio)
         self.protector = Protector(
             clock=self.clock, changes=self.changes, markets=self.markets, portfolio=portfolio, table=self.table
         )
@@ -192,6 +194,7 @@ class BotRooms:
             table=self.table,
             timers=self.timers,
             quoter=self.quoter,
+            targets=self.targets,
             protector=self.protector,
             tell=self.outbox.logged,
             fee_rates=fee_rates,
@@ -270,6 +273,7 @@ class BotRooms:
                     record, f"over {REFUSALS_A_TURN_MAX} orders were refused in one turn: {order.reason}"
                 )
         self.quoter.order_changed(order)
+        self.targets.order_changed(order)
         self.protector.order_changed(order)
         if record.active:
             self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
@@ -296,11 +300,12 @@ class BotRooms:
 
     def work_off(self) -> None:
         """Deliver what waits in the mailbox, and settle quotes and exits, until nothing more is caused."""
-        callbacks, quoter, protector = self.callbacks, self.quoter, self.protector
-        while callbacks.is_waiting or quoter.dirty or protector.again:
+        callbacks, quoter, protector, targets = self.callbacks, self.quoter, self.protector, self.targets
+        while callbacks.is_waiting or quoter.dirty or protector.again or targets.dirty:
             if callbacks.is_waiting:
                 callbacks.deliver()
             quoter.settle()
+            targets.settle()
             protector.settle()
 
     def end_of_turn(self) -> None:
@@ -432,6 +437,7 @@ class BotRooms:
             market.drop(record)
         self.timers.drop(record)
         self.quoter.drop(record)
+        self.targets.drop(record)
         for order in self.table.open_of(record.name):
             if not order.reduces:
                 self.desk.cancel(order, self.clock.now)

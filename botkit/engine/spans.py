@@ -95,6 +95,15 @@ class Spans:
                 return self._row_by_row(block, begin, begin + 1)
             if breach is not None:
                 end = begin + breach
+        taken = self._quiet(market, block, columns, begin, end)
+        if self._risk.has_drawdowns:
+            self._risk.passed(market.pair, block.prices[begin : begin + taken])
+        return taken
+
+    def _quiet(
+        self, market: PairMarket, block: Any, columns: TradeColumns | CandleColumns, begin: int, end: int
+    ) -> int:
+        """Rows among which no loss limit is reached and no price is withheld."""
         if isinstance(columns, TradeColumns):
             if not market.bar_feeds:
                 return self._trades(market, block, begin, end)

@@ -143,6 +143,7 @@ class Stages:
         rooms.protector.end()
         for record in rooms.records.values():
             rooms.quoter.drop(record)  # what fills from now on is not filled up
+            rooms.targets.drop(record)
         rooms.gate.is_stopping = True
         if given.withdraws:
             for order in rooms.table.all_open():

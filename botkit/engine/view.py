@@ -60,7 +60,6 @@ class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     resolutions: tuple[str, ...]
     #: trades, books or tickers are wanted, and not bars alone
     is_listened_to: bool
-    wants_ticker: bool
     #: trades that came after their bar had closed, of the resolution with the most
     late_trades: int
 
@@ -104,10 +103,6 @@ class MoneyView:
         """A strategy's positions, its listed pairs first."""
         return [_position(position) for position in self._portfolio.positions(strategy)]
 
-    def traded_pairs(self) -> list[Pair]:
-        """The pairs that strategies were given, in the order of the configuration."""
-        return list(dict.fromkeys(pair for share in self._portfolio.shares for pair in share.pairs))
-
     def priced_pairs(self) -> list[Pair]:
         """Every pair that has, or will have, a price here."""
         return [cell.pair for cell in self._portfolio.prices.values()]
@@ -119,6 +114,11 @@ class MoneyView:
     def document(self) -> dict[str, Any]:
         """Everything that must survive a restart, as plain data."""
         return self._portfolio.state()
+
+    @property
+    def has_peaks(self) -> bool:
+        """True while the highest equity is kept, which prices alone move."""
+        return bool(self._portfolio.peaks.baselines)
 
     def check(self) -> None:
         """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""
@@ -260,7 +260,6 @@ class EngineView:
                 is_listened_to=bool(
                     market.trade_listeners or market.book_listeners or market.ticker_listeners or market.book_depth
                 ),
-                wants_ticker=bool(market.ticker_listeners),
                 late_trades=max((feed.builder.late for feed in market.bar_feeds.values()), default=0),
             )
             for market in self._rooms.markets.all()

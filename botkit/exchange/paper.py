@@ -16,7 +16,7 @@ from botkit.model.events import OrderBook, Trade
 from botkit.model.limits import LimitTable
 from botkit.model.orders import Side
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, GetBook, GetCandles, Outcome, Request
+from botkit.model.requests import Answer, Ending, GetBook, GetCandles, Request
 from botkit.model.venue import Venue
 
 #: what a bot on paper asks the exchange itself
@@ -129,7 +129,7 @@ class PaperAdapter:
     async def send(self, request: Request, *, urgent: bool = False) -> Answer:
         """Reads of the market go to the exchange, all else to the simulated one. Raises nothing but CancelledError."""
         if not self._is_open:
-            return Answer(request_id=request.id, outcome=Outcome.NOT_SENT, text="the adapter is not open")
+            return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")
         if request.endpoint in MARKET_READS:
             return await self._market.send(request, urgent=urgent)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

@@ -10,7 +10,7 @@ from botkit.live.refused_key import REFUSED_STATUS, key_refused
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.extension import ExchangeFacts
 from botkit.model.money import format_units
-from botkit.model.requests import GetBalances, ListOpenOrders, Outcome
+from botkit.model.requests import Ending, GetBalances, ListOpenOrders
 
 #: what the exchange's interface does not tell about a key
 CANNOT_TELL = (
@@ -21,11 +21,11 @@ CANNOT_TELL = (
 async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[str, Any]:
     """Balances, open orders and a guessed fee rank, as plain data; ``works`` says whether the key was accepted."""
     balances = await access.send(GetBalances(id=-1))
-    if balances.outcome is not Outcome.OK or not isinstance(balances.body, BalanceReport):
+    if balances.outcome is not Ending.OK or not isinstance(balances.body, BalanceReport):
         why = balances.text or balances.outcome.value
         if balances.status == REFUSED_STATUS:
             return {"works": False, "why": key_refused(f"{balances.status} {balances.text}", None)}
-        if balances.outcome is Outcome.REFUSED:
+        if balances.outcome is Ending.REFUSED:
             return {"works": False, "why": f"the key does not work: {why}"}
         return {"works": False, "why": f"the exchange could not be asked: {why}; this says nothing about the key"}
     orders = await access.send(ListOpenOrders(id=-2))

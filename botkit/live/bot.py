@@ -12,13 +12,13 @@ import logging
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome, Reply
 from botkit.live.comparing import Comparisons
-from botkit.live.driver import Driver
+from botkit.live.driver import LiveDriver
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.journal_watch import JournalWatch
 from botkit.live.latch import Latch
 from botkit.live.notices import Notices
-from botkit.live.parts import Parts
+from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence
 from botkit.live.refused_key import KEY_HALT, REFUSED_STATUS, key_refused
 from botkit.live.run_files import RunFiles
@@ -34,8 +34,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, Connection, ConnectionState
 from botkit.model.inputs import AccountEvents, Input
 from botkit.model.orders import FINAL_STATES, Order
-from botkit.model.requests import Answer
-from botkit.model.requests import Outcome as Ending
+from botkit.model.requests import Answer, Ending
 
 log = logging.getLogger("botkit.live")
 
@@ -45,7 +44,7 @@ class Bot:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: BotParts,
         notices: Notices,
         engine: Engine,
         journal: Journal,
@@ -78,7 +77,7 @@ class Bot:
             notices, self.note, say=self.say, others=tuple(parts.siblings), speed=parts.clock.speed
         )
         self.standstill = Standstill(self._woke, lambda: self.comparisons.began, speed=parts.clock.speed)
-        self.driver = Driver(
+        self.driver = LiveDriver(
             engine,
             parts.adapter,
             parts.clock,

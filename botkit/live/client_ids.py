@@ -14,7 +14,7 @@ from botkit.live.journal import ID_MAX
 _APART = 50_000_000
 
 
-class ClientIds:
+class ClientIdPlaces:
     """The places at which the bots of one account began."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from botkit.live.notices import Notices
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import Compare, Input, Unwritten
 from botkit.model.money import format_units
-from botkit.model.requests import Outcome as Ending
+from botkit.model.requests import Ending
 
 #: how often, where nothing happens: three reads a minute of limits in the hundreds
 EVERY: Nanos = 60 * NS_PER_S

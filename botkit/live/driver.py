@@ -35,11 +35,11 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     GetBook,
     GetCandles,
     Request,
 )
-from botkit.model.requests import Outcome as Ending
 
 log = logging.getLogger("botkit.live")
 
@@ -71,7 +71,7 @@ class Listener(Protocol):
         ...
 
 
-class Driver:
+class LiveDriver:
     """Runs one engine over one adapter."""
 
     def __init__(

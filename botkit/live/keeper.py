@@ -179,6 +179,8 @@ class Keeper:
             self._reasons_at = now
             self._tell_of_key(bot, now)
             self._keep_reasons(bot, now)
+            if money.has_peaks:
+                bot.persistence.keep_books()
         if bot.opening_equity is None:
             bot.opening_equity = money.equity()
         if now - self._pruned_at >= _FORGET_EVERY:

@@ -11,8 +11,7 @@ from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.notices import Notices
 from botkit.live.refused_key import KEY_HALT
-from botkit.live.state_folder import Halt as HaltFile
-from botkit.live.state_folder import StateFolder
+from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.model.clock import Nanos
 from botkit.model.inputs import Halt, Input, Resume
 
@@ -36,7 +35,7 @@ class Latch:
         self._now = now
         self._is_set = folder.halt() is not None
         #: a halt that could not be written yet
-        self._to_write: HaltFile | None = None
+        self._to_write: KeptHalt | None = None
         self._strategies: dict[str, str] = halts_of(journal)
 
     def set(self, kind: str, reason: str) -> None:
@@ -49,7 +48,7 @@ class Latch:
         self._is_set = True
         orders = "stay as they are" if kind == KEY_HALT else "are cancelled"
         self._notices.tell("breaker", f"halted: {reason}. Open orders {orders}; `botkit resume` lifts it")
-        self._to_write = HaltFile(kind=kind, reason=reason, time=self._now())
+        self._to_write = KeptHalt(kind=kind, reason=reason, time=self._now())
         self._write()
         if self._to_write is not None:
             self._notices.tell(

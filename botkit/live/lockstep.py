@@ -51,6 +51,17 @@ class LockstepError(BotkitError):
     """The emulator told of something that did not arrive, or is not in lockstep."""
 
 
+class LockstepResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A run over the wire. ``answers`` and ``frames`` are what was read from the sockets."""
+
+    start: Nanos
+    end: Nanos
+    decisions: int
+    sha256: str
+    answers: int
+    frames: int
+
+
 class _Told(msgspec.Struct):
     """One thing that the emulator delivered."""
 

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from botkit.live.refused_key import REFUSED_STATUS, key_refused
-from botkit.live.state_folder import Halt, StateFolder
+from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.model.adapter import Capabilities, Sender
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport
-from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, ListOpenOrders, Outcome, Request
+from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, Ending, ListOpenOrders, Request
 
 _TRIES = 5
 _PAUSE_S = 1.0
@@ -67,7 +67,7 @@ def text_of(row: OrderReport) -> str:
 
 def hold_back(folder: StateFolder, now: Nanos, say: Callable[[str], None]) -> None:
     """Set the latch: first of all, since nothing that follows may fail before it."""
-    folder.set_halt(Halt(kind="panic", reason="botkit panic", time=now))
+    folder.set_halt(KeptHalt(kind="panic", reason="botkit panic", time=now))
     say("new orders are held back until `botkit resume`")
 
 
@@ -88,7 +88,7 @@ async def panic(
         nonlocal number
         number -= 1
         answer = await adapter.send(make(number), urgent=True)
-        if answer.outcome is Outcome.OK:
+        if answer.outcome is Ending.OK:
             return answer.body
         problem = answer.text or answer.outcome.value
         if answer.status == REFUSED_STATUS:

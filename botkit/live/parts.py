@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
-from botkit.live.client_ids import ClientIds
+from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.clock import DriverClock
 from botkit.live.limits.leases import SharedLimits
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
@@ -22,7 +22,7 @@ from botkit.model.pairs import Pair
 OnStop = Literal["keep", "cancel", "flatten"]
 
 
-class Parts(Protocol):
+class BotParts(Protocol):
     """Who makes the parts of a running bot: `botkit.assembly` does."""
 
     name: str
@@ -55,7 +55,7 @@ class Parts(Protocol):
     #: other bots of this process on the same account, by name
     siblings: Sequence[str]
     #: where those began to count their client ids; None: nobody else does
-    client_ids: ClientIds | None
+    client_ids: ClientIdPlaces | None
 
     def aside(self, *, hurries: bool = False, say: Callable[[str], None] = ...) -> RateLimitedReads:
         """Requests that do not go through the engine's router, in the same windows: before there is one, and after a
@@ -64,6 +64,10 @@ class Parts(Protocol):
 
     def share_limits(self) -> None:
         """Make the windows that the next bot shares with others; from here on they are ``shared``."""
+        ...
+
+    def no_discount(self, account: Mapping[str, int]) -> str | None:
+        """What to say where simulated fees shall be paid in a coin that the account does not hold."""
         ...
 
     def recorded_as(self) -> Mapping[str, Any]:

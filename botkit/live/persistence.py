@@ -47,6 +47,7 @@ class Persistence:
         self._unwritable: set[str] = set()
         #: the books may differ from what was written last; and nobody has looked at that yet
         self._heard = self._unsure = True
+        self._books_due = False
         #: strategies whose state cannot be written, and why, since they were asked for last
         self.unwritable: list[tuple[str, str]] = []
 
@@ -68,6 +69,11 @@ class Persistence:
         """An answer came; its slot cools down from here."""
         self._answered.append((request_id, now))
 
+    def keep_books(self) -> None:
+        """The next look writes the books if they changed, with or without an order: prices alone may have moved them
+        (the highest equity)."""
+        self._heard = self._books_due = True
+
     def heard(self) -> None:
         """Something came that may have moved money: the next commit looks at the books."""
         self._heard = self._unsure = True
@@ -86,7 +92,7 @@ class Persistence:
     def is_dirty(self) -> bool:
         """Something changed that a crash must not take. Answers are: a slot without one is held for a minute and more
         at the next start, and a bot that is restarted often would wait for its own reads."""
-        return bool(self._orders or self._fills or self._answered)
+        return bool(self._orders or self._fills or self._answered or self._books_due)
 
     def commit(self, requests: Sequence[Request], now: Nanos, notes: Iterable[tuple[str, str, Nanos]] = ()) -> None:
         """Write it all, before the requests are sent, with ``notes`` of (kind, text, time). Raises JournalError; then
@@ -113,7 +119,7 @@ class Persistence:
         self._fills.clear()
         self._answered.clear()
         self._written.update(states)
-        self._heard = self._unsure = False
+        self._heard = self._unsure = self._books_due = False
 
     def _books(self) -> bytes | None:
         money = self._view.money

@@ -6,6 +6,8 @@ that reads a clock, chance of its own, or the network.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import itertools
 import json
 import zlib
@@ -15,11 +17,13 @@ from typing import Any
 
 import msgspec
 
+from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
-from botkit.errors import BotkitError
+from botkit.errors import BotkitError, ConfigError
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
 from botkit.live.recording import CLOSED, FORMAT, FULL, HEADER, INPUTS, SIZE_BYTES
+from botkit.live.run_files import DECISIONS
 from botkit.model import events, requests
 from botkit.model.clock import Nanos
 from botkit.model.inputs import INPUT_TYPES, AccountEvents, Input
@@ -41,7 +45,7 @@ class ReplayError(BotkitError):
     """The run cannot be replayed; the message says why."""
 
 
-class Difference(msgspec.Struct, frozen=True):
+class DecisionDifference(msgspec.Struct, frozen=True):
     """The first decision that is not the recorded one, by its line; None where a side has no more."""
 
     line: int
@@ -58,7 +62,7 @@ class Verdict(msgspec.Struct, frozen=True):
     entries: int
     decisions: int
     unflushed: int
-    difference: Difference | None
+    difference: DecisionDifference | None
     ends_early: bool = False
 
 
@@ -177,7 +181,7 @@ class Replay:
 
     def _answer(self, content: msgspec.Raw) -> Answer:
         request_id, outcome, status, text, kind, raw = self._as(
-            tuple[int, requests.Outcome, int, str, str, msgspec.Raw], content
+            tuple[int, requests.Ending, int, str, str, msgspec.Raw], content
         )
         body: Any = None
         if kind == "()":
@@ -211,8 +215,62 @@ def compare(recorded: list[str], replayed: list[str], entries: int, *, is_whole:
         if after is None and not is_whole:
             return Verdict(entries, len(replayed), 0, None)
         if before != after:
-            return Verdict(entries, number - 1, 0, Difference(number, before, after))
+            return Verdict(entries, number - 1, 0, DecisionDifference(number, before, after))
     return Verdict(entries, len(recorded), 0, None)
 
 
-__all__ = ["Difference", "Replay", "ReplayError", "Verdict", "compare", "read_header"]
+def verdict_on(replay: Replay, run: Path, decisions: DecisionLog, lines: list[str]) -> Verdict:
+    """Run a replay, whose ``decisions`` become ``lines``, and compare them with those of the recorded run.
+
+    Raises what stopped the replay, where no decision differs before.
+    """
+    entries = replay.run()
+    decisions.flush()
+    recorded = (run / DECISIONS).read_text(encoding="ascii").splitlines()
+    if not replay.is_whole and recorded and not _is_json(recorded[-1]):
+        recorded.pop()  # torn by a kill
+    verdict = compare(recorded, lines, entries, is_whole=replay.is_whole or replay.error is not None)
+    if replay.error is not None and (verdict.difference is None or verdict.difference.replayed is None):
+        raise replay.error
+    return msgspec.structs.replace(verdict, ends_early=replay.ends_early)
+
+
+def _is_json(line: str) -> bool:
+    with contextlib.suppress(ValueError):
+        json.loads(line)
+        return True
+    return False
+
+
+def check_unchanged(path: Path, sha256: str) -> None:
+    """Raise ConfigError where a run's configuration is gone, or is not what it was."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: the run's configuration cannot be read ({error.strerror}); give --config") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ConfigError(f"{path}: the configuration has changed since the run; give --config {path} to replay anyway")
+
+
+class StoppedClock:
+    """The clock of a bot whose time comes from a file."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+
+    def now(self) -> int:
+        """Nobody asks."""
+        return 0
+
+
+__all__ = [
+    "DecisionDifference",
+    "Replay",
+    "ReplayError",
+    "StoppedClock",
+    "Verdict",
+    "check_unchanged",
+    "compare",
+    "read_header",
+    "verdict_on",
+]

@@ -26,15 +26,15 @@ from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
 from botkit.live.limits.succession import keep_identity, predecessor
 from botkit.live.notices import Notices
-from botkit.live.parts import Parts
+from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence, without_locks
 from botkit.live.refused_key import KEY_HALT, REFUSED_STATUS, key_refused
 from botkit.live.run_files import RunFiles
-from botkit.live.state_folder import Halt
+from botkit.live.state_folder import KeptHalt
 from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
 from botkit.model.orders import LIVE_STATES, Order
-from botkit.model.requests import Answer, GetBalances, Outcome
+from botkit.model.requests import Answer, Ending, GetBalances
 
 _CONNECT_S = 20.0
 #: after so long without the account's streams a plain request shows whether waiting is of any use
@@ -67,7 +67,7 @@ class Opened(msgspec.Struct, frozen=True):
     losses: str | None
 
 
-async def start(parts: Parts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
+async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
     """A bot that trades. Raises BotkitError; then nothing was traded, and nothing is held any more.
 
     ``orphans``: what becomes of open orders whose strategies the configuration has no more.
@@ -85,7 +85,7 @@ async def start(parts: Parts, notices: Notices, *, orphans: OrphanChoice = "refu
         return bot
 
 
-async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
+async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     parts.folder.lock()
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
@@ -100,7 +100,7 @@ async def _open(parts: Parts, stack: contextlib.AsyncExitStack) -> Opened:
     if journal.has_lost_ids():
         losses = _losses(journal, "client ids were given that it does not know of")
         try:
-            parts.folder.set_halt(Halt(kind="journal", reason=losses, time=parts.clock.now()))
+            parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
         except OSError as error:
             raise StartRefused(f"{losses}. Nor can that be written down: {error}") from None
         journal.write_off()
@@ -124,7 +124,7 @@ def _losses(journal: Journal, evidence: str) -> str:
     )
 
 
-def _make(parts: Parts, notices: Notices, opened: Opened) -> Bot:
+def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
     parts.share_limits()  # the recording says which windows are shared
     files = RunFiles(
         opened.run_folder,
@@ -207,14 +207,14 @@ async def _connect(bot: Bot) -> None:
         return
     answer = await _plain_answer(bot)
     # without a connection, or with a key that is refused, more patience would be of no use
-    is_hopeless = answer is not None and answer.outcome in (Outcome.NOT_SENT, Outcome.REFUSED)
+    is_hopeless = answer is not None and answer.outcome in (Ending.NOT_SENT, Ending.REFUSED)
     waited_s = _CONNECT_SOON_S if is_hopeless else _CONNECT_S
     if not is_hopeless and await _is_connected(bot, _CONNECT_S - _CONNECT_SOON_S):
         return
     if answer is not None and answer.status == REFUSED_STATUS:
         _refuse_key(bot, f"{answer.status} {answer.text}")
     plain = ""
-    if answer is not None and answer.outcome is not Outcome.OK:
+    if answer is not None and answer.outcome is not Ending.OK:
         plain = f", and the account's balances cannot be read: {answer.text or answer.outcome.value}"
     troubles = bot.streams.troubles() or "without a word"
     raise StartRefused(

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import platformdirs
 
-from botkit.errors import BotkitError
+from botkit.errors import BotkitError, ConfigError
 from botkit.live.disk import REAL_DISK
 from botkit.live.ports import Disk, Lock
 from botkit.model.clock import Nanos
@@ -33,7 +33,7 @@ class FolderUnusable(BotkitError):
     """Nothing can be written where the bot keeps what must survive."""
 
 
-class Halt(msgspec.Struct, frozen=True, kw_only=True):
+class KeptHalt(msgspec.Struct, frozen=True, kw_only=True):
     """Why the bot may send no new orders. ``kind``: panic, loss, breaker."""
 
     kind: str
@@ -71,6 +71,23 @@ class StateFolder:
         self._status_path = path / "status.json"
         self._strike_path = path / "guard.json"
         self._lock: Lock | None = None
+
+    @classmethod
+    def find(cls, name: str, mode: str | None) -> StateFolder:
+        """The folder of the bot of that name: of the one that runs, else of the only one there is.
+
+        Raises ConfigError where there is none, or where ``mode`` must say which.
+        """
+        root = state_root() / name
+        found = [cls(path.parent) for path in sorted(root.glob(f"{mode or '*'}/*/journal.sqlite"))]
+        if not found:
+            raise ConfigError(f"{name} has never run{f' in mode {mode}' if mode else ''}; try `botkit run`")
+        running = [folder for folder in found if folder.holder() is not None]
+        chosen = running or found
+        if len(chosen) > 1:
+            modes = ", ".join(sorted({folder.path.parent.name for folder in chosen}))
+            raise ConfigError(f"{name} has run as {modes}; say which with --mode")
+        return chosen[0]
 
     @classmethod
     def of(cls, name: str, mode: str, account: str, disk: Disk = REAL_DISK) -> StateFolder:
@@ -128,16 +145,16 @@ class StateFolder:
         except OSError:
             return True  # a disk that does not answer is no leave to trade
 
-    def halt(self) -> Halt | None:
+    def halt(self) -> KeptHalt | None:
         """Why new orders are held back, None where they are not. A file that cannot be read holds them back too."""
         try:
-            return msgspec.json.decode(self.disk.files.read(self._halt_path), type=Halt)
+            return msgspec.json.decode(self.disk.files.read(self._halt_path), type=KeptHalt)
         except FileNotFoundError:
             return None
         except (OSError, msgspec.DecodeError) as error:
-            return Halt(kind="breaker", reason=f"{self._halt_path} cannot be read ({error})", time=0)
+            return KeptHalt(kind="breaker", reason=f"{self._halt_path} cannot be read ({error})", time=0)
 
-    def set_halt(self, halt: Halt) -> None:
+    def set_halt(self, halt: KeptHalt) -> None:
         """Set the latch; the first reason stays."""
         if not self.is_halted():
             self.disk.files.write(self._halt_path, msgspec.json.encode(halt))

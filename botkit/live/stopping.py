@@ -6,7 +6,7 @@ import asyncio
 
 from botkit.live.bot import Bot
 from botkit.model.inputs import Flatten, Stop
-from botkit.model.requests import CancelBatch, CancelOrder, Outcome, Request
+from botkit.model.requests import CancelBatch, CancelOrder, Ending, Request
 
 #: how often a position is offered to the book at the end; what the book does not take then stays, and is said
 _FLATTEN_ROUNDS = 10
@@ -39,7 +39,7 @@ async def _cancel_directly(bot: Bot, keep: frozenset[str]) -> None:
             if not size:
                 request = CancelOrder(id=-1 - start, pair=part[0].pair, order_id=part[0].order_id)
             answer = await aside.send(request, urgent=True)
-            if answer.outcome is not Outcome.OK:
+            if answer.outcome is not Ending.OK:
                 bot.notices.tell(
                     "error", f"{len(part)} orders could not be cancelled: {answer.text}; see `botkit panic`"
                 )

@@ -19,6 +19,7 @@ __all__ = [
     "NS_PER_US",
     "Clock",
     "Nanos",
+    "day_start",
     "format_time",
     "from_datetime",
     "is_date_only",
@@ -60,6 +61,12 @@ def from_datetime(moment: datetime) -> Nanos:
         raise ValueError(f"{moment} has no time zone; add one, such as +08:00 or Z")
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * NS_PER_US
+
+
+def day_start(now: Nanos, zone: tzinfo = UTC) -> Nanos:
+    """Midnight in ``zone`` that begins the trading day of ``now``."""
+    midnight = to_datetime(now, zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    return from_datetime(midnight)
 
 
 def parse_time(text: str, zone: tzinfo = UTC) -> Nanos:

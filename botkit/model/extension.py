@@ -36,6 +36,7 @@ __all__ = [
     "TapeFormat",
     "hookimpl",
     "hookspec",
+    "no_discount",
 ]
 
 #: marks a function of a plugin as the implementation of a hook: ``@hookimpl``
@@ -144,6 +145,17 @@ class FeeModel(Protocol):
     def record(self, now: Nanos, volume_units: int) -> None:
         """A fill of so much value, in units of the facts' ``volume_currency``."""
         ...
+
+
+def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int]) -> str | None:
+    """What to say where fees shall be paid in a coin that the account does not hold; None where it does."""
+    coin = facts.discount_currency
+    if not fees.uses_discount or balances.get(coin):
+        return None
+    return (
+        f"fees: {{bito: true}} has no effect: the account holds no {coin.upper()}, so every fee is charged at the full "
+        f"rate; add some to `balances`, such as {coin}: 1000, or leave bito out"
+    )
 
 
 class LatencyModel(Protocol):

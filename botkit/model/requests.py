@@ -25,6 +25,7 @@ __all__ = [
     "CancelOrder",
     "CreateBatch",
     "CreateOrder",
+    "Ending",
     "GetBalances",
     "GetBook",
     "GetCandles",
@@ -33,7 +34,6 @@ __all__ = [
     "ListOrders",
     "ListTrades",
     "OrderAck",
-    "Outcome",
     "Request",
 ]
 
@@ -169,7 +169,7 @@ Request: TypeAlias = (
 )
 
 
-class Outcome(enum.Enum):
+class Ending(enum.Enum):
     """What is known of a request once waiting for it has ended."""
 
     OK = "ok"  # 200 with a body that fits the request
@@ -217,7 +217,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     request_id: int
-    outcome: Outcome
+    outcome: Ending
     status: int = 200
     text: str = ""
     body: AnswerBody = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from botkit.model.clock import Nanos
 from botkit.model.orders import LIMIT, MARKET
 from botkit.sim.ledger import Deed
-from botkit.sim.market import PairMarket
+from botkit.sim.market import VenueMarket
 from botkit.sim.matching import ENDLESS, Matcher
 from botkit.sim.order import POST_ONLY_CANCELLED, VenueOrder
 from botkit.sim.streams import CandleStream
@@ -33,7 +33,7 @@ class CandleMatcher(Matcher):
 
     large_fills = 0
 
-    def enter(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+    def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
         """Work an order at its open: now if that has been, else it waits for it."""
         if market.candles is None:
             super().enter(order, market, deed)
@@ -46,7 +46,7 @@ class CandleMatcher(Matcher):
         else:
             market.waiting.append(order)
 
-    def opens_at(self, market: PairMarket) -> Nanos | None:
+    def opens_at(self, market: VenueMarket) -> Nanos | None:
         """When the next waiting order can be worked."""
         candles = market.candles
         assert candles is not None
@@ -67,7 +67,7 @@ class CandleMatcher(Matcher):
             start, order.open_ticks, order.bar_lots = candles.bar_at(found)
             order.opens_at = order.arrived if order.arrived > start else start
 
-    def on_opens(self, market: PairMarket, deed: Deed) -> None:
+    def on_opens(self, market: VenueMarket, deed: Deed) -> None:
         """Work the orders whose open has come."""
         opens_at = self.opens_at(market)
         if opens_at is None or opens_at > deed.time:
@@ -77,7 +77,7 @@ class CandleMatcher(Matcher):
             market.waiting.remove(order)
             self._work_open(order, market, deed)
 
-    def _work_open(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+    def _work_open(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
         ticks = order.open_ticks
         meets = self.meets(order, ticks)
         if order.new.post_only and order.type is LIMIT:
@@ -93,7 +93,7 @@ class CandleMatcher(Matcher):
         elif order.remaining_lots:
             market.rest(order)
 
-    def on_bar(self, market: PairMarket, row: int, deed: Deed) -> None:
+    def on_bar(self, market: VenueMarket, row: int, deed: Deed) -> None:
         """A bar has ended: fill what it traded through, then trigger stops."""
         candles = market.candles
         assert candles is not None
@@ -115,7 +115,7 @@ class CandleMatcher(Matcher):
         if market.stops:
             self.trigger(market, low, high, deed, arrived_by=start)
 
-    def activate(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+    def activate(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
         """On candles a triggered stop is worked like an order sent at the moment at which the trigger is known."""
         if market.candles is not None:
             order.sent = order.arrived = deed.time

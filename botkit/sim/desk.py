@@ -19,6 +19,7 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     GetBalances,
     GetBook,
     GetCandles,
@@ -27,19 +28,18 @@ from botkit.model.requests import (
     ListOrders,
     ListTrades,
     OrderAck,
-    Outcome,
     Request,
 )
 from botkit.sim.candles import CandleMatcher
 from botkit.sim.history import CandleHistory, held_candles
 from botkit.sim.ledger import Deed, Ledger
-from botkit.sim.market import PairMarket
+from botkit.sim.market import VenueMarket
 from botkit.sim.order import Account, VenueOrder
 from botkit.sim.rules import BAD_BODY, BAD_TYPE, BATCH_MAX, UNKNOWN_ORDER, balance_refusal, entry_refusal, lock_of
 
-_OK: Final = Outcome.OK
+_OK: Final = Ending.OK
 
-Handled: TypeAlias = tuple[Answer, tuple[PairMarket, ...]]
+Handled: TypeAlias = tuple[Answer, tuple[VenueMarket, ...]]
 
 
 class Floor(Protocol):
@@ -47,7 +47,7 @@ class Floor(Protocol):
 
     pairs: dict[str, Pair]
 
-    def market(self, name: str, /) -> PairMarket:
+    def market(self, name: str, /) -> VenueMarket:
         """A pair's market."""
         ...
 
@@ -110,7 +110,7 @@ class Desk:
         self._enter(order, market, deed)
         return granted(request.id, OrderAck(order.order_id, new.client_id or None)), (market,)
 
-    def _enter(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+    def _enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
         if order.type is STOP_LIMIT:
             last = market.last_ticks(deed.time)
             market.stops.append(order)
@@ -145,7 +145,7 @@ class Desk:
         orders = [floor.new_order(account, new, units, sent, deed.time) for new, units in accepted]
         for order in orders:  # all locks first: a fee in BITO must not take what a later order was granted
             self._ledger.open(order, deed)
-        markets: dict[str, PairMarket] = {}
+        markets: dict[str, VenueMarket] = {}
         for order in orders:
             market = markets[order.pair] = floor.market(order.pair)
             self._enter(order, market, deed)
@@ -161,7 +161,7 @@ class Desk:
         return self._cancel_several(request.id, deed, (order,))
 
     def _cancel_several(self, request_id: int, deed: Deed, orders: Iterable[VenueOrder]) -> Handled:
-        markets: dict[str, PairMarket] = {}
+        markets: dict[str, VenueMarket] = {}
         cancelled = []
         for order in dict.fromkeys(orders):
             market = markets[order.pair] = self._floor.market(order.pair)
@@ -232,4 +232,4 @@ def granted(request_id: int, body: AnswerBody) -> Answer:
 
 def refused(request_id: int, text: str) -> Answer:
     """422 with the exchange's sentence."""
-    return Answer(request_id=request_id, outcome=Outcome.REFUSED, status=422, text=text)
+    return Answer(request_id=request_id, outcome=Ending.REFUSED, status=422, text=text)

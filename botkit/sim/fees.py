@@ -146,8 +146,3 @@ class RankFees:
         if self._auto:
             day = (now + _TAIPEI) // NS_PER_DAY
             self._volumes[day] = self._volumes.get(day, 0) + volume_units
-
-
-def make_fees(options: Options, facts: ExchangeFacts) -> FixedFees | RankFees:
-    """The model that the options speak of: ``rank`` or fixed rates."""
-    return RankFees(options, facts) if "rank" in options else FixedFees(options, facts)

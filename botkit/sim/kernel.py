@@ -23,13 +23,13 @@ from botkit.model.limits import LimitTable
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import STOP_LIMIT
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, Outcome, Request
+from botkit.model.requests import Answer, Ending, Request
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.desk import Desk
 from botkit.sim.draws import keyed, mix
 from botkit.sim.history import CandleHistory
 from botkit.sim.ledger import AccountNews, Deed, Ledger
-from botkit.sim.market import PairMarket
+from botkit.sim.market import VenueMarket
 from botkit.sim.matching import BOOK_ASSUMPTIONS, STOP_ASSUMPTION, TRADE_ASSUMPTIONS
 from botkit.sim.order import Account, AccountSetup, VenueOrder
 from botkit.sim.publish import (
@@ -38,7 +38,7 @@ from botkit.sim.publish import (
     TRADES,
     AccountEvent,
     BookFeed,
-    Outbox,
+    Deliveries,
     Publication,
     book_event,
     compose,
@@ -46,7 +46,7 @@ from botkit.sim.publish import (
 )
 from botkit.sim.request_keys import RequestKeys
 from botkit.sim.streams import BookStream, CandleStream, TradeStream
-from botkit.sim.venue_limits import EndpointCount, VenueLimits
+from botkit.sim.venue_limits import VenueLimits
 
 __all__ = ["AccountSetup", "Kernel", "Publication"]
 
@@ -94,19 +94,20 @@ class Kernel:
             accounts, self.pairs, self._last_ticks, volume_currency=volume_currency, discount_currency=discount_currency
         )
         self._matcher = CandleMatcher(self._ledger, queue, slippage_e8)
-        self._markets: dict[str, PairMarket] = {}
-        self._order: list[PairMarket] = []  # by pair name: the order of events at one moment
-        self._busy: dict[str, PairMarket] = {}  # markets in which orders stand
+        self._markets: dict[str, VenueMarket] = {}
+        self._order: list[VenueMarket] = []  # by pair name: the order of events at one moment
+        self._busy: dict[str, VenueMarket] = {}  # markets in which orders stand
         self._feeds: dict[str, BookFeed] = {}
         self._histories: dict[str, CandleHistory] = {}
-        self._limits = VenueLimits(limits)
+        #: how many requests came, by endpoint, and how many were refused because a window was full
+        self.limits = VenueLimits(limits)
         self._arrivals: list[_Arrival] = []
         self._sent = 0
         self._keys = RequestKeys()
         self._rank = 0
         self._ids: set[int] = set()
         self._id_seed = keyed(seed, _ORDER_IDS, 0)
-        self._outbox = Outbox()
+        self._outbox = Deliveries()
         self._next: Nanos | None = None
         self._next_known = False
         self._is_instant = not latency.order_ns(0) + latency.feed_ns(0)
@@ -116,12 +117,12 @@ class Kernel:
 
     # -- the recorded market --------------------------------------------------------------------------------------
 
-    def market(self, name: str) -> PairMarket:
+    def market(self, name: str) -> VenueMarket:
         """The market of a pair. Raises KeyError for an unknown pair."""
         market = self._markets.get(name)
         if market is None:
             age = None if self._max_book_age_s is None else self._max_book_age_s * NS_PER_S
-            market = self._markets[name] = PairMarket(self.pairs[name], max_book_age_ns=age)
+            market = self._markets[name] = VenueMarket(self.pairs[name], max_book_age_ns=age)
             self._order = [self._markets[key] for key in sorted(self._markets)]
         return market
 
@@ -142,7 +143,7 @@ class Kernel:
             # rows have passed
             self._search(market, self.now - 1, None)
 
-    def _absorb(self, market: PairMarket) -> CandleHistory:
+    def _absorb(self, market: VenueMarket) -> CandleHistory:
         history = self._histories.get(market.pair)
         if history is None:
             history = self._histories[market.pair] = CandleHistory(market.pair)
@@ -217,7 +218,7 @@ class Kernel:
         self._next, self._next_known = earliest, True
         return earliest
 
-    def _touched_at(self, market: PairMarket) -> Nanos | None:
+    def _touched_at(self, market: VenueMarket) -> Nanos | None:
         now = self.now
         if market.candles is not None:
             touch = market.candles.next_touch(now)
@@ -271,7 +272,7 @@ class Kernel:
 
     # -- one moment -----------------------------------------------------------------------------------------------
 
-    def _busy_by_pair(self) -> list[PairMarket]:
+    def _busy_by_pair(self) -> list[VenueMarket]:
         return [self._busy[name] for name in sorted(self._busy)] if len(self._busy) > 1 else list(self._busy.values())
 
     def _candles_and_books(self, now: Nanos) -> None:
@@ -311,9 +312,9 @@ class Kernel:
 
     def _rows_of(
         self,
-        market: PairMarket,
+        market: VenueMarket,
         stream: BookStream | TradeStream | CandleStream | None,
-        work: Callable[[PairMarket, int, Deed], None],
+        work: Callable[[VenueMarket, int, Deed], None],
         now: Nanos,
     ) -> None:
         while stream is not None:
@@ -327,7 +328,7 @@ class Kernel:
             self._follow(market, deed, trades_from=row + 1 if stream is market.trades else None)
             self._tell(deed)
 
-    def _follow(self, market: PairMarket, deed: Deed, trades_from: int | None = None) -> None:
+    def _follow(self, market: VenueMarket, deed: Deed, trades_from: int | None = None) -> None:
         """After a deed in a market: its prints trigger stops and go out, and its searches learn what now stands."""
         now = deed.time
         if market.stops and market.prints:
@@ -343,7 +344,7 @@ class Kernel:
             prints = [Publication(now, None, trade) for trade in prints_of(market, market.pair, now)]
             self._outbox.put(now, TRADES, market.pair, prints)
 
-    def _search(self, market: PairMarket, now: Nanos, trades_from: int | None) -> None:
+    def _search(self, market: VenueMarket, now: Nanos, trades_from: int | None) -> None:
         bounds = market.bounds()
         if market.candles is not None:
             market.candles.watch(bounds, market.candles.position(now))
@@ -376,10 +377,10 @@ class Kernel:
         _, _, account, request, sent, key = arrival
         deed = Deed(now)
         news = deed.news[account] = AccountNews(key)
-        if self._limits.admit(request.endpoint, account.name, account.address, now):
+        if self.limits.admit(request.endpoint, account.name, account.address, now):
             answer, touched = self._desk.handle(account, request, deed, sent)
         else:
-            answer = Answer(request_id=request.id, outcome=Outcome.RATE_LIMITED, status=429, text=TOO_MANY)
+            answer = Answer(request_id=request.id, outcome=Ending.RATE_LIMITED, status=429, text=TOO_MANY)
             touched = ()
         news.answer = answer
         for market in touched:
@@ -423,19 +424,9 @@ class Kernel:
     # -- what an emulator and a test read -------------------------------------------------------------------------
 
     @property
-    def refused_429(self) -> int:
-        """Requests refused because a window was full."""
-        return self._limits.refused
-
-    @property
     def large_fills(self) -> int:
         """Fills at an open that took more than 10 % of their bar's volume."""
         return self._matcher.large_fills
-
-    @property
-    def counters(self) -> dict[str, EndpointCount]:
-        """Arrivals, refusals and the busiest window, by endpoint."""
-        return self._limits.counts
 
     def book(self, pair: Pair, depth: int, *, own: bool = True) -> OrderBook:
         """The exact book now: recorded levels less what our orders took, with our resting orders unless ``own``."""

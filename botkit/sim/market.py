@@ -50,7 +50,7 @@ def _priority_of_sell(order: VenueOrder) -> tuple[int, int]:
     return order.price_ticks, order.rank
 
 
-class PairMarket:
+class VenueMarket:
     """Streams, resting orders by price and time, stops, and orders that wait for the market's next word.
 
     ``waiting`` holds orders that cannot be worked yet: on candles until an open, on trades alone until a trade.

@@ -11,7 +11,7 @@ from botkit.model.money import UNIT, divide_up
 from botkit.model.orders import MARKET, STOP_LIMIT, Condition
 from botkit.sim.fills import WHOLE
 from botkit.sim.ledger import Deed, Ledger
-from botkit.sim.market import PairMarket
+from botkit.sim.market import VenueMarket
 from botkit.sim.order import FILLED, OPEN, POST_ONLY_CANCELLED, VenueOrder
 
 #: a level that never ends: on candles and trades nobody knows how much stood at a price
@@ -76,7 +76,7 @@ class Matcher:
 
     # -- arrival --------------------------------------------------------------------------------------------------
 
-    def enter(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+    def enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
         """Work an order that has arrived (or triggered) on a tape with books, or with trades alone."""
         row = market.book_row(deed.time)
         levels = market.levels_left(row, deed.time, deed.trade_row, bids=not order.is_buy)
@@ -102,7 +102,7 @@ class Matcher:
         elif order.remaining_lots:
             self.rest(order, market, row)
 
-    def rest(self, order: VenueOrder, market: PairMarket, row: int) -> None:
+    def rest(self, order: VenueOrder, market: VenueMarket, row: int) -> None:
         """Let an order stand in the book, behind what the snapshot in force shows at its price."""
         shown = UNSEEN
         if row >= 0:
@@ -118,7 +118,7 @@ class Matcher:
         order.book_row = row
         market.rest(order)
 
-    def take(self, order: VenueOrder, market: PairMarket, deed: Deed, levels: list[tuple[int, int]], row: int) -> None:
+    def take(self, order: VenueOrder, market: VenueMarket, deed: Deed, levels: list[tuple[int, int]], row: int) -> None:
         """Take from recorded levels (net, best first) and from our accounts' resting orders, by price, then time.
 
         At one price what is recorded ahead of a resting order goes before it, the rest of the level after it.
@@ -167,7 +167,7 @@ class Matcher:
                 index += 1
                 left = levels[index][1] if index < len(levels) else 0
 
-    def _trade(self, taker: VenueOrder, maker: VenueOrder, market: PairMarket, deed: Deed, lots: int) -> None:
+    def _trade(self, taker: VenueOrder, maker: VenueOrder, market: VenueMarket, deed: Deed, lots: int) -> None:
         ledger = self.ledger
         trade_id = ledger.trade_id()
         ticks = maker.price_ticks
@@ -197,7 +197,7 @@ class Matcher:
 
     # -- the queue ------------------------------------------------------------------------------------------------
 
-    def settle(self, order: VenueOrder, market: PairMarket, row: int) -> None:
+    def settle(self, order: VenueOrder, market: VenueMarket, row: int) -> None:
         """Work the snapshots since the last look into what stands ahead of an order."""
         if order.book_row >= row or market.books is None:
             return
@@ -214,7 +214,7 @@ class Matcher:
                 order.is_placed = True
                 order.ahead = queue.on_arrival(shown)
 
-    def settle_all(self, market: PairMarket, now: Nanos) -> None:
+    def settle_all(self, market: VenueMarket, now: Nanos) -> None:
         """Bring every order up to the current snapshot, before older rows are dropped."""
         market.settle(now)
         if market.books is not None:
@@ -224,7 +224,7 @@ class Matcher:
 
     # -- recorded rows --------------------------------------------------------------------------------------------
 
-    def on_book(self, market: PairMarket, row: int, deed: Deed) -> None:
+    def on_book(self, market: VenueMarket, row: int, deed: Deed) -> None:
         """A snapshot: an opposite best at or beyond a resting price fills it with the amount shown there."""
         for is_buy in (True, False):
             orders = market.buys if is_buy else market.sells
@@ -245,7 +245,7 @@ class Matcher:
         market.drop_finished()
 
     def _take_shown(
-        self, market: PairMarket, row: int, levels: list[tuple[int, int]], lots: int, *, bids: bool
+        self, market: VenueMarket, row: int, levels: list[tuple[int, int]], lots: int, *, bids: bool
     ) -> list[tuple[int, int]]:
         left = []
         for ticks, net in levels:
@@ -261,7 +261,7 @@ class Matcher:
         ledger = self.ledger
         ledger.fill(order, order.price_ticks, lots, deed, ledger.trade_id(), is_maker=True, meets_market=True)
 
-    def on_trade(self, market: PairMarket, row: int, deed: Deed) -> None:
+    def on_trade(self, market: VenueMarket, row: int, deed: Deed) -> None:
         """A public trade: fills orders that wait for one, works queues off, fills through prices, triggers stops."""
         trades = market.trades
         assert trades is not None
@@ -278,7 +278,7 @@ class Matcher:
             self.trigger(market, ticks, ticks, deed)
 
     def _work(
-        self, market: PairMarket, orders: list[VenueOrder], ticks: int, lots: int, deed: Deed, *, may_be_at: bool
+        self, market: VenueMarket, orders: list[VenueOrder], ticks: int, lots: int, deed: Deed, *, may_be_at: bool
     ) -> int:
         """Give a trade to resting orders by price, then time; what is left of it."""
         queue = self.queue
@@ -301,7 +301,7 @@ class Matcher:
                 lots = max(lots - fill, 0)
         return lots
 
-    def _take_trade(self, market: PairMarket, ticks: int, lots: int, deed: Deed) -> int:
+    def _take_trade(self, market: VenueMarket, ticks: int, lots: int, deed: Deed) -> int:
         """Tapes of trades alone: orders that take from the next trade. What is left of its amount."""
         waiting, market.waiting = market.waiting, []
         for order in waiting:
@@ -319,7 +319,7 @@ class Matcher:
                 market.waiting.append(order)
         return lots
 
-    def trigger(self, market: PairMarket, low: int, high: int, deed: Deed, arrived_by: Nanos | None = None) -> None:
+    def trigger(self, market: VenueMarket, low: int, high: int, deed: Deed, arrived_by: Nanos | None = None) -> None:
         """Activate the stops (that arrived in time) whose condition was met between two prices."""
         met = [
             order
@@ -330,7 +330,7 @@ class Matcher:
             market.stops.remove(order)
             self.activate(order, market, deed)
 
-    def trigger_by_prints(self, market: PairMarket, deed: Deed) -> None:
+    def trigger_by_prints(self, market: VenueMarket, deed: Deed) -> None:
         """Our own executions are trades like any other: they trigger stops, whose executions may trigger more."""
         seen = 0
         while market.stops and len(market.prints) > seen:
@@ -338,7 +338,7 @@ class Matcher:
             seen = len(market.prints)
             self.trigger(market, min(prices), max(prices), deed)
 
-    def activate(self, order: VenueOrder, market: PairMarket, deed: Deed) -> None:
+    def activate(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
         """A stop becomes a limit order, now."""
         order.state = OPEN
         order.updated = deed.time

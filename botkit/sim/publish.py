@@ -15,7 +15,7 @@ from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
-from botkit.sim.market import PairMarket
+from botkit.sim.market import VenueMarket
 from botkit.sim.order import VenueOrder
 from botkit.sim.streams import NEVER_DOWN, NEVER_UP
 
@@ -60,7 +60,7 @@ def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) ->
     return (*executions, *orders.values(), *((BalanceReport(balances),) if balances else ()))
 
 
-class Outbox:
+class Deliveries:
     """What is on its way to the bots."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Outbox:
         return result
 
 
-def compose(market: PairMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
+def compose(market: VenueMarket, row: int, depth: int, *, own: bool = True) -> tuple[Levels, Levels]:
     """(bids, asks): the recorded levels less what our orders took, with our resting orders among them.
 
     An order that the recorded opposite side has reached is left out: the queue model may keep it unfilled there, but
@@ -130,7 +130,7 @@ class BookFeed:
     Amounts are exact in the first frame and rounded to the nearest unit of amountPrecision in later ones.
     """
 
-    def __init__(self, market: PairMarket, depth: int, cadence: Nanos, now: Nanos, *, is_wire: bool = False) -> None:
+    def __init__(self, market: VenueMarket, depth: int, cadence: Nanos, now: Nanos, *, is_wire: bool = False) -> None:
         self.market = market
         self.depth = depth
         self._cadence = cadence
@@ -200,7 +200,7 @@ class BookFeed:
         return tuple([(ticks, (lots + half) // unit * unit) for ticks, lots in levels if lots >= unit - half])
 
 
-def book_event(market: PairMarket, row: int, levels: tuple[Levels, Levels], now: Nanos) -> OrderBook:
+def book_event(market: VenueMarket, row: int, levels: tuple[Levels, Levels], now: Nanos) -> OrderBook:
     """The composed book as an event. Its time is the exchange's: the row's stamp plus what has passed since."""
     books = market.books
     if books is None or row < 0:
@@ -210,7 +210,7 @@ def book_event(market: PairMarket, row: int, levels: tuple[Levels, Levels], now:
     return OrderBook(market.pair, time - time % NS_PER_MS, levels[0], levels[1])
 
 
-def prints_of(market: PairMarket, pair: Pair, now: Nanos) -> list[Trade]:
+def prints_of(market: VenueMarket, pair: Pair, now: Nanos) -> list[Trade]:
     """Our executions as public trades; takes them out. Trades carry whole seconds on the wire."""
     rules = pair.rules
     second = now - now % NS_PER_S

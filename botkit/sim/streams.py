@@ -76,7 +76,7 @@ class Bounds(msgspec.Struct):
         )
 
 
-class Stream(Generic[_Columns]):
+class VenueStream(Generic[_Columns]):
     """Columns of one kind, contiguous from the last passed row on."""
 
     #: names of the arrays that are cut and joined together
@@ -215,7 +215,7 @@ class Stream(Generic[_Columns]):
         raise NotImplementedError
 
 
-class TradeStream(Stream[TradeColumns]):
+class TradeStream(VenueStream[TradeColumns]):
     """Public trades."""
 
     arrays = ("received", "time", "ticks", "lots", "side", "_low", "_high")
@@ -279,7 +279,7 @@ class TradeStream(Stream[TradeColumns]):
         return mask
 
 
-class BookStream(Stream[BookColumns]):
+class BookStream(VenueStream[BookColumns]):
     """Book snapshots."""
 
     arrays = ("received", "time", "bid_ticks", "bid_lots", "ask_ticks", "ask_lots", "best_bid", "best_ask")
@@ -350,7 +350,7 @@ class BookStream(Stream[BookColumns]):
         return result
 
 
-class CandleStream(Stream[CandleColumns]):
+class CandleStream(VenueStream[CandleColumns]):
     """Finished candles of one resolution."""
 
     arrays = ("received", "time", "end", "open", "high", "low", "close", "lots", "_low", "_high")

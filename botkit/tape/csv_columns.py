@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -21,7 +22,11 @@ from botkit.model.columns import IntArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*\Z", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\s*\Z", re.ASCII)
+#: the same for Arrow. It is asked before every cast: Arrow's own ends the process on an exponent such as e-9999999
+_NUMBERS = r"\A\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*\z"
+#: a time of day with Z or an offset behind it
+_OFFSET = r"(?i)\d:\d\d[^+-]*(z|[+-]\d\d(:?\d\d)?)\s*$"
 #: smallest absolute value that is read in each unit: seconds until the year 5138, milliseconds from 1973 on, ...
 _MAGNITUDES = ((10**17, 1), (10**14, NS_PER_US), (10**11, NS_PER_MS), (0, NS_PER_S))
 
@@ -111,6 +116,8 @@ def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int)
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if not pc.all(pc.match_substring_regex(text, _NUMBERS)).as_py():
+        raise _bad_figure(path, line, what, text)
     exact: pa.Array | None = None
     # 18 decimals fit 128 bits; floats printed at full length may have more, and take twice the room
     for kind in (pa.decimal128(38, 18), pa.decimal256(76, 40)):
@@ -146,31 +153,72 @@ def _bad_figure(path: Path, line: int, what: str, text: pa.Array) -> DataError:
     return DataError(f"{path}:{line}: {what} cannot be read")  # pragma: no cover - the loop finds the figure
 
 
-def parse_times(path: Path, line: int, text: pa.Array) -> IntArray:
-    """Nanoseconds since the epoch: numbers in s, ms, us or ns by their size, or ISO 8601 (UTC without an offset)."""
+def parse_times(path: Path, line: int, text: pa.Array, zone: ZoneInfo | None = None) -> IntArray:
+    """Nanoseconds since the epoch: numbers in s, ms, us or ns by their size, or ISO 8601 with an offset.
+
+    Times without an offset are those of ``zone``; where none is given they are refused, since hours would be guessed.
+    """
     first = text[0].as_py().strip()
     if _NUMBER.match(first):
         return _parse_numeric_times(path, line, text)
     import pandas as pd
+    import pyarrow.compute as pc
 
+    has_offset = np.asarray(pc.match_substring_regex(text, _OFFSET).to_pylist(), dtype=bool)
+    series = text.to_pandas()
     try:
-        moments = pd.to_datetime(text.to_pandas(), utc=True, format="ISO8601")
+        if has_offset.all():
+            moments = pd.to_datetime(series, utc=True, format="ISO8601")
+        else:
+            moments = pd.to_datetime(series[~has_offset], format="ISO8601")
     except (ValueError, OverflowError):
         moments = None
     if moments is None or moments.isna().any():
-        for row, value in enumerate(text.to_pylist()):
-            try:
-                bad = pd.isna(pd.to_datetime(value, utc=True, format="ISO8601"))
-            except (ValueError, OverflowError):
-                bad = True
-            if bad:
-                raise DataError(
-                    f"{path}:{line + row}: time {value!r} is neither a number of seconds, milliseconds, microseconds "
-                    "or nanoseconds nor an ISO 8601 time"
-                ) from None
-        raise DataError(f"{path}:{line}: times cannot be read")  # pragma: no cover - the loop finds the row
+        raise _bad_time(path, line, text)
+    if not has_offset.all():
+        row = int(np.argmin(has_offset))
+        if zone is None:
+            raise DataError(
+                f"{path}:{line + row}: time {text[row].as_py()!r} does not say its zone; say which one the file keeps: "
+                "--timezone UTC or --timezone Asia/Taipei (in a configuration `timezone:` beside the path)"
+            )
+        if has_offset.any():
+            raise DataError(
+                f"{path}:{line + row}: time {text[row].as_py()!r} has no offset, and others of the file have one; "
+                "write them alike"
+            )
+        try:
+            moments = moments.dt.tz_localize(zone)
+        except ValueError as error:  # an hour that a change of clocks repeats or leaves out
+            raise DataError(f"{path}: {error}; give times with offsets, or numbers") from None
     values: Any = moments.dt.as_unit("ns").astype("int64").to_numpy()
     return values.astype(np.int64)  # type: ignore[no-any-return]
+
+
+def _bad_time(path: Path, line: int, text: pa.Array) -> DataError:
+    import pandas as pd
+
+    for row, value in enumerate(text.to_pylist()):
+        try:
+            bad = pd.isna(pd.to_datetime(value, utc=True, format="ISO8601"))
+        except (ValueError, OverflowError):
+            bad = True
+        if bad:
+            return DataError(
+                f"{path}:{line + row}: time {value!r} is neither a number of seconds, milliseconds, microseconds "
+                "or nanoseconds nor an ISO 8601 time"
+            )
+    return DataError(f"{path}:{line}: times cannot be read")  # pragma: no cover - the loop finds the row
+
+
+def zone_of(path: Path, name: object) -> ZoneInfo | None:
+    """The zone of a file's times, or None. Raises DataError for a name that is none."""
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(str(name))
+    except (KeyError, ValueError, OSError):
+        raise DataError(f"{path}: {name!r} is no time zone; write one such as Asia/Taipei or UTC") from None
 
 
 def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:

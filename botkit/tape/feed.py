@@ -88,6 +88,24 @@ class TapeSource:
         return self.tape.read(*key, start=start, end=end, rows_max=rows_max)
 
 
+class OneKind:
+    """A tape of which a configuration wants one kind alone: ``kind: candles``, or ``kind: trades`` with its books."""
+
+    def __init__(self, tape: TapeSource, kind: str) -> None:
+        self.name, self.path, self.synthetic = tape.name, tape.path, tape.synthetic
+        self._tape = tape
+        self._kinds = ("candles",) if kind == "candles" else ("books", "trades")
+
+    @property
+    def streams(self) -> Sequence[StreamInfo]:
+        """The tape's streams of that kind."""
+        return [stream for stream in self._tape.streams if stream.kind in self._kinds]
+
+    def read(self, key: StreamKey, start: Nanos | None, end: Nanos | None, rows_max: int) -> Iterator[MarketColumns]:
+        """Rows of one stream."""
+        return self._tape.read(key, start, end, rows_max)
+
+
 class FileSource:
     """A single file, read by a format. Small files are read once; larger ones again for every stream."""
 
@@ -378,3 +396,16 @@ class _Cursor:
         self._held = rest
         self._held_rows = sum(len(c) for c in rest)
         return join(taken) if taken else None
+
+
+def format_of(path: Path, formats: Mapping[str, TapeFormat]) -> str:
+    """The format for a file's ending; the longest ending that fits wins."""
+    fitting = [
+        (len(ending), name)
+        for name, reader in formats.items()
+        for ending in reader.endings
+        if path.name.endswith(ending)
+    ]
+    # of two formats with one ending the first registered is meant: candles before trades
+    longest = max((length for length, _ in fitting), default=0)
+    return next((name for length, name in fitting if length == longest), path.suffix)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -16,7 +17,10 @@ from botkit.model.extension import Options
 from botkit.model.pairs import Pair
 from botkit.model.resolutions import RESOLUTIONS, check_resolution, fixed_length
 from botkit.tape.buckets import bucket_starts, candle_ends
-from botkit.tape.csv_columns import CsvFile, parse_steps, parse_times
+from botkit.tape.csv_columns import CsvFile, parse_steps, parse_times, zone_of
+
+#: (line of every row, rows of integers with the time to sort by in front, figures that were rounded)
+_Chunk: TypeAlias = tuple[IntArray, np.ndarray[Any, np.dtype[np.int64]], int]
 
 _TIME = ("timestamp", "time", "date", "datetime", "open_time", "opentime", "unix")
 _AMOUNT = ("amount", "quantity", "qty", "size", "volume")
@@ -52,7 +56,8 @@ class CandleCsv:
     """CSV candles: time, open, high, low, close, volume (base currency). ``time`` is the start of the bucket.
 
     Options: ``pair``; ``resolution`` (default: the smallest distance of two rows in the first block); ``doubled``:
-    "refuse" (default) or "drop" rows that repeat the row before in every figure.
+    "refuse" (default) or "drop" rows that repeat the row before in every figure; ``timezone`` of times that do not say
+    theirs; ``sort``: True takes rows in any order, such as newest first.
     """
 
     endings: tuple[str, ...] = (".csv", ".csv.gz")
@@ -74,20 +79,17 @@ class CandleCsv:
             "close": ("close", "c"),
             "volume": ("volume", "vol", "v", "amount", "base_volume"),
         }
-        file = CsvFile(path, wanted)
         check = _CandleCheck(path, drop_doubled=options.get("doubled") == "drop")
         rounded, rows, resolution = 0, 0, str(said) if said is not None else None
-        for line, text in file.chunks():
-            time = parse_times(path, line, text["time"])
-            arrays: list[IntArray] = []
-            for name in ("open", "high", "low", "close"):
-                steps, off = parse_steps(path, line, name, text[name], pair.rules.price_decimals)
-                arrays.append(steps)
-                rounded += off
-            volume, _ = parse_steps(path, line, "volume", text["volume"], pair.rules.amount_decimals)
+        chunks = self._chunks(CsvFile(path, wanted), pair, zone_of(path, options.get("timezone")))
+        for lines, table, off in _sorted(chunks) if options.get("sort") else chunks:
+            time, *arrays, volume = table.T
+            rounded += off
+            if not rows:
+                _refuse_descending(path, int(lines[0]), time)
             if resolution is None:
                 resolution = _guess_resolution(path, time)
-            columns = check.accept(line, pair, resolution, time, arrays, volume, first=rows == 0)
+            columns = check.accept(lines, pair, resolution, time, arrays, volume, first=rows == 0)
             rows += len(time)
             if len(columns):
                 yield columns
@@ -98,10 +100,45 @@ class CandleCsv:
         if check.doubled:
             _tell(options, "finding", f"{check.doubled} doubled candles, left out")
 
+    @staticmethod
+    def _chunks(file: CsvFile, pair: Pair, zone: ZoneInfo | None) -> Iterator[_Chunk]:
+        rules = pair.rules
+        for line, text in file.chunks():
+            columns, rounded = [parse_times(file.path, line, text["time"], zone)], 0
+            for name in ("open", "high", "low", "close"):
+                steps, off = parse_steps(file.path, line, name, text[name], rules.price_decimals)
+                columns.append(steps)
+                rounded += off
+            columns.append(parse_steps(file.path, line, "volume", text["volume"], rules.amount_decimals)[0])
+            yield np.arange(line, line + len(columns[0])), np.column_stack(columns), rounded
+
+
+def _sorted(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
+    """All rows in one chunk, by the time in their first column. Rows of one time keep their order, and change it where
+    the file runs from the newest to the oldest."""
+    parts = list(chunks)
+    if not parts:
+        return
+    lines, table = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    if (np.diff(table[:, 0]) <= 0).all():
+        lines, table = lines[::-1], table[::-1]
+    order = np.argsort(table[:, 0], kind="stable")
+    yield lines[order], np.ascontiguousarray(table[order]), sum(part[2] for part in parts)
+
+
+def _refuse_descending(path: Path, line: int, time: IntArray) -> None:
+    if len(time) > 2 and time[-1] < time[0] and (np.diff(time) <= 0).all():
+        raise DataError(
+            f"{path}:{line}: the rows run from the newest to the oldest; `botkit data import --sort` turns them round "
+            "(in a configuration `sort: true` beside the path)"
+        )
+
 
 def _guess_resolution(path: Path, time: IntArray) -> str:
     steps = np.diff(time)
     steps = steps[steps > 0]
+    if not len(steps) and len(time) > 1:
+        raise DataError(f"{path}: rows must be sorted by time (--sort does it)")
     if not len(steps):
         raise DataError(f"{path}: one candle alone does not tell its resolution; say it (resolution: or --resolution)")
     least = int(steps.min())
@@ -126,7 +163,7 @@ class _CandleCheck:
 
     def accept(
         self,
-        line: int,
+        lines: IntArray,
         pair: Pair,
         resolution: str,
         time: IntArray,
@@ -136,11 +173,10 @@ class _CandleCheck:
         first: bool,
     ) -> CandleColumns:
         """The checked chunk as columns. Raises DataError at the first row that is wrong."""
-        lines = np.arange(line, line + len(time))
         table = np.column_stack((time, *prices, lots))
         if self._last is not None:
             table = np.concatenate((np.array([self._last], dtype=np.int64), table))
-            lines = np.concatenate((np.array([line - 1]), lines))
+            lines = np.concatenate((np.array([lines[0] - 1]), lines))
         repeats = np.flatnonzero(table[1:, 0] == table[:-1, 0]) + 1
         if len(repeats):
             table, lines = self._settle_doubled(table, lines, repeats)
@@ -149,7 +185,7 @@ class _CandleCheck:
             at = int(np.argmax(steps < 0)) + 1
             raise DataError(
                 f"{self.path}:{lines[at]}: {format_time(int(table[at, 0]))} comes after "
-                f"{format_time(int(table[at - 1, 0]))}; candles must be sorted by time"
+                f"{format_time(int(table[at - 1, 0]))}; candles must be sorted by time (--sort does it)"
             )
         self._check_prices(table, lines)
         self._check_distance(table, lines, resolution, first=first)
@@ -215,7 +251,8 @@ class _CandleCheck:
 class TradeCsv:
     """CSV trades: time, price, amount and, where known, side (buy or sell: the taker's) and received.
 
-    Options: ``pair``. ``is_buyer_maker`` columns are understood: a buyer who made is a seller who took.
+    Options: ``pair``, ``timezone`` and ``sort`` as for candles. ``is_buyer_maker`` columns are
+    understood: a buyer who made is a seller who took.
     """
 
     endings: tuple[str, ...] = (".csv", ".csv.gz")
@@ -234,29 +271,39 @@ class TradeCsv:
         file = CsvFile(path, wanted, optional=("side", "maker", "received"))
         rounded, rows = 0, 0
         last: Nanos | None = None
-        for line, text in file.chunks():
-            time = parse_times(path, line, text["time"])
-            received = parse_times(path, line, text["received"]) if "received" in text else time
-            ticks, off = parse_steps(path, line, "price", text["price"], pair.rules.price_decimals)
-            lots, _ = parse_steps(path, line, "amount", text["amount"], pair.rules.amount_decimals)
-            side = _sides(path, line, text, len(time))
+        chunks = self._chunks(file, pair, zone_of(path, options.get("timezone")))
+        for lines, table, off in _sorted(chunks) if options.get("sort") else chunks:
+            received, time, ticks, lots, sides = (np.ascontiguousarray(column) for column in table.T)
             rounded += off
             for wrong, what in ((ticks <= 0, "the price is zero or negative"), (lots <= 0, "the amount is zero")):
                 if np.any(wrong):
-                    raise DataError(f"{path}:{line + int(np.argmax(wrong))}: {what}")
+                    raise DataError(f"{path}:{lines[int(np.argmax(wrong))]}: {what}")
+            if not rows:
+                _refuse_descending(path, int(lines[0]), received)
             steps = np.diff(received, prepend=received[0] if last is None else last)
             if np.any(steps < 0):
                 raise DataError(
-                    f"{path}:{line + int(np.argmax(steps < 0))}: this trade is older than the one before it; "
-                    "trades must be sorted by time"
+                    f"{path}:{lines[int(np.argmax(steps < 0))]}: this trade is older than the one before it; "
+                    "trades must be sorted by time (--sort does it)"
                 )
             rows += len(time)
             last = int(received[-1])
-            yield TradeColumns(pair, received, time, ticks, lots, side)
+            yield TradeColumns(pair, received, time, ticks, lots, sides.astype(np.int8))
         if not rows:
             raise DataError(f"{path} has a header and no rows")
         if rounded:
             _tell(options, "note", _rounded(rounded, pair))
+
+    @staticmethod
+    def _chunks(file: CsvFile, pair: Pair, zone: ZoneInfo | None) -> Iterator[_Chunk]:
+        path, rules = file.path, pair.rules
+        for line, text in file.chunks():
+            time = parse_times(path, line, text["time"], zone)
+            received = parse_times(path, line, text["received"], zone) if "received" in text else time
+            ticks, rounded = parse_steps(path, line, "price", text["price"], rules.price_decimals)
+            lots, _ = parse_steps(path, line, "amount", text["amount"], rules.amount_decimals)
+            sides = _sides(path, line, text, len(time)).astype(np.int64)
+            yield np.arange(line, line + len(time)), np.column_stack((received, time, ticks, lots, sides)), rounded
 
 
 def _sides(path: Path, line: int, text: Mapping[str, Any], rows: int) -> SideArray:

@@ -53,6 +53,8 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     depth: int
     pairs: dict[str, tuple[int, int]]
     notes: tuple[str, ...] = ()
+    #: an invented market, such as an emulator's
+    synthetic: bool = False
 
 
 class TradeRecord(msgspec.Struct, frozen=True, array_like=True, tag="t", gc=False):
@@ -191,7 +193,7 @@ class _Rows:
         return np.ascontiguousarray(both[:, :, 0]), np.ascontiguousarray(both[:, :, 1])
 
 
-class Journal:
+class TapeJournal:
     """A journal that is read, up to its last whole record."""
 
     def __init__(self, path: Path, heading: Heading, pairs: Mapping[str, Pair], first_record: int) -> None:
@@ -202,7 +204,7 @@ class Journal:
         self._pairs = [pairs.get(name) for name in self._names]
 
     @classmethod
-    def open(cls, path: Path, pairs: Mapping[str, Pair]) -> Journal | None:
+    def open(cls, path: Path, pairs: Mapping[str, Pair]) -> TapeJournal | None:
         """Read the heading; None where the recorder was killed before it had written that. Raises DataError."""
         with _opened(path) as file:
             line = file.readline(_HEADING_MAX)

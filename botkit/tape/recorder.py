@@ -29,9 +29,9 @@ from botkit.tape.journal import (
     BookRecord,
     GapRecord,
     Heading,
-    Journal,
     JournalKey,
     JournalWriter,
+    TapeJournal,
     TradeRecord,
     journal_files,
 )
@@ -67,8 +67,12 @@ class Recorder:
         exchange: str = "bitopro",
         command: str = "",
         notes: tuple[str, ...] = (),
+        synthetic: bool = False,
     ) -> None:
-        """``known`` are all pairs of the exchange: an earlier run may have left rows of others than ``pairs``."""
+        """``known`` are all pairs of the exchange: an earlier run may have left rows of others than ``pairs``.
+
+        ``synthetic``: the market is an invented one, such as an emulator's.
+        """
         assert pairs, "something must be recorded"
         self.root = Path(root)
         self._known = known
@@ -76,6 +80,7 @@ class Recorder:
         self._numbers = {str(pair): number for number, pair in enumerate(pairs)}
         self._depth = depth
         self._source, self._exchange, self._command, self._notes = source, exchange, command, notes
+        self._synthetic = synthetic
         self._lock: IO[bytes] | None = None
         self._journal: JournalWriter | None = None
         self._day = 0
@@ -102,7 +107,7 @@ class Recorder:
             told = finalise(self.root, self._known, command=self._command)
             if (self.root / MANIFEST_NAME).exists():
                 manifest = read_manifest(self.root)
-                if manifest.synthetic or manifest.exchange != self._exchange:
+                if manifest.synthetic != self._synthetic or manifest.exchange != self._exchange:
                     raise DataError(
                         f"{self.root} is a {'synthetic' if manifest.synthetic else 'recorded'} tape of "
                         f"{manifest.exchange}; record into another folder"
@@ -132,6 +137,7 @@ class Recorder:
             depth=self._depth,
             pairs={name: (p.rules.price_decimals, p.rules.amount_decimals) for name, p in self._pairs.items()},
             notes=self._notes,
+            synthetic=self._synthetic,
         )
         self._journal = JournalWriter(self.root / FOLDER / f"{now:020d}{ENDING}", heading)
 
@@ -271,7 +277,7 @@ def finalise(root: Path, pairs: Mapping[str, Pair], *, command: str = "") -> lis
 
 def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -> list[str]:
     """Write one journal's rows and remove it. Killed anywhere in between, it can be done again: no row is doubled."""
-    journal = Journal.open(path, pairs)
+    journal = TapeJournal.open(path, pairs)
     told = []
     if journal is not None:
         heading = journal.heading
@@ -295,7 +301,7 @@ def _write(root: Path, path: Path, pairs: Mapping[str, Pair], *, command: str) -
 
 
 def _write_chunks(
-    root: Path, journal: Journal, chunks: Iterable[MarketColumns], written: Mapping[JournalKey, Nanos], command: str
+    root: Path, journal: TapeJournal, chunks: Iterable[MarketColumns], written: Mapping[JournalKey, Nanos], command: str
 ) -> int:
     heading, rows = journal.heading, 0
     with TapeWriter(
@@ -305,6 +311,7 @@ def _write_chunks(
         recorded=heading.recorded,
         command=command,
         notes=heading.notes,
+        synthetic=heading.synthetic,
         compression_level=_COMPRESSION_LEVEL,
     ) as writer:
         for columns in chunks:

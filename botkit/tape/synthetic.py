@@ -20,7 +20,7 @@ from botkit.errors import DataError
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.pairs import Pair
-from botkit.tape.synthetic_book import STYLES, BookRow, PairMarket, TradeRow
+from botkit.tape.synthetic_book import STYLES, BookRow, SyntheticPair, TradeRow
 from botkit.tape.synthetic_prices import KNOT_NS, NORMAL_SD, Dice, Fundamentals
 
 #: the pairs of the synthetic market
@@ -42,7 +42,7 @@ class SyntheticMarket:
         self._pairs = [pairs[name] for name in PAIRS]
         self._candle_dice = {pair: Dice(seed, f"candles {pair}") for pair in self._pairs}
         self._closes: dict[Pair, int] = {}
-        self._markets = [PairMarket(pair, seed) for pair in self._pairs]
+        self._markets = [SyntheticPair(pair, seed) for pair in self._pairs]
         self._noise = {pair: Dice(seed, f"noise {pair}") for pair in self._pairs}
         self._before: dict[str, int] | None = None
 

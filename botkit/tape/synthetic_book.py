@@ -64,7 +64,7 @@ class _Side:
         self.lots: list[int] = []
 
 
-class PairMarket:
+class SyntheticPair:
     """A pair's book and trades, a second at a time."""
 
     def __init__(self, pair: Pair, seed: int) -> None:

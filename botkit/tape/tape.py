@@ -13,7 +13,7 @@ from botkit.errors import DataError
 from botkit.model.clock import Nanos, format_time
 from botkit.model.columns import MarketColumns
 from botkit.model.pairs import Pair
-from botkit.tape.journal import Journal, JournalKey, journal_files
+from botkit.tape.journal import JournalKey, TapeJournal, journal_files
 from botkit.tape.manifest import (
     GAPS_KEPT,
     MANIFEST_NAME,
@@ -31,7 +31,7 @@ class Tape:
     """Recorded streams of one exchange, read in bounded memory."""
 
     def __init__(
-        self, path: Path, pairs: Mapping[str, Pair], manifest: Manifest, journals: Sequence[Journal] = ()
+        self, path: Path, pairs: Mapping[str, Pair], manifest: Manifest, journals: Sequence[TapeJournal] = ()
     ) -> None:
         self.path = path
         self.manifest = manifest
@@ -48,7 +48,7 @@ class Tape:
     def open(cls, path: Path | str, pairs: Mapping[str, Pair]) -> Tape:
         """Open the folder; ``pairs`` says what its prices and amounts mean. Raises DataError."""
         root = Path(path)
-        journals = [journal for file in journal_files(root) if (journal := Journal.open(file, pairs)) is not None]
+        journals = [journal for file in journal_files(root) if (journal := TapeJournal.open(file, pairs)) is not None]
         if journals and not (root / MANIFEST_NAME).exists():  # a recording in its first day
             heading = journals[0].heading
             manifest = Manifest(

@@ -36,6 +36,7 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     GetBalances,
     GetBook,
     GetCandles,
@@ -44,7 +45,6 @@ from botkit.model.requests import (
     ListOrders,
     ListTrades,
     OrderAck,
-    Outcome,
     Request,
 )
 
@@ -139,7 +139,7 @@ class Session:
     async def read(self, make: Callable[[int], Request]) -> Answer:
         """A request that must succeed."""
         answer = await self.send(make)
-        expect(answer.outcome is Outcome.OK, f"it is answered: {answer}")
+        expect(answer.outcome is Ending.OK, f"it is answered: {answer}")
         return answer
 
     def new(self, lots: int | None = None) -> OrderSpec:
@@ -346,7 +346,7 @@ class AdapterCases:
                 expect(trade.is_maker, f"an order that rested is a maker: {trade}")
                 expect(trade.fee_units >= 0 and bool(trade.fee_currency), f"it says what was paid in what: {trade}")
             answer = await session.cancel(order_id)
-            expect(answer.outcome is Outcome.OK, f"the cancel is taken: {answer}")
+            expect(answer.outcome is Ending.OK, f"the cancel is taken: {answer}")
             ack = CancelAck(((str(world.pair), order_id),))
             expect(answer.body == ack, f"a cancel is answered with {ack}: {answer}")
             await session.shown(order_id, OrderState.CANCELLED, 2 * part)
@@ -407,7 +407,7 @@ class AdapterCases:
             if not await world.lose_next_answer():
                 pytest.skip("no answer can get lost on this way")
             answer = await session.send(lambda i: CreateOrder(id=i, order=lost, timestamp=world.now()))
-            expect(answer.outcome is Outcome.UNKNOWN, f"without an answer nothing is known: {answer}")
+            expect(answer.outcome is Ending.UNKNOWN, f"without an answer nothing is known: {answer}")
             found: list[OrderReport] = []
             for _ in range(20):
                 found = await session.listed(lost.client_id)
@@ -428,7 +428,7 @@ class AdapterCases:
             affordable = rules.lots_for_value(world.price_ticks, available)
             order = session.new(affordable - affordable % world.lots + 2 * world.lots)
             answer = await session.send(lambda i: CreateOrder(id=i, order=order, timestamp=world.now()))
-            expect(answer.outcome is Outcome.REFUSED, f"what cannot be paid is refused: {answer}")
+            expect(answer.outcome is Ending.REFUSED, f"what cannot be paid is refused: {answer}")
             expect(bool(answer.text), "a refusal says why")
             expect(not await session.open_orders(), "a refused order does not stand")
 
@@ -465,7 +465,7 @@ class AdapterCases:
             ids = [await session.create(session.new(session.world.lots // 4)) for _ in range(2)]
             if not can.cancel_all:
                 answer = await session.send(lambda i: CancelAll(id=i))
-                expect(answer.outcome is Outcome.REFUSED, f"what there is no call for is refused: {answer}")
+                expect(answer.outcome is Ending.REFUSED, f"what there is no call for is refused: {answer}")
                 return
             await session.read(lambda i: CancelAll(id=i))
             for order_id in ids:
@@ -489,7 +489,7 @@ class AdapterCases:
             )
             if not session.adapter.capabilities.stop_orders:
                 answer = await session.send(lambda i: CreateOrder(id=i, order=order, timestamp=world.now()))
-                expect(answer.outcome is Outcome.REFUSED, f"an order type that it does not have is refused: {answer}")
+                expect(answer.outcome is Ending.REFUSED, f"an order type that it does not have is refused: {answer}")
                 return
             order_id = await session.create(order)
             report = await session.shown(order_id, OrderState.UNTRIGGERED)
@@ -552,7 +552,7 @@ class AdapterCases:
                 lambda i: GetOrder(id=i, pair=world.pair, order_id="999999999"),
             ):
                 answer = await session.send(make)
-                expect(answer.outcome in (Outcome.REFUSED, Outcome.UNKNOWN), f"there is no such order: {answer}")
+                expect(answer.outcome in (Ending.REFUSED, Ending.UNKNOWN), f"there is no such order: {answer}")
             waiting = asyncio.ensure_future(session.read(lambda i: GetBalances(id=i)))
             await asyncio.sleep(0)
             waiting.cancel()
@@ -562,11 +562,11 @@ class AdapterCases:
             closed = world.adapter()
             order = CreateOrder(id=7, order=session.new(), timestamp=world.now())
             answer = await closed.send(order)
-            expect(answer.outcome is Outcome.NOT_SENT, f"before open nothing is sent: {answer}")
+            expect(answer.outcome is Ending.NOT_SENT, f"before open nothing is sent: {answer}")
             await closed.open()
             await closed.close()
             answer = await closed.send(order)
-            expect((answer.request_id, answer.outcome) == (7, Outcome.NOT_SENT), f"nor after close: {answer}")
+            expect((answer.request_id, answer.outcome) == (7, Ending.NOT_SENT), f"nor after close: {answer}")
 
         self.run(case, watched=False)
 

@@ -10,13 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from botkit.backtesting import session
-from botkit.backtesting.driver import Driver
 from botkit.engine.market import blocks
 from botkit.model.clock import NS_PER_MS
-from botkit.model.columns import MergedRows
 from botkit.model.results import BacktestResult
 from tests.backtest_world import ROOT, run, write_candles, write_config, write_strategy
 from tests.benchmarks import market_data
+from tests.row_by_row import RowByRow
 
 #: reads everything that a span brings up to date only when it is asked for, and tells at the end what it saw
 WATCHER = """
@@ -74,25 +73,6 @@ def on_stop(self):
     self._see(float(self.series.close.sum()), len(self.series))
     self.skip(f"saw {self._seen} in {self._count} bars")
 """
-
-
-class RowByRow(Driver):
-    """A turn for every row: the plain way that spans must equal."""
-
-    def _rows(self, rows: MergedRows) -> None:
-        engine, row = self.engine, 0
-        while row < len(rows):
-            at = int(rows.received[row])
-            due, wake = self.kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
-                self._publish(due)
-            elif wake is not None and wake < at and not self._printed_before(wake):
-                self.turn(None, max(wake, engine.view.now))
-            elif self._prints and self._print_comes_first(rows.at(row)[0], at):
-                self._tell_print()
-            else:
-                self.turn(engine.event_at(rows, row), at)
-                row += 1
 
 
 def told(result: BacktestResult) -> tuple[object, ...]:

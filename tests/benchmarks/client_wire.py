@@ -33,7 +33,7 @@ from botkit.exchange.bitopro.wire.endpoints import STREAMS
 from botkit.exchange.bitopro.wire.frames import decode_frame
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderType, Side
-from botkit.model.requests import CreateOrder, Outcome
+from botkit.model.requests import CreateOrder, Ending
 
 PAIRS = packaged_pairs()
 PAIR = PAIRS["btc_usdt"]
@@ -180,7 +180,7 @@ async def sending(seconds: float) -> None:
             done = await adapter.send(CreateOrder(id=1, order=order, timestamp=client.clock.now()))
             back.append(time.perf_counter_ns() - began)
             out.append(arrived[-1] - began)
-            assert done.outcome is Outcome.OK, done
+            assert done.outcome is Ending.OK, done
     server.close()
     for name, times in (("at the server", out), ("answered", back)):
         times.sort()

@@ -23,7 +23,7 @@ from botkit.live.limits.protocol import Link
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, SlotsChanged, WindowLimit
 from botkit.model.orders import Order
-from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome, Request
+from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.router_world import make_balances, make_open_orders, order, resting
@@ -165,9 +165,9 @@ class Sender:
         try:
             async with self.session.request(method, self._url + path, json=body, timeout=self._timeout) as response:
                 await response.read()
-            outcome = Outcome.OK
+            outcome = Ending.OK
         except (aiohttp.ClientError, TimeoutError):
-            outcome = Outcome.UNKNOWN
+            outcome = Ending.UNKNOWN
             self.unknown += 1
         self.router.answered(request.id, self._clock.now(), outcome)
         self.pump()

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from botkit.engine.router.router import Router
 from botkit.model.clock import NS_PER_MS, NS_PER_S
-from botkit.model.requests import Outcome
+from botkit.model.requests import Ending
 from tests.router_world import START, order, table
 
 ROUND_TRIP_NS = 80 * NS_PER_MS
@@ -39,7 +39,7 @@ def idle_us(count: int = 40_000) -> float:
         now += 60 * NS_PER_MS
         router.create(waiting, now)
         (request,) = router.due(now).requests
-        router.answered(request.id, now + NS_PER_MS, Outcome.OK)
+        router.answered(request.id, now + NS_PER_MS, Ending.OK)
     return (time.process_time_ns() - begin) / count / 1000
 
 
@@ -58,7 +58,7 @@ def crowded_us(*, batching: bool, waiting: int = 3_000, granted: int = 10_000) -
         wake = router.next_due()
         if answers and (wake is None or answers[0][0] <= wake):
             now, request_id = answers.popleft()
-            router.answered(request_id, now, Outcome.OK)
+            router.answered(request_id, now, Ending.OK)
         elif wake is not None and wake > now:
             now = wake
         for request in router.due(now).requests:

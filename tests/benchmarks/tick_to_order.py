@@ -50,7 +50,7 @@ from botkit.exchange.bitopro.wire.frames import OrderBookFrame
 from botkit.exchange.bitopro.wire.market import LevelRow
 from botkit.live.bot import Bot
 from botkit.live.collector import quiet_collector
-from botkit.live.driver import Driver
+from botkit.live.driver import LiveDriver
 from botkit.live.journal import Journal
 from botkit.live.notices import Notices
 from botkit.live.persistence import Persistence
@@ -278,7 +278,7 @@ class _Trace:
         Persistence.commit = committing  # type: ignore[assignment,method-assign]
         StreamWriter._writelines = writing  # type: ignore[assignment,method-assign]
         self.around(Stream, "_frame", "woken", "decoded")
-        self.around(Driver, "sink", "translated")
+        self.around(LiveDriver, "sink", "translated")
         self.around(Bot, "went_in", "looked at")
         self.around(Journal, "commit", "gathered", "journaled")
         self.around(BitoProAdapter, "send", "carried")

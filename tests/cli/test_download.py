@@ -25,7 +25,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(rate_limited_reads, "_FIRST_PAUSE_S", 0.001)
 
     def call(venue: MarketVenue | None, *arguments: object) -> tuple[int, str, str]:
-        where = ["--rest", venue.rest] if venue else []
+        where = ["--timezone", "UTC", *(["--rest", venue.rest] if venue else [])]
         code = main(["download", *map(str, arguments), *where, "--ledger", "none"])
         printed = capsys.readouterr()
         return code, printed.out, printed.err

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from botkit.cli.main import main
-from botkit.live.telling.picture import Picture, StrategyRow
+from botkit.live.telling.picture import Picture, PictureStrategy
 from botkit.live.telling.view import line_of, screen_of
 from tests.cli.first_week import FirstBot
 
@@ -50,7 +50,7 @@ def test_run_status_and_why_say_so_first_and_the_exit_code_is_1(
     assert json.loads(capsys.readouterr().out)["stopped"] == {"mine": "ZeroDivisionError: boom in on_book"}
 
 
-def picture(*strategies: StrategyRow, halted: str | None = None) -> Picture:
+def picture(*strategies: PictureStrategy, halted: str | None = None) -> Picture:
     return Picture(
         name="mine", mode="live", time=0, uptime_s=1.0, halted=halted, faults=(), currency="twd", equity=1.0,
         profit=0.0, prices=(), positions=(), orders=(), strategies=strategies, limits=(), lost_streams=(),
@@ -60,7 +60,7 @@ def picture(*strategies: StrategyRow, halted: str | None = None) -> Picture:
 
 
 def test_the_screen_and_the_line_begin_with_it() -> None:
-    row = StrategyRow(
+    row = PictureStrategy(
         name="s", state="stopped", orders=0, fills=0, skips=0, refusals=0, why_not="boom", stopped="boom in on_bar"
     )
     console = Console(file=io.StringIO(), width=80)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from botkit.emulator.auth import Gate
+from botkit.emulator.auth import Authenticator
 from botkit.emulator.options import EmulatorAccount
 from botkit.emulator.replies import RefusedError
 from botkit.emulator.switches import choose
@@ -17,11 +17,11 @@ NOW = NOW_MS * 10**6
 ACCOUNTS = {EMAIL: EmulatorAccount(email=EMAIL, key=KEY, secret=SECRET)}
 
 
-def gate(*switches: str) -> Gate:
-    return Gate(ACCOUNTS, choose(switches))
+def gate(*switches: str) -> Authenticator:
+    return Authenticator(ACCOUNTS, choose(switches))
 
 
-def refusal(gate: Gate, sent: dict[str, str], body: bytes | None = None, now: int = NOW) -> tuple[int, str]:
+def refusal(gate: Authenticator, sent: dict[str, str], body: bytes | None = None, now: int = NOW) -> tuple[int, str]:
     with pytest.raises(RefusedError) as caught:
         gate.admit(sent, body, now)
     return caught.value.status, caught.value.text
@@ -60,7 +60,7 @@ def test_signature_covers_the_header_as_received() -> None:
 def test_every_vector_of_the_exchange_verifies() -> None:
     for vector in example("auth_vectors"):
         owner = EmulatorAccount(email=EMAIL, key=KEY, secret=vector["secret"])
-        doors = Gate({EMAIL: owner}, choose(["payload_must_match_body=off"]))
+        doors = Authenticator({EMAIL: owner}, choose(["payload_must_match_body=off"]))
         for kind in ("standard", "urlsafe"):
             sent = {
                 "X-BITOPRO-APIKEY": KEY,

@@ -11,11 +11,11 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     GetOrder,
     ListOrders,
     ListTrades,
     OrderAck,
-    Outcome,
 )
 from tests.engine_world import BTC, RICH, T0, UNIT, Bot, Listener, S, cancelled_ids, order_id_of, report_of
 
@@ -80,7 +80,7 @@ def test_a_slot_is_not_held_for_an_order_that_a_push_has_shown() -> None:
     b = bot()
     order = buy(b)
     b.push(order, 0)
-    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    b.answer(b.create_of(order), Ending.UNKNOWN)
     assert order.state is OrderState.OPEN
     b.to(60.5)
     assert {use.held for use in b.router.usage(b.now) if use.pool == "create_order"} == {0}
@@ -239,7 +239,7 @@ def test_a_doubled_cancel_is_sent_once() -> None:
 
 
 def test_neither_a_200_nor_a_not_found_ends_an_order_but_its_push_does() -> None:
-    for outcome, status in ((Outcome.OK, 200), (Outcome.REFUSED, 404)):
+    for outcome, status in ((Ending.OK, 200), (Ending.REFUSED, 404)):
         b = bot()
         order = b.rest(buy(b))
         b.s.cancel(order)
@@ -262,7 +262,7 @@ def test_a_cancel_without_a_push_is_read_after_a_second_and_repeated_while_the_o
     b.to(1.0)
     leaving = b.answer(b.last(GetOrder), body=(report_of(order, 0),))
     assert cancelled_ids(leaving) == [order.client_id]
-    b.answer(b.last(CancelOrder), Outcome.UNKNOWN)
+    b.answer(b.last(CancelOrder), Ending.UNKNOWN)
     b.to(2.1)
     b.answer(b.last(GetOrder), body=(report_of(order, 4),))
     assert order.state is OrderState.CANCELLED
@@ -275,7 +275,7 @@ def test_a_read_after_a_cancel_is_repeated_until_it_succeeds() -> None:
     b.end_turn()
     b.answer(b.last(CancelOrder))
     b.to(1)
-    b.answer(b.last(GetOrder), Outcome.UNKNOWN)
+    b.answer(b.last(GetOrder), Ending.UNKNOWN)
     b.to(2)
     assert len(b.all(GetOrder)) == 2
 
@@ -461,7 +461,7 @@ def test_a_stop_order_that_has_triggered_is_replaced_by_a_limit_order() -> None:
 def test_an_order_of_which_no_byte_was_sent_is_over() -> None:
     b = bot()
     order = buy(b)
-    b.answer(b.create_of(order), Outcome.NOT_SENT, text="t0 is too old")
+    b.answer(b.create_of(order), Ending.NOT_SENT, text="t0 is too old")
     assert order.state is OrderState.NOT_SENT
     assert b.s.balance("twd").locked == 0
 
@@ -469,7 +469,7 @@ def test_an_order_of_which_no_byte_was_sent_is_over() -> None:
 def test_a_refusal_is_believed_once_a_look_up_finds_nothing() -> None:
     b = bot()
     order = buy(b)
-    b.answer(b.create_of(order), Outcome.REFUSED, status=422, text="no")
+    b.answer(b.create_of(order), Ending.REFUSED, status=422, text="no")
     assert order.state is OrderState.SENDING
     b.answer(b.last(ListOrders), body=())
     assert order.state is OrderState.REJECTED
@@ -480,7 +480,7 @@ def test_a_refusal_is_believed_once_a_look_up_finds_nothing() -> None:
 def test_a_refused_order_that_was_applied_all_the_same_is_adopted() -> None:
     b = bot()
     order = buy(b)
-    b.answer(b.create_of(order), Outcome.REFUSED, status=400)
+    b.answer(b.create_of(order), Ending.REFUSED, status=400)
     b.answer(b.last(ListOrders), body=(report_of(order, 0),))
     assert order.state is OrderState.OPEN
     assert b.s.balance("twd").locked == 900
@@ -489,7 +489,7 @@ def test_a_refused_order_that_was_applied_all_the_same_is_adopted() -> None:
 def test_a_rejected_order_that_lives_is_counted_again_and_cancelled() -> None:
     b = bot()
     order = buy(b)
-    b.answer(b.create_of(order), Outcome.REFUSED, status=400)
+    b.answer(b.create_of(order), Ending.REFUSED, status=400)
     b.answer(b.last(ListOrders), body=())
     assert order.state is OrderState.REJECTED
     leaving = b.push(order, 0)
@@ -537,7 +537,7 @@ def test_a_batch_of_unknown_outcome_is_resolved_order_by_order() -> None:
     request = b.last(CreateBatch)
     inside = [order for order in orders if order.client_id in [new.client_id for new in request.orders]]
     assert len(inside) > 1
-    b.answer(request, Outcome.UNKNOWN)
+    b.answer(request, Ending.UNKNOWN)
     assert {order.state for order in inside} == {OrderState.UNKNOWN}
     b.to(31)
     asked = b.all(ListOrders)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from botkit.model.orders import OrderState
-from botkit.model.requests import Answer, CreateBatch, CreateOrder, Outcome
+from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending
 from tests.engine_world import BTC, T0, Listener, S, Sim
 from tests.sim import venue
 
@@ -55,7 +55,7 @@ class Deaf(Sim):
             at = min(times)
             self.now = max(self.now, at)
             if gone and gone[0][0] == at:
-                self.tell(Answer(request_id=gone.pop(0)[1], outcome=Outcome.UNKNOWN, text="timeout"))
+                self.tell(Answer(request_id=gone.pop(0)[1], outcome=Ending.UNKNOWN, text="timeout"))
                 continue
             news = self.kernel.advance(at)
             for publication in news:

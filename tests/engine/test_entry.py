@@ -14,7 +14,7 @@ from botkit.model.inputs import Halt, Resume
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.pairs import Pair
-from botkit.model.requests import CreateOrder, Outcome
+from botkit.model.requests import CreateOrder, Ending
 from tests.engine_world import BTC, PAIRS, RICH, RULES, UNIT, Bot, Listener, S
 
 
@@ -30,7 +30,7 @@ def bot(**more: Any) -> Bot:
         ({"amount": "0.0009", "price": 900}, "amount 0.0009 btc is below the minimum 0.001"),
         ({"amount": 10**6, "price": 900}, "amount 1000000 btc is above the maximum 100000"),
         ({"amount": 1, "price": 0.4}, "price rounds to 0; the smallest is 1 twd"),
-        ({"amount": 1, "price": -5}, "the smallest is 1 twd"),
+        ({"amount": 1, "price": -5}, "price is -5; it must be above 0"),
         ({"amount": float("nan"), "price": 900}, "amount is nan"),
         ({"amount": 1, "price": float("inf")}, "price is inf"),
         ({"amount": "1_000", "price": 900}, "1_000"),
@@ -109,7 +109,7 @@ def test_a_stop_order_in_the_place_of_another_is_refused_where_its_condition_is_
         ({}, "give either spend"),
         ({"spend": 1_000, "amount": 1}, "give either spend"),
         ({"spend": 189}, "spend 189 twd is below the minimum 190"),
-        ({"amount": -1}, "below the minimum"),
+        ({"amount": -1}, "amount is -1; it must be above 0"),
         ({"spend": 1_000, "max_slippage_pct": float("nan")}, "max_slippage_pct is nan; it is a percentage"),
         ({"spend": 1_000, "max_slippage_pct": 101}, "max_slippage_pct is 101"),
         ({"spend": "x"}, "x"),
@@ -144,7 +144,7 @@ def test_slippage_is_checked_again_at_the_last_gate() -> None:
     assert waiting
     for request in b.all(CreateOrder):
         b.book([(990, 10**6)], [(1_000, 1), (1_100, 10**6)])
-        b.answer(request, Outcome.NOT_SENT)  # gives the slot back
+        b.answer(request, Ending.NOT_SENT)  # gives the slot back
     assert {order.state for order in waiting} == {OrderState.NOT_SENT}
     assert all("visible book" in order.reason for order in waiting)
 
@@ -228,7 +228,7 @@ def test_a_shortage_halts_creates_until_it_is_over_and_names_the_coin() -> None:
     way_out = b.s.close(BTC)
     b.end_turn()
     assert way_out.state is OrderState.SENDING
-    b.answer(b.create_of(way_out), Outcome.NOT_SENT)
+    b.answer(b.create_of(way_out), Ending.NOT_SENT)
     b.to(10)
     for second in (10, 13):
         b.to(second)

@@ -300,7 +300,11 @@ def report(**totals: float) -> BalanceReport:
 def test_a_deposit_belongs_to_nobody() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,)), balances=coins(twd=100))
     (found,) = portfolio.balances.compare(report(twd=150), 0, quiet=True)
-    assert (found.difference_units, found.adopted_units, found.shortage) == (50 * COIN, 50 * COIN, None)
+    assert (found.actual_units - found.expected_units, found.adopted_units, found.shortage) == (
+        50 * COIN,
+        50 * COIN,
+        None,
+    )
     assert balance(portfolio, "a", "twd") == (100, 0)
     assert portfolio.unassigned["twd"] == 50 * COIN
     assert portfolio.balances.compare(report(twd=150), 0, quiet=True) == []

@@ -8,7 +8,7 @@ import pytest
 
 from botkit.model.inputs import Halt, Pause, Stop
 from botkit.model.orders import Order, OrderState, OrderType, Side
-from botkit.model.requests import Outcome
+from botkit.model.requests import Ending
 from tests.engine_world import BTC, RICH, Bot, Listener, S, cancelled_ids
 
 POOR = {"twd": RICH["twd"]}
@@ -112,7 +112,7 @@ def test_an_exit_that_cannot_go_to_the_market_goes_as_a_limit_order_through_the_
     b = bot(stop_loss_pct=5)
     stuck = b.s.buy(BTC, amount=1, price=500)
     b.end_turn()
-    b.answer(b.create_of(stuck), Outcome.UNKNOWN)
+    b.answer(b.create_of(stuck), Ending.UNKNOWN)
     b.trade(940)
     (order,) = exits(b)
     assert order.type is OrderType.LIMIT

@@ -6,7 +6,7 @@ from typing import Any
 
 from botkit.model.inputs import Stop
 from botkit.model.orders import Order, OrderState, Side
-from botkit.model.requests import CreateOrder, Outcome
+from botkit.model.requests import CreateOrder, Ending
 from tests.engine_world import BTC, Bot, Exchange, Listener, cancelled_ids
 
 
@@ -153,7 +153,7 @@ def test_while_an_order_is_unknown_nothing_is_placed_and_afterwards_it_is() -> N
     b = bot()
     other = b.s.buy(BTC, amount=1, price=900)  # not of the quote
     b.end_turn()
-    b.answer(b.create_of(other), Outcome.UNKNOWN)
+    b.answer(b.create_of(other), Ending.UNKNOWN)
     quote(b, bids=[(990, 1)])
     assert len(b.all(CreateOrder)) == 1
     b.push(other, 0)
@@ -166,7 +166,7 @@ def test_an_order_of_the_quote_that_is_unknown_counts_as_resting() -> None:
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
     (order,) = b.s.open_orders()
-    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    b.answer(b.create_of(order), Ending.UNKNOWN)
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
     b.push(order, 0)
@@ -178,7 +178,7 @@ def test_an_absent_order_of_a_quote_is_not_sent_again_unasked() -> None:
     b.s.quote(BTC, bids=[(990, 1)])
     b.end_turn()
     (order,) = b.s.open_orders()
-    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    b.answer(b.create_of(order), Ending.UNKNOWN)
     Exchange(b).serve(5)
     assert order.state is OrderState.ABSENT
     assert len(b.all(CreateOrder)) == 1
@@ -272,7 +272,7 @@ def test_levels_that_waited_while_an_order_became_unknown_are_placed_afterwards(
     b.end_turn()
     first = b.s.open_orders()[0]
     assert any(order.state is OrderState.QUEUED for order in b.s.open_orders())
-    b.answer(b.create_of(first), Outcome.UNKNOWN)
+    b.answer(b.create_of(first), Ending.UNKNOWN)
     for order in b.s.open_orders():
         if order.state is OrderState.SENDING:
             b.rest(order)

@@ -10,11 +10,11 @@ from botkit.model.events import BalanceReport
 from botkit.model.orders import Order, OrderState, OrderType, Side
 from botkit.model.requests import (
     CreateOrder,
+    Ending,
     GetBalances,
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    Outcome,
     Request,
 )
 from tests.engine_world import BTC, ETH, Bot, Exchange, Listener, S, cancelled_ids, report_of
@@ -26,7 +26,7 @@ def unknown(amount: float = 1, price: int = 900, **more: Any) -> tuple[Bot, Orde
     b.trade(1_000)
     order = b.s.buy(BTC, amount=amount, price=price)
     b.end_turn()
-    b.answer(b.create_of(order), Outcome.UNKNOWN, text="timeout")
+    b.answer(b.create_of(order), Ending.UNKNOWN, text="timeout")
     assert order.state is OrderState.UNKNOWN
     return b, order
 
@@ -161,7 +161,7 @@ def test_locks_of_our_own_and_of_foreign_orders_explain_the_balance() -> None:
     b.rest(mine)
     order = b.s.buy(BTC, amount=1, price=900)
     b.end_turn()
-    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    b.answer(b.create_of(order), Ending.UNKNOWN)
     e = Exchange(b)
     foreign = report_of(mine, 0, order_id="F1", client_id=None, pair=ETH, price_ticks=100)
     e.open = [report_of(mine, 0), foreign]
@@ -222,7 +222,7 @@ def test_a_market_order_is_found_without_price_and_amount() -> None:
     b.trade(1_000)
     order = b.s.market_buy(BTC, spend=1_000)
     b.end_turn()
-    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    b.answer(b.create_of(order), Ending.UNKNOWN)
     e = Exchange(b)
     e.orders = [report_of(order, 2, 10_000, price_ticks=0, original_lots=10_000)]
     e.trades = [b.execution(order, 10_000, price=1_000)]
@@ -252,7 +252,7 @@ def test_sells_of_unknown_outcome_count_as_sold() -> None:
     b.trade(1_000)
     order = b.s.sell(BTC, amount=60, price=1_100)
     b.end_turn()
-    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    b.answer(b.create_of(order), Ending.UNKNOWN)
     assert b.s.sell(BTC, amount=50, price=1_100).is_refused
     assert b.s.sell(BTC, amount=40, price=1_100).is_open
 
@@ -268,7 +268,7 @@ def test_sells_of_unknown_outcome_count_as_sold_where_several_share_the_coins() 
     b.push(more, 2, 500_000)
     order = first.sell(BTC, amount=60, price=1_100)  # of its hundred
     b.end_turn()
-    b.answer(b.create_of(order), Outcome.UNKNOWN)
+    b.answer(b.create_of(order), Ending.UNKNOWN)
     assert first.sell(BTC, amount=50, price=1_100).is_refused
     assert second.sell(BTC, amount=50, price=1_100).is_open
 
@@ -279,7 +279,7 @@ def test_two_unknown_orders_of_a_pair_are_both_awaited() -> None:
     first, second = b.s.buy(BTC, amount=1, price=900), b.s.buy(BTC, amount=1, price=800)
     b.end_turn()
     for request in b.all(CreateOrder):
-        b.answer(request, Outcome.UNKNOWN)
+        b.answer(request, Ending.UNKNOWN)
     b.push(first, 0)
     assert b.s.buy(BTC, amount=1, price=700).is_refused
     b.push(second, 0)
@@ -304,7 +304,7 @@ def test_what_waits_for_a_slot_does_not_leave_while_the_pair_is_unknown() -> Non
     waiting = [order for order in orders if order.state is OrderState.QUEUED]
     assert sent
     assert waiting
-    b.answer(b.create_of(sent[0]), Outcome.UNKNOWN)
+    b.answer(b.create_of(sent[0]), Ending.UNKNOWN)
     for order in sent[1:]:
         b.accept(order)
     b.to(120)

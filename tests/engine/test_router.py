@@ -7,7 +7,7 @@ import pytest
 from botkit.engine.router.router import Due, Priority, Router, Withdrawal
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.orders import OrderState, OrderType
-from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome, Request
+from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 from tests.router_world import START, client_ids, make_balances, make_open_orders, order, resting, table
 
 
@@ -114,7 +114,7 @@ def test_a_doubled_cancel_is_sent_once_and_again_only_after_its_answer() -> None
     assert router.cancel(placed, START) is Withdrawal.DUPLICATE
     (request,) = router.due(START).requests
     assert router.cancel(placed, START) is Withdrawal.DUPLICATE
-    router.answered(request.id, START + NS_PER_MS, Outcome.UNKNOWN)
+    router.answered(request.id, START + NS_PER_MS, Ending.UNKNOWN)
     assert router.cancel(placed, START + NS_PER_MS) is Withdrawal.QUEUED
 
 
@@ -141,7 +141,7 @@ def test_a_replaced_create_keeps_its_place() -> None:
         router.create(waiting, START)
     assert router.replace_waiting(first, order(11, price_ticks=999), START)
     assert not router.replace_waiting(first, order(12), START)
-    router.answered(1, START, Outcome.NOT_SENT)
+    router.answered(1, START, Ending.NOT_SENT)
     (request,) = router.due(START).requests
     assert isinstance(request, CreateOrder)
     assert (request.order.client_id, request.order.price_ticks) == (11, 999)
@@ -154,7 +154,7 @@ def test_a_replacement_of_another_class_waits_in_that_class() -> None:
     router.create(first, START)
     router.create(second, START)
     assert router.replace_waiting(second, order(12, reduces=True), START)
-    router.answered(1, START, Outcome.NOT_SENT)
+    router.answered(1, START, Ending.NOT_SENT)
     assert sent_ids(router.due(START).requests) == [[12]]
 
 
@@ -298,8 +298,8 @@ def test_cancels_beyond_every_slot_wait_for_the_sooner_of_the_two_ways() -> None
     router.cancel(resting(3), START)
     assert router.due(START).requests == []
     assert router.next_due() is None  # nothing is answered yet
-    router.answered(single.id, START + NS_PER_MS, Outcome.OK)
-    router.answered(batch.id, START + NS_PER_MS, Outcome.OK)
+    router.answered(single.id, START + NS_PER_MS, Ending.OK)
+    router.answered(batch.id, START + NS_PER_MS, Ending.OK)
     at = router.next_due()
     assert at == START + NS_PER_MS + NS_PER_S + 100_000 + 2 * NS_PER_MS
     assert [request.endpoint for request in router.due(at).requests] == ["cancel_batch"]
@@ -317,7 +317,7 @@ def test_equal_calls_give_equal_requests() -> None:
         while now is not None:
             for request in router.due(now).requests:
                 sent.append(request)
-                router.answered(request.id, now, Outcome.RATE_LIMITED if request.id % 9 == 0 else Outcome.OK)
+                router.answered(request.id, now, Ending.RATE_LIMITED if request.id % 9 == 0 else Ending.OK)
             now = router.next_due()
         return sent
 
@@ -330,7 +330,7 @@ def test_statistics_count_orders_and_their_waits() -> None:
         router.create(order(client_id), START)
     while (at := router.next_due()) is not None:
         for request in router.due(at).requests:
-            router.answered(request.id, at, Outcome.OK)
+            router.answered(request.id, at, Ending.OK)
     use = router.statistics()
     (row,) = use.endpoints
     assert (row.endpoint, row.requests, row.delayed, use.orders_delayed) == ("create_order", 4, 2, 2)

@@ -6,7 +6,7 @@ from botkit.engine.router.leased import LeasedPools, SlotNews
 from botkit.engine.router.router import Router
 from botkit.model.clock import NS_PER_S
 from botkit.model.limits import SlotsChanged
-from botkit.model.requests import Outcome
+from botkit.model.requests import Ending
 from tests.router_world import order, resting, table
 
 LIMITS = table(create_order=(300, 15), cancel_order=(900, 60))
@@ -74,9 +74,7 @@ def test_what_becomes_of_a_slot_is_reported_once() -> None:
     shared.lease(create_order=4)
     ids = shared.create(4, S)
     shared.news.clear()
-    for request_id, outcome in zip(
-        ids, (Outcome.OK, Outcome.NOT_SENT, Outcome.UNKNOWN, Outcome.RATE_LIMITED), strict=True
-    ):
+    for request_id, outcome in zip(ids, (Ending.OK, Ending.NOT_SENT, Ending.UNKNOWN, Ending.RATE_LIMITED), strict=True):
         shared.router.answered(request_id, 2 * S, outcome)
     assert [what for _, what in shared.news] == [
         SlotNews.ANSWERED,

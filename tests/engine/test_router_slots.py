@@ -7,7 +7,7 @@ import pytest
 from botkit.engine.router.router import Priority, Router, SentBefore
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.limits import Scope
-from botkit.model.requests import Outcome
+from botkit.model.requests import Ending
 from tests.router_world import START, make_balances, most_in_sliding_window, order, resting, table
 
 LATEST_NS = 3 * NS_PER_S
@@ -27,10 +27,10 @@ def test_requests_that_arrive_at_the_last_moment_after_they_were_given_up_find_t
         for request in router.due(now).requests:
             sent += 1
             if sent % 10 == 0:
-                router.answered(request.id, now, Outcome.UNKNOWN)
+                router.answered(request.id, now, Ending.UNKNOWN)
                 arrivals.append(now + LATEST_NS)
             else:
-                router.answered(request.id, now, Outcome.OK)
+                router.answered(request.id, now, Ending.OK)
                 arrivals.append(now)
     assert sent == 60
     assert most_in_sliding_window(arrivals, NS_PER_S) == 4
@@ -42,7 +42,7 @@ def test_a_resolved_create_frees_its_slot_one_window_after_the_proof() -> None:
     (first,) = router.due(START).requests
     router.create(order(2), START)
     assert router.due(START).requests == []
-    router.answered(first.id, START + 5 * NS_PER_S, Outcome.UNKNOWN)
+    router.answered(first.id, START + 5 * NS_PER_S, Ending.UNKNOWN)
     assert router.next_due() == START + 5 * NS_PER_S + LATEST_NS + HOLD_1S
     router.resolved(1, START + 6 * NS_PER_S)
     assert router.next_due() == START + 6 * NS_PER_S + HOLD_1S
@@ -54,7 +54,7 @@ def test_one_proof_serves_the_whole_batch_whose_outcome_was_unknown() -> None:
         router.create(order(client_id), START)
     _, batch = router.due(START).requests
     assert batch.endpoint == "create_batch"
-    router.answered(batch.id, START + NS_PER_S, Outcome.UNKNOWN)
+    router.answered(batch.id, START + NS_PER_S, Ending.UNKNOWN)
     router.resolved(5, START + 2 * NS_PER_S)
     router.resolved(6, START + 3 * NS_PER_S)
     (window,) = [w for w in router.sent_windows(START + 3 * NS_PER_S) if w.pool == "create_batch"]
@@ -67,7 +67,7 @@ def test_a_request_that_was_not_sent_gives_its_slot_back_at_once() -> None:
     (first,) = router.due(START).requests
     router.create(order(2), START)
     assert router.due(START).requests == []
-    router.answered(first.id, START, Outcome.NOT_SENT)
+    router.answered(first.id, START, Ending.NOT_SENT)
     assert router.next_due() == START
     assert len(router.due(START).requests) == 1
 
@@ -76,16 +76,16 @@ def test_an_answer_to_nothing_is_an_error_and_frees_no_slot() -> None:
     router = a_router(create_order=(1, 60))
     router.create(order(1), START)
     (request,) = router.due(START).requests
-    router.answered(request.id, START, Outcome.OK)
+    router.answered(request.id, START, Ending.OK)
     with pytest.raises(KeyError):
-        router.answered(request.id, START, Outcome.OK)
+        router.answered(request.id, START, Ending.OK)
 
 
 def test_a_429_closes_the_endpoint_for_a_second_or_more_lowers_its_limit_and_raises_an_alarm() -> None:
     router = a_router(create_order=(100, 60))
     router.create(order(1), START)
     (request,) = router.due(START).requests
-    router.answered(request.id, START, Outcome.RATE_LIMITED)
+    router.answered(request.id, START, Ending.RATE_LIMITED)
     (alarm,) = router.take_alarms()
     assert alarm.pool == "create_order"
     assert START + NS_PER_S <= alarm.until <= START + 2 * NS_PER_S
@@ -108,7 +108,7 @@ def test_several_429_of_one_moment_are_one_event() -> None:
         router.create(order(client_id), START)
     requests = router.due(START).requests
     for request in requests:
-        router.answered(request.id, START + 50 * NS_PER_MS, Outcome.RATE_LIMITED)
+        router.answered(request.id, START + 50 * NS_PER_MS, Ending.RATE_LIMITED)
     assert len(requests) == 3
     assert len(router.take_alarms()) == 1
     assert {row.refused for row in router.usage(START) if row.pool == "create_order"} == {3}
@@ -122,7 +122,7 @@ def test_the_pause_grows_while_429_comes_back_and_starts_small_again_after_a_cal
         at = router.next_due()
         assert at is not None
         (request,) = router.due(at).requests
-        router.answered(request.id, at, Outcome.RATE_LIMITED)
+        router.answered(request.id, at, Ending.RATE_LIMITED)
         (alarm,) = router.take_alarms()
         pauses.append(alarm.until - at)
         now = alarm.until
@@ -131,7 +131,7 @@ def test_the_pause_grows_while_429_comes_back_and_starts_small_again_after_a_cal
     now += 200 * NS_PER_S
     router.create(order(99), now)
     (request,) = router.due(now).requests
-    router.answered(request.id, now, Outcome.RATE_LIMITED)
+    router.answered(request.id, now, Ending.RATE_LIMITED)
     assert router.take_alarms()[0].until - now <= 1.5 * NS_PER_S
 
 
@@ -143,7 +143,7 @@ def test_exits_and_cancels_keep_a_share_of_an_endpoint_that_429_closed() -> None
         else:
             router.cancel(resting(1), START)
         (request,) = router.due(START).requests
-        router.answered(request.id, START, Outcome.RATE_LIMITED)
+        router.answered(request.id, START, Ending.RATE_LIMITED)
     router.create(order(2), START)
     router.create(order(3, reduces=True), START)
     router.create(order(4, reduces=True), START)
@@ -186,7 +186,7 @@ def test_the_last_slots_of_the_creates_window_are_for_exits() -> None:
         router.create(order(client_id), now)
         for request in router.due(now).requests:
             left += 1
-            router.answered(request.id, now, Outcome.OK)
+            router.answered(request.id, now, Ending.OK)
         now += 10 * NS_PER_MS
     assert left == 1198
     router.create(order(900_001, reduces=True), now)
@@ -203,7 +203,7 @@ def test_urgent_reads_have_a_reserve_and_skip_the_pace() -> None:
     while (at := router.next_due()) is not None and at < START + 60 * NS_PER_S:
         for request in router.due(at).requests:
             sent += 1
-            router.answered(request.id, at, Outcome.OK)
+            router.answered(request.id, at, Ending.OK)
     assert sent == 95
     now = START + 60 * NS_PER_S
     for _ in range(6):

@@ -9,7 +9,7 @@ import pytest
 from botkit.engine.outcome import HistoryWanted, Outcome, StreamWanted
 from botkit.errors import ConfigError, NotReadyError
 from botkit.model.clock import NS_PER_DAY
-from botkit.model.events import Bar, Candle
+from botkit.model.events import Bar, Candle, Trade
 from botkit.model.inputs import Begin, Compare, History, PastBars, Restore, RestoredOrder, Stop
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Order, OrderState, OrderType, Side
@@ -159,6 +159,82 @@ def test_a_bot_that_reads_its_history_itself_trades_when_it_is_there() -> None:
         b.answer(request, body=rows)
     assert ready == [2]
     assert b.s.last_price(BTC) == 904.0
+
+
+def test_no_market_callback_runs_before_on_ready() -> None:
+    def listen(s: Any) -> None:
+        s.subscribe_trades(BTC)
+        s.subscribe_book(BTC)
+        s.series.append(s.subscribe_bars(BTC, "1m"))
+
+    b, _ = started(Listener(start=listen))
+    b.trade(100_000)
+    b.book([(99_900, 100)], [(100_100, 100)])
+    b.to(70)
+    assert b.s.heard == []
+    turn(b, History())
+    b.trade(100_000)
+    assert [kind for kind, _ in b.s.heard] == ["trade"]
+    assert b.s.book(BTC).best_bid == 99_900.0  # known though nobody was called
+
+
+def reading(now_s: float) -> Bot:
+    """A bot that begins within a minute and has asked for the bars before."""
+    b = Bot(
+        Listener(start=lambda s: s.series.append(s.subscribe_bars(BTC, "1m", warm_up=2))),
+        start=False,
+    )
+    b.now = T0 + int(now_s * S)
+    turn(b, Restore(balances=b.balances))
+    turn(b, Begin(reads_history=True))
+    b.to(now_s)
+    return b
+
+
+def give(b: Bot, *rows: Candle) -> list[GetCandles]:
+    """Answer what was asked for and not answered yet; ETH has no candles."""
+    asked = [request for request in b.all(GetCandles) if request.id not in b.s.state.setdefault("answered", [])]
+    for request in asked:
+        b.s.state["answered"].append(request.id)
+        b.answer(request, body=rows if request.pair == BTC else ())
+    return asked
+
+
+def candle(time: int, opened: float, high: float, low: float, close: float, volume: float) -> Candle:
+    return Candle(BTC, "1m", time, opened, high, low, close, volume)
+
+
+def test_the_bar_that_runs_at_a_live_start_is_completed_from_the_exchanges_candle() -> None:
+    b = reading(30)
+    b.tell(Trade(BTC, b.now, 905.0, 2.0))  # the candle holds it already
+    past = [candle(bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars(2)]
+    asked = give(b, *past, candle(T0, 902.0, 910.0, 890.0, 905.0, 7.0))
+    assert {(request.end, request.running) for request in asked} == {(T0 + MINUTE, True)}
+    assert [bar.close for bar in b.s.series[0]] == [900.0, 901.0]
+    b.tell(Trade(BTC, b.now, 908.0, 1.0))
+    b.to(70)
+    (bar,) = b.s.of("bar")
+    assert (bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) == (T0, 902.0, 910.0, 890.0, 908.0, 8.0)
+    assert len(b.s.series[0]) == 3
+
+
+def test_a_bar_that_ends_while_the_history_is_read_is_read_again_and_whole() -> None:
+    b = reading(58)
+    b.tell(Trade(BTC, b.now, 905.0, 2.0))
+    past = [candle(bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars(2)]
+    other, btc = sorted(b.all(GetCandles), key=lambda request: request.pair == BTC)
+    b.answer(btc, body=(*past, candle(T0, 902.0, 910.0, 890.0, 905.0, 7.0)))
+    b.to(63)
+    b.answer(other, body=())
+    b.s.state["answered"] = [other.id, btc.id]
+    with pytest.raises(NotReadyError):
+        len(b.s.series[0])
+    again = give(b, *past, candle(T0, 902.0, 910.0, 890.0, 906.0, 7.5))
+    assert [(request.pair, request.end) for request in again] == [(BTC, T0 + 2 * MINUTE)]
+    warmed = [(bar.time, bar.open, bar.close, bar.volume) for bar in b.s.series[0]]
+    assert warmed == [(T0 - MINUTE, 901.0, 901.0, 1.0), (T0, 902.0, 906.0, 7.5)]
+    b.to(130)
+    assert [bar.time for bar in b.s.of("bar")] == [T0 + MINUTE]
 
 
 def test_a_series_wanted_in_the_middle_of_a_run_is_named_and_warmed_by_a_later_history() -> None:

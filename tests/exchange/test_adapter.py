@@ -40,6 +40,7 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     GetBalances,
     GetBook,
     GetCandles,
@@ -48,7 +49,6 @@ from botkit.model.requests import (
     ListOrders,
     ListTrades,
     OrderAck,
-    Outcome,
     Request,
 )
 from tests.exchange.venue import HandClock, Venue, venue
@@ -112,13 +112,13 @@ async def ask(request: Request, replies: dict[str, Any]) -> Answer:
 
 async def test_a_matching_echo_is_an_acknowledgement() -> None:
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": json.dumps(ECHO)})
-    assert answer == Answer(request_id=1, outcome=Outcome.OK, body=OrderAck("11", 5))
+    assert answer == Answer(request_id=1, outcome=Ending.OK, body=OrderAck("11", 5))
 
 
 async def test_an_echo_without_client_id_or_price_is_believed() -> None:
     echo = {key: value for key, value in ECHO.items() if key not in ("clientId", "price")}
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": json.dumps(echo)})
-    assert (answer.outcome, answer.body) == (Outcome.OK, OrderAck("11", None))
+    assert (answer.outcome, answer.body) == (Ending.OK, OrderAck("11", None))
 
 
 @pytest.mark.parametrize(
@@ -127,25 +127,25 @@ async def test_an_echo_without_client_id_or_price_is_believed() -> None:
 )
 async def test_200_with_another_orders_echo_is_unknown(wrong: dict[str, Any]) -> None:
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": json.dumps(ECHO | wrong)})
-    assert (answer.outcome, answer.body) == (Outcome.UNKNOWN, None)
+    assert (answer.outcome, answer.body) == (Ending.UNKNOWN, None)
 
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
-        (400, Outcome.REFUSED),
-        (401, Outcome.REFUSED),
-        (409, Outcome.REFUSED),
-        (422, Outcome.REFUSED),
-        (408, Outcome.UNKNOWN),
-        (429, Outcome.RATE_LIMITED),
-        (500, Outcome.UNKNOWN),
-        (503, Outcome.UNKNOWN),
-        (302, Outcome.UNKNOWN),
-        (201, Outcome.OK),
+        (400, Ending.REFUSED),
+        (401, Ending.REFUSED),
+        (409, Ending.REFUSED),
+        (422, Ending.REFUSED),
+        (408, Ending.UNKNOWN),
+        (429, Ending.RATE_LIMITED),
+        (500, Ending.UNKNOWN),
+        (503, Ending.UNKNOWN),
+        (302, Ending.UNKNOWN),
+        (201, Ending.OK),
     ],
 )
-async def test_the_outcome_of_a_create_by_status(status: int, outcome: Outcome) -> None:
+async def test_the_outcome_of_a_create_by_status(status: int, outcome: Ending) -> None:
     body = json.dumps(ECHO if status < 300 else {"error": "Invalid price -1."})
     answer = await ask(CREATE, {"POST /v3/orders/btc_twd": (status, body)})
     assert answer.outcome is outcome
@@ -162,7 +162,7 @@ async def test_no_answer_is_unknown_and_sent_once() -> None:
 
     async with venue({"POST /v3/orders/btc_twd": never}) as v, adapter(v) as a:
         answer = await a.send(CREATE)
-        assert answer.outcome is Outcome.UNKNOWN
+        assert answer.outcome is Ending.UNKNOWN
         assert len(v.requests) == 1
 
 
@@ -172,18 +172,18 @@ async def test_no_connection_is_not_sent() -> None:
         port = probe.getsockname()[1]
     async with adapter(f"http://127.0.0.1:{port}/v3") as a:
         for request in (CREATE, CancelOrder(id=2, pair=BTC, order_id="1"), GetBalances(id=3)):
-            assert (await a.send(request)).outcome is Outcome.NOT_SENT
+            assert (await a.send(request)).outcome is Ending.NOT_SENT
 
 
 async def test_a_create_that_grew_old_after_its_grant_is_not_sent() -> None:
     clock = HandClock(T0 + NS_PER_S)
     async with venue({"POST /v3/orders/btc_twd": json.dumps(ECHO)}) as v, adapter(v, clock=clock) as a:
-        assert (await a.send(CREATE)).outcome is Outcome.NOT_SENT
+        assert (await a.send(CREATE)).outcome is Ending.NOT_SENT
         batch = CreateBatch(id=2, orders=(NEW,), timestamp=T0)
-        assert (await a.send(batch)).outcome is Outcome.NOT_SENT
+        assert (await a.send(batch)).outcome is Ending.NOT_SENT
         assert v.requests == []
         clock.time -= 500 * NS_PER_MS
-        assert (await a.send(CREATE)).outcome is Outcome.OK
+        assert (await a.send(CREATE)).outcome is Ending.OK
 
 
 async def test_a_batch_is_acknowledged_in_the_order_of_the_request() -> None:
@@ -200,7 +200,7 @@ async def test_a_batch_is_acknowledged_in_the_order_of_the_request() -> None:
     ]
     swapped = await ask(request, {"POST /v3/orders/batch": json.dumps({"data": [other, ECHO]})})
     short = await ask(request, {"POST /v3/orders/batch": json.dumps({"data": [ECHO]})})
-    assert swapped.outcome is short.outcome is Outcome.UNKNOWN
+    assert swapped.outcome is short.outcome is Ending.UNKNOWN
 
 
 # -- cancelling -------------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ async def test_cancels_are_acknowledged_with_lowercase_pairs() -> None:
 
 async def test_a_cancel_answered_for_another_order_is_unknown() -> None:
     answer = await ask(CancelOrder(id=1, pair=BTC, order_id="1"), {"DELETE /v3/orders/btc_twd/1": '{"orderId":"2"}'})
-    assert answer.outcome is Outcome.UNKNOWN
+    assert answer.outcome is Ending.UNKNOWN
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ async def test_orders_are_read_as_reports_and_foreign_pairs_left_out() -> None:
 @pytest.mark.parametrize("reply", ['{"id":""}', (422, '{"error":"Invalid order id."}'), (404, '{"message":"x"}')])
 async def test_an_unknown_order_is_refused(reply: Any) -> None:
     answer = await ask(GetOrder(id=1, pair=BTC, order_id="1"), {"GET /v3/orders/btc_twd/1": reply})
-    assert answer.outcome is Outcome.REFUSED
+    assert answer.outcome is Ending.REFUSED
 
 
 async def test_executions_balances_books_and_candles_are_read() -> None:
@@ -314,7 +314,7 @@ async def test_executions_balances_books_and_candles_are_read() -> None:
 )
 async def test_a_listing_that_cannot_be_read_is_no_empty_listing(reply: Any) -> None:
     answer = await ask(ListOpenOrders(id=1), {"GET /v3/orders/open": reply})
-    assert (answer.outcome, answer.body) == (Outcome.UNKNOWN, None)
+    assert (answer.outcome, answer.body) == (Ending.UNKNOWN, None)
     assert "canary" not in answer.text
 
 
@@ -447,7 +447,7 @@ async def test_a_frame_of_no_balances_says_nothing() -> None:
 @pytest.mark.parametrize("reply", ['{"data":null}', '{"data":[]}'])
 async def test_a_list_of_no_balances_is_no_answer(reply: str) -> None:
     answer = await ask(GetBalances(id=1), {"GET /v3/accounts/balance": reply})
-    assert answer.outcome is Outcome.UNKNOWN
+    assert answer.outcome is Ending.UNKNOWN
     assert "lists no currency" in answer.text
 
 

@@ -31,7 +31,7 @@ from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, Nanos
 from botkit.model.inputs import SetParameter
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
-from botkit.model.requests import Answer, CancelOrder, CreateOrder, Outcome
+from botkit.model.requests import Answer, CancelOrder, CreateOrder, Ending
 from botkit.sim.ledger import Deed
 from tests.live.world import World, settled, strategy_of, until
 
@@ -207,7 +207,7 @@ class _Dying:
                 await self._adapter.send(request, urgent=urgent)
             self.met.append(request.order.amount_lots)
             if is_unknown:
-                return Answer(request_id=request.id, outcome=Outcome.UNKNOWN, status=504, text="gateway timeout")
+                return Answer(request_id=request.id, outcome=Ending.UNKNOWN, status=504, text="gateway timeout")
         elif isinstance(request, CancelOrder):
             self.met.append(-1)
         await asyncio.Event().wait()

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from botkit.exchange.bitopro.adapter import BitoProAdapter
-from botkit.live.driver import Driver
+from botkit.live.driver import LiveDriver
 from botkit.live.journal import Journal
 from botkit.model.events import TradeReport
 from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder
@@ -44,7 +44,7 @@ INSIDE = (BEFORE_ROW, NOT_SENT, NOT_ANSWERED, SEVERAL, BATCH, NOT_TAKEN_IN, CANC
 ANSWER_DELAY_S = 0.06
 _SEVERAL = 3
 _CREATES = ("create_order", "create_batch")
-_LOADED = ("botkit.cli.run", "botkit.assembly.operations", "botkit.assembly.telling", "aiohttp", "numpy", "uvloop")
+_LOADED = ("botkit.cli.run", "botkit.assembly.operations", "botkit.assembly.outputs", "aiohttp", "numpy", "uvloop")
 
 
 class Life(msgspec.Struct, kw_only=True):
@@ -90,7 +90,7 @@ class Blow:
 
     def arm(self) -> None:
         """Put the blow at its place."""
-        commit, send, sink = Journal.commit, BitoProAdapter.send, Driver.sink
+        commit, send, sink = Journal.commit, BitoProAdapter.send, LiveDriver.sink
         blow = self
 
         def commit_or_die(self: Journal, **written: Any) -> None:
@@ -114,14 +114,14 @@ class Blow:
                 blow._reached(NOT_TAKEN_IN)
             return answer
 
-        def sink_or_die(self: Driver, event: Any) -> None:
+        def sink_or_die(self: LiveDriver, event: Any) -> None:
             if type(event) is TradeReport:
                 blow._fills += 1
             sink(self, event)
 
         Journal.commit = commit_or_die  # type: ignore[method-assign]
         BitoProAdapter.send = send_or_die  # type: ignore[method-assign]
-        Driver.sink = sink_or_die  # type: ignore[method-assign]
+        LiveDriver.sink = sink_or_die  # type: ignore[method-assign]
 
     def _before(self, request: Any) -> None:
         if isinstance(request, (CreateOrder, CreateBatch)):

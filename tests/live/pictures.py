@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from botkit.live.telling.picture import LimitRow, OrderRow, Picture, PositionRow, PriceRow, StrategyRow
+from botkit.live.telling.picture import LimitRow, Picture, PictureOrder, PicturePosition, PictureStrategy, PriceRow
 
 PICTURE = Picture(
     name="demo",
@@ -23,19 +23,19 @@ PICTURE = Picture(
         PriceRow(pair="eth_twd", last=None, bid=None, ask=None, spread_bps=None, age_s=None),
     ),
     positions=(
-        PositionRow(
+        PicturePosition(
             strategy="mm", pair="btc_twd", amount=0.5, average_entry=2_990_000.0, unrealised=5_000.5, realised=-12.0,
             quote="twd",
         ),
     ),
     orders=(
-        OrderRow(
+        PictureOrder(
             strategy="mm", pair="btc_twd", side="buy", amount="0.01", price="2999000", executed="0", state="open",
             age_s=61,
         ),
     ),
     strategies=(
-        StrategyRow(
+        PictureStrategy(
             name="mm", state="running", orders=12, fills=3, skips=391, refusals=1, why_not="391 spread < 40 [bold]bps"
         ),
     ),

@@ -15,12 +15,12 @@ import msgspec
 
 from botkit.engine.router.router import Router
 from botkit.live.limits.leases import Identity, Predecessor, SharedLimits
-from botkit.live.limits.ledger import Ledger
-from botkit.live.limits.protocol import LedgerUnreachable, Message, Reply
+from botkit.live.limits.ledger import SlotLedger
+from botkit.live.limits.protocol import LedgerReply, LedgerUnreachable, Message
 from botkit.model.clock import NS_PER_MS, NS_PER_S
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
-from botkit.model.requests import Outcome, Request
+from botkit.model.requests import Ending, Request
 from tests.router_world import order, resting
 
 #: longer than a process must be silent to be dead, so that what it had on its way arrives after that as well
@@ -84,10 +84,10 @@ class Server:
 
     def __init__(self, clock: LoopClock) -> None:
         self.clock = clock
-        self.ledger = Ledger("first")
+        self.ledger = SlotLedger("first")
         self.is_up = True
 
-    def apply(self, message: Message) -> Reply:
+    def apply(self, message: Message) -> LedgerReply:
         return self.ledger.apply(message, self.clock.now())
 
     def kill(self) -> None:
@@ -95,13 +95,13 @@ class Server:
 
     def come_back(self) -> None:
         """From what it had written down."""
-        self.ledger = msgspec.msgpack.decode(msgspec.msgpack.encode(self.ledger), type=Ledger)
+        self.ledger = msgspec.msgpack.decode(msgspec.msgpack.encode(self.ledger), type=SlotLedger)
         self.ledger.keep_alive(self.clock.now())
         self.is_up = True
 
     def lose(self) -> None:
         """All it knew is gone."""
-        self.ledger = Ledger(f"after {self.clock.now()}")
+        self.ledger = SlotLedger(f"after {self.clock.now()}")
         self.ledger.lose(self.clock.now())
 
 
@@ -114,7 +114,7 @@ class LossyLink:
         self._server, self._random, self._lost = server, random, lost
         self.is_cut = False
 
-    async def call(self, message: Message) -> Reply:
+    async def call(self, message: Message) -> LedgerReply:
         await asyncio.sleep(self._random.uniform(0.0001, 0.004))
         if self.is_cut or not self._server.is_up or self._random.random() < self._lost:
             await asyncio.sleep(0.05)
@@ -252,7 +252,7 @@ class Process:
         if self._random.random() < self._unknown:
             await asyncio.sleep(TIMEOUT_NS / NS_PER_S)
             if self.is_alive:
-                self.router.answered(request.id, self._clock.now(), Outcome.UNKNOWN)
+                self.router.answered(request.id, self._clock.now(), Ending.UNKNOWN)
                 self.pump()
             if self._random.random() < 0.8:
                 await asyncio.sleep(self._random.uniform(0.2, 1) * LATEST_ACCEPT_NS / NS_PER_S)
@@ -266,5 +266,5 @@ class Process:
         if self.is_alive:
             now = self._clock.now()
             self.journal[request.id] = msgspec.structs.replace(self.journal[request.id], answered=now)
-            self.router.answered(request.id, now, Outcome.OK)
+            self.router.answered(request.id, now, Ending.OK)
             self.pump()

@@ -12,7 +12,7 @@ from botkit.live.bot import Bot as LiveBot
 from botkit.model.events import OrderBook
 from botkit.model.inputs import Resume
 from botkit.model.orders import OrderState
-from botkit.model.requests import GetBook, Outcome
+from botkit.model.requests import Ending, GetBook
 from tests.engine_world import BTC, T0, Bot, Listener, S
 from tests.live.world import World, kept, puppet, told, until
 
@@ -111,7 +111,7 @@ def test_a_book_that_cannot_be_read_halts() -> None:
     w = Watched()
     w.frame(*FIRST)
     (request,) = w.quiet()
-    w.bot.answer(request, Outcome.UNKNOWN, text="no answer")
+    w.bot.answer(request, Ending.UNKNOWN, text="no answer")
     (reason,) = w.trips
     assert reason == "no book of btc_twd for 60 s, and it cannot be read: no answer"
 

@@ -20,9 +20,9 @@ from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.protocol import (
     AskUsage,
     Join,
+    LedgerReply,
     LedgerUnreachable,
     Message,
-    Reply,
     Report,
     SharedPool,
     SharedWindow,
@@ -45,7 +45,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
             os.kill(broker_pid(place), signal.SIGKILL)
 
 
-def held(reply: Reply) -> tuple[int, int]:
+def held(reply: LedgerReply) -> tuple[int, int]:
     (window,) = reply.usage
     return window.leased, window.held
 
@@ -139,7 +139,7 @@ class System:
         """A new broker finds what the one before left."""
         self.broker = KeptLedger(self.path, REAL_DISK.files, lambda: self.now, Random(1))
 
-    def say(self, message: Message) -> Reply:
+    def say(self, message: Message) -> LedgerReply:
         return self.broker.apply(message)
 
 

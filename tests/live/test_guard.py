@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly.guard import Guard, Guarding, Silence
 from botkit.assembly.operating import without_strategies
 from botkit.errors import BotkitError
+from botkit.live.guard import Guard, Guarding, Silence
 from botkit.live.keeper import Keeper
 from botkit.live.panic import PanicResult
 from botkit.live.state_folder import StateFolder, Strike

@@ -20,7 +20,7 @@ from botkit.assembly.guard import start_guard
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.live.journal import Journal
 from botkit.live.panic import OwnOrders, panic
-from botkit.live.state_folder import Halt, StateFolder
+from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import OrderType, Side
 from botkit.model.requests import CreateOrder
@@ -188,7 +188,7 @@ def test_a_latch_is_set_whole_or_not_at_all(tmp_path: Path, moment: str, is_set:
     died = subprocess.run([sys.executable, "-c", _HALF_WAY, str(tmp_path), moment], timeout=60, check=False)
     assert died.returncode == -signal.SIGKILL
     folder = StateFolder(tmp_path)
-    halt = Halt(kind="panic", reason="botkit panic", time=1)
+    halt = KeptHalt(kind="panic", reason="botkit panic", time=1)
     assert folder.halt() == (halt if is_set else None)
     folder.set_halt(halt)
     assert folder.halt() == halt

@@ -7,8 +7,18 @@ from random import Random
 import msgspec
 import pytest
 
-from botkit.live.limits.ledger import UNKNOWN_RETRY, Ledger
-from botkit.live.limits.protocol import AskUsage, Join, Leave, Message, Reply, Report, SharedPool, SharedWindow, Sync
+from botkit.live.limits.ledger import UNKNOWN_RETRY, SlotLedger
+from botkit.live.limits.protocol import (
+    AskUsage,
+    Join,
+    Leave,
+    LedgerReply,
+    Message,
+    Report,
+    SharedPool,
+    SharedWindow,
+    Sync,
+)
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 
 START: Nanos = 1_700_000_000 * NS_PER_S
@@ -68,7 +78,7 @@ class Model:
         self.keys.append((pool, self._next_key))
         return self._next_key
 
-    def take_in(self, reply: Reply) -> None:
+    def take_in(self, reply: LedgerReply) -> None:
         for pool, count in reply.granted:
             self.leased[pool] += count
 
@@ -76,12 +86,12 @@ class Model:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_ledger_that_is_put_away_and_read_between_messages_answers_the_same(seed: int) -> None:
     random = Random(seed)
-    kept, stored = Ledger("any"), msgspec.msgpack.encode(Ledger("any"))
+    kept, stored = SlotLedger("any"), msgspec.msgpack.encode(SlotLedger("any"))
     now = START
 
-    def both(message: Message) -> Reply:
+    def both(message: Message) -> LedgerReply:
         nonlocal stored
-        ledger = msgspec.msgpack.decode(stored, type=Ledger)
+        ledger = msgspec.msgpack.decode(stored, type=SlotLedger)
         reply = kept.apply(message, now)
         assert ledger.apply(message, now) == reply, (now, message)
         assert ledger == kept
@@ -119,12 +129,12 @@ def test_a_ledger_that_is_put_away_and_read_between_messages_answers_the_same(se
 LARGE = SharedPool("create", 900 * NS_PER_S, 0, (SharedWindow("create", 1200, 60),))
 
 
-def wanted(ledger: Ledger, number: int, count: int, now: Nanos) -> Reply:
+def wanted(ledger: SlotLedger, number: int, count: int, now: Nanos) -> LedgerReply:
     return ledger.apply(Sync("a", number, (Report(pool=0, wanted_urgently=count),)), now)
 
 
 def test_of_a_large_window_no_more_than_half_is_without_an_answer() -> None:
-    ledger = Ledger("any")
+    ledger = SlotLedger("any")
     ledger.apply(Join("a", "", (LARGE,)), START)
     assert wanted(ledger, 1, 1000, START).granted == ((0, 600),)
     more = wanted(ledger, 2, 1000, START)
@@ -134,7 +144,7 @@ def test_of_a_large_window_no_more_than_half_is_without_an_answer() -> None:
 
 
 def test_a_lost_ledger_opens_a_large_window_for_half_after_one_window_and_for_all_when_nothing_can_arrive() -> None:
-    ledger = Ledger("any")
+    ledger = SlotLedger("any")
     ledger.lose(START)
     ledger.apply(Join("a", "", (LARGE,)), START)
     ((_, wait),) = wanted(ledger, 1, 1, START).closed
@@ -150,7 +160,7 @@ def test_a_lost_ledger_opens_a_large_window_for_half_after_one_window_and_for_al
 
 
 def test_windows_that_nobody_uses_any_more_are_forgotten() -> None:
-    ledger = Ledger("any")
+    ledger = SlotLedger("any")
     ledger.apply(Join("a", "", (LARGE,)), START)
     wanted(ledger, 1, 1, START)
     ledger.apply(Leave("a"), START)

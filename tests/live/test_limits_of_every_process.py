@@ -15,9 +15,9 @@ import pytest
 
 from botkit.assembly.emulator import emulator_options, make_emulator
 from botkit.assembly.replay import replay_run
-from botkit.assembly.sharing import ledger_link
 from botkit.live.limits.broker import FOLDER_VARIABLE
 from botkit.live.limits.protocol import AskUsage
+from botkit.live.limits.sharing import ledger_link
 from botkit.model.clock import NS_PER_DAY, format_time
 from botkit.model.limits import Scope
 from botkit.model.orders import RESTING_STATES

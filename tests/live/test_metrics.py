@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from botkit.errors import ConfigError
-from botkit.live.telling.metrics_server import MetricsServer, Source, samples_of
+from botkit.live.telling.metrics_server import MetricsServer, MetricsSource, samples_of
 from tests.live.pictures import PICTURE, picture
 
 parser = pytest.importorskip("prometheus_client.parser")
@@ -31,7 +31,7 @@ def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 
 
 async def test_every_figure_arrives_with_its_labels() -> None:
-    async with MetricsServer([Source(look=lambda: PICTURE)], port=0) as server:
+    async with MetricsServer([MetricsSource(look=lambda: PICTURE)], port=0) as server:
         status, text = await fetched(server)
     assert status == 200
     found = read(text)
@@ -51,7 +51,7 @@ async def test_plugins_add_figures_and_a_broken_one_takes_none_away() -> None:
     def added(figures: dict[str, float]) -> dict[str, float]:
         return {"mine_double": 2 * figures['botkit_fills_total{strategy="mm"}'], "no name": 1, "9": 1}
 
-    async with MetricsServer([Source(look=lambda: PICTURE, added=added)], port=0) as server:
+    async with MetricsServer([MetricsSource(look=lambda: PICTURE, added=added)], port=0) as server:
         text = (await fetched(server))[1]
         assert read(text)["mine_double", frozenset()] == 6
         assert "no name" not in text
@@ -59,7 +59,7 @@ async def test_plugins_add_figures_and_a_broken_one_takes_none_away() -> None:
     def broken(figures: dict[str, float]) -> dict[str, float]:
         raise RuntimeError("a bug")
 
-    async with MetricsServer([Source(look=lambda: PICTURE, added=broken)], port=0) as server:
+    async with MetricsServer([MetricsSource(look=lambda: PICTURE, added=broken)], port=0) as server:
         for _ in range(2):
             assert read((await fetched(server))[1])["botkit_up", frozenset()] == 1
 
@@ -69,9 +69,9 @@ async def test_figures_of_several_bots_are_told_apart_by_a_label() -> None:
         return {"mine_fills": figures['botkit_fills_total{strategy="mm"}']}  # as it would read them of one bot
 
     sources = [
-        Source(look=lambda: PICTURE, added=added, bot="demo"),
-        Source(look=lambda: picture(profit=5.0), added=added, bot="other"),
-        Source(look=lambda: None, bot="ended"),
+        MetricsSource(look=lambda: PICTURE, added=added, bot="demo"),
+        MetricsSource(look=lambda: picture(profit=5.0), added=added, bot="other"),
+        MetricsSource(look=lambda: None, bot="ended"),
     ]
     async with MetricsServer(sources, port=0) as server:
         found = read((await fetched(server))[1])
@@ -83,12 +83,12 @@ async def test_figures_of_several_bots_are_told_apart_by_a_label() -> None:
 
 
 async def test_before_the_bot_runs_it_is_not_up() -> None:
-    async with MetricsServer([Source(look=lambda: None)], port=0) as server:
+    async with MetricsServer([MetricsSource(look=lambda: None)], port=0) as server:
         assert read((await fetched(server))[1]) == {("botkit_up", frozenset()): 0}
 
 
 async def test_only_this_machine_is_answered() -> None:
-    async with MetricsServer([Source(look=lambda: PICTURE)], port=0) as server:
+    async with MetricsServer([MetricsSource(look=lambda: PICTURE)], port=0) as server:
         assert (await fetched(server, Host="localhost:1"))[0] == 200
         for headers in (
             {"Host": "evil.example"},
@@ -107,7 +107,7 @@ async def test_a_port_that_is_taken_is_said() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        server = MetricsServer([Source(look=lambda: PICTURE)], port=taken.getsockname()[1])
+        server = MetricsServer([MetricsSource(look=lambda: PICTURE)], port=taken.getsockname()[1])
         with pytest.raises(ConfigError, match="choose another port, or 0 for any that is free"):
             await server.__aenter__()
 
@@ -117,6 +117,6 @@ async def test_names_with_quotes_and_newlines_are_spelt_so_that_they_can_be_read
     rows = tuple(
         type(row)(**{**{f: getattr(row, f) for f in row.__struct_fields__}, "name": odd}) for row in PICTURE.strategies
     )
-    async with MetricsServer([Source(look=lambda: picture(strategies=rows))], port=0) as server:
+    async with MetricsServer([MetricsSource(look=lambda: picture(strategies=rows))], port=0) as server:
         found = read((await fetched(server))[1])
     assert found["botkit_orders_total", frozenset({("strategy", odd)})] == 12

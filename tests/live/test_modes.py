@@ -120,9 +120,9 @@ async def test_paper_trades_on_anothers_market_and_leaves_it_alone(world: World)
 
 
 async def test_no_secret_is_left_in_anything_that_is_written(world: World, tmp_path: Path) -> None:
-    from botkit.config.secrets import Account
+    from botkit.config.secrets import AccountKeys
 
-    account = Account(email="me@example.com", key=f"key-{CANARY}", secret=f"secret-{CANARY}")
+    account = AccountKeys(email="me@example.com", key=f"key-{CANARY}", secret=f"secret-{CANARY}")
     parts = world.parts()
     from botkit.assembly.live_parts import connect
 

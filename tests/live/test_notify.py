@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botkit.assembly import Project
-from botkit.assembly.telling import Told
+from botkit.assembly.outputs import bot_outputs
 from botkit.errors import ConfigError
 from botkit.live.telling import notify
 from botkit.live.telling.logs import HIDDEN, Redactor
 from botkit.live.telling.notify import AppriseNotifier, Channel, Telling, policy_of
-from botkit.live.telling.outbox import LEVELS, LINES_MAX, Level, Outbox, Policy
+from botkit.live.telling.outbox import LEVELS, LINES_MAX, Level, NotifierOutbox, Policy
 from botkit.model.clock import NS_PER_DAY, NS_PER_S
 
 S = NS_PER_S
@@ -30,8 +30,8 @@ def midnight(now: int) -> int:
     return now // DAY * DAY
 
 
-def outbox(**given: Any) -> Outbox:
-    return Outbox(Policy(**given), name="bot", day_start=midnight)
+def outbox(**given: Any) -> NotifierOutbox:
+    return NotifierOutbox(Policy(**given), name="bot", day_start=midnight)
 
 
 # -- the outbox -------------------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def project(tmp_path: Path, notify_section: str) -> Project:
 
 async def test_a_configuration_makes_notifiers_with_secrets_filled_in_and_hidden(tmp_path: Path) -> None:
     found = project(tmp_path, "  - {use: sink, level: warning, digest_s: 0, url: 'mem://${TOKEN}'}")
-    told = Told(found, "emulator", environ={"TOKEN": "canary-1234"})
+    told = bot_outputs(found, "emulator", environ={"TOKEN": "canary-1234"})
     async with told:
         told.telling.tell("info", "below the level")
         told.telling.tell("error", "send to mem://canary-1234")
@@ -288,5 +288,5 @@ def test_a_notifier_that_cannot_be_made_is_an_error_with_its_place(tmp_path: Pat
         ("  - {use: sink, url: '${MISSING}'}", "MISSING"),
     ):
         with pytest.raises(ConfigError, match=r"bot\.yaml") as caught:
-            Told(project(tmp_path, section), "emulator", environ={})
+            bot_outputs(project(tmp_path, section), "emulator", environ={})
         assert message in str(caught.value)

@@ -22,7 +22,7 @@ from botkit.live.disk import RealDisk
 from botkit.live.journal import Journal
 from botkit.live.journal_watch import JournalWatch
 from botkit.live.ports import Appending, Background, Disk, Files, Lock
-from botkit.live.state_folder import AlreadyRunning, FolderUnusable, Halt, StateFolder
+from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
 from botkit.live.telling.notify import Channel, Telling
 from botkit.live.telling.outbox import Policy
 from botkit.live.watchdog import Watchdog
@@ -133,7 +133,7 @@ def test_a_bots_folder_lives_on_the_disk_that_it_is_given(tmp_path: Path) -> Non
     assert folder.holder() == os.getpid()
     with pytest.raises(AlreadyRunning, match=str(os.getpid())):
         StateFolder(tmp_path / "never", disk).lock()
-    folder.set_halt(Halt(kind="panic", reason="by hand", time=1))
+    folder.set_halt(KeptHalt(kind="panic", reason="by hand", time=1))
     folder.write_status({"orders": 3})
     disk.memory.crash()
     assert folder.is_halted()

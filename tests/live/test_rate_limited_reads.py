@@ -14,7 +14,7 @@ from botkit.live.limits.leases import Identity, SharedLimits
 from botkit.live.limits.protocol import Join, Report, SharedPool, SharedWindow, Sync
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.model.clock import NS_PER_S
-from botkit.model.requests import Answer, CancelAll, CancelBatch, GetCandles, ListOpenOrders, Outcome, Request
+from botkit.model.requests import Answer, CancelAll, CancelBatch, Ending, GetCandles, ListOpenOrders, Request
 from tests.live.shared_world import LoopClock, LossyLink, Process, Server, VirtualLoop, run_virtually
 from tests.router_world import exceeded, table
 
@@ -35,7 +35,7 @@ class Clock:
 class Exchange:
     """Notes when each request arrives; it takes a while each way."""
 
-    def __init__(self, clock: Clock, outcomes: list[Outcome], seed: int = 0) -> None:
+    def __init__(self, clock: Clock, outcomes: list[Ending], seed: int = 0) -> None:
         self.arrivals: list[int] = []
         self._clock, self._outcomes, self._random = clock, outcomes, Random(seed)
 
@@ -43,7 +43,7 @@ class Exchange:
         self._clock.time += self._random.randrange(0, 60_000_000)
         self.arrivals.append(self._clock.time)
         self._clock.time += self._random.randrange(0, 60_000_000)
-        outcome = self._outcomes.pop(0) if self._outcomes else Outcome.OK
+        outcome = self._outcomes.pop(0) if self._outcomes else Ending.OK
         return Answer(request_id=request.id, outcome=outcome, status=200, text="as scripted", body=())
 
 
@@ -67,11 +67,11 @@ async def test_a_thousand_reads_never_exceed_a_window() -> None:
 
 async def test_trouble_is_waited_out_with_growing_pauses_and_then_told() -> None:
     clock = Clock()
-    exchange = Exchange(clock, [Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.RATE_LIMITED])
+    exchange = Exchange(clock, [Ending.UNKNOWN, Ending.NOT_SENT, Ending.RATE_LIMITED])
     reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
-    assert (await reads.ask(make, "trading_history")).outcome is Outcome.OK
+    assert (await reads.ask(make, "trading_history")).outcome is Ending.OK
     assert len(exchange.arrivals) == 4
-    exchange = Exchange(clock, [Outcome.UNKNOWN] * 9)
+    exchange = Exchange(clock, [Ending.UNKNOWN] * 9)
     reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
     with pytest.raises(TryAgain, match="tried 3 times, the last time: as scripted"):
         await reads.ask(make, "trading_history", tries=3)
@@ -81,7 +81,7 @@ async def test_trouble_is_waited_out_with_growing_pauses_and_then_told() -> None
 
 async def test_a_refusal_is_not_asked_again() -> None:
     clock = Clock()
-    exchange = Exchange(clock, [Outcome.REFUSED])
+    exchange = Exchange(clock, [Ending.REFUSED])
     reads = RateLimitedReads(exchange, load_limit_table(), clock, sleep=clock.sleep)
     with pytest.raises(Refused, match="as scripted"):
         await reads.ask(make, "trading_history")
@@ -101,7 +101,7 @@ def test_a_read_waits_for_slots_that_other_processes_hold() -> None:
             asking = asyncio.create_task(patient.send(ListOpenOrders(id=1)))
             await asyncio.sleep(3)
             assert not asking.done()  # until the other is taken for dead
-            assert (await asking).outcome is Outcome.OK
+            assert (await asking).outcome is Ending.OK
 
     run_virtually(main)
 
@@ -121,7 +121,7 @@ class Desk:
         await asyncio.sleep(0.015)
         self._arrivals.setdefault(request.endpoint, []).append(self._clock.now())
         await asyncio.sleep(0.015)
-        return Answer(request_id=request.id, outcome=Outcome.OK, status=200, text="", body=())
+        return Answer(request_id=request.id, outcome=Ending.OK, status=200, text="", body=())
 
 
 def reads_of(

@@ -12,7 +12,7 @@ from botkit.live.notices import Notices
 from botkit.live.starting import OrphanChoice, StartRefused, start
 from botkit.live.state_folder import AlreadyRunning
 from botkit.model.orders import OrderState
-from botkit.model.requests import Answer, CreateOrder, Outcome
+from botkit.model.requests import Answer, CreateOrder, Ending
 from tests.live.world import World, far_buy, puppet, settled, told, until
 
 
@@ -198,7 +198,7 @@ async def test_warm_up_bars_are_there_at_the_start(world: World) -> None:
     bot = await world.start()
     series = puppet(bot).series
     assert len(series) == 5
-    assert Outcome.OK in bot.outcomes
+    assert Ending.OK in bot.outcomes
 
 
 @pytest.mark.parametrize(("choice", "left"), [("cancel", 0), ("adopt", 1)])

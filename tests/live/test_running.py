@@ -16,7 +16,7 @@ from botkit.engine.rooms import REJECTIONS_MAX
 from botkit.live import commands
 from botkit.live.keeper import Keeper
 from botkit.live.panic import hold_back, panic
-from botkit.live.state_folder import Halt, StateFolder
+from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.live.stopping import stop
 from botkit.live.watchdog import Blocked, Watchdog
 from botkit.model.events import BalanceReport, OrderBook, Trade
@@ -153,7 +153,7 @@ async def test_the_latch_is_the_last_gate_before_the_socket(world: World) -> Non
     order = puppet(bot).buy("btc_usdt", amount=0.01, price=1000)
     assert not order.is_refused
     # set by another process between the decision and the sending
-    bot.parts.folder.set_halt(Halt(kind="panic", reason="by another process", time=0))
+    bot.parts.folder.set_halt(KeptHalt(kind="panic", reason="by another process", time=0))
     bot.driver.wake()
     await until(lambda: order.is_final)
     assert order.state is OrderState.NOT_SENT

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from botkit.assembly.live import parts_of
+from botkit.assembly.outputs import bot_outputs
 from botkit.assembly.replay import replay_run
-from botkit.assembly.runs import BotRun
+from botkit.assembly.runs import BotRun, bot_run
 from botkit.assembly.shared_bots import load_projects
-from botkit.assembly.telling import Told
 from botkit.cli.main import main
 from botkit.cli.run import _Signals
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorAccount, EmulatorOptions
@@ -27,9 +27,10 @@ from botkit.errors import ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
-from botkit.live.client_ids import ClientIds
+from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.notices import Notices
 from botkit.live.starting import start
+from botkit.live.telling.outputs import BotOutputs
 from botkit.live.telling.summary import summary_lines
 from botkit.model.orders import RESTING_STATES, OrderState
 from tests.live.world import STRATEGY, UNIT, far_buy, puppet, settled, strategy_of, until
@@ -79,7 +80,7 @@ def config(folder: Path, name: str, text: str = CONFIG, more: str = "") -> Path:
     return path
 
 
-class _Told(Told):
+class _Outputs(BotOutputs):
     """Keeps the bot that it was told of."""
 
     bot: Bot | None = None
@@ -101,10 +102,10 @@ class Together:
     async def start(self, index: int) -> Bot:
         run = self.runs[index]
         self.tasks.append(asyncio.create_task(run.run_beside_others(None)))
-        await until(lambda: run.told.is_running or run.failed, 60)
+        await until(lambda: run.outputs.is_running or run.failed, 60)
         assert not run.failed, self.said
-        assert isinstance(run.told, _Told)
-        bot = run.told.bot
+        assert isinstance(run.outputs, _Outputs)
+        bot = run.outputs.bot
         assert bot is not None
         await until(lambda: puppet(bot).book("btc_usdt").best_bid, 60)
         return bot
@@ -142,11 +143,13 @@ async def process(paths: Sequence[Path], emulator: Emulator) -> AsyncIterator[To
         parts = await stack.enter_async_context(parts_of(projects, "emulator", rest=emulator.rest, ws=emulator.ws))
         runs = []
         for one in parts:
-            told = await stack.enter_async_context(_Told(one.project, "emulator", is_alone=False))
+            outputs = bot_outputs(one.project, "emulator", is_alone=False)
+            outputs.__class__ = _Outputs
+            await stack.enter_async_context(outputs)
             runs.append(
-                BotRun(
+                bot_run(
                     one,
-                    told,
+                    outputs,
                     orphans="refuse",
                     say=lambda text: None,
                     say_notice=lambda level, text, name=one.name: said.append(f"{name}: {level}: {text}"),  # type: ignore[misc]
@@ -375,7 +378,7 @@ async def test_a_second_signal_leaves_all_bots_and_says_what_is_open_of_each(tmp
             world.emulator.add_fault({"kind": "lost_request", "where": endpoint})
         signals = _Signals([run.keeper for run in world.runs])
         signals.asked()
-        await until(lambda: all(run.told.state == "stopping" for run in world.runs), 60)
+        await until(lambda: all(run.outputs.state == "stopping" for run in world.runs), 60)
         signals.asked()
         await asyncio.wait_for(asyncio.gather(*world.tasks), 60)
         for run in world.runs:
@@ -527,7 +530,7 @@ async def test_limits_that_contradict_each_other_are_an_error(tmp_path: Path) ->
 
 
 def test_client_ids_begin_far_apart() -> None:
-    ids, random = ClientIds(), Random(1)
+    ids, random = ClientIdPlaces(), Random(1)
     firsts = [ids.claim(f"bot{n}", 5_000, random) for n in range(30)]
     assert firsts[0] == 5_000
     assert min(abs(a - b) for a in firsts for b in firsts if a != b) > 10_000_000

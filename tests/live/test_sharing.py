@@ -13,7 +13,6 @@ import pytest
 
 from botkit.assembly import Project
 from botkit.assembly.live_parts import LiveParts, connect
-from botkit.assembly.sharing import ledger_link, shared_limits
 from botkit.config.schema import FeesConfig
 from botkit.emulator.options import DEFAULT_ACCOUNT
 from botkit.errors import ConfigError
@@ -21,7 +20,8 @@ from botkit.exchange.bitopro import sign
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.broker_client import BrokerLink
 from botkit.live.limits.leases import Identity, SharedLimits
-from botkit.live.limits.protocol import AskUsage, LedgerUnreachable, Link, Message, Reply
+from botkit.live.limits.protocol import AskUsage, LedgerReply, LedgerUnreachable, Link, Message
+from botkit.live.limits.sharing import ledger_link, shared_limits
 from botkit.live.notices import Notices
 from botkit.live.starting import StartRefused, start
 from botkit.live.state_folder import StateFolder
@@ -92,7 +92,7 @@ class DeadLink:
 
     name = "the ledger at redis://nowhere"
 
-    async def call(self, message: Message) -> Reply:
+    async def call(self, message: Message) -> LedgerReply:
         raise LedgerUnreachable("connection refused")
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from random import Random
 
 from botkit.live.journal import Journal
 from botkit.live.limits.succession import keep_identity, predecessor
-from botkit.model.requests import Outcome
+from botkit.model.requests import Ending
 from tests.live.killed_bot import NOT_ANSWERED
 from tests.live.kills import Forks, kill_world, own_machine
 from tests.live.world import World, far_buy, settled, until
@@ -44,6 +44,6 @@ async def test_a_request_of_unknown_outcome_counts_as_one_without_an_answer(worl
     await settled(first)
     world.emulator.add_fault({"kind": "error_after", "where": "create_order", "count": 1})
     far_buy(bot)
-    await until(lambda: bot.outcomes.get(Outcome.UNKNOWN), 60)
+    await until(lambda: bot.outcomes.get(Ending.UNKNOWN), 60)
     await world.crash(bot)
     assert sends(bot.parts.folder.journal)["create_order"] == [True, False]

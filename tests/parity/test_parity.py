@@ -62,7 +62,7 @@ CASES: dict[str, tuple[str, int, dict[str, Any]]] = {
         120,
         {
             "first_s": 120,
-            "more": "currency: twd\nrisk: {max_order_value: {twd: 90000}, max_open_orders: 9, price_collar_pct: 0.05}",
+            "more": "currency: twd\nrisk: {max_order_value: {twd: 90000}, max_open_orders: 9, price_collar_pct: 0.1}",
         },
     ),
     # several on one account, latencies that draw apart, batches, and far more wanted than the limits let leave

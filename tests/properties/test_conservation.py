@@ -18,7 +18,7 @@ from botkit.model.events import TradeReport
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import RESTING_STATES, Condition, OrderState, OrderType, Side
 from botkit.model.pairs import Pair, PairRules
-from botkit.model.requests import Answer, CancelAll, CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome
+from botkit.model.requests import Answer, CancelAll, CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Optimistic, Pessimistic, Queue
 from botkit.sim.kernel import Kernel
@@ -182,7 +182,7 @@ class Script:
                 for event in publication.events:
                     if isinstance(event, TradeReport) and publication.account is not None:
                         executions[publication.account].append(event)
-                    if isinstance(event, Answer) and isinstance(event.body, tuple) and event.outcome is Outcome.OK:
+                    if isinstance(event, Answer) and isinstance(event.body, tuple) and event.outcome is Ending.OK:
                         self.seen["batch"] += len(event.body) > 1
             kernel.check()
             if moment is not None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from botkit.engine.router.router import Priority, Router, SentBefore
 from botkit.model.clock import NS_PER_MS, NS_PER_S
-from botkit.model.requests import Outcome
+from botkit.model.requests import Ending
 from tests.router_world import (
     START,
     client_ids,
@@ -38,17 +38,17 @@ PACED = table(create_order=(25, 1), create_batch=(20, 2), cancel_order=(20, 1), 
 
 
 @st.composite
-def fates(draw: st.DrawFn) -> tuple[Outcome, int, int]:
+def fates(draw: st.DrawFn) -> tuple[Ending, int, int]:
     """(outcome, when it arrives, ms from the grant to the answer or the abort).
 
     It arrives after so many thousandths of the time in which it may; -1 is never.
     """
-    outcome = draw(st.sampled_from([*[Outcome.OK] * 4, *[Outcome.UNKNOWN] * 3, *list(Outcome)]))
+    outcome = draw(st.sampled_from([*[Ending.OK] * 4, *[Ending.UNKNOWN] * 3, *list(Ending)]))
     answered_ms = draw(st.one_of(st.integers(0, 120), st.integers(0, 4000)))
-    if outcome is Outcome.NOT_SENT:
+    if outcome is Ending.NOT_SENT:
         return outcome, -1, answered_ms
     share = draw(st.one_of(st.sampled_from([-1, 0, 1000, 1000]), st.integers(0, 1000)))
-    return outcome, max(share, 0) if outcome is not Outcome.UNKNOWN else share, answered_ms
+    return outcome, max(share, 0) if outcome is not Ending.UNKNOWN else share, answered_ms
 
 
 DEEDS = st.sampled_from(
@@ -66,7 +66,7 @@ DEEDS = st.sampled_from(
 )
 def test_no_window_is_exceeded_under_any_way_of_counting(
     steps: list[tuple[str, str, int]],
-    ends: list[tuple[Outcome, int, int]],
+    ends: list[tuple[Ending, int, int]],
     resolve_ms: int,
     is_paced: bool,
     seed: int,
@@ -75,7 +75,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
     router = Router(limits, latest_accept_ns=LATEST_ACCEPT_NS, read_latest_ns=READ_LATEST_NS, seed=seed)
     arrivals: dict[str, list[int]] = {}
     events: list[tuple[int, int, str, int]] = []  # (time, order of making, what, which)
-    outcomes: dict[int, tuple[Outcome, list[int], int]] = {}
+    outcomes: dict[int, tuple[Ending, list[int], int]] = {}
     time, asked, sent = START, 0, 0
     for number, (deed, owner, wait_ms) in enumerate(steps):
         time += wait_ms * NS_PER_MS
@@ -95,7 +95,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
             if what == "answer":
                 outcome, ids, arrival = outcomes[which]
                 router.answered(which, now, outcome)
-                if outcome is Outcome.UNKNOWN:
+                if outcome is Ending.UNKNOWN:
                     for client_id in ids:
                         made += 1
                         # it can be proved there only once it has arrived, and absent only once it cannot arrive
@@ -128,7 +128,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
             sent += 1
             # an answered request arrived before its answer; one given up may arrive for as long as was declared
             span = answered_ms * NS_PER_MS
-            if outcome is Outcome.UNKNOWN:
+            if outcome is Ending.UNKNOWN:
                 is_read = limits[request.endpoint].method == "GET"
                 span += READ_LATEST_NS if is_read else LATEST_ACCEPT_NS
             arrival = now + span * share // 1000 if share >= 0 else -1
@@ -175,7 +175,7 @@ def test_windows_that_a_crash_left_in_use_are_not_exceeded(
     while (at := router.next_due()) is not None:
         for request in router.due(at).requests:
             arrivals.append(at)
-            router.answered(request.id, at, Outcome.OK)
+            router.answered(request.id, at, Ending.OK)
     assert len(arrivals) == len(before) + 12
     assert most_in_sliding_window(arrivals, NS_PER_S) <= 4
 

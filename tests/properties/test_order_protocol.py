@@ -15,7 +15,7 @@ from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.executions import Executions
 from botkit.engine.orders.resolution import Case, Resolution
 from botkit.model.orders import FINAL_STATES, OrderState, Side
-from botkit.model.requests import Answer, Outcome
+from botkit.model.requests import Answer, Ending
 from tests.engine_world import BTC, RICH, T0, Bot, Listener, S
 from tests.model_exchange import ModelExchange
 
@@ -183,7 +183,7 @@ def test_a_cancel_believed_on_its_answer_is_caught(monkeypatch: pytest.MonkeyPat
         orders = self._cancels.get(answer.request_id, ())
         plain(self, answer, now)
         for order in orders:
-            if order.state not in FINAL_STATES and answer.outcome in (Outcome.OK, Outcome.REFUSED):
+            if order.state not in FINAL_STATES and answer.outcome in (Ending.OK, Ending.REFUSED):
                 self.finish(order, OrderState.CANCELLED, now)
 
     monkeypatch.setattr(OrderDesk, "on_answer", credulous)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from botkit.model.orders import Order, OrderState, Side
-from botkit.model.requests import Outcome
+from botkit.model.requests import Ending
 from tests.engine_world import BTC, BTC_LOTS, RULES, Bot, Listener
 
 _level = st.tuples(st.integers(-30, 30), st.integers(1, 300))
@@ -94,7 +94,7 @@ def step(b: Bot, random: Random, *, calm: bool = False) -> bool:
     if order.state is OrderState.SENDING:
         dice = 1.0 if calm else random.random()
         if dice < 0.15:
-            b.answer(b.create_of(order), Outcome.UNKNOWN)
+            b.answer(b.create_of(order), Ending.UNKNOWN)
         elif dice < 0.25:
             b.accept(order)
             b.push(order, 6)

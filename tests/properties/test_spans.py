@@ -21,7 +21,7 @@ from botkit.engine.indicators.oscillators import MACD
 from botkit.engine.market import blocks
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.spans import Spans
-from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, MergedRows, TradeColumns
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.inputs import History
 from botkit.model.moment import KIND_RANKS
 from botkit.model.pairs import Pair
@@ -32,6 +32,7 @@ from botkit.sim.latency import Constant
 from botkit.sim.order import AccountSetup
 from botkit.tape.feed import Slice
 from tests.engine_world import BTC, ETH, MINUTE, PAIRS, T0, UNIT, Bot, Listener, S
+from tests.row_by_row import RowByRow
 
 WORLDS = 60
 ROWS = 400
@@ -109,23 +110,8 @@ class SpanBySpan(Driver):
         return sorted(rows, key=lambda columns: (KIND_RANKS[columns.kind], columns.pair))
 
 
-class RowByRow(SpanBySpan):
+class EveryRow(RowByRow, SpanBySpan):
     """The plain driver: one turn a row."""
-
-    def _rows(self, rows: MergedRows) -> None:
-        engine, row = self.engine, 0
-        while row < len(rows):
-            at = int(rows.received[row])
-            due, wake = self.kernel.next_at(), engine.wake_at()
-            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
-                self._publish(due)
-            elif wake is not None and wake < at and not self._printed_before(wake):
-                self.turn(None, max(wake, engine.view.now))
-            elif self._prints and self._print_comes_first(rows.at(row)[0], at):
-                self._tell_print()
-            else:
-                self.turn(engine.event_at(rows, row), at)
-                row += 1
 
 
 def tape(random: Random, pair: Pair, kind: str) -> MarketColumns:
@@ -249,7 +235,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
 def test_spans_and_turns_decide_alike(first: int) -> None:
     kinds: Counter[bytes] = Counter()
     for seed in range(first, first + 20):
-        fast, plain = play(seed, SpanBySpan), play(seed, RowByRow)
+        fast, plain = play(seed, SpanBySpan), play(seed, EveryRow)
         for ours, theirs in zip(fast[5].splitlines(), plain[5].splitlines(), strict=False):
             assert ours == theirs, seed
         assert fast == plain, seed
@@ -262,14 +248,14 @@ def test_spans_and_turns_decide_alike(first: int) -> None:
 
 
 def test_a_bar_whose_first_trade_lies_in_a_span_ends_by_its_timer() -> None:
-    assert play(619, SpanBySpan, merges=False) == play(619, RowByRow, merges=False)
+    assert play(619, SpanBySpan, merges=False) == play(619, EveryRow, merges=False)
 
 
 def caught() -> bool:
     """True when a mutant of the spans decides otherwise in some world, or trips an assertion of its own."""
     for seed in range(WORLDS):
         try:
-            if play(seed, SpanBySpan) != play(seed, RowByRow):
+            if play(seed, SpanBySpan) != play(seed, EveryRow):
                 return True
         except AssertionError:
             return True

@@ -18,13 +18,13 @@ from botkit.model.requests import (
     CancelAll,
     CancelBatch,
     CancelOrder,
+    Ending,
     GetBalances,
     GetCandles,
     GetOrder,
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    Outcome,
 )
 from botkit.sim.fees import FixedFees, RankFees
 from tests.sim.venue import BITO, BTC, BTC_TWD, LOT, MINUTE, PAIRS, RULES, T0, UNIT, USDT, S, Venue, books, trades
@@ -77,7 +77,7 @@ def test_refusals_speak_the_exchanges_words(venue: Venue, order: dict[str, objec
     venue.order(**order)  # type: ignore[arg-type]
     venue.to(2)
     answer = venue.answers()[0]
-    assert (answer.outcome, answer.status, answer.text) == (Outcome.REFUSED, 422, text)
+    assert (answer.outcome, answer.status, answer.text) == (Ending.REFUSED, 422, text)
     assert venue.kernel.orders("ann") == []
     assert venue.kernel.ledger("ann") == before
 
@@ -105,7 +105,7 @@ def test_open_orders_are_capped_untriggered_stops_included(venue: Venue) -> None
         venue.stop("sell", L, 80_00, 81_00, "<=")
     sixth, market = venue.order("buy", L, 90_00), venue.order("sell", L)
     venue.to(2)
-    assert [a.outcome for a in venue.answers()].count(Outcome.REFUSED) == 1
+    assert [a.outcome for a in venue.answers()].count(Ending.REFUSED) == 1
     assert "exceed the limit of 5" in next(a.text for a in venue.answers() if a.text)
     assert all(row.client_id != sixth for row in venue.kernel.orders("ann"))
     assert venue.report(market).state is OrderState.FILLED
@@ -170,7 +170,7 @@ def test_a_batch_is_all_or_nothing() -> None:
         venue.batch(make("buy", L, 99_00, 1), make("buy", 1, 99_00, 2), make("sell", 2 * L, 100_00, 3))
         venue.to(2)
         assert len(venue.kernel.orders("ann")) == taken
-        assert venue.answers()[0].outcome is (Outcome.REFUSED if not taken else Outcome.OK)
+        assert venue.answers()[0].outcome is (Ending.REFUSED if not taken else Ending.OK)
 
 
 def test_a_batch_counts_its_own_locks_and_answers_in_order(venue: Venue) -> None:

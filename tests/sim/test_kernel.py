@@ -9,7 +9,7 @@ from botkit.errors import ConfigError
 from botkit.model.columns import TradeColumns
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade
 from botkit.model.limits import EndpointLimit, LimitTable, Scope, WindowLimit
-from botkit.model.requests import Answer, GetBalances, Outcome
+from botkit.model.requests import Answer, Ending, GetBalances
 from botkit.sim.latency import Constant, Lognormal
 from tests.sim.venue import BTC, BTC_TWD, LOT, RICH, T0, S, Venue, books, trades
 
@@ -35,7 +35,7 @@ def test_a_cancel_that_loses_the_race_is_refused() -> None:
     venue.to(4.5)
     venue.cancel(cid)
     venue.to(9)
-    assert venue.answers()[-1].outcome is Outcome.REFUSED
+    assert venue.answers()[-1].outcome is Ending.REFUSED
     assert venue.filled(cid) == L
 
 
@@ -194,11 +194,11 @@ def test_a_full_window_answers_429_and_refused_requests_count_too() -> None:
     venue.to(3)
     venue.send(GetBalances(id=99))
     venue.to(4)
-    outcomes = [a.outcome is Outcome.OK for a in venue.answers()]
+    outcomes = [a.outcome is Ending.OK for a in venue.answers()]
     assert outcomes == [True, True, False, False, False, False, True]
     assert [(a.status, a.text) for a in venue.answers()][2] == (429, "Too Many Requests")
-    assert venue.kernel.refused_429 == 4
-    count = venue.kernel.counters["balance"]
+    assert venue.kernel.limits.refused == 4
+    count = venue.kernel.limits.counts["balance"]
     assert (count.arrivals, count.refusals, count.busiest) == (7, 4, 4)
 
 
@@ -208,7 +208,7 @@ def test_windows_per_address_are_shared_by_accounts_and_those_per_account_are_no
         venue.send(GetBalances(id=1), "ann")
         venue.send(GetBalances(id=2), "bob")
         venue.to(1)
-        assert venue.kernel.refused_429 == refused
+        assert venue.kernel.limits.refused == refused
 
 
 # -- speed ------------------------------------------------------------------------------------------------------------

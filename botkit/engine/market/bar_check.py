@@ -25,7 +25,7 @@ from botkit.engine.router.router import Priority
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, Nanos, format_time
 from botkit.model.events import Bar, Candle, Connection, ConnectionState, Trade
 from botkit.model.pairs import Pair, PairRules
-from botkit.model.requests import Answer, GetCandles, Outcome
+from botkit.model.requests import Answer, Ending, GetCandles
 from botkit.model.resolutions import bucket_end
 
 #: how often the candles of one pair and resolution are read, in the machine's time
@@ -203,7 +203,7 @@ class BarCheck:
 
         def on_answer(answer: Answer, at: Nanos) -> None:
             series.asking = False
-            if answer.outcome is Outcome.OK and isinstance(answer.body, tuple):
+            if answer.outcome is Ending.OK and isinstance(answer.body, tuple):
                 candles = {row.time: row for row in answer.body if isinstance(row, Candle)}
                 self._compare(feed, series, bars, candles)
             # else the same bars are asked for next time

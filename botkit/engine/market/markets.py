@@ -90,8 +90,9 @@ class Markets:
         if market.trade_series:
             market.add_trade(trade)
         self._on_price(market, price)
-        for record, callback in market.trade_listeners:
-            self._callbacks.call(record, callback, trade)
+        if self._callbacks.is_open:
+            for record, callback in market.trade_listeners:
+                self._callbacks.call(record, callback, trade)
 
     def _into_bars(self, market: PairMarket, trade: Trade) -> None:
         for feed in list(market.bar_feeds.values()):
@@ -143,6 +144,8 @@ class Markets:
     def _take_book(self, market: PairMarket, book: OrderBook, now: Nanos) -> None:
         market.book = book
         market.book_seen = now
+        if not self._callbacks.is_open:
+            return
         for record, callback, depth in market.book_listeners:
             shown = book
             if len(book.bid_levels) > depth or len(book.ask_levels) > depth:
@@ -156,8 +159,9 @@ class Markets:
         if market is None or not is_near(market, ticker.last_price):
             return
         market.ticker = ticker
-        for record, callback in market.ticker_listeners:
-            self._callbacks.call(record, callback, ticker)
+        if self._callbacks.is_open:
+            for record, callback in market.ticker_listeners:
+                self._callbacks.call(record, callback, ticker)
 
     # -- bars -----------------------------------------------------------------------------------------------------
 
@@ -181,12 +185,15 @@ class Markets:
         self._slot.changed()
 
     def _deliver(self, feed: BarFeed, bar: Bar) -> None:
-        """Put a finished bar into every series, then tell who wants to hear of it."""
+        """Put a finished bar into every series, then call the strategies that listen.
+
+        A series that waits for its history takes the bar and calls nobody: the bar may have begun before we listened.
+        """
         feed.settle()
         for _, series, _ in feed.listeners:
             series.append(bar)
-        for record, _, callback in list(feed.listeners):
-            if callback is not None and record.active:
+        for record, series, callback in list(feed.listeners):
+            if callback is not None and record.active and series.is_ready:
                 self._callbacks.call(record, callback, bar)
 
     def _close_bars_before(self, now: Nanos) -> None:

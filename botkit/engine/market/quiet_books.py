@@ -15,7 +15,7 @@ from botkit.engine.orders.reads import Reads
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import OrderBook
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, GetBook, Outcome
+from botkit.model.requests import Answer, Ending, GetBook
 
 #: a healthy pair went 84 s without a frame, so silence alone proves nothing; it is a reason to look
 QUIET_S = 60.0
@@ -74,7 +74,7 @@ class QuietBooks:
             if min(self._seen[pair], self._markets.of(pair).book_seen) > self._read_at.get(pair, 0):
                 self._different.pop(pair, None)  # since the last reading a frame came and was believed
             self._read_at[pair] = at
-            if answer.outcome is not Outcome.OK or not isinstance(answer.body, OrderBook):
+            if answer.outcome is not Ending.OK or not isinstance(answer.body, OrderBook):
                 quiet_s = self._quiet_ns // NS_PER_S
                 self._trip(f"no book of {pair} for {quiet_s} s, and it cannot be read: {answer.text}")
                 return

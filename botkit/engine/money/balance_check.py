@@ -40,11 +40,6 @@ class Discrepancy(msgspec.Struct, frozen=True):
     adopted_units: int
     shortage: Shortage | None = None
 
-    @property
-    def difference_units(self) -> int:
-        """What the exchange has more (or, below zero, less) than expected."""
-        return self.actual_units - self.expected_units
-
 
 class BalanceCheck:
     """Compares reports with the books and remembers what has not settled yet."""

@@ -18,6 +18,7 @@ from botkit.engine.money.balance_check import BalanceCheck, Discrepancy, Shortag
 from botkit.engine.money.capital import CapitalRecord
 from botkit.engine.money.day_profit import DayProfit
 from botkit.engine.money.ledger import AccountLedger
+from botkit.engine.money.peaks import Peaks
 from botkit.engine.money.positions import Position
 from botkit.engine.money.stakes import Stakes
 from botkit.engine.money.subaccounts import POOL, CapitalShare, opening_split
@@ -70,11 +71,14 @@ class Portfolio:
         self._stakes = Stakes(self.ledger, self.valuation)
         self.capital = CapitalRecord()
         self.days = DayProfit(self.equity_units, self.holdings, self.valuation, self.ledger)
+        #: the highest equity so far, of levels that are watched for a fall
+        self.peaks = Peaks(self.equity_units, self.holdings, self.valuation, self.ledger)
         self.transfers = CapitalTransfers(
             self.ledger,
             self._stakes,
             self.capital,
             self.days,
+            self.peaks,
             self.valuation,
             currency=currency,
             reserve=self.reserve,
@@ -125,6 +129,7 @@ class Portfolio:
                 name: dict(stake.flows) for name, stake in self._stakes.present.items() if stake.flows is not None
             },
             **self.days.state(),
+            **({"peaks": self.peaks.state()} if self.peaks.baselines else {}),
             "rounding": self.balances.rounding_units,
         }
 
@@ -153,6 +158,8 @@ class Portfolio:
             if stake is not None and stake.flows is not None:
                 stake.flows.update(flows)
         self.days.restore(state, self._stakes.present)
+        if "peaks" in state:
+            self.peaks.restore(state["peaks"], self._stakes.present)
         self.balances.rounding_units = state["rounding"]
         for share in self.shares if starting else ():
             if share.strategy not in self.capital.opened:
@@ -329,6 +336,7 @@ class Portfolio:
             if position is not None:
                 position.price_opening(ticks)
         self.days.first_price()
+        self.peaks.first_price()
 
     def last_price(self, pair: Pair) -> float | None:
         """The last price marked, or None before the first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from botkit.engine.money.capital import CapitalRecord, not_available, not_unassigned
 from botkit.engine.money.day_profit import DayProfit
@@ -17,7 +17,7 @@ from botkit.model.money import UNIT
 class CapitalTransfers:
     """Moves money between a strategy's sub-account and what is unassigned. ``reserve`` is never given to any."""
 
-    __slots__ = ("_capital", "_currency", "_days", "_ledger", "_reserve", "_stakes", "_valuation")
+    __slots__ = ("_capital", "_currency", "_days", "_ledger", "_peaks", "_reserve", "_stakes", "_valuation")
 
     def __init__(
         self,
@@ -25,6 +25,7 @@ class CapitalTransfers:
         stakes: Stakes,
         capital: CapitalRecord,
         days: DayProfit,
+        peaks: DayProfit,
         valuation: Valuation,
         *,
         currency: str,
@@ -34,6 +35,7 @@ class CapitalTransfers:
         self._stakes = stakes
         self._capital = capital
         self._days = days
+        self._peaks = peaks
         self._valuation = valuation
         self._currency = currency
         self._reserve = reserve
@@ -80,12 +82,16 @@ class CapitalTransfers:
         if part.name != POOL:
             for currency, units in units_by_currency.items():
                 self._capital.moved(target, currency, units)
-        self._days.moving([None, *owners], lambda: self._give(part.name, owners, units_by_currency))
+        self._moving([None, *owners], lambda: self._give(part.name, owners, units_by_currency))
         self._ledger.check()
 
     def give_first(self, strategy: str, units_by_currency: Mapping[str, int]) -> None:
         """A strategy that joins a running bot gets what opens its sub-account, from what belongs to nobody."""
-        self._days.moving([None, strategy], lambda: self._give(strategy, [strategy], units_by_currency))
+        self._moving([None, strategy], lambda: self._give(strategy, [strategy], units_by_currency))
+
+    def _moving(self, levels: Sequence[str | None], move: Callable[[], None]) -> None:
+        """Call ``move``, which changes what ``levels`` hold though nothing was won or lost."""
+        self._days.moving(levels, lambda: self._peaks.moving(levels, move))
 
     def _give(self, part: str, owners: Sequence[str], units_by_currency: Mapping[str, int]) -> None:
         everybody = self._stakes.everybody()

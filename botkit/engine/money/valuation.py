@@ -7,7 +7,7 @@ never depends on the order of a hash. Every step rounds down at 1e-8.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from botkit.model.pairs import Pair
 
@@ -148,3 +148,17 @@ class Valuation:
                         reached.append(there)
             edge = reached
         return ValuationPath(currency, into, ways[into]) if into in ways else None
+
+
+def pairs_on_the_way(known: Mapping[str, Pair], named: Sequence[Pair], into: str) -> tuple[Pair, ...]:
+    """The ``known`` pairs, beside those ``named``, that lead from the currencies of these to ``into``."""
+    at_hand = Valuation({str(pair): pair for pair in named})
+    everything = Valuation(known)
+    found: dict[str, Pair] = {}
+    for currency in [c for pair in named for c in (pair.base, pair.quote)]:
+        if currency == into or at_hand.find_path(currency, into) is not None:
+            continue
+        path = everything.find_path(currency, into)
+        for cell, _ in path.steps if path is not None else ():
+            found.setdefault(cell.pair, cell.pair)
+    return tuple(pair for pair in found.values() if pair not in named)

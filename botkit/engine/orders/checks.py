@@ -24,6 +24,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.money import format_units
 from botkit.model.orders import BUY, MARKET, STOP_LIMIT, Condition, Order
 from botkit.model.pairs import Pair
+from botkit.model.percent import looks_tiny
 
 Check = Callable[[Order], str | None]
 
@@ -206,7 +207,7 @@ def market_refusal(order: Order) -> str | None:
     if rules.maintenance:
         return f"{pair} is in maintenance"
     if order.max_slippage_pct is not None and not 0 <= order.max_slippage_pct <= 100:
-        return f"max_slippage_pct is {order.max_slippage_pct}; it is a percentage from 0 to 100"
+        return f"max_slippage_pct is {order.max_slippage_pct}; it is a percentage from 0 to 100: 2 is 2 %"
     if order.side is BUY:
         if order.spend_units < rules.least_spend_units:
             return (
@@ -250,7 +251,8 @@ def book_refusal(order: Order, market: PairMarket, now: Nanos, max_age_ns: Nanos
         if found >= order.amount_lots:
             return None
         shown = f"{rules.amount_text(found)} {order.pair.base}"
-    return f"the visible book holds only {shown} within {order.max_slippage_pct:g} % of the best price"
+    hint = " (max_slippage_pct is in percent: 1 is 1 %)" if looks_tiny(order.max_slippage_pct) else ""
+    return f"the visible book holds only {shown} within {order.max_slippage_pct:g} % of the best price{hint}"
 
 
 def expected_price(order: Order, market: PairMarket) -> float | None:

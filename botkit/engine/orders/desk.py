@@ -38,10 +38,10 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     GetOrder,
     ListTrades,
     OrderAck,
-    Outcome,
     Request,
 )
 
@@ -60,7 +60,7 @@ _SENDING: Final = OrderState.SENDING
 _UNKNOWN: Final = OrderState.UNKNOWN
 _UNTRIGGERED: Final = OrderState.UNTRIGGERED
 _OPEN: Final = OrderState.OPEN
-_OK: Final = Outcome.OK
+_OK: Final = Ending.OK
 
 
 class OrderDesk:
@@ -266,7 +266,7 @@ class OrderDesk:
         for order in due.expired:
             self.finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
         for dropped in due.dropped:
-            self._reads.answered(Answer(request_id=dropped.ticket, outcome=Outcome.NOT_SENT, text=dropped.reason), now)
+            self._reads.answered(Answer(request_id=dropped.ticket, outcome=Ending.NOT_SENT, text=dropped.reason), now)
         if not due.requests:
             return []
         leaving: list[Request] = []
@@ -282,13 +282,13 @@ class OrderDesk:
         if type(request) is CreateOrder:
             order = self._table.by_client_id[request.order.client_id]
             if not self._may_leave(order, now):
-                self._router.answered(request.id, now, Outcome.NOT_SENT)
+                self._router.answered(request.id, now, Ending.NOT_SENT)
                 return None
             self._creates[request.id] = (order,)
         elif type(request) is CreateBatch:
             kept = tuple(o for o in request.orders if self._may_leave(self._table.by_client_id[o.client_id], now))
             if not kept:
-                self._router.answered(request.id, now, Outcome.NOT_SENT)
+                self._router.answered(request.id, now, Ending.NOT_SENT)
                 return None
             self._creates[request.id] = tuple(self._table.by_client_id[o.client_id] for o in kept)
             if len(kept) < len(request.orders):
@@ -345,15 +345,15 @@ class OrderDesk:
                     self._acknowledge(order, ack.order_id, now)
                 return
             # another client id, or fewer rows than orders: nothing in it can be trusted
-            answer = Answer(request_id=answer.request_id, outcome=Outcome.UNKNOWN, text="the answer does not fit")
+            answer = Answer(request_id=answer.request_id, outcome=Ending.UNKNOWN, text="the answer does not fit")
         for order in orders:
             if order.state is not _SENDING:
                 # a push was faster and has told what became of it
                 self._router.resolved(order.client_id, now)
                 continue
-            if answer.outcome is Outcome.NOT_SENT:
+            if answer.outcome is Ending.NOT_SENT:
                 self.finish(order, OrderState.NOT_SENT, now, answer.text or "no byte of it was sent")
-            elif answer.outcome is Outcome.UNKNOWN:
+            elif answer.outcome is Ending.UNKNOWN:
                 order.move(_UNKNOWN, now, answer.text or "no answer")
                 self._decisions.state(order, now)
                 self._on_order(order)
@@ -557,7 +557,7 @@ class OrderDesk:
             self._reading.discard(order.client_id)
             if order.state in FINAL_STATES:
                 return
-            if answer.outcome is Outcome.OK and isinstance(answer.body, tuple) and answer.body:
+            if answer.outcome is Ending.OK and isinstance(answer.body, tuple) and answer.body:
                 report = answer.body[0]
                 assert isinstance(report, OrderReport)
                 self._apply(order, report, at)
@@ -591,7 +591,7 @@ class OrderDesk:
 
         def on_trades(answer: Answer, at: Nanos) -> None:
             self._reading.discard(order.client_id)
-            if answer.outcome is Outcome.OK and isinstance(answer.body, tuple):
+            if answer.outcome is Ending.OK and isinstance(answer.body, tuple):
                 self.on_listed_trades(order, answer.body, at)  # type: ignore[arg-type]
             if order.state not in FINAL_STATES:
                 self._read_again(order, at)

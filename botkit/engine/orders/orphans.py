@@ -10,7 +10,7 @@ from botkit.engine.router.router import Priority
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderReport
 from botkit.model.orders import Order
-from botkit.model.requests import Answer, CancelOrder, ListOpenOrders, Outcome
+from botkit.model.requests import Answer, CancelOrder, Ending, ListOpenOrders
 
 _OWNER = "(orphans)"
 
@@ -29,7 +29,7 @@ class Orphans:
         )
 
     def _on_listed(self, answer: Answer, now: Nanos) -> None:
-        if answer.outcome is not Outcome.OK or not isinstance(answer.body, tuple):
+        if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
             self._end(f"the open orders cannot be read: {answer.text or answer.outcome.value}")
             return
         rows = [row for row in answer.body if isinstance(row, OrderReport)]
@@ -43,7 +43,7 @@ class Orphans:
         row = self._left.pop()
 
         def on_cancelled(answer: Answer, at: Nanos) -> None:
-            if answer.outcome is Outcome.OK:
+            if answer.outcome is Ending.OK:
                 self._next(at)
             else:
                 self._end(f"order {row.order_id} could not be cancelled: {answer.text or answer.outcome.value}")

@@ -22,6 +22,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import Order, Side
 from botkit.model.pairs import Pair
+from botkit.model.percent import check_pct
 
 #: how far through the book an exit may go
 EXIT_SLIPPAGE_PCT = 1.0
@@ -100,13 +101,9 @@ class Protector:
         trail_pct: float | None,
     ) -> None:
         """Watch the position of a strategy in a pair, now and whenever it has one, until told otherwise."""
-        for name, value in (
-            ("stop_loss_pct", stop_loss_pct),
-            ("take_profit_pct", take_profit_pct),
-            ("trail_pct", trail_pct),
-        ):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value}; it is a percentage above 0, or None")
+        check_pct("stop_loss_pct", stop_loss_pct, below=100)
+        check_pct("take_profit_pct", take_profit_pct)
+        check_pct("trail_pct", trail_pct, below=100)
         key = (record.name, str(pair))
         before = self._watches.pop(key, None)
         self._changes.count += 1
@@ -215,7 +212,7 @@ class Protector:
 
 
 def _share(pct: float | None) -> float | None:
-    return None if pct is None else pct / 100
+    return None if pct is None else float(pct) / 100
 
 
 def _exit_due(watch: _Watch, price: float, entry: float) -> str:

@@ -19,7 +19,7 @@ from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.inputs import Unwritten
 from botkit.model.money import format_units
 from botkit.model.orders import RESTING_STATES, Order, OrderState
-from botkit.model.requests import Answer, GetBalances, ListOpenOrders, ListOrders, Outcome
+from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders, ListOrders
 
 _OWNER = "(reconcile)"
 #: a read that failed is asked again after so long
@@ -54,7 +54,6 @@ class Reconciliation:
         self.began = now
         self.is_done = False
         self._differences: list[Difference] = []
-        self._open_at_exchange = 0
         self._foreign = 0
         self._read: list[tuple[Order, OrderState, int]] = []
         self._booked_before = self._overtaken = 0
@@ -88,7 +87,7 @@ class Reconciliation:
         )
 
     def _on_unwritten(self, answer: Answer, now: Nanos) -> None:
-        if answer.outcome is not Outcome.OK or not isinstance(answer.body, tuple):
+        if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
             self._failed("orders since the last run", answer)
             self._reads.later(now + RETRY_NS, self._list_unwritten)
             return
@@ -109,12 +108,11 @@ class Reconciliation:
         )
 
     def _on_orders(self, answer: Answer, now: Nanos) -> None:
-        if answer.outcome is not Outcome.OK or not isinstance(answer.body, tuple):
+        if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
             self._failed("open orders", answer)
             self._reads.later(now + RETRY_NS, self._list_orders)
             return
         rows = [row for row in answer.body if isinstance(row, OrderReport)]
-        self._open_at_exchange = len(rows)
         listed = {row.order_id: row.executed_lots for row in rows}
         # an order that changed after the question was asked says nothing about the answer
         stale = [
@@ -143,7 +141,7 @@ class Reconciliation:
         )
 
     def _on_balance(self, answer: Answer, now: Nanos) -> None:
-        if answer.outcome is not Outcome.OK or not isinstance(answer.body, BalanceReport):
+        if answer.outcome is not Ending.OK or not isinstance(answer.body, BalanceReport):
             self._failed("account's balances", answer)
             self._reads.later(now + RETRY_NS, self._list_balances)
             return
@@ -170,7 +168,6 @@ class Reconciliation:
             Comparison(
                 began=self.began,
                 differences=tuple(self._differences),
-                open_at_exchange=self._open_at_exchange,
                 foreign=self._foreign,
                 adopted=tuple(adopted),
                 unwritten=tuple(self._lost),

@@ -27,12 +27,12 @@ from botkit.model.orders import FINAL_STATES, LIVE_STATES, Order, OrderState, Or
 from botkit.model.pairs import Pair
 from botkit.model.requests import (
     Answer,
+    Ending,
     GetBalances,
     GetOrder,
     ListOpenOrders,
     ListOrders,
     ListTrades,
-    Outcome,
     Request,
 )
 
@@ -200,9 +200,9 @@ class Resolution:
             rows = answer.body
             if self._cases.get(case.order.client_id) is not case:
                 return  # found meanwhile
-            if answer.outcome is Outcome.OK and isinstance(rows, BalanceReport):
+            if answer.outcome is Ending.OK and isinstance(rows, BalanceReport):
                 self._weigh(case, rows, now, at)
-            elif answer.outcome is not Outcome.OK or not isinstance(rows, tuple) or (kind == _ORDER and not rows):
+            elif answer.outcome is not Ending.OK or not isinstance(rows, tuple) or (kind == _ORDER and not rows):
                 self._later(case, at)
             elif self._holds_it(case, kind, rows, at):
                 return

@@ -16,9 +16,10 @@ import numpy as np
 
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.money.valuation import ValuationPath
-from botkit.engine.risk.rules import MaxDailyLoss, money_text, order_lots
+from botkit.engine.risk.rules import MaxDailyLoss, MaxDrawdown, money_text, order_lots
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 from botkit.model.extension import OrderCounts, RiskRule
+from botkit.model.money import UNIT
 from botkit.model.orders import BUY, Order, Side
 from botkit.model.pairs import Pair
 
@@ -45,6 +46,35 @@ class LossBreach(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         loss, limit = money_text(self.loss_units, self.currency), money_text(self.limit_units, self.currency)
         return f"the day's loss {loss} has reached max_daily_loss {limit}"
+
+
+class DrawdownLimit(msgspec.Struct, frozen=True):
+    """How far a strategy, or with level None the bot, may fall below its highest equity, in 1e-8 of that."""
+
+    level: str | None
+    currency: str
+    share_e8: int
+
+    def is_reached(self, equity: int, peak: int) -> bool:
+        """True when the fall from ``peak`` has reached the limit. Exact."""
+        return peak > 0 and (peak - equity) * UNIT >= peak * self.share_e8
+
+
+class DrawdownBreach(msgspec.Struct, frozen=True):
+    """Equity has fallen too far: the level stops, and its orders are cancelled."""
+
+    level: str | None
+    currency: str
+    equity_units: int
+    peak_units: int
+    share_e8: int
+
+    def __str__(self) -> str:
+        fall = 100 * (self.peak_units - self.equity_units) / self.peak_units
+        return (
+            f"equity {money_text(self.equity_units, self.currency)} lies {fall:.2f} % below its highest, "
+            f"{money_text(self.peak_units, self.currency)}, and max_drawdown is {self.share_e8 / 10**6:g} %"
+        )
 
 
 class _Counts:
@@ -177,10 +207,14 @@ class RiskDesk:
         self._pending: dict[int, int] = {}  # client id -> lots still to be filled
         self._halted: dict[str | None, str] = {}
         self._limits: list[LossLimit] = []
+        self._drawdowns: list[DrawdownLimit] = []
         for level, rules in self._rules:
             for rule in rules:
                 for currency in getattr(rule, "currencies", ()):
                     portfolio.valuation.check_path(portfolio.currency, currency)
+                if isinstance(rule, MaxDrawdown):
+                    self._drawdowns.append(DrawdownLimit(level, portfolio.currency, rule.share_e8))
+                    portfolio.peaks.watch(level, portfolio.currency)
                 if isinstance(rule, MaxDailyLoss):
                     for currency, units in rule.limits.items():
                         self._limits.append(LossLimit(level, currency, units))
@@ -280,14 +314,10 @@ class RiskDesk:
     @property
     def has_loss_limits(self) -> bool:
         """True when price moves must be checked."""
-        return bool(self._limits)
+        return bool(self._limits or self._drawdowns)
 
-    def loss_limits(self) -> list[LossLimit]:
-        """All loss limits, those of the bot first."""
-        return list(self._limits)
-
-    def breached(self, now: Nanos) -> LossBreach | None:
-        """The first loss limit that is reached at the last prices, which halts its level; None if none is.
+    def breached(self, now: Nanos) -> LossBreach | DrawdownBreach | None:
+        """The first limit of loss or drawdown that is reached at the last prices, which halts its level, or None.
 
         A level that is halted already is not looked at, so each breach is told once.
         """
@@ -299,6 +329,17 @@ class RiskDesk:
                 breach = LossBreach(limit.level, limit.currency, -pnl, limit.limit_units)
                 self.halt(limit.level, str(breach))
                 return breach
+        for fall in self._drawdowns:
+            equity = None if fall.level in self._halted else self.portfolio.equity_units(fall.level, fall.currency)
+            if equity is None:
+                continue
+            self.portfolio.peaks.raise_to(fall.level, fall.currency, equity)
+            peak = self.portfolio.peaks.baseline_units(fall.level, fall.currency)
+            assert peak is not None, fall
+            if fall.is_reached(equity, peak):
+                found = DrawdownBreach(fall.level, fall.currency, equity, peak, fall.share_e8)
+                self.halt(fall.level, str(found))
+                return found
         return None
 
     def first_breach(self, pair: Pair, prices: np.ndarray[Any, Any], now: Nanos) -> int | None:
@@ -307,7 +348,7 @@ class RiskDesk:
         Holdings and all other prices stay as they are. Exactly what marking each price and asking `breached` would
         find. The pair must have been marked before: its first price sets what the day is measured from.
         """
-        if not self._limits or not len(prices):
+        if not self.has_loss_limits or not len(prices):
             return None
         assert self.portfolio.last_price(pair) is not None, f"mark the first price of {pair} before skipping rows"
         first: int | None = None
@@ -315,7 +356,67 @@ class RiskDesk:
             if limit.level not in self._halted:
                 found = self._first_row(limit, pair, prices if first is None else prices[:first])
                 first = first if found is None else found
+        for fall in self._drawdowns:
+            if fall.level not in self._halted:
+                found = self._first_fall(fall, pair, prices if first is None else prices[:first])
+                first = first if found is None else found
         return first
+
+    def passed(self, pair: Pair, prices: np.ndarray[Any, Any]) -> None:
+        """These prices of one pair were skipped after `first_breach` found nothing in them: they may have been the
+        highest that equity has been."""
+        for fall in self._drawdowns:
+            if fall.level in self._halted or not len(prices):
+                continue
+            worth = _WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
+            highest = None if worth.unknown else self._highest(fall, pair, prices, worth)
+            if highest is not None:
+                self.portfolio.peaks.raise_to(fall.level, fall.currency, highest)
+
+    @property
+    def has_drawdowns(self) -> bool:
+        """True when the highest equity must be kept, which every price may be."""
+        return bool(self._drawdowns)
+
+    def _first_fall(self, fall: DrawdownLimit, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
+        peak = self.portfolio.peaks.baseline_units(fall.level, fall.currency)
+        if peak is None or not len(prices):
+            return None
+        worth = _WorthOverPrice(self.portfolio, self.portfolio.holdings(fall.level), fall.currency, pair)
+        if worth.unknown:
+            return None
+        if float(prices.min()) <= 0:
+            return 0  # a row without a price: one at a time
+        values, slack = worth.values(prices)
+        highest = np.maximum.accumulate(np.maximum(values, float(peak)))
+        least = (highest + slack) * (1 - fall.share_e8 / UNIT)
+        for index in np.flatnonzero(values - slack <= least * (1 + 1e-12)):
+            row = int(index)
+            before = self._highest(fall, pair, prices[: row + 1], worth)
+            equity = self._equity_at(fall, pair, float(prices[row]))
+            if before is not None and equity is not None and fall.is_reached(equity, max(peak, before)):
+                return row
+        return None
+
+    def _highest(
+        self, fall: DrawdownLimit, pair: Pair, prices: np.ndarray[Any, Any], worth: _WorthOverPrice
+    ) -> int | None:
+        """The highest equity at any of ``prices``, exact: floats say at which it may have been."""
+        if float(prices.min()) <= 0:
+            return None
+        values, slack = worth.values(prices)
+        near = np.unique(prices[values >= values.max() - 2 * slack])
+        found = [equity for price in near if (equity := self._equity_at(fall, pair, float(price))) is not None]
+        return max(found, default=None)
+
+    def _equity_at(self, limit: LossLimit | DrawdownLimit, pair: Pair, price: float) -> int | None:
+        """A level's equity with another price of one pair."""
+        cell = self.portfolio.prices[pair]
+        kept, cell.price = cell.price, price
+        try:
+            return self.portfolio.equity_units(limit.level, limit.currency)
+        finally:
+            cell.price = kept
 
     def _first_row(self, limit: LossLimit, pair: Pair, prices: np.ndarray[Any, Any]) -> int | None:
         portfolio = self.portfolio
@@ -332,12 +433,7 @@ class RiskDesk:
         return None
 
     def _is_breached_at(self, limit: LossLimit, pair: Pair, price: float, threshold: int) -> bool:
-        cell = self.portfolio.prices[pair]
-        kept, cell.price = cell.price, price
-        try:
-            equity = self.portfolio.equity_units(limit.level, limit.currency)
-        finally:
-            cell.price = kept
+        equity = self._equity_at(limit, pair, price)
         return equity is not None and equity <= threshold
 
     def halt(self, level: str | None, reason: str) -> None:
@@ -348,6 +444,7 @@ class RiskDesk:
         """Lift a halt. The level's profit of the day counts from here, else the same loss would halt it again."""
         if self._halted.pop(level, None) is not None:
             self.portfolio.days.restart(level)
+            self.portfolio.peaks.restart(level)
 
     def halted(self, level: str | None) -> str | None:
         """Why a strategy (None: the bot) is halted, if it is."""
@@ -390,6 +487,15 @@ class _WorthOverPrice:
                 self._rising += units * rate
             else:
                 self._falling += units * rate
+
+    def values(self, prices: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
+        """(worth at each price as floats, how far they may be from the exact integers). All prices are above 0."""
+        rounded = np.rint(prices * self._scale) / self._scale
+        low, high = float(rounded.min()), float(rounded.max())
+        worth = self.constant + self._rising * rounded + (self._falling / rounded if self._falling else 0.0)
+        gross = abs(self._rising) * high + (abs(self._falling) / low if self._falling else 0.0) + abs(self.constant)
+        slack = 1.0 + 1e-12 * gross + sum(_rounding_units(path, self._pair, low, high) for path in self.paths)
+        return worth, slack
 
     def candidates(self, prices: np.ndarray[Any, Any], threshold: int) -> Any:
         """Indices, in order, of all prices at which the worth may be at or below ``threshold``, and few others."""

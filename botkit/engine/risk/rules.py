@@ -14,6 +14,7 @@ from botkit.model.extension import RiskRule, RiskView
 from botkit.model.money import UNIT, format_units, to_decimal, to_units
 from botkit.model.orders import BUY, MARKET, SELL, Order
 from botkit.model.pairs import Pair
+from botkit.model.percent import check_pct
 
 
 def money_text(units: int, currency: str) -> str:
@@ -223,6 +224,29 @@ class MaxDailyLoss:
         return None
 
 
+class MaxDrawdown:
+    """``max_drawdown: 0.2``: how far equity may fall below its highest so far, as a fraction: 0.2 is 20 %.
+
+    Capital that is added or taken moves the highest along. When it is reached the strategy (or, at bot level, the bot)
+    stops until it is resumed, and counts from there: `botkit.engine.risk.review.RiskDesk.breached`.
+    """
+
+    name = "max_drawdown"
+
+    def __init__(self, value: Any) -> None:
+        try:
+            share = to_decimal(value, self.name)
+        except (TypeError, ValueError):
+            raise ValueError(f"{self.name} must be a fraction such as 0.2, which is 20 %, not {value!r}") from None
+        if not 0 < share < 1:
+            raise ValueError(f"{self.name} is {value}, which would be {share * 100:f} %; it is a fraction: 0.2 is 20 %")
+        self.share_e8 = int(share * UNIT)
+
+    def review(self, order: Order, view: RiskView) -> str | None:
+        """Nothing: a level that has fallen so far is halted, and a halt refuses."""
+        return None
+
+
 class PriceCollar:
     """``price_collar_pct: 5``: how far past the last price an order may trade, in percent.
 
@@ -240,6 +264,7 @@ class PriceCollar:
             raise ValueError(f"{self.name} must be a number of percent such as 5, not {value!r}") from None
         if self.pct <= 0:
             raise ValueError(f"{self.name} is {value}; it must be above zero")
+        check_pct(self.name, self.pct)
         self._pct_e8 = int(self.pct * UNIT)
 
     def review(self, order: Order, view: RiskView) -> str | None:
@@ -272,5 +297,5 @@ class PriceCollar:
 #: the built-in rules by the key that configurations use
 BUILT_IN: dict[str, Callable[[Any], RiskRule]] = {
     rule.name: rule
-    for rule in (MaxOrderValue, MaxPosition, MaxOpenOrders, MaxOrdersPerSecond, MaxDailyLoss, PriceCollar)
+    for rule in (MaxOrderValue, MaxPosition, MaxOpenOrders, MaxOrdersPerSecond, MaxDailyLoss, MaxDrawdown, PriceCollar)
 }

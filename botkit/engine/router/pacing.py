@@ -56,7 +56,7 @@ class Pace:
         self.earliest = virtual - self._tolerance
 
 
-class Pause:
+class PauseAfter429:
     """What follows a 429: no request but a share of the urgent ones until the pause is over."""
 
     __slots__ = ("_interval", "_level", "_random", "_urgent_at", "_window", "since", "until")

@@ -39,7 +39,7 @@ from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
 from botkit.model.orders import Order
-from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Outcome, Request
+from botkit.model.requests import CancelBatch, CancelOrder, CreateBatch, CreateOrder, Ending, Request
 from botkit.model.results import RouterUse
 
 #: how late the exchange may still act on a read whose answer was given up
@@ -53,13 +53,11 @@ _NEVER: Nanos = 1 << 62
 
 
 class Priority(enum.IntEnum):
-    """Who goes first where slots are short."""
+    """Which reads go first where slots are short. Creates wait in queues of their own, by strategy."""
 
     CANCEL = 0
-    REDUCE = 1
-    CREATE = 2
-    PRIVATE_READ = 3
-    PUBLIC_READ = 4
+    PRIVATE_READ = 1
+    PUBLIC_READ = 2
 
 
 class Withdrawal(enum.Enum):
@@ -97,8 +95,8 @@ class _Kind(enum.Enum):
 _CREATE: Final = _Kind.CREATE
 _CANCEL: Final = _Kind.CANCEL
 _READ: Final = _Kind.READ
-_OK: Final = Outcome.OK
-_REFUSED: Final = Outcome.REFUSED
+_OK: Final = Ending.OK
+_REFUSED: Final = Ending.REFUSED
 
 #: a request on its way: its route, the time of its grant, its kind, and the client ids in it
 _Flight: TypeAlias = tuple[Route, Nanos, _Kind, tuple[int, ...]]
@@ -359,7 +357,7 @@ class Router:
 
     # -- what came of it --------------------------------------------------------------------------------------------
 
-    def answered(self, request_id: int, now: Nanos, outcome: Outcome) -> None:
+    def answered(self, request_id: int, now: Nanos, outcome: Ending) -> None:
         """Waiting for a request ended at ``now``: its answer was read, or it was given up.
 
         Raises KeyError for a request that is not on its way, since freeing a slot twice would break the limit.
@@ -378,12 +376,12 @@ class Router:
                 self._changed()
             return
         self._changed()
-        if outcome is Outcome.NOT_SENT:
+        if outcome is Ending.NOT_SENT:
             for window in route.windows:
                 window.give_back()
             if route.leased is not None:
                 route.leased.tell(SlotNews.UNSENT)
-        elif outcome is Outcome.RATE_LIMITED:
+        elif outcome is Ending.RATE_LIMITED:
             for window in route.windows:
                 window.release(now)
             if route.leased is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from botkit.engine.router.leased import LeasedPool, LeasedPools, SlotNews
-from botkit.engine.router.pacing import LEAST_PACED, Pace, Pause
+from botkit.engine.router.pacing import LEAST_PACED, Pace, PauseAfter429
 from botkit.engine.router.windows import SlotLog
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.limits import LimitTable, Scope, WindowLimit
@@ -62,7 +62,7 @@ class Route:
         if least >= LEAST_PACED:
             burst = min(Pace.burst_of(w.window.requests) for w in windows)
             self.pace = Pace(tightest.requests, tightest.length, burst)
-        self.pause = Pause(self.interval, max(w.window.length for w in windows), random)
+        self.pause = PauseAfter429(self.interval, max(w.window.length for w in windows), random)
         self.paused = False  # a pause has begun and its end has not been noticed
         self.refused = 0
 

@@ -278,6 +278,35 @@ class Strategy:
         """Sell at once all of the position that can be sold now. Coins locked in open orders are not: cancel first."""
         return self._context.orders.close(self._context.pair(pair), max_slippage_pct, tag)
 
+    def order_target(
+        self, pair: Pair | str, amount: Number, *, max_slippage_pct: float = 1, tag: str = ""
+    ) -> Order | None:
+        """Hold ``amount`` (base currency) of the pair: buys or sells the difference to the position at the market.
+
+        Returns the order, or None where nothing is to do. A purchase that needs what a sale of the same strategy brings
+        in waits until that sale is final, and spends what is there then; None too. A new target replaces one that
+        waits. What is left of an order that the market did not take whole is yours to ask for again.
+        """
+        return self._context.order_target(pair, amount, max_slippage_pct, tag)
+
+    def rebalance(
+        self,
+        weights: Mapping[Pair, Number] | Mapping[str, Number],
+        *,
+        tolerance: float = 0,
+        max_slippage_pct: float = 1,
+        tag: str = "",
+    ) -> None:
+        """Hold these shares of what the pairs' positions and the free quote currency are worth together.
+
+            self.rebalance({"btc_twd": 0.5, "eth_twd": 0.3})     # the rest stays in TWD
+
+        Weights and ``tolerance`` are fractions: 0.25 is 25 %. A position nearer to its weight than ``tolerance`` of the
+        whole is left as it is. Sales go first, and purchases spend their proceeds when they are there. The pairs must
+        have one quote currency.
+        """
+        self._context.rebalance(weights, tolerance, max_slippage_pct, tag)
+
     def cancel(self, order: Order) -> None:
         """Ask for the end of one of your orders. Its end comes as `on_order`; until then it can still be filled."""
         self._context.orders.cancel(order)
@@ -321,7 +350,8 @@ class Strategy:
     ) -> None:
         """Let the engine leave the position: at a loss, at a profit, or when it has fallen back from its best price.
 
-        Percent of the average entry (of the best price since then for ``trail_pct``). The exits are managed by the
+        Percent of the average entry (of the best price since then for ``trail_pct``): 2 is 2 %, and 0.02 is refused, as
+        it could only be a fraction. The exits are managed by the
         engine, since two resting exits would lock the same coins twice; they go on when the strategy is paused,
         halted or stopped, and end with the run. All None ends the protection.
         """

@@ -18,6 +18,7 @@ from botkit.engine.orders.entry import OrderEntry
 from botkit.engine.orders.protection import Protector
 from botkit.engine.orders.quoting import Quoter
 from botkit.engine.orders.table import OrderTable
+from botkit.engine.orders.targets import Targets
 from botkit.engine.strategy.log import StrategyLog, Tell
 from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
@@ -30,6 +31,7 @@ from botkit.model.extension import FeeRates
 from botkit.model.money import Number
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
+from botkit.model.percent import check_bps, looks_like_fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Rooms:
     table: OrderTable
     timers: TimerBook
     quoter: Quoter
+    targets: Targets
     protector: Protector
     #: says something to the user
     tell: Tell
@@ -69,6 +72,7 @@ class Context:
         self.plots = plots
         self.log: logging.LoggerAdapter[logging.Logger] = StrategyLog(record.name, rooms.clock, rooms.zone, rooms.tell)
         self._rooms = rooms
+        self._doubted: set[str] = set()
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -131,8 +135,20 @@ class Context:
         tag: str,
     ) -> None:
         """State the wanted resting orders."""
+        check_bps("tolerance_bps", tolerance_bps)
         self._rooms.markets.check_priced(self.pair(pair))
         self._rooms.quoter.want(self.record, self.orders, self.pair(pair), bids, asks, post_only, tolerance_bps, tag)
+
+    def order_target(self, pair: Pair | str, amount: Number, max_slippage_pct: float, tag: str) -> Order | None:
+        """State one position."""
+        return self._rooms.targets.want(self.record, self.orders, self.pair(pair), amount, max_slippage_pct, tag)
+
+    def rebalance(
+        self, weights: Mapping[Pair, Number] | Mapping[str, Number], tolerance: float, max_slippage_pct: float, tag: str
+    ) -> None:
+        """State positions as shares."""
+        by_pair = {self.pair(pair): weight for pair, weight in weights.items()}
+        self._rooms.targets.rebalance(self.record, self.orders, by_pair, tolerance, max_slippage_pct, tag)
 
     def protect(
         self, pair: Pair | str, stop_loss_pct: float | None, take_profit_pct: float | None, trail_pct: float | None
@@ -141,6 +157,15 @@ class Context:
         self._rooms.protector.protect(
             self.record, self.orders, self.pair(pair), stop_loss_pct, take_profit_pct, trail_pct
         )
+        self._doubt(stop_loss_pct=stop_loss_pct, take_profit_pct=take_profit_pct, trail_pct=trail_pct)
+
+    def _doubt(self, **percent: float | None) -> None:
+        """Ask, once, whether percent that look like a fraction are meant as they stand."""
+        for name, value in percent.items():
+            if looks_like_fraction(value) and name not in self._doubted:
+                self._doubted.add(name)
+                meant = 100 * float(value or 0)
+                self.log.warning("%s is %s %%; if %g %% was meant, write %g", name, value, meant, meant)
 
     # -- timers ---------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.events import Bar, Candle
 from botkit.model.inputs import History, PastBars
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, GetCandles, Outcome
+from botkit.model.requests import Answer, Ending, GetCandles
 from botkit.model.resolutions import bucket_end, bucket_start, fixed_length
 
 _OWNER = "(history)"
@@ -66,7 +66,7 @@ class PastReads:
         end = min(last, start + _CANDLES_A_REQUEST * length)
 
         def on_answer(answer: Answer, now: Nanos) -> None:
-            if answer.outcome is not Outcome.OK or not isinstance(answer.body, tuple):
+            if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
                 why = answer.text or answer.outcome.value
                 self._outbox.note("warning", f"the candles of {pair} {resolution} could not be read: {why}")
                 self._end(pair, resolution, now)

@@ -378,11 +378,14 @@ class BarSeries(Series[Bar]):
     def begin(self, history: Iterable[Bar]) -> None:
         """The bars from before the start, oldest first: warms every indicator, and lets the series be read.
 
-        Bars that have been appended already follow them. Only once.
+        Bars that have been appended already follow them; where both have a bar, the history's counts, since ours may
+        have begun in the middle of it. Only once.
         """
         assert not self.is_ready, f"{self!r} has begun already"
         waiting, self._pending = self._pending, []
-        bars = [bar for bar in history if not waiting or bar.time < waiting[0].time]
+        bars = list(history)
+        if bars:
+            waiting = [bar for bar in waiting if bar.time > bars[-1].time]
         attached, self._attached = self._attached, {}
         self.is_ready = True
         self._pull = None
@@ -561,11 +564,6 @@ class TradeSeries(Series[Trade]):
         }
         assert len({len(values) for values in arrays.values()}) == 1, "columns of unequal length"
         self._write(arrays)
-
-    @property
-    def wants_rows(self) -> bool:
-        """True once something is attached: until then trades need not be appended."""
-        return bool(self._attached)
 
     def _values(self, row: Any) -> tuple[Any, ...]:
         return row.time, row.price, row.amount, _SIGNS[row.side]

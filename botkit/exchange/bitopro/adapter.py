@@ -56,6 +56,7 @@ from botkit.model.requests import (
     CancelOrder,
     CreateBatch,
     CreateOrder,
+    Ending,
     GetBalances,
     GetBook,
     GetCandles,
@@ -64,7 +65,6 @@ from botkit.model.requests import (
     ListOrders,
     ListTrades,
     OrderAck,
-    Outcome,
     Request,
 )
 
@@ -362,24 +362,24 @@ class BitoProAdapter:
         Raises nothing but CancelledError, after which the outcome is unknown to the caller.
         """
         if not self._is_open:
-            return Answer(request_id=request.id, outcome=Outcome.NOT_SENT, text="the adapter is not open")
+            return Answer(request_id=request.id, outcome=Ending.NOT_SENT, text="the adapter is not open")
         try:
             body = await self._perform(request, urgent)
         except NothingSent as error:
-            return _answer(request, Outcome.NOT_SENT, error)
+            return _answer(request, Ending.NOT_SENT, error)
         except RateLimited as error:
-            return _answer(request, Outcome.RATE_LIMITED, error)
+            return _answer(request, Ending.RATE_LIMITED, error)
         except Refused as error:
-            return _answer(request, Outcome.REFUSED, error)
+            return _answer(request, Ending.REFUSED, error)
         except RequestError as error:
-            return _answer(request, Outcome.UNKNOWN, error)
+            return _answer(request, Ending.UNKNOWN, error)
         except WireError as error:
-            return Answer(request_id=request.id, outcome=Outcome.UNKNOWN, text=str(error))
+            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=str(error))
         except Exception as error:
             # a fault of this code: the bot must look the order up all the same, and not wait for an answer for ever
             log.exception("%s %d could not be carried", request.endpoint, request.id)
-            return Answer(request_id=request.id, outcome=Outcome.UNKNOWN, text=f"{type(error).__name__}: {error}")
-        return Answer(request_id=request.id, outcome=Outcome.OK, body=body)
+            return Answer(request_id=request.id, outcome=Ending.UNKNOWN, text=f"{type(error).__name__}: {error}")
+        return Answer(request_id=request.id, outcome=Ending.OK, body=body)
 
     async def _perform(self, request: Request, urgent: bool) -> AnswerBody:
         client = self.client
@@ -491,7 +491,7 @@ def _acknowledged(reply: CreateReply, order: OrderSpec, body: CreateBody) -> Ord
     return OrderAck(str(reply.order_id), reply.client)
 
 
-def _answer(request: Request, outcome: Outcome, error: RequestError) -> Answer:
+def _answer(request: Request, outcome: Ending, error: RequestError) -> Answer:
     return Answer(request_id=request.id, outcome=outcome, status=error.status, text=error.text or str(error))
 
 

@@ -22,8 +22,8 @@ from random import Random
 import msgspec
 import platformdirs
 
-from botkit.live.limits.ledger import Ledger, new_ledger
-from botkit.live.limits.protocol import AskUsage, Join, Leave, Message, Reply, Sync
+from botkit.live.limits.ledger import SlotLedger, new_ledger
+from botkit.live.limits.protocol import AskUsage, Join, Leave, LedgerReply, Message, Sync
 from botkit.live.ports import Files
 from botkit.model.clock import NS_PER_S, Nanos
 
@@ -52,7 +52,7 @@ class Port(msgspec.Struct):
 
 
 decode_message = msgspec.msgpack.Decoder(Join | Sync | Leave | AskUsage | Hello).decode
-decode_ledger = msgspec.msgpack.Decoder(Ledger).decode
+decode_ledger = msgspec.msgpack.Decoder(SlotLedger).decode
 encode = msgspec.msgpack.Encoder().encode
 
 
@@ -100,7 +100,7 @@ class KeptLedger:
         self._now = now
         self.ledger = self._read(random)
 
-    def apply(self, message: Message) -> Reply:
+    def apply(self, message: Message) -> LedgerReply:
         """Carry ``message`` out and write the ledger down."""
         reply = self.ledger.apply(message, self._now())
         # a heartbeat changes nothing that a new broker must know
@@ -108,7 +108,7 @@ class KeptLedger:
             self._write()
         return reply
 
-    def _read(self, random: Random) -> Ledger:
+    def _read(self, random: Random) -> SlotLedger:
         now = self._now()
         try:
             ledger = decode_ledger(self._files.read(self._path))

@@ -12,7 +12,7 @@ import msgspec
 
 from botkit.live.disk import REAL_DISK
 from botkit.live.limits.broker import BrokerFolder, Hello, Port, framed, read_frame
-from botkit.live.limits.protocol import LedgerUnreachable, Message, Reply
+from botkit.live.limits.protocol import LedgerReply, LedgerUnreachable, Message
 
 #: how long an answer from this machine may take
 ANSWER_S = 1.0
@@ -24,7 +24,7 @@ _APART_ON_WINDOWS = 0x200 | 0x8
 #: brokers that this process started. They outlive it and their links, so nothing waits for their end
 _started: list[subprocess.Popen[bytes]] = []
 
-_decode = msgspec.msgpack.Decoder(Reply).decode
+_decode = msgspec.msgpack.Decoder(LedgerReply).decode
 
 
 class BrokerLink:
@@ -45,7 +45,7 @@ class BrokerLink:
         self._lock = asyncio.Lock()
         self._starting: subprocess.Popen[bytes] | None = None
 
-    async def call(self, message: Message) -> Reply:
+    async def call(self, message: Message) -> LedgerReply:
         """Send a message and read its answer."""
         async with self._lock:
             try:

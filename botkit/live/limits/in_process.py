@@ -11,7 +11,7 @@ from random import Random
 import msgspec
 
 from botkit.live.limits.ledger import new_ledger
-from botkit.live.limits.protocol import Message, Reply
+from botkit.live.limits.protocol import LedgerReply, Message
 from botkit.model.clock import Clock
 
 #: no bot of this process falls silent: each says when it ends
@@ -28,7 +28,7 @@ class InProcessLedger:
         self._clock = clock
         self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER)
 
-    async def call(self, message: Message) -> Reply:
+    async def call(self, message: Message) -> LedgerReply:
         """Carry a message out."""
         return self._ledger.apply(message, self._clock.now())
 

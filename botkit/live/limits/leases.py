@@ -24,9 +24,9 @@ from botkit.live.limits.protocol import (
     AskUsage,
     Join,
     Leave,
+    LedgerReply,
     LedgerUnreachable,
     Link,
-    Reply,
     Report,
     SharedPool,
     SharedWindow,
@@ -538,7 +538,7 @@ class SharedLimits:
         self._number += 1
         return Sync(self._holder, self._number, tuple(report for report in reports if report is not None))
 
-    def _take_in(self, reply: Reply) -> None:
+    def _take_in(self, reply: LedgerReply) -> None:
         now = self._clock.now()
         leases = list(self._leases.values())
         for place, wait in reply.retry:

@@ -36,8 +36,8 @@ from botkit.engine.router.windows import (
 from botkit.live.limits.protocol import (
     Join,
     Leave,
+    LedgerReply,
     Message,
-    Reply,
     Report,
     SharedPool,
     Sync,
@@ -206,10 +206,10 @@ class Holder(msgspec.Struct, array_like=True):
     pools: tuple[SharedPool, ...]
     leased: list[int]
     heard: Nanos
-    reply: Reply
+    reply: LedgerReply
 
 
-class Ledger(msgspec.Struct, array_like=True):
+class SlotLedger(msgspec.Struct, array_like=True):
     """Slots of shared windows. Times are nanoseconds of a clock that never jumps; one that goes back is held up."""
 
     id: str
@@ -219,7 +219,7 @@ class Ledger(msgspec.Struct, array_like=True):
     windows: dict[str, Window] = {}
     holders: dict[str, Holder] = {}
 
-    def apply(self, message: Message, now: Nanos) -> Reply:
+    def apply(self, message: Message, now: Nanos) -> LedgerReply:
         """Carry a message out."""
         now = self._advance(now)
         if isinstance(message, Sync):
@@ -256,7 +256,7 @@ class Ledger(msgspec.Struct, array_like=True):
             self._end(name, now)
         return now
 
-    def _join(self, message: Join, now: Nanos) -> Reply:
+    def _join(self, message: Join, now: Nanos) -> LedgerReply:
         self._end(message.holder, now)
         self._forget_unused(now)
         for pool in message.pools:
@@ -280,7 +280,7 @@ class Ledger(msgspec.Struct, array_like=True):
             if key in used or window.held or window.restore_at is not None or window.kept_for_lost(now)
         }
 
-    def _sync(self, message: Sync, now: Nanos) -> Reply:
+    def _sync(self, message: Sync, now: Nanos) -> LedgerReply:
         name = message.holder
         holder = self.holders.get(name)
         if holder is None:
@@ -307,7 +307,7 @@ class Ledger(msgspec.Struct, array_like=True):
             (place, max(window.closed_until(now) for window in self._windows(pool)) - now)
             for place, pool in enumerate(holder.pools)
         ]
-        holder.reply = Reply(
+        holder.reply = LedgerReply(
             status="ok",
             ledger=self.id,
             number=message.number,
@@ -388,8 +388,8 @@ class Ledger(msgspec.Struct, array_like=True):
 
     # -- what it tells ------------------------------------------------------------------------------------------------
 
-    def _reply(self, status: Literal["ok", "unknown holder"] = "ok") -> Reply:
-        return Reply(status=status, ledger=self.id)
+    def _reply(self, status: Literal["ok", "unknown holder"] = "ok") -> LedgerReply:
+        return LedgerReply(status=status, ledger=self.id)
 
     def _usage(self) -> tuple[WindowUsage, ...]:
         holders = [shared.key for h in self.holders.values() for pool in h.pools for shared in pool.windows]
@@ -407,6 +407,6 @@ class Ledger(msgspec.Struct, array_like=True):
         )
 
 
-def new_ledger(random: Random) -> Ledger:
+def new_ledger(random: Random) -> SlotLedger:
     """An empty ledger with an id by which processes notice that it is another than before."""
-    return Ledger(f"{random.getrandbits(64):016x}")
+    return SlotLedger(f"{random.getrandbits(64):016x}")

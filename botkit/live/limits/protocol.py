@@ -85,7 +85,7 @@ class AskUsage(msgspec.Struct, array_like=True, tag=True):
 Message: TypeAlias = Join | Sync | Leave | AskUsage
 
 
-class Reply(msgspec.Struct, array_like=True):
+class LedgerReply(msgspec.Struct, array_like=True):
     """``granted``: (pool, slots). ``retry``: (pool, time to wait) for wants that were not met.
 
     ``closed``: (pool, time until its first slot) for pools that are closed because an earlier ledger was lost.
@@ -122,7 +122,7 @@ class Link(Protocol):
     #: what a user reads, such as ``the limits broker of this machine``
     name: str
 
-    async def call(self, message: Message) -> Reply:
+    async def call(self, message: Message) -> LedgerReply:
         """Carry a message there and its answer back. Raises LedgerUnreachable; the ledger may have applied it."""
         ...
 

@@ -20,7 +20,7 @@ from botkit.model.adapter import RequestSender
 from botkit.model.clock import NS_PER_S, Clock, Nanos
 from botkit.model.inputs import SentBefore
 from botkit.model.limits import LimitTable, SlotsChanged
-from botkit.model.requests import Answer, ListOpenOrders, Outcome, Request
+from botkit.model.requests import Answer, Ending, ListOpenOrders, Request
 
 #: how often one read is tried before it is given up, and the first pause; pauses double
 TRIES = 6
@@ -35,10 +35,10 @@ _REPORT_S = 2.0
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Slot:
+class ReadSlot:
     """A slot that was taken for one request. Say in ``outcome`` how it ended; else it counts as unknown."""
 
-    outcome = Outcome.UNKNOWN
+    outcome = Ending.UNKNOWN
 
 
 class RateLimitedReads:
@@ -122,9 +122,9 @@ class RateLimitedReads:
         pause_s = _FIRST_PAUSE_S
         for left in reversed(range(tries)):
             answer = await self.send(make(left + 1))
-            if answer.outcome is Outcome.OK:
+            if answer.outcome is Ending.OK:
                 return answer
-            if answer.outcome is Outcome.REFUSED:
+            if answer.outcome is Ending.REFUSED:
                 raise Refused(f"{endpoint}: {answer.status} {answer.text}", status=answer.status, text=answer.text)
             if left:
                 await self._sleep(pause_s)
@@ -143,7 +143,7 @@ class RateLimitedReads:
         return answer
 
     @contextlib.asynccontextmanager
-    async def slot(self, endpoint: str, *, urgent: bool = False) -> AsyncIterator[Slot]:
+    async def slot(self, endpoint: str, *, urgent: bool = False) -> AsyncIterator[ReadSlot]:
         """A slot of an endpoint, for a request that is made within the block."""
         async with self._turn:
             router, other = self._router, self._own
@@ -153,14 +153,14 @@ class RateLimitedReads:
                 router, other = other, router
                 ticket = await self._granted(router, endpoint, urgent)
                 assert ticket is not None
-            slot, sent = Slot(), self._clock.now()
+            slot, sent = ReadSlot(), self._clock.now()
             try:
                 yield slot
             finally:
                 now = self._clock.now()
                 router.answered(ticket, now, slot.outcome)
-                if other is not None and slot.outcome is not Outcome.NOT_SENT:
-                    answered = None if slot.outcome is Outcome.UNKNOWN else now
+                if other is not None and slot.outcome is not Ending.NOT_SENT:
+                    answered = None if slot.outcome is Ending.UNKNOWN else now
                     other.cool_down([SentBefore(endpoint=endpoint, sent=sent, answered=answered)], now)
 
     async def _granted(self, router: Router, endpoint: str, urgent: bool) -> int | None:

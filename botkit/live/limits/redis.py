@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from botkit.errors import ConfigError
-from botkit.live.limits.ledger import Ledger, new_ledger
-from botkit.live.limits.protocol import LedgerUnreachable, Message, Reply
+from botkit.live.limits.ledger import SlotLedger, new_ledger
+from botkit.live.limits.protocol import LedgerReply, LedgerUnreachable, Message
 from botkit.model.clock import NS_PER_S, NS_PER_US, Clock, Nanos
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class KeptValue(msgspec.Struct, array_like=True):
     """The value: the ledger, and which run of the server it was written in."""
 
     run: str
-    ledger: Ledger
+    ledger: SlotLedger
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -79,7 +79,7 @@ class RedisLink:
         self._write: Any = self._redis.register_script(_WRITE_IF_UNCHANGED)
         self._times: tuple[Nanos, Nanos] | None = None  # the server's and ours at the last message
 
-    async def call(self, message: Message) -> Reply:
+    async def call(self, message: Message) -> LedgerReply:
         """Carry a message out."""
         try:
             # one at a time: messages of one process must arrive in their order
@@ -95,7 +95,7 @@ class RedisLink:
         """Drop the connections."""
         await self._redis.aclose()
 
-    async def _try(self, message: Message) -> Reply | None:
+    async def _try(self, message: Message) -> LedgerReply | None:
         """None if another process has changed the value meanwhile."""
         asked = self._clock.now()
         pipe: Any = self._redis.pipeline(transaction=False)

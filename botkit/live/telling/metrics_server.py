@@ -90,7 +90,7 @@ def _rows(picture: Picture) -> Iterator[Sample]:
         yield Sample("limit", "slots of a rate limit", limit.limit, label)
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class MetricsSource(msgspec.Struct, frozen=True, kw_only=True):
     """A bot that is served: its picture (None while it does not run), and what plugins add to its figures.
 
     ``bot`` is its name where a process has several, and then a label of every figure.
@@ -139,7 +139,7 @@ class MetricsServer:
     A plugin that fails is logged and left out.
     """
 
-    def __init__(self, sources: Sequence[Source], *, port: int) -> None:
+    def __init__(self, sources: Sequence[MetricsSource], *, port: int) -> None:
         try:
             from prometheus_client import CollectorRegistry
         except ImportError:
@@ -167,7 +167,7 @@ class MetricsServer:
                 added += self._added(source, own)
         return samples, added
 
-    def _added(self, source: Source, own: list[Sample]) -> list[Sample]:
+    def _added(self, source: MetricsSource, own: list[Sample]) -> list[Sample]:
         try:
             figures = source.added({sample.key: sample.value for sample in own})
             return [

@@ -1,4 +1,4 @@
-"""Telling the user something outside the terminal: each notifier has an `Outbox`, emptied in the background.
+"""Telling the user something outside the terminal: each notifier has an `NotifierOutbox`, emptied in the background.
 
 `Telling.tell` never waits: it may be called from the trading loop. A notifier that fails is tried again, breaker
 messages for longer than others; one that hangs holds up nobody else.
@@ -19,7 +19,7 @@ import msgspec
 from botkit.live.background import THREADS
 from botkit.live.ports import Background, Repeating
 from botkit.live.telling.logs import Redactor
-from botkit.live.telling.outbox import LEVELS, Level, Message, Outbox, Policy
+from botkit.live.telling.outbox import LEVELS, Level, Message, NotifierOutbox, Policy
 from botkit.model.clock import NS_PER_S, Clock, Nanos
 from botkit.model.extension import Notifier, Options
 
@@ -50,7 +50,7 @@ class _Worker:
     """Sends one notifier's messages, in the background."""
 
     def __init__(
-        self, channel: Channel, outbox: Outbox, clock: Clock, redactor: Redactor, background: Background
+        self, channel: Channel, outbox: NotifierOutbox, clock: Clock, redactor: Redactor, background: Background
     ) -> None:
         self._channel = channel
         self._outbox = outbox
@@ -148,7 +148,7 @@ class Telling:
         self._day = day_start(clock.now())
         clean = redactor or Redactor()
         self._workers = [
-            _Worker(channel, Outbox(channel.policy, name=name, day_start=day_start), clock, clean, background)
+            _Worker(channel, NotifierOutbox(channel.policy, name=name, day_start=day_start), clock, clean, background)
             for channel in channels
         ]
 

@@ -41,7 +41,7 @@ class Message(msgspec.Struct, frozen=True):
     text: str
 
 
-class Outbox:
+class NotifierOutbox:
     """The messages of one notifier. ``day_start`` gives the beginning of the day that a time lies in."""
 
     def __init__(self, policy: Policy, *, name: str, day_start: Callable[[Nanos], Nanos]) -> None:

@@ -26,7 +26,7 @@ class PriceRow(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float | None
 
 
-class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
+class PicturePosition(msgspec.Struct, frozen=True, kw_only=True):
     """What a strategy holds of a pair; money in the pair's quote currency."""
 
     strategy: str
@@ -38,7 +38,7 @@ class PositionRow(msgspec.Struct, frozen=True, kw_only=True):
     quote: str
 
 
-class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
+class PictureOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order that is not final."""
 
     strategy: str
@@ -51,7 +51,7 @@ class OrderRow(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float
 
 
-class StrategyRow(msgspec.Struct, frozen=True, kw_only=True):
+class PictureStrategy(msgspec.Struct, frozen=True, kw_only=True):
     """A strategy: ``why_not`` is what kept it from trading most often."""
 
     name: str
@@ -91,9 +91,9 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     equity: float | None
     profit: float | None
     prices: tuple[PriceRow, ...]
-    positions: tuple[PositionRow, ...]
-    orders: tuple[OrderRow, ...]
-    strategies: tuple[StrategyRow, ...]
+    positions: tuple[PicturePosition, ...]
+    orders: tuple[PictureOrder, ...]
+    strategies: tuple[PictureStrategy, ...]
     limits: tuple[LimitRow, ...]
     lost_streams: tuple[str, ...]
     connected_streams: int
@@ -159,9 +159,9 @@ def _prices(view: EngineView, now: Nanos) -> tuple[PriceRow, ...]:
     )
 
 
-def _positions(view: EngineView) -> tuple[PositionRow, ...]:
+def _positions(view: EngineView) -> tuple[PicturePosition, ...]:
     return tuple(
-        PositionRow(
+        PicturePosition(
             strategy=name,
             pair=str(position.pair),
             amount=position.amount,
@@ -175,13 +175,13 @@ def _positions(view: EngineView) -> tuple[PositionRow, ...]:
     )
 
 
-def _orders(view: EngineView, now: Nanos) -> tuple[OrderRow, ...]:
+def _orders(view: EngineView, now: Nanos) -> tuple[PictureOrder, ...]:
     rows = []
     for order in view.open_orders():
         rules = order.pair.rules
         spends = order.spend_units > 0
         rows.append(
-            OrderRow(
+            PictureOrder(
                 strategy=order.strategy,
                 pair=str(order.pair),
                 side=order.side.value,
@@ -197,7 +197,7 @@ def _orders(view: EngineView, now: Nanos) -> tuple[OrderRow, ...]:
     return tuple(rows)
 
 
-def _strategies(view: EngineView) -> tuple[StrategyRow, ...]:
+def _strategies(view: EngineView) -> tuple[PictureStrategy, ...]:
     rows = []
     for strategy in view.strategies():
         state = _state(strategy, is_bot_halted=view.halted is not None)
@@ -205,7 +205,7 @@ def _strategies(view: EngineView) -> tuple[StrategyRow, ...]:
         most = max(reasons.items(), key=lambda item: item[1], default=None)
         why_not = strategy.stopped_because or strategy.halted or (f"{most[1]} {most[0]}" if most else "")
         rows.append(
-            StrategyRow(
+            PictureStrategy(
                 name=strategy.name,
                 state=state,
                 orders=strategy.orders,

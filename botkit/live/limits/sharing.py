@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import secrets
 import socket
 from collections.abc import Callable, Collection, Sequence
-from random import SystemRandom
 
 from botkit.engine.router.router import READ_LATEST_NS
 from botkit.errors import ConfigError
@@ -18,6 +16,7 @@ from botkit.live.limits.in_process import InProcessLedger
 from botkit.live.limits.leases import GATHER, Identity, SharedLimits
 from botkit.live.limits.protocol import AskUsage, Link, WindowUsage
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.machine import secret_random
 from botkit.model.adapter import RequestSender
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.extension import ExchangeFacts
@@ -40,7 +39,7 @@ def ledger_link(ledger: str | None, *, starts: bool = True) -> Link:
         )
     from botkit.live.limits.redis import RedisLink
 
-    return RedisLink(ledger, SteadyClock(), SystemRandom())
+    return RedisLink(ledger, SteadyClock(), secret_random())
 
 
 def venue_name(facts: ExchangeFacts, rest: str | None) -> str:
@@ -72,7 +71,7 @@ def shared_limits(
         ledger if isinstance(ledger, InProcessLedger) else ledger_link(ledger),
         # others on a shared server need not read whose account it is
         identity=Identity(venue=venue, account=hashlib.sha256(account.encode()).hexdigest()[:16]),
-        holder=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+        holder=f"{socket.gethostname()}-{os.getpid()}-{secret_random().getrandbits(32):08x}",
         clock=clock,
         latest_accept_ns=latest_accept_ns,
         read_latest_ns=READ_LATEST_NS,

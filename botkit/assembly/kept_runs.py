@@ -1,0 +1,39 @@
+"""The backtests that are kept, read back from their folders."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from botkit.backtesting.outputs import SUMMARY, run_numbers
+
+#: where backtests are kept without --out
+OUT = Path("out")
+
+
+class KeptRun(msgspec.Struct, frozen=True):
+    """One backtest: its folder, and its summary as the run wrote it."""
+
+    name: str
+    number: int
+    folder: Path
+    summary: dict[str, Any]
+
+
+def kept_runs(out: Path, name: str | None = None) -> list[KeptRun]:
+    """The runs below a folder, by name and number; those of one name where it is given."""
+    found = []
+    if not out.is_dir():
+        return []
+    for parent in sorted(path for path in out.iterdir() if path.is_dir() and name in (None, path.name)):
+        for number in run_numbers(parent):
+            folder = parent / str(number)
+            with contextlib.suppress(OSError, ValueError):
+                summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+                if isinstance(summary, dict) and "journal_sha256" in summary:
+                    found.append(KeptRun(parent.name, number, folder, summary))
+    return found

@@ -1,0 +1,67 @@
+"""``botkit runs``: the backtests that are kept, one a line."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from botkit.cli.screen import screen
+from botkit.cli.zones import DEFAULT_ZONE
+from botkit.model.clock import to_datetime
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Where they are.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summaries as a JSON list.")
+def runs(name: str | None, out: Path, as_json: bool) -> None:
+    """List the backtests that are kept, of the bot NAME or of all."""
+    from botkit.assembly.kept_runs import kept_runs
+
+    found = kept_runs(out, name)
+    if as_json:
+        rows = [{"run": run.number, "folder": str(run.folder), **run.summary} for run in found]
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    if not found:
+        click.echo(f"no backtest{f' of {name}' if name else ''} is kept in {out}; `botkit backtest CONFIG` makes one")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("run", "finished", "from", "to"):
+        table.add_column(title, no_wrap=True)
+    for title in ("return", "drawdown", "sharpe", "fills", "fees"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for run in found:
+        summary = run.summary
+        finished = datetime.fromtimestamp((run.folder / "summary.json").stat().st_mtime, UTC).astimezone()
+        table.add_row(
+            Text(f"{run.name}/{run.number}", style="bold"),
+            f"{finished:%Y-%m-%d %H:%M}",
+            _day(summary.get("start_ns")),
+            _day(summary.get("end_ns")),
+            _percent(summary.get("return"), signed=True),
+            _percent(summary.get("max_drawdown")),
+            _figure(summary.get("sharpe")),
+            f"{summary.get('fills', 0):,}",
+            _figure(summary.get("fees")),
+        )
+    screen().print(table)
+
+
+def _day(time: Any) -> str:
+    return f"{to_datetime(time, ZoneInfo(DEFAULT_ZONE)):%Y-%m-%d}" if isinstance(time, int) else "–"
+
+
+def _percent(value: Any, *, signed: bool = False) -> str:
+    return f"{value * 100:{'+' if signed else ''},.2f} %" if isinstance(value, (int, float)) else "–"
+
+
+def _figure(value: Any) -> str:
+    return f"{value:,.2f}" if isinstance(value, (int, float)) else "–"

@@ -1,0 +1,84 @@
+"""The money that a configuration speaks of: what an account begins with, and who counts the same coins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from botkit.config.load import LoadedConfig
+from botkit.config.schema import BotConfig
+from botkit.errors import ConfigError
+from botkit.model.money import UNIT, format_units
+from botkit.model.pairs import Pair
+
+
+def opening_units(config: BotConfig, given: Mapping[str, Decimal] | None) -> dict[str, int] | None:
+    """What an account begins with, in units: what is ``given``, or else capital and reserve; None without either."""
+    if given is not None:
+        return {currency: int(amount * UNIT) for currency, amount in given.items()}
+    total: dict[str, int] = {currency: int(amount * UNIT) for currency, amount in config.reserve.items()}
+    for currency, units in _fixed(config):
+        total[currency] = total.get(currency, 0) + units
+    return total or None
+
+
+class Claim:
+    """What one bot's configuration claims of an account. ``pairs`` are those of each strategy, in its order."""
+
+    def __init__(self, loaded: LoadedConfig, currency: str, pairs: Sequence[Sequence[Pair]]) -> None:
+        self.loaded = loaded
+        self.currency = currency
+        strategies = loaded.config.strategies
+        #: the currencies of which strategies take what the account has, all of it or a share
+        self.divided = {
+            currency
+            for strategy, named in zip(strategies, pairs, strict=True)
+            if not isinstance(strategy.capital, dict)
+            for pair in named
+            for currency in (pair.base, pair.quote)
+        }
+        self.percent = sum(strategy.capital_percent or 0 for strategy in strategies)
+        self.takes_all = any(strategy.capital is None for strategy in strategies)
+        #: capital in fixed amounts: (currency, units)
+        self.fixed = _fixed(loaded.config)
+
+
+def check_shared_money(claims: Sequence[Claim]) -> None:
+    """Refuse configurations of one account that would count the same money twice. Raises ConfigError.
+
+    Strategies without `capital`, and those with a percentage, divide what the account has, less the `reserve`; they
+    know nothing of other bots.
+    """
+    problems = []
+    for index, claim in enumerate(claims):
+        for other in claims[index + 1 :]:
+            common = sorted(claim.divided & other.divided)
+            if common and (claim.takes_all or other.takes_all or claim.percent + other.percent > 100):
+                example = claim.currency if claim.currency in common else common[-1]
+                problems.append(
+                    f"{claim.loaded.where('strategies')} and {other.loaded.where('strategies')}: both trade with "
+                    f"what the same account has of {', '.join(common)}, and would count it twice; give their "
+                    f'strategies a `capital` of their own, such as {{{example}: "50000"}}'
+                )
+        given: dict[str, int] = {}
+        for currency, units in (row for other in claims if other is not claim for row in other.fixed):
+            given[currency] = given.get(currency, 0) + units
+        for currency, units in given.items():
+            if currency in claim.divided and int(claim.loaded.config.reserve.get(currency, 0) * UNIT) < units:
+                amount = format_units(units)
+                problems.append(
+                    f"{claim.loaded.where('reserve')}: {amount} {currency} of this account are the capital of "
+                    f"{' and '.join(str(c.loaded.path) for c in claims if currency in dict(c.fixed))}; keep them "
+                    f'out with `reserve: {{{currency}: "{amount}"}}`, or give every strategy a `capital`'
+                )
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _fixed(config: BotConfig) -> list[tuple[str, int]]:
+    return [
+        (currency, int(amount * UNIT))
+        for strategy in config.strategies
+        if isinstance(strategy.capital, dict)
+        for currency, amount in strategy.capital.items()
+    ]

@@ -1,0 +1,39 @@
+"""What a bot with real money must have in its configuration."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from botkit.config.load import LoadedConfig
+from botkit.errors import ConfigError
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+#: what a bot with real money must be bounded by, and what each rule is for
+_NEEDED_RULES = {
+    "max_order_value": "{twd: 10000}",
+    "max_position": '{btc: "0.01"}',
+    "max_daily_loss": "{twd: 3000}",
+    "price_collar_pct": "5",
+}
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine."""
+    return (urlsplit(url).hostname or "") in _LOOPBACK
+
+
+def check_real_money(loaded: LoadedConfig, rest: str | None, ws: str | None) -> None:
+    """Refuse real money where a bound is missing. Raises ConfigError naming everything that is."""
+    config = loaded.config
+    problems = []
+    if not config.live.confirm:
+        problems.append(f"{loaded.where('live')}: real orders need `live: {{confirm: true}}`")
+    for rule, example in _NEEDED_RULES.items():
+        everywhere = all(rule in strategy.risk for strategy in config.strategies)
+        if rule not in config.risk and not everywhere:
+            problems.append(f"{loaded.where('risk')}: real orders need `risk: {{{rule}: {example}}}`, your own figure")
+    for url in (rest, ws):
+        if url is not None and is_loopback(url):
+            problems.append(f"{url} is on this machine; use --mode emulator for an emulator")
+    if problems:
+        raise ConfigError("\n".join(problems))

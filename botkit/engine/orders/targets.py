@@ -1,0 +1,166 @@
+"""Positions that a strategy states, in place of orders: the engine sends the difference at the market.
+
+What a sale brings in is there when its fill is known, and not before. So sales go first, and a purchase that needs
+their proceeds waits until they are final, then spends what is there. A target is done with its order; what that left
+open (a thin book, a refusal) is the strategy's to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from botkit.engine.agenda import Changes
+from botkit.engine.market.markets import Markets
+from botkit.engine.money.portfolio import Portfolio
+from botkit.engine.orders.checks import spend_for
+from botkit.engine.orders.entry import OrderEntry
+from botkit.engine.strategy.record import StrategyRecord
+from botkit.model.money import Number, from_units, to_decimal
+from botkit.model.orders import SELL, Order
+from botkit.model.pairs import Pair
+
+
+class _Target:
+    """What one position shall be."""
+
+    __slots__ = ("entry", "lots", "max_slippage_pct", "pair", "record", "tag")
+
+    def __init__(
+        self, record: StrategyRecord, entry: OrderEntry, pair: Pair, lots: int, max_slippage_pct: float, tag: str
+    ) -> None:
+        self.record = record
+        self.entry = entry
+        self.pair = pair
+        self.lots = lots
+        self.max_slippage_pct = max_slippage_pct
+        self.tag = tag
+
+
+class Targets:
+    """Every position that strategies have stated and that is not reached yet."""
+
+    def __init__(self, *, changes: Changes, markets: Markets, portfolio: Portfolio) -> None:
+        self._changes = changes
+        self._markets = markets
+        self._portfolio = portfolio
+        #: what waits: for proceeds, or for the order of an earlier target
+        self._waiting: dict[tuple[str, str], _Target] = {}
+        #: orders of targets that are not final, by client id
+        self._orders: dict[int, Order] = {}
+        #: strategies one of whose orders has ended
+        self.dirty: dict[str, None] = {}
+
+    def want(
+        self,
+        record: StrategyRecord,
+        entry: OrderEntry,
+        pair: Pair,
+        amount: Number,
+        max_slippage_pct: float,
+        tag: str,
+    ) -> Order | None:
+        """State a position. The order that is sent at once, or None where nothing is to do, or it must wait."""
+        self._markets.check_priced(pair)
+        lots = pair.rules.lots(amount)
+        if lots < 0:
+            raise ValueError(f"amount is {amount}; a target is 0 or more, since spot cannot be short")
+        target = _Target(record, entry, pair, lots, max_slippage_pct, tag)
+        self._waiting[record.name, str(pair)] = target
+        return self._pursue(target)
+
+    def rebalance(
+        self,
+        record: StrategyRecord,
+        entry: OrderEntry,
+        weights: Mapping[Pair, Number],
+        tolerance: float,
+        max_slippage_pct: float,
+        tag: str,
+    ) -> None:
+        """State positions as shares of their value and the money beside it, sales first."""
+        shares = _checked(weights, tolerance)
+        if not shares:
+            return
+        quote = next(iter(shares)).quote
+        held: dict[Pair, Decimal] = {}
+        prices: dict[Pair, Decimal] = {}
+        for pair in shares:
+            ticks = self._markets.of(pair).last.ticks
+            if ticks is None:
+                record.skip(f"rebalance: {pair} has no price yet", {})
+                return
+            prices[pair] = Decimal(ticks).scaleb(-pair.rules.price_decimals)
+            held[pair] = from_units(self._portfolio.position(record.name, pair).amount_units) * prices[pair]
+        total = sum(held.values(), self._portfolio.balance(record.name, quote).exact.total)
+        wanted = {pair: total * share for pair, share in shares.items()}
+        moved = [pair for pair in shares if abs(wanted[pair] - held[pair]) > total * to_decimal(tolerance)]
+        for pair in sorted(moved, key=lambda pair: wanted[pair] > held[pair]):
+            lots = pair.rules.lots(wanted[pair] / prices[pair])
+            self.want(record, entry, pair, pair.rules.exact_amount(lots), max_slippage_pct, tag)
+
+    def order_changed(self, order: Order) -> None:
+        """An order of a target has ended: what waited for it can go on."""
+        if self._orders and order.is_final and self._orders.pop(order.client_id, None) is not None:
+            self.dirty[order.spec.strategy] = None
+            self._changes.count += 1
+
+    def settle(self) -> None:
+        """Go on with what waited."""
+        while self.dirty:
+            name = next(iter(self.dirty))
+            del self.dirty[name]
+            for target in [target for (owner, _), target in self._waiting.items() if owner == name]:
+                self._pursue(target)
+
+    def drop(self, record: StrategyRecord) -> None:
+        """Forget what a strategy stated; its orders are the engine's to cancel."""
+        for key in [key for key in self._waiting if key[0] == record.name]:
+            del self._waiting[key]
+
+    # -- within ---------------------------------------------------------------------------------------------------
+
+    def _pursue(self, target: _Target) -> Order | None:
+        name, pair = target.record.name, target.pair
+        flying = [order for order in self._orders.values() if order.spec.strategy == name]
+        if any(order.pair == pair for order in flying):
+            return None  # its end shows what is left to do
+        position = self._portfolio.position(name, pair)
+        missing = target.lots - position.lots
+        order: Order | None = None
+        if missing < 0 and -missing >= pair.rules.least_lots:
+            # coins locked in other orders cannot be sold: then the refusal says so
+            lots = min(-missing, position.sellable_lots) or -missing
+            amount = pair.rules.exact_amount(lots)
+            order = target.entry.market_sell(pair, amount, target.max_slippage_pct, target.tag)
+        elif missing >= pair.rules.least_lots:
+            cost = spend_for(pair, missing, self._markets.of(pair))
+            available = self._portfolio.balance(name, pair.quote).available_units
+            if isinstance(cost, str):
+                amount = pair.rules.exact_amount(missing)
+                order = target.entry.market_buy(pair, None, amount, target.max_slippage_pct, target.tag)
+            elif cost > available and any(o.side is SELL and o.pair.quote == pair.quote for o in flying):
+                return None  # the proceeds are on their way
+            else:
+                spend = from_units(min(cost, available))
+                order = target.entry.market_buy(pair, spend, None, target.max_slippage_pct, target.tag)
+        self._waiting.pop((name, str(pair)), None)
+        if order is not None and not order.is_final:
+            self._orders[order.client_id] = order
+        return order
+
+
+def _checked(weights: Mapping[Pair, Number], tolerance: float) -> dict[Pair, Decimal]:
+    """Weights as exact shares. Raises ValueError with a sentence."""
+    shares = {pair: to_decimal(weight, f"the weight of {pair}") for pair, weight in weights.items()}
+    for pair, share in shares.items():
+        if not 0 <= share <= 1:
+            raise ValueError(f"the weight of {pair} is {share}; weights are fractions: 0.25 is 25 %")
+    if sum(shares.values()) > Decimal("1.000001"):
+        raise ValueError(f"the weights add up to {sum(shares.values())}; lower them to 1 or less in all")
+    quotes = {pair.quote for pair in shares}
+    if len(quotes) > 1:
+        raise ValueError(f"rebalance works within one quote currency, and these pairs have {', '.join(sorted(quotes))}")
+    if not 0 <= tolerance < 1:
+        raise ValueError(f"tolerance is {tolerance}; it is a fraction of the whole: 0.01 is 1 %")
+    return shares

@@ -1,0 +1,159 @@
+"""One bot of a command, from its parts to its summary; several run beside each other, and none ends another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from botkit.errors import BotkitError
+from botkit.live.bot import Bot
+from botkit.live.collector import quiet_collector
+from botkit.live.guard import Guarding, GuardProcess
+from botkit.live.keeper import Keeper
+from botkit.live.notices import Notices
+from botkit.live.parts import BotParts
+from botkit.live.starting import OrphanChoice, start
+from botkit.live.stopping import stop
+from botkit.live.telling.logs import CURRENT_BOT
+from botkit.live.telling.outputs import BotOutputs
+from botkit.live.telling.summary import summary_of
+
+log = logging.getLogger("botkit.live")
+
+
+class BotRun:
+    """Starts a bot, keeps it, and stops it in order. ``run`` once; what came of it is in `summary`, `failed`,
+    `has_left_orders` and `has_stopped_strategies`."""
+
+    def __init__(
+        self,
+        parts: BotParts,
+        outputs: BotOutputs,
+        *,
+        config: Path,
+        guard: Callable[[], GuardProcess] | None,
+        orphans: OrphanChoice,
+        say: Callable[[str], None],
+        say_notice: Callable[[str, str], None] | None,
+        shows_lines: bool,
+    ) -> None:
+        """``config`` is the bot's own file, which sentences name; ``guard`` starts a guard, None: none is wanted.
+
+        ``say`` prints a line, ``say_notice`` one with its level; ``shows_lines``: fills and figures as they come."""
+        self.parts = parts
+        self.outputs = outputs
+        self._config = config
+        self._guard = guard
+        self.summary: dict[str, Any] = {"name": parts.name, "mode": parts.mode, "ended": ""}
+        self.failed = False
+        #: orders still stand that should have been cancelled
+        self.has_left_orders = False
+        #: a strategy was stopped before the end, by what it raised or lost
+        self.has_stopped_strategies = False
+        self._say = say
+        self._orphans = orphans
+        self._notices = Notices()
+        self.keeper = Keeper()
+        if say_notice is not None:
+            self._notices.listeners.append(say_notice)
+        self._shows_lines = shows_lines
+
+    async def run(self, duration_s: float | None) -> None:
+        """From start to end. Raises BotkitError where it cannot start; then nothing was traded."""
+        # whatever this task starts works for this bot, and so does what it logs
+        CURRENT_BOT.set(self.parts.name)
+        outputs = self.outputs
+        outputs.follow(self._notices)
+        guarding: Guarding | None = None
+        watching: asyncio.Task[None] | None = None
+        in_order = False
+        bot = await start(self.parts, self._notices, orphans=self._orphans)
+        try:
+            self._say(self._opening(bot))
+            lacks_coin = self.parts.no_discount(bot.view.money.account)
+            if lacks_coin is not None:
+                self._notices.tell("warning", lacks_coin)
+            guarding = self._guarding()
+            if guarding is not None:
+                watching = asyncio.create_task(guarding.watch(), name="guard's guard")
+            outputs.started(bot)
+            if self._shows_lines:
+                bot.fills.listeners.append(self._say)
+                self.keeper.on_line = self._say
+            with quiet_collector():
+                await self._keep(bot, duration_s)
+            # a guard goes on trying to cancel what the bot could not, unless the user did not want to wait for it
+            in_order = not self.failed and (not self.has_left_orders or self.summary["ended"] == "left")
+        finally:
+            if watching is not None:
+                watching.cancel()
+            await bot.close()
+            if guarding is not None and in_order:
+                guarding.end()
+
+    async def run_beside_others(self, duration_s: float | None) -> None:
+        """`run`, whatever happens: the others go on."""
+        try:
+            await self.run(duration_s)
+        except BotkitError as error:
+            self._fail(str(error))
+        except Exception as error:  # a bug of ours or a plugin's is this bot's end, and nobody else's
+            log.exception("the bot %s has ended", self.parts.name)
+            self._fail(f"{type(error).__name__}: {error}")
+
+    def _fail(self, why: str) -> None:
+        self.failed = True
+        self.summary |= {"ended": "failed", "error": why}
+        self.outputs.state = "failed"
+        self._notices.tell("error", f"this bot has failed, the others go on: {why}")
+
+    async def _keep(self, bot: Bot, duration_s: float | None) -> None:
+        try:
+            why = await self.keeper.run(bot, duration_s)
+        except Exception:
+            # what stands at the exchange is cancelled, whatever broke here
+            with contextlib.suppress(Exception):
+                await stop(bot)
+            self.summary = summary_of(bot.standing(), "failed")
+            self.keeper.write_status(bot, "failed")
+            raise
+        fault = bot.driver.fault
+        self.failed = fault is not None
+        if why != "left":
+            self.outputs.state = "stopping"
+            self._say(f"stopping ({why}): cancelling open orders ...")
+            await self.keeper.stop(bot)
+        self.summary = summary_of(bot.standing(), why)
+        self.keeper.write_status(bot, why)
+        self.has_stopped_strategies = bool(self.summary["stopped"])
+        self._look_for_orders(bot)
+        if fault is not None:
+            self.summary |= {"error": repr(fault)}
+            self._notices.tell("error", f"the bot met a fault of its own and has ended: {fault!r}")
+        self.outputs.state = f"ended: {why}"
+
+    def _look_for_orders(self, bot: Bot) -> None:
+        """Say what stands at the exchange against the user's wish. What the emulator inside has ends with it."""
+        parts = self.parts
+        left = [o for o in bot.remaining() if o.sent and parts.on_stop.get(o.strategy) != "keep"]
+        self.has_left_orders = bool(left) and not parts.is_new_world
+        if self.has_left_orders:
+            orders = f"{len(left)} order{'s' if len(left) > 1 else ''}"
+            remedy = f"`botkit panic {self._config}` cancels what does"
+            self._notices.tell("error", f"{orders} may still stand at the exchange; {remedy}")
+
+    def _guarding(self) -> Guarding | None:
+        if self._guard is None:
+            return None
+        return Guarding(self._guard, partial(self._notices.tell, "warning"), self.parts.machine.clock)
+
+    def _opening(self, bot: Bot) -> str:
+        parts = self.parts
+        pairs = ", ".join(str(market.pair) for market in bot.view.markets()) or "no pairs"
+        speed = f" at {parts.clock.speed:g}x" if parts.clock.speed != 1.0 else ""
+        return f"{parts.name}: mode {parts.mode}{speed}, {pairs}; state in {parts.folder.path}; Ctrl-C stops"

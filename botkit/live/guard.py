@@ -1,0 +1,192 @@
+"""The guard of a bot: a process beside it that cancels the bot's open orders when its heartbeats stop.
+
+A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. Its heartbeat is the status
+file, which is another one each second. A bot that is started again brings a guard of its own, so the one of the process
+before leaves.
+
+`Guarding` is the bot's side: it replaces a guard that has ended. A guard leaves word in the bot's folder of what it did
+(`Strike`), and the bot, awake again or started again, tells its user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Protocol
+
+from botkit.live.panic import PanicResult
+from botkit.live.ports import MachineClock
+from botkit.live.state_folder import StateFolder, Strike
+
+_LOOK_S = 0.5
+#: A guard that could not look for longer than this stood still itself (the machine slept, or is very busy), and so may
+#: the bot have. No look counts for more.
+_LOOK_COUNTS_S = 2.0
+_AGAIN_S = 5.0
+#: a guard that keeps ending is replaced less and less often
+_PAUSE_S = 1.0
+_PAUSE_MAX_S = 60.0
+_LASTED_S = 60.0
+
+
+# -- the bot's side ---------------------------------------------------------------------------------------------------
+
+
+class GuardProcess(Protocol):
+    """What is needed of a guard's process (`subprocess.Popen` is one)."""
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        ...
+
+    def terminate(self) -> None:
+        """End it."""
+        ...
+
+    def wait(self) -> int:
+        """Wait for its end."""
+        ...
+
+
+class Guarding:
+    """Keeps a guard beside a running bot. ``start`` starts one; ``tell`` says a warning to the user."""
+
+    def __init__(self, start: Callable[[], GuardProcess], tell: Callable[[str], None], clock: MachineClock) -> None:
+        self._start = start
+        self._tell = tell
+        self._now_s = clock.monotonic_s
+        self._guard: GuardProcess | None = start()
+        self._started_at = self._now_s()
+        self._pause_s = _PAUSE_S
+        self._again_at = 0.0
+
+    async def watch(self) -> None:
+        """Look after the guard until this task is cancelled."""
+        while True:
+            await asyncio.sleep(_PAUSE_S)
+            self.look()
+
+    def look(self) -> None:
+        """Replace a guard that has ended."""
+        now = self._now_s()
+        if self._guard is not None:
+            code = self._guard.poll()
+            if code is None:
+                return
+            self._guard = None
+            has_lasted = now - self._started_at >= _LASTED_S
+            self._pause_s = _PAUSE_S if has_lasted else min(_PAUSE_MAX_S, 2 * self._pause_s)
+            self._again_at = now if has_lasted else now + self._pause_s
+            why = f"signal {-code}" if code < 0 else f"exit code {code}"
+            self._tell(f"the guard of this bot has ended ({why}); another one takes its place")
+        if now < self._again_at:
+            return
+        try:
+            self._guard, self._started_at = self._start(), now
+        except OSError as error:
+            self._again_at = now + _PAUSE_MAX_S
+            self._tell(f"no guard can be started ({error}); it is tried again in a minute")
+
+    def end(self) -> None:
+        """The bot has ended in order: there is nothing left to guard."""
+        if self._guard is not None:
+            self._guard.terminate()
+            self._guard.wait()
+
+
+# -- the guard's side -------------------------------------------------------------------------------------------------
+
+
+class Silence:
+    """How long a bot has been silent, by looks of this process's own at its status file.
+
+    Neither the time of day nor the time stamps of files count, since somebody may set the clock; what counts is that
+    the file has not changed while this process looked.
+    """
+
+    def __init__(self, folder: StateFolder, clock: MachineClock) -> None:
+        self._folder = folder
+        self._now_s = clock.monotonic_s
+        self._looked_at = clock.monotonic_s()
+        self._found: bytes | None = None
+        self._silent_s = 0.0
+
+    def look(self) -> float:
+        """Seconds without a heartbeat."""
+        now = self._now_s()
+        passed, self._looked_at = now - self._looked_at, now
+        found = self._folder.heartbeat()
+        if found != self._found:
+            self._found, self._silent_s = found, 0.0
+        else:
+            self._silent_s += min(passed, _LOOK_COUNTS_S)
+        return self._silent_s
+
+
+def has_successor(folder: StateFolder, bot: int) -> bool:
+    """Whether the bot has been started again, as another process, and trades."""
+    return bool((folder.read_status() or {}).get("process", bot) != bot)
+
+
+class Guard:
+    """Watches the bot of process ``bot``. ``cancel`` cancels its orders, and may be called again where it failed."""
+
+    def __init__(
+        self,
+        folder: StateFolder,
+        guard_s: float,
+        bot: int,
+        cancel: Callable[[], PanicResult],
+        *,
+        clock: MachineClock,
+        say: Callable[[str], None],
+    ) -> None:
+        self._folder = folder
+        self._guard_s = guard_s
+        self._bot = bot
+        self._cancel = cancel
+        self._clock = clock
+        self._say = say
+        self._silence = Silence(folder, clock)
+        self._problem = ""
+
+    def run(self) -> None:
+        """Watch until the bot has a successor, or has died and its orders are cancelled, or its folder is removed."""
+        has_struck, again_at = False, 0.0
+        while not has_successor(self._folder, self._bot):
+            silent_s = self._silence.look()
+            if silent_s < self._guard_s:
+                # it is awake, perhaps again, and is watched as before
+                has_struck, again_at, self._problem = False, 0.0, ""
+            elif not has_struck and self._clock.monotonic_s() >= again_at:
+                if not again_at:
+                    self._say(f"the bot has been silent for {silent_s:.0f} s; its open orders are cancelled")
+                has_struck = self._strike(silent_s)
+                again_at = self._clock.monotonic_s() + _AGAIN_S
+            if (has_struck or self._knows_nothing()) and self._folder.holder() is None:
+                return
+            self._clock.sleep(_LOOK_S)
+
+    def _knows_nothing(self) -> bool:
+        """Whether the journal is gone, and with it what would have to be cancelled."""
+        try:
+            return self._folder.disk.files.identity(self._folder.journal) is None
+        except OSError:
+            return False
+
+    def _strike(self, silent_s: float) -> bool:
+        """Cancel its orders; True when none is left."""
+        try:
+            result = self._cancel()
+        except Exception as error:  # whatever is wrong now may be right in a moment, and nobody else cancels
+            problem = str(error) or type(error).__name__
+            if problem != self._problem:
+                self._problem = problem
+                self._say(f"the orders cannot be cancelled ({problem}); it is tried again and again")
+            return False
+        if result.left != ():
+            return False
+        with contextlib.suppress(OSError):
+            self._folder.leave_strike(Strike(silent_s=silent_s, cancelled=result.cancelled, time=self._clock.wall_ns()))
+        return True

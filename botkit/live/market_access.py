@@ -1,0 +1,88 @@
+"""Market data without a bot: what ``botkit record`` and ``botkit download`` are made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from difflib import get_close_matches
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
+
+from botkit.errors import ConfigError
+from botkit.live.clock import SteadyClock
+from botkit.live.limits.rate_limited_reads import RateLimitedReads
+from botkit.live.limits.sharing import rate_limited_reads, venue_name
+from botkit.model.clock import Nanos
+from botkit.model.extension import Exchange, ExchangeFacts
+from botkit.model.pairs import Pair
+
+_ASK_S = 5.0
+
+
+class MarketAccess:
+    """An exchange's market data: its facts, a connection without an account, its clock, and reads within the limits."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        rest: str | None = None,
+        ws: str | None = None,
+        frame_tap: Callable[[str | bytes, Nanos], None] | None = None,
+        ledger: str | None = None,
+    ) -> None:
+        """``rest`` and ``ws`` are other addresses than the exchange's own. ``ledger`` holds the windows that others
+        count into as well (`botkit.live.limits.sharing`); None is this machine's. Raises ConfigError."""
+        self.facts: ExchangeFacts = exchange.facts({})
+        self.clock = SteadyClock()
+        self.adapter = exchange.connect(
+            {
+                "public": True,
+                "rest": rest,
+                "ws": ws,
+                "clock": self.clock,
+                "pairs": self.facts.pairs,
+                "frame_tap": frame_tap,
+            }
+        )
+        self._ledger, self._venue = ledger, venue_name(self.facts, rest)
+        #: the market there is an invented one: an emulator says so
+        self.is_synthetic = any(_is_synthetic(address) for address in {rest, ws} - {None})
+
+    def reads(self, *endpoints: str) -> RateLimitedReads:
+        """Reads of these endpoints, within the limits. An async context manager; raises LedgerUnreachable there."""
+        return rate_limited_reads(
+            self.adapter,
+            self.facts.limits,
+            self._ledger,
+            endpoints=endpoints,
+            venue=self._venue,
+            clock=self.clock,
+        )
+
+    def pair(self, name: str) -> Pair:
+        """A pair by its name in any case. Raises ConfigError with a suggestion."""
+        found = self.facts.pairs.get(name.strip().lower())
+        if found is None:
+            near = get_close_matches(name.strip().lower(), list(self.facts.pairs), 1)
+            raise ConfigError(
+                f"{name!r} is no pair of {self.facts.name}; "
+                + (f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(self.facts.pairs))}")
+            )
+        return found
+
+
+def _is_synthetic(address: str | None) -> bool:
+    """Ask an address on this machine whether it is an emulator with an invented market."""
+    url = urlsplit(address or "")
+    if url.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return False
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(f"http://{url.netloc}/_emulator/state", timeout=_ASK_S) as answer:
+            return bool(json.loads(answer.read())["market"]["synthetic"])
+    except (OSError, ValueError, KeyError, TypeError):  # no emulator, or an older one
+        return False
+
+
+__all__ = ["MarketAccess", "RateLimitedReads"]

@@ -1,0 +1,105 @@
+"""Everything by which one running bot tells its user something: notifiers, log file, figures for metrics and views."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+
+from botkit.live.bot import Bot
+from botkit.live.clock import SteadyClock
+from botkit.live.notices import Notices
+from botkit.live.ports import Machine
+from botkit.live.telling.logs import LogFile, Redactor
+from botkit.live.telling.notify import Channel, Telling
+from botkit.live.telling.picture import Picture, picture_of
+from botkit.live.telling.summary import summary_lines, summary_of
+from botkit.model.clock import Nanos
+
+_LOOK_EVERY_S = 20.0
+
+
+class BotOutputs:
+    """Tells of one bot through what its configuration asks for. An async context manager."""
+
+    def __init__(
+        self,
+        channels: Sequence[Channel],
+        *,
+        title: str,
+        day_start: Callable[[Nanos], Nanos],
+        redactor: Redactor,
+        machine: Machine,
+        log: LogFile | None = None,
+        metrics: Callable[[dict[str, float]], Mapping[str, float]] = lambda figures: {},
+    ) -> None:
+        """``title`` stands above each message; ``metrics`` are what plugins add to the figures."""
+        self.log = log
+        self.metrics = metrics
+        self._background = machine.background
+        self.telling = Telling(
+            channels,
+            name=title,
+            clock=SteadyClock.of(machine.clock),
+            day_start=day_start,
+            redactor=redactor,
+            background=machine.background,
+        )
+        #: what the bot does, for the view of several
+        self.state = "starting"
+        #: told of everything that happens, beside the notifiers
+        self.listeners: list[Callable[[str, str], None]] = []
+        self._bot: Bot | None = None
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> BotOutputs:
+        async with contextlib.AsyncExitStack() as stack:
+            if self.log is not None:
+                stack.enter_context(self.log)
+            if self.telling:
+                self.telling.start()
+                # in the background, so that the last messages hold up neither the loop nor a second Ctrl-C
+                stack.push_async_callback(self._background.run, self.telling.close)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    def follow(self, notices: Notices) -> None:
+        """Tell of a bot that is about to start, from now on."""
+        notices.listeners += [self.telling.tell, *self.listeners]
+        task = asyncio.create_task(self._days(), name="daily summary")
+        self._stack.push_async_callback(_ended, task)
+
+    def started(self, bot: Bot) -> None:
+        """The bot trades: there is something to look at."""
+        self._bot = bot
+        self.state = "running"
+        bot.fills.listeners += [partial(tell, "info") for tell in (self.telling.tell, *self.listeners)]
+
+    async def _days(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            bot = self._bot
+            if bot is not None:
+                self.telling.tell_of_the_day(lambda: "\n".join(summary_lines(summary_of(bot.standing()))))  # noqa: B023
+
+    @property
+    def is_running(self) -> bool:
+        """True from the bot's start to its end."""
+        return self._bot is not None and self.state in ("running", "stopping")
+
+    def picture(self) -> Picture | None:
+        """The bot as it stands, or as it stood when it ended; None before its start."""
+        return None if self._bot is None else picture_of(self._bot.standing())
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

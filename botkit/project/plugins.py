@@ -1,0 +1,73 @@
+"""The plugins of a configuration, those that ship with botkit among them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from botkit.config.load import LoadedConfig
+from botkit.engine import plugin as engine_plugin
+from botkit.exchange.bitopro import plugin as bitopro_plugin
+from botkit.live import plugin as live_plugin
+from botkit.model.extension import TapeFormat
+from botkit.plugins import Plugins, load_plugins
+from botkit.plugins.discovery import check_own, did_you_mean
+from botkit.sim import plugin as sim_plugin
+from botkit.tape import plugin as tape_plugin
+
+#: plugins that ship with botkit, in the order in which they are asked. Never strategies.
+BUILT_IN: tuple[tuple[str, Any], ...] = (
+    ("botkit.risk", engine_plugin),
+    ("botkit.sim", sim_plugin),
+    ("botkit.tape", tape_plugin),
+    ("botkit.bitopro", bitopro_plugin),
+    ("botkit.live", live_plugin),
+)
+
+
+def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool = False) -> Plugins:
+    """The plugins of a configuration; without one, the built-in and installed ones and those of ./strategies.
+
+    ``installed_only`` leaves ./strategies out: asking for help should not run files that nobody named.
+    """
+    environ_load = os.environ.get("BOTKIT_LOAD_PLUGINS")
+    if loaded is None:
+        default = Path("strategies")
+        folders: Sequence[Path] = (default,) if default.is_dir() and not installed_only else ()
+        for folder in folders:
+            check_own(folder)
+        return load_plugins(folders=folders, environ_load=environ_load, builtin=BUILT_IN)
+    _check_modules(loaded)
+    if loaded.config.plugins is None:  # nobody named the folder: it is where the command was given
+        for folder in loaded.plugin_folders:
+            check_own(folder)
+    return load_plugins(
+        folders=loaded.plugin_folders,
+        modules=loaded.plugin_modules,
+        block=loaded.config.block,
+        environ_load=environ_load,
+        builtin=BUILT_IN,
+    )
+
+
+def _check_modules(loaded: LoadedConfig) -> None:
+    """A bare word under ``plugins:`` is a folder or an installed module. Raises ConfigError where it is neither."""
+    for index, place in enumerate(loaded.config.plugins or ()):
+        top = (place.module or "").partition(".")[0]
+        if not top or find_spec(top) is not None:
+            continue
+        node = loaded.path.absolute().parent
+        folders = [entry.name for entry in node.iterdir() if entry.is_dir() and not entry.name.startswith((".", "_"))]
+        hint = did_you_mean(place.text, folders) if folders else "name a folder of plugins"
+        raise loaded.error(
+            f"plugins.{index}",
+            f"there is neither a folder `{place.text}` beside this file nor an installed module of that name; {hint}",
+        )
+
+
+def tape_formats(plugins: Plugins) -> dict[str, TapeFormat]:
+    """The formats of recorded data by name."""
+    return {name: registration.thing for name, registration in plugins.tape_formats.items()}

@@ -1,0 +1,219 @@
+"""What a configuration means: strategies, risk rules and models made from it, and the exchange that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from botkit.config.load import LoadedConfig, load_config
+from botkit.config.schema import FeesConfig, FillsConfig, LatencyConfig
+from botkit.engine.money.portfolio import CapitalShare, Portfolio
+from botkit.engine.rooms import StrategySpec
+from botkit.engine.strategy.parameters import ParameterError, check_parameters
+from botkit.errors import ConfigError, PluginError
+from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, QueueModel, RiskRule
+from botkit.model.limits import NEEDED_ENDPOINTS
+from botkit.model.money import UNIT
+from botkit.model.pairs import Pair
+from botkit.plugins import Plugins
+from botkit.project.plugins import assemble_plugins
+
+
+class Project:
+    """A configuration, its plugins, and what is known of its exchange: all that a bot is made from."""
+
+    def __init__(self, loaded: LoadedConfig, plugins: Plugins, facts: ExchangeFacts) -> None:
+        self.loaded = loaded
+        self.config = loaded.config
+        self.plugins = plugins
+        self.facts = facts
+        self.pairs: Mapping[str, Pair] = facts.pairs
+
+    @classmethod
+    def load(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Project:
+        """Read a configuration, load its plugins and check everything that needs no data. Raises ConfigError."""
+        loaded = load_config(path, overrides=overrides)
+        plugins = assemble_plugins(loaded)
+        facts = exchange_facts(loaded, plugins)
+        project = cls(loaded, plugins, facts)
+        project.specs()
+        project.bot_rules()
+        return project
+
+    def take_pairs(self, pairs: Mapping[str, Pair]) -> None:
+        """Use the exchange's pairs as it lists them now, in the configuration's amount steps. Raises ConfigError where
+        a strategy's pair is gone."""
+        self.pairs = {name: _stepped(pair, self.config.amount_step_of(name)) for name, pair in pairs.items()}
+        self.specs()
+
+    def check_money(self) -> None:
+        """See that ``backtest: balances:`` covers what strategies and the reserve get. Raises ConfigError."""
+        balances = self.config.backtest.balances
+        if balances is not None:
+            books = make_portfolio(self, self.pairs)
+            try:
+                books.open({currency: int(amount * UNIT) for currency, amount in balances.items()})
+            except ValueError as error:
+                raise self.loaded.error("backtest.balances", str(error)) from None
+
+    # -- strategies -----------------------------------------------------------------------------------------------
+
+    def specs(self) -> list[StrategySpec]:
+        """New instances of the configuration's strategies with their checked parameters, in its order."""
+        specs = []
+        for index, strategy in enumerate(self.config.strategies):
+            place = f"strategies.{index}"
+            registration = self.plugins.pick("strategies", strategy.use, self.loaded.where(f"{place}.use"))
+            try:
+                values = check_parameters(registration.thing, strategy.params, self.pairs)
+            except ParameterError as error:
+                raise self.loaded.error(f"{place}.params.{error.name}", f"{error.name}: {error.message}") from None
+            try:
+                instance = registration.thing()
+            except Exception as error:
+                raise PluginError(
+                    f"{registration.file}: the strategy `{strategy.use}` cannot be made: {error!r}; "
+                    "a strategy needs no __init__ arguments, its parameters are set afterwards"
+                ) from error
+            specs.append(StrategySpec(strategy.label, instance, values))
+        return specs
+
+    def bot_pairs(self) -> list[Pair]:
+        """The pairs that strategies name in their parameters, in the order of the configuration."""
+        found: dict[str, Pair] = {}
+        for spec in self.specs():
+            for pair in pairs_of(spec):
+                found.setdefault(pair, pair)
+        return list(found.values())
+
+    @property
+    def currency(self) -> str:
+        """What everything is valued in: ``currency:``, or else the quote of the first pair."""
+        if self.config.currency is not None:
+            return self.config.currency
+        pairs = self.bot_pairs()
+        if not pairs:
+            raise ConfigError(
+                f"{self.loaded.path}: no strategy names a pair, so `currency:` must say what values everything"
+            )
+        return pairs[0].quote
+
+    # -- risk -----------------------------------------------------------------------------------------------------
+
+    def bot_rules(self) -> tuple[list[RiskRule], dict[str, list[RiskRule]]]:
+        """(rules of the whole bot, rules of each strategy)."""
+        bot = self._rules("risk", self.config.risk)
+        own = {
+            strategy.label: self._rules(f"strategies.{index}.risk", strategy.risk)
+            for index, strategy in enumerate(self.config.strategies)
+        }
+        return bot, own
+
+    def _rules(self, place: str, section: Mapping[str, Any]) -> list[RiskRule]:
+        rules = []
+        for name, value in section.items():
+            factory = self.plugins.pick("risk_rules", name, self.loaded.where(f"{place}.{name}")).thing
+            try:
+                rules.append(factory(value))
+            except (ValueError, TypeError) as error:
+                raise self.loaded.error(f"{place}.{name}", str(error)) from None
+        return rules
+
+    # -- models of the simulated exchange -------------------------------------------------------------------------
+
+    def _model(self, kind: str, section: str, choice: tuple[str, dict[str, Any]], *arguments: Any) -> Any:
+        name, options = choice
+        factory = self.plugins.pick(kind, name, self.loaded.where(section)).thing
+        try:
+            return factory(options, *arguments)
+        except (ValueError, TypeError, ConfigError) as error:
+            raise self.loaded.error(section, str(error)) from None
+
+    def fee_model(self, fees: FeesConfig, section: str) -> FeeModel:
+        """The fee model that a section chooses; a new one, since it follows an account's volume."""
+        model: FeeModel = self._model("fee_models", section, fees.choice(), self.facts)
+        return model
+
+    def latency_model(self, latency: LatencyConfig, section: str, seed: int) -> LatencyModel:
+        """The latency model that a section chooses."""
+        model: LatencyModel = self._model("latency_models", section, latency.choice(), seed)
+        return model
+
+    def queue_model(self, fills: FillsConfig, section: str) -> QueueModel:
+        """The reading of the queue that a section chooses."""
+        model: QueueModel = self._model("fill_models", section, fills.choice())
+        return model
+
+
+def make_portfolio(
+    project: Project, pairs: Mapping[str, Pair], specs: Sequence[StrategySpec] | None = None
+) -> Portfolio:
+    """The books of a bot over pairs that have prices, neither opened nor restored. Raises ConfigError."""
+    config = project.config
+    shares = [
+        CapitalShare(strategy=strategy.label, pairs=tuple(pairs_of(spec)), capital=_capital(strategy))
+        for strategy, spec in zip(config.strategies, specs or project.specs(), strict=True)
+    ]
+    try:
+        return Portfolio(
+            pairs=pairs,
+            shares=shares,
+            reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
+            currency=project.currency,
+        )
+    except ValueError as error:
+        raise ConfigError(f"{project.loaded.path}: {error}") from None
+
+
+def _capital(strategy: Any) -> dict[str, int] | int | None:
+    if isinstance(strategy.capital, dict):
+        return {currency: int(amount * UNIT) for currency, amount in strategy.capital.items()}
+    percent: int | None = strategy.capital_percent  # whole percents: the configuration refuses others
+    return percent
+
+
+def pairs_of(spec: StrategySpec) -> list[Pair]:
+    """The pairs among a strategy's parameters, in the order of their declaration."""
+    found: list[Pair] = []
+    for value in spec.parameters.values():
+        if isinstance(value, Pair):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            found += [item for item in value if isinstance(item, Pair)]
+    return found
+
+
+def exchange_facts(loaded: LoadedConfig, plugins: Plugins) -> ExchangeFacts:
+    """The facts of the configuration's exchange, with its choice of limits and amount steps."""
+    config = loaded.config
+    exchange = plugins.pick("exchanges", config.exchange.name, loaded.where("exchange")).thing
+    options = dict(config.exchange.options)
+    if config.limits.strict:
+        options["limits"] = "strict"
+    elif config.limits.rows:
+        options["limits"] = config.limits.rows
+    try:
+        facts: ExchangeFacts = exchange.facts(options)
+    except ConfigError as error:
+        raise loaded.error("limits" if "limits" in options else "exchange", str(error)) from None
+    missing = [name for name in NEEDED_ENDPOINTS if name not in facts.limits.endpoints]
+    if missing:  # an exchange of a plugin: say it before the router misses one
+        raise loaded.error(
+            "exchange", f"the exchange `{config.exchange.name}` gives no rate limit for {', '.join(missing)}"
+        )
+    pairs = {name: _stepped(pair, config.amount_step_of(name)) for name, pair in facts.pairs.items()}
+    return ExchangeFacts(
+        name=facts.name,
+        pairs=pairs,
+        limits=facts.limits,
+        fee_ranks=facts.fee_ranks,
+        volume_currency=facts.volume_currency,
+        discount_currency=facts.discount_currency,
+        address=facts.address,
+    )
+
+
+def _stepped(pair: Pair, choice: str) -> Pair:
+    """The pair, with amounts in steps of amountPrecision where the configuration asks for that (Q11)."""
+    return pair.with_rules(pair.rules.in_display_steps()) if choice == "amount" else pair

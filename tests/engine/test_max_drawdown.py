@@ -1,0 +1,175 @@
+"""``max_drawdown``: a fall below the highest equity halts, durably, in every mode and however rows are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from botkit.assembly import backtest_into
+from botkit.engine.money.portfolio import CapitalShare, Portfolio
+from botkit.engine.risk.review import RiskDesk
+from botkit.engine.risk.rules import MaxDrawdown
+from botkit.model.inputs import Resume
+from tests.cli.first_week import FirstBot
+from tests.engine_world import BTC, PAIRS, UNIT, Bot, Listener
+
+COINS = {"twd": 1_000 * UNIT, "btc": 3 * UNIT}
+
+
+def desk(share: object = "0.1", level: str | None = None) -> RiskDesk:
+    portfolio = Portfolio(
+        pairs=PAIRS,
+        shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital=dict(COINS))],
+        reserve={},
+        currency="twd",
+    )
+    portfolio.open(COINS)
+    own = {"s0": [MaxDrawdown(share)]} if level else {}
+    return RiskDesk([] if level else [MaxDrawdown(share)], own, portfolio, lambda now: now)
+
+
+def mark(risk: RiskDesk, price: float) -> str | None:
+    risk.portfolio.mark(BTC, price)
+    breach = risk.breached(0)
+    return None if breach is None else str(breach)
+
+
+@pytest.mark.parametrize("value", [10, "20", 1, 0, -0.1, "20 %", None, True])
+def test_what_is_no_fraction_is_refused_with_an_example(value: object) -> None:
+    with pytest.raises(ValueError, match="fraction"):
+        MaxDrawdown(value)
+
+
+@pytest.mark.parametrize("level", [None, "s0"])
+def test_a_fall_below_the_highest_halts_its_level(level: str | None) -> None:
+    risk = desk("0.1", level)
+    assert mark(risk, 1_000) is None  # 4,000 in all
+    assert mark(risk, 2_000) is None  # 7,000: the highest
+    assert mark(risk, 1_767) is None  # 6,301
+    assert mark(risk, 1_766) == ("equity 6,298 TWD lies 10.03 % below its highest, 7,000 TWD, and max_drawdown is 10 %")
+    assert risk.halted(level) is not None
+    assert mark(risk, 500) is None  # told once
+
+
+def test_resumed_it_counts_from_there() -> None:
+    risk = desk()
+    for price in (1_000, 800):
+        mark(risk, price)
+    assert risk.halted(None) is not None
+    risk.resume(None)
+    assert mark(risk, 790) is None
+    assert mark(risk, 600) is not None
+
+
+def test_capital_that_comes_and_goes_is_no_fall_and_no_height() -> None:
+    portfolio = Portfolio(
+        pairs=PAIRS,
+        shares=[CapitalShare(strategy="s0", pairs=(BTC,), capital={"twd": 4_000 * UNIT})],
+        reserve={},
+        currency="twd",
+    )
+    portfolio.open({"twd": 10_000 * UNIT})
+    risk = RiskDesk([MaxDrawdown("0.1")], {}, portfolio, lambda now: now)
+    assert mark(risk, 1_000) is None
+    portfolio.transfers.move("s0", {"twd": -3_000 * UNIT})
+    assert mark(risk, 1_000) is None
+    portfolio.transfers.move("s0", {"twd": 6_000 * UNIT})
+    assert mark(risk, 1_000) is None
+    assert portfolio.peaks.baseline_units(None, "twd") == 7_000 * UNIT
+
+
+def test_the_highest_survives_a_restart() -> None:
+    risk = desk()
+    for price in (1_000, 2_000, 1_900):
+        assert mark(risk, price) is None
+    again = desk()
+    fresh = Portfolio(pairs=PAIRS, shares=again.portfolio.shares, reserve={}, currency="twd")
+    later = RiskDesk([MaxDrawdown("0.1")], {}, fresh, lambda now: now)
+    fresh.restore(risk.portfolio.state())
+    assert fresh.peaks.baseline_units(None, "twd") == 7_000 * UNIT
+    assert mark(later, 1_700) is not None
+
+
+def test_a_journal_from_before_the_rule_counts_from_the_first_price() -> None:
+    risk = desk()
+    mark(risk, 2_000)
+    state = risk.portfolio.state()
+    del state["peaks"]
+    fresh = Portfolio(pairs=PAIRS, shares=risk.portfolio.shares, reserve={}, currency="twd")
+    later = RiskDesk([MaxDrawdown("0.1")], {}, fresh, lambda now: now)
+    fresh.restore(state)
+    assert mark(later, 1_000) is None
+    assert mark(later, 800) is not None
+
+
+def price_by_price(prices: Sequence[float]) -> tuple[int | None, int | None]:
+    risk = desk("0.05")
+    for row, price in enumerate(prices):
+        if mark(risk, price) is not None:
+            return row, risk.portfolio.peaks.baseline_units(None, "twd")
+    return None, risk.portfolio.peaks.baseline_units(None, "twd")
+
+
+def in_pieces(prices: Sequence[float], chance: Random) -> tuple[int | None, int | None]:
+    """As the spans of the engine do it: blocks of any length, the row of a breach taken alone."""
+    risk = desk("0.05")
+    assert mark(risk, prices[0]) is None
+    row = 1
+    while row < len(prices):
+        block = np.array(prices[row : row + chance.randint(1, 40)])
+        breach = risk.first_breach(BTC, block, 0)
+        taken = len(block) if breach is None else breach
+        if taken:
+            risk.passed(BTC, block[:taken])
+            risk.portfolio.mark(BTC, float(block[taken - 1]))
+        row += taken
+        if breach is not None:
+            if mark(risk, prices[row]) is not None:
+                return row, risk.portfolio.peaks.baseline_units(None, "twd")
+            row += 1
+    return None, risk.portfolio.peaks.baseline_units(None, "twd")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_blocks_find_the_row_that_single_prices_find(seed: int) -> None:
+    chance = Random(seed)
+    price, prices = 1_000.0, []
+    for _ in range(400):
+        price = max(10.0, round(price * (1 + chance.gauss(0.0005, 0.004))))
+        prices.append(price)
+    assert in_pieces(prices, chance) == price_by_price(prices)
+
+
+def test_the_bot_halts_and_cancels_what_is_open() -> None:
+    s = Listener(BTC, start=lambda s: s.subscribe_trades(BTC))
+    b = Bot(s, risk={"max_drawdown": "0.1"}, balances=COINS, capital=[dict(COINS)])
+    b.trade(1_000)
+    order = s.buy(BTC, amount=1, price=900)
+    b.end_turn()
+    b.rest(order)
+    b.trade(800)
+    assert b.engine.view.halted is not None
+    assert "max_drawdown is 10 %" in b.engine.view.halted
+    assert order.cancel_requested
+    assert s.buy(BTC, amount=1, price=700).reason.startswith("the bot is halted: equity")
+    b.tell(Resume())
+    assert b.engine.view.halted is None
+
+
+def test_a_backtest_stops_the_strategy_and_says_so(tmp_path: Path) -> None:
+    body = """
+    def on_start(self):
+        self.subscribe_bars(self.pair, "1m")
+    def on_bar(self, bar):
+        if not self.position(self.pair).amount and not self.open_orders():
+            self.market_buy(self.pair, spend=900_000)
+    """
+    falling = [1_000_000.0 - 5_000 * i for i in range(90)]
+    bot = FirstBot(tmp_path, body, prices=falling, extra='risk: {max_drawdown: "0.1"}\n')
+    result, _, _ = backtest_into(bot.config, out=bot.out)
+    assert result.summary["fills"] >= 1
+    assert any("max_drawdown is 10 %" in warning.text for warning in result.warnings)

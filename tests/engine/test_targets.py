@@ -1,0 +1,166 @@
+"""`order_target` and `rebalance`: a strategy says what it wants to hold, and sales pay for purchases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from botkit.model.orders import Order, OrderState, Side
+from tests.engine_world import BTC, ETH, UNIT, Bot, Listener
+
+FUNDS = {"twd": 10_000 * UNIT, "btc": 10 * UNIT, "eth": 0}
+
+
+def start(s: Any) -> None:
+    s.subscribe_trades(BTC)
+    s.subscribe_trades(ETH)
+
+
+def bot(funds: dict[str, int] = FUNDS) -> Bot:
+    b = Bot(Listener(BTC, ETH, start=start), balances=funds, capital=[dict(funds)])
+    b.trade(1_000)
+    b.trade(100, pair=ETH)
+    return b
+
+
+def fill_whole(b: Bot, order: Order, price: int) -> None:
+    """The exchange executes a market order at a price."""
+    b.accept(order)
+    lots = order.spec.amount_lots or int(order.spec.spend_units * 10_000 // (price * UNIT))
+    b.execute(order, lots, price)
+    b.push(order, 2, lots)
+    assert order.state is OrderState.FILLED
+
+
+def new_orders(b: Bot, known: list[Order]) -> list[Order]:
+    found = [order for order in b.engine.view.orders() if order not in known]
+    known += found
+    return found
+
+
+def test_the_difference_is_bought_or_sold() -> None:
+    b = bot()
+    order = b.s.order_target(BTC, 12, tag="more")
+    b.end_turn()
+    assert order is not None
+    assert (order.side, order.spec.spend_units, order.tag) == (Side.BUY, 2_000 * UNIT, "more")
+    fill_whole(b, order, 1_000)
+    order = b.s.order_target("btc_twd", "7.5")
+    assert (order.side, order.amount) == (Side.SELL, 4.5)
+
+
+def test_a_target_that_is_reached_sends_nothing() -> None:
+    b = bot()
+    assert b.s.order_target(BTC, 10) is None
+    assert b.s.order_target(BTC, 10.0005) is None  # less than the least order
+    assert not b.engine.view.orders()
+
+
+def test_a_purchase_waits_for_the_proceeds_of_a_sale_and_spends_what_is_there() -> None:
+    b = bot()
+    sale = b.s.order_target(BTC, 0)
+    assert sale is not None
+    assert b.s.order_target(ETH, 199) is None  # 19,900 TWD, of which 10,000 are there
+    b.end_turn()
+    known = [sale]
+    assert not new_orders(b, known)
+    fill_whole(b, sale, 990)  # a little less than the last price: 9,900 TWD
+    [purchase] = new_orders(b, known)
+    assert (purchase.side, purchase.pair) == (Side.BUY, ETH)
+    assert purchase.spec.spend_units == 19_900 * UNIT
+    fill_whole(b, purchase, 100)
+    assert not new_orders(b, known)
+    assert b.s.position(ETH).amount == pytest.approx(199)
+
+
+def test_a_purchase_that_no_sale_pays_for_spends_what_there_is() -> None:
+    b = bot()
+    order = b.s.order_target(ETH, 500)
+    assert order is not None
+    assert order.spec.spend_units == 10_000 * UNIT
+
+
+def test_a_sale_that_is_refused_lets_the_purchase_go_on_with_what_there_is() -> None:
+    b = bot()
+    sale = b.s.order_target(BTC, 0)
+    assert sale is not None
+    b.s.order_target(ETH, 199)
+    b.end_turn()
+    known = [sale]
+    b.s.cancel(sale)
+    b.end_turn()
+    if not sale.is_final:
+        b.accept(sale)
+        b.push(sale, 4, 0)
+    [purchase] = new_orders(b, known)
+    assert purchase.spec.spend_units == 10_000 * UNIT
+
+
+def test_a_new_target_replaces_one_that_waits() -> None:
+    b = bot()
+    sale = b.s.order_target(BTC, 0)
+    assert sale is not None
+    b.s.order_target(ETH, 199)
+    assert b.s.order_target(ETH, 0) is None
+    b.end_turn()
+    known = [sale]
+    fill_whole(b, sale, 1_000)
+    assert not new_orders(b, known)
+
+
+def test_rebalance_sells_first_and_keeps_the_rest_in_money() -> None:
+    b = bot()  # 10 BTC at 1,000 and 10,000 TWD: 20,000 in all
+    b.s.rebalance({"btc_twd": 0.2, ETH: 0.75})
+    b.end_turn()
+    known: list[Order] = []
+    [sale] = new_orders(b, known)
+    assert (sale.side, sale.pair, sale.amount) == (Side.SELL, BTC, 6.0)
+    fill_whole(b, sale, 1_000)
+    [purchase] = new_orders(b, known)
+    assert (purchase.side, purchase.pair) == (Side.BUY, ETH)
+    assert purchase.spec.spend_units == 15_000 * UNIT
+    fill_whole(b, purchase, 100)
+    assert b.s.balance("twd").total == pytest.approx(1_000)
+    b.s.rebalance({"btc_twd": 0.2, ETH: 0.75}, tolerance=0.01)
+    b.end_turn()
+    assert not new_orders(b, known)
+
+
+def test_rebalance_without_a_price_says_so_and_does_nothing() -> None:
+    b = Bot(Listener(BTC, ETH, start=start), balances=FUNDS, capital=[dict(FUNDS)])
+    b.trade(1_000)
+    b.s.rebalance({BTC: 0.5, ETH: 0.5})
+    assert dict(b.seen().skips) == {"rebalance: eth_twd has no price yet": 1}
+    assert not b.engine.view.orders()
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ({BTC: 50}, "the weight of btc_twd is 50; weights are fractions: 0.25 is 25 %"),
+        ({BTC: -0.1}, "weights are fractions"),
+        ({BTC: 0.7, ETH: 0.4}, "the weights add up to 1.1"),
+    ],
+)
+def test_weights_that_cannot_be_are_refused(weights: dict[Any, float], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        bot().s.rebalance(weights)
+
+
+def test_a_short_target_is_refused() -> None:
+    with pytest.raises(ValueError, match="a target is 0 or more, since spot cannot be short"):
+        bot().s.order_target(BTC, -1)
+
+
+def test_a_stopped_strategy_buys_nothing_more() -> None:
+    b = bot()
+    sale = b.s.order_target(BTC, 0)
+    assert sale is not None
+    b.s.order_target(ETH, 199)
+    b.end_turn()
+    known = [sale]
+    b.break_strategy()
+    if not sale.is_final:
+        fill_whole(b, sale, 1_000)
+    assert not new_orders(b, known)

@@ -1,0 +1,25 @@
+"""A driver that takes a turn for every row: the plain way that quiet spans must equal."""
+
+from __future__ import annotations
+
+from botkit.backtesting.driver import Driver
+from botkit.model.columns import MergedRows
+
+
+class RowByRow(Driver):
+    """A turn for every row: the plain way that spans must equal."""
+
+    def _rows(self, rows: MergedRows) -> None:
+        engine, row = self.engine, 0
+        while row < len(rows):
+            at = int(rows.received[row])
+            due, wake = self.kernel.next_at(), engine.wake_at()
+            if due is not None and due <= at and (wake is None or due <= wake) and not self._printed_before(due):
+                self._publish(due)
+            elif wake is not None and wake < at and not self._printed_before(wake):
+                self.turn(None, max(wake, engine.view.now))
+            elif self._prints and self._print_comes_first(rows.at(row)[0], at):
+                self._tell_print()
+            else:
+                self.turn(engine.event_at(rows, row), at)
+                row += 1

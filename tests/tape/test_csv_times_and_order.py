@@ -1,0 +1,96 @@
+"""CSV files as people have them: newest first, and times that do not say their zone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from botkit.errors import DataError
+from botkit.model.columns import CandleColumns, TradeColumns
+from botkit.model.pairs import Pair
+from botkit.tape.feed import FileSource
+from botkit.tape.formats import CandleCsv, TradeCsv
+
+HEADER = "date,open,high,low,close,volume\n"
+START = 1_735_689_600
+
+
+def rows(order: list[int]) -> str:
+    return HEADER + "".join(f"{START + 60 * i},{i + 10},{i + 10},{i + 10},{i + 10},1\n" for i in order)
+
+
+def candles(folder: Path, text: str, pairs: Mapping[str, Pair], **options: Any) -> CandleColumns:
+    path = folder / "candles.csv"
+    path.write_text(text, encoding="utf-8")
+    (found,) = CandleCsv().read(path, pairs, {"pair": "btc_usdt", **options})
+    assert isinstance(found, CandleColumns)
+    return found
+
+
+@pytest.mark.parametrize("resolution", [None, "1m"])
+def test_a_file_from_the_newest_to_the_oldest_is_called_that(
+    tmp_path: Path, pairs: Mapping[str, Pair], resolution: str | None
+) -> None:
+    with pytest.raises(DataError, match=r"csv:2: the rows run from the newest to the oldest; .*--sort"):
+        candles(tmp_path, rows([3, 2, 1, 0]), pairs, resolution=resolution)
+
+
+@pytest.mark.parametrize("order", [[3, 2, 1, 0], [2, 0, 3, 1], [0, 1, 2, 3]])
+def test_sorted_on_request(tmp_path: Path, pairs: Mapping[str, Pair], order: list[int]) -> None:
+    found = candles(tmp_path, rows(order), pairs, sort=True)
+    assert found.resolution == "1m"
+    assert found.time.tolist() == [(START + 60 * i) * 10**9 for i in range(4)]
+    assert found.close.tolist() == [1000, 1100, 1200, 1300]
+
+
+def test_errors_of_a_sorted_file_name_the_line_of_the_file(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    text = HEADER + f"{START + 60},1,2,1,1,1\n{START},1,1,2,1,1\n"
+    with pytest.raises(DataError, match="csv:3: the high lies below the low"):
+        candles(tmp_path, text, pairs, sort=True)
+
+
+def test_trades_too_and_those_of_one_moment_are_turned_round(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    path = tmp_path / "trades.csv"
+    path.write_text("time,price,amount,side\n1735689601,3,1,buy\n1735689600,2,1,sell\n1735689600,1,1,buy\n")
+    with pytest.raises(DataError, match="from the newest to the oldest"):
+        list(TradeCsv().read(path, pairs, {"pair": "btc_usdt"}))
+    (found,) = TradeCsv().read(path, pairs, {"pair": "btc_usdt", "sort": True})
+    assert isinstance(found, TradeColumns)
+    assert found.ticks.tolist() == [100, 200, 300]
+    assert found.side.tolist() == [1, -1, 1]
+
+
+@pytest.mark.parametrize("stamp", ["2025-01-01 08:0{}:00", "2025-01-01T08:0{}"])
+def test_times_that_do_not_say_their_zone_need_one(tmp_path: Path, pairs: Mapping[str, Pair], stamp: str) -> None:
+    text = HEADER + "".join(f"{stamp.format(i)},1,1,1,1,1\n" for i in range(3))
+    with pytest.raises(DataError, match=r"csv:2: time '2025-01-01.08:00.*' does not say its zone; .*--timezone UTC"):
+        candles(tmp_path, text, pairs)
+    assert candles(tmp_path, text, pairs, timezone="Asia/Taipei").time[0] == START * 10**9
+    assert candles(tmp_path, text, pairs, timezone="UTC").time[0] == (START + 8 * 3600) * 10**9
+
+
+def test_days_alone_do_not_say_it_either(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    text = HEADER + "2025-01-01,1,1,1,1,1\n2025-01-02,1,1,1,1,1\n"
+    with pytest.raises(DataError, match="does not say its zone"):
+        candles(tmp_path, text, pairs)
+    assert candles(tmp_path, text, pairs, timezone="UTC").time[0] == START * 10**9
+
+
+def test_times_with_and_without_offset_are_no_mixture(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    text = HEADER + "2025-01-01T00:00:00Z,1,1,1,1,1\n2025-01-01T00:01:00,1,1,1,1,1\n"
+    with pytest.raises(DataError, match="csv:3: time '2025-01-01T00:01:00' has no offset, and others"):
+        candles(tmp_path, text, pairs, timezone="UTC")
+
+
+def test_a_zone_that_is_none_is_refused(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    with pytest.raises(DataError, match="'Taipei' is no time zone"):
+        candles(tmp_path, rows([0, 1]), pairs, timezone="Taipei")
+
+
+def test_numbers_need_no_zone(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    path = tmp_path / "candles.csv"
+    path.write_text(rows([0, 1]))
+    assert FileSource(path, CandleCsv(), pairs, {"pair": "btc_usdt"}).streams[0].rows == 2
