@@ -21,9 +21,9 @@ from botkit.live.background import THREADS
 from botkit.live.disk import REAL_DISK
 from botkit.live.journal_rows import ORDER_FIELDS, JournalError, fill_row, order_of, order_row
 from botkit.live.ports import Background, Disk, Job
-from botkit.model.clock import NS_PER_HOUR, NS_PER_MINUTE, Nanos
+from botkit.model.clock import NS_PER_HOUR, Nanos
 from botkit.model.events import Fill
-from botkit.model.inputs import SentBefore, Unwritten
+from botkit.model.inputs import SentBefore
 from botkit.model.orders import Order
 from botkit.model.pairs import Pair
 
@@ -36,8 +36,6 @@ ID_BLOCK = 1_000
 ID_MAX = 2_147_483_646
 #: sends are kept so long: far longer than any window of the exchange
 _SENDS_KEPT: Nanos = 2 * NS_PER_HOUR
-#: the exchange's stamps may be so far from this machine's
-_CLOCKS_APART: Nanos = NS_PER_MINUTE
 #: Final orders are remembered this long, also after a restart, to recognise what arrives late: four times as long as
 #: the exchange may still act on a request. A busy bot sends 1,200 orders a minute of 2 kB each.
 REMEMBERED: Nanos = NS_PER_HOUR
@@ -128,6 +126,16 @@ def _upgrade(version: int) -> list[str]:
     if version == 0:
         return [statement for statement in _TABLES.split(";") if statement.strip()]
     return [statement for step in range(version, SCHEMA) for statement in _MIGRATIONS[step]]
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest client id and time in a journal, and up to where ids were reserved: by itself, and by the count that
+    is kept beside it."""
+
+    last_id: int | None
+    last_time: Nanos
+    reserved: int
+    counted: int
 
 
 class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -431,28 +439,18 @@ class Journal:
             raise JournalError(f"{self._counter} cannot be written: {error}") from None
         return first, first + ID_BLOCK
 
-    def has_lost_ids(self) -> bool:
-        """Whether client ids were reserved that the journal does not know of: then commits of it are gone, such as with
-        a write-ahead log that is missing or cut, or a copy that was put back. A journal that is new knows of none."""
-        return not self.is_new and self._counted() > int(self.meta("client_ids") or 0)
-
-    def write_off(self) -> None:
-        """The user was told of what is gone; a later start says nothing of it again. Raises JournalError."""
-        self.put_meta({"written_off": max(int(self.meta("client_ids") or 0), self._counted())})
-
-    def unwritten(self) -> Unwritten | None:
-        """Which orders at the exchange would show that commits are gone; None before ids were ever reserved."""
-        end_id = max(int(self.meta("client_ids") or 0), self._counted())
-        if not end_id:
-            return None
-        newest = self._db.execute(
+    def reach(self) -> Reach:
+        """How far what it knows goes (`botkit.live.journal_losses`)."""
+        last_id, *times = self._db.execute(
             "SELECT (SELECT MAX(client_id) FROM orders), (SELECT MAX(updated) FROM orders), "
             "(SELECT MAX(sent) FROM sends)"
         ).fetchone()
-        last_id, *times = newest
-        since = max((time for time in times if time is not None), default=0)
-        first_id = max(end_id - ID_BLOCK if last_id is None else last_id + 1, int(self.meta("written_off") or 0))
-        return Unwritten(max(0, since - _CLOCKS_APART), first_id, end_id) if first_id < end_id else None
+        return Reach(
+            last_id=last_id,
+            last_time=max((time for time in times if time is not None), default=0),
+            reserved=int(self.meta("client_ids") or 0),
+            counted=self._counted(),
+        )
 
     @property
     def _counter(self) -> Path:

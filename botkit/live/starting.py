@@ -22,6 +22,7 @@ import msgspec
 from botkit.errors import BotkitError
 from botkit.live.bot import Bot
 from botkit.live.journal import REMEMBERED, Journal
+from botkit.live.journal_losses import has_lost_ids, unwritten_orders, write_off
 from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
 from botkit.live.limits.succession import keep_identity, predecessor
@@ -97,15 +98,15 @@ async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     await parts.adapter.open()
     stack.push_async_callback(parts.adapter.close)
     unwritten, losses = None, None
-    if journal.has_lost_ids():
+    if has_lost_ids(journal):
         losses = _losses(journal, "client ids were given that it does not know of")
         try:
             parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
         except OSError as error:
             raise StartRefused(f"{losses}. Nor can that be written down: {error}") from None
-        journal.write_off()
+        write_off(journal)
     elif not journal.is_new:
-        unwritten = journal.unwritten()
+        unwritten = unwritten_orders(journal)
     first, until = journal.lease_ids(parts.random)
     if parts.client_ids is not None:
         apart = parts.client_ids.claim(parts.name, first, parts.random)
@@ -276,7 +277,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
         count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
         evidence = f"the exchange has {count} of this bot's that it does not know: {'; '.join(lost[:5])}"
         bot.latch.set("journal", _losses(bot.journal, evidence))
-        bot.journal.write_off()
+        write_off(bot.journal)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
     if foreign:
