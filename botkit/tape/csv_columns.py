@@ -223,7 +223,10 @@ def zone_of(path: Path, name: object) -> ZoneInfo | None:
 
 def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    if not pc.all(pc.match_substring_regex(text, _NUMBERS)).as_py():
+        raise _bad_figure(path, line, "time", text)  # Arrow would take 0x10 for 16
     try:
         whole = np.from_dlpack(text.cast(pa.int64()))  # to_numpy would import pandas
         size = abs(int(whole[0]))
