@@ -14,9 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from botkit.assembly import Project, assemble_plugins, exchange_facts
+from botkit.assembly import Project
 from botkit.assembly.live import account_access
-from botkit.config.load import load_config
+from botkit.assembly.operating import without_strategies
 from botkit.errors import BotkitError
 from botkit.live.clock import REAL_CLOCK
 from botkit.live.guard import Guard
@@ -36,17 +36,6 @@ def start_guard(
         # its own session, so that neither a Ctrl-C for the bot nor a closed terminal ends the guard too
         start_new_session=os.name == "posix",
     )
-
-
-def without_strategies(config: Path) -> Project:
-    """What reaching the account takes. No file with strategies is imported for it, since the one that ended the bot may
-    be broken; only an exchange that is a plugin of the configuration's own makes that necessary. Raises BotkitError."""
-    loaded = load_config(config)
-    try:
-        plugins = assemble_plugins(installed_only=True)
-        return Project(loaded, plugins, exchange_facts(loaded, plugins))
-    except BotkitError:
-        return Project.load(config)
 
 
 async def cancel_own(project: Project, folder: StateFolder, rest: str | None, ws: str | None) -> PanicResult:

@@ -13,7 +13,6 @@ from botkit.assembly.inside import emulator_inside, inside_account
 from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode
 from botkit.assembly.shared_bots import SharedBots
 from botkit.config.real_money import check_real_money, is_loopback
-from botkit.config.schema import FeesConfig
 from botkit.config.secrets import resolve_account
 from botkit.errors import BotkitError, ConfigError, RequestError
 from botkit.live.clock import SteadyClock
@@ -214,7 +213,7 @@ def _real(
         ),
         clock=clock,
         folder=StateFolder.of(project.config.name, "live", account_label(account.email), shared.machine.disk),
-        fees=FeesConfig(),
+        fees=project.config.live.fees,
         latest_accept_s=project.config.live.latest_accept_s,
         address=(rest, ws),
         account=account.email,
@@ -226,12 +225,6 @@ def _real(
 
 
 # -- other processes --------------------------------------------------------------------------------------------------
-
-
-def find_folder(project: Project, mode: str | None) -> StateFolder:
-    """The state folder of a configuration's bot. Raises ConfigError where there is none, or where ``mode`` must say
-    which."""
-    return StateFolder.find(project.config.name, mode)
 
 
 @contextlib.asynccontextmanager

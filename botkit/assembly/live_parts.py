@@ -83,6 +83,7 @@ class LiveParts:
         self.unfilled_kept_ns: Nanos = config.log.journal_days * NS_PER_DAY
         self.is_new_world = is_new_world
         self.address = address
+        self.key_day = config.account.key_day if mode == "live" and config.account is not None else None
         self.shared: SharedLimits | None = None
         #: the counters that the router shares: those of ``shared``, or of the run that is replayed
         self.leased = leased
@@ -102,7 +103,7 @@ class LiveParts:
         self.valuation_pairs = pairs_on_the_way(project.pairs, named, project.currency)
         self.pairs: Mapping[str, Pair] = project.pairs
         self._priced = {str(pair): pair for pair in [*named, *self.valuation_pairs]}
-        self._fees = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live")
+        self._fees = project.fee_model(fees, config.simulated_fees[1] if mode != "live" else "live.fees")
         self._fees_config = fees
         # lateness in the exchange's time, but never less than in the machine's
         self._latest_accept_ns: Nanos = int(latest_accept_s * max(1.0, clock.speed) * NS_PER_S)

@@ -20,6 +20,7 @@ import numpy as np
 
 from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_MS
+from botkit.model.csv_cells import inert
 from botkit.model.money import UNIT_DECIMALS
 from botkit.model.reasons import grouped
 from botkit.model.results import BacktestResult, FillRow, OrderRow
@@ -238,12 +239,13 @@ def _times(times: Sequence[int]) -> list[str]:
 
 
 class _Quoted(dict[str, str]):
-    """Text as a CSV field, quoted only if necessary. Cached, since a column repeats a few texts."""
+    """Text as a CSV field, quoted only where it must be, and no formula to a spreadsheet. Looked up, since
+    the same few texts fill a column."""
 
     def __missing__(self, text: str) -> str:
-        field = text
-        if "," in text or '"' in text or "\n" in text or "\r" in text:
-            field = '"' + text.replace('"', '""') + '"'
+        field = inert(text)
+        if "," in field or '"' in field or "\n" in field or "\r" in field:
+            field = '"' + field.replace('"', '""') + '"'
         self[text] = field
         return field
 

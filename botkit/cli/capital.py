@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from botkit.cli.control import state_folder_of
 from botkit.errors import ConfigError
 
 _MODE = click.option(
@@ -46,13 +47,10 @@ def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None
 
 
 def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None, sign: int) -> None:
-    from botkit.assembly import Project, make_portfolio
-    from botkit.assembly.live_parts import priced_pairs
-    from botkit.assembly.operations import ask, find_folder, move_stopped, parse_amounts
+    from botkit.assembly.operations import ask, move_stopped, parse_amounts, stopped_books, without_strategies
 
     units = {currency: sign * change for currency, change in parse_amounts(amounts).items()}
-    project = Project.load(config)
-    folder = find_folder(project, mode)
+    folder = state_folder_of(config, mode)
     if folder.holder() is not None:
         click.echo(ask(folder, "capital", strategy=strategy, units=units))
         return
@@ -64,5 +62,5 @@ def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | Non
     emulated = folder.path.parent.name == "emulator"
     # the bot's own time, which on an emulator is not the machine's; `botkit why` counts back from it
     now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
-    portfolio = make_portfolio(project, {str(pair): pair for pair in priced_pairs(project)})
-    click.echo(move_stopped(folder, portfolio, project.pairs, strategy, units, now))
+    project = without_strategies(config)  # the whole of it: whose capital is whose must be right
+    click.echo(move_stopped(folder, stopped_books(project, folder), project.pairs, strategy, units, now))

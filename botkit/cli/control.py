@@ -12,7 +12,7 @@ from typing import Any
 import click
 import yaml
 
-from botkit.errors import ConfigError
+from botkit.errors import BotkitError, ConfigError
 
 _MODE = click.option(
     "--mode", type=click.Choice(["emulator", "paper", "live"]), help="Which mode, if the bot has run in several."
@@ -20,12 +20,14 @@ _MODE = click.option(
 _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
 
-def _folder(config: Path, mode: str | None) -> tuple[Any, Any]:
-    from botkit.assembly import Project
-    from botkit.assembly.operations import find_folder
+def state_folder_of(config: Path, mode: str | None) -> Any:
+    """The state folder of the bot of CONFIG, whose name alone is needed. A mistake in the file is said."""
+    from botkit.assembly.operations import StateFolder, load_essentials
 
-    project = Project.load(config)
-    return project, find_folder(project, mode)
+    found = load_essentials(config)
+    if found.problem is not None:
+        click.echo(f"warning: {found.problem.splitlines()[0]}; going on without what cannot be read", err=True)
+    return StateFolder.find(found.loaded.config.name, mode)
 
 
 @click.command()
@@ -35,7 +37,7 @@ def stop(config: Path, mode: str | None) -> None:
     """Stop the running bot of CONFIG cleanly, like Ctrl-C."""
     from botkit.assembly.operations import ask
 
-    _, folder = _folder(config, mode)
+    folder = state_folder_of(config, mode)
     click.echo(ask(folder, "stop"))
 
 
@@ -47,7 +49,7 @@ def pause(config: Path, strategy: str, mode: str | None) -> None:
     """Stop STRATEGY from placing new orders, and cancel its open ones. A restart does not lift the pause."""
     from botkit.assembly.operations import ask
 
-    _, folder = _folder(config, mode)
+    folder = state_folder_of(config, mode)
     click.echo(ask(folder, "pause", strategy=strategy))
 
 
@@ -59,7 +61,7 @@ def resume(config: Path, strategy: str | None, mode: str | None) -> None:
     """Lift a halt of the bot (panic, loss limit, breaker), or the pause of STRATEGY."""
     from botkit.assembly.operations import Journal, ask
 
-    _, folder = _folder(config, mode)
+    folder = state_folder_of(config, mode)
     if strategy is None:
         halt = folder.halt()
         if halt is None:
@@ -100,7 +102,7 @@ def set_(config: Path, assignment: str, mode: str | None) -> None:
         value = text
     if not isinstance(value, (str, int, float, bool, list, type(None))):
         raise ConfigError(f"{assignment!r}: the value is not a number, text or list")
-    _, folder = _folder(config, mode)
+    folder = state_folder_of(config, mode)
     click.echo(ask(folder, "set", strategy=strategy, name=name, value=value))
 
 
@@ -115,19 +117,19 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     Works while the bot runs, hangs or is dead. Orders that are not this bot's are listed first, and cancelled too
     unless you pass --own. `botkit resume` lifts the halt.
     """
-    from botkit.assembly import Project
-    from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, find_folder, hold_back
+    from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, account_of, hold_back
     from botkit.assembly.operations import panic as run_panic
 
-    project = Project.load(config)
-    folder = find_folder(project, mode)
+    folder = state_folder_of(config, mode)
     mode = folder.path.parent.name
     if mode == "paper":
         raise ConfigError("a paper account lives inside its bot; use `botkit stop`")
     if folder.path.name == "inside" and folder.holder() is None:
         raise ConfigError("the emulator ended with its bot, and its orders with it: nothing is open")
     status = folder.read_status() or {}
-    address = status.get("address") or [None, None]
+    address = status.get("address")
+    if not isinstance(address, list) or len(address) != 2:
+        address = [None, None]
     known = OwnOrders(())
     try:
         journal = Journal.open(folder.journal, read_only=True)
@@ -137,6 +139,13 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
         click.echo(f"problem: {error}", err=True)
 
     hold_back(folder, time.time_ns(), click.echo)
+    try:
+        project = account_of(config)
+    except BotkitError as error:
+        own_way = " A bot that runs cancels its own orders now." if folder.holder() is not None else ""
+        raise ConfigError(
+            f"the account cannot be reached, so nothing was cancelled from here: {error}.{own_way}"
+        ) from None
 
     async def main() -> int:
         async with account_access(
@@ -165,13 +174,13 @@ def _told(result: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
     """Prove that the account's key works, by reading only: balances, open orders, and a guess at the fee rank."""
-    from botkit.assembly import Project
-    from botkit.assembly.operations import account_access, account_lines, find_folder, read_account
+    from botkit.assembly.operations import StateFolder, account_access, account_lines, account_of, read_account
 
-    project = Project.load(config)
+    project = account_of(config)
     if mode == "emulator" and rest is None:
-        with contextlib.suppress(ConfigError):  # a bot that never ran has no emulator
-            rest = ((find_folder(project, mode).read_status() or {}).get("address") or [None])[0]
+        with contextlib.suppress(ConfigError):  # a bot that has never run has met no emulator
+            address = (StateFolder.find(project.config.name, mode).read_status() or {}).get("address")
+            rest = address[0] if isinstance(address, list) and address else None
 
     async def main() -> Any:
         async with account_access(project, mode or ("emulator" if rest else "live"), rest=rest) as access:

@@ -10,7 +10,12 @@ from typing import Any
 import click
 import msgspec
 
+from botkit.cli.control import state_folder_of
 from botkit.model.clock import format_time
+from botkit.model.csv_cells import inert
+
+#: columns whose text is a strategy's or the exchange's
+_TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 
 
 @click.command()
@@ -22,11 +27,10 @@ from botkit.model.clock import format_time
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def journal(config: Path, mode: str | None, last: int, export: str | None, out: Path, as_json: bool) -> None:
     """Show the journal of the bot of CONFIG. Works while it runs."""
-    from botkit.assembly import Project
-    from botkit.assembly.operations import Journal, find_folder
+    from botkit.assembly.operations import Journal, account_of
 
-    project = Project.load(config)
-    folder = find_folder(project, mode)
+    folder = state_folder_of(config, mode)
+    project = account_of(config)
     book = Journal.open(folder.journal, read_only=True)
     try:
         orders = [_exact(row, project.pairs) for row in book.order_rows()]
@@ -93,4 +97,5 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         names = list(rows[0]) if rows else ["client_id"]
         writer = csv.DictWriter(file, names)
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow({name: inert(value) if name in _TEXTS else value for name, value in row.items()})

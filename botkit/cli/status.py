@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from botkit.cli.control import state_folder_of
 from botkit.errors import ConfigError
 from botkit.model.clock import format_time
 from botkit.model.reasons import grouped
 
+_Lines = Callable[[dict[str, Any]], list[str]]
 _SINCE = re.compile(r"(\d+)([smhd])\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: how many reasons are shown per strategy, the most frequent first
@@ -31,17 +34,15 @@ def status(config: Path, mode: str | None, as_json: bool) -> int:
 
     Exit code 3 if it does not run, 1 if it runs but one of its strategies was stopped.
     """
-    from botkit.assembly import Project
-    from botkit.assembly.operations import find_folder, stopped_lines, summary_lines
+    from botkit.assembly.operations import stopped_lines, summary_lines
 
-    project = Project.load(config)
-    folder = find_folder(project, mode)
+    folder = state_folder_of(config, mode)
     holder = folder.holder()
     found = folder.read_status() or {}
     halt = folder.halt()
     found.update(running=holder is not None, pid=holder, folder=str(folder.path), mode=folder.path.parent.name)
     found["halt"] = None if halt is None else {"kind": halt.kind, "reason": halt.reason}
-    stopped = stopped_lines(found)
+    stopped, lines = _figures(found, stopped_lines, summary_lines)
     code = 3 if holder is None else 1 if stopped else 0
     if as_json:
         click.echo(json.dumps(found))
@@ -51,15 +52,25 @@ def status(config: Path, mode: str | None, as_json: bool) -> int:
     click.echo(f"{_standing(found)}; mode {found['mode']}")
     if halt is not None:
         click.echo(f"HALTED ({halt.kind}): {halt.reason}; `botkit resume` lifts it")
-    if "strategies" in found:
-        for line in summary_lines(found)[len(stopped) :]:
-            click.echo(line)
-        for row in found.get("limits", ()):
-            click.echo(f"  limit {row['pool']} ({row['scope']}): {row['held']} of {row['limit']} in {row['per_s']} s")
-        broken = {name: state for name, state in found.get("streams", {}).items() if state in ("lost", "stale")}
-        for name, state in broken.items():
-            click.echo(f"  stream {name}: {state}")
+    for line in lines:
+        click.echo(line)
     return code
+
+
+def _figures(found: dict[str, Any], stopped_lines: _Lines, summary_lines: _Lines) -> tuple[list[str], list[str]]:
+    """(the strategies that were stopped, everything else) of what a bot left, perhaps one of another botkit."""
+    try:
+        stopped = stopped_lines(found)
+        if "strategies" not in found:
+            return stopped, []
+        lines = summary_lines(found)[len(stopped) :]
+        for row in found.get("limits", ()):
+            lines.append(f"  limit {row['pool']} ({row['scope']}): {row['held']} of {row['limit']} in {row['per_s']} s")
+        streams = found.get("streams", {}).items()
+        lines += [f"  stream {name}: {state}" for name, state in streams if state in ("lost", "stale")]
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return [], ["  its figures cannot be read: another version of botkit wrote them"]
+    return stopped, lines
 
 
 def _standing(status: dict[str, Any]) -> str:
@@ -68,7 +79,7 @@ def _standing(status: dict[str, Any]) -> str:
         return f"running, process {status['pid']}"
     if status.get("ended"):
         return f"not running, ended ({status['ended']})"
-    if "time" in status:
+    if isinstance(status.get("time"), int):
         return f"not running, and it did not stop cleanly; this is how it was at {format_time(status['time'])}"
     return "not running"
 
@@ -80,15 +91,17 @@ def _standing(status: dict[str, Any]) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def why(config: Path, mode: str | None, since: str, as_json: bool) -> None:
     """Show why the bot of CONFIG did not trade: skips and refusals of each strategy, most frequent first."""
-    from botkit.assembly import Project
-    from botkit.assembly.operations import Journal, find_folder, stopped_lines
+    from botkit.assembly.operations import Journal, stopped_lines
 
     match = _SINCE.match(since)
     if match is None:
         raise ConfigError(f"--since {since}: write a duration such as 30m, 1h or 7d")
-    folder = find_folder(Project.load(config), mode)
+    folder = state_folder_of(config, mode)
     found = folder.read_status() or {}
-    status_time, stopped = found.get("time", 0), stopped_lines(found)
+    status_time = found.get("time", 0)
+    if not isinstance(status_time, int):
+        status_time = 0
+    stopped, _ = _figures(found, stopped_lines, lambda found: [])
     journal = Journal.open(folder.journal, read_only=True)
     try:
         # counted back from the bot's own clock, which differs from the machine's on an emulator

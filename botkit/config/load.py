@@ -100,12 +100,13 @@ def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> LoadedCon
     assert config is not MISSING
     assert isinstance(config, BotConfig)
     if not config.name:
-        config = _named_after_file(config, path)
+        config = named_after_file(config, path)
     shown_overrides = tuple(text for text in overrides if not is_secret(_steps(text.partition("=")[0].strip())))
     return LoadedConfig(config=config, path=path, root=root, overrides=shown_overrides)
 
 
-def _named_after_file(config: BotConfig, path: Path) -> BotConfig:
+def named_after_file(config: BotConfig, path: Path) -> BotConfig:
+    """The bot with its file's name. Raises ConfigError where that makes no name."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.name.split(".")[0]).strip("-_")[:64]
     if not name:
         raise ConfigError(f"{path}:1: the bot has no name and the file's gives none; add a line `name: my-bot`")

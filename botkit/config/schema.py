@@ -8,6 +8,7 @@ file they are in.
 from __future__ import annotations
 
 import re
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -134,6 +135,20 @@ class AccountConfig(_Section, frozen=True, kw_only=True):
     secrets_file: Annotated[
         Path | None, Meta(description="File of NAME=value lines that only you can read (mode 0600).")
     ] = None
+    created: Annotated[
+        str | None, Meta(description="Day on which the key was made; one without IP addresses ends 365 days later.")
+    ] = None
+
+    @property
+    def key_day(self) -> date | None:
+        """The day on which the key was made."""
+        return None if self.created is None else date.fromisoformat(self.created)
+
+    def __post_init__(self) -> None:
+        try:
+            self.key_day  # noqa: B018 - it is read for its complaint
+        except ValueError:
+            raise FieldError("created", f"{self.created!r} is no day; write one such as 2026-01-31") from None
 
     def __repr__(self) -> str:
         return "AccountConfig(hidden)"
@@ -408,6 +423,10 @@ class LiveConfig(_Section, frozen=True, kw_only=True):
     latest_accept_s: Annotated[int, Bound(least=1), Meta(description="How late the exchange may act on a request.")] = (
         900
     )
+    fees: Annotated[
+        FeesConfig,
+        Meta(description="What your account pays, promotions too: {maker: 0, taker: 0.002}. Default: rank 0."),
+    ] = FeesConfig()
 
 
 class NotifyConfig(_Section, frozen=True, kw_only=True):

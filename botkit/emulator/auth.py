@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from botkit.emulator.options import EmulatorAccount
-from botkit.emulator.replies import BAD_BODY, CONFLICT, UNAUTHORIZED, RefusedError
+from botkit.emulator.replies import BAD_BODY, BAD_PAYLOAD, CONFLICT, UNAUTHORIZED, RefusedError
 from botkit.emulator.switches import Switches
 from botkit.exchange.bitopro.sign import (
     HEADER_KEY,
@@ -56,7 +56,7 @@ class Authenticator:
         if body is None:
             self._check_nonce(email, headers[HEADER_KEY], _decoded(payload), now, machine_now)
         elif self._must_match and payload != encode_payload(body) and not _equal_json(_decoded(payload), body):
-            raise RefusedError(BAD_BODY)
+            raise RefusedError(BAD_PAYLOAD)
         elif self._increasing:
             if signature in self._seen:
                 raise RefusedError(CONFLICT, 409)

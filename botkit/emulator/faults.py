@@ -27,6 +27,7 @@ REQUEST_KINDS: Final[dict[str, str]] = {
     "late_arrival": "the connection is reset at once and the request is carried out `value` ms later",
     "error_before": "is answered with the status `value` (default 503), and nothing is done",
     "error_after": "is done, and answered with the status `value` (default 502) all the same",
+    "forbidden": "is answered 403, as to a key without the right for it, and nothing is done",
     "storm_429": "is answered 429, and nothing is done",
     "garbage": "is done, and answered 200 with a page of HTML",
     "truncated": "is done, and half of the answer's JSON is sent",
@@ -61,6 +62,7 @@ HANDSHAKE_KINDS: Final[dict[str, str]] = {
 GLOBAL_KINDS: Final[dict[str, str]] = {
     "clock_skew": "the exchange's Date and its check of nonces are `value` ms ahead",
     "maintenance": "the pair `where` is suspended",
+    "key_expired": "every signed request is answered 401, and the switch key_expiry_streams says what open streams do",
 }
 _SOCKET_KINDS: Final = STREAM_KINDS | PING_KINDS | HANDSHAKE_KINDS
 KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS
@@ -169,6 +171,10 @@ class Faults:
     def wait_ms(self, fault: Fault) -> float:
         """How long a delay lasts: its value and a part of its jitter."""
         return (fault.value or 0.0) + fault.jitter * self._draw(fault, -fault.seen)
+
+    def has_expired(self, now: Nanos) -> bool:
+        """Whether the accounts' keys are refused."""
+        return any(fault.kind == "key_expired" and (fault.until is None or now < fault.until) for fault in self.rules)
 
     def skew_ms(self, now: Nanos) -> int:
         """How far faults move the exchange's clock ahead, in ms."""

@@ -55,6 +55,7 @@ Word: TypeAlias = Callable[[Answer], HttpReply]
 Work: TypeAlias = tuple[Make, Word]
 CheckTime: TypeAlias = Callable[[int], None]
 
+_ORDER_IDS_MAX = 1000
 _ALL = 10**9  # rows: filters of the wire come after those of the model
 _WINDOW_MS = 90 * NS_PER_DAY // NS_PER_MS
 _KINDS: Final = {"ALL": None, "OPEN": {-1, 0, 1}, "DONE": {2, 3}}
@@ -67,6 +68,7 @@ class PrivateDesk:
     def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
         self._switches = venue.switches
+        self._takes_order_ids = venue.switches.on("order_ids_filter")
         self._null_lists = venue.switches.on("null_lists")
         self._open_seconds = venue.switches.on("open_orders_seconds")
         self._reads: dict[str, Callable[[str, Names, Query], Work]] = {
@@ -252,7 +254,12 @@ class PrivateDesk:
                 raise RefusedError("Wrong parameter: status")
             wanted = {int(status)}
         client_id = whole_number(query, "clientId", 0, 0, 2**31 - 1) or None
+        ids = query.get("orderIDs") if self._takes_order_ids else None
+        wanted_ids = frozenset(ids.split(",")) if ids else None
+        if wanted_ids is not None and len(wanted_ids) > _ORDER_IDS_MAX:
+            raise RefusedError("Wrong parameter: orderIDs")  # assumed (Q35)
         no_limit = kind == "OPEN" and query.get("ignoreTimeLimitEnable", "").lower() == "true"
+        no_limit = no_limit or wanted_ids is not None
         start, end = (None, None) if no_limit else self._window(query)
         cursor = query.get("orderId")
 
@@ -265,7 +272,8 @@ class PrivateDesk:
             reports = [
                 report
                 for report in _from_cursor(_reports(answer), cursor)
-                if wanted is None or status_of(report.state, report.executed_lots) in wanted
+                if (wanted is None or status_of(report.state, report.executed_lots) in wanted)
+                and (wanted_ids is None or report.order_id in wanted_ids)
             ]
             rows = self._venue.rows[account]
             return self._orders([rows.order(report, stamp=False) for report in reports[:limit]])

@@ -115,8 +115,8 @@ class AccountRows:
             updated_timestamp=updated,
             stop_price=rules.price_text(report.stop_ticks) if is_stop else None,
             condition=report.condition.value if is_stop and report.condition is not None else None,
-            client_id=None if stream else report.client_id,
-            client_id_stream=report.client_id if stream else None,
+            client_id=None if stream else report.client_id or None,  # 0 is sent for none
+            client_id_stream=(report.client_id or None) if stream else None,
             timestamp=updated if stamp else None,
         )
 

@@ -27,7 +27,16 @@ from botkit.emulator.hub import Hub, Subscriber, Told, parse_pairs, stream_of
 from botkit.emulator.options import EmulatorOptions
 from botkit.emulator.private import PrivateDesk
 from botkit.emulator.public import PUBLIC, Query
-from botkit.emulator.replies import BAD_BODY, NOT_FOUND, TOO_MANY, HttpReply, RefusedError, refusal
+from botkit.emulator.replies import (
+    BAD_BODY,
+    FORBIDDEN,
+    NOT_FOUND,
+    TOO_MANY,
+    UNAUTHORIZED,
+    HttpReply,
+    RefusedError,
+    refusal,
+)
 from botkit.emulator.routes import Route, find_route
 from botkit.emulator.sockets import Socket
 from botkit.emulator.sources import MarketSource, SyntheticSource, TapeMarket
@@ -213,6 +222,12 @@ class Emulator:
                 self.faults.remove(fault.id)
                 raise ConfigError(f"fault: maintenance of {fault.where!r}, which is no pair")
             self.venue.set_maintenance(pair, on=True)
+        if fault.kind == "key_expired":
+            for socket in [socket for socket in self._sockets if socket.is_private]:
+                if self.options.switches["key_expiry_streams"] == "close":
+                    socket.abort()
+                else:
+                    socket.silence()
         return fault
 
     def remove_faults(self, fault_id: int | None = None) -> int:
@@ -297,6 +312,8 @@ class Emulator:
             skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
             machine = time.time_ns() if self.clock.speed != 1.0 else None
             try:
+                if self.faults.rules and self.faults.has_expired(now):
+                    raise RefusedError(UNAUTHORIZED, 401)
                 signed = body if endpoint.method in ("POST", "PUT") else None
                 account = self.gate.admit(request.headers, signed, skewed, machine)
             except RefusedError as error:
@@ -377,6 +394,8 @@ class Emulator:
             return self._cut(request)
         if "storm_429" in struck:
             return self._respond(refusal(429, TOO_MANY))
+        if "forbidden" in struck:
+            return self._respond(refusal(403, FORBIDDEN))
         if "error_before" in struck:
             return self._respond(refusal(int(struck["error_before"].value or 503), "Service Unavailable"))
         if "redirect" in struck:
@@ -450,6 +469,8 @@ class Emulator:
             machine = time.time_ns() if self.clock.speed != 1.0 else None
             now = self.clock.now() + self.faults.skew_ms(self.venue.now) * NS_PER_MS
             try:
+                if self.faults.has_expired(self.venue.now):
+                    raise RefusedError(UNAUTHORIZED, 401)
                 account = self.gate.admit(request.headers, None, now, machine)
             except RefusedError as error:
                 return self._respond(error.reply)

@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, web
 
 from botkit.emulator.faults import PING_KINDS, STREAM_KINDS, Faults
 from botkit.emulator.spoiling import alter, lengthen
+from botkit.exchange.bitopro.wire.endpoints import STREAMS
 from botkit.model.clock import Nanos
 
 #: most frames waiting for a client that does not read; beyond it the connection is cut, as an exchange would do
@@ -97,6 +98,16 @@ class Socket:
             frames.append(self._held_back)
             self._held_back = None
         return frames
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it shows what is an account's."""
+        return STREAMS[self._stream_id].private
+
+    def silence(self) -> None:
+        """Send nothing any more; the connection stays open."""
+        self._queue.clear()
+        self._silent = True
 
     def abort(self) -> None:
         """Cut the connection without a close frame."""

@@ -53,6 +53,15 @@ SWITCHES: Final[dict[str, Switch]] = {
             "the identity of a signed GET or DELETE: any (empty or missing too), or the account's email (API 2.2)",
             ("any", "registered"),
         ),
+        Switch(
+            "key_expiry_streams", "close", "close", "close",
+            "when the fault key_expired begins: private streams are cut, or say nothing more (Q36)",
+            ("close", "silent"),
+        ),
+        Switch(
+            "order_ids_filter", "off", "off", "off",
+            "the listing of all orders takes `orderIDs`, up to 1000 with commas, and then no times (Q35)", _ON_OFF,
+        ),
         Switch("rate_limits", "on", "on", "on", "enforce the table of rate limits; off only counts (Q5)", _ON_OFF),
         Switch(
             "active_final", "on", "on", "off",

@@ -45,7 +45,7 @@ class Commands:
     def halt(self, given: Halt, now: Nanos) -> None:
         """Halt the bot or one strategy."""
         if given.level is None:
-            self._rooms.halt(given.reason)
+            self._rooms.halt(given.reason, keeps_orders=given.keeps_orders)
         elif self._record(given.level) is not None:
             self._halt_strategy(given.level, given.reason, now)
 

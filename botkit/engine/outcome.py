@@ -11,7 +11,7 @@ from botkit.model.clock import Nanos
 from botkit.model.events import Fill
 from botkit.model.orders import Order, OrderState
 from botkit.model.pairs import Pair
-from botkit.model.requests import Request
+from botkit.model.requests import Ending, Request
 
 Level = Literal["info", "warning", "error"]
 
@@ -79,6 +79,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     foreign: int = 0
     #: currency -> units that somebody else added or took; they count as unassigned
     adopted: tuple[tuple[str, int], ...] = ()
+    #: orders of ours that the journal does not know though it was asked for (`botkit.model.inputs.Unwritten`)
+    unwritten: tuple[str, ...] = ()
 
 
 class Halted(msgspec.Struct, frozen=True):
@@ -126,9 +128,9 @@ class Outcome:
         self.streams: list[StreamWanted] = []
         self.history: list[HistoryWanted] = []
         self.comparisons: list[Comparison] = []
-        #: why a comparison failed (it is retried), and whether the exchange refused to answer
-        self.compare_failures: list[tuple[str, bool]] = []
-        #: pairs whose book stream is silent although the book changes
+        #: why a comparison could not be made (it is tried again), and how the request for it ended
+        self.compare_failures: list[tuple[str, Ending]] = []
+        #: pairs whose stream of books shows nothing though the book moves on
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
         #: the end of `CancelOrphans`: the cancelled ids, or a sentence saying why not
@@ -193,10 +195,10 @@ class Outbox:
         self._changes.count += 1
         self.out.streams.append(stream)
 
-    def compare_failed(self, why: str, *, is_refused: bool) -> None:
-        """The books could not be compared with the exchange."""
+    def compare_failed(self, why: str, ending: Ending) -> None:
+        """The books could not be compared with the exchange's."""
         self._changes.count += 1
-        self.out.compare_failures.append((why, is_refused))
+        self.out.compare_failures.append((why, ending))
 
     def compared(self, comparison: Comparison) -> None:
         """The books were compared with the exchange."""

@@ -45,6 +45,7 @@ from botkit.engine.strategy.timers import TimerBook
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import MAX_BOOK_AGE_S, Balance, BalanceReport, Fill, OrderReport
 from botkit.model.extension import FeeRates
+from botkit.model.inputs import Compare
 from botkit.model.orders import FINAL_STATES, Order, OrderState
 from botkit.model.pairs import Pair
 
@@ -404,12 +405,12 @@ class BotRooms:
             self.gate.shortage = shortage
             self.decisions.note("shortage", self.clock.now, shortage or "over")
 
-    def compare(self, now: Nanos, hold: str | None) -> None:
+    def compare(self, now: Nanos, given: Compare) -> None:
         """Compare the books with the exchange, unless a comparison is running. ``hold`` blocks new orders until one
         started now has ended.
         """
-        if hold is not None:
-            self.gate.hold = hold
+        if given.hold is not None:
+            self.gate.hold = given.hold
         elif self.comparison is not None and not self.comparison.is_done:
             return
         self.comparison = Reconciliation(
@@ -420,6 +421,7 @@ class BotRooms:
             portfolio=self.portfolio,
             outbox=self.outbox,
             on_done=self._compared,
+            unwritten=given.unwritten,
         )
 
     def _compared(self, comparison: Comparison) -> None:
@@ -430,13 +432,13 @@ class BotRooms:
 
     # -- strategies -----------------------------------------------------------------------------------------------
 
-    def halt(self, reason: str) -> None:
+    def halt(self, reason: str, *, keeps_orders: bool = False) -> None:
         """Take no new orders and cancel the open ones. Orders that reduce a position still pass; only a resume ends
         it.
         """
         if self.risk.halted(None) is None:
             self.risk.halt(None, reason)
-        for order in self.table.all_open():
+        for order in () if keeps_orders else self.table.all_open():
             if not order.reduces:
                 self.desk.cancel(order, self.clock.now)
 

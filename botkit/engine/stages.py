@@ -51,7 +51,7 @@ class Stages:
             if level in rooms.records:
                 rooms.risk.halt(level, reason)
         if given.halted is not None:
-            rooms.halt(given.halted)
+            rooms.halt(given.halted, keeps_orders=given.keeps_orders)
 
     def _open_books(self, balances: Mapping[str, int] | None, books: Mapping[str, Any] | None) -> None:
         portfolio = self._rooms.portfolio
@@ -61,8 +61,8 @@ class Stages:
             portfolio.open(balances)
 
     def compare(self, given: Compare, now: Nanos) -> None:
-        """Compare the books with the exchange."""
-        self._rooms.compare(now, given.hold)
+        """Compare the books with the exchange's."""
+        self._rooms.compare(now, given)
 
     def begin(self, given: Begin, now: Nanos) -> None:
         """Run every strategy's ``on_start``, in the order of the configuration."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
 from botkit.live.panic import text_of
+from botkit.live.refused_key import REFUSED_STATUS, key_refused
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.extension import ExchangeFacts
 from botkit.model.money import format_units
@@ -21,7 +22,12 @@ async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[s
     """Balances, open orders and an estimated fee rank as plain data; ``works`` says whether the key was accepted."""
     balances = await access.send(GetBalances(id=-1))
     if balances.outcome is not Ending.OK or not isinstance(balances.body, BalanceReport):
-        return {"works": False, "why": balances.text or balances.outcome.value}
+        why = balances.text or balances.outcome.value
+        if balances.status == REFUSED_STATUS:
+            return {"works": False, "why": key_refused(f"{balances.status} {balances.text}", None)}
+        if balances.outcome is Ending.REFUSED:
+            return {"works": False, "why": f"the key does not work: {why}"}
+        return {"works": False, "why": f"the exchange could not be asked: {why}; this says nothing about the key"}
     orders = await access.send(ListOpenOrders(id=-2))
     held = balances.body.balances
     fee_coins = held.get(facts.discount_currency, (0, 0))[0]
@@ -47,7 +53,7 @@ async def read_account(access: RateLimitedReads, facts: ExchangeFacts) -> dict[s
 def account_lines(found: dict[str, Any]) -> list[str]:
     """The same as lines of text."""
     if not found["works"]:
-        return [f"the key does not work: {found['why']}"]
+        return [str(found["why"])]
     lines = ["the key works"]
     lines += [f"  {c}: {row['total']} ({row['available']} available)" for c, row in found["balances"].items()]
     orders = found["open_orders"]

@@ -20,6 +20,7 @@ from botkit.live.latch import Latch
 from botkit.live.notices import Notices
 from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence
+from botkit.live.refused_key import KEY_HALT, REFUSED_STATUS, key_refused
 from botkit.live.run_files import RunFiles
 from botkit.live.standing import Standing
 from botkit.live.standstill import Standstill
@@ -66,6 +67,8 @@ class Bot:
         self.orphans: Reply | None = None
         self.start_failures: list[str] = []
         self.compare_refusal: str | None = None
+        #: set once the exchange has said that it does not accept the key
+        self.key_refused = asyncio.Event()
         self._order_news = OrderNews(notices.tell)
         self._tells_orders = False
         self.watchdog = Watchdog(self._blocked, clock=parts.machine.clock, background=parts.machine.background)
@@ -98,13 +101,27 @@ class Bot:
         """An input is about to be processed."""
         if type(given) is Answer:
             self.outcomes[given.outcome] = self.outcomes.get(given.outcome, 0) + 1
+            if given.status == REFUSED_STATUS and given.outcome is Ending.REFUSED:
+                self._refuse_key(f"{given.status} {given.text}")
         elif type(given) is AccountEvents:
             self._compare_if_wrong(given, now)
         elif type(given) is Connection:
+            if given.is_refused:
+                self._refuse_key(given.detail.partition(";")[0])
             if self.streams.changed(given) and self.started_at:
                 self.driver.soon(self.comparisons.at_once)  # everything the stream missed is read again
             if given.pair is None and given.state is ConnectionState.STALE:
                 self.comparisons.suspect(now)
+
+    def _refuse_key(self, words: str) -> None:
+        """Nothing that needs the key leaves from here on; a bot that runs halts for good."""
+        if self.driver.key_refusal is not None:
+            return
+        self.driver.key_refusal = why = key_refused(words, self.parts.address[0])
+        self.key_refused.set()
+        self.happened.set()
+        if self.started_at:
+            self.driver.soon(lambda: self.latch.set(KEY_HALT, why))  # after the turn that is going on
 
     def _compare_if_wrong(self, given: AccountEvents, now: Nanos) -> None:
         # it is adopted as an outside change, which an overtaken frame is not
@@ -129,8 +146,8 @@ class Bot:
             self.start_failures += tell_failures(out.failures, self.notices)
         if self.comparisons.came_out(out, now):
             self.driver.soon(self.comparisons.at_once)
-        for why, is_refused in out.compare_failures:
-            if is_refused:
+        for why, ending in out.compare_failures:
+            if ending is Ending.REFUSED:
                 self.compare_refusal = why
         for pair in out.resynchronise:
             self.notices.tell(

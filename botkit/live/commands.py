@@ -64,7 +64,7 @@ def take(folder: StateFolder) -> list[tuple[Path, dict[str, Any]]]:
     for name in names:
         path = folder.commands / name
         document = None
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             document = json.loads(files.read(path))
         try:
             files.remove(path)

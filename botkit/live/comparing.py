@@ -7,8 +7,9 @@ from collections.abc import Callable
 from botkit.engine.outcome import Comparison, Outcome, Reply
 from botkit.live.notices import Notices
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.inputs import Compare, Input
+from botkit.model.inputs import Compare, Input, Unwritten
 from botkit.model.money import format_units
+from botkit.model.requests import Ending
 
 #: the interval when nothing happens: three reads a minute, of limits in the hundreds
 EVERY: Nanos = 60 * NS_PER_S
@@ -46,6 +47,8 @@ class Comparisons:
         #: something happened during a comparison, which may have read too early
         self._again = False
         self.last_failure = ""
+        #: requests in a row that found no connection
+        self.unreachable = 0
         self._failures = 0
         self._is_told = False
 
@@ -54,13 +57,14 @@ class Comparisons:
         if self._suspected_at is None:
             self._suspected_at = now
 
-    def at_once(self) -> None:
-        """Compare now, or again after the current comparison, which may have read too early."""
+    def at_once(self, unwritten: Unwritten | None = None) -> None:
+        """Compare now, or if one is under way, once more when it has ended: it may have read too early. ``unwritten``
+        is for the first one: what the journal would not know had it lost what was written last."""
         if self._is_under_way:
             self._again = True
         else:
             self._is_under_way = True
-            self._say(Compare())
+            self._say(Compare(unwritten=unwritten))
 
     def look(self, now: Nanos) -> None:
         """Compare if it is time."""
@@ -75,8 +79,9 @@ class Comparisons:
             self.at_once()
 
     def came_out(self, out: Outcome, now: Nanos) -> bool:
-        """Process a turn's comparison results; True if another must follow `at_once`, after the turn."""
-        for why, _ in out.compare_failures:
+        """What a turn said about comparisons; True when another must follow `at_once`, after the turn."""
+        for why, ending in out.compare_failures:
+            self.unreachable = self.unreachable + 1 if ending is Ending.NOT_SENT else 0
             self._failed(why)
         for comparison in out.comparisons:
             self.began, self.ended = comparison.began, now

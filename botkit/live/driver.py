@@ -36,6 +36,8 @@ from botkit.model.requests import (
     CreateBatch,
     CreateOrder,
     Ending,
+    GetBook,
+    GetCandles,
     Request,
 )
 
@@ -93,6 +95,8 @@ class LiveDriver:
         #: the bug or journal failure that ended the bot
         self.fault: BaseException | None = None
         self.journal_fault: str | None = None
+        #: why no request that needs the account's key may leave any more
+        self.key_refusal: str | None = None
         self.ended = asyncio.Event()
         self.turns = 0
         self.dropped_events = 0
@@ -329,6 +333,8 @@ class LiveDriver:
             orders = [self.engine.view.order(client_id) for client_id in client_ids_of(request)]
             urgent = all(order is not None and order.reduces for order in orders)
             held = self._held(urgent)
+        if self.key_refusal is not None and not isinstance(request, (GetBook, GetCandles)):
+            held = f"not sent: {self.key_refusal}"
         if held is not None:
             answer = Answer(request_id=request.id, outcome=Ending.NOT_SENT, text=held)
         else:

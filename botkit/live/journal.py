@@ -129,6 +129,16 @@ def _upgrade(version: int) -> list[str]:
     return [statement for step in range(version, SCHEMA) for statement in _MIGRATIONS[step]]
 
 
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest client id and time in a journal, and up to where ids were reserved: by itself, and by the count that
+    is kept beside it."""
+
+    last_id: int | None
+    last_time: Nanos
+    reserved: int
+    counted: int
+
+
 class FillRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One journaled fill, as plain integers and text."""
 
@@ -154,6 +164,8 @@ class Journal:
         self._db = connection
         self.path = path
         self.disk = disk
+        #: there was no file: it begins with this run
+        self.is_new = False
         self.run = 0
         self.commits = 0
         self._background = background
@@ -169,12 +181,14 @@ class Journal:
         ``background`` moves the write-ahead log into the file now and then.
         """
         try:
-            if read_only and disk.files.identity(path) is None:
+            is_new = disk.files.identity(path) is None
+            if read_only and is_new:
                 raise JournalError(f"there is no journal {path}; this bot has never run in this mode")
             db = disk.connect(path, read_only=read_only)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(_unusable(path, "opened", error, disk)) from None
         journal = cls(db, path, disk, background)
+        journal.is_new = is_new
         try:
             journal._prepare(read_only)
         except sqlite3.Error as error:
@@ -420,12 +434,26 @@ class Journal:
             first = random.randrange(1, ID_MAX // 2)
         if first >= ID_MAX - ID_BLOCK:
             first = 1
+        # the journal first: a count in the file that the journal does not have shows that it lost commits
+        self.put_meta({"client_ids": first + ID_BLOCK})
         try:
             self.disk.files.write(self._counter, str(first + ID_BLOCK).encode())
         except OSError as error:
             raise JournalError(f"{self._counter} cannot be written: {error}") from None
-        self.put_meta({"client_ids": first + ID_BLOCK})
         return first, first + ID_BLOCK
+
+    def reach(self) -> Reach:
+        """How far what it knows goes (`botkit.live.journal_losses`)."""
+        last_id, *times = self._db.execute(
+            "SELECT (SELECT MAX(client_id) FROM orders), (SELECT MAX(updated) FROM orders), "
+            "(SELECT MAX(sent) FROM sends)"
+        ).fetchone()
+        return Reach(
+            last_id=last_id,
+            last_time=max((time for time in times if time is not None), default=0),
+            reserved=int(self.meta("client_ids") or 0),
+            counted=self._counted(),
+        )
 
     @property
     def _counter(self) -> Path:

@@ -12,10 +12,11 @@ from botkit.live import capital, commands
 from botkit.live.bot import Bot
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_rows import JournalError
+from botkit.live.refused_key import key_ends_soon
 from botkit.live.stopping import stop
 from botkit.live.telling.memory import MemoryWatch
 from botkit.live.telling.summary import summary_of
-from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time
+from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.inputs import Forget, Pause, Resume, SetParameter
 
 _LOOK_S = 0.2
@@ -44,6 +45,7 @@ class Keeper:
         self._pruned_at: Nanos = 0
         self._dropped_told = 0
         self._moved_s = 0.0
+        self._key_told: int | None = None
         self._reasons_kept: dict[tuple[str, str, str], int] = {}
 
     def request_stop(self, why: str) -> None:
@@ -176,6 +178,7 @@ class Keeper:
         money = bot.view.money
         if now - self._reasons_at >= _REASONS_EVERY:
             self._reasons_at = now
+            self._tell_of_key(bot, now)
             self._keep_reasons(bot, now)
             if money.has_peaks:
                 bot.persistence.keep_books()
@@ -185,6 +188,15 @@ class Keeper:
             has_more = bot.journal.prune(now, now - bot.parts.unfilled_kept_ns)
             self._pruned_at = now if not has_more else now - _FORGET_EVERY + NS_PER_S
             bot.say(Forget(now - REMEMBERED))
+
+    def _tell_of_key(self, bot: Bot, now: Nanos) -> None:
+        created = bot.parts.key_day
+        if created is None:
+            return
+        found = key_ends_soon(created, to_datetime(now, bot.parts.zone).date(), self._key_told)
+        if found is not None:
+            text, self._key_told = found
+            bot.notices.tell("warning", text)
 
     def _keep_reasons(self, bot: Bot, now: Nanos) -> None:
         """Journal why strategies did not trade since the last call, for `botkit why`."""

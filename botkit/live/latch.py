@@ -10,6 +10,7 @@ from botkit.engine.outcome import Reply
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.notices import Notices
+from botkit.live.refused_key import KEY_HALT
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.model.clock import Nanos
 from botkit.model.inputs import Halt, Input, Resume
@@ -38,14 +39,15 @@ class Latch:
         self._strategies: dict[str, str] = halts_of(journal)
 
     def set(self, kind: str, reason: str) -> None:
-        """Set the durable latch: no new orders, and open ones are cancelled."""
-        self._say(Halt(reason))
+        """Set the durable latch: no new orders, and what is open is cancelled, unless the key is refused."""
+        self._say(Halt(reason, keeps_orders=kind == KEY_HALT))
         self.remember(kind, reason)
 
     def remember(self, kind: str, reason: str) -> None:
         """Save the engine's halt for later starts."""
         self._is_set = True
-        self._notices.tell("breaker", f"halted: {reason}. Open orders are cancelled; `botkit resume` lifts it")
+        orders = "stay as they are" if kind == KEY_HALT else "are cancelled"
+        self._notices.tell("breaker", f"halted: {reason}. Open orders {orders}; `botkit resume` lifts it")
         self._to_write = KeptHalt(kind=kind, reason=reason, time=self._now())
         self._write()
         if self._to_write is not None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from botkit.live.refused_key import REFUSED_STATUS, key_refused
 from botkit.live.state_folder import KeptHalt, StateFolder
 from botkit.model.adapter import Capabilities, Sender
 from botkit.model.clock import Nanos
@@ -28,6 +29,8 @@ class PanicResult(msgspec.Struct, kw_only=True):
     cancelled: int = 0
     foreign: int = 0
     left: tuple[str, ...] | None = None
+    #: the exchange does not accept the key, so that nothing more was tried
+    is_key_refused: bool = False
     problems: list[str] = msgspec.field(default_factory=list)
 
 
@@ -89,6 +92,8 @@ async def panic(
         if answer.outcome is Ending.OK:
             return answer.body
         problem = answer.text or answer.outcome.value
+        if answer.status == REFUSED_STATUS:
+            problem, result.is_key_refused = key_refused(f"{answer.status} {answer.text}", None), True
         if problem not in result.problems:
             say(f"problem: {problem}")
         result.problems.append(problem)
@@ -109,6 +114,8 @@ async def panic(
             result.left = tuple(text_of(row) for row in wanted)
             if not wanted:
                 return result
+        if result.is_key_refused:
+            return result
         if not own_only and can.cancel_all:
             # even if the listing failed: unlisted orders can still be cancelled
             await send(lambda i: CancelAll(id=i))
@@ -119,6 +126,8 @@ async def panic(
         else:
             for row in wanted or ():
                 await send(lambda i, row=row: CancelOrder(id=i, pair=row.pair, order_id=row.order_id))  # type: ignore[misc]
+        if result.is_key_refused:
+            return result
         if attempt < _TRIES - 1:
             await asyncio.sleep(pause_s)
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import tzinfo
+from datetime import date, tzinfo
 from random import Random
 from typing import Any, Literal, Protocol
 
@@ -48,7 +48,9 @@ class BotParts(Protocol):
     address: tuple[str | None, str | None]
     #: True if the exchange ends with the bot (the embedded emulator), so that an earlier journal does not apply
     is_new_world: bool
-    #: windows that the last built bot shares with others; None if it shares none
+    #: the day on which the account's key was made, where the configuration says so
+    key_day: date | None
+    #: windows that the bot made last shares with others; None: it is alone
     shared: SharedLimits | None
     #: other bots of this process on the same account, by name
     siblings: Sequence[str]

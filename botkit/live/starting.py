@@ -15,26 +15,33 @@ import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import msgspec
 
 from botkit.errors import BotkitError
 from botkit.live.bot import Bot
 from botkit.live.journal import REMEMBERED, Journal
+from botkit.live.journal_losses import has_lost_ids, unwritten_orders, write_off
 from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
 from botkit.live.limits.succession import keep_identity, predecessor
 from botkit.live.notices import Notices
 from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence, without_locks
+from botkit.live.refused_key import KEY_HALT, REFUSED_STATUS, key_refused
 from botkit.live.run_files import RunFiles
+from botkit.live.state_folder import KeptHalt
 from botkit.model.clock import NS_PER_HOUR, Nanos
-from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder
+from botkit.model.inputs import Begin, CancelOrphans, Restore, RestoredOrder, Unwritten
 from botkit.model.orders import LIVE_STATES, Order
-from botkit.model.requests import Ending, GetBalances
+from botkit.model.requests import Answer, Ending, GetBalances
 
 _CONNECT_S = 20.0
+#: after so long without the account's streams a plain request shows whether waiting is of any use
+_CONNECT_SOON_S = 5.0
+#: a start is given up after so many requests in a row, a second apart, that found no connection
+_UNREACHABLE_MAX = 3
 #: for the exchange's reason if it refuses a stream
 _REASON_S = 5.0
 _SETTLE_S = 60.0
@@ -56,6 +63,9 @@ class Opened(msgspec.Struct, frozen=True):
     ids_until: int
     run_folder: Path
     began: Nanos
+    unwritten: Unwritten | None
+    #: what the journal has lost, where that is known already
+    losses: str | None
 
 
 async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "refuse") -> Bot:
@@ -70,7 +80,7 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         await _share_limits(bot, opened)
         gone = _restore(bot, opened, orphans)
         await _connect(bot)
-        await _settle(bot, gone, orphans)
+        await _settle(bot, gone, orphans, opened.unwritten)
         await _begin(bot)
         stack.pop_all()
         return bot
@@ -87,12 +97,32 @@ async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     stack.callback(journal.close)
     await parts.adapter.open()
     stack.push_async_callback(parts.adapter.close)
+    unwritten, losses = None, None
+    if has_lost_ids(journal):
+        losses = _losses(journal, "client ids were given that it does not know of")
+        try:
+            parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
+        except OSError as error:
+            raise StartRefused(f"{losses}. Nor can that be written down: {error}") from None
+        write_off(journal)
+    elif not journal.is_new:
+        unwritten = unwritten_orders(journal)
     first, until = journal.lease_ids(parts.random)
     if parts.client_ids is not None:
         apart = parts.client_ids.claim(parts.name, first, parts.random)
         if apart != first:
             first, until = journal.lease_ids(parts.random, after=apart)
-    return Opened(journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now())
+    return Opened(
+        journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now(), unwritten, losses
+    )
+
+
+def _losses(journal: Journal, evidence: str) -> str:
+    """Why the bot must not go on by itself: on books of an earlier time it would buy everything a second time."""
+    return (
+        f"the journal {journal.path} has lost what was written last ({evidence}); positions, capital and self.state "
+        "are those of an earlier time. Put the whole folder back, or compare them with the exchange's"
+    )
 
 
 def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
@@ -152,6 +182,8 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     halt = parts.folder.halt()
     if halt is not None:
         bot.notices.tell("error", f"halted ({halt.kind}): {halt.reason}. No new orders; `botkit resume` lifts it")
+    if opened.losses is not None and halt is not None and halt.reason != opened.losses:
+        bot.notices.tell("error", opened.losses)  # it was halted for another reason, which stays
     for name, reason in halts.items():
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
     bot.say(
@@ -164,6 +196,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
             sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),
             halts=halts,
             halted=None if halt is None else halt.reason,
+            keeps_orders=halt is not None and halt.kind == KEY_HALT,
         )
     )
     return gone
@@ -171,47 +204,94 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
 
 async def _connect(bot: Bot) -> None:
     bot.streams.follow_account()
+    if await _is_connected(bot, _CONNECT_SOON_S):
+        return
+    answer = await _plain_answer(bot)
+    # without a connection, or with a key that is refused, more patience would be of no use
+    is_hopeless = answer is not None and answer.outcome in (Ending.NOT_SENT, Ending.REFUSED)
+    waited_s = _CONNECT_SOON_S if is_hopeless else _CONNECT_S
+    if not is_hopeless and await _is_connected(bot, _CONNECT_S - _CONNECT_SOON_S):
+        return
+    if answer is not None and answer.status == REFUSED_STATUS:
+        _refuse_key(bot, f"{answer.status} {answer.text}")
+    plain = ""
+    if answer is not None and answer.outcome is not Ending.OK:
+        plain = f", and the account's balances cannot be read: {answer.text or answer.outcome.value}"
+    troubles = bot.streams.troubles() or "without a word"
+    raise StartRefused(
+        f"the account's streams did not connect within {waited_s:.0f} s ({troubles}){plain}. "
+        "Nothing was traded; check the address, the key and this machine's clock"
+    )
+
+
+async def _is_connected(bot: Bot, seconds: float) -> bool:
+    """Wait for the account's streams. Raises StartRefused where they are refused."""
+    connected, refused = bot.streams.account_connected, bot.key_refused
+    waiting = [asyncio.ensure_future(event.wait()) for event in (connected, refused)]
     try:
-        await asyncio.wait_for(bot.streams.account_connected.wait(), _CONNECT_S)
-    except TimeoutError:
-        troubles = bot.streams.troubles() or "without a word"
-        raise StartRefused(
-            f"the account's streams did not connect within {_CONNECT_S:.0f} s ({troubles}){await _refusal(bot)}. "
-            "Nothing was traded; check the address, the key and this machine's clock"
-        ) from None
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+    if refused.is_set():
+        # an upgrade that is refused has a number for a reason, and no words
+        answer = await _plain_answer(bot)
+        has_words = answer is not None and answer.status == REFUSED_STATUS
+        _refuse_key(bot, f"{answer.status} {answer.text}" if answer is not None and has_words else "401")
+    return connected.is_set()
 
 
-async def _refusal(bot: Bot) -> str:
-    """The exchange's reason, from a plain request: a refused WebSocket upgrade gives only a status code."""
+def _refuse_key(bot: Bot, words: str) -> NoReturn:
+    raise StartRefused(f"{key_refused(words, bot.parts.address[0])}. Nothing was traded")
+
+
+async def _plain_answer(bot: Bot) -> Answer | None:
+    """What the exchange says to a plain request; None where it says nothing."""
     with contextlib.suppress(TimeoutError, LedgerUnreachable):
         async with asyncio.timeout(_REASON_S), bot.parts.aside() as aside:
-            answer = await aside.send(GetBalances(id=-1))
-            if answer.outcome is not Ending.OK:
-                return f", and the account's balances cannot be read: {answer.text or answer.outcome.value}"
-    return ""
+            return await aside.send(GetBalances(id=-1))
+    return None
 
 
-async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:
+async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten: Unwritten | None) -> None:
     if gone:
         await _end_orphans(bot, gone, orphans)
-    bot.comparisons.at_once()
-    await _until(bot, lambda: bot.comparisons.first is not None or bot.compare_refusal is not None, _SETTLE_S)
+    bot.comparisons.at_once(unwritten)
+    await _until(bot, lambda: _is_settled(bot), _SETTLE_S)
+    if bot.driver.key_refusal is not None:
+        raise StartRefused(f"{bot.driver.key_refusal}. Nothing was traded")
     if bot.compare_refusal is not None:
         raise StartRefused(
             f"{bot.compare_refusal}. Nothing was traded; check the address, the key and this machine's clock"
         )
     if bot.comparisons.first is None:
+        waited = "" if bot.comparisons.unreachable >= _UNREACHABLE_MAX else f" within {_SETTLE_S:.0f} s"
         raise StartRefused(
-            f"the books could not be compared with the exchange's within {_SETTLE_S:.0f} s: "
+            f"the books could not be compared with the exchange's{waited}: "
             f"{bot.comparisons.last_failure or 'some orders could not be read'}. Nothing was traded; check the address "
             "and the network, and for a certificate also this machine's clock (there is no switch to trust a bad one), "
             "then start again"
         )
+    lost = bot.comparisons.first.unwritten
+    if lost:
+        count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
+        evidence = f"the exchange has {count} of this bot's that it does not know: {'; '.join(lost[:5])}"
+        bot.latch.set("journal", _losses(bot.journal, evidence))
+        write_off(bot.journal)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()
     if foreign:
         shown = "; ".join(f"{row.order_id} {row.side.value} {row.pair}" for row in foreign[:5])
         bot.notices.tell("info", f"{len(foreign)} open orders are not this bot's and will not be touched: {shown}")
+
+
+def _is_settled(bot: Bot) -> bool:
+    """Whether the first comparison has ended, or never will."""
+    comparisons = bot.comparisons
+    is_reached = comparisons.unreachable < _UNREACHABLE_MAX
+    return (
+        comparisons.first is not None or bot.compare_refusal is not None or bot.key_refused.is_set() or not is_reached
+    )
 
 
 async def _end_orphans(bot: Bot, gone: list[Order], orphans: OrphanChoice) -> None:

@@ -173,10 +173,10 @@ class StateFolder:
     def read_status(self) -> dict[str, Any] | None:
         """The last figures that the bot wrote."""
         try:
-            found: dict[str, Any] = json.loads(self.disk.files.read(self._status_path))
-        except (OSError, ValueError):
+            found = json.loads(self.disk.files.read(self._status_path))
+        except (OSError, ValueError, RecursionError):
             return None
-        return found
+        return found if isinstance(found, dict) else None
 
     # -- what the guard and its bot leave each other ----------------------------------------------------------------
 

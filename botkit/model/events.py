@@ -364,7 +364,8 @@ class ConnectionState(enum.Enum):
 class Connection(msgspec.Struct, frozen=True):
     """A stream connected, dropped, or caught up again. ``pair`` is None for the account's streams.
 
-    ``gap``: earlier rows of this stream may be missing for good.
+    ``gap``: rows of this stream from before this moment may be missing for good. ``is_refused``: it was lost for good,
+    since the exchange does not accept the account's key.
     """
 
     state: ConnectionState
@@ -372,6 +373,7 @@ class Connection(msgspec.Struct, frozen=True):
     pair: Pair | None = None
     detail: str = ""
     gap: bool = False
+    is_refused: bool = False
 
 
 MarketEvent: TypeAlias = Trade | OrderBook | Ticker | Candle

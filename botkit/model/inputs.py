@@ -80,15 +80,28 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     halts: Mapping[str, str] = {}
     #: why the whole bot is halted, if it is
     halted: str | None = None
+    #: that halt leaves open orders as they are
+    keeps_orders: bool = False
+
+
+class Unwritten(msgspec.Struct, frozen=True):
+    """Which orders of the bot its journal cannot know: created after ``since``, with a client id from ``first_id`` up
+    to, and not including, ``end_id``. At the exchange there is none of them, unless the journal lost what was written
+    last."""
+
+    since: Nanos
+    first_id: int
+    end_id: int
 
 
 class Compare(msgspec.Struct, frozen=True):
     """Compare the books with the exchange. The outcome of a later turn reports what was found.
 
-    ``hold``, if set, is why no new order may leave until that is done.
+    ``hold``, if set, is why no new order may leave until that is done. ``unwritten``: look for these orders too.
     """
 
     hold: str | None = None
+    unwritten: Unwritten | None = None
 
 
 class Begin(msgspec.Struct, frozen=True):
@@ -138,10 +151,13 @@ class Stop(msgspec.Struct, frozen=True):
 class Halt(msgspec.Struct, frozen=True):
     """Take no new orders and cancel the open ones; only orders that reduce a position still leave. ``level``: a
     strategy, or None for the bot.
+
+    ``keeps_orders``: of the bot, leave the open ones as they are.
     """
 
     reason: str
     level: str | None = None
+    keeps_orders: bool = False
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -243,5 +259,6 @@ __all__ = [
     "SetParameter",
     "StageInput",
     "Stop",
+    "Unwritten",
     "WorldInput",
 ]

@@ -212,7 +212,8 @@ AnswerBody: TypeAlias = (
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a request ended, as of the ``now`` of its turn. ``text`` is the exchange's own message.
+    """How a request ended, at the ``now`` of the turn that it comes in. ``text`` is the exchange's own sentence.
+    ``status`` 401 says that the account's key is not accepted.
 
     ``body`` is a tuple of reports for a listing, an `OrderAck` for a create, a tuple of those in the order of the
     request for a batch, a `CancelAck` for a cancel, and a `BalanceReport` for balances.

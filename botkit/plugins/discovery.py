@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -92,6 +93,36 @@ def folder_files(folders: Sequence[Path]) -> Iterator[Candidate]:
             if real not in seen:
                 seen.add(real)
                 yield Candidate(name=file.stem, origin="folder", file=str(file), load=partial(import_file, file))
+
+
+def check_own(folder: Path) -> None:
+    """Refuse a folder of plugins that nobody named, and that others could put a file into: it would be run. Raises
+    PluginError. Where rights are kept in another way than by POSIX, any folder passes."""
+    if os.name != "posix":
+        return
+    for path in (folder, *sorted(folder.glob("*.py"))):
+        found = path.stat()
+        if found.st_uid not in (os.geteuid(), 0):
+            why, mend = f"belongs to another user ({found.st_uid})", "look what is in it"
+        elif found.st_mode & 0o002 or (found.st_mode & 0o020 and not _is_own_group(found.st_gid)):
+            why, mend = f"can be written by others (mode {found.st_mode & 0o777:04o})", f"run: chmod go-w {path}"
+        else:
+            continue
+        raise PluginError(
+            f"{path} {why}, and its code would be run; {mend}, or name the folder yourself under `plugins:`"
+        )
+
+
+def _is_own_group(gid: int) -> bool:
+    """Whether a group is the user's alone, as many systems make one for each user."""
+    import grp
+    import pwd
+
+    try:
+        group, user = grp.getgrgid(gid), pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return group.gr_name == user.pw_name and not set(group.gr_mem) - {user.pw_name}
 
 
 def modules(names: Sequence[str]) -> Iterator[Candidate]:

@@ -14,7 +14,7 @@ from botkit.exchange.bitopro import plugin as bitopro_plugin
 from botkit.live import plugin as live_plugin
 from botkit.model.extension import TapeFormat
 from botkit.plugins import Plugins, load_plugins
-from botkit.plugins.discovery import did_you_mean
+from botkit.plugins.discovery import check_own, did_you_mean
 from botkit.sim import plugin as sim_plugin
 from botkit.tape import plugin as tape_plugin
 
@@ -37,8 +37,13 @@ def assemble_plugins(loaded: LoadedConfig | None = None, *, installed_only: bool
     if loaded is None:
         default = Path("strategies")
         folders: Sequence[Path] = (default,) if default.is_dir() and not installed_only else ()
+        for folder in folders:
+            check_own(folder)
         return load_plugins(folders=folders, environ_load=environ_load, builtin=BUILT_IN)
     _check_modules(loaded)
+    if loaded.config.plugins is None:  # nobody named the folder: it is where the command was given
+        for folder in loaded.plugin_folders:
+            check_own(folder)
     return load_plugins(
         folders=loaded.plugin_folders,
         modules=loaded.plugin_modules,

@@ -30,7 +30,7 @@ def _bad_amount(new: OrderSpec, pair: Pair) -> str | None:
             return f"Invalid amount {format_units(spend)}, decimal limit is {rules.price_decimals}."
         if spend <= 0 or spend < rules.least_spend_units:
             least = format_units(rules.least_spend_units)
-            return f"Invalid amount {format_units(spend)}, minimum is {least}."  # assumed
+            return f"Invalid amount {format_units(spend)} less than min {least}."
         return None
     lots = new.amount_lots
     if lots > 0 and rules.least_lots <= lots <= rules.most_lots and not lots % rules.amount_step:
@@ -39,7 +39,7 @@ def _bad_amount(new: OrderSpec, pair: Pair) -> str | None:
     if lots % rules.amount_step:
         return f"Invalid amount {text}, decimal limit is {rules.display_decimals}."
     if lots <= 0 or lots < rules.least_lots:
-        return f"Invalid amount {text}, minimum is {rules.amount_text(rules.least_lots)}."  # assumed
+        return f"Invalid amount {text} less than min {rules.amount_text(rules.least_lots)}."
     return f"Invalid amount {text}, maximum is {rules.amount_text(rules.most_lots)}."  # assumed
 
 
@@ -88,4 +88,5 @@ def balance_refusal(currency: str, units: int, available: int) -> str | None:
     """Why an order's lock cannot be covered, or None."""
     if units <= available:
         return None
-    return f"Balance for {currency} not enough, only has {format_units(available)}, but ordered {format_units(units)}."
+    have, ordered = format_units(available), format_units(units)
+    return f"Balance for {currency.upper()} not enough, only has {have}, but ordered {ordered}."

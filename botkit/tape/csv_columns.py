@@ -22,7 +22,9 @@ from botkit.model.columns import IntArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\s*\Z", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?\s*\Z", re.ASCII)
+#: the same for Arrow. It is asked before every cast: Arrow's own ends the process on an exponent such as e-9999999
+_NUMBERS = r"\A\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*\z"
 #: a time of day with Z or an offset behind it
 _OFFSET = r"(?i)\d:\d\d[^+-]*(z|[+-]\d\d(:?\d\d)?)\s*$"
 #: smallest absolute value that is read in each unit: seconds until the year 5138, milliseconds from 1973 on, ...
@@ -114,6 +116,8 @@ def parse_steps(path: Path, line: int, what: str, text: pa.Array, decimals: int)
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if not pc.all(pc.match_substring_regex(text, _NUMBERS)).as_py():
+        raise _bad_figure(path, line, what, text)
     exact: pa.Array | None = None
     # 18 decimals fit 128 bits; floats printed at full length may have more and need twice the space
     for kind in (pa.decimal128(38, 18), pa.decimal256(76, 40)):
@@ -219,7 +223,10 @@ def zone_of(path: Path, name: object) -> ZoneInfo | None:
 
 def _parse_numeric_times(path: Path, line: int, text: pa.Array) -> IntArray:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    if not pc.all(pc.match_substring_regex(text, _NUMBERS)).as_py():
+        raise _bad_figure(path, line, "time", text)  # Arrow would take 0x10 for 16
     try:
         whole = np.from_dlpack(text.cast(pa.int64()))  # to_numpy would import pandas
         size = abs(int(whole[0]))

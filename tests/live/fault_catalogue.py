@@ -26,6 +26,7 @@ _NETWORK = _LIVE + "test_faults_network.py::"
 _ANSWERS = _LIVE + "test_faults_answers.py::"
 _LISTINGS = _LIVE + "test_faults_listings.py::"
 _STREAMS = _LIVE + "test_faults_streams.py::"
+_KEY = _LIVE + "test_faults_key.py::"
 _TRANSPORT = "tests/exchange/test_transport.py::"
 _CREATE = _ANSWERS + "test_a_create_is_neither_lost_nor_doubled_when"
 _CANCEL = _ANSWERS + "test_a_cancelled_order_ends_and_its_money_is_free_when"
@@ -104,6 +105,14 @@ ANSWERS: dict[str, Shown] = {
             _NETWORK + "test_with_a_clock_that_is_off_the_start_is_refused_and_says_by_how_much",
         ),
         "ms behind the exchange's; set it",
+    ),
+    "401: the key was deleted, has expired or is wrong": Shown(
+        (
+            _KEY + "test_a_key_that_expires_halts_the_bot_for_good_and_leaves_its_orders",
+            _KEY + "test_a_key_that_is_wrong_ends_the_start_within_seconds",
+        ),
+        "does not accept the account's key...check the address, the key and this machine's clock"
+        "...Open orders stay as they are; `botkit resume` lifts it",
     ),
     "429 storm": Shown(
         (
@@ -329,8 +338,15 @@ PROCESS_AND_DISK: dict[str, Shown] = {
         "was deleted or replaced while the bot runs. What is written goes nowhere...is back; new orders are sent",
     ),
     "restored journal": Shown(
-        (_DISK + "test_a_journal_put_back_from_a_copy_shows_later_orders_as_foreign_and_gives_no_id_twice",),
-        "1 open orders are not this bot's",
+        (_DISK + "test_a_journal_put_back_from_a_copy_halts_the_bot_and_gives_no_id_twice",),
+        "has lost what was written last (client ids were given that it does not know of)...1 open orders are not",
+    ),
+    "journal without its latest commits": Shown(
+        (
+            _DISK + "test_without_its_write_ahead_log_a_first_journal_halts_the_bot",
+            _DISK + "test_orders_that_the_exchange_has_and_the_journal_lost_halt_the_bot",
+        ),
+        "has lost what was written last...the exchange has an order of this bot's that it does not know",
     ),
 }
 

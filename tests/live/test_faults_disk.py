@@ -16,7 +16,7 @@ import pytest
 
 from botkit.live.bot import Bot
 from botkit.live.journal_rows import JournalError
-from botkit.live.state_folder import AlreadyRunning
+from botkit.live.state_folder import AlreadyRunning, StateFolder
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import World, far_buy, kept, puppet, settled, told, until
@@ -106,9 +106,7 @@ async def test_a_deleted_journal_makes_its_orders_foreign_and_touches_none(world
     again.view.money.check()
 
 
-async def test_a_journal_put_back_from_a_copy_shows_later_orders_as_foreign_and_gives_no_id_twice(
-    world: World,
-) -> None:
+async def test_a_journal_put_back_from_a_copy_halts_the_bot_and_gives_no_id_twice(world: World) -> None:
     bot = await world.start()
     await settled(far_buy(bot, 0.001))
     await world.crash(bot)
@@ -125,13 +123,82 @@ async def test_a_journal_put_back_from_a_copy_shows_later_orders_as_foreign_and_
         shutil.copy(copy, path)
 
     third = await world.start()
+    assert "has lost what was written last (client ids were given that it does not know of)" in told(third)
     assert "1 open orders are not this bot's" in told(third)
-    new = far_buy(third, 0.003)
+    refused = far_buy(third, 0.003)
+    assert refused.state is OrderState.REFUSED
+    assert "has lost what was written last" in refused.reason
+    await world.crash(third)
+
+    assert StateFolder(world.folder / "state").halt() is not None  # until the user has looked
+    StateFolder(world.folder / "state").clear_halt()
+    fourth = await world.start()
+    assert "has lost" not in told(fourth)
+    new = far_buy(fourth, 0.003)
     await settled(new)
     assert new.state is OrderState.OPEN
     ids = [row.client_id for row in exchange_rows(world.emulator)]
     assert len(ids) == len(set(ids)) == 3, ids
-    assert len(world.exchange_orders(open_only=True)) == 3
+
+
+def snapshot(world: World) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in journal_files(world)}
+
+
+def put_back(world: World, files: dict[Path, bytes]) -> None:
+    for path in journal_files(world):
+        path.unlink()
+    for path, content in files.items():
+        path.write_bytes(content)
+
+
+async def test_without_its_write_ahead_log_a_first_journal_halts_the_bot(world: World) -> None:
+    bot = await world.start()
+    bought = puppet(bot).market_buy("btc_usdt", spend=500)
+    bot.driver.wake()
+    await until(lambda: bought.is_final)
+    main = world.folder / "state" / "journal.sqlite"
+    before = main.read_bytes()  # most of it is in the log still
+    await world.crash(bot)
+    put_back(world, {main: before})
+    again = await world.start()
+    assert "has lost what was written last" in told(again)
+    assert "`botkit resume` lifts it" in told(again)
+    assert far_buy(again).state is OrderState.REFUSED
+
+
+@pytest.mark.parametrize("stands", [True, False], ids=["that stand", "that were filled"])
+async def test_orders_that_the_exchange_has_and_the_journal_lost_halt_the_bot(world: World, stands: bool) -> None:
+    bot = await world.start()
+    await settled(far_buy(bot, 0.001))
+    await until(lambda: not bot.persistence.is_dirty)
+    known = snapshot(world)  # of the same run: no client id was reserved since
+    lost = far_buy(bot, 0.002) if stands else puppet(bot).market_buy("btc_usdt", spend=500)
+    bot.driver.wake()
+    await until(lambda: lost.state is OrderState.OPEN if stands else lost.is_final)
+    await world.crash(bot)
+    put_back(world, known)
+    again = await world.start()
+    evidence = f"the exchange has an order of this bot's that it does not know: {lost.order_id} of btc_usdt"
+    assert evidence in told(again)
+    assert far_buy(again).state is OrderState.REFUSED
+    halt = StateFolder(world.folder / "state").halt()
+    assert halt is not None
+    assert (halt.kind, evidence in halt.reason) == ("journal", True)
+    await world.crash(again)
+    StateFolder(world.folder / "state").clear_halt()
+    third = await world.start()  # told once
+    assert "has lost" not in told(third)
+
+
+async def test_a_journal_that_is_whole_halts_no_bot_wherever_it_was_killed(world: World) -> None:
+    for _ in range(3):
+        bot = await world.start()
+        assert "has lost" not in told(bot)
+        far_buy(bot, 0.001)
+        await world.crash(bot)
+        # killed between the two places that keep the count
+        (world.folder / "state" / "client_ids").write_text("1")
 
 
 async def test_a_journal_that_another_program_holds_delays_orders_and_sends_none_unwritten(world: World) -> None:

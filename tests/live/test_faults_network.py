@@ -45,7 +45,7 @@ async def test_without_an_exchange_the_start_is_refused_and_says_so(
 
 async def test_a_wrong_key_is_refused_at_the_start(world: World) -> None:
     world.emulator.add_fault({"kind": "error_before", "where": "balance", "value": 401})
-    with pytest.raises(StartRefused, match=r"balances cannot be read: .*check the address, the key and this machine's"):
+    with pytest.raises(StartRefused, match=r"does not accept the account's key .*check the address, the key and this"):
         await world.start()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly.guard import without_strategies
+from botkit.assembly.operating import without_strategies
 from botkit.errors import BotkitError
 from botkit.live.guard import Guard, Guarding, Silence
 from botkit.live.keeper import Keeper

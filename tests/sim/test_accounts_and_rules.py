@@ -53,17 +53,17 @@ def venue() -> Venue:
     [
         (
             {"side": "sell", "lots": 101 * 100 * L, "price": 200_00},
-            "Balance for btc not enough, only has 100, but ordered 101.",
+            "Balance for BTC not enough, only has 100, but ordered 101.",
         ),
         (
             {"side": "buy", "lots": 10**13, "price": 100_00},
-            "Balance for usdt not enough, only has 1000000, but ordered 10000000.",
+            "Balance for USDT not enough, only has 1000000, but ordered 10000000.",
         ),
-        ({"side": "buy", "lots": 999, "price": 100_00}, "Invalid amount 0.00000999, minimum is 0.00001."),
+        ({"side": "buy", "lots": 999, "price": 100_00}, "Invalid amount 0.00000999 less than min 0.00001."),
         ({"side": "buy", "lots": 10**17, "price": 100_00}, "Invalid amount 1000000000, maximum is 100000000."),
         ({"side": "sell", "lots": 10**17}, "Invalid amount 1000000000, maximum is 100000000."),
         ({"side": "buy", "lots": L, "price": -100, "type": OrderType.LIMIT}, "Invalid price -1."),
-        ({"side": "buy", "spend_units": 6 * UNIT}, "Invalid amount 6, minimum is 7."),
+        ({"side": "buy", "spend_units": 6 * UNIT}, "Invalid amount 6 less than min 7."),
         ({"side": "buy", "spend_units": 7 * UNIT + 1}, "Invalid amount 7.00000001, decimal limit is 2."),
         ({"side": "buy", "lots": L, "price": 1, "pair": NOPE}, "Unsupported trading pair nope_usdt."),
         (
@@ -179,7 +179,7 @@ def test_a_batch_counts_its_own_locks_and_answers_in_order(venue: Venue) -> None
     venue.batch(make("sell", half, 200_00, 3), make("buy", 2 * L, 101_00, 4))
     venue.to(2)
     refused, granted = venue.answers()
-    assert refused.text == "Balance for btc not enough, only has 40, but ordered 60."
+    assert refused.text == "Balance for BTC not enough, only has 40, but ordered 60."
     assert [ack.client_id for ack in granted.body] == [3, 4]
     assert venue.filled(4) == 2 * L
 

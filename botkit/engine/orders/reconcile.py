@@ -16,15 +16,18 @@ from botkit.engine.orders.table import OrderTable
 from botkit.engine.outcome import Comparison, Difference, Outbox
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport
+from botkit.model.inputs import Unwritten
 from botkit.model.money import format_units
 from botkit.model.orders import RESTING_STATES, Order, OrderState
-from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders
+from botkit.model.requests import Answer, Ending, GetBalances, ListOpenOrders, ListOrders
 
 _OWNER = "(reconcile)"
 #: delay before a failed read is retried
 RETRY_NS: Nanos = 1 * NS_PER_S
 #: a bot that trades all the time leaves the balances to the next comparison after this many reads
 _OVERTAKEN_MAX = 5
+#: one listing of what was created since the journal's last row shows enough: a single order settles the question
+LISTED_MAX = 1000
 
 
 class Reconciliation:
@@ -40,6 +43,7 @@ class Reconciliation:
         portfolio: Portfolio,
         outbox: Outbox,
         on_done: Callable[[Comparison], None],
+        unwritten: Unwritten | None = None,
     ) -> None:
         self._table = table
         self._reads = reads
@@ -53,7 +57,11 @@ class Reconciliation:
         self._foreign = 0
         self._read: list[tuple[Order, OrderState, int]] = []
         self._booked_before = self._overtaken = 0
-        self._list_orders(now)
+        self._unwritten = unwritten
+        self._lost: list[str] = []
+        names = portfolio.strategies if unwritten is not None else ()
+        self._to_list = list(dict.fromkeys(p.pair for name in names for p in portfolio.positions(name)))
+        self._list_unwritten(now)
 
     def _unexplained(self) -> list[Order]:
         """Orders still being read."""
@@ -61,7 +69,38 @@ class Reconciliation:
 
     def _failed(self, what: str, answer: Answer) -> None:
         why = f"the {what} cannot be read: {answer.text or answer.outcome.value}"
-        self._outbox.compare_failed(why, is_refused=answer.outcome is Ending.REFUSED)
+        self._outbox.compare_failed(why, answer.outcome)
+
+    def _list_unwritten(self, now: Nanos) -> None:
+        """Look for orders that the journal should know and does not, a pair after the other; then for the open ones."""
+        wanted = self._unwritten
+        if wanted is None or not self._to_list:
+            self._list_orders(now)
+            return
+        pair, since = self._to_list[-1], wanted.since
+        self._reads.read(
+            lambda i: ListOrders(id=i, pair=pair, start=since, limit=LISTED_MAX),
+            self._on_unwritten,
+            endpoint=ListOrders.endpoint,
+            owner=_OWNER,
+            now=now,
+        )
+
+    def _on_unwritten(self, answer: Answer, now: Nanos) -> None:
+        if answer.outcome is not Ending.OK or not isinstance(answer.body, tuple):
+            self._failed("orders since the last run", answer)
+            self._reads.later(now + RETRY_NS, self._list_unwritten)
+            return
+        assert self._unwritten is not None
+        self._to_list.pop()
+        for row in answer.body:
+            if (
+                isinstance(row, OrderReport)
+                and self._unwritten.first_id <= (row.client_id or 0) < self._unwritten.end_id
+                and row.client_id not in self._table.by_client_id
+            ):
+                self._lost.append(f"{row.order_id} of {row.pair}")
+        self._list_unwritten(now)
 
     def _list_orders(self, now: Nanos) -> None:
         self._reads.read(
@@ -131,6 +170,7 @@ class Reconciliation:
                 differences=tuple(self._differences),
                 foreign=self._foreign,
                 adopted=tuple(adopted),
+                unwritten=tuple(self._lost),
             )
         )
 

@@ -292,7 +292,7 @@ class BitoProAdapter:
                 yield from self._snapshot(item)
             case StreamChange():
                 for told_pair in told:
-                    yield Connection(item.state, stream_id, told_pair, item.detail)
+                    yield Connection(item.state, stream_id, told_pair, item.detail, is_refused=item.is_refused)
             case UnknownFrame():
                 self._unknown_event(stream_id, item.event[:40])
 

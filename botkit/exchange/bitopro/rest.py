@@ -16,7 +16,7 @@ bot's router does; ``botkit limits`` prints them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from random import Random
@@ -43,7 +43,7 @@ from botkit.exchange.bitopro.wire.account import (
     OwnTradeRow,
     OwnTradesReply,
 )
-from botkit.exchange.bitopro.wire.bodies import BATCH_MAX, CreateBody, WithdrawBody, encode_cancel_batch
+from botkit.exchange.bitopro.wire.bodies import BATCH_MAX, CLIENT_ID_MAX, CreateBody, WithdrawBody, encode_cancel_batch
 from botkit.exchange.bitopro.wire.codec import WireError, decode, encode, refuse_repeated_names
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, ENDPOINTS, REST_BASE, WS_BASE
 from botkit.exchange.bitopro.wire.market import (
@@ -293,7 +293,7 @@ class BitoProClient:
             stop_price=_number(stop_price),
             condition=condition,
             time_in_force="POST_ONLY" if post_only else None,
-            client_id=client_id,
+            client_id=_client_id(client_id),
             percentage=percentage,
         )
         return await self.post_order(pair, body)
@@ -380,10 +380,12 @@ class BitoProClient:
         order_id: str | None = None,
         limit: int = 100,
         ignore_time_limit: bool = False,
+        order_ids: Sequence[str] = (),
     ) -> tuple[OrderRow, ...]:
         """One request for orders created in ``start`` <= time < ``end`` (default: the last 90 days), newest first.
 
-        ``limit`` is 1 to 1000. ``DONE`` leaves out cancelled orders (statuses 4 and 6).
+        ``limit`` is 1 to 1000. ``DONE`` leaves out cancelled orders (statuses 4 and 6). ``order_ids`` (at most 1000)
+        is a filter that is not documented and may be ignored: `filters_order_ids` finds out.
         """
         query: dict[str, object] = {
             "startTimestamp": _ms_up(start),
@@ -392,10 +394,19 @@ class BitoProClient:
             "status": status,
             "orderId": order_id,
             "limit": limit,
-            "clientId": client_id,
+            "clientId": client_id or None,
+            "orderIDs": ",".join(order_ids) or None,
             "ignoreTimeLimitEnable": True if ignore_time_limit else None,
         }
         return (await self._call("all_orders", OrdersReply, query=query, size_max=_LIST_SIZE_MAX, pair=pair)).data or ()
+
+    async def filters_order_ids(self, pair: str, order_id: str) -> bool:
+        """Whether `orders` heeds ``order_ids``: asked for the id of an order that exists and for one that cannot, it
+        must show the one and not the other. Two requests of ``all_orders``."""
+        known = await self.orders(pair, order_ids=(order_id,))
+        if [row.order_id for row in known] != [order_id]:
+            return False
+        return not await self.orders(pair, order_ids=("1",))
 
     async def all_orders(self, pair: str, start: Nanos, end: Nanos) -> tuple[OrderRow, ...]:
         """Every order created in ``start`` <= time < ``end``, oldest window first, in as many requests as needed."""
@@ -551,6 +562,13 @@ def _path(endpoint_id: str, **names: str) -> str:
 def _text(value: object) -> str:
     # the documentation says bool; lowercase is JSON's spelling of it
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _client_id(given: int | None) -> int | None:
+    """A client id as the wire takes it. Raises Refused: 0 is the exchange's word for none, and stands for no order."""
+    if given is not None and not 1 <= given <= CLIENT_ID_MAX:
+        raise Refused(f"create_order: client id {given} is not one of 1 to {CLIENT_ID_MAX}; leave it out for none")
+    return given
 
 
 def _number(value: str | Decimal | None) -> str | None:

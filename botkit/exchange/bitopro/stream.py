@@ -60,10 +60,12 @@ class StreamTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamChange(msgspec.Struct, frozen=True):
-    """The connection was made, lost, or brought up to date again."""
+    """The connection was made, lost, or brought up to date again. ``is_refused``: lost for good, as the exchange does
+    not accept the key."""
 
     state: ConnectionState
     detail: str = ""
+    is_refused: bool = False
 
 
 class NewTrades(msgspec.Struct, frozen=True):
@@ -112,10 +114,15 @@ class _LostError(Exception):
     """The connection is of no further use; the message says why."""
 
 
+class _KeyRefusedError(_LostError):
+    """No other connection would be of use either."""
+
+
 class Stream:
     """One connection to one stream, for one or many pairs. Use it with ``async with`` and iterate with ``async for``.
 
-    It ends only when closed. Read it without long pauses: pings are answered while it is being read.
+    It ends when closed, or when the exchange refuses the key (401): retries would be refused as well.
+    Read it without long pauses: pings are answered while it is being read.
     """
 
     def __init__(
@@ -199,6 +206,11 @@ class Stream:
                     received = await self._receive(self._socket)
                     if received is not None:
                         return received
+            except _KeyRefusedError as refused:
+                await self.close()
+                return Received(
+                    self._clock.now(), StreamChange(ConnectionState.LOST, f"{refused}; it is not tried again", True)
+                )
             except _LostError as lost:
                 self._wait_s = self._times.backoff_s(self._failures, self._random) if self._failures else 0.0
                 detail = f"{lost}; connecting again " + (f"in {self._wait_s:.2f} s" if self._wait_s else "at once")
@@ -233,7 +245,7 @@ class Stream:
         if self._spec.private:
             assert self._credentials is not None
             headers = nonce_headers(self._credentials, self._clock.now() // NS_PER_MS)
-        reason = ""
+        reason, status = "", 0
         try:
             async with asyncio.timeout(self._times.connect_timeout_s):
                 self._socket = await self._session.ws_connect(
@@ -245,6 +257,7 @@ class Stream:
                 )
         except aiohttp.WSServerHandshakeError as error:
             # the exchange answers 200 with an empty body to a path or pair that it does not know
+            status = error.status
             reason = f"the exchange answered {error.status} and not 101" + (
                 "; is every pair spelt as the exchange spells it?" if error.status == 200 else ""
             )
@@ -253,8 +266,8 @@ class Stream:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
         if reason:
-            # outside the handlers: aiohttp's error holds the signed headers and would stay attached as the context
-            raise _LostError(reason)
+            # outside of the handlers: aiohttp's error holds the signed headers, and would hang on as the context
+            raise _KeyRefusedError(reason) if status == 401 and self._spec.private else _LostError(reason)
         now = self._connected_at = self._clock.now()
         self._waiting_since_s = None
         self._listen_for(self._times.dead_after_s)

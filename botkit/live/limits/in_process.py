@@ -10,7 +10,7 @@ from random import Random
 
 import msgspec
 
-from botkit.live.limits.ledger import new_ledger
+from botkit.live.limits.ledger import WAITER_PATIENCE, new_ledger
 from botkit.live.limits.protocol import LedgerReply, Message
 from botkit.model.clock import Clock
 
@@ -26,7 +26,9 @@ class InProcessLedger:
     def __init__(self, clock: Clock, random: Random) -> None:
         """``clock`` is that of the bots."""
         self._clock = clock
-        self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER)
+        # how soon a bot can ask again is a matter of the machine, however fast the bots' clock runs
+        patience = round(WAITER_PATIENCE * max(1.0, getattr(clock, "speed", 1.0)))
+        self._ledger = msgspec.structs.replace(new_ledger(random), dead_after=_NEVER, waiter_patience=patience)
 
     async def call(self, message: Message) -> LedgerReply:
         """Apply a message."""

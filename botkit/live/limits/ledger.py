@@ -76,6 +76,8 @@ class Window(msgspec.Struct, array_like=True):
     virtual: Nanos = 0
     #: holder -> (since when it waits, when it last asked)
     waiters: dict[str, tuple[Nanos, Nanos]] = {}
+    #: who does not ask again within this time waits no more
+    patience: Nanos = WAITER_PATIENCE
 
     def __post_init__(self) -> None:
         self.in_force = self.in_force or self.requests
@@ -185,7 +187,7 @@ class Window(msgspec.Struct, array_like=True):
     def waits_since(self, holder: str, now: Nanos) -> Nanos:
         """Since when ``holder`` has been asking without success."""
         since, asked = self.waiters.get(holder, (now, now))
-        return since if asked + WAITER_PATIENCE > now else now
+        return since if asked + self.patience > now else now
 
     def owed_before(self, holder: str, now: Nanos) -> int:
         """How many others have waited longer than ``holder`` and are still asking."""
@@ -193,7 +195,7 @@ class Window(msgspec.Struct, array_like=True):
             return 0
         own = self.waits_since(holder, now)
         return sum(
-            since < own and asked + WAITER_PATIENCE > now
+            since < own and asked + self.patience > now
             for name, (since, asked) in self.waiters.items()
             if name != holder
         )
@@ -217,6 +219,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
     lost_at: Nanos | None = None
     windows: dict[str, Window] = {}
     holders: dict[str, Holder] = {}
+    waiter_patience: Nanos = WAITER_PATIENCE
 
     def apply(self, message: Message, now: Nanos) -> LedgerReply:
         """Apply a message."""
@@ -262,7 +265,7 @@ class SlotLedger(msgspec.Struct, array_like=True):
             for shared in pool.windows:
                 window = self.windows.get(shared.key)
                 if window is None:
-                    window = Window(shared.requests, shared.per_s, lost_at=self.lost_at)
+                    window = Window(shared.requests, shared.per_s, lost_at=self.lost_at, patience=self.waiter_patience)
                     self.windows[shared.key] = window
                 window.late = max(window.late, pool.late)
                 if message.known not in ("", self.id):

@@ -107,7 +107,7 @@ class OrderNews:
             self._tell(
                 "warning",
                 f"{in_words(order)} has an unknown outcome; {order.pair} waits for it: it is looked up until it is "
-                "found or proved absent, and never sent again",
+                f"found or proved absent, and never sent again{f' ({order.reason})' if order.reason else ''}",
             )
         if self._passed and self._count_at <= now:
             were = "1 order was" if self._passed == 1 else f"{self._passed:,} orders were"

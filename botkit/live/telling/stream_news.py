@@ -30,7 +30,10 @@ class StreamNews:
         self._told_lost: set[str] = set()
 
     def changed(self, event: Connection) -> None:
-        """Record a new state of a stream of a pair or of the account."""
+        """A stream of a pair, or of the account, has another state."""
+        if event.is_refused:  # what that means is said once, and not for each stream
+            self._troubles[event.stream] = event.detail
+            return
         pairs = self._changes.setdefault((event.stream, event.state, event.detail), [])
         if event.pair is not None:
             pairs.append(event.pair)

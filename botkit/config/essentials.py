@@ -1,0 +1,84 @@
+"""What the commands for a running bot need of its configuration, even while somebody is editing the file.
+
+`botkit panic` needs the bot's name and its account, and a mistake in another section must not stand in its way. So
+sections that cannot be read are left out, and what is wrong with them is said.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from botkit.config.decode import Decoder, field_types
+from botkit.config.load import LoadedConfig, load_config, named_after_file
+from botkit.config.schema import BotConfig
+from botkit.config.source import Node, Source, parse_text, read_source
+from botkit.errors import ConfigError
+
+_NAME = re.compile(r"""^name:[ \t]*["']?([A-Za-z0-9_-]{1,64})\b""", re.ASCII | re.MULTILINE)
+_SIZE_MAX = 1_000_000
+#: stands in for strategies that cannot be read: nothing here makes one
+_NO_STRATEGIES = "[{use: none}]"
+#: where several sections contradict each other, these alone are kept
+_LEAST = ("name", "exchange", "account", "emulator", "limits", "plugins")
+
+
+class Essentials(msgspec.Struct, frozen=True):
+    """A configuration without what cannot be read of it. ``problem``: what that is, None for a whole one.
+
+    ``is_readable`` False: the file is no YAML at all, and only the bot's name is known.
+    """
+
+    loaded: LoadedConfig
+    problem: str | None = None
+    is_readable: bool = True
+
+
+def load_essentials(path: Path) -> Essentials:
+    """Read what can be read. Raises ConfigError where there is no such file or it names no bot."""
+    try:
+        return Essentials(load_config(path))
+    except ConfigError as error:
+        problem = str(error)
+    try:
+        root, is_readable = read_source(path), True
+    except ConfigError:
+        root, is_readable = _name_alone(path, problem), False
+    sound = _sound_sections(root)
+    for keys in (tuple(sound), _LEAST, ("name",)):
+        sections = {key: sound[key] for key in keys if key in sound}
+        sections.setdefault("strategies", parse_text(_NO_STRATEGIES, root.source))
+        kept = msgspec.structs.replace(root, value=sections)
+        decoder = Decoder()
+        config = decoder.decode(kept, BotConfig, "")
+        if not decoder.problems:
+            config = config if config.name else named_after_file(config, path)
+            return Essentials(LoadedConfig(config=config, path=path, root=kept), problem, is_readable)
+    raise ConfigError(problem)
+
+
+def _sound_sections(root: Node) -> dict[str, Node]:
+    """The sections that are right by themselves."""
+    found = {}
+    hints = field_types(BotConfig)
+    for key, child in root.value.items() if isinstance(root.value, dict) else ():
+        decoder = Decoder()
+        if key in hints:
+            decoder.decode(child, hints[key][1], key)
+            if not decoder.problems:
+                found[key] = child
+    return found
+
+
+def _name_alone(path: Path, problem: str) -> Node:
+    """The name from a file that is no YAML (or not at the moment). Raises ConfigError with ``problem``."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_SIZE_MAX).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        raise ConfigError(problem) from None
+    source = Source(str(path), path.absolute().parent)
+    match = _NAME.search(text)
+    return parse_text(f"name: {match[1]}" if match is not None else "{}", source)

@@ -1,0 +1,37 @@
+"""Whether a journal has lost what was written last: its write-ahead log is missing or cut, or a copy was put back.
+
+Two things show it. Client ids are reserved in the journal first and then counted in a file beside it, so a count that
+the journal does not have is one that it lost. And the exchange may have orders of ours that it should know.
+"""
+
+from __future__ import annotations
+
+from botkit.live.journal import ID_BLOCK, Journal
+from botkit.model.clock import NS_PER_MINUTE, Nanos
+from botkit.model.inputs import Unwritten
+
+#: the exchange's stamps may be so far from this machine's
+_CLOCKS_APART: Nanos = NS_PER_MINUTE
+_WRITTEN_OFF = "written_off"
+
+
+def has_lost_ids(journal: Journal) -> bool:
+    """Whether client ids were reserved that the journal does not know of. One that is new knows of none."""
+    reach = journal.reach()
+    return not journal.is_new and reach.counted > reach.reserved
+
+
+def unwritten_orders(journal: Journal) -> Unwritten | None:
+    """Which orders at the exchange would show that commits are gone; None where no id can be such an order's."""
+    reach = journal.reach()
+    end_id = max(reach.reserved, reach.counted)
+    first_id = max(
+        end_id - ID_BLOCK if reach.last_id is None else reach.last_id + 1, int(journal.meta(_WRITTEN_OFF) or 0)
+    )
+    return Unwritten(max(0, reach.last_time - _CLOCKS_APART), first_id, end_id) if 0 < first_id < end_id else None
+
+
+def write_off(journal: Journal) -> None:
+    """The user was told of what is gone; a later start says nothing of it again. Raises JournalError."""
+    reach = journal.reach()
+    journal.put_meta({_WRITTEN_OFF: max(reach.reserved, reach.counted)})

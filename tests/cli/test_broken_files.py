@@ -1,0 +1,178 @@
+"""Commands for a bot work while its strategy file or its configuration is broken, which is when they are needed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from botkit.assembly.emulator import emulator_options, make_emulator
+from botkit.cli.main import main
+from botkit.emulator import DEFAULT_ACCOUNT
+from botkit.emulator.thread import EmulatorThread
+from botkit.live import commands
+from botkit.live.state_folder import StateFolder
+from tests.live.world import STRATEGY
+
+KEYS = f"{{email: {DEFAULT_ACCOUNT.email}, key: {DEFAULT_ACCOUNT.key}, secret: {DEFAULT_ACCOUNT.secret}}}"
+CONFIG = f"""
+name: edited
+plugins: [plugins]
+strategies:
+  - {{name: p, use: puppet, params: {{pair: btc_usdt}}, capital: {{usdt: 1000}}}}
+emulator:
+  account: {KEYS}
+"""
+FOR_A_RUNNING_BOT = (
+    ["stop"],
+    ["pause", "p"],
+    ["resume", "p"],
+    ["set", "p.size=0.02"],
+    ["capital", "add", "p", "usdt=5"],
+)
+BREAKS = ("plugin", "unknown key", "wrong strategy", "no YAML")
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOTKIT_STATE", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "puppet.py").write_text(STRATEGY)
+    path = tmp_path / "bot.yaml"
+    path.write_text(CONFIG)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def emulator() -> Iterator[EmulatorThread]:
+    with EmulatorThread(lambda: make_emulator(emulator_options())) as running:
+        yield running
+
+
+def has_run(config: Path, emulator: EmulatorThread) -> StateFolder:
+    """The folder of a bot that has run once."""
+    where = ["--rest", emulator.rest, "--ws", emulator.ws]
+    assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0
+    [journal] = (config.parent / "state").glob("edited/emulator/*/journal.sqlite")
+    return StateFolder(journal.parent)
+
+
+def break_it(config: Path, how: str) -> None:
+    if how == "plugin":
+        (config.parent / "plugins" / "puppet.py").write_text("raise SystemExit('half edited')\n")
+    elif how == "unknown key":
+        config.write_text(CONFIG + "bactest: {}\n")
+    elif how == "wrong strategy":
+        config.write_text(CONFIG.replace("use: puppet", "used: puppet"))
+    else:
+        config.write_text(CONFIG + "  - [half {edited\n")
+
+
+def arguments(command: list[str], config: Path) -> list[str]:
+    """The command line, with CONFIG where it belongs."""
+    place = 2 if command[0] == "capital" else 1
+    return [*command[:place], str(config), *command[place:]]
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_a_running_bot_is_asked_whatever_is_broken(
+    config: Path, emulator: EmulatorThread, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = has_run(config, emulator)
+    break_it(config, how)
+    folder.lock()
+    asked: list[str] = []
+    over = threading.Event()
+
+    def bot() -> None:
+        while not over.wait(0.01):
+            for path, command in commands.take(folder):
+                asked.append(command["command"])
+                commands.answer(folder, path, ok=True, text="done")
+
+    thread = threading.Thread(target=bot)
+    thread.start()
+    try:
+        for command in FOR_A_RUNNING_BOT:
+            assert main(arguments(command, config)) == 0, capsys.readouterr().err
+        assert main(["status", str(config)]) == 0
+    finally:
+        over.set()
+        thread.join()
+        folder.unlock()
+    assert asked == ["stop", "pause", "resume", "set", "capital"]
+    told = capsys.readouterr()
+    assert "half edited" not in told.out + told.err
+    assert ("warning:" in told.err) == (how != "plugin")
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_panic_sets_the_latch_and_cancels_whatever_is_broken(
+    config: Path, emulator: EmulatorThread, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = has_run(config, emulator)
+    break_it(config, how)
+    capsys.readouterr()
+    code = main(["panic", str(config)])
+    halt = folder.halt()
+    assert halt is not None
+    assert halt.kind == "panic"
+    told = capsys.readouterr()
+    if how == "no YAML":  # then nothing says whose account it is
+        assert code == 2
+        assert "the account cannot be reached, so nothing was cancelled from here" in told.err
+        assert "not valid YAML" in told.err
+    else:
+        assert code == 0, told.err
+        assert "0 orders cancelled, none left" in told.out
+    assert main(["resume", str(config)]) == 0
+    assert folder.halt() is None
+
+
+def test_a_stopped_bot_is_looked_at_and_given_capital_without_its_strategy_file(
+    config: Path, emulator: EmulatorThread, capsys: pytest.CaptureFixture[str]
+) -> None:
+    has_run(config, emulator)
+    break_it(config, "plugin")
+    capsys.readouterr()
+    assert main(["status", str(config)]) == 3
+    assert main(["why", str(config)]) == 0
+    assert main(["journal", str(config)]) == 0
+    assert main(["account", str(config), "--mode", "emulator"]) == 0
+    assert main(["resume", str(config), "p"]) == 0
+    assert main(["capital", "add", str(config), "p", "usdt=5"]) == 0
+    assert "p was given 5 usdt" in capsys.readouterr().out
+    (config.parent / "plugins" / "puppet.py").write_text(STRATEGY)
+    where = ["--rest", emulator.rest, "--ws", emulator.ws]
+    assert main(["run", str(config), *where, "--duration", "1s", "--json"]) == 0  # the books fit what they were
+
+
+@pytest.mark.parametrize(
+    "figures", [5, [], {"strategies": 5}, {"strategies": {"p": {}}, "time": "soon"}, {"address": 7}]
+)
+def test_figures_of_another_shape_stand_in_no_commands_way(
+    config: Path, emulator: EmulatorThread, figures: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = has_run(config, emulator)
+    (folder.path / "status.json").write_text(json.dumps(figures))
+    capsys.readouterr()
+    assert main(["status", str(config)]) == 3
+    assert main(["why", str(config)]) == 0
+    assert main(["panic", str(config), "--rest", emulator.rest]) == 0
+    assert folder.is_halted()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_command_nested_too_deep_is_no_command(config: Path, emulator: EmulatorThread) -> None:
+    folder = has_run(config, emulator)
+    folder.commands.mkdir(exist_ok=True)
+    (folder.commands / "1.json").write_text('{"command":' + "[" * 100_000)
+    assert commands.take(folder) == []

@@ -1,0 +1,43 @@
+"""The folder of plugins that nobody named is run only where nobody else could have put a file into it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from botkit.cli.main import main
+
+RUNS = "raise SystemExit('it was run')\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are kept in another way there")
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_plugins_of_the_working_directory_that_others_may_write_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    folder = tmp_path / "strategies"
+    folder.mkdir()
+    (folder / "theirs.py").write_text(RUNS)
+    config = tmp_path / "bot.yaml"
+    config.write_text("name: b\nstrategies: [{use: theirs, params: {pair: btc_usdt}}]\n")
+    monkeypatch.chdir(tmp_path)
+    (folder if what == "folder" else folder / "theirs.py").chmod(0o777)
+    for command in (["config", "check", str(config)], ["backtest", str(config)], ["run", str(config)], ["plugins"]):
+        assert main(command) == 2, command
+        told = capsys.readouterr().err
+        assert "can be written by others (mode 0777), and its code would be run; run: chmod go-w" in told
+        assert "it was run" not in told
+    config.write_text(config.read_text() + "plugins: [strategies]\n")  # whoever names it has looked
+    assert main(["config", "check", str(config)]) == 2
+    assert "sys.exit" in capsys.readouterr().err  # it was run
+
+
+def test_cells_that_a_spreadsheet_would_run_are_text() -> None:
+    from botkit.backtesting.outputs import _Quoted
+    from botkit.model.csv_cells import inert
+
+    quoted = _Quoted()
+    assert quoted['=HYPERLINK("x")'] == '"\'=HYPERLINK(""x"")"'
+    assert [inert(text) for text in ("+1", "-1", "@a", "a=b", "")] == ["'+1", "'-1", "'@a", "a=b", ""]

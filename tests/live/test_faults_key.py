@@ -1,0 +1,126 @@
+"""A key that the exchange does not accept: the bot halts at once, and asks nothing more with it."""
+
+from __future__ import annotations
+
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from botkit.live.panic import OwnOrders, panic
+from botkit.live.refused_key import key_ends_soon
+from botkit.live.starting import StartRefused
+from botkit.live.state_folder import StateFolder
+from botkit.model.orders import OrderState
+from tests.live.world import CONFIG, World, far_buy, make_world, settled, told, until
+
+REFUSED = "does not accept the account's key"
+MEND = "check the address, the key and this machine's clock"
+
+
+@pytest.mark.parametrize("streams", ["close", "silent"])
+async def test_a_key_that_expires_halts_the_bot_for_good_and_leaves_its_orders(tmp_path: Path, streams: str) -> None:
+    async with make_world(tmp_path, switches={"key_expiry_streams": streams}) as world:
+        bot = await world.start()
+        resting = far_buy(bot)
+        await settled(resting)
+        world.emulator.add_fault({"kind": "key_expired"})
+        if streams == "silent":
+            far_buy(bot, 0.02)  # a request finds out
+        await until(lambda: bot.view.halted is not None, 20)
+        assert REFUSED in bot.view.halted
+        assert "401" in bot.view.halted
+        assert MEND in bot.view.halted
+        await until(lambda: "Open orders stay as they are; `botkit resume` lifts it" in told(bot))
+        assert told(bot).count("halted: ") == 1
+        asked = world.emulator.received
+        bot.comparisons.at_once()
+        refused = far_buy(bot, 0.03)
+        assert refused.state is OrderState.REFUSED
+        await until(lambda: bot.comparisons.last_failure)
+        assert world.emulator.received == asked  # neither a request nor a stream
+        assert [row.state for row in world.exchange_orders(open_only=True)] == [OrderState.OPEN]
+        assert not resting.cancel_requested
+        await world.crash(bot)
+
+        halt = StateFolder(tmp_path / "state").halt()
+        assert halt is not None
+        assert halt.kind == "key"
+        world.emulator.remove_faults()
+        again = await world.start()  # with a new key
+        assert again.view.halted
+        assert len(world.exchange_orders(open_only=True)) == 1
+
+
+async def test_a_key_that_is_wrong_ends_the_start_within_seconds(tmp_path: Path) -> None:
+    async with make_world(tmp_path, config=CONFIG) as world:
+        world.emulator.add_fault({"kind": "key_expired"})
+        began = time.monotonic()
+        with pytest.raises(StartRefused) as refused:
+            await world.start()
+        assert time.monotonic() - began < 5
+        assert REFUSED in str(refused.value)
+        assert "401 Invalid Signature" in str(refused.value)
+        assert MEND in str(refused.value)
+        assert "Nothing was traded" in str(refused.value)
+        assert StateFolder(tmp_path / "state").halt() is None  # nothing to resume: the next start tries the next key
+
+
+async def test_a_key_that_expires_while_the_books_are_compared_ends_the_start(world: World) -> None:
+    world.emulator.add_fault({"kind": "error_before", "where": "open_orders", "value": 401})
+    with pytest.raises(StartRefused, match=REFUSED):
+        await world.start()
+
+
+async def test_a_dead_rest_address_ends_the_start_within_seconds(world: World) -> None:
+    began = time.monotonic()
+    with pytest.raises(StartRefused) as refused:
+        await world.start(rest="http://127.0.0.1:9/v3")  # its streams are there
+    assert time.monotonic() - began < 15
+    assert "open orders cannot be read: ClientConnectorError" in str(refused.value)
+    assert "check the address" in str(refused.value)
+
+
+async def test_an_exchange_that_is_gone_ends_the_start_within_seconds(world: World) -> None:
+    began = time.monotonic()
+    with pytest.raises(StartRefused) as refused:
+        await world.start(rest="http://127.0.0.1:9/v3", ws="ws://127.0.0.1:9/ws")
+    assert time.monotonic() - began < 15
+    assert "did not connect within 5 s" in str(refused.value)
+    assert "ClientConnectorError" in str(refused.value)
+
+
+async def test_panic_with_a_key_that_is_refused_tries_once_and_says_why(world: World) -> None:
+    bot = await world.start()
+    world.emulator.add_fault({"kind": "key_expired"})
+    asked, said = world.emulator.received, list[str]()
+    result = await panic(
+        bot.parts.adapter, OwnOrders(()), own_only=False, can=bot.parts.adapter.capabilities, say=said.append
+    )
+    assert result.left is None
+    assert world.emulator.received == asked + 1
+    assert [REFUSED in text for text in said] == [True]
+
+
+async def test_a_key_without_the_right_to_trade_halts_new_orders_with_the_exchanges_words(world: World) -> None:
+    bot = await world.start()
+    world.emulator.add_fault({"kind": "forbidden", "where": "create_order"})
+    order = far_buy(bot)
+    await until(lambda: order.is_final)
+    assert order.state is OrderState.REJECTED
+    assert order.reason == "api token is not allowed"
+    assert bot.view.halted is None
+
+
+def test_the_end_of_a_key_is_said_30_days_7_days_and_on_the_day_before_it() -> None:
+    created, told, said = date(2026, 1, 31), None, {}
+    for day in range(370):
+        found = key_ends_soon(created, created + timedelta(days=day), told)
+        if found is not None:
+            said[365 - day], told = found
+    assert sorted(said, reverse=True) == [30, 7, 0]
+    assert "made on 2026-01-31 and ends in 30 days, unless it is tied to IP addresses" in said[30]
+    late = key_ends_soon(created, date(2027, 3, 1), None)
+    assert late is not None
+    assert "should have ended by now" in late[0]

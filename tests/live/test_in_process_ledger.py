@@ -1,0 +1,47 @@
+"""Bots of one process share fairly, however fast their clock runs beside the machine's."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from botkit.live.limits.in_process import InProcessLedger
+from botkit.live.limits.protocol import Join, Report, SharedPool, SharedWindow, Sync
+from botkit.model.clock import NS_PER_MS, NS_PER_S
+
+
+class Hand:
+    """A clock moved by hand, at a speed beside the machine's."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self.at = 1_000 * NS_PER_S
+
+    def now(self) -> int:
+        return self.at
+
+    def machine_ms(self, ms: float) -> None:
+        self.at += round(ms * NS_PER_MS * self.speed)
+
+
+@pytest.mark.parametrize("speed", [1.0, 40.0])
+async def test_who_waits_longer_comes_first_though_the_machine_is_slow_to_ask_again(speed: float) -> None:
+    clock = Hand(speed)
+    ledger = InProcessLedger(clock, Random(1))
+    pool = SharedPool("create", 0, 0, (SharedWindow("create", 1, 1),))
+    numbers = {"greedy": 0, "patient": 0}
+    for name in numbers:
+        await ledger.call(Join(name, "", (pool,)))
+
+    async def ask(name: str, **report: object) -> int:
+        numbers[name] += 1
+        reply = await ledger.call(Sync(name, numbers[name], (Report(pool=0, wanted=1, **report),)))  # type: ignore[arg-type]
+        return sum(count for _, count in reply.granted)
+
+    assert await ask("greedy") == 1
+    assert await ask("patient") == 0  # and waits from here on
+    clock.machine_ms(50)  # a busy machine: less than the 150 ms after which nobody waits any more
+    # the greedy one's request was answered long ago, and it is the first to ask again
+    assert await ask("greedy", returned=1, arrivals=((0, -10 * NS_PER_S),)) == 0
+    assert await ask("patient") == 1
