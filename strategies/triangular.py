@@ -58,7 +58,7 @@ class Triangular(Strategy):
     home: str = param("twd", doc="currency in which every loop begins and ends")
     spend: float = param(gt=0, doc="home currency of the largest loop; smaller ones are tried when the books are thin")
     least_profit_bps: float = param(10.0, doc="profit to demand of a loop after all fees, in basis points of its spend")
-    depth: int = param(5, ge=1, doc="levels of the books to look at: 1, 5, 10, 20, 30 or 50")
+    depth: int = param(5, ge=1, doc="order book depth to use, in levels: 1, 5, 10, 20, 30 or 50")
     max_age_s: float = param(60.0, gt=0, doc="do nothing when a book is older than this")
     first_leg_s: float = param(3.0, gt=0, doc="cancel the rest of the first leg after this time")
     max_slippage_pct: float = param(1.0, gt=0, le=50, doc="bound of the market orders, from the best price")

@@ -17,7 +17,9 @@ from botkit.cli.screen import screen
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--data", type=click.Path(path_type=Path), help="Recorded data to use instead of the configuration's.")
-@click.option("--from", "start", help="Start, such as 2025-01-31 or 2025-01-31T09:00, in the config's time zone.")
+@click.option(
+    "--from", "start", help="Start date or time in the config's time zone, such as 2025-01-31 or 2025-01-31T09:00."
+)
 @click.option("--to", "end", help="End; a date means the whole day.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, such as sma.fast=12.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report and files.  [default: out/NAME/N]")

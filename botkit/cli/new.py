@@ -42,7 +42,9 @@ def write_strategy(name: str, folder: Path) -> list[Path]:
     if not _NAME.match(name) or keyword.iskeyword(name) or len(name) > 50:
         proposal = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
         hint = f"; write {proposal}" if _NAME.match(proposal) and not keyword.iskeyword(proposal) else ""
-        raise ConfigError(f"{name!r} cannot name a strategy: small letters, digits and single _ only{hint}")
+        raise ConfigError(
+            f"{name!r} is not a valid strategy name: use only lowercase letters, digits and single underscores{hint}"
+        )
     title = "".join(part.capitalize() for part in name.split("_"))
     files = {
         folder / "strategies" / f"{name}.py": "strategy.py.txt",

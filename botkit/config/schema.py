@@ -265,7 +265,7 @@ class LatencyConfig(_Section, frozen=True, kw_only=True):
     feed_ms: Annotated[
         Milliseconds, Meta(description="From a market event to its arrival; for tapes without receive times.")
     ] = Decimal(0)
-    options: Annotated[dict[str, Any], Meta(description="Any other option of the latency model.")] = {}
+    options: Annotated[dict[str, Any], Meta(description="Any further options for the latency model.")] = {}
 
     def choice(self) -> tuple[str, dict[str, Any]]:
         """(name of the latency model, its options); milliseconds are ints where they are whole, else floats."""

@@ -43,7 +43,7 @@ class Stages:
             if strategy in rooms.strategies:
                 set_live_parameter(rooms.strategies[strategy], strategy, name, value, rooms.pairs)
         for row in given.orders:
-            if row.order.state is not OrderState.QUEUED:  # that one was never sent
+            if row.order.state is not OrderState.QUEUED:  # a queued order was never sent
                 rooms.desk.restore(row.order, row.executions, now)
                 if row.order.is_quote and not row.order.is_final:
                     rooms.quoter.restore(row.order)

@@ -192,7 +192,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
             orders=tuple(orders),
             kept={name: json.loads(found) for name, found in kept.items()} if document is not None else {},
             parameters=tuple(journal.parameters()),
-            # requests of earlier runs still count in the exchange's windows
+            # requests from earlier runs still count toward the exchange's windows
             sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),
             halts=halts,
             halted=None if halt is None else halt.reason,
@@ -327,7 +327,7 @@ async def _until(bot: Bot, is_so: Callable[[], bool], timeout_s: float) -> None:
         async with asyncio.timeout(timeout_s):
             while not is_so():
                 if bot.driver.fault is not None:
-                    raise StartRefused(f"the bot met a fault of its own while starting: {bot.driver.fault!r}")
+                    raise StartRefused(f"the bot hit an internal error while starting: {bot.driver.fault!r}")
                 bot.happened.clear()
                 waiting = [asyncio.ensure_future(e.wait()) for e in (bot.happened, bot.driver.ended)]
                 try:

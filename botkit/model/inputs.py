@@ -188,7 +188,7 @@ class MoveCapital(msgspec.Struct, frozen=True):
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):
-    """Cancel those of these orders that are still open; their strategies are gone. The outcome says when it is done."""
+    """Cancel whichever of these orders are still open; their strategies no longer exist. The outcome says when."""
 
     orders: tuple[Order, ...]
 

@@ -49,7 +49,7 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     recorded: str
     started: Nanos
-    #: levels a side that a book's row can hold
+    #: maximum levels per side in a book row
     depth: int
     pairs: dict[str, tuple[int, int]]
     notes: tuple[str, ...] = ()
@@ -251,7 +251,7 @@ class TapeJournal:
     ) -> Iterator[MarketColumns]:
         """Rows with ``start <= received < end`` in chunks; chunks of several streams (or of ``only``) alternate.
 
-        ``after`` is the time up to which a stream's rows are in the tape already; those are left out.
+        ``after`` maps a stream to the time up to which the tape already has its rows; those are skipped.
         """
         known = after or {}
         waiting: dict[tuple[int, Kind], _Rows] = {}

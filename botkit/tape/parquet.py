@@ -250,12 +250,10 @@ def _scales(path: Path, file: Any, pair: Pair, kind: Kind) -> tuple[tuple[int, i
     metadata = {k: v.decode() for k, v in (file.schema_arrow.metadata or {}).items()}
     found = metadata.get(_META + b"kind")
     missing = [name for name in COLUMNS[kind] if name not in file.schema_arrow.names]
-    if found != kind or missing:
-        have = ", ".join(file.schema_arrow.names)
-        raise DataError(
-            f"{path} holds {found or 'no botkit data'} and not {kind}"
-            + (f": column {missing[0]!r} is missing, found {have}" if missing else "")
-        )
+    if found != kind:
+        raise DataError(f"{path} holds {found or 'no botkit data'}, not {kind}")
+    if missing:
+        raise DataError(f"{path} has no column {missing[0]!r}; it has {', '.join(file.schema_arrow.names)}")
     rules = pair.rules
     return (
         _scale(rules.price_decimals - int(metadata[_META + b"price_decimals"])),

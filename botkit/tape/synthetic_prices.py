@@ -17,7 +17,7 @@ import random
 
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 
-#: distance of two price points
+#: time between consecutive price points
 KNOT_NS = 10 * NS_PER_S
 #: fixed point of rates and returns: parts per billion
 PPB = 10**9

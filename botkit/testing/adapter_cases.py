@@ -57,7 +57,7 @@ _CLOCK_AHEAD_MS = 5_000
 
 
 class World(Protocol):
-    """An exchange that a test can move. Nobody else trades on ``pair`` while a case runs.
+    """An exchange whose market a test can drive. Nobody else trades on ``pair`` while a case runs.
 
     A buy of ``lots`` at ``price_ticks`` rests until `trade` fills it, and so does one of a quarter of it; the account
     can pay for several of them.

@@ -102,5 +102,5 @@ def test_new_refuses_names_that_python_or_a_file_could_not_bear(
 ) -> None:
     assert main(["new", "strategy", name, "--dir", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert (f"write {hint}" if hint else "cannot name a strategy") in error
+    assert (f"write {hint}" if hint else "is not a valid strategy name") in error
     assert not list(tmp_path.iterdir())

@@ -49,6 +49,7 @@ def provoke(b: Bot, name: str, order: Order) -> None:
     elif name in ("bar", "timer"):
         b.to(60)
     elif name == "fill":
+        b.push(order, 1, executed=100)
         b.execute(order, 100)
     elif name == "balance":
         b.tell(BalanceReport({"twd": (RICH["twd"], RICH["twd"] - 900 * UNIT)}))

@@ -105,7 +105,7 @@ def _risk(dice: Random) -> dict[str, Any]:
     if dice.random() < 0.2:
         rules["max_position"] = {"btc": dice.choice(["0.02", "0.8"])}
     if dice.random() < 0.2:
-        rules["price_collar_pct"] = dice.choice([0.05, 2])
+        rules["price_collar_pct"] = dice.choice([0.5, 2])
     if dice.random() < 0.2:
         rules["max_orders_per_second"] = dice.choice([1, 5])
     return rules

@@ -53,7 +53,7 @@ class _Watch:
         self.stop_loss = stop_loss
         self.take_profit = take_profit
         self.trail = trail
-        #: which exit is due, while the position is being closed
+        #: the exit that triggered; set while it is closing the position
         self.due = ""
         self.order: Order | None = None
         #: no attempt before this time

@@ -45,7 +45,7 @@ def check_url(url: str, schemes: tuple[str, str]) -> str:
     parsed = URL(url)
     secure, plain = schemes
     if parsed.scheme not in schemes or not parsed.host:
-        raise ValueError(f"{url!r} is not an address of an exchange; it should begin with {secure}://")
+        raise ValueError(f"{url!r} is not a valid exchange address; it must start with {secure}://")
     if parsed.scheme == plain and parsed.host not in _LOOPBACK:
         raise ValueError(f"{url!r} is not encrypted; {plain}:// is for an emulator on this machine only")
     if parsed.user or parsed.password or parsed.query_string or parsed.fragment:
@@ -88,7 +88,7 @@ class _OnceConnector(aiohttp.TCPConnector):
 
 #: rate limits bound the requests in flight; these only keep a bug elsewhere from using up all file handles
 _CONNECTIONS_MAX = 500
-#: a cancel never waits for the answer to another one: when the market turns, they leave by the dozen
+#: cancels never wait for each other's answers: when the market turns, they go out by the dozen
 _UNBOUNDED = 0
 
 

@@ -74,7 +74,7 @@ class Window(msgspec.Struct, array_like=True):
     lost_at: Nanos | None = None
     #: when the next request would leave if all had left at an even pace, as in `Pace`
     virtual: Nanos = 0
-    #: holder -> (since when it waits, when it last asked)
+    #: holder -> (waiting since, last asked at)
     waiters: dict[str, tuple[Nanos, Nanos]] = {}
     #: who does not ask again within this time waits no more
     patience: Nanos = WAITER_PATIENCE

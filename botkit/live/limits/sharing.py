@@ -58,7 +58,7 @@ def shared_limits(
     endpoints: Collection[str] | None = None,
     keeps_stock: bool = True,
 ) -> SharedLimits | None:
-    """The shared windows of a bot, not started; None if it is alone, or its clock is not the machine's.
+    """A bot's shared windows, not yet started; None if it shares with nobody or runs on a clock of its own.
 
     ``ledger`` is named as in a configuration, or is one for the bots of this process. ``endpoints``: the windows of
     these alone. Raises ConfigError for a ledger that is not known.

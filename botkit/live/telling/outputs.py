@@ -47,7 +47,7 @@ class BotOutputs:
             redactor=redactor,
             background=machine.background,
         )
-        #: the bot's state, for the view of several bots
+        #: the bot's state, for the multi-bot view
         self.state = "starting"
         #: receive every message, in addition to the notifiers
         self.listeners: list[Callable[[str, str], None]] = []
