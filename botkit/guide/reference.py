@@ -40,6 +40,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.orders": "Orders and their states.",
     "botkit.model.pairs": "Pairs and the exchange's rules for them.",
     "botkit.model.percent": "Percent, basis points and fractions told apart.",
+    "botkit.model.csv_cells": "Text in CSV files that no spreadsheet runs.",
     "botkit.model.reasons": "Why strategies did not trade, by kind.",
     "botkit.model.requests": "Requests to an exchange, and its answers.",
     "botkit.model.resolutions": "Lengths of bars.",

@@ -60,7 +60,7 @@ def test_what_cannot_be_printed_is_dropped_and_logged_once(
             output.line(f"line {number}")
     assert printed == ["line 4", "line 5"], "a disk that has room again is written to again"
     assert output.dropped == 4
-    assert caplog.text.count("standard output cannot be written") == 1
+    assert caplog.text.count("cannot write to standard output") == 1
 
 
 class Keeper:

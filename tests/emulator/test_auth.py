@@ -73,7 +73,7 @@ def test_every_vector_of_the_exchange_verifies() -> None:
 def test_body_may_be_spelled_otherwise_than_the_payload_but_not_say_another_thing() -> None:
     sent = headers(b'{"a": 1, "b": [2]}')
     assert gate().admit(sent, b'{"b":[2],"a":1}', NOW) == EMAIL
-    assert refusal(gate(), sent, b'{"a":2,"b":[2]}') == (422, "Invalid body")
+    assert refusal(gate(), sent, b'{"a":2,"b":[2]}') == (422, "Invalid payload")
     assert gate("payload_must_match_body=off").admit(sent, b'{"a":2}', NOW) == EMAIL
 
 

@@ -210,7 +210,7 @@ async def test_withdrawals_debit_and_pass_through_their_statuses(start, session)
         assert row["data"]["status"] == status
     for body, text in (
         ({"address": "T1", "amount": "5"}, "Invalid amount 5, from 10 to 300000."),
-        ({"address": "T1", "amount": "51"}, "Balance for usdt not enough, only has 50, but ordered 51."),
+        ({"address": "T1", "amount": "51"}, "Balance for USDT not enough, only has 50, but ordered 51."),
         ({"amount": "20"}, "Address not in whitelist."),
         ({"address": "T1", "amount": "20", "protocol": "MOON"}, "Wrong parameter: protocol"),
         ({"address": "T1", "amount": "x"}, "Invalid amount x."),

@@ -304,8 +304,8 @@ async def test_urgent_calls_do_not_queue_behind_others() -> None:
     ("url", "says"),
     [
         ("http://api.bitopro.com/v3", "not encrypted"),
-        ("ftp://127.0.0.1", "begin with https"),
-        ("api.bitopro.com", "begin with https"),
+        ("ftp://127.0.0.1", "start with https"),
+        ("api.bitopro.com", "start with https"),
         ("https://u:p-canary@api.bitopro.com/v3", "no user"),
     ],
 )

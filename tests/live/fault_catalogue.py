@@ -212,7 +212,7 @@ WEBSOCKET: dict[str, Shown] = {
     "frame of 10 MB": Shown((_ENDED,), "was lost: a frame of more than 4 MB was not taken in..." + _MISSED),
     "unknown event": Shown(
         (_STREAMS + "test_an_event_that_nobody_knows_costs_nothing_and_is_told_once",),
-        "frames of the unknown event USER_TRADE_V2 are left out, what botkit knows goes on; look whether",
+        "frames of the unknown event USER_TRADE_V2 are ignored, everything else continues; look whether",
     ),
 }
 
@@ -327,7 +327,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     "torn journal": Shown((_DISK + "test_a_torn_end_of_the_write_ahead_log_costs_no_order",)),
     "corrupt journal": Shown(
         (_DISK + "test_a_damaged_journal_refuses_the_start_and_says_what_to_do",),
-        "is damaged...Move it away to start anew...look at your open orders first",
+        "is damaged...Move it away to start over...look at your open orders first",
     ),
     "deleted journal": Shown(
         (_DISK + "test_a_deleted_journal_makes_its_orders_foreign_and_touches_none",),

@@ -50,7 +50,7 @@ async def test_a_create_is_neither_lost_nor_doubled_when(name: str, world: World
     await until(lambda: not differences(bot, world.emulator))
     assert (puppet(bot).balance("usdt").exact.available == free) == order.is_final
     if in_doubt:
-        assert f"{order.client_id} buy" in told(bot)
+        assert f"(client id {order.client_id})" in told(bot)
         assert "has an unknown outcome; btc_usdt waits for it" in told(bot)
         assert "its outcome is known now" in told(bot)
 

@@ -65,7 +65,7 @@ async def test_a_damaged_journal_refuses_the_start_and_says_what_to_do(world: Wo
     content = bytearray(path.read_bytes())
     content[100:4000] = b"\xa5" * 3900
     path.write_bytes(content)
-    with pytest.raises(JournalError, match=r"is damaged .*Move it away to start anew.*look at your open orders first"):
+    with pytest.raises(JournalError, match=r"is damaged .*Move it away to start over.*look at your open orders first"):
         await world.start()
     assert len(world.exchange_orders(open_only=True)) == 1  # nothing was touched
 

@@ -38,7 +38,7 @@ async def test_an_order_that_listings_do_not_show_yet_is_not_taken_for_absent(wo
     # beyond the last moment at which the exchange may act, all listings were good, twice over
     await until(lambda: lags[1].fired >= 2, 40)
     assert order.state is OrderState.UNKNOWN  # the money that it locks speaks for it
-    assert f"{order.client_id} buy" in told(bot)
+    assert f"(client id {order.client_id})" in told(bot)
     assert "has an unknown outcome; btc_usdt waits for it" in told(bot)
     assert world.emulator.remove_faults(lags[0].id) == world.emulator.remove_faults(lags[1].id) == 1
     await until(lambda: order.state is OrderState.OPEN, 40)

@@ -212,7 +212,7 @@ async def test_an_event_that_nobody_knows_costs_nothing_and_is_told_once(
     told_of = [r.getMessage() for r in caplog.records if "USER_TRADE_V2" in r.getMessage()]
     assert len(told_of) == 1
     assert (
-        "frames of the unknown event USER_TRADE_V2 are left out, what botkit knows goes on; look whether" in told_of[0]
+        "frames of the unknown event USER_TRADE_V2 are ignored, everything else continues; look whether" in told_of[0]
     )
     await until(lambda: not differences(bot, world.emulator), 20)
 

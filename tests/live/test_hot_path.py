@@ -94,10 +94,10 @@ async def test_an_order_leaves_before_figures_are_made(tmp_path: Path, monkeypat
         bot = await trading(world)
         commit, looked = bot.persistence.commit, bot.looked
 
-        def committing(requests: list[Request], now: int) -> None:
+        def committing(requests: list[Request], now: int, *more: object) -> None:
             if any(isinstance(request, CreateOrder) for request in requests):
                 happened.append("turn")
-            commit(requests, now)
+            commit(requests, now, *more)
 
         def looking(now: int) -> None:
             if happened:

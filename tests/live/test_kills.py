@@ -169,7 +169,7 @@ async def test_the_guard_leaves_when_its_bot_has_been_started_again(world: World
 _HALF_WAY = """
 import os, signal, sys
 from pathlib import Path
-from botkit.live.state_folder import Halt, StateFolder
+from botkit.live.state_folder import KeptHalt, StateFolder
 
 def die(*arguments, **options):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -178,7 +178,7 @@ if sys.argv[2] == "written":
     os.fsync = die
 elif sys.argv[2] == "synced":
     Path.replace = die
-StateFolder(Path(sys.argv[1])).set_halt(Halt(kind="panic", reason="botkit panic", time=1))
+StateFolder(Path(sys.argv[1])).set_halt(KeptHalt(kind="panic", reason="botkit panic", time=1))
 die()
 """
 

@@ -447,7 +447,7 @@ def test_set_goes_to_the_bots_that_know_the_strategy(tmp_path: Path) -> None:
     assert one.config.strategies[0].params == {"pair": "btc_usdt", "fixed": 7}
     assert two.config.strategies[0].params == {"pair": "btc_usdt", "fixed": 8}
     assert one.config.seed == two.config.seed == 5
-    with pytest.raises(ConfigError, match="`s_three` is no strategy of"):
+    with pytest.raises(ConfigError, match="`s_three` is neither a strategy nor a section of"):
         load_projects(paths, overrides=["s_three.fixed=7"])
 
 

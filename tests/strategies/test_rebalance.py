@@ -46,7 +46,7 @@ def test_sells_what_ran_ahead_then_buys_what_fell_behind(world: World) -> None:
         "eth_twd",
         "buy",
     )
-    assert purchase.created >= sale.updated  # the money was there before it was spent
+    assert purchase.spec.created >= sale.updated  # the money was there before it was spent
     whole = 1_000_000 + 200_000
     assert shares(out, 3_000_000, 100_000, whole) == pytest.approx((0.4, 0.4), abs=0.005)
 

@@ -261,7 +261,7 @@ class Anything(Strategy):
         self.quote(pair, tag=self.random.choice(["q", "r"]))
 
     def _guard_position(self, pair: Pair, price: float, bid: float, ask: float, amount: float, position: Any) -> None:
-        dice, size = self.random, 0.01 if self.reads_market else 0.3
+        dice, size = self.random, 0.1 if self.reads_market else 0.3
         self.protect(
             pair,
             stop_loss_pct=dice.choice([None, size, 3 * size]),
