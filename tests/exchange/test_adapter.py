@@ -456,7 +456,7 @@ async def test_an_unknown_event_is_told_once(caplog: pytest.LogCaptureFixture) -
     balances = frame("ACCOUNT_BALANCE", data={"TWD": BALANCE})
     await understood("auth/account-balance", "account_balance", [new, new, new, balances], 1)
     assert [r.getMessage() for r in caplog.records if "MARGIN_CALL" in r.getMessage()] == [
-        "account_balance: frames of the unknown event MARGIN_CALL are left out, what botkit knows goes on; "
+        "account_balance: frames of the unknown event MARGIN_CALL are ignored, everything else continues; "
         "look whether there is a newer botkit"
     ]
 
