@@ -14,8 +14,8 @@ from tests.frozen.bots import config
 from tests.frozen.running import backtest, exchange_pairs, lockstep
 from tests.frozen.tapes import TAPES, write_tapes
 
-#: 200 seeds held behaviour through the move from 3a4e07c to one door; this one has been frozen since. Add more here, then
-#: run ``--all --write``.
+#: 200 seeds held behaviour through the move from 3a4e07c to one door; this one is frozen since. Add more here,
+#: then run ``--all --write``.
 SEEDS = (5,)
 STORE = Path(__file__).parent / "backtests.json"
 LOCKSTEP_STORE = Path(__file__).parent / "lockstep.json"
