@@ -190,7 +190,7 @@ def _annotations_of(owner: type) -> Mapping[str, Any]:
     try:
         return inspect.get_annotations(owner)  # evaluates lazily from Python 3.14 on, hence the try
     except Exception as error:
-        raise PluginError(f"{_place(owner)}: its annotations cannot be read: {error}") from error
+        raise PluginError(f"{_Place(owner)}: its annotations cannot be read: {error}") from error
 
 
 def _resolve(owner: type, name: str, annotation: Any) -> Any:
@@ -203,7 +203,7 @@ def _resolve(owner: type, name: str, annotation: Any) -> Any:
         hints = typing.get_type_hints(holder, _globals_of(owner), dict(vars(owner)))
     except Exception as error:
         raise PluginError(
-            f"{_place(owner, name)}: the annotation {annotation!r} cannot be resolved ({error}); import what it names "
+            f"{_Place(owner, name)}: the annotation {annotation!r} cannot be resolved ({error}); import what it names "
             "at the top of the module, not under TYPE_CHECKING or inside a function"
         ) from error
     return hints[name]
@@ -222,7 +222,7 @@ def _is_constant(kind: Any) -> bool:
 
 
 def _refuse_hiding(cls: type, owner: type, name: str, base: type) -> None:
-    where = _place(owner, name)
+    where = _Place(owner, name)
     if base is not object and (
         hasattr(base, name) or any(name in _annotations_of(c) for c in base.__mro__ if c is not object)
     ):
@@ -234,7 +234,7 @@ def _refuse_hiding(cls: type, owner: type, name: str, base: type) -> None:
 
 
 def _declared(owner: type, name: str, kind: Any, parent: Parameter | None) -> Parameter:
-    where = _place(owner, name)
+    where = _Place(owner, name)
     reason = _unusable(kind)
     if reason:
         raise PluginError(f"{where}: {reason}; a parameter is {_KINDS}")
@@ -254,13 +254,13 @@ def _with_inherited_default(cls: type, parameter: Parameter) -> Parameter:
         if parameter.name in vars(owner):
             if parameter.name in _annotations_of(owner):
                 break  # already read with its declaration
-            return _with_value(_place(owner, parameter.name), parameter, vars(owner)[parameter.name])
+            return _with_value(_Place(owner, parameter.name), parameter, vars(owner)[parameter.name])
         if parameter.name in _annotations_of(owner):
             break
     return parameter
 
 
-def _with_value(where: str, parameter: Parameter, value: Any) -> Parameter:
+def _with_value(where: _Place, parameter: Parameter, value: Any) -> Parameter:
     if isinstance(value, _Declaration):
         parameter = msgspec.structs.replace(
             parameter,
@@ -299,13 +299,22 @@ def _named(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _place(cls: type, name: str = "") -> str:
-    """How errors name a class or its parameter: with file and line if it is in a plugin file."""
-    what = f"{_named(cls)}.{name}" if name else _named(cls)
-    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    if not cls.__module__.startswith(_FILE_MODULE) or file is None:
-        return what
-    return f"{file}:{_line_of(cls, name)}: {what}"
+class _Place(msgspec.Struct, frozen=True):
+    """How errors name a class or its parameter: with file and line if it is in a plugin file.
+
+    The line is found only when the text is asked for: finding it reads and parses the file.
+    """
+
+    cls: type
+    name: str = ""
+
+    def __str__(self) -> str:
+        cls, name = self.cls, self.name
+        what = f"{_named(cls)}.{name}" if name else _named(cls)
+        file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        if not cls.__module__.startswith(_FILE_MODULE) or file is None:
+            return what
+        return f"{file}:{_line_of(cls, name)}: {what}"
 
 
 def _line_of(cls: type, name: str) -> int:
