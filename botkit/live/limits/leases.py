@@ -67,8 +67,6 @@ AHEAD_DIVISOR, AHEAD_MAX = 64, 32
 REMEMBERED_MAX = 1024
 #: keys of requests in flight when this process had to rejoin; separate from request ids
 _FIRST_DECLARED = 1 << 40
-#: steps of the event loop within which a router has processed a change
-_STEPS_TO_HEAR = 10
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -321,7 +319,7 @@ class SharedLimits:
         self._wake.set()
 
     async def stop(self) -> None:
-        """Return unused slots and leave."""
+        """Return unused slots and leave. The router has made its last request."""
         if self._task is not None:
             # asked to end, not cancelled: a library below the link may swallow a cancellation, as redis-py does
             self._is_stopping = True
@@ -336,22 +334,13 @@ class SharedLimits:
                 lease.wants = lease.wants_urgently = False
                 lease.keep_stock(0)
             self._publish(self._clock.now())
-            await self._until_heard()
+            self.leased.apply(self._change)  # in no turn: there are no more
             with contextlib.suppress(LedgerUnreachable):
                 if self._unanswered is not None:
                     await self._sync()
                 await self._sync()
                 await self._link.call(Leave(self._holder))
         await self._link.close()
-
-    async def _until_heard(self) -> None:
-        """Wait until the router has processed the last change: a slot that it might still take cannot be returned.
-        After a fault the router processes nothing, and its slots are held as if used.
-        """
-        for _ in range(_STEPS_TO_HEAR):
-            if self._is_heard:
-                return
-            await asyncio.sleep(0)
 
     @property
     def name(self) -> str:
