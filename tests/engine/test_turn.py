@@ -221,7 +221,7 @@ def test_what_a_fill_causes_leaves_in_the_turn_of_the_fill() -> None:
     b.push(order, 2, executed=10_000)
     (request,) = b.execute(order, 10_000)
     assert request.order.amount_lots == 10_000
-    assert [name for name in names(b) if name != "order"][-1] == "fill"
+    assert names(b)[-2:] == ["fill", "order"]
 
 
 def test_position_and_balance_include_a_fill_when_it_is_told() -> None:

@@ -14,9 +14,7 @@ from tests.frozen.bots import config
 from tests.frozen.running import backtest, exchange_pairs, lockstep
 from tests.frozen.tapes import TAPES, write_tapes
 
-#: 200 seeds held behaviour through the move from 3a4e07c to one door; this one is frozen since. Add more here,
-#: then run ``--all --write``.
-SEEDS = (5,)
+SEEDS = range(200)
 STORE = Path(__file__).parent / "backtests.json"
 LOCKSTEP_STORE = Path(__file__).parent / "lockstep.json"
 #: bots that run over real sockets, on the tape of two pairs
