@@ -16,7 +16,8 @@ from botkit.engine.market.markets import Markets
 from botkit.engine.market.pair_market import BarFeed, PairMarket
 from botkit.engine.orders.protection import Protector
 from botkit.engine.risk.review import RiskDesk
-from botkit.engine.strategy.callbacks import Callbacks
+from botkit.engine.strategy.callbacks import Callback, Callbacks
+from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MergedRows, TradeColumns
 from botkit.model.events import Bar, Candle, OrderBook, Trade
@@ -114,18 +115,7 @@ class Spans:
         if not listeners:
             return self._skip(market, block, end, end - begin)
         record, callback = listeners[0]
-        clock, last, changes = self._clock, market.last, self._changes
-        before, rows = changes.count, block.rows(begin, end)
-        try:
-            for block.done, clock.now, last.price, trade in rows:
-                callback(trade)
-                if changes.count != before:
-                    break
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            self._callbacks.failed(record, callback, error)
-        return block.done - begin
+        return self._call(record, callback, market, block, begin, end)
 
     def _bars(self, market: PairMarket, feed: BarFeed, block: CandleBlock, begin: int, end: int) -> int:
         """Process bars of the tape's own resolution: each row is a finished bar."""
@@ -142,18 +132,25 @@ class Spans:
             feed.source = SeriesSource(series, block, begin)
         assert feed.source is not None
         assert feed.source.series is series
+        taken = self._call(record, callback, market, block, begin, end)
+        builder.follow(block.events[block.done - 1])
+        return taken
+
+    def _call(
+        self, record: StrategyRecord, callback: Callback, market: PairMarket, block: Block, begin: int, end: int
+    ) -> int:
+        """Call one strategy with row after row until it changes something; returns how many rows were taken."""
         clock, last, changes = self._clock, market.last, self._changes
         before, rows = changes.count, block.rows(begin, end)
         try:
-            for block.done, clock.now, last.price, bar in rows:
-                callback(bar)
+            for block.done, clock.now, last.price, event in rows:
+                callback(event)
                 if changes.count != before:
                     break
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self._callbacks.failed(record, callback, error)
-        builder.follow(block.events[block.done - 1])
         return block.done - begin
 
     def _row_by_row(self, block: Any, begin: int, end: int) -> int:
