@@ -42,7 +42,7 @@ async def watched(world: World, monkeypatch: pytest.MonkeyPatch) -> Bot:
 
 
 def figures(bot: Bot) -> dict[str, int]:
-    return bot.view.checks.bars_checked().get("btc_usdt 1m", {"checked": 0, "different": 0})
+    return bot.view.checks.bars().get("btc_usdt 1m", {"checked": 0, "different": 0})
 
 
 async def looked(bot: Bot, is_so: Callable[[], Any]) -> None:
@@ -175,7 +175,7 @@ class Checked:
 
     @property
     def counts(self) -> dict[str, int]:
-        return self.bot.engine.view.checks.bars_checked()["btc_twd 1m"]
+        return self.bot.engine.view.checks.bars()["btc_twd 1m"]
 
 
 def test_one_read_covers_all_bars_since_the_last_and_comes_minutes_later() -> None:
