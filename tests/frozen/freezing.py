@@ -14,7 +14,7 @@ from tests.frozen.bots import config
 from tests.frozen.running import backtest, exchange_pairs, lockstep
 from tests.frozen.tapes import TAPES, write_tapes
 
-SEEDS = range(200)
+SEEDS = range(230)
 STORE = Path(__file__).parent / "backtests.json"
 LOCKSTEP_STORE = Path(__file__).parent / "lockstep.json"
 #: bots that run over real sockets, on the tape of two pairs
