@@ -278,7 +278,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
             _OUTPUT + "test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order",
             _OUTPUT + "test_what_cannot_be_printed_is_dropped_and_logged_once",
         ),
-        "standard output cannot be written",
+        "cannot write to standard output",
     ),
     "the bot is silent": Shown(
         (
