@@ -63,7 +63,7 @@ class RandomTrader(Strategy):
         elif choice == 12:
             self.quote(pair, bids=[(bid, amount)], asks=[(ask, amount)])
         elif choice == 13:
-            self.protect(pair, stop_loss_pct=dice.choice([None, 0.02]), trail_pct=dice.choice([None, 0.05]))
+            self.protect(pair, stop_loss_pct=dice.choice([None, 0.1]), trail_pct=dice.choice([None, 0.1]))
         elif orders:
             self.cancel(dice.choice(orders))
 
