@@ -130,6 +130,7 @@ def test_a_bot_goes_on_without_its_output_and_a_hangup_stops_it_in_order(where: 
     process = subprocess.Popen(
         [sys.executable, "-m", "botkit", "run", str(config), "--plain"],
         stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL, env=environ, cwd=tmp_path, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup would pass on that it is ignored
     )  # fmt: skip
     os.close(theirs)
     status = tmp_path / "state" / "rests" / "emulator" / "inside" / "status.json"
