@@ -24,6 +24,8 @@ from botkit.tape.feed import StreamKey
 
 #: files of the decisions of the run over the wire (named like a backtest's) and of the backtest
 DECISIONS, BACKTEST_DECISIONS = "decisions.jsonl", "backtest.jsonl"
+#: a factor on all timeouts of the machine's time
+_PATIENCE = 60.0
 _EMAIL = "lockstep@botkit.local"
 
 
@@ -75,7 +77,8 @@ async def run_lockstep(
         clock = HeldClock(start - 1)
         engine = lockstep_engine(parts, decisions, fees)
         key = AccountKeys(email=account.email, key=account.key, secret=account.secret)
-        adapter = connect(project, key, emulator.rest, emulator.ws, clock)
+        # the clock is held, so how long a busy machine takes must change nothing
+        adapter = connect(project, key, emulator.rest, emulator.ws, clock, patience=_PATIENCE)
         assert isinstance(adapter, BitoProAdapter)  # the emulator speaks BitoPro's wire, and its frames are counted
         keys: list[StreamKey] = []
         for pair in priced:
@@ -103,6 +106,7 @@ async def run_lockstep(
         sha256=sha256,
         answers=lockstep.answers,
         frames=lockstep.frames,
+        split_bursts=lockstep.split_bursts,
     )
 
 

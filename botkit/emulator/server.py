@@ -180,12 +180,15 @@ class Emulator:
         requests: int | None = None,
         whole: bool = False,
         still: bool = False,
-        patience_s: float = 10.0,
+        more: bool = False,
+        patience_s: float = 60.0,
     ) -> tuple[Nanos, list[Told]]:
         """Lockstep: carry time to the first moment up to ``until`` at which anything is delivered, and deliver it.
 
         ``requests`` waits first until so many REST requests have been received since the start. ``whole`` goes on to
-        ``until``. ``still`` only waits: where orders arrive at once, more of them may belong before what comes next.
+        ``until``. ``still`` stays between the books and the trades of a moment: where orders arrive at once, more of
+        them may belong before what comes next. ``more`` only waits for the requests: others of the same turn follow,
+        and nothing may happen between them.
         Returns (the time it is then, what was delivered, in order) once all frames are written. Raises ConfigError
         when the clock runs, and TimeoutError when the requests do not arrive.
         """
@@ -197,6 +200,8 @@ class Emulator:
                     await asyncio.wait_for(
                         self._arrived.wait_for(lambda: self.received >= requests), timeout=patience_s
                     )
+            if more:
+                return self.clock.now(), []
             # deliveries since the last step (a refusal, first frames of a socket) happened now: no time passes first
             while (whole or not self._told) and not (still and self.venue.is_paused):
                 at = self.venue.next_at()

@@ -32,11 +32,13 @@ class Publication(msgspec.Struct, frozen=True):
 
     A tuple holds all effects of a match, or of several at one moment, on an account: executions, then a row for each
     order touched, then the balances. The receiver should see the executions once order and balance include them.
+    ``acted`` is when the exchange did it, which the frames of an account's streams are stamped with.
     """
 
     at: Nanos
     account: str | None
     event: Event | tuple[AccountEvent, ...]
+    acted: Nanos = 0
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -86,7 +88,7 @@ class Deliveries:
                     and isinstance(last.event, tuple)
                     and (last.at, last.account) == (told.at, told.account)
                 ):
-                    result[-1] = Publication(told.at, told.account, in_one(last.event, told.event))
+                    result[-1] = Publication(told.at, told.account, in_one(last.event, told.event), told.acted)
                 else:
                     result.append(told)
         return result
@@ -132,7 +134,7 @@ class BookFeed:
         self.depth = depth
         self._cadence = cadence
         self._is_wire = is_wire
-        self._last: tuple[Levels, Levels] | None = None
+        self._last: tuple[Levels, Levels] | None = None  # as rounded
         self._last_at: Nanos | None = None
         self._row = -1
         self._changed_at: Nanos | None = now
@@ -180,13 +182,13 @@ class BookFeed:
         if market.is_stale(row, now):
             return None  # our own part has changed, but showing the rest again would make it look fresh
         composed = compose(market, row, self.depth)
-        if self._last is not None:
-            composed = (self._rounded(composed[0]), self._rounded(composed[1]))
-            if composed == self._last:
-                return None
-        self._last = composed
+        rounded = (self._rounded(composed[0]), self._rounded(composed[1]))
+        is_first = self._last is None
+        if rounded == self._last:
+            return None  # rounding an amount that was exact in the first frame is no change
+        self._last = rounded
         self._last_at = now
-        return book_event(market, row, composed, now)
+        return book_event(market, row, composed if is_first else rounded, now)
 
     def _rounded(self, levels: Levels) -> Levels:
         unit = self._unit
