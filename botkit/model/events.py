@@ -210,7 +210,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     ``state`` is one of `botkit.model.orders.REPORTED_STATES`; an adapter maps its exchange's own codes to them.
     ``original_lots`` of a market buy is meaningless until it is final (Q12), so only ``executed_lots`` and
-    ``executed_units`` (quote) are used.
+    ``executed_units`` (quote) are used. ``pushed`` is the exchange's stamp on the frame that brought the row, 0 for a
+    listing: it only measures latency.
     """
 
     pair: Pair
@@ -228,6 +229,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     post_only: bool = False
     created: Nanos = 0
     updated: Nanos = 0
+    pushed: Nanos = 0
 
     def __post_init__(self) -> None:
         assert self.state in REPORTED_STATES, f"no exchange reports an order as {self.state.value}"
