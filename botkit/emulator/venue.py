@@ -46,7 +46,8 @@ class Delivery(msgspec.Struct, frozen=True):
 
     For public trades ``item`` is the pair alone, and ``trades`` the list of recent ones, newest first, where it is
     worth a frame: a frame repeats the list, so of several trades in one go not each needs one. For an answer ``item``
-    is the answer. Deliveries of one ``group`` (not 0) belong to one match, though each is a frame of its own.
+    is the answer. Deliveries of one ``group`` (not 0) belong to one match, though each is a frame of its own. ``acted``
+    is when the exchange did what an account learns at ``at``: the stamp of the frame.
     """
 
     at: Nanos
@@ -56,6 +57,7 @@ class Delivery(msgspec.Struct, frozen=True):
     item: Answer | OrderReport | TradeReport | BalanceReport | OrderBook | Pair
     trades: tuple[TradeRow, ...] | None = None
     group: int = 0
+    acted: Nanos = 0
 
 
 #: what became known, by its place in the total order, and the trade that it is, if it is one
@@ -255,7 +257,9 @@ class EmulatedVenue:
                 elif isinstance(event, OrderBook):
                     found.append((at, BOOKS, event.pair, count, Delivery(at, BOOKS, event.pair, None, event), None))
                 else:
-                    told = Delivery(at, ACCOUNT_EVENTS, "", publication.account, event, group=group)
+                    told = Delivery(
+                        at, ACCOUNT_EVENTS, "", publication.account, event, group=group, acted=publication.acted
+                    )
                     found.append((at, ACCOUNT_EVENTS, "", count, told, None))
         if self.kernel.is_paused:
             to = self.kernel.now - 1  # the trades of this moment come after what the bot sends now

@@ -17,7 +17,7 @@ from typing import TypeAlias
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.columns import MarketColumns
 from botkit.model.events import OrderBook, OrderReport, TradeReport
-from botkit.model.extension import LatencyModel, QueueModel
+from botkit.model.extension import LatencyByKind, LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import STOP_LIMIT
@@ -84,6 +84,7 @@ class Kernel:
         self.pairs = dict(pairs)
         self.now: Nanos = 0
         self._latency = latency
+        self._by_kind = latency if isinstance(latency, LatencyByKind) else None
         self._queue = queue
         self._cadence: Nanos = book_cadence_ms * NS_PER_MS
         self._slippage_e8 = slippage_e8
@@ -181,8 +182,9 @@ class Kernel:
         now = max(now, self.now)
         owner = self._ledger.accounts[account]
         key = self._keys.key_of(owner, request)
-        latency = self._latency
-        arrives = now + latency.order_ns(key) + latency.feed_ns(key)
+        latency, by_kind = self._latency, self._by_kind
+        way = latency.order_ns(key) if by_kind is None else by_kind.request_ns(request.endpoint, key)
+        arrives = now + way + latency.feed_ns(key)
         self._sent += 1
         if self._next is None or arrives < self._next:
             self._next = arrives
@@ -376,7 +378,7 @@ class Kernel:
     def _work(self, arrival: _Arrival, now: Nanos) -> None:
         _, _, account, request, sent, key = arrival
         deed = Deed(now)
-        news = deed.news[account] = AccountNews(key)
+        news = deed.news[account] = AccountNews(key, request.endpoint)
         if self.limits.admit(request.endpoint, account.name, account.address, now):
             answer, touched = self._desk.handle(account, request, deed, sent)
         else:
@@ -390,7 +392,9 @@ class Kernel:
     def _tell(self, deed: Deed) -> None:
         """Publish a deed's results: the answer, then executions, orders and balances as one event."""
         for account, news in deed.news.items():
-            at = deed.time + self._latency.answer_ns(news.key)
+            by_kind = self._by_kind
+            at = deed.time
+            at += self._latency.answer_ns(news.key) if by_kind is None else by_kind.news_ns(news.endpoint, news.key)
             if at < account.known_at:
                 at = account.known_at
             account.known_at = at
@@ -402,7 +406,7 @@ class Kernel:
                 *([account.changed(news.currencies)] if news.currencies else []),
             )
             if events:
-                told.append(Publication(at, name, events))
+                told.append(Publication(at, name, events, deed.time))
             self._outbox.put(at, ACCOUNT_EVENTS, "", told)
 
     # -- what the desk needs --------------------------------------------------------------------------------------

@@ -20,9 +20,10 @@ from botkit.sim.order import CANCELLED, FILLED, OPEN, PARTLY_FILLED, Account, Ac
 class AccountNews:
     """What one deed changed for one account, in order."""
 
-    __slots__ = ("answer", "currencies", "key", "orders", "trades")
+    __slots__ = ("answer", "currencies", "endpoint", "key", "orders", "trades")
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int, endpoint: str = "") -> None:
+        self.endpoint = endpoint  # of the account's own request; empty where others caused it
         self.key = key  # the latency key: the client id or request id that caused it
         self.answer: Answer | None = None
         self.trades: list[TradeReport] = []
