@@ -8,7 +8,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-from botkit.assembly import Project
 from botkit.assembly.inside import emulator_inside, inside_account
 from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode
 from botkit.assembly.shared_bots import SharedBots
@@ -24,6 +23,7 @@ from botkit.model.clock import NS_PER_S
 from botkit.model.limits import PAIRS_ENDPOINT
 from botkit.model.requests import Ending
 from botkit.project.connect import connect
+from botkit.project.project import Project
 
 
 @contextlib.asynccontextmanager

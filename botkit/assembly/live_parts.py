@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from botkit.assembly import Project, default_bar_grace_ns, make_engine
+from botkit.assembly.engine import make_engine
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
@@ -27,10 +27,11 @@ from botkit.live.parts import OnStop
 from botkit.live.ports import Machine
 from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
-from botkit.model.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, Nanos
+from botkit.model.clock import NS_PER_DAY, NS_PER_S, Nanos
 from botkit.model.extension import no_discount
 from botkit.model.pairs import Pair
 from botkit.model.requests import CancelAll, CancelBatch, CancelOrder, GetBalances, ListOpenOrders
+from botkit.project.project import Project
 
 Mode = Literal["emulator", "paper", "live"]
 
@@ -38,8 +39,6 @@ Mode = Literal["emulator", "paper", "live"]
 OUTSIDE_ROUTER = tuple(
     request.endpoint for request in (GetBalances, ListOpenOrders, CancelOrder, CancelBatch, CancelAll)
 )
-#: how late a trade may be on a busy machine whose emulator runs faster than real time
-_LATE_TRADE_MS = 200
 
 
 class LiveParts:
@@ -170,18 +169,11 @@ class LiveParts:
             seed=self.project.config.seed,
             latest_accept_ns=self._latest_accept_ns,
             fee_rates=lambda pair, now: self._fees.rates(now),
-            bar_grace_ns=self._bar_grace_ns(),
+            bar_grace_ns=self.project.config.bar_grace_ns(self.clock.speed),
             first_client_id=first_client_id,
             leased=self.leased,
             watch_speed=self.clock.speed,
         )
-
-    def _bar_grace_ns(self) -> Nanos:
-        grace = default_bar_grace_ns(self.project)
-        if self.project.config.bar_grace_ms is not None:
-            return grace
-        # a trade is late on this machine's clock, however fast the emulator's runs
-        return max(grace, int(_LATE_TRADE_MS * NS_PER_MS * self.clock.speed))
 
 
 def priced_pairs(project: Project) -> list[Pair]:

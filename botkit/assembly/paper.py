@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from botkit.assembly import ACCOUNT, Project, make_kernel
-from botkit.assembly.inside import opening_balances
+from botkit.assembly.kernel import ACCOUNT, make_kernel
 from botkit.assembly.live_parts import LiveParts, priced_pairs
 from botkit.assembly.shared_bots import SharedBots
+from botkit.config.money import paper_balances
 from botkit.exchange.paper import MARKET_READS, PaperAdapter
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.sharing import venue_name
 from botkit.live.state_folder import StateFolder
-from botkit.model.money import UNIT
 from botkit.project.connect import connect
-
-
-def paper_balances(project: Project) -> dict[str, int]:
-    """Opening balances of a paper account: those of the emulator, or else a useful default."""
-    found = opening_balances(project)
-    return found if found is not None else {project.currency: 1_000_000 * UNIT}
+from botkit.project.project import Project
 
 
 def paper_parts(project: Project, rest: str | None, ws: str | None, shared: SharedBots) -> LiveParts:
@@ -34,11 +28,11 @@ def paper_parts(project: Project, rest: str | None, ws: str | None, shared: Shar
     kernel = make_kernel(
         project,
         pairs={str(pair): pair for pair in priced_pairs(project)},
-        balances=paper_balances(project),
+        balances=paper_balances(config, project.currency),
         fees=project.fee_model(*config.simulated_fees),
         latency=project.latency_model(config.backtest.latency, "backtest.latency", config.seed),
         queue=project.queue_model(section.fills, "emulator.fills"),
-        slippage_e8=int((section.slippage or 0) * UNIT),
+        slippage=section.slippage,
         seed=config.seed,
     )
     return LiveParts(

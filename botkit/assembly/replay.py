@@ -8,7 +8,6 @@ from typing import cast
 
 import msgspec
 
-from botkit.assembly import Project
 from botkit.assembly.live_parts import LiveParts
 from botkit.config.schema import FeesConfig
 from botkit.engine.decisions import DecisionLog
@@ -18,6 +17,7 @@ from botkit.live.state_folder import StateFolder
 from botkit.model.adapter import Adapter
 from botkit.model.clock import NS_PER_S
 from botkit.model.pairs import Pair, PairRules
+from botkit.project.project import Project
 
 
 def replay_run(run: Path, config: Path | None = None) -> Verdict:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from botkit.assembly import Project, pairs_of
 from botkit.assembly.live_parts import LiveParts
 from botkit.config.money import Claim, check_shared_money
 from botkit.errors import ConfigError
@@ -17,6 +16,7 @@ from botkit.live.machine import this_machine
 from botkit.live.ports import Machine
 from botkit.model.adapter import Adapter
 from botkit.model.pairs import Pair
+from botkit.project.project import Project, pairs_of
 
 
 class SharedBots:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly import Project
 from botkit.assembly.inside import emulator_inside
 from botkit.assembly.live import live_parts
+from botkit.project.project import Project
 from tests.cli.first_week import FirstBot
 
 RATES = "fees: {maker: 0.000125, taker: 0.0005}"

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from botkit.assembly import Project
 from botkit.assembly.emulator import emulator_options, make_emulator
 from botkit.assembly.live import account_access, live_parts
 from botkit.cli.main import main
@@ -24,6 +23,7 @@ from botkit.live.notices import Notices
 from botkit.live.starting import StartRefused, start
 from botkit.live.stopping import stop
 from botkit.model.orders import OrderState
+from botkit.project.project import Project
 from tests.live.world import World, puppet, until
 
 ROOT = Path(__file__).parents[2]

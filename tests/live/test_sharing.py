@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from botkit.assembly import Project
 from botkit.assembly.live_parts import LiveParts
 from botkit.config.schema import FeesConfig
 from botkit.emulator.options import DEFAULT_ACCOUNT
@@ -27,6 +26,7 @@ from botkit.live.starting import StartRefused, start
 from botkit.live.state_folder import StateFolder
 from botkit.model.clock import NS_PER_S
 from botkit.project.connect import connect
+from botkit.project.project import Project
 from tests.benchmarks.limits_judge import broker_pid
 from tests.live.world import CONFIG, World, far_buy, make_world, puppet, settled, until
 

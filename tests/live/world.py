@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from botkit.assembly import Project
 from botkit.assembly.live_parts import LiveParts
 from botkit.config.schema import FeesConfig
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
@@ -21,6 +20,7 @@ from botkit.live.starting import OrphanChoice, start
 from botkit.live.state_folder import StateFolder
 from botkit.model.orders import RESTING_STATES, Order, OrderState
 from botkit.project.connect import connect
+from botkit.project.project import Project
 
 UNIT = 10**8
 STRATEGY = """
