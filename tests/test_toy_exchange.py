@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly.live import account_access, live_parts
+from botkit.assembly.account import account_access
+from botkit.assembly.live import live_parts
 from botkit.assembly.live_parts import Mode
 from botkit.live.account import read_account
 from botkit.live.bot import Bot

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from botkit.assembly.live import account_access
+from botkit.assembly.account import account_access
 from botkit.assembly.operating import without_strategies
 from botkit.errors import BotkitError
 from botkit.live.clock import REAL_CLOCK

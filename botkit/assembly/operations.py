@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from botkit.assembly.live import account_access
+from botkit.assembly.account import account_access
 from botkit.assembly.operating import account_of, stopped_books, without_strategies
 from botkit.config.essentials import load_essentials
 from botkit.live.account import account_lines, read_account
