@@ -395,18 +395,18 @@ class BotRooms:
                     self.callbacks.notify(record, "on_balance", balance)
 
     def watch_shortages(self) -> None:
-        """Halt new orders while the account has less of a coin than its strategies own together."""
+        """Halt new orders while the account holds less of a coin than its strategies own between them."""
         shortage = "; ".join(map(str, self.portfolio.balances.shortages())) or None
         if shortage != self.gate.shortage:
             if shortage is None:
-                self.outbox.note("info", "the account has all that its strategies own; new orders go on")
+                self.outbox.note("info", "the account holds all that its strategies own again; new orders are allowed")
             elif self.gate.shortage is None:
-                self.outbox.note("error", f"no new orders but those that reduce: {shortage}")
+                self.outbox.note("error", f"only orders that reduce a position are allowed: {shortage}")
             self.gate.shortage = shortage
             self.decisions.note("shortage", self.clock.now, shortage or "over")
 
     def compare(self, now: Nanos, given: Compare) -> None:
-        """Compare the books with the exchange, unless a comparison is running. ``hold`` blocks new orders until one
+        """Reconcile with the exchange, unless a comparison is running. ``hold`` blocks new orders until one
         started now has ended.
         """
         if given.hold is not None:

@@ -95,7 +95,7 @@ class Unwritten(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """Compare the books with the exchange. The outcome of a later turn reports what was found.
+    """Reconcile with the exchange. The outcome of a later turn reports what was found.
 
     ``hold``, if set, is why no new order may leave until that is done. ``unwritten``: look for these orders too.
     """

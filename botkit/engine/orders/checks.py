@@ -47,7 +47,7 @@ class Gate:
         self.is_stopping = False
         #: the strategies have not started, or their history has not arrived
         self.is_starting = False
-        #: why the books must be compared before a new order leaves
+        #: why the bot must be reconciled before a new order leaves
         self.hold: str | None = None
         #: why the journal cannot be written
         self.journal_fault: str | None = None
