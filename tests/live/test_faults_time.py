@@ -142,7 +142,7 @@ async def test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything
         assert again.state is OrderState.OPEN
         assert puppet(bot).balance("usdt").exact.available < free
         assert resting.state is OrderState.OPEN
-        assert told(bot).count("the machine slept, or the process was stopped") == 1
+        assert told(bot).count("the machine slept, or the process was suspended") == 1
         await until(lambda: not differences(bot, calm.emulator), 30)
     assert bot.driver.fault is None
 
