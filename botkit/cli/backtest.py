@@ -49,7 +49,7 @@ def backtest(
     The strategies, the router with the exchange's rate limits, and the simulated exchange's rules, fees and fills are
     the same that `botkit run` uses.
     """
-    from botkit.assembly import backtest_into
+    from botkit.assembly.backtest import backtest_into
     from botkit.report import print_summary
 
     quieten_log(["warning"])

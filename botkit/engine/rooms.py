@@ -31,7 +31,7 @@ from botkit.engine.orders.reconcile import Reconciliation
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.orders.targets import Targets
-from botkit.engine.outcome import Comparison, Outbox
+from botkit.engine.outcome import Outbox
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.router import Router
 from botkit.engine.strategy.base import Strategy, bind
@@ -406,12 +406,8 @@ class BotRooms:
             self.decisions.note("shortage", self.clock.now, shortage or "over")
 
     def compare(self, now: Nanos, given: Compare) -> None:
-        """Reconcile with the exchange, unless a comparison is running. ``hold`` blocks new orders until one
-        started now has ended.
-        """
-        if given.hold is not None:
-            self.gate.hold = given.hold
-        elif self.comparison is not None and not self.comparison.is_done:
+        """Reconcile with the exchange, unless a comparison is running."""
+        if self.comparison is not None and not self.comparison.is_done:
             return
         self.comparison = Reconciliation(
             now=now,
@@ -420,15 +416,8 @@ class BotRooms:
             desk=self.desk,
             portfolio=self.portfolio,
             outbox=self.outbox,
-            on_done=self._compared,
             unwritten=given.unwritten,
         )
-
-    def _compared(self, comparison: Comparison) -> None:
-        self.outbox.compared(comparison)
-        assert self.comparison is not None
-        if comparison.began == self.comparison.began:
-            self.gate.hold = None
 
     # -- strategies -----------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.journal_watch import JournalWatch
 from botkit.live.latch import Latch
+from botkit.live.limits.leases import SharedLimits
 from botkit.live.notices import Notices
 from botkit.live.parts import BotParts
 from botkit.live.persistence import Persistence
@@ -50,12 +51,15 @@ class Bot:
         journal: Journal,
         persistence: Persistence,
         files: RunFiles,
+        shared: SharedLimits | None,
     ) -> None:
+        """``shared``: the windows that it shares with other bots; None if it is alone."""
         self.parts = parts
         self.notices = notices
         self.journal = journal
         self.persistence = persistence
         self.files = files
+        self.shared = shared
         self.view = engine.view
         self.fills = FillNews(parts.zone)
         self.started_at: Nanos = 0
@@ -73,9 +77,7 @@ class Bot:
         self._tells_orders = False
         self.watchdog = Watchdog(self._blocked, clock=parts.machine.clock, background=parts.machine.background)
         self.journal_watch = JournalWatch(journal, notices.tell)
-        self.comparisons = Comparisons(
-            notices, self.note, say=self.say, others=tuple(parts.siblings), speed=parts.clock.speed
-        )
+        self.comparisons = Comparisons(notices, self.note, say=self.say, others=parts.siblings, speed=parts.clock.speed)
         self.standstill = Standstill(self._woke, lambda: self.comparisons.began, speed=parts.clock.speed)
         self.driver = LiveDriver(
             engine,
@@ -169,8 +171,8 @@ class Bot:
         self.latch.keep(self.view.halts)
         for strategy, why in self.persistence.take_unwritable():
             self.notices.tell("error", f"self.state of {strategy!r} cannot be kept for a restart: {why}")
-        if self.parts.shared is not None and self.driver.journal_fault is not None:
-            self.parts.shared.disown()  # from here on cancels and reads leave without a journal row
+        if self.shared is not None and self.driver.journal_fault is not None:
+            self.shared.disown()  # from here on cancels and reads leave without a journal row
         if self.view.is_trading and not self.happened.is_set():
             self.happened.set()
 
@@ -245,8 +247,8 @@ class Bot:
         """Release everything. Orders stay as they are: `botkit.live.stopping.stop` withdraws them first."""
         await self.driver.close()
         self.watchdog.stop()
-        if self.parts.shared is not None:
-            await self.parts.shared.stop()
+        if self.shared is not None:
+            await self.shared.stop()
         try:
             await self.parts.adapter.close()
         except Exception:

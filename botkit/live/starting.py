@@ -107,11 +107,12 @@ async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
         write_off(journal)
     elif not journal.is_new:
         unwritten = unwritten_orders(journal)
-    first, until = journal.lease_ids(parts.random)
+    random = parts.machine.random  # client ids may start anywhere; no comparison depends on it
+    first, until = journal.lease_ids(random)
     if parts.client_ids is not None:
-        apart = parts.client_ids.claim(parts.name, first, parts.random)
+        apart = parts.client_ids.claim(parts.name, first, random)
         if apart != first:
-            first, until = journal.lease_ids(parts.random, after=apart)
+            first, until = journal.lease_ids(random, after=apart)
     return Opened(
         journal, first, until, parts.folder.path / "runs" / str(journal.run), parts.clock.now(), unwritten, losses
     )
@@ -126,22 +127,22 @@ def _losses(journal: Journal, evidence: str) -> str:
 
 
 def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
-    parts.share_limits()  # the recording stores which windows are shared
+    shared = parts.sharing.windows()
     files = RunFiles(
         opened.run_folder,
-        {**parts.recorded_as(), "first_client_id": opened.first_client_id},
+        parts.recorded_as(shared, opened.first_client_id),
         parts.recording_bytes_max,
         lambda text: notices.tell("warning", text),
         parts.folder.disk,
     )
-    engine = parts.engine(files.decisions, opened.first_client_id)
-    persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.random)
-    return Bot(parts, notices, engine, opened.journal, persistence, files)
+    engine = parts.engine(files.decisions, opened.first_client_id, None if shared is None else shared.leased)
+    persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.machine.random)
+    return Bot(parts, notices, engine, opened.journal, persistence, files, shared)
 
 
 async def _share_limits(bot: Bot, opened: Opened) -> None:
     """Join the other processes that share the same windows. Nothing is sent before that."""
-    parts, shared = bot.parts, bot.parts.shared
+    shared = bot.shared
     before = predecessor(opened.journal, opened.began - _WINDOWS)
     keep_identity(opened.journal, shared)
     if shared is None:
@@ -154,7 +155,6 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
         raise StartRefused(str(error)) from None
     if before is not None:
         await shared.succeed(before)
-    assert parts.shared is shared
 
 
 def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
@@ -248,8 +248,8 @@ def _refuse_key(bot: Bot, words: str) -> NoReturn:
 async def _plain_answer(bot: Bot) -> Answer | None:
     """What the exchange says to a plain request; None where it says nothing."""
     with contextlib.suppress(TimeoutError, LedgerUnreachable):
-        async with asyncio.timeout(_REASON_S), bot.parts.aside() as aside:
-            return await aside.send(GetBalances(id=-1))
+        async with asyncio.timeout(_REASON_S), bot.parts.outside_router() as reads:
+            return await reads.send(GetBalances(id=-1))
     return None
 
 

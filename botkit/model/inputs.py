@@ -97,10 +97,9 @@ class Unwritten(msgspec.Struct, frozen=True):
 class Compare(msgspec.Struct, frozen=True):
     """Reconcile with the exchange. The outcome of a later turn reports what was found.
 
-    ``hold``, if set, is why no new order may leave until that is done. ``unwritten``: look for these orders too.
+    ``unwritten``: look for these orders too.
     """
 
-    hold: str | None = None
     unwritten: Unwritten | None = None
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from botkit.exchange.bitopro import sign
@@ -288,8 +289,8 @@ async def test_a_running_bot_looks_at_its_memory(world: World) -> None:
     assert 10 * 2**20 < held < 64 * 2**30
     shown = itertools.chain([90 * 2**20], itertools.repeat(10**9))
     parts = world.parts()
-    parts.machine = dataclasses.replace(parts.machine, resident_bytes=lambda: next(shown))
-    bot = await world.start_from(parts)
+    machine = dataclasses.replace(parts.machine, resident_bytes=lambda: next(shown))
+    bot = await world.start_from(msgspec.structs.replace(parts, machine=machine))
     async with kept(bot):
         await until(lambda: "the bot uses 954 MB of memory, up from 90 MB at its start" in told(bot))
 

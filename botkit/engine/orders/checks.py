@@ -47,8 +47,6 @@ class Gate:
         self.is_stopping = False
         #: the strategies have not started, or their history has not arrived
         self.is_starting = False
-        #: why the bot must be reconciled before a new order leaves
-        self.hold: str | None = None
         #: why the journal cannot be written
         self.journal_fault: str | None = None
         self._records: dict[str, StrategyRecord] = {}
@@ -60,7 +58,7 @@ class Gate:
             self._no_room,
         )
         self._admitted: tuple[Check, ...] = (resolution.blocks, self._risk_rules)
-        self._granted: tuple[Check, ...] = (resolution.blocks, self._closed, self._held, self._book)
+        self._granted: tuple[Check, ...] = (resolution.blocks, self._closed, self._journal, self._book)
         self._replaced: Order | None = None
 
     def know(self, record: StrategyRecord) -> None:
@@ -132,9 +130,8 @@ class Gate:
     def _risk_rules(self, order: Order) -> str | None:
         return self._risk.review(order, self._clock.now)
 
-    def _held(self, order: Order) -> str | None:
-        held = self.journal_fault or self.hold
-        return None if held is None else f"not sent: {held}"
+    def _journal(self, order: Order) -> str | None:
+        return None if self.journal_fault is None else f"not sent: {self.journal_fault}"
 
     def _book(self, order: Order) -> str | None:
         if order.type is not MARKET:
