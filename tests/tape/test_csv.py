@@ -165,8 +165,8 @@ def test_an_unknown_pair_suggests_the_nearest(tmp_path: Path, pairs: Mapping[str
         candles(tmp_path, HEADER + FIRST, pairs, pair=None)
 
 
-def test_an_unknown_resolution_lists_what_there_is(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
-    with pytest.raises(DataError, match="'2m' is not a resolution of the exchange"):
+def test_an_unknown_resolution_lists_the_valid_ones(tmp_path: Path, pairs: Mapping[str, Pair]) -> None:
+    with pytest.raises(DataError, match="'2m' is not a resolution that the exchange offers"):
         candles(tmp_path, HEADER + FIRST, pairs, resolution="2m")
 
 
