@@ -1,4 +1,4 @@
-"""Rows of trading-pairs as the exchange might send them one day: nonsense is a ValueError, never a crash."""
+"""Trading-pairs rows as the exchange might send them one day: nonsense raises ValueError and never crashes."""
 
 from __future__ import annotations
 
