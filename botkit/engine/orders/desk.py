@@ -137,7 +137,7 @@ class OrderDesk:
         self._table.by_client_id[order.client_id] = order
         self._decisions.intent(order, now)
         if refusal is None:
-            refusal = self._gate.when_asked(order) or self._admit(order, now)
+            refusal = self._gate.when_placed(order) or self._enqueue(order, now)
         if refusal is not None:
             order.move(OrderState.REFUSED, now, refusal)
             self._decisions.state(order, now)
@@ -145,9 +145,10 @@ class OrderDesk:
         return order
 
     def _admit(self, order: Order, now: Nanos) -> str | None:
-        refusal = self._gate.when_admitted(order)
-        if refusal is None:
-            refusal = self._portfolio.lock(order)
+        return self._gate.when_admitted(order) or self._enqueue(order, now)
+
+    def _enqueue(self, order: Order, now: Nanos) -> str | None:
+        refusal = self._portfolio.lock(order)
         if refusal is None:
             refusal = self._router.create(order, now)
             if refusal is not None:

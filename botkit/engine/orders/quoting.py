@@ -155,7 +155,7 @@ class Quoter:
     def _settle(self, quote: _Quote) -> None:
         desk, risk = self._desk, self._risk
         missing: list[tuple[Side, int, int]] = []
-        room = quote.pair.rules.open_orders_max - risk.open_count(quote.pair)
+        room = quote.pair.rules.open_orders_max - risk.open_by_pair.get(quote.pair, 0)
         wanted = quote.wanted
         if len(wanted[Side.BUY]) + len(wanted[Side.SELL]) > room + len(quote.orders):
             wanted = _nearest(quote, room + len(quote.orders))
@@ -183,7 +183,7 @@ class Quoter:
             self._short[id(quote)] = quote
         if not missing:
             return
-        room = quote.pair.rules.open_orders_max - risk.open_count(quote.pair)
+        room = quote.pair.rules.open_orders_max - risk.open_by_pair.get(quote.pair, 0)
         if len(missing) > room or desk.resolution.blocks_all(quote.pair):
             self._short[id(quote)] = quote  # until an order of the pair changes state
             if desk.resolution.blocks_all(quote.pair):
