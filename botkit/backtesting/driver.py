@@ -144,12 +144,16 @@ class Driver:
                     self._leave(received.item(row - 1))
 
     def _publish(self, due: Nanos) -> None:
+        engine, changes, out = self.engine, self.engine.changes, self._out
         for publication in self.kernel.advance(due, pause=True):
             event = publication.event
             if isinstance(event, Trade):
                 self._prints.append(publication)
             elif publication.account is None or publication.account == self.account:
-                self.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at)
+                before = changes.count
+                engine.turn(AccountEvents(event) if isinstance(event, tuple) else event, publication.at, out)
+                if changes.count != before:
+                    self._leave(publication.at)
 
     def _print_comes_first(self, columns: MarketColumns, at: Nanos) -> bool:
         """Whether the next of our executions comes before a row received at ``at``: trades of one moment are ordered by

@@ -84,6 +84,10 @@ class Kernel:
         self.pairs = dict(pairs)
         self.now: Nanos = 0
         self._latency = latency
+        #: a model may say that it draws nothing, and is then asked only once
+        self._is_constant = bool(getattr(latency, "is_constant", False))
+        self._order_ns: Nanos = latency.order_ns(0) + latency.feed_ns(0)
+        self._answer_ns: Nanos = latency.answer_ns(0)
         self._queue = queue
         self._cadence: Nanos = book_cadence_ms * NS_PER_MS
         self._slippage_e8 = slippage_e8
@@ -111,7 +115,7 @@ class Kernel:
         #: may be early (a row that proves to touch nothing, a place to search on from), never late
         self.next_moment: Nanos | None = None
         self._next: Nanos | None = None  # the next thing that happens, as against becomes known
-        self._is_instant = not latency.order_ns(0) + latency.feed_ns(0)
+        self._is_instant = not self._order_ns
         self._paused_at: Nanos | None = None  # between the books and the trades of this moment
         self._sent_before_pause = 0
         self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
@@ -180,9 +184,12 @@ class Kernel:
         """Submit a bot's request. It arrives after the latency model's order and feed times."""
         now = max(now, self.now)
         owner = self._ledger.accounts[account]
-        key = self._keys.key_of(owner, request)
-        latency = self._latency
-        arrives = now + latency.order_ns(key) + latency.feed_ns(key)
+        key = 0
+        if self._is_constant:
+            arrives = now + self._order_ns
+        else:
+            key = self._keys.key_of(owner, request)
+            arrives = now + self._latency.order_ns(key) + self._latency.feed_ns(key)
         self._sent += 1
         if self._next is None or arrives < self._next:
             self._next = arrives
@@ -331,7 +338,7 @@ class Kernel:
         now = deed.time
         if market.stops and market.prints:
             self._matcher.trigger_by_prints(market, deed)
-        if not market.is_quiet:
+        if market.buys or market.sells or market.stops or market.waiting:
             self._search(market, now, trades_from)
         elif market.pair in self._busy:
             del self._busy[market.pair]
@@ -390,7 +397,7 @@ class Kernel:
     def _tell(self, deed: Deed) -> None:
         """Publish a deed's results: the answer, then executions, orders and balances as one event."""
         for account, news in deed.news.items():
-            at = deed.time + self._latency.answer_ns(news.key)
+            at = deed.time + (self._answer_ns if self._is_constant else self._latency.answer_ns(news.key))
             if at < account.known_at:
                 at = account.known_at
             account.known_at = at

@@ -175,8 +175,8 @@ class Router:
         self._changes = Changes()
 
     def take_listener(self, on_change: Callable[[], None], changes: Changes) -> None:
-        """Call ``on_change`` whenever `next_due` may have changed. ``express`` is only counted in ``changes``: its owner
-        calls `due` at the end of the same turn.
+        """Call ``on_change`` whenever `next_due` may have changed. For ``express`` only ``changes`` is counted: the
+        engine calls `due` at the end of that same turn.
         """
         self._on_change = on_change
         self._changes = changes
