@@ -166,10 +166,6 @@ class Resolution:
                 return None
         return f"an order of {order.pair} has an unknown outcome; no new orders there until it is found"
 
-    def blocks_all(self, pair: Pair) -> bool:
-        """True while an order of the pair is unknown."""
-        return pair in self.blocked
-
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def next_check(self) -> Nanos | None:
