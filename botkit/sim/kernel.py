@@ -115,6 +115,7 @@ class Kernel:
         #: may be early (a row that proves to touch nothing, a place to search on from), never late
         self.next_moment: Nanos | None = None
         self._next: Nanos | None = None  # the next thing that happens, as against becomes known
+        self._touched: Nanos | None = None  # when the recorded market may next touch an order
         self._is_instant = not self._order_ns
         self._paused_at: Nanos | None = None  # between the books and the trades of this moment
         self._sent_before_pause = 0
@@ -211,11 +212,14 @@ class Kernel:
         """When the next thing happens (rather than becomes known)."""
         if self._paused_at is not None:
             return self._paused_at
-        earliest = self._arrivals[0][0] if self._arrivals else None
+        touched: Nanos | None = None
         for market in self._busy.values():
             at = self._touched_at(market)
-            if at is not None and (earliest is None or at < earliest):
-                earliest = at
+            if at is not None and (touched is None or at < touched):
+                touched = at
+        self._touched = earliest = touched
+        if self._arrivals and (earliest is None or self._arrivals[0][0] < earliest):
+            earliest = self._arrivals[0][0]
         for feed in self._feeds.values():
             at = feed.next_at()
             if at is not None and (earliest is None or at < earliest):
@@ -255,7 +259,8 @@ class Kernel:
         while at is not None and at <= to:
             self.now = at
             if self._paused_at is None:
-                if self._busy:
+                is_touched = self._touched is not None and self._touched <= at
+                if is_touched:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant:
                     self._paused_at, self._sent_before_pause = at, self._sent
@@ -264,7 +269,8 @@ class Kernel:
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
-            if self._busy:
+                is_touched = True  # those that just arrived may be, too
+            if is_touched:
                 self._trades(at)
             while self._arrivals and self._arrivals[0][0] <= at:
                 self._work(heapq.heappop(self._arrivals), at)
