@@ -316,11 +316,9 @@ class Router:
 
     def due(self, now: Nanos) -> Due:
         """The requests to send at ``now``, in order, with ids assigned and slots taken."""
-        self._now = now
-        if self.express is not None:
-            request = self._try_express(self.express, now)
-            if request is not None:  # and nothing else waited
-                return Due([request], [], [])
+        request = self.try_express(now)
+        if request is not None:  # and nothing else waited
+            return Due([request], [], [])
         self._on_change()
         due = Due([], [], [])
         if self._dropped:
@@ -339,6 +337,26 @@ class Router:
             if self._waiting_reads:
                 self._send_reads(due.requests, now)
         return due
+
+    def try_express(self, now: Nanos) -> Request | None:
+        """The request of the only waiting order, if there is one and it may leave; else call `due`."""
+        self._now = now
+        order = self.express
+        if order is None:
+            return None
+        if self._express_is_cancel:
+            if order.state in FINAL_STATES:
+                self.express = None
+                self._cancelling.discard(order.client_id)
+                return None
+            if self._cancel_route.take(now, True):
+                self.express = None
+                return self._cancel_request(order, self._express_since, now)
+        elif (order.expires is None or order.expires > now) and self._create_route.take(now, order.reduces):
+            self.express = None
+            return self._create_request(order, self._express_since, now)
+        self._queue_express()
+        return None
 
     def next_due(self) -> Nanos | None:
         """When `due` would return something new; None if nothing waits or only an answer can help.
@@ -509,22 +527,6 @@ class Router:
         return lane
 
     # -- sending ----------------------------------------------------------------------------------------------------
-
-    def _try_express(self, order: Order, now: Nanos) -> Request | None:
-        """The request for the only waiting order; None if it must wait, has expired or became pointless."""
-        if self._express_is_cancel:
-            if order.state in FINAL_STATES:
-                self.express = None
-                self._cancelling.discard(order.client_id)
-                return None
-            if self._cancel_route.take(now, True):
-                self.express = None
-                return self._cancel_request(order, self._express_since, now)
-        elif (order.expires is None or order.expires > now) and self._create_route.take(now, order.reduces):
-            self.express = None
-            return self._create_request(order, self._express_since, now)
-        self._queue_express()
-        return None
 
     def _create_request(self, order: Order, since: Nanos, now: Nanos) -> CreateOrder:
         request_id = self._next_id
