@@ -165,16 +165,6 @@ class Outbox:
         self._changes = changes
         self.out = Outcome()
 
-    def order(self, order: Order) -> None:
-        """An order entered a state."""
-        self._changes.count += 1
-        self.out.states.append((order, order.state))
-
-    def fill(self, fill: Fill) -> None:
-        """An execution was booked."""
-        self._changes.count += 1
-        self.out.fills.append(fill)
-
     def note(self, level: Level, text: str, kind: str = "") -> None:
         """Notify the user; with a ``kind``, also journal the note."""
         self._changes.count += 1
