@@ -118,7 +118,6 @@ class Gate:
             or self._halts
             or self.shortage is not None
             or self.journal_fault is not None
-            or self.hold is not None
         ):
             return None
         for check in self._granted:
