@@ -116,7 +116,7 @@ class Bot:
                 self.comparisons.suspect(now)
 
     def _refuse_key(self, words: str) -> None:
-        """Nothing that needs the key leaves from here on; a bot that runs halts for good."""
+        """Send nothing more that needs the key, and halt a running bot until it is resumed."""
         if self.driver.key_refusal is not None:
             return
         self.driver.key_refusal = why = key_refused(words, self.parts.address[0])
@@ -126,7 +126,7 @@ class Bot:
             self.driver.soon(lambda: self.latch.set(KEY_HALT, why))  # after the turn that is going on
 
     def _compare_if_wrong(self, given: AccountEvents, now: Nanos) -> None:
-        # it is adopted as an outside change, which an overtaken frame is not
+        # a comparison adopts an outside change of the balance; a frame that was merely overtaken must not be adopted
         for event in given.events:
             if type(event) is BalanceReport and self.started_at and not self.view.has_live_orders:
                 account = self.view.money.account
@@ -154,8 +154,8 @@ class Bot:
         for pair in out.resynchronise:
             self.notices.tell(
                 "warning",
-                f"the stream showed no book of {pair} for long, although it had changed; it was read, and the stream "
-                "of books is connected again",
+                f"the order book of {pair} changed, but its stream stayed silent; the book was read by request, and "
+                "the stream reconnects",
             )
             self.streams.reconnect("books")
         for halt in out.halts:
@@ -194,8 +194,8 @@ class Bot:
     def _woke(self, slept_s: float) -> None:
         self.notices.tell(
             "warning",
-            f"the bot stood still for {slept_s:,.0f} s (the machine slept, or the process was stopped); it connects "
-            "again and sends no new order until its books are compared with the exchange's",
+            f"the bot stood still for {slept_s:,.0f} s (the machine slept, or the process was suspended); it "
+            "reconnects, and sends no new order until it is reconciled with the exchange",
         )
         self.note("standstill", f"{slept_s:.0f} s")
         self.streams.reconnect()  # a connection that died meanwhile would go unnoticed for another half minute

@@ -4,7 +4,7 @@ open      lock the folder, read the journal, connect what sending needs
 make      the engine with its driver, the recording, the windows shared with other bots
 restore   the state of earlier runs: books, orders, strategies' state, halts
 connect   the account's streams
-settle    orders of strategies that are gone, then the books compared with the exchange's
+settle    orders of strategies that are gone, then the bot reconciled with the exchange
 begin     on_start, history, on_ready
 """
 
@@ -174,8 +174,8 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     if gone and orphans == "refuse":
         strategies = ", ".join(sorted({order.strategy for order in gone}))
         raise StartRefused(
-            f"{len(gone)} open orders belong to {strategies}, which the configuration has no more. Put the strategy "
-            "back, or start once with --cancel (end them) or --adopt (leave them standing, as foreign orders)"
+            f"{len(gone)} open orders belong to {strategies}, no longer in the configuration. Put the strategy back, "
+            "or start once with --cancel (cancel them) or --adopt (leave them open, as foreign orders)"
         )
     kept = {name: found for name in names if (found := journal.meta(f"strategy:{name}")) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
@@ -267,7 +267,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     if bot.comparisons.first is None:
         waited = "" if bot.comparisons.unreachable >= _UNREACHABLE_MAX else f" within {_SETTLE_S:.0f} s"
         raise StartRefused(
-            f"the books could not be compared with the exchange's{waited}: "
+            f"the bot could not be reconciled with the exchange{waited}: "
             f"{bot.comparisons.last_failure or 'some orders could not be read'}. Nothing was traded; check the address "
             "and the network, and for a certificate also this machine's clock (there is no switch to trust a bad one), "
             "then start again"

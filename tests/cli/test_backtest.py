@@ -160,4 +160,4 @@ def test_prices_finer_than_a_tick_are_rounded_and_the_reader_is_told(
     )
     told = " ".join(summary_of(capsys, config, tmp_path / "out")["warnings"])
     assert "fine.csv" in told
-    assert "more than the 2 decimals of btc_usdt: rounded to nearest" in told
+    assert "more decimals than btc_usdt allows (2) and were rounded to the nearest" in told

@@ -68,13 +68,13 @@ def test_rows_that_a_tape_has_already_are_refused_and_nothing_changes(run: Run, 
 
 def test_mistakes_end_with_one_line_that_helps_and_no_tape(run: Run, file: Path, tmp_path: Path) -> None:
     for arguments, message in (
-        (("import", file, "--out", "t"), "does not say its pair"),
+        (("import", file, "--out", "t"), "does not name its pair"),
         (("import", file, "--pair", "btc_usd", "--out", "t"), "did you mean btc_usdt"),
-        (("import", file, "--pair", "btc_usdt", "--resolution", "5m", "--out", "t"), "rows lie 60 s apart"),
+        (("import", file, "--pair", "btc_usdt", "--resolution", "5m", "--out", "t"), "rows are 60 s apart"),
         (("import", file, "--pair", "btc_usdt", "--kind", "tapes", "--out", "t"), "no plugin offers it"),
         (("import", tmp_path / "none.csv", "--pair", "btc_usdt", "--out", "t"), "does not exist"),
         (("info", tmp_path / "none"), "does not exist"),
-        (("spread", file, "--pair", "btc_usdt"), "has no books of btc_usdt"),
+        (("spread", file, "--pair", "btc_usdt"), "has no books for btc_usdt"),
         (("spread", BUNDLED, "--size", "1_000"), "is not a plain decimal"),
         (("synthetic", "--out", "t", "--start", "soon"), "is not a time"),
     ):
@@ -91,15 +91,15 @@ def test_check_lists_findings_and_exits_with_1(run: Run, tmp_path: Path) -> None
     path.write_text("".join([*lines[:3], lines[2], *lines[4:]]))
     code, out, _ = run("check", path, "--pair", "btc_usdt")
     assert code == 1
-    assert "1 doubled candles, left out" in out
-    assert "candles are missing before it, 1 rows" in out
+    assert "1 doubled candles were left out" in out
+    assert "candles are missing before this row, 1 rows" in out
     verdict = as_json(run("check", path, "--pair", "btc_usdt", "--json"))
     assert verdict["good"] is False
     assert len(verdict["findings"]) == 2
     path.write_text(HEADER + "1735689600,10,9,11,10,1\n")
     code, out, _ = run("check", path, "--pair", "btc_usdt", "--resolution", "1m")
     assert code == 1
-    assert "candles.csv:2: the high lies below the low" in out
+    assert "candles.csv:2: the high is below the low" in out
 
 
 def test_check_of_a_good_file_exits_with_0_and_notes_are_no_findings(run: Run, file: Path) -> None:
@@ -107,7 +107,7 @@ def test_check_of_a_good_file_exits_with_0_and_notes_are_no_findings(run: Run, f
     code, out, _ = run("check", file, "--pair", "btc_usdt")
     assert code == 0
     assert "good; 5 rows in 1 streams" in out
-    assert "note: 5 prices had more than the 2 decimals" in out
+    assert "note: 5 prices had more decimals than btc_usdt allows (2)" in out
 
 
 def test_doubled_candles_are_left_out_on_request(run: Run, file: Path) -> None:
@@ -115,7 +115,7 @@ def test_doubled_candles_are_left_out_on_request(run: Run, file: Path) -> None:
     assert "a second candle" in run("import", file, "--pair", "btc_usdt", "--out", "t")[2]
     code, out, _ = run("import", file, "--pair", "btc_usdt", "--out", "t", "--drop-doubled")
     assert code == 0
-    assert "note: 1 doubled candles, left out" in out
+    assert "note: 1 doubled candles were left out" in out
 
 
 def test_trades_are_told_from_candles_by_their_header(run: Run, tmp_path: Path) -> None:

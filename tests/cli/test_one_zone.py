@@ -36,7 +36,7 @@ def test_the_synthetic_markets_start_is_typed_in_that_zone_too(tmp_path: Path, c
     assert begins == {(1_735_689_600 - 8 * 3600 + 60) * 10**9}
 
 
-def test_a_zone_that_is_none_is_refused(tmp_path: Path, capsys: Printed) -> None:
+def test_an_unknown_time_zone_is_refused(tmp_path: Path, capsys: Printed) -> None:
     assert main(["data", "synthetic", "--out", str(tmp_path), "--timezone", "Taipeh"]) == 2
     assert "'Taipeh' is no time zone" in capsys.readouterr().err
 
@@ -47,7 +47,7 @@ def test_sort_and_timezone_stand_in_the_command_and_in_the_configuration(tmp_pat
     newest_first = "\n".join([lines[0], *reversed(lines[1:])]) + "\n"
     (tmp_path / "candles.csv").write_text(newest_first, encoding="utf-8")
     assert bot.backtest() == 2
-    assert "the rows run from the newest to the oldest" in capsys.readouterr().err
+    assert "the rows run from newest to oldest" in capsys.readouterr().err
     text = bot.config.read_text(encoding="utf-8")
     bot.config.write_text(text.replace("resolution: 1m}", "resolution: 1m, sort: true}"), encoding="utf-8")
     assert bot.backtest() == 0

@@ -1,4 +1,4 @@
-"""Compares the bot's books with the exchange: at the start, after a stream outage, and periodically.
+"""Reconciles the bot with the exchange: at the start, after a stream outage, and periodically.
 
 One listing of the open orders covers most of it. An order of ours missing from it is read by its id, and its executions
 from its trades; an order in it that is not ours is foreign: shown, but never touched. Balances come last, once all
