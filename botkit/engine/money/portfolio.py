@@ -14,14 +14,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from botkit.engine.money.balance_check import BalanceCheck, Discrepancy, Shortage
+from botkit.engine.money.balance_check import BalanceCheck
 from botkit.engine.money.capital import CapitalRecord
+from botkit.engine.money.capital_share import CapitalShare
 from botkit.engine.money.day_profit import DayProfit
+from botkit.engine.money.discrepancies import Discrepancy, Shortage
 from botkit.engine.money.ledger import AccountLedger
 from botkit.engine.money.peaks import Peaks
 from botkit.engine.money.positions import Position
 from botkit.engine.money.stakes import Stakes
-from botkit.engine.money.subaccounts import POOL, CapitalShare, opening_split
+from botkit.engine.money.subaccounts import POOL, opening_split
 from botkit.engine.money.transfers import CapitalTransfers
 from botkit.engine.money.valuation import LastPrice, Valuation
 from botkit.model.clock import Nanos

@@ -39,7 +39,7 @@ _DEPTHS = (1, 5, 10, 20, 30, 50)
 _TradeTuple = tuple[Nanos, int, int, int]
 
 
-class _Line(msgspec.Struct):
+class _RawLine(msgspec.Struct):
     received: int
     frame: msgspec.Raw
 
@@ -273,7 +273,7 @@ def _decode_line(line: bytes) -> tuple[Nanos, OrderBookFrame | TradeFrame | None
         received, frame = known.received, known.frame
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
         # the slow way: it distinguishes an unknown event from damage, and names the damage
-        raw = decode(line, _Line, 'a line {"received": ms, "frame": {...}}')
+        raw = decode(line, _RawLine, 'a line {"received": ms, "frame": {...}}')
         decode_frame(bytes(raw.frame))
         return to_ns(raw.received, "received"), None
     return to_ns(received, "received"), frame if isinstance(frame, (OrderBookFrame, TradeFrame)) else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.bodies import CreateBody
 from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
 from botkit.exchange.bitopro.wire.frames import TickerFrame, UserTradeRow
@@ -163,7 +163,7 @@ def side_of(action: str) -> Side:
     raise WireError(f"{action[:40]!r} is no side of an order")
 
 
-def order_report(row: OrderRow, pair: Pair) -> OrderReport:
+def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
     """An order as the exchange shows it. Raises WireError for a status or type that nobody documented."""
     rules = pair.rules
     kind = _TYPES.get(row.type.upper())

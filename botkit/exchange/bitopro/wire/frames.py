@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow
 from botkit.exchange.bitopro.wire.codec import WireError, decode
 from botkit.exchange.bitopro.wire.market import LevelRow, TradeRow
 
@@ -67,13 +67,13 @@ class TradeFrame(_Envelope, frozen=True, kw_only=True, tag="TRADE"):
 class ActiveOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="ACTIVE_ORDERS"):
     """First the active orders of all pairs, then those that changed, by lowercase pair."""
 
-    data: dict[str, tuple[OrderRow, ...] | None] | None
+    data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class HistoryOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="RECENT_HISTORY_ORDERS"):
     """First recent orders of all pairs, then those that ended. Rows of open orders occur: go by status."""
 
-    data: dict[str, tuple[OrderRow, ...] | None] | None
+    data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class BalanceFrame(_Envelope, frozen=True, kw_only=True, tag="ACCOUNT_BALANCE"):

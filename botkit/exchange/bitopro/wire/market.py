@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-
-class _Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A row without containers. Optional fields default to None and are left out when encoded."""
+from botkit.exchange.bitopro.wire.shapes import WireReply, WireRow
 
 
-class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A reply, or a row that holds others."""
-
-
-class LevelRow(_Row, frozen=True, kw_only=True):
+class LevelRow(WireRow, frozen=True, kw_only=True):
     """One level of a book; ``total`` is the running sum of the amounts from the best price."""
 
     price: str
@@ -26,14 +20,14 @@ class LevelRow(_Row, frozen=True, kw_only=True):
     total: str | None = None
 
 
-class OrderBookReply(_Reply, frozen=True, kw_only=True):
+class OrderBookReply(WireReply, frozen=True, kw_only=True):
     """GET /order-book/{pair}: bids from the highest price down, asks from the lowest up. It carries no time."""
 
     bids: tuple[LevelRow, ...] | None
     asks: tuple[LevelRow, ...] | None
 
 
-class TradeRow(_Row, frozen=True, kw_only=True):
+class TradeRow(WireRow, frozen=True, kw_only=True):
     """A public trade. ``timestamp`` is in whole seconds; ``is_buyer``: the taker bought (Q13). There is no id."""
 
     timestamp: int
@@ -42,13 +36,13 @@ class TradeRow(_Row, frozen=True, kw_only=True):
     is_buyer: bool
 
 
-class TradesReply(_Reply, frozen=True, kw_only=True):
+class TradesReply(WireReply, frozen=True, kw_only=True):
     """GET /trades/{pair}: newest first."""
 
     data: tuple[TradeRow, ...] | None
 
 
-class TickerRow(_Row, frozen=True, kw_only=True):
+class TickerRow(WireRow, frozen=True, kw_only=True):
     """24-hour figures. ``price_change_24hr`` is in percent, ``"0"`` when there was none.
 
     Names with 24hr are given in full: the camel rule would make them 24Hr.
@@ -63,7 +57,7 @@ class TickerRow(_Row, frozen=True, kw_only=True):
     low_24hr: str = msgspec.field(name="low24hr")
 
 
-class TickersReply(_Reply, frozen=True, kw_only=True):
+class TickersReply(WireReply, frozen=True, kw_only=True):
     """GET /tickers: a list without a pair in the path, a single object with one."""
 
     data: tuple[TickerRow, ...] | TickerRow | None
@@ -74,7 +68,7 @@ class TickersReply(_Reply, frozen=True, kw_only=True):
         return () if self.data is None else (self.data,) if isinstance(self.data, TickerRow) else self.data
 
 
-class CandleRow(_Row, frozen=True, kw_only=True):
+class CandleRow(WireRow, frozen=True, kw_only=True):
     """One candle; ``timestamp`` is the start of its bucket in milliseconds, though the query counts seconds."""
 
     timestamp: int
@@ -85,13 +79,13 @@ class CandleRow(_Row, frozen=True, kw_only=True):
     volume: str
 
 
-class CandlesReply(_Reply, frozen=True, kw_only=True):
+class CandlesReply(WireReply, frozen=True, kw_only=True):
     """GET /trading-history/{pair}: in no promised order, buckets without trades left out, the last one running."""
 
     data: tuple[CandleRow, ...] | None
 
 
-class PairRow(_Row, frozen=True, kw_only=True):
+class PairRow(WireRow, frozen=True, kw_only=True):
     """The rules of one pair. Precisions and limits are text; one published sample prints them as numbers."""
 
     pair: str
@@ -109,13 +103,13 @@ class PairRow(_Row, frozen=True, kw_only=True):
     amount_precision: str | int
 
 
-class PairsReply(_Reply, frozen=True, kw_only=True):
+class PairsReply(WireReply, frozen=True, kw_only=True):
     """GET /provisioning/trading-pairs."""
 
     data: tuple[PairRow, ...] | None
 
 
-class CurrencyRow(_Row, frozen=True, kw_only=True):
+class CurrencyRow(WireRow, frozen=True, kw_only=True):
     """One currency, or one of its protocols, then named like ``USDT (ETH-ERC20)``."""
 
     currency: str
@@ -128,13 +122,13 @@ class CurrencyRow(_Row, frozen=True, kw_only=True):
     deposit_confirmation: str
 
 
-class CurrenciesReply(_Reply, frozen=True, kw_only=True):
+class CurrenciesReply(WireReply, frozen=True, kw_only=True):
     """GET /provisioning/currencies."""
 
     data: tuple[CurrencyRow, ...] | None
 
 
-class FeeRateRow(_Row, frozen=True, kw_only=True):
+class FeeRateRow(WireRow, frozen=True, kw_only=True):
     """One rank of the fee table; rates are fractions."""
 
     rank: int
@@ -151,7 +145,7 @@ class FeeRateRow(_Row, frozen=True, kw_only=True):
     grid_bot_taker_fee: str | None = None
 
 
-class WithdrawalLimitRow(_Row, frozen=True, kw_only=True):
+class WithdrawalLimitRow(WireRow, frozen=True, kw_only=True):
     """What withdrawing a currency costs and may amount to. ``twd_withdraw_monthly`` is null except for TWD."""
 
     currency: str
@@ -164,7 +158,7 @@ class WithdrawalLimitRow(_Row, frozen=True, kw_only=True):
     twd_withdraw_monthly: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class DepositLimitRow(_Row, frozen=True, kw_only=True):
+class DepositLimitRow(WireRow, frozen=True, kw_only=True):
     """What depositing a currency costs, and how many confirmations it takes."""
 
     currency: str
@@ -172,7 +166,7 @@ class DepositLimitRow(_Row, frozen=True, kw_only=True):
     blockchain_confirmation_required: str
 
 
-class TransferLimitRow(_Row, frozen=True, kw_only=True):
+class TransferLimitRow(WireRow, frozen=True, kw_only=True):
     """Limits of one currency's transfer codes."""
 
     currency: str
@@ -182,7 +176,7 @@ class TransferLimitRow(_Row, frozen=True, kw_only=True):
     generate_daily_cumulative_maximum_amount: str
 
 
-class LimitationsReply(_Reply, frozen=True, kw_only=True):
+class LimitationsReply(WireReply, frozen=True, kw_only=True):
     """GET /provisioning/limitations-and-fees: a bare object of lists."""
 
     trading_fee_rate: tuple[FeeRateRow, ...]
@@ -196,14 +190,14 @@ class LimitationsReply(_Reply, frozen=True, kw_only=True):
     )
 
 
-class OtcRate(_Row, frozen=True, kw_only=True):
+class OtcRate(WireRow, frozen=True, kw_only=True):
     """A rate of the exchange's own desk."""
 
     pricing_currency: str
     exchange_rate: str
 
 
-class OtcPriceReply(_Reply, frozen=True, kw_only=True):
+class OtcPriceReply(WireReply, frozen=True, kw_only=True):
     """GET /price/otc/{currency}: what the desk sells (``buy_swap_quotation``) and buys at, by quote currency."""
 
     currency: str
