@@ -90,7 +90,7 @@ def run(
         if mode != "emulator" or rest or ws or speed or duration or len(configs) > 1:
             raise click.UsageError("--lockstep runs the span of one backtest on its own emulator, without a speed")
         return _lockstep(configs[0], out, overrides, as_json=as_json)
-    from botkit.assembly.operations import load_projects
+    from botkit.project.several import load_projects
 
     projects = load_projects(configs, overrides=overrides)
     quieten_log([project.config.log.level for project in projects])
