@@ -1,4 +1,4 @@
-"""The recorded data that a configuration's backtest reads, and the span of it."""
+"""The recorded data for a configuration's backtest, and its time span."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botkit.tape.feed import Feed, FeedSource, FileSource, OneKind, TapeSource, 
 
 
 def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float = 0) -> Feed:
-    """The recorded data of a configuration as one feed. Raises DataError or ConfigError."""
+    """A configuration's recorded data as one feed. Raises DataError or ConfigError."""
     formats = tape_formats(project.plugins)
     opened: list[FeedSource] = []
     wanted = [str(pair) for pair in project.bot_pairs()]
@@ -30,7 +30,7 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
         reader = formats.get(name)
         if reader is None:
             known = ", ".join(formats)
-            raise project.loaded.error(f"backtest.data.{index}", f"{name!r} is no format; there are {known}")
+            raise project.loaded.error(f"backtest.data.{index}", f"{name!r} is not a format; use one of {known}")
         options: dict[str, Any] = {"pair": source.pair or (wanted[0] if len(wanted) == 1 else None)}
         if source.resolution is not None:
             options["resolution"] = source.resolution
@@ -47,7 +47,7 @@ def open_feed(project: Project, sources: Sequence[DataSource], *, feed_ms: float
 
 
 def asked_moment(option: str, text: str, zone: ZoneInfo, *, end: bool = False) -> Nanos | None:
-    """A time given on the command line. Raises ConfigError naming the option."""
+    """Parse a time given on the command line. Raises ConfigError naming the option."""
     try:
         return moment(text, zone, end=end)
     except ValueError as error:
