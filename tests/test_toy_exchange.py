@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly import Project
-from botkit.assembly.live import account_access, live_parts
+from botkit.assembly.account import account_access
+from botkit.assembly.live import live_parts
 from botkit.assembly.live_parts import Mode
 from botkit.live.account import read_account
 from botkit.live.bot import Bot
@@ -20,6 +20,7 @@ from botkit.live.starting import start
 from botkit.live.stopping import stop
 from botkit.model.money import UNIT
 from botkit.model.orders import OrderState
+from botkit.project.project import Project
 from tests.live.world import puppet, until
 from tests.toy_exchange import VENUES, ToyVenue
 

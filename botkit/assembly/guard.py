@@ -14,8 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from botkit.assembly import Project
-from botkit.assembly.live import account_access
+from botkit.assembly.account import account_access
 from botkit.assembly.operating import without_strategies
 from botkit.errors import BotkitError
 from botkit.live.clock import REAL_CLOCK
@@ -23,6 +22,7 @@ from botkit.live.guard import Guard
 from botkit.live.journal import Journal
 from botkit.live.panic import OwnOrders, PanicResult, panic
 from botkit.live.state_folder import StateFolder
+from botkit.project.project import Project
 
 
 def start_guard(

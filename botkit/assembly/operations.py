@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from botkit.assembly import Project
-from botkit.assembly.live import account_access
+from botkit.assembly.account import account_access
 from botkit.assembly.operating import account_of, stopped_books, without_strategies
 from botkit.config.essentials import load_essentials
 from botkit.live.account import account_lines, read_account
@@ -16,6 +15,7 @@ from botkit.live.machine import this_machine
 from botkit.live.panic import OwnOrders, hold_back, panic
 from botkit.live.state_folder import StateFolder
 from botkit.live.telling.summary import stopped_lines, summary_lines
+from botkit.project.project import Project
 from botkit.project.several import load_projects
 
 __all__ = [

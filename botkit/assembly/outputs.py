@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from botkit.assembly import Project
 from botkit.config.secrets import resolve_account, resolve_text
 from botkit.errors import ConfigError
 from botkit.live.machine import this_machine
@@ -17,6 +16,7 @@ from botkit.live.telling.logs import LogFile, Redactor
 from botkit.live.telling.notify import Channel, policy_of
 from botkit.live.telling.outputs import BotOutputs
 from botkit.model.clock import day_start
+from botkit.project.project import Project
 
 __all__ = ["Display", "bot_outputs"]
 

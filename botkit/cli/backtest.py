@@ -51,7 +51,7 @@ def backtest(
     The strategies, the router with the exchange's rate limits, and the simulated exchange's rules, fees and fills are
     the same as in `botkit run`.
     """
-    from botkit.assembly import backtest_into
+    from botkit.assembly.backtest import backtest_into
     from botkit.report import print_summary
 
     quieten_log(["warning"])

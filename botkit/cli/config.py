@@ -21,7 +21,7 @@ def config() -> None:
 @_SET
 def check(file: Path, overrides: tuple[str, ...]) -> None:
     """Check a configuration: its text, plugins, strategies and parameters. Sends nothing."""
-    from botkit.assembly import Project
+    from botkit.project.project import Project
 
     project = Project.load(file, overrides=overrides)
     project.check_money()

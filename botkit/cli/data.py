@@ -54,7 +54,7 @@ def _world() -> Surroundings:
     handed = click.get_current_context().find_object(Surroundings)
     if handed is not None:
         return handed
-    from botkit.assembly import assemble_plugins, tape_formats
+    from botkit.project.plugins import assemble_plugins, tape_formats
 
     plugins = assemble_plugins(None, installed_only=True)
     return Surroundings(plugins.exchanges["bitopro"].thing.facts({}).pairs, tape_formats(plugins))

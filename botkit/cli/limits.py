@@ -122,15 +122,16 @@ def usage_as_table(name: str, rows: list[dict[str, Any]]) -> Table:
 
 def _of_exchange(name: str, options: dict[str, Any]) -> LimitTable:
     # imported here because `botkit --help` should not load every plugin
-    from botkit.assembly import assemble_plugins
+    from botkit.project.plugins import assemble_plugins
 
     exchange: Exchange = assemble_plugins(installed_only=True).pick("exchanges", name, "--exchange").thing
     return exchange.facts(options).limits
 
 
 def _of_config(path: Path) -> LimitTable:
-    from botkit.assembly import assemble_plugins, exchange_facts
     from botkit.config.load import load_config
+    from botkit.project.plugins import assemble_plugins
+    from botkit.project.project import exchange_facts
 
     loaded = load_config(path)
     return exchange_facts(loaded, assemble_plugins(loaded)).limits

@@ -80,10 +80,10 @@ class LazyGroup(click.Group):
             formatter.write_dl(rows)
 
     def _ask_plugins(self) -> None:
-        if self._asked_plugins or importlib.util.find_spec("botkit.assembly") is None:
+        if self._asked_plugins:
             return
         self._asked_plugins = True
-        from botkit.assembly import assemble_plugins  # plugin commands need all of botkit; `--version` does not
+        from botkit.project.plugins import assemble_plugins  # plugin commands need all of botkit; `--version` does not
 
         try:
             # not ./strategies: showing help should not run files that the user did not name

@@ -21,8 +21,8 @@ def plugins(config: Path | None, as_json: bool, hooks: bool) -> None:
     Without CONFIG, plugins in ./strategies are listed. BOTKIT_LOAD_PLUGINS, a comma-separated list of names, restricts
     which installed plugins load; empty loads none.
     """
-    from botkit.assembly import assemble_plugins
     from botkit.config.load import load_config
+    from botkit.project.plugins import assemble_plugins
 
     loaded = assemble_plugins(load_config(config) if config is not None else None)
     rows: list[dict[str, Any]] = loaded.describe_hooks() if hooks else loaded.describe()

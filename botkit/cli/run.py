@@ -115,8 +115,8 @@ def run(
 
 def _lockstep(config: Path, out: Path | None, overrides: tuple[str, ...], *, as_json: bool) -> int:
     """Compare a run over the wire with the backtest. Exit code 1 if a decision differs."""
-    from botkit.assembly import Project
     from botkit.assembly.lockstep import DECISIONS, compare_in_lockstep
+    from botkit.project.project import Project
 
     quieten_log(["warning"])
     folder = out or Path("out") / f"{config.stem}-lockstep"

@@ -123,8 +123,8 @@ def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str
             portfolio.relock(order)
         elif order.strategy == target:
             return (
-                f"orders of {target}, which the configuration has no more, may still be open; start the bot once with "
-                "--cancel (end them) or --adopt (leave them standing)"
+                f"orders of {target}, no longer in the configuration, may still be open; start the bot once with "
+                "--cancel (cancel them) or --adopt (leave them open)"
             )
     return None
 

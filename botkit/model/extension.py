@@ -160,7 +160,7 @@ def no_discount(fees: FeeModel, facts: ExchangeFacts, balances: Mapping[str, int
 
 class LatencyModel(Protocol):
     """How long things take, in nanoseconds. Random draws are keyed by client id or row, so the order of calls does not
-    matter.
+    matter. A model that returns the same figure for every key may set ``is_constant = True``: it is asked only once.
     """
 
     assumptions: tuple[str, ...]

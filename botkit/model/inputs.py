@@ -95,12 +95,11 @@ class Unwritten(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """Compare the books with the exchange. The outcome of a later turn reports what was found.
+    """Reconcile with the exchange. The outcome of a later turn reports what was found.
 
-    ``hold``: why no new order may leave until the comparison is done, if so. ``unwritten``: also look for these orders.
+    ``unwritten``: also look for these orders.
     """
 
-    hold: str | None = None
     unwritten: Unwritten | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from random import Random
 from typing import Any
 
@@ -9,6 +10,12 @@ from botkit.live.clock import DriverClock
 from botkit.model.adapter import Adapter
 from botkit.model.extension import Exchange
 from botkit.project.project import Project
+
+
+def market_key(project: Project, address: object) -> Hashable:
+    """What two bots must agree on to share a connection. Adapters count in lots, so these must be equal too."""
+    config = project.config
+    return address, config.exchange.name, repr(config.exchange.options), repr(config.amount_step)
 
 
 def connect(

@@ -9,6 +9,7 @@ from typing import Any
 from botkit.config.load import LoadedConfig, load_config
 from botkit.config.schema import FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
+from botkit.engine.money.valuation import pairs_on_the_way
 from botkit.engine.rooms import StrategySpec
 from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
@@ -87,6 +88,14 @@ class Project:
             for pair in pairs_of(spec):
                 found.setdefault(pair, pair)
         return list(found.values())
+
+    def priced_pairs(self) -> dict[str, Pair]:
+        """The pairs that the bot trades, and those that it needs for valuation."""
+        return {str(pair): pair for pair in (*self.bot_pairs(), *self.valuation_pairs())}
+
+    def valuation_pairs(self) -> tuple[Pair, ...]:
+        """The pairs that lead from what the bot trades to the currency of all values, and that it does not trade."""
+        return pairs_on_the_way(self.pairs, self.bot_pairs(), self.currency)
 
     @property
     def currency(self) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from botkit.config.load import overrides_for
+from botkit.config.money import Claim, check_shared_money
 from botkit.config.several import clashes
 from botkit.errors import BotkitError, ConfigError
-from botkit.project.project import Project
+from botkit.project.project import Project, pairs_of
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
@@ -26,6 +27,31 @@ def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> li
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
     return projects
+
+
+class LimitsAgreement:
+    """The bots of one command keep each exchange's limits together, so their configurations must agree on them."""
+
+    def __init__(self) -> None:
+        self._firsts: dict[str, Project] = {}
+
+    def check(self, project: Project, venue: str, *, shares: bool) -> None:
+        """``shares``: other processes may be at that exchange too, so the ledger matters. Raises ConfigError where
+        another configuration of the exchange says something else."""
+        first = self._firsts.setdefault(venue, project)
+        together = f"the bots of one command keep the limits of {venue} together: let both say the same"
+        here, there = project.loaded.where("limits"), first.loaded.where("limits")
+        if project.facts.limits != first.facts.limits:
+            raise ConfigError(f"{here}: `limits` choose other figures than at {there}; {together}")
+        one, other = (p.config.limits.ledger or "the default" for p in (project, first))
+        if shares and one != other:
+            raise ConfigError(f"{here}: `limits.ledger` is {one}, and at {there} it is {other}; {together}")
+
+
+def check_one_account(projects: Sequence[Project]) -> None:
+    """Refuse configurations of one account that would count the same money twice. Raises ConfigError."""
+    if len(projects) > 1:
+        check_shared_money([Claim(p.loaded, p.currency, [pairs_of(spec) for spec in p.specs()]) for p in projects])
 
 
 def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:

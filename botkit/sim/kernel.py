@@ -84,6 +84,10 @@ class Kernel:
         self.pairs = dict(pairs)
         self.now: Nanos = 0
         self._latency = latency
+        #: a model may say that it draws nothing, and is then asked only once
+        self._is_constant = bool(getattr(latency, "is_constant", False))
+        self._order_ns: Nanos = latency.order_ns(0) + latency.feed_ns(0)
+        self._answer_ns: Nanos = latency.answer_ns(0)
         self._queue = queue
         self._cadence: Nanos = book_cadence_ms * NS_PER_MS
         self._slippage_e8 = slippage_e8
@@ -111,7 +115,8 @@ class Kernel:
         #: may be early (a row that proves to touch nothing, a place to search on from), never late
         self.next_moment: Nanos | None = None
         self._next: Nanos | None = None  # the next thing that happens, as against becomes known
-        self._is_instant = not latency.order_ns(0) + latency.feed_ns(0)
+        self._touched: Nanos | None = None  # when the recorded market may next touch an order
+        self._is_instant = not self._order_ns
         self._paused_at: Nanos | None = None  # between the books and the trades of this moment
         self._sent_before_pause = 0
         self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
@@ -180,9 +185,12 @@ class Kernel:
         """Submit a bot's request. It arrives after the latency model's order and feed times."""
         now = max(now, self.now)
         owner = self._ledger.accounts[account]
-        key = self._keys.key_of(owner, request)
-        latency = self._latency
-        arrives = now + latency.order_ns(key) + latency.feed_ns(key)
+        key = 0
+        if self._is_constant:
+            arrives = now + self._order_ns
+        else:
+            key = self._keys.key_of(owner, request)
+            arrives = now + self._latency.order_ns(key) + self._latency.feed_ns(key)
         self._sent += 1
         if self._next is None or arrives < self._next:
             self._next = arrives
@@ -204,11 +212,14 @@ class Kernel:
         """When the next thing happens (rather than becomes known)."""
         if self._paused_at is not None:
             return self._paused_at
-        earliest = self._arrivals[0][0] if self._arrivals else None
+        touched: Nanos | None = None
         for market in self._busy.values():
             at = self._touched_at(market)
-            if at is not None and (earliest is None or at < earliest):
-                earliest = at
+            if at is not None and (touched is None or at < touched):
+                touched = at
+        self._touched = earliest = touched
+        if self._arrivals and (earliest is None or self._arrivals[0][0] < earliest):
+            earliest = self._arrivals[0][0]
         for feed in self._feeds.values():
             at = feed.next_at()
             if at is not None and (earliest is None or at < earliest):
@@ -248,7 +259,8 @@ class Kernel:
         while at is not None and at <= to:
             self.now = at
             if self._paused_at is None:
-                if self._busy:
+                is_touched = self._touched is not None and self._touched <= at
+                if is_touched:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant:
                     self._paused_at, self._sent_before_pause = at, self._sent
@@ -257,7 +269,8 @@ class Kernel:
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
-            if self._busy:
+                is_touched = True  # those that just arrived may be, too
+            if is_touched:
                 self._trades(at)
             while self._arrivals and self._arrivals[0][0] <= at:
                 self._work(heapq.heappop(self._arrivals), at)
@@ -331,7 +344,7 @@ class Kernel:
         now = deed.time
         if market.stops and market.prints:
             self._matcher.trigger_by_prints(market, deed)
-        if not market.is_quiet:
+        if market.buys or market.sells or market.stops or market.waiting:
             self._search(market, now, trades_from)
         elif market.pair in self._busy:
             del self._busy[market.pair]
@@ -390,7 +403,7 @@ class Kernel:
     def _tell(self, deed: Deed) -> None:
         """Publish a deed's results: the answer, then executions, orders and balances as one event."""
         for account, news in deed.news.items():
-            at = deed.time + self._latency.answer_ns(news.key)
+            at = deed.time + (self._answer_ns if self._is_constant else self._latency.answer_ns(news.key))
             if at < account.known_at:
                 at = account.known_at
             account.known_at = at

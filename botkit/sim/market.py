@@ -262,11 +262,6 @@ class VenueMarket:
         if self.sells:
             self.sells = [order for order in self.sells if order.remaining_lots]
 
-    @property
-    def is_quiet(self) -> bool:
-        """True if we have no orders here."""
-        return not (self.buys or self.sells or self.stops or self.waiting)
-
     def bounds(self) -> Bounds:
         """The prices at which the recorded market can touch our orders."""
         up, down, take_buy, take_sell = NEVER_UP, NEVER_DOWN, NEVER_DOWN, NEVER_UP

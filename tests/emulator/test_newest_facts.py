@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly import Project
 from botkit.config.load import load_config
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.emulator.switches import choose
 from botkit.errors import ConfigError, Refused
 from botkit.exchange.bitopro import BitoProClient
 from botkit.exchange.bitopro.wire.bodies import CreateBody
+from botkit.project.project import Project
 
 UNIT = 10**8
 ROOT = Path(__file__).parents[2]

@@ -36,12 +36,13 @@ _SWITCHES = _LISTINGS + "test_books_are_right_whatever_the_documents_leave_open"
 _FRAMES = _STREAMS + "test_fills_are_booked_once_and_nothing_is_lost_when_frames_are"
 _ENDED = _STREAMS + "test_what_a_connection_that_ends_would_have_said_is_read"
 _UNKNOWN = (
-    "has an unknown outcome; btc_usdt waits for it...looked up until it is found or proved absent, and never sent again"
+    "is unknown, and btc_usdt takes no new orders meanwhile"
+    "...looked up until it is found or proved absent, and never sent again"
 )
-_KNOWN = "its outcome is known now"
+_KNOWN = "is known now"
 _MISSED = "what it missed is read when it is back"
 _UNREADABLE = (
-    "sent what cannot be read...it was left out, and the books are compared with the exchange's. Look whether there is"
+    "sent what cannot be read...it was left out, and the bot is reconciled with the exchange. Look whether there is"
 )
 
 NETWORK: dict[str, Shown] = {
@@ -226,7 +227,7 @@ _DATA = _LIVE + "test_faults_data.py::"
 _QUARANTINE = "tests/engine/test_quarantine.py::"
 _SOURCE = "tests/config/test_source.py::"
 _JUMP = _TIME + "test_a_time_of_day_that_jumps_an_hour_moves_neither_timers_nor_stamps_and_is_told"
-_JUMPED = "this machine's time of day was set 3,600 s...; the bot goes on by its own"
+_JUMPED = "this machine's clock was set 3,600 s...; the bot keeps its own"
 _FAILS = _PLUGINS + "test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line"
 _NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, and cancels go on"
 _FEES = _DATA + "test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them"
@@ -244,7 +245,7 @@ TIME: dict[str, Shown] = {
             _TIME + "test_after_ten_minutes_of_sleep_the_books_are_compared_before_anything_is_sent",
             _TIME + "test_cancels_go_out_at_once_after_a_sleep",
         ),
-        "the bot stood still for...it connects again and sends no new order until its books are compared",
+        "the bot stood still for...it reconnects, and sends no new order until it is reconciled",
     ),
     "seconds and milliseconds mixed": Shown(
         (
@@ -301,7 +302,7 @@ PROCESS_AND_DISK: dict[str, Shown] = {
     ),
     "two instances": Shown(
         (_DISK + "test_a_second_instance_is_refused_and_names_the_first",),
-        "this bot runs already, as process...stop it",
+        "this bot is already running, as process...stop it",
     ),
     "journal on a full disk": Shown(
         (
@@ -408,7 +409,7 @@ PLUGINS: dict[str, Shown] = {
             _PLUGINS + "test_memory_that_doubles_is_told_of_with_its_figures",
             _PLUGINS + "test_a_running_bot_looks_at_its_memory",
         ),
-        "the bot holds...MB of memory, 90 MB at its start",
+        "the bot uses...MB of memory, up from 90 MB at its start",
     ),
     "mutating a shared event": Shown((_FAILS,), "AttributeError: immutable type: 'OrderBook'"),
 }

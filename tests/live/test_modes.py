@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from botkit.assembly import Project
+from botkit.assembly.account import account_access
 from botkit.assembly.emulator import emulator_options, make_emulator
-from botkit.assembly.live import account_access, live_parts
+from botkit.assembly.live import live_parts
 from botkit.cli.main import main
 from botkit.emulator import DEFAULT_ACCOUNT
 from botkit.emulator.thread import EmulatorThread
@@ -24,6 +25,7 @@ from botkit.live.notices import Notices
 from botkit.live.starting import StartRefused, start
 from botkit.live.stopping import stop
 from botkit.model.orders import OrderState
+from botkit.project.project import Project
 from tests.live.world import World, puppet, until
 
 ROOT = Path(__file__).parents[2]
@@ -96,13 +98,10 @@ def test_what_cannot_be_done_is_said_in_a_line(
 
 
 async def test_paper_trades_on_anothers_market_and_leaves_it_alone(world: World) -> None:
-    from botkit.assembly.paper import paper_parts
-    from botkit.assembly.shared_bots import SharedBots
-
     # the reads of the market would count at a broker of this machine
     world.config.write_text(world.config.read_text() + "limits: {ledger: none}\n")
-    parts = paper_parts(Project.load(world.config), world.emulator.rest, world.emulator.ws, SharedBots(1))
-    bot = await start(parts, Notices())
+    async with live_parts(Project.load(world.config), "paper", rest=world.emulator.rest, ws=world.emulator.ws) as parts:
+        bot = await start(parts, Notices())
     world.bots.append(bot)
     strategy = puppet(bot)
     await until(lambda: strategy.book("btc_usdt").best_ask)
@@ -126,7 +125,8 @@ async def test_no_secret_is_left_in_anything_that_is_written(world: World, tmp_p
     parts = world.parts()
     from botkit.project.connect import connect
 
-    parts.adapter = connect(parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock)
+    adapter = connect(parts.project, account, world.emulator.rest, world.emulator.ws, world.emulator.clock)
+    parts = msgspec.structs.replace(parts, adapter=adapter)
     with pytest.raises(StartRefused, match="check the address, the key and this machine's clock") as error:
         await world.start_from(parts)
     assert CANARY not in repr(error.value)
