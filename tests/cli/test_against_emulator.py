@@ -39,7 +39,7 @@ def test_a_recording_of_the_emulator_is_a_valid_tape(
     assert told["rows"]["btc_twd books"] >= 2
     assert main(["data", "check", str(out)]) == 0
     described = capsys.readouterr().out
-    assert "good" in described
+    assert "OK; " in described
 
 
 def test_candles_are_downloaded_from_the_emulator_and_continued(

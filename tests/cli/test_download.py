@@ -86,7 +86,7 @@ def test_candles_that_the_exchange_leaves_out_are_gaps_within_and_between_reques
     assert code == 0, err
     assert len(venue.requests) == 2
     assert gaps(out) == [(100, 110), (7_995, 8_010)]
-    assert "the exchange left out 25 without trades" in printed
+    assert "the exchange left out 25 intervals without trades" in printed
 
 
 def test_a_hole_between_two_downloads_is_also_a_gap(run: Run, tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_mistakes_give_one_helpful_line(run: Run, tmp_path: Path) -> None:
     base = ("record", "--out", tmp_path / "t")
     cases: list[tuple[tuple[Any, ...], str]] = [
         ((*base, "--pairs", "btc_usd"), "did you mean btc_usdt?"),
-        ((*base, "--pairs", " , "), "names no pair"),
+        ((*base, "--pairs", " , "), "is empty"),
         ((*base, "--pairs", "btc_twd", "--duration", "soon"), "is not a duration; write 90s"),
         ((*base, "--pairs", "btc_twd", "--ws", "ws://example.com"), "is not encrypted"),
         ((*base, "--pairs", "btc_twd", "--exchange", "binance"), "binance"),

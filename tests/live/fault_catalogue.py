@@ -504,7 +504,7 @@ SECURITY: dict[str, Shown] = {
     ),
     "metrics asked from another host": Shown((_LIVE + "test_metrics.py::test_only_this_machine_is_answered",)),
     "emulator's control asked by a web page": Shown(
-        ("tests/emulator/test_control.py::test_a_web_page_cannot_reach_it",)
+        ("tests/emulator/test_control.py::test_a_web_page_cannot_reach_the_control_interface",)
     ),
     "a plugin that was not named": Shown(
         (

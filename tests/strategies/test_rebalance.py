@@ -83,7 +83,7 @@ def test_continues_buying_when_a_sale_is_not_filled(world: World) -> None:
     [
         ({"weights": [0.5]}, "2 pairs and 1 weights"),
         ({"weights": [0.7, 0.7]}, "add up to 1.4"),
-        ({"pairs": ["btc_twd", "btc_twd"]}, "named twice"),
+        ({"pairs": ["btc_twd", "btc_twd"]}, "listed twice"),
         ({"pairs": ["btc_twd", "btc_usdt"]}, "quoted in twd and usdt"),
         ({"cron": "daily"}, "cron="),
     ],
