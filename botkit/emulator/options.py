@@ -17,7 +17,7 @@ from botkit.model.money import to_units
 #: default balances of an account, in coins by currency
 DEFAULT_BALANCES: Mapping[str, str] = {"twd": "1000000", "usdt": "30000", "btc": "1", "eth": "10", "bito": "10000"}
 
-#: most speed: beyond it the market cannot be generated in time
+#: the highest speed: beyond it the market cannot be generated in time
 SPEED_MAX = 1_000
 HISTORY_DAYS_MAX = 400
 
@@ -25,9 +25,9 @@ _CURRENCY = re.compile(r"[a-z0-9]{2,10}\Z", re.ASCII)
 
 
 class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """An account: its email, key and secret, and what it holds (units of 1e-8 by lowercase currency).
+    """An account: its email, key and secret, and its balances (units of 1e-8 by lowercase currency).
 
-    ``fees`` is a model of its own, since ranks follow an account's volume; None takes the emulator's.
+    ``fees`` is a fee model of its own, because ranks follow an account's volume; None uses the emulator's.
     """
 
     email: str
@@ -41,7 +41,7 @@ class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
         return f"EmulatorAccount({self.email!r})"
 
 
-#: the account of an emulator that was started without one
+#: the account of an emulator started without one
 DEFAULT_ACCOUNT = EmulatorAccount(email="emulator@botkit.local", key="emulator-key", secret="emulator-secret")
 
 

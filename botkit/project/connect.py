@@ -1,4 +1,4 @@
-"""The way to the exchange that a configuration names."""
+"""Connects to the exchange that a configuration names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def market_key(project: Project, address: object) -> Hashable:
 def connect(
     project: Project, account: Any, rest: str | None, ws: str | None, clock: DriverClock, **more: Any
 ) -> Adapter:
-    """A connection to the configuration's exchange, not yet open. ``more`` are further options of its plugin."""
+    """Return an adapter for the configuration's exchange, not yet open. ``more`` are further options for its plugin."""
     found = project.plugins.pick("exchanges", project.config.exchange.name, project.loaded.where("exchange"))
     exchange: Exchange = found.thing
     return exchange.connect(

@@ -14,7 +14,7 @@ from botkit.project.project import Project, pairs_of
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """Load the configurations of one command. Raises ConfigError listing all mistakes in them."""
+    """Load the configurations given to one command. Raises ConfigError listing every mistake in them."""
     if len(paths) == 1:
         return [Project.load(paths[0], overrides=overrides)]
     projects, problems = [], []
@@ -57,7 +57,7 @@ def check_one_account(projects: Sequence[Project]) -> None:
 def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:
     """The first configuration that sets ``key``; None if none does.
 
-    Raises ConfigError if another sets it differently.
+    Raises ConfigError if another one sets it differently.
     """
     found: Project | None = None
     for project in projects:
@@ -68,7 +68,7 @@ def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], 
             found = project
         elif value(project) != value(found):
             raise ConfigError(
-                f"{project.loaded.where(key)}: `{key}` is another than at {found.loaded.where(key)}; the bots of one "
-                "command trade at one emulator: let them agree, or run them apart"
+                f"{project.loaded.where(key)}: `{key}` differs from {found.loaded.where(key)}; bots in one "
+                "command share one emulator: use the same value, or run the bots separately"
             )
     return found

@@ -70,13 +70,13 @@ UNBELIEVED: dict[str, tuple[dict[str, Any], str]] = {
     "null": ({"kind": "altered", "find": ".+", "put": "null"}, "Expected `object`, got `null`"),
     "NaN": ({"kind": "altered", "find": '"amount":"[^"]*"', "put": '"amount":"NaN"'}, "'NaN'"),
     "NaN without quotes": ({"kind": "altered", "find": '"amount":"[^"]*"', "put": '"amount":NaN'}, "is malformed"),
-    "a key twice": ({"kind": "altered", "find": "^{", "put": '{"orderId":"7",'}, "'orderId' is there twice"),
+    "a key twice": ({"kind": "altered", "find": "^{", "put": '{"orderId":"7",'}, "'orderId' appears twice"),
     "no order id": ({"kind": "altered", "find": '"orderId":[^,]+', "put": '"orderId":""'}, "200 without an order id"),
     "another client id": ({"kind": "altered", "find": '"clientId":[^,}]+', "put": '"clientId":7'}, "for another order"),
     "another amount": ({"kind": "altered", "find": '"amount":"[^"]*"', "put": '"amount":"0.02"'}, "for another order"),
     "another price": ({"kind": "altered", "find": '"price":"[^"]*"', "put": '"price":"7"'}, "for another order"),
     "another side": ({"kind": "altered", "find": "BUY", "put": "SELL"}, "for another order"),
-    "far too long": ({"kind": "huge", "value": 3}, "an answer of more than 2097152 bytes"),
+    "far too long": ({"kind": "huge", "value": 3}, "the answer has more than 2097152 bytes"),
 }
 
 

@@ -173,12 +173,12 @@ async def test_sigterm_stops_in_order_and_the_status_is_that_of_the_end(
     assert "still open" not in shown
 
     assert main(["panic", str(path)]) == 2
-    assert "the emulator ended with its bot" in capsys.readouterr().err
+    assert "the emulator and its orders ended with the bot" in capsys.readouterr().err
 
     document = json.loads(status.read_bytes())
     status.write_text(json.dumps(document | {"ended": "", "time": 0}))  # as a kill leaves it
     assert main(["status", str(path)]) == 3
-    assert "did not stop cleanly; this is how it was at 1970-01-01T00:00:00.000Z" in capsys.readouterr().out
+    assert "did not stop cleanly; last status from 1970-01-01T00:00:00.000Z" in capsys.readouterr().out
 
 
 async def test_no_command_shows_the_keys_of_the_one_exchange_to_the_other(tmp_path: Path) -> None:

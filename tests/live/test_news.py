@@ -34,7 +34,7 @@ class Heard:
         return found
 
 
-def lost(stream: str, pair: object = None, detail: str = "closed; connecting again at once") -> Connection:
+def lost(stream: str, pair: object = None, detail: str = "closed; reconnecting now") -> Connection:
     return Connection(ConnectionState.LOST, stream, pair, detail)  # type: ignore[arg-type]
 
 
@@ -45,10 +45,9 @@ def back(stream: str, pair: object = None) -> Connection:
 def test_the_pairs_of_one_connection_are_told_of_together() -> None:
     heard = Heard()
     assert heard.after(0, lost("order_book", BTC), lost("order_book", ETH), lost("trades", BTC)) == [
-        "warning: the stream order_book btc_twd, eth_twd was lost: closed; connecting again at once; "
+        "warning: the stream order_book btc_twd, eth_twd was lost: closed; reconnecting now; "
         "what it missed is read when it is back",
-        "warning: the stream trades btc_twd was lost: closed; connecting again at once; "
-        "what it missed is read when it is back",
+        "warning: the stream trades btc_twd was lost: closed; reconnecting now; what it missed is read when it is back",
     ]
     assert heard.after(1, back("order_book", BTC), back("order_book", ETH)) == [
         "info: the stream order_book btc_twd, eth_twd is back"
@@ -62,7 +61,7 @@ def test_a_stream_that_comes_and_goes_is_told_of_once_in_ten_minutes_for_each_re
     for minute in range(21):
         told += heard.after(minute * NS_PER_MINUTE, lost("trades", BTC), back("trades", BTC))
     assert [text.partition(":")[0] for text in told] == ["warning", "info"] * 3
-    other = heard.after(21 * NS_PER_MINUTE, lost("trades", BTC, "no name; connecting again in 2.00 s"))
+    other = heard.after(21 * NS_PER_MINUTE, lost("trades", BTC, "no name; reconnecting in 2.00 s"))
     assert len(other) == 1
 
 

@@ -6,8 +6,8 @@ import msgspec
 
 
 class WireRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A row without containers. Optional fields default to None and are left out when encoded."""
+    """A flat row. Fields are optional with default None, and left out when encoded."""
 
 
 class WireReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A reply, or a row that holds others."""
+    """A reply, or a row that contains other rows."""
