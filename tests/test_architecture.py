@@ -213,8 +213,11 @@ def test_no_package_is_a_drawer_without_a_label() -> None:
 
 # -- the ports of a running bot ---------------------------------------------------------------------------------------
 
-#: where the machine is reached; everything else in ``live`` and ``exchange`` goes through `botkit.live.ports`
-PORT_MODULES = {"live/clock.py", "live/background.py", "live/disk.py", "live/machine.py", "exchange/machine.py"}
+#: where the machine is reached; everything else in ``live``, ``exchange`` and ``emulator`` goes through ports
+PORT_MODULES = {
+    *("live/clock.py", "live/background.py", "live/disk.py", "live/machine.py"),
+    *("exchange/machine.py", "emulator/clock.py"),
+}
 #: what a module outside the ports may not use: module -> names of it, None for all of them
 STRAY: dict[str, set[str] | None] = {
     "time": None,
@@ -241,6 +244,8 @@ BESIDE_A_BOT: dict[str, set[str]] = {
     "live/replay.py": {"open", "read_bytes", "read_text"},
     # the log is for people: nothing is read back from it, and the library's handler opens it
     "live/telling/logs.py": {"mkdir"},
+    # runs an emulator beside tests that have no event loop
+    "emulator/thread.py": {"concurrent.futures.Future", "threading.Thread"},
 }
 
 
@@ -293,7 +298,7 @@ def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("package", ["live", "exchange"])
+@pytest.mark.parametrize("package", ["live", "exchange", "emulator"])
 def test_a_running_bot_reaches_its_machine_through_ports_alone(package: str) -> None:
     wrong = []
     for path in modules():

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Mapping
 from email.utils import formatdate
 from types import TracebackType
@@ -21,7 +20,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from botkit.emulator.auth import Authenticator
-from botkit.emulator.clock import EmulatorClock
+from botkit.emulator.clock import MACHINE_TIME, EmulatorClock, MachineTime
 from botkit.emulator.faults import HANDSHAKE_KINDS, REQUEST_KINDS, Fault, Faults
 from botkit.emulator.hub import Hub, Subscriber, Told, parse_pairs, stream_of
 from botkit.emulator.options import EmulatorOptions
@@ -60,14 +59,17 @@ _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdra
 
 
 class Emulator:
-    """BitoPro on this machine. ``facts`` are the exchange's pairs, limits and fees."""
+    """BitoPro on this machine: ``facts`` are its pairs, limits and fees, ``machine`` is whose time passes."""
 
-    def __init__(self, facts: ExchangeFacts, options: EmulatorOptions | None = None) -> None:
+    def __init__(
+        self, facts: ExchangeFacts, options: EmulatorOptions | None = None, *, machine: MachineTime = MACHINE_TIME
+    ) -> None:
         self.options = options = options or EmulatorOptions()
-        machine_now = time.time_ns()
+        self.machine = machine
+        machine_now = machine.wall_ns()
         source, start = _source(facts, options, machine_now)
         self.venue = EmulatedVenue(facts, options, source, start)
-        self.clock = EmulatorClock(start, options.speed, held=options.lockstep)
+        self.clock = EmulatorClock(start, options.speed, held=options.lockstep, monotonic=machine.monotonic_ns)
         self.faults = Faults(options.seed)
         for spec in options.faults:
             self.add_fault(spec)
@@ -310,7 +312,7 @@ class Emulator:
         account, refused = "", None
         if endpoint.private:
             skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
-            machine = time.time_ns() if self.clock.speed != 1.0 else None
+            machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None
             try:
                 if self.faults.rules and self.faults.has_expired(now):
                     raise RefusedError(UNAUTHORIZED, 401)
@@ -344,7 +346,7 @@ class Emulator:
             if not self.clock.held:
                 self.advance(now)
             return self._wallet(endpoint, account, names, query, body)
-        machine = time.time_ns() if self.clock.speed != 1.0 else None
+        machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None
         skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
         make, word = self.private.work(
             endpoint, account, names, query, body, now, lambda stamp: self.gate.check_time(stamp, skewed, machine)
@@ -466,7 +468,7 @@ class Emulator:
         account: str | None = None
         pairs: dict[str, int] = {}
         if stream.private:
-            machine = time.time_ns() if self.clock.speed != 1.0 else None
+            machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None
             now = self.clock.now() + self.faults.skew_ms(self.venue.now) * NS_PER_MS
             try:
                 if self.faults.has_expired(self.venue.now):
