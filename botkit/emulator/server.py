@@ -54,6 +54,7 @@ log = logging.getLogger("botkit.emulator")
 HOST = "127.0.0.1"
 #: bytes of one header: the payload of a PUT holds its whole body, and a thousand orders may be cancelled at once
 _HEADER_MAX = 128 * 1024
+_FIRST_BOOKS_NS: Nanos = 5 * NS_PER_S
 _NAP_S = 0.02  # the longest sleep between two looks at the market
 _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdraw_by_id", "create_withdraw"}
 
@@ -530,7 +531,13 @@ def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) 
     missing = [name for name in ("btc_usdt", "btc_twd", "usdt_twd", "eth_twd") if name not in facts.pairs]
     if missing:
         raise ConfigError(f"the synthetic market needs the pair {missing[0]}, which the exchange does not list")
+    # the market begins with a whole minute and has all its books within two seconds: a little earlier, or an emulator
+    # that is started in those seconds has an empty market at first
     source = SyntheticSource(
-        facts.pairs, seed=options.seed, start=start, history_days=options.history_days, speed=options.speed
+        facts.pairs,
+        seed=options.seed,
+        start=start if options.lockstep else start - _FIRST_BOOKS_NS,
+        history_days=options.history_days,
+        speed=options.speed,
     )
     return source, start
