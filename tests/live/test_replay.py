@@ -21,6 +21,8 @@ from botkit.live.recording import INPUTS
 from botkit.live.replay import ReplayError
 from tests.live.world import UNIT, World, make_world, puppet, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl, param
 
