@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting.session import run_backtest
 from botkit.model.results import BacktestResult
+from botkit.project.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
 #: real market data beside the checkout; tests skip where it is missing
@@ -59,7 +60,7 @@ def write_config(
 
 def run(config: Path, *, overrides: Sequence[str] = (), decisions: Path | None = None) -> BacktestResult:
     """The result of a configuration, in the chosen reading alone."""
-    parts = BacktestParts(Project.load(config, overrides=overrides))
+    parts = backtest_parts(Project.load(config, overrides=overrides))
     return run_backtest(parts, decisions_to=decisions, readings=False)
 
 

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting.session import run_backtest
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, parse_time
 from botkit.model.columns import BookColumns, TradeColumns
 from botkit.model.results import BacktestResult, FillRow, OrderRow
+from botkit.project.project import Project
 from botkit.tape.writer import TapeWriter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,9 +150,9 @@ def run_config(
     path: Path, folder: Path, *, overrides: Sequence[str] = (), end_ns: int | None = None, start: str | None = None
 ) -> Outcome:
     """Run a configuration, without the other readings of the queue. ``end_ns`` cuts the tape there."""
-    parts = BacktestParts(Project.load(path, overrides=overrides), start=start)
+    parts = backtest_parts(Project.load(path, overrides=overrides), start=start)
     if end_ns is not None:
-        parts.end = end_ns
+        parts = msgspec.structs.replace(parts, end=end_ns)
     journal = folder / "decisions.jsonl"
     result = run_backtest(parts, decisions_to=journal, readings=False)
     return Outcome(result, [json.loads(line) for line in journal.read_text().splitlines()])

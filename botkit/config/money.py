@@ -11,6 +11,8 @@ from botkit.errors import ConfigError
 from botkit.model.money import UNIT, format_units
 from botkit.model.pairs import Pair
 
+_ON_PAPER = 1_000_000
+
 
 def opening_units(config: BotConfig, given: Mapping[str, Decimal] | None) -> dict[str, int] | None:
     """What an account begins with, in units: what is ``given``, or else capital and reserve; None without either."""
@@ -20,6 +22,25 @@ def opening_units(config: BotConfig, given: Mapping[str, Decimal] | None) -> dic
     for currency, units in _fixed(config):
         total[currency] = total.get(currency, 0) + units
     return total or None
+
+
+def backtest_balances(loaded: LoadedConfig, currency: str) -> dict[str, int]:
+    """What the account of a backtest begins with, in units. Raises ConfigError where nothing says it."""
+    found = opening_units(loaded.config, loaded.config.backtest.balances)
+    if found is None:
+        raise loaded.error("backtest", f'there is no money to trade with; add `balances: {{{currency}: "1000000"}}`')
+    return found
+
+
+def emulator_balances(config: BotConfig) -> dict[str, int] | None:
+    """What an account at the emulator begins with: what the configuration says for it, or else for backtests."""
+    return opening_units(config, config.emulator.balances or config.backtest.balances)
+
+
+def paper_balances(config: BotConfig, currency: str) -> dict[str, int]:
+    """What a paper account begins with: as at the emulator, or else a useful default."""
+    found = emulator_balances(config)
+    return found if found is not None else {currency: _ON_PAPER * UNIT}
 
 
 class Claim:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
+from botkit.config.addresses import is_loopback
 from botkit.config.load import LoadedConfig
 from botkit.errors import ConfigError
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 #: the limits that a bot with real money must have, and an example of each
 _NEEDED_RULES = {
     "max_order_value": "{twd: 10000}",
@@ -15,11 +13,6 @@ _NEEDED_RULES = {
     "max_daily_loss": "{twd: 3000}",
     "price_collar_pct": "5",
 }
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is on this machine."""
-    return (urlsplit(url).hostname or "") in _LOOPBACK
 
 
 def check_real_money(loaded: LoadedConfig, rest: str | None, ws: str | None) -> None:

@@ -18,13 +18,15 @@ import msgspec
 from msgspec import Meta
 
 from botkit.config.decode import Bound, FieldError, resolve_path, suggestion
-from botkit.model.clock import NS_PER_DAY, Nanos, is_date_only, parse_time, to_datetime
+from botkit.model.clock import NS_PER_DAY, NS_PER_MS, Nanos, is_date_only, parse_time, to_datetime
 from botkit.model.events import MAX_BOOK_AGE_S
 from botkit.model.resolutions import check_resolution
 
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _NAME_WANTED = "a name is 1 to 64 letters, digits, - and _ (it names folders and journal rows too)"
 #: names that no folder can have on Windows; a bot's name becomes a folder
+#: how long a bar waits for late trades, and how late a trade may be on a busy machine
+_BAR_GRACE_MS, _LATE_TRADE_MS = 2_000, 200
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
 Name: TypeAlias = Annotated[str, Meta(pattern=_NAME_PATTERN, extra={"wanted": _NAME_WANTED})]
@@ -274,6 +276,11 @@ class LatencyConfig(_Section, frozen=True, kw_only=True):
         return self.model or "constant", times | self.options
 
     @property
+    def is_delayed(self) -> bool:
+        """True if orders and their answers take time."""
+        return self.model is not None or bool(self.order_ms) or bool(self.answer_ms)
+
+    @property
     def feed_ns(self) -> Nanos:
         """``feed_ms`` in nanoseconds."""
         return int(self.feed_ms * 1_000_000)
@@ -302,6 +309,10 @@ class FillsConfig(_Section, frozen=True, kw_only=True):
     def choice(self) -> tuple[str, dict[str, Any]]:
         """(name of the fill model, its options)."""
         return self.model, dict(self.options)
+
+    def under(self, reading: str) -> FillsConfig:
+        """The same section for a reading of the queue: itself, or that reading without options."""
+        return self if reading == self.model else FillsConfig(model=reading)
 
 
 class LimitsConfig(_Section, frozen=True, kw_only=True):
@@ -529,6 +540,13 @@ class BotConfig(_Section, frozen=True, kw_only=True):
         if self.emulator.fees is not None:
             return self.emulator.fees, "emulator.fees"
         return self.backtest.fees, "backtest.fees"
+
+    def bar_grace_ns(self, speed: float = 1.0) -> Nanos:
+        """How long a bar built from trades waits for late ones, on a clock of this speed: a trade is late on this
+        machine, however fast an emulator's time runs."""
+        if self.bar_grace_ms is not None:
+            return self.bar_grace_ms * NS_PER_MS
+        return max(_BAR_GRACE_MS * NS_PER_MS, int(_LATE_TRADE_MS * NS_PER_MS * speed))
 
     def amount_step_of(self, pair: str) -> Literal["base", "amount"]:
         """The amount step of a pair, as `botkit.model.pairs.pairs_from_wire` takes it."""

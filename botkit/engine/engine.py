@@ -153,10 +153,13 @@ class Engine:
         rooms.outbox.out = out
         if given is None:
             rooms.agenda.ring(now)
-        else:
-            clock.events += 1
-            self._handlers[type(given)](given, now)
-        self._finish(now, out)
+            self._finish(now, out)
+            return
+        clock.events += 1
+        before = rooms.changes.count
+        self._handlers[type(given)](given, now)
+        if rooms.changes.count != before or self._is_owed(now):  # else nobody is concerned
+            self._finish(now, out)
 
     def span(self, rows: MergedRows, begin: int, end: int, out: Outcome) -> int:
         """Process rows ``begin`` to ``end`` at once and return how many were taken. Equal to a `turn` for each, but
@@ -183,20 +186,36 @@ class Engine:
         agenda = self._rooms.agenda
         return agenda.known_head if agenda.is_known else agenda.head()
 
+    def _is_owed(self, now: Nanos) -> bool:
+        """True if a turn that changed nothing must be finished all the same: something waited for it."""
+        rooms, slot = self._rooms, self._rooms.router_slot
+        due = slot.due if slot.is_known else slot.ask()
+        return bool(
+            (due is not None and due <= now)
+            or rooms.callbacks.mailbox
+            or rooms.past.is_wanting
+            or self._stages.reads_history
+        )
+
     def _finish(self, now: Nanos, out: Outcome) -> None:
         """Deliver what the turn caused, then collect the requests that may leave. Repeats until nothing new is
         caused.
         """
-        rooms, slot = self._rooms, self._rooms.router_slot
+        rooms, router, slot = self._rooms, self._router, self._rooms.router_slot
         callbacks, quoter, targets, protector = rooms.callbacks, rooms.quoter, rooms.targets, rooms.protector
         while True:
             # a look at what waits costs nothing, and in most turns nothing does
-            if (callbacks.mailbox and callbacks.is_open) or quoter.dirty or targets.dirty or protector.again:
+            if callbacks.mailbox and callbacks.is_open:
+                callbacks.deliver()
+            if quoter.dirty or targets.dirty or protector.again:
                 rooms.work_off()
-            due = slot.due if slot.is_known else slot.ask()
-            if due is None or due > now:
-                break
+            if router.express is None:
+                due = slot.due if slot.is_known else slot.ask()
+                if due is None or due > now:
+                    break
             out.requests += rooms.desk.collect(now)
+        if rooms.agreement.is_unsettled:
+            rooms.agreement.settle()
         if rooms.router.alarms or rooms.has_refused:
             rooms.end_of_turn()
         if rooms.past.is_wanting or self._stages.reads_history:

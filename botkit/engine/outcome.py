@@ -72,14 +72,14 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """The books were compared with the exchange. ``began`` is when the comparison was requested."""
+    """The bot was reconciled with the exchange. ``began`` is when the comparison was requested."""
 
     began: Nanos
     differences: tuple[Difference, ...] = ()
     foreign: int = 0
     #: currency -> units that somebody else added or took; they count as unassigned
     adopted: tuple[tuple[str, int], ...] = ()
-    #: orders of ours that the journal does not know though it was asked for (`botkit.model.inputs.Unwritten`)
+    #: our orders at the exchange that the journal should know but does not (`botkit.model.inputs.Unwritten`)
     unwritten: tuple[str, ...] = ()
 
 
@@ -130,7 +130,7 @@ class Outcome:
         self.comparisons: list[Comparison] = []
         #: why a comparison could not be made (it is tried again), and how the request for it ended
         self.compare_failures: list[tuple[str, Ending]] = []
-        #: pairs whose stream of books shows nothing though the book moves on
+        #: pairs whose book stream stays silent although the book changes
         self.resynchronise: list[Pair] = []
         self.halts: list[Halted] = []
         #: the end of `CancelOrphans`: the cancelled ids, or a sentence saying why not
@@ -165,16 +165,6 @@ class Outbox:
         self._changes = changes
         self.out = Outcome()
 
-    def order(self, order: Order) -> None:
-        """An order entered a state."""
-        self._changes.count += 1
-        self.out.states.append((order, order.state))
-
-    def fill(self, fill: Fill) -> None:
-        """An execution was booked."""
-        self._changes.count += 1
-        self.out.fills.append(fill)
-
     def note(self, level: Level, text: str, kind: str = "") -> None:
         """Notify the user; with a ``kind``, also journal the note."""
         self._changes.count += 1
@@ -196,12 +186,12 @@ class Outbox:
         self.out.streams.append(stream)
 
     def compare_failed(self, why: str, ending: Ending) -> None:
-        """The books could not be compared with the exchange's."""
+        """The bot could not be reconciled with the exchange."""
         self._changes.count += 1
         self.out.compare_failures.append((why, ending))
 
     def compared(self, comparison: Comparison) -> None:
-        """The books were compared with the exchange."""
+        """The bot was reconciled with the exchange."""
         self._changes.count += 1
         self.out.comparisons.append(comparison)
 

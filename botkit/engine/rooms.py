@@ -31,7 +31,7 @@ from botkit.engine.orders.reconcile import Reconciliation
 from botkit.engine.orders.resolution import Resolution
 from botkit.engine.orders.table import OrderTable
 from botkit.engine.orders.targets import Targets
-from botkit.engine.outcome import Comparison, Outbox
+from botkit.engine.outcome import Outbox
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.router import Router
 from botkit.engine.strategy.base import Strategy, bind
@@ -56,6 +56,7 @@ REJECTIONS_MAX = 10
 #: by then the balances changed by an execution have arrived
 BALANCES_FOLLOW_WITHIN: Nanos = 5 * NS_PER_S
 _REFUSED = OrderState.REFUSED
+_REJECTED = OrderState.REJECTED
 _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED})
 
 #: finds a function for (strategy, callback's name); None: the plain method
@@ -187,7 +188,7 @@ class BotRooms:
             )
         self._day_slot = agenda.slot("day", risk.next_day, self._new_day)
         self.router_slot = agenda.slot("router", router.next_due, _nothing)
-        router.take_listener(self.router_slot.changed, self.router_slot.set)
+        router.take_listener(self.router_slot.changed, self.changes)
         risk.expected_price = self._expected_price
         rooms = Rooms(
             clock=self.clock,
@@ -255,17 +256,19 @@ class BotRooms:
     # -- orders ---------------------------------------------------------------------------------------------------
 
     def _order_changed(self, order: Order) -> None:
-        self.outbox.order(order)
-        if order.state in _ACCEPTED:
+        state = order.state
+        self.changes.count += 1
+        self.outbox.out.states.append((order, state))
+        if state in _ACCEPTED:
             self._rejections = 0
-        elif order.state is OrderState.REJECTED:
+        elif state is _REJECTED:
             self._rejections += 1
             if self._rejections == REJECTIONS_MAX and self.watch is not None:
                 self._trip(f"the exchange rejected {REJECTIONS_MAX} orders in a row, the last one: {order.reason}")
         record = self.records.get(order.strategy)
         if record is None:
             return
-        if order.state is _REFUSED:
+        if state is _REFUSED:
             record.refused(order.reason)
             self.has_refused = True
             if record.refused_this_turn > REFUSALS_A_TURN_MAX and record.active:
@@ -279,14 +282,18 @@ class BotRooms:
         if self.protector.watches:
             self.protector.order_changed(order)
         if record.active:
-            self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
+            if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
+                self.callbacks.notify(record, "on_order", order)  # no execution that it could disagree with
+            else:
+                self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
 
     def _filled(self, fill: Fill) -> None:
         record = self.records.get(fill.order.strategy)
         if record is None:
             return
         record.fills_count += 1
-        self.outbox.fill(fill)
+        self.changes.count += 1
+        self.outbox.out.fills.append(fill)
         if self.protector.watches:
             self.protector.filled(fill)
         self.agreement.tell(fill.order, partial(self._tell_fill, record, fill))
@@ -395,23 +402,19 @@ class BotRooms:
                     self.callbacks.notify(record, "on_balance", balance)
 
     def watch_shortages(self) -> None:
-        """Halt new orders while the account has less of a coin than its strategies own together."""
+        """Halt new orders while the account holds less of a coin than its strategies own between them."""
         shortage = "; ".join(map(str, self.portfolio.balances.shortages())) or None
         if shortage != self.gate.shortage:
             if shortage is None:
-                self.outbox.note("info", "the account has all that its strategies own; new orders go on")
+                self.outbox.note("info", "the account holds all that its strategies own again; new orders are allowed")
             elif self.gate.shortage is None:
-                self.outbox.note("error", f"no new orders but those that reduce: {shortage}")
+                self.outbox.note("error", f"only orders that reduce a position are allowed: {shortage}")
             self.gate.shortage = shortage
             self.decisions.note("shortage", self.clock.now, shortage or "over")
 
     def compare(self, now: Nanos, given: Compare) -> None:
-        """Compare the books with the exchange, unless a comparison is running. ``hold`` blocks new orders until one
-        started now has ended.
-        """
-        if given.hold is not None:
-            self.gate.hold = given.hold
-        elif self.comparison is not None and not self.comparison.is_done:
+        """Reconcile with the exchange, unless a comparison is running."""
+        if self.comparison is not None and not self.comparison.is_done:
             return
         self.comparison = Reconciliation(
             now=now,
@@ -420,15 +423,8 @@ class BotRooms:
             desk=self.desk,
             portfolio=self.portfolio,
             outbox=self.outbox,
-            on_done=self._compared,
             unwritten=given.unwritten,
         )
-
-    def _compared(self, comparison: Comparison) -> None:
-        self.outbox.compared(comparison)
-        assert self.comparison is not None
-        if comparison.began == self.comparison.began:
-            self.gate.hold = None
 
     # -- strategies -----------------------------------------------------------------------------------------------
 

@@ -162,7 +162,7 @@ class ChecksView:
 
     @property
     def is_comparing(self) -> bool:
-        """True while the books are being compared with the exchange."""
+        """True while the bot is being reconciled with the exchange."""
         comparison = self._rooms.comparison
         return comparison is not None and not comparison.is_done
 

@@ -1,8 +1,8 @@
-"""Recorded market data as columns: numpy arrays of equal length, one row per event, in order of receive time.
+"""Recorded market data as columns: numpy arrays of equal length, one row per event, in order of receipt.
 
-Integers (ticks, lots, nanoseconds) are the source of truth; floats are derived from them for strategies. ``received``
-is the tape's time axis: when the recorder received the row, and when a backtest matches against it and delivers it.
-``time`` is the exchange's own timestamp and only assigns trades to bars.
+Integers (ticks, lots, nanoseconds) are the source of truth; the floats that strategies see are derived from them.
+``received`` is the tape's time axis: when the recorder received the row, and so when a backtest matches and delivers
+it. ``time`` is the exchange's own timestamp and only assigns trades to bars.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TradeColumns(msgspec.Struct, frozen=True):
 
 
 class BookColumns(msgspec.Struct, frozen=True):
-    """Book snapshots: arrays of shape (rows, depth), best level first, absent levels with 0 lots and 0 ticks."""
+    """Book snapshots: arrays of shape (rows, depth), best level first; missing levels have 0 lots and 0 ticks."""
 
     kind: ClassVar[str] = "books"
     pair: Pair
@@ -70,7 +70,7 @@ class BookColumns(msgspec.Struct, frozen=True):
 
     @property
     def depth(self) -> int:
-        """Levels per side that a row can hold."""
+        """How many levels per side a row can hold."""
         return int(self.bid_ticks.shape[1])
 
     def rows(self, start: int, stop: int) -> BookColumns:
@@ -124,17 +124,17 @@ MarketColumns: TypeAlias = TradeColumns | BookColumns | CandleColumns
 
 
 class MergedRows:
-    """Rows of several streams in the one total order: by time, then kind, then pair, then row.
+    """The rows of several streams in total order: by time, then kind, then pair, then row.
 
-    ``streams`` must be sorted by kind and pair (`botkit.model.moment.rank`); rows of a stream are already in order of
-    receive time. Positions count over all rows together; ``received`` holds the time of each.
+    ``streams`` must be sorted by kind and pair (`botkit.model.moment.rank`), and each stream's rows by time of receipt.
+    A position counts rows across all streams; ``received`` holds the time of each.
     """
 
     __slots__ = ("_runs", "_starts", "received")
 
     def __init__(self, streams: Sequence[MarketColumns]) -> None:
         full = [columns for columns in streams if len(columns)]
-        #: position of the first row of each run of rows of one stream, and (stream, row) of it
+        #: where each run of consecutive rows from one stream starts, with the (stream, row) found there
         self._starts: list[int] = []
         self._runs: list[tuple[MarketColumns, int]] = []
         if len(full) <= 1:
@@ -158,7 +158,7 @@ class MergedRows:
         return len(self.received)
 
     def at(self, position: int) -> tuple[MarketColumns, int, int]:
-        """(stream, row in it, position after the last row of the same stream in a row) of a position."""
+        """(stream, its row, end of the run) for a position; a run is consecutive rows from one stream."""
         index = bisect_right(self._starts, position) - 1
         columns, first = self._runs[index]
         end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self.received)

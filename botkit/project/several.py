@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from botkit.config.load import overrides_for
+from botkit.config.money import Claim, check_shared_money
 from botkit.config.several import clashes
 from botkit.errors import BotkitError, ConfigError
-from botkit.project.project import Project
+from botkit.project.project import Project, pairs_of
 
 
 def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> list[Project]:
-    """Load the configurations of one command. Raises ConfigError listing all mistakes in them."""
+    """Load the configurations given to one command. Raises ConfigError listing every mistake in them."""
     if len(paths) == 1:
         return [Project.load(paths[0], overrides=overrides)]
     projects, problems = [], []
@@ -28,10 +29,35 @@ def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> li
     return projects
 
 
+class LimitsAgreement:
+    """The bots of one command keep each exchange's limits together, so their configurations must agree on them."""
+
+    def __init__(self) -> None:
+        self._firsts: dict[str, Project] = {}
+
+    def check(self, project: Project, venue: str, *, shares: bool) -> None:
+        """``shares``: other processes may be at that exchange too, so the ledger matters. Raises ConfigError where
+        another configuration of the exchange says something else."""
+        first = self._firsts.setdefault(venue, project)
+        together = f"the bots of one command keep the limits of {venue} together: let both say the same"
+        here, there = project.loaded.where("limits"), first.loaded.where("limits")
+        if project.facts.limits != first.facts.limits:
+            raise ConfigError(f"{here}: `limits` choose other figures than at {there}; {together}")
+        one, other = (p.config.limits.ledger or "the default" for p in (project, first))
+        if shares and one != other:
+            raise ConfigError(f"{here}: `limits.ledger` is {one}, and at {there} it is {other}; {together}")
+
+
+def check_one_account(projects: Sequence[Project]) -> None:
+    """Refuse configurations of one account that would count the same money twice. Raises ConfigError."""
+    if len(projects) > 1:
+        check_shared_money([Claim(p.loaded, p.currency, [pairs_of(spec) for spec in p.specs()]) for p in projects])
+
+
 def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], Any]) -> Project | None:
     """The first configuration that sets ``key``; None if none does.
 
-    Raises ConfigError if another sets it differently.
+    Raises ConfigError if another one sets it differently.
     """
     found: Project | None = None
     for project in projects:
@@ -42,7 +68,7 @@ def agreed_on(projects: Sequence[Project], key: str, value: Callable[[Project], 
             found = project
         elif value(project) != value(found):
             raise ConfigError(
-                f"{project.loaded.where(key)}: `{key}` is another than at {found.loaded.where(key)}; the bots of one "
-                "command trade at one emulator: let them agree, or run them apart"
+                f"{project.loaded.where(key)}: `{key}` differs from {found.loaded.where(key)}; bots in one "
+                "command share one emulator: use the same value, or run the bots separately"
             )
     return found

@@ -101,24 +101,27 @@ class Desk:
         refusal = entry_refusal(new, self._floor.pairs, account)
         if refusal is None:
             currency, units = lock_of(new)
-            refusal = balance_refusal(currency, units, account.available(currency))
+            available = account.total.get(currency, 0) - account.locked.get(currency, 0)
+            if units > available:
+                refusal = balance_refusal(currency, units, available)
         if refusal is not None:
             return refused(request.id, refusal), ()
         order = self._floor.new_order(account, new, units, sent, deed.time)
         self._ledger.open(order, deed)
         market = self._floor.market(new.pair)
-        self._enter(order, market, deed)
-        return granted(request.id, OrderAck(order.order_id, new.client_id or None)), (market,)
-
-    def _enter(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
         if order.type is STOP_LIMIT:
-            last = market.last_ticks(deed.time)
-            market.stops.append(order)
-            if last is not None and self._matcher.is_met(order, last, last):
-                market.stops.remove(order)
-                self._matcher.activate(order, market, deed)
+            self._enter_stop(order, market, deed)
         else:
             self._matcher.enter(order, market, deed)
+        ack = OrderAck(order.order_id, new.client_id or None)
+        return Answer(request_id=request.id, outcome=_OK, body=ack), (market,)
+
+    def _enter_stop(self, order: VenueOrder, market: VenueMarket, deed: Deed) -> None:
+        last = market.last_ticks(deed.time)
+        market.stops.append(order)
+        if last is not None and self._matcher.is_met(order, last, last):
+            market.stops.remove(order)
+            self._matcher.activate(order, market, deed)
 
     def _batch(self, account: Account, request: CreateBatch, deed: Deed, sent: Nanos) -> Handled:
         if not 1 <= len(request.orders) <= BATCH_MAX:
@@ -148,7 +151,7 @@ class Desk:
         markets: dict[str, VenueMarket] = {}
         for order in orders:
             market = markets[order.pair] = floor.market(order.pair)
-            self._enter(order, market, deed)
+            self._matcher.enter(order, market, deed)  # a batch takes no stops
         acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
         return granted(request.id, acks), tuple(markets.values())
 
@@ -168,7 +171,8 @@ class Desk:
             market.remove(order)
             self._ledger.cancel(order, deed)
             cancelled.append((str(order.pair), order.order_id))
-        return granted(request_id, CancelAck(tuple(cancelled))), tuple(markets.values())
+        answer = Answer(request_id=request_id, outcome=_OK, body=CancelAck(tuple(cancelled)))
+        return answer, tuple(markets.values())
 
     # -- reading --------------------------------------------------------------------------------------------------
 

@@ -49,17 +49,6 @@ class Bounds(msgspec.Struct):
     take_buy: int = NEVER_DOWN
     take_sell: int = NEVER_UP
 
-    def reaches_beyond(self, other: Bounds) -> bool:
-        """True if a row can touch these bounds without touching the others."""
-        return (
-            self.buy > other.buy
-            or self.sell < other.sell
-            or self.stop_up < other.stop_up
-            or self.stop_down > other.stop_down
-            or self.take_buy > other.take_buy
-            or self.take_sell < other.take_sell
-        )
-
     def of_book(self) -> Bounds:
         """The part of the bounds that snapshots can touch."""
         return Bounds(self.buy, self.sell)
@@ -161,7 +150,15 @@ class VenueStream(Generic[_Columns]):
 
         Narrower bounds keep the search result: a row that no longer touches anything is harmless.
         """
-        if bounds.reaches_beyond(self.bounds):
+        old = self.bounds
+        if (
+            bounds.buy > old.buy
+            or bounds.sell < old.sell
+            or bounds.stop_up < old.stop_up
+            or bounds.stop_down > old.stop_down
+            or bounds.take_buy > old.take_buy
+            or bounds.take_sell < old.take_sell
+        ):
             self.scanned = floor
             self._window = _WINDOW_MIN
             self._touch = -1

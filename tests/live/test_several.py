@@ -468,7 +468,7 @@ async def test_contradictions_about_the_emulator_inside_are_errors(
         config(tmp_path, "two", ALONE, f"emulator: {there}\n"),
         config(tmp_path, "three", ALONE),
     ]
-    with pytest.raises(ConfigError, match=rf"two.yaml:6: `{key}` is another than at .*one.yaml:6"):
+    with pytest.raises(ConfigError, match=rf"two.yaml:6: `{key}` differs from .*one.yaml:6"):
         async with parts_of(load_projects(paths), "emulator"):
             pass
 

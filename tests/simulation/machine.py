@@ -21,6 +21,7 @@ import aiohappyeyeballs
 import aiohttp.connector
 
 import botkit.emulator.clock
+import botkit.exchange.bitopro.sign
 import botkit.exchange.machine
 import botkit.live.background
 import botkit.live.clock
@@ -181,6 +182,8 @@ def on_virtual_time(loop: VirtualLoop) -> Iterator[VirtualClock]:
         (botkit.project.connect, "Random", made),
         (botkit.exchange.machine.SystemClock, "now", staticmethod(clock.wall_ns)),
         (botkit.exchange.machine, "Random", made),
+        # a process's nonces never go back, but every loop begins at the same time of day
+        (botkit.exchange.bitopro.sign, "_nonces", botkit.exchange.bitopro.sign._LastNonces()),
         (aiohttp.connector, "monotonic", clock.monotonic_s),
         # aiohttp gives its races of addresses raw sockets, which there are none of here
         (aiohappyeyeballs, "start_connection", start_connection),

@@ -1,4 +1,4 @@
-"""The real bot, the real client and the real emulator on a virtual loop: unchanged, in no time, and the same each time."""
+"""The real bot, the real client and the real emulator on a virtual loop: unchanged, in no time, always the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from botkit.exchange.bitopro import sign
 from botkit.model.orders import OrderState
 from tests.live.books import compared, differences
 from tests.live.world import far_buy, kept, make_world, puppet, until
@@ -46,7 +45,6 @@ async def trades(folder: Path) -> int:
 
 def checksum(folder: Path, seed: int | None) -> int:
     folder.mkdir()
-    sign._nonces = sign._LastNonces()
     with asyncio.Runner(loop_factory=lambda: MachineLoop(seed=seed)) as runner:
         return runner.run(trades(folder))
 
@@ -55,7 +53,6 @@ def test_a_bot_trades_without_sockets_and_threads_and_a_seed_is_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.socket", None)
-    monkeypatch.setattr(sign, "_nonces", sign._LastNonces())
     threads = threading.active_count()
     found = {seed: checksum(tmp_path / f"{seed}", seed) for seed in (None, 1, 2)}
     assert len(set(found.values())) == 3

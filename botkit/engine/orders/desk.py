@@ -137,7 +137,7 @@ class OrderDesk:
         self._table.by_client_id[order.client_id] = order
         self._decisions.intent(order, now)
         if refusal is None:
-            refusal = self._gate.when_asked(order) or self._admit(order, now)
+            refusal = self._gate.when_placed(order) or self._enqueue(order, now)
         if refusal is not None:
             order.move(OrderState.REFUSED, now, refusal)
             self._decisions.state(order, now)
@@ -145,9 +145,10 @@ class OrderDesk:
         return order
 
     def _admit(self, order: Order, now: Nanos) -> str | None:
-        refusal = self._gate.when_admitted(order)
-        if refusal is None:
-            refusal = self._portfolio.lock(order)
+        return self._gate.when_admitted(order) or self._enqueue(order, now)
+
+    def _enqueue(self, order: Order, now: Nanos) -> str | None:
+        refusal = self._portfolio.lock(order)
         if refusal is None:
             refusal = self._router.create(order, now)
             if refusal is not None:
@@ -262,6 +263,13 @@ class OrderDesk:
 
     def collect(self, now: Nanos) -> list[Request]:
         """Requests whose slots are granted; from here on their orders are on their way."""
+        express = self._router.try_express(now)
+        if express is not None:  # and nothing else waits
+            sent = self._checked(express, now)
+            if sent is None:
+                return []
+            self._decisions.request(sent, now)
+            return [sent]
         due = self._router.due(now)
         for order in due.expired:
             self.finish(order, OrderState.EXPIRED, now, _PAST_DEADLINE)
@@ -484,6 +492,16 @@ class OrderDesk:
     def _next_follow_up(self) -> Nanos | None:
         return self._follow_ups[0][0] if self._follow_ups else None
 
+    def _drop_follow_ups(self) -> None:
+        """The next order to be followed up has ended, and perhaps others after it."""
+        follow_ups, orders = self._follow_ups, self._table.by_client_id
+        while follow_ups:
+            order = orders.get(follow_ups[0][2])
+            if order is not None and order.state not in FINAL_STATES:
+                break
+            heapq.heappop(follow_ups)
+        self._slot.set(follow_ups[0][0] if follow_ups else None)
+
     def _check(self, now: Nanos) -> None:
         """Read orders whose push is overdue, and cancel those that have outlived their ``expire_s``."""
         while self._follow_ups and self._follow_ups[0][0] <= now:
@@ -619,6 +637,8 @@ class OrderDesk:
         self._final_reports.pop(order.client_id, None)
         self.shown_lots.pop(order.client_id, None)
         self._reads_in_vain.pop(order.client_id, None)
+        if self._follow_ups and self._follow_ups[0][2] == order.client_id:
+            self._drop_follow_ups()
         self._decisions.state(order, now)
         self._on_order(order)
         if order.client_id in self._replacements:

@@ -91,28 +91,6 @@ class _Counts:
         self.times: deque[tuple[Nanos, int]] = deque()  # (created, client id) of about the last second
         self.seen: set[int] = set()  # the client ids in ``times``: an order opened again counts once
 
-    def opened(self, order: Order, lots: int) -> None:
-        pair = order.pair
-        self.total += 1
-        self.by_pair[pair] = self.by_pair.get(pair, 0) + 1
-        side = self.buys if order.side is BUY else self.sells
-        side[pair] = side.get(pair, 0) + lots
-        times, created, client_id = self.times, order.created, order.client_id
-        if client_id not in self.seen and (not times or created >= times[-1][0]):
-            self.forget_before(created - NS_PER_S)
-            times.append((created, client_id))
-            self.seen.add(client_id)
-
-    def closed(self, order: Order, lots: int) -> None:
-        pair = order.pair
-        self.total -= 1
-        self.by_pair[pair] -= 1
-        side = self.buys if order.side is BUY else self.sells
-        side[pair] -= lots
-        assert self.total >= 0, order
-        assert self.by_pair[pair] >= 0, order
-        assert side[pair] >= 0, order
-
     def pending_lots(self, pair: Pair, side: Side) -> int:
         """Unfilled lots of live and queued orders on one side; unknown orders count as live."""
         return (self.buys if side is BUY else self.sells).get(pair, 0)
@@ -198,7 +176,11 @@ class RiskDesk:
         self._bot_rules = self._rules[0][1]
         self._rules_of = {name: rules for name, rules in self._rules if name is not None}
         names = portfolio.strategies
-        self._bot_counts = whole = _Counts()
+        #: whether any rule looks at orders
+        self.has_rules = any(rules for _, rules in self._rules)
+        whole = _Counts()
+        #: how many orders of a pair are live or queued, over all strategies
+        self.open_by_pair = whole.by_pair
         # with a single strategy its counts are the bot's: count once
         counts = {name: whole if len(names) == 1 else _Counts() for name in names}
         self._bot = _View(self, None, portfolio, whole)
@@ -264,9 +246,19 @@ class RiskDesk:
             lots = order_lots(order, self._bot) or 0
         else:
             lots = order.amount_lots - order.executed_lots
-        self._pending[order.client_id] = lots
+        pair, client_id, created = order.pair, order.client_id, order.created
+        self._pending[client_id] = lots
         for counts in self._counts[order.strategy]:
-            counts.opened(order, lots)
+            counts.total += 1
+            counts.by_pair[pair] = counts.by_pair.get(pair, 0) + 1
+            side = counts.buys if order.side is BUY else counts.sells
+            side[pair] = side.get(pair, 0) + lots
+            times, seen = counts.times, counts.seen
+            if client_id not in seen and (not times or created >= times[-1][0]):
+                if times and times[0][0] <= created - NS_PER_S:
+                    counts.forget_before(created - NS_PER_S)
+                times.append((created, client_id))
+                seen.add(client_id)
 
     def order_filled(self, order: Order, lots: int) -> None:
         """Some lots of an order were filled. Ignored if the order is closed."""
@@ -282,16 +274,19 @@ class RiskDesk:
         """An order is final. Closing twice does nothing."""
         lots = self._pending.pop(order.client_id, None)
         if lots is not None:
+            pair = order.pair
             for counts in self._counts[order.strategy]:
-                counts.closed(order, lots)
+                counts.total -= 1
+                counts.by_pair[pair] -= 1
+                side = counts.buys if order.side is BUY else counts.sells
+                side[pair] -= lots
+                assert counts.total >= 0, order
+                assert counts.by_pair[pair] >= 0, order
+                assert side[pair] >= 0, order
 
     def view(self, level: str | None) -> _View:
         """The rules' view of a strategy, or of the bot (None)."""
         return self._bot if level is None else self._views[level]
-
-    def open_count(self, pair: Pair) -> int:
-        """How many orders of a pair are live or queued, over all strategies."""
-        return self._bot_counts.by_pair.get(pair, 0)
 
     # -- days and losses ------------------------------------------------------------------------------------------
 

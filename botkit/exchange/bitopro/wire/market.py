@@ -1,7 +1,7 @@
-"""Public market data: the replies of the public endpoints and the rows they share with the streams.
+"""Public market data: the public endpoints' replies, and the rows that they share with the streams.
 
-Shapes from the exchange's public REST documentation. Prices and amounts are text; converting them into ticks and lots
-takes the pair's rules, which the caller has. Structs serve both ways: the client decodes them, the emulator encodes.
+Shapes follow the exchange's public REST documentation. Prices and amounts are text; converting them into ticks and lots
+needs the pair's rules, which the caller has. The client decodes these structs and the emulator encodes them.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import msgspec
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A row without containers. Optional fields default to None and are left out when encoded."""
+    """A flat row. Fields are optional with default None, and left out when encoded."""
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A reply, or a row that holds others."""
+    """A reply, or a row that contains other rows."""
 
 
 class LevelRow(_Row, frozen=True, kw_only=True):
-    """One level of a book; ``total`` is the running sum of the amounts from the best price."""
+    """One book level; ``total`` is the running sum of amounts from the best price."""
 
     price: str
     amount: str
@@ -27,7 +27,7 @@ class LevelRow(_Row, frozen=True, kw_only=True):
 
 
 class OrderBookReply(_Reply, frozen=True, kw_only=True):
-    """GET /order-book/{pair}: bids from the highest price down, asks from the lowest up. It carries no time."""
+    """GET /order-book/{pair}: bids in descending, asks in ascending order of price. It carries no timestamp."""
 
     bids: tuple[LevelRow, ...] | None
     asks: tuple[LevelRow, ...] | None
@@ -49,9 +49,9 @@ class TradesReply(_Reply, frozen=True, kw_only=True):
 
 
 class TickerRow(_Row, frozen=True, kw_only=True):
-    """24-hour figures. ``price_change_24hr`` is in percent, ``"0"`` when there was none.
+    """24-hour figures. ``price_change_24hr`` is in percent, ``"0"`` if there was no change.
 
-    Names with 24hr are given in full: the camel rule would make them 24Hr.
+    Names with 24hr are spelled out, because the camel-case rule would make them 24Hr.
     """
 
     pair: str
@@ -64,18 +64,18 @@ class TickerRow(_Row, frozen=True, kw_only=True):
 
 
 class TickersReply(_Reply, frozen=True, kw_only=True):
-    """GET /tickers: a list without a pair in the path, a single object with one."""
+    """GET /tickers: a list, or a single object if the path names a pair."""
 
     data: tuple[TickerRow, ...] | TickerRow | None
 
     @property
     def rows(self) -> tuple[TickerRow, ...]:
-        """The tickers, however they came."""
+        """The tickers, in either form."""
         return () if self.data is None else (self.data,) if isinstance(self.data, TickerRow) else self.data
 
 
 class CandleRow(_Row, frozen=True, kw_only=True):
-    """One candle; ``timestamp`` is the start of its bucket in milliseconds, though the query counts seconds."""
+    """One candle; ``timestamp`` is its bucket's start in milliseconds, although the query is in seconds."""
 
     timestamp: int
     open: str
@@ -86,13 +86,15 @@ class CandleRow(_Row, frozen=True, kw_only=True):
 
 
 class CandlesReply(_Reply, frozen=True, kw_only=True):
-    """GET /trading-history/{pair}: in no promised order, buckets without trades left out, the last one running."""
+    """GET /trading-history/{pair}: in no guaranteed order, without buckets that had no trades; the last one is
+    unfinished.
+    """
 
     data: tuple[CandleRow, ...] | None
 
 
 class PairRow(_Row, frozen=True, kw_only=True):
-    """The rules of one pair. Precisions and limits are text; one published sample prints them as numbers."""
+    """One pair's rules. Precisions and limits are text; one published sample prints them as numbers."""
 
     pair: str
     base: str
@@ -116,7 +118,7 @@ class PairsReply(_Reply, frozen=True, kw_only=True):
 
 
 class CurrencyRow(_Row, frozen=True, kw_only=True):
-    """One currency, or one of its protocols, then named like ``USDT (ETH-ERC20)``."""
+    """One currency, or one of its protocols, which is named like ``USDT (ETH-ERC20)``."""
 
     currency: str
     withdraw_fee: str
@@ -135,7 +137,7 @@ class CurrenciesReply(_Reply, frozen=True, kw_only=True):
 
 
 class FeeRateRow(_Row, frozen=True, kw_only=True):
-    """One rank of the fee table; rates are fractions."""
+    """One row of the fee table; rates are fractions."""
 
     rank: int
     twd_volume_symbol: str
@@ -152,7 +154,7 @@ class FeeRateRow(_Row, frozen=True, kw_only=True):
 
 
 class WithdrawalLimitRow(_Row, frozen=True, kw_only=True):
-    """What withdrawing a currency costs and may amount to. ``twd_withdraw_monthly`` is null except for TWD."""
+    """The fee and limits for withdrawing a currency. ``twd_withdraw_monthly`` is null except for TWD."""
 
     currency: str
     fee: str
@@ -165,7 +167,7 @@ class WithdrawalLimitRow(_Row, frozen=True, kw_only=True):
 
 
 class DepositLimitRow(_Row, frozen=True, kw_only=True):
-    """What depositing a currency costs, and how many confirmations it takes."""
+    """The fee for depositing a currency, and the number of confirmations."""
 
     currency: str
     general_deposit_fees: str
@@ -173,7 +175,7 @@ class DepositLimitRow(_Row, frozen=True, kw_only=True):
 
 
 class TransferLimitRow(_Row, frozen=True, kw_only=True):
-    """Limits of one currency's transfer codes."""
+    """Limits on one currency's transfer codes."""
 
     currency: str
     redeem_daily_cumulative_maximum_amount: str
@@ -197,14 +199,16 @@ class LimitationsReply(_Reply, frozen=True, kw_only=True):
 
 
 class OtcRate(_Row, frozen=True, kw_only=True):
-    """A rate of the exchange's own desk."""
+    """A rate quoted by the exchange's own desk."""
 
     pricing_currency: str
     exchange_rate: str
 
 
 class OtcPriceReply(_Reply, frozen=True, kw_only=True):
-    """GET /price/otc/{currency}: what the desk sells (``buy_swap_quotation``) and buys at, by quote currency."""
+    """GET /price/otc/{currency}: the prices at which the desk sells (``buy_swap_quotation``) and buys, by quote
+    currency.
+    """
 
     currency: str
     buy_swap_quotation: dict[str, OtcRate]
