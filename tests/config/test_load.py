@@ -182,7 +182,7 @@ MISTAKES = [
     ("backtest: {slippage: 1e-4}\n", 2, "write it out: 0.0001"),
     ("backtest: {fees: {maker: 0.2, taker: 0.2}}\n", 2, "would be 20"),
     ("backtest: {fees: {maker: 0.001}}\n", 2, "`taker` is missing"),
-    ("backtest: {fees: {maker: 0, taker: 0, rank: 1}}\n", 2, "either rates"),
+    ("backtest: {fees: {maker: 0, taker: 0, rank: 1}}\n", 2, "either your own rates"),
     ("backtest: {fees: {ranks: 1}}\n", 2, "did you mean `rank`?"),
     ("backtest: {latency: {orderms: 1}}\n", 2, "did you mean `order_ms`?"),
     ("backtest: {balances: {USDT: 5}}\n", 2, "lower case; write usdt"),

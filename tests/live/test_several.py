@@ -524,7 +524,7 @@ async def test_limits_that_contradict_each_other_are_an_error(tmp_path: Path) ->
     options = EmulatorOptions(seed=3, history_days=0.0)
     projects = load_projects(paths)
     async with Emulator(projects[0].facts, options) as emulator:
-        with pytest.raises(ConfigError, match=r"two.yaml.*`limits` choose other figures than at .*one.yaml:8"):
+        with pytest.raises(ConfigError, match=r"two.yaml.*`limits` differ from .*one.yaml:8"):
             async with parts_of(projects, "emulator", rest=emulator.rest, ws=emulator.ws):
                 pass
 
