@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 
 from botkit.assembly.account import account_access
-from botkit.assembly.operating import without_strategies
 from botkit.errors import BotkitError
 from botkit.live.clock import REAL_CLOCK
 from botkit.live.guard import Guard
@@ -23,6 +22,7 @@ from botkit.live.journal import Journal
 from botkit.live.panic import OwnOrders, PanicResult, panic
 from botkit.live.state_folder import StateFolder
 from botkit.project.project import Project
+from botkit.project.without_strategies import without_strategies
 
 
 def start_guard(

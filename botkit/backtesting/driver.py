@@ -120,7 +120,7 @@ class Driver:
             at: int = received.item(row)
             if changes.count != seen:  # else the engine wants to be woken when it wanted before
                 seen, wake = changes.count, engine.wake_at()
-            due = kernel.next_moment
+            due = kernel.next_news  # the bot may run ahead of what it cannot know yet
             if due is not None and due <= at and (wake is None or due <= wake) and not (prints and prints[0].at < due):
                 self._publish(due)
             elif wake is not None and wake < at and not (prints and prints[0].at < wake):

@@ -47,7 +47,8 @@ def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None
 
 
 def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None, sign: int) -> None:
-    from botkit.assembly.operations import ask, move_stopped, parse_amounts, stopped_books, without_strategies
+    from botkit.assembly.operations import ask, kept_positions, move_stopped, parse_amounts
+    from botkit.project.without_strategies import stopped_books, without_strategies
 
     units = {currency: sign * change for currency, change in parse_amounts(amounts).items()}
     folder = state_folder_of(config, mode)
@@ -63,4 +64,5 @@ def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | Non
     # the bot's own time, which on an emulator differs from the machine's; `botkit why` counts back from it
     now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
     project = without_strategies(config)  # the complete configuration, because every strategy's capital matters
-    click.echo(move_stopped(folder, stopped_books(project, folder), project.pairs, strategy, units, now))
+    books = stopped_books(project, kept_positions(folder))
+    click.echo(move_stopped(folder, books, project.pairs, strategy, units, now))

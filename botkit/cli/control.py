@@ -22,7 +22,8 @@ _CONFIG = click.argument("config", type=click.Path(path_type=Path))
 
 def state_folder_of(config: Path, mode: str | None) -> Any:
     """The state folder of the bot in CONFIG. Only its name is needed, so errors in the file are just reported."""
-    from botkit.assembly.operations import StateFolder, load_essentials
+    from botkit.assembly.operations import StateFolder
+    from botkit.config.essentials import load_essentials
 
     found = load_essentials(config)
     if found.problem is not None:
@@ -117,8 +118,9 @@ def panic(config: Path, mode: str | None, own: bool, rest: str | None) -> int:
     Works whether the bot runs, hangs or is dead. Orders that this bot did not create are listed first, and cancelled
     too unless you pass --own. `botkit resume` lifts the halt.
     """
-    from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, account_of, hold_back
+    from botkit.assembly.operations import Journal, JournalError, OwnOrders, account_access, hold_back
     from botkit.assembly.operations import panic as run_panic
+    from botkit.project.without_strategies import account_of
 
     folder = state_folder_of(config, mode)
     mode = folder.path.parent.name
@@ -174,7 +176,8 @@ def _told(result: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def account(config: Path, mode: str | None, rest: str | None, as_json: bool) -> int:
     """Check that the account's key works, reading only: balances, open orders, and an estimate of the fee rank."""
-    from botkit.assembly.operations import StateFolder, account_access, account_lines, account_of, read_account
+    from botkit.assembly.operations import StateFolder, account_access, account_lines, read_account
+    from botkit.project.without_strategies import account_of
 
     project = account_of(config)
     if mode == "emulator" and rest is None:

@@ -31,7 +31,8 @@ _TEXTS = frozenset({"strategy", "tag", "reason", "order_id"})
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def journal(config: Path, mode: str | None, last: int, export: str | None, out: Path, as_json: bool) -> None:
     """Show the journal of the bot in CONFIG. Works while the bot runs."""
-    from botkit.assembly.operations import Journal, account_of
+    from botkit.assembly.operations import Journal
+    from botkit.project.without_strategies import account_of
 
     folder = state_folder_of(config, mode)
     project = account_of(config)

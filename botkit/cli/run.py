@@ -91,7 +91,7 @@ def run(
                 "--lockstep repeats a backtest of one bot on its own emulator; it takes --out, --set, --json"
             )
         return _lockstep(configs[0], out, overrides, as_json=as_json)
-    from botkit.assembly.operations import load_projects
+    from botkit.project.several import load_projects
 
     projects = load_projects(configs, overrides=overrides)
     quieten_log([project.config.log.level for project in projects])

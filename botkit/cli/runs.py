@@ -25,7 +25,7 @@ from botkit.model.clock import to_datetime
 @click.option("--json", "as_json", is_flag=True, help="Print the summaries as a JSON list.")
 def runs(name: str | None, out: Path, as_json: bool) -> None:
     """List past backtests, for the bot NAME or for all bots."""
-    from botkit.assembly.kept_runs import kept_runs
+    from botkit.backtesting.kept_runs import kept_runs
 
     found = kept_runs(out, name)
     if as_json:

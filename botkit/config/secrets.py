@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -51,12 +52,36 @@ def resolve_account(loaded: LoadedConfig, environ: Mapping[str, str], *, section
     return AccountKeys(*(resolver.value(field) for field in ("email", "key", "secret")))
 
 
-def resolve_text(loaded: LoadedConfig, environ: Mapping[str, str], text: str, where: str) -> str:
-    """Text from ``notify:`` with each ``${NAME}`` replaced from the environment or the account's ``secrets_file``.
+def credentials(loaded: LoadedConfig, mode: str, environ: Mapping[str, str]) -> set[str]:
+    """The credentials of the account that a mode uses, which must not appear in any output."""
+    section = "account" if mode == "live" else "emulator.account"
+    try:
+        account = resolve_account(loaded, environ, section=section)
+    except ConfigError:
+        return set()  # if the mode needs the account, its own wiring reports this
+    return {account.key, account.secret}
 
-    ``where`` is the text's dotted path, for errors.
-    """
-    return _Resolver(loaded, environ, loaded.config.account, "account").substitute(text, where)
+
+class SecretOptions:
+    """Options of ``notify:`` with each ``${NAME}`` read from the environment or the account's ``secrets_file``."""
+
+    def __init__(self, loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
+        self._resolver = _Resolver(loaded, environ, loaded.config.account, "account")
+        #: the values filled in, which must not appear in any output
+        self.found: set[str] = set()
+
+    def resolve(self, value: Any, where: str) -> Any:
+        """Resolve options, or a single option, at a dotted path. Raises ConfigError."""
+        if isinstance(value, dict):
+            return {key: self.resolve(item, f"{where}.{key}") for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.resolve(item, f"{where}.{index}") for index, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        text = self._resolver.substitute(value, where)
+        if text != value or "://" in text:  # a notifier's address contains its token, filled in or not
+            self.found.add(text)
+        return text
 
 
 class _Resolver:

@@ -66,6 +66,12 @@ GLOBAL_KINDS: Final[dict[str, str]] = {
 }
 _SOCKET_KINDS: Final = STREAM_KINDS | PING_KINDS | HANDSHAKE_KINDS
 KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS
+#: place -> kind of fault -> what it does
+FAULT_KINDS: Final[dict[str, dict[str, str]]] = {
+    "requests": REQUEST_KINDS,
+    "sockets": _SOCKET_KINDS,
+    "the whole exchange": GLOBAL_KINDS,
+}
 #: kinds that need these fields
 _NEEDS: Final = {
     "redirect": ("put",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,26 @@ def parse_balances(text: str) -> dict[str, int]:
             raise ConfigError(f"--balance {part}: a balance is not negative")
         balances[currency] = units
     return balances
+
+
+def emulator_options(
+    *,
+    accounts: Sequence[str] = (),
+    balance: str | None = None,
+    switches: Sequence[str] | Mapping[str, str] = (),
+    as_set: str | None = None,
+    **more: Any,
+) -> EmulatorOptions:
+    """Options from texts: ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1``, ``name=value``; ``more`` are other fields.
+
+    Raises ConfigError.
+    """
+    return EmulatorOptions(
+        accounts=tuple(parse_account(text) for text in accounts),
+        balances=None if balance is None else parse_balances(balance),
+        switches=choose(switches, as_set),
+        **more,
+    )
 
 
 def check_options(options: EmulatorOptions) -> None:

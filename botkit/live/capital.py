@@ -75,6 +75,16 @@ def move(bot: Bot, target: str, units_by_currency: Mapping[str, Any]) -> str:
     return _told(money.capital_given(target), target, units)
 
 
+def kept_positions(folder: StateFolder) -> dict[str, list[str]]:
+    """The pairs, by strategy, in which the books of a stopped bot have positions. Raises JournalError."""
+    journal = Journal.open(folder.journal, read_only=True)
+    try:
+        positions = json.loads(journal.meta("portfolio") or "{}").get("positions", {})
+    finally:
+        journal.close()
+    return {name: list(pairs) for name, pairs in positions.items()}
+
+
 def move_stopped(
     folder: StateFolder,
     portfolio: Portfolio,

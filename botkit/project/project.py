@@ -160,17 +160,25 @@ def make_portfolio(
     project: Project, pairs: Mapping[str, Pair], specs: Sequence[StrategySpec] | None = None
 ) -> Portfolio:
     """A bot's books for the pairs that have prices, neither opened nor restored. Raises ConfigError."""
+    traded = {spec.name: pairs_of(spec) for spec in specs or project.specs()}
+    return books_over(project, pairs, traded, project.currency)
+
+
+def books_over(
+    project: Project, pairs: Mapping[str, Pair], traded: Mapping[str, Sequence[Pair]], currency: str
+) -> Portfolio:
+    """The books over ``pairs``, valued in ``currency``; ``traded`` are each strategy's pairs. Raises ConfigError."""
     config = project.config
     shares = [
-        CapitalShare(strategy=strategy.label, pairs=tuple(pairs_of(spec)), capital=_capital(strategy))
-        for strategy, spec in zip(config.strategies, specs or project.specs(), strict=True)
+        CapitalShare(strategy=strategy.label, pairs=tuple(traded.get(strategy.label, ())), capital=_capital(strategy))
+        for strategy in config.strategies
     ]
     try:
         return Portfolio(
             pairs=pairs,
             shares=shares,
             reserve={currency: int(amount * UNIT) for currency, amount in config.reserve.items()},
-            currency=project.currency,
+            currency=currency,
         )
     except ValueError as error:
         raise ConfigError(f"{project.loaded.path}: {error}") from None

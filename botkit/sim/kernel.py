@@ -20,9 +20,9 @@ from botkit.model.events import OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
 from botkit.model.order_spec import OrderSpec
-from botkit.model.orders import STOP_LIMIT
+from botkit.model.orders import BUY, LIMIT, STOP_LIMIT
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer, Ending, Request
+from botkit.model.requests import Answer, CreateBatch, CreateOrder, Ending, Request
 from botkit.sim.candles import CANDLE_ASSUMPTIONS, CandleMatcher
 from botkit.sim.desk import Desk
 from botkit.sim.draws import keyed, mix
@@ -114,9 +114,16 @@ class Kernel:
         #: the earliest time at which anything private or dynamic happens or becomes known, None when nothing will. It
         #: may be early (a row that proves to touch nothing, a place to search on from), never late
         self.next_moment: Nanos | None = None
+        #: no event becomes known to anybody before this time. A driver may let its bot run up to there before it calls
+        #: `advance`: what the bot sends meanwhile arrives after what it has not heard of
+        self.next_news: Nanos | None = None
         self._next: Nanos | None = None  # the next thing that happens, as against becomes known
         self._touched: Nanos | None = None  # when the recorded market may next touch an order
         self._is_instant = not self._order_ns
+        #: what happens becomes known no earlier than `_answer_ns` later, and many rows lie between
+        self._runs_ahead = False
+        self._has_books = False
+        self._only_account = next(iter(self._ledger.accounts.values())) if len(accounts) == 1 else None
         self._paused_at: Nanos | None = None  # between the books and the trades of this moment
         self._sent_before_pause = 0
         self._desk = Desk(self, self._ledger, self._matcher, batch_all_or_nothing=batch_all_or_nothing)
@@ -143,10 +150,15 @@ class Kernel:
             self._absorb(market)
         before = market.trades, market.books, market.candles
         market.load(columns)
+        self._has_books = self._has_books or market.books is not None
+        if market.candles is None:
+            self._runs_ahead = self._is_constant and self._answer_ns > 0 and not self._is_instant
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
             # there are open orders, and the new stream has not been searched for them; not even its rows of this moment
             # have passed
             self._search(market, self.now - 1, None)
+        if columns.pair in self._feeds:
+            self._feeds[columns.pair].look()
         self._look_ahead()
 
     def _absorb(self, market: VenueMarket) -> CandleHistory:
@@ -192,11 +204,8 @@ class Kernel:
             key = self._keys.key_of(owner, request)
             arrives = now + self._latency.order_ns(key) + self._latency.feed_ns(key)
         self._sent += 1
-        if self._next is None or arrives < self._next:
-            self._next = arrives
-            if self.next_moment is None or arrives < self.next_moment:
-                self.next_moment = arrives
         heapq.heappush(self._arrivals, (arrives, self._sent, owner, request, now, key))
+        self._look_to(arrives if self._next is None or arrives < self._next else self._next)
 
     def next_at(self) -> Nanos | None:
         """`next_moment`, as a method for the paper adapter's `Venue`."""
@@ -204,9 +213,63 @@ class Kernel:
 
     def _look_ahead(self) -> None:
         """Find out what comes next, after something was added from outside."""
-        self._next = self._next_deed()
+        self._look_to(self._next_deed())
+
+    def _look_to(self, at: Nanos | None) -> None:
+        """The next thing happens at ``at``: note when it, or what is on its way to the bots, becomes known."""
+        self._next = at
         due = self._outbox.due
-        self.next_moment = due[0][0] if due and (self._next is None or due[0][0] < self._next) else self._next
+        known = due[0][0] if due else None
+        self.next_moment = known if known is not None and (at is None or known < at) else at
+        news = at
+        if at is not None and self._runs_ahead and (known is None or at < known):
+            news = at + self._answer_ns  # what happens to an account
+            account = self._only_account
+            if self._feeds or self._has_books or account is None or len(account.open) + len(self._arrivals) > 1:
+                shown = self._shown_at(at)  # and the first of it that everybody sees
+                if shown is not None and shown < news:
+                    news = shown
+        self.next_news = known if known is not None and (news is None or known < news) else news
+
+    def _shown_at(self, at: Nanos) -> Nanos | None:
+        """From ``at`` on: when the public can first see something of our orders. None: nothing of what is on its way
+        shows.
+
+        A book shows them at its next publication, a trade when an order takes: one that arrives where books are
+        recorded, unless it is post-only, a triggered stop, or one of our orders that meets another.
+        """
+        earliest: Nanos | None = None
+        buys = sells = False
+        for market in self._busy.values():
+            if market.stops:
+                return at
+            if market.books is None:
+                buys = buys or bool(market.buys)
+                sells = sells or bool(market.sells)
+                for order in market.waiting:
+                    buys, sells = buys or order.is_buy, sells or not order.is_buy
+        for arrives, _, _, request, _, _ in self._arrivals:
+            if type(request) is CreateOrder:
+                new = request.order
+                met = self._markets.get(new.pair)
+                if met is None or met.books is None:
+                    buys, sells = buys or new.side is BUY, sells or new.side is not BUY
+                    may_take = new.type is STOP_LIMIT
+                else:
+                    may_take = not (new.post_only and new.type is LIMIT)
+            else:
+                may_take = type(request) is CreateBatch
+            if may_take and (earliest is None or arrives < earliest):
+                earliest = arrives
+        if buys and sells:
+            return at
+        for feed in self._feeds.values():
+            shows = max(at, feed.open_at)
+            if feed.due is not None and feed.due < shows:
+                shows = feed.due
+            if earliest is None or shows < earliest:
+                earliest = shows
+        return earliest
 
     def _next_deed(self) -> Nanos | None:
         """When the next thing happens (rather than becomes known)."""
@@ -221,7 +284,7 @@ class Kernel:
         if self._arrivals and (earliest is None or self._arrivals[0][0] < earliest):
             earliest = self._arrivals[0][0]
         for feed in self._feeds.values():
-            at = feed.next_at()
+            at = feed.due
             if at is not None and (earliest is None or at < earliest):
                 earliest = at
         return self.now if earliest is not None and earliest < self.now else earliest
@@ -264,8 +327,9 @@ class Kernel:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant:
                     self._paused_at, self._sent_before_pause = at, self._sent
-                    self._next = self.next_moment = at
-                    return outbox.until(at)
+                    known = outbox.until(at)
+                    self._look_to(at)
+                    return known
             else:
                 self._paused_at = None
                 self._arrive_before_trades(at)
@@ -277,9 +341,8 @@ class Kernel:
             at = self._next_deed()
         if to > self.now:
             self.now = to
-        self._next = at
         known = outbox.until(to) if outbox.due and outbox.due[0][0] <= to else []
-        self.next_moment = outbox.due[0][0] if outbox.due and (at is None or outbox.due[0][0] < at) else at
+        self._look_to(at)
         return known
 
     # -- one moment -----------------------------------------------------------------------------------------------
@@ -378,8 +441,7 @@ class Kernel:
         """Publish the books that are due; returns whether there were any."""
         published = False
         for name, feed in self._feeds.items():
-            at = feed.next_at()
-            if at is not None and at <= now:
+            if feed.due is not None and feed.due <= now:
                 book = feed.publish(now)
                 if book is not None:
                     self._outbox.put(now, BOOKS, name, [Publication(now, None, book)])

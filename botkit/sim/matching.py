@@ -89,8 +89,11 @@ class Matcher:
         crosses_last = last is not None and (order.price_ticks > last if order.is_buy else order.price_ticks < last)
         if order.new.post_only and is_limit and order.type is not STOP_LIMIT:
             others = market.sells if order.is_buy else market.buys
-            best = [level[0] for level in levels[:1]] + [other.price_ticks for other in others[:1]]
-            if crosses_last or any(self.meets(order, ticks) for ticks in best):
+            if (
+                crosses_last
+                or (levels and self.meets(order, levels[0][0]))
+                or (others and self.meets(order, others[0].price_ticks))
+            ):
                 self.ledger.close(order, deed, POST_ONLY_CANCELLED)
                 return
         if market.books is None and (not is_limit or crosses_last):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from botkit.config.load import LoadedConfig, load_config
-from botkit.config.secrets import read_secrets, resolve_account, resolve_text
+from botkit.config.secrets import SecretOptions, read_secrets, resolve_account
 from botkit.config.show import origin_rows, resolved_yaml
 from botkit.errors import ConfigError
 
@@ -102,8 +102,9 @@ def test_a_bad_line_in_a_secrets_file_is_not_shown(tmp_path: Path) -> None:
 
 def test_notifiers_can_use_secrets(tmp_path: Path) -> None:
     loaded = load(tmp_path, "notify: [{use: apprise, url: 'tgram://${TOKEN}/1'}]\n")
-    text = loaded.config.notify[0].options["url"]
-    assert resolve_text(loaded, {"TOKEN": CANARY}, text, "notify.0.url") == f"tgram://{CANARY}/1"
+    options = SecretOptions(loaded, {"TOKEN": CANARY})
+    assert options.resolve(loaded.config.notify[0].options, "notify.0") == {"url": f"tgram://{CANARY}/1"}
+    assert options.found == {f"tgram://{CANARY}/1"}
 
 
 def test_no_output_shows_a_secret(tmp_path: Path) -> None:

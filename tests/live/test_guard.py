@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from botkit.assembly.operating import without_strategies
 from botkit.errors import BotkitError
 from botkit.live.guard import Guard, Guarding, Silence
 from botkit.live.keeper import Keeper
 from botkit.live.panic import PanicResult
 from botkit.live.state_folder import StateFolder, Strike
 from botkit.model.clock import NS_PER_HOUR
+from botkit.project.without_strategies import without_strategies
 from tests.live.test_ports import HandClock, MemoryDisk
 from tests.live.world import World, far_buy, kept, settled, told, until
 
