@@ -350,10 +350,10 @@ class BotRooms:
         """Handle balances from the account's stream."""
         if not self.has_begun:
             return  # before that they are asked for
-        # balance frames of the last executions may still be on their way, so these may be too low
-        quiet = now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self.table.has_live
-        self.portfolio.balances.compare(report, now, quiet=quiet)
-        if self.gate.shortage is not None or self.portfolio.balances.may_be_short:
+        if self.gate.shortage is not None or not self.portfolio.balances.is_as_expected(report):
+            # balance frames of the last executions may still be on their way, so these may be too low
+            quiet = now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self.table.has_live
+            self.portfolio.balances.compare(report, now, quiet=quiet)
             self.watch_shortages()
         if self._balance_listeners != ():
             self.tell_balances(report.balances)
