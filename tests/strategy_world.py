@@ -1,4 +1,4 @@
-"""Small made markets and the backtests of bundled strategies on them, through the same assembly as the command line."""
+"""Small handmade markets, and backtests of bundled strategies on them, assembled the same way as the command line's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Levels = Sequence[tuple[float, float]]
 
 
 class Deal(NamedTuple):
-    """A fill in plain figures; ``at`` is the minute since the start in which it happened."""
+    """A fill in plain figures; ``at`` is the minute in which it happened, counted from the start."""
 
     at: int
     side: str
@@ -36,7 +36,7 @@ class Deal(NamedTuple):
 
 
 class Outcome:
-    """A finished run, read the way tests want to."""
+    """A finished run, with accessors for tests."""
 
     def __init__(self, result: BacktestResult, decisions: list[dict[str, Any]]) -> None:
         self.result = result
@@ -48,7 +48,7 @@ class Outcome:
         return [deal(row) for row in self.result.fills]
 
     def fills_of(self, pair: str) -> list[Deal]:
-        """The fills of one pair."""
+        """The fills in one pair."""
         return [deal(row) for row in self.result.fills if row.pair == pair]
 
     @property
@@ -67,13 +67,13 @@ class Outcome:
         return self.result.strategies[0].refusals
 
     def position(self, pair: str) -> float:
-        """What the (first) strategy holds at the end, in base currency."""
+        """The (first) strategy's position at the end, in base currency."""
         rows = [row for row in self.result.strategies[0].positions if row.pair == pair]
         return sum(row.pair.rules.amount(row.lots) for row in rows)
 
 
 def deal(row: FillRow) -> Deal:
-    """The fill in plain figures."""
+    """Convert a fill to plain figures."""
     rules = row.pair.rules
     return Deal((row.time - T0) // NS_PER_MINUTE, row.side, rules.price(row.price_ticks), rules.amount(row.lots))
 
@@ -86,7 +86,7 @@ class World:
         self.sources: list[dict[str, str]] = []
 
     def candles(self, pair: str, closes: Sequence[float], *, step_s: int = 60, volume: float = 1_000) -> None:
-        """Candles that run from close to close; the first opens at its close."""
+        """Write candles that each open at the previous close; the first opens at its own close."""
         rows = ["timestamp,open,high,low,close,volume"]
         before = closes[0]
         for index, close in enumerate(closes):
@@ -103,7 +103,7 @@ class World:
         books: Mapping[str, Sequence[tuple[float, Levels, Levels]]],
         trades: Mapping[str, Sequence[tuple[float, float, float, int]]],
     ) -> None:
-        """Books (second, bids, asks) and trades (second, price, amount, +1 for a buying taker) by pair."""
+        """Write books (second, bids, asks) and trades (second, price, amount, +1 if the taker bought) by pair."""
         path = self.folder / "tape"
         with TapeWriter(path, source="made for a test", recorded="by hand") as writer:
             for pair, rows in books.items():
@@ -115,7 +115,7 @@ class World:
     def config(
         self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any
     ) -> dict[str, Any]:
-        """A configuration of one strategy named s, with a round set of costs."""
+        """A configuration with one strategy named s and round costs."""
         backtest = {
             "data": self.sources,
             "balances": {currency: str(amount) for currency, amount in balances.items()},
@@ -140,7 +140,7 @@ class World:
         start: str | None = None,
         **sections: Any,
     ) -> Outcome:
-        """Run a strategy on the data; what lies before ``start`` (Taipei's time) serves as its warm-up."""
+        """Run a strategy on the data; data before ``start`` (Taipei time) is its warm-up."""
         path = self.folder / "bot.yaml"
         path.write_text(json.dumps(self.config(use, params, balances=balances, **sections)))  # JSON is YAML too
         return run_config(path, self.folder, start=start)
@@ -149,7 +149,7 @@ class World:
 def run_config(
     path: Path, folder: Path, *, overrides: Sequence[str] = (), end_ns: int | None = None, start: str | None = None
 ) -> Outcome:
-    """Run a configuration, without the other readings of the queue. ``end_ns`` cuts the tape there."""
+    """Run a configuration under a single queue assumption. ``end_ns`` cuts the tape."""
     parts = backtest_parts(Project.load(path, overrides=overrides), start=start)
     if end_ns is not None:
         parts = msgspec.structs.replace(parts, end=end_ns)

@@ -253,8 +253,11 @@ def test_no_package_is_a_catch_all() -> None:
 
 # -- the ports of a running bot ---------------------------------------------------------------------------------------
 
-#: the modules that use the machine; everything else in ``live`` and ``exchange`` goes through `botkit.live.ports`
-PORT_MODULES = {"live/clock.py", "live/background.py", "live/disk.py", "live/machine.py", "exchange/machine.py"}
+#: the modules that use the machine; everything else in ``live``, ``exchange`` and ``emulator`` goes through ports
+PORT_MODULES = {
+    *("live/clock.py", "live/background.py", "live/disk.py", "live/machine.py"),
+    *("exchange/machine.py", "emulator/clock.py"),
+}
 #: what a module outside the ports must not use: module -> its names, None for all of them
 STRAY: dict[str, set[str] | None] = {
     "time": None,
@@ -281,6 +284,8 @@ BESIDE_A_BOT: dict[str, set[str]] = {
     "live/replay.py": {"open", "read_text"},
     # the log is for people: nothing reads it back, and the library's handler opens it
     "live/telling/logs.py": {"mkdir"},
+    # runs an emulator beside tests that have no event loop
+    "emulator/thread.py": {"concurrent.futures.Future", "threading.Thread"},
 }
 
 
@@ -333,7 +338,7 @@ def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("package", ["live", "exchange"])
+@pytest.mark.parametrize("package", ["live", "exchange", "emulator"])
 def test_a_running_bot_uses_its_machine_only_through_ports(package: str) -> None:
     wrong = []
     for path in modules():

@@ -59,7 +59,7 @@ def pause(config: Path, strategy: str, mode: str | None) -> None:
 @click.argument("strategy", required=False)
 @_MODE
 def resume(config: Path, strategy: str | None, mode: str | None) -> None:
-    """Lift a halt on the bot (panic, loss limit, breaker), or the pause of STRATEGY."""
+    """Lift a halt on the bot (panic, loss limit, breaker), or STRATEGY's pause."""
     from botkit.assembly.operations import Journal, ask
 
     folder = state_folder_of(config, mode)

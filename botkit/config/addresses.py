@@ -1,4 +1,4 @@
-"""Which addresses a mode may reach: the keys of one must never reach the other."""
+"""Which addresses each mode may use, because one mode's keys must never reach another mode's address."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is on this machine."""
+    """True if an address is on this machine."""
     return (urlsplit(url).hostname or "") in _LOOPBACK
 
 
 def chosen_address(config: BotConfig, rest: str | None, ws: str | None) -> tuple[str | None, str | None]:
-    """REST and WebSocket addresses: of the command line, or else of the configuration."""
+    """The REST and WebSocket addresses, from the command line or else from the configuration."""
     return rest or config.exchange.rest, ws or config.exchange.ws
 
 
 def check_emulator(rest: str | None, ws: str | None) -> tuple[str, str]:
-    """Both addresses of an emulator elsewhere. Raises ConfigError if one is missing or on another machine."""
+    """Return both addresses of an emulator elsewhere. Raises ConfigError if one is missing or on another machine."""
     for name, url in (("rest", rest), ("ws", ws)):
         if url is None:
-            raise ConfigError(f"an emulator elsewhere needs both addresses; --{name} is missing")
+            raise ConfigError(f"an external emulator needs both addresses; --{name} is missing")
         if not is_loopback(url):
-            raise ConfigError(f"--{name} {url}: mode emulator reaches this machine alone; use --mode live for others")
+            raise ConfigError(f"--{name} {url}: --mode emulator only reaches this machine; use --mode live for others")
     assert rest is not None
     assert ws is not None
     return rest, ws
 
 
 def check_command(mode: str, rest: str | None) -> None:
-    """The address of a command for a bot's account. Raises ConfigError if it is not one of the bot's mode."""
+    """Check the address in a command about a bot's account. Raises ConfigError if it does not belong to the bot's
+    mode.
+    """
     if mode == "emulator" and (rest is None or not is_loopback(rest)):
-        raise ConfigError("which emulator? give its address on this machine, such as --rest http://127.0.0.1:8080/v3")
+        raise ConfigError("give the emulator's address on this machine, such as --rest http://127.0.0.1:8080/v3")
     if mode == "live" and rest is not None and is_loopback(rest):
         raise ConfigError(f"{rest} is on this machine; use --mode emulator for an emulator")

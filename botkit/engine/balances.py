@@ -52,10 +52,10 @@ class Balances:
         """Handle balances from the account's stream."""
         if not self.has_begun:
             return
-        # balance frames of the last executions may still be on their way, so these may be too low
-        quiet = now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self._table.has_live
-        self._portfolio.balances.compare(report, now, quiet=quiet)
-        if self._desk.gate.shortage is not None or self._portfolio.balances.may_be_short:
+        if self._desk.gate.shortage is not None or not self._portfolio.balances.is_as_expected(report):
+            # balance frames of the last executions may still be on their way, so these may be too low
+            quiet = now - self._desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self._table.has_live
+            self._portfolio.balances.compare(report, now, quiet=quiet)
             self.watch_shortages()
         if self._listeners != ():
             self.tell(report.balances)

@@ -1,4 +1,4 @@
-"""The machine's clock and randomness, for clients that are not given their own. A bot always is.
+"""The machine's clock and randomness, for clients that are not given their own. Bots always are.
 
 Nothing else under ``exchange`` reads either, so a test can run a bot on a loop with virtual time.
 """

@@ -27,8 +27,8 @@ _DEPTH = 50
 class PaperAdapter(Lifetime):
     """Market data from ``market``, orders to ``venue``; the bot sees one exchange (`botkit.model.adapter`).
 
-    The bot sees the market exactly as the exchange sends it. Its own orders are matched against that data and never
-    move it. The account has no streams that could be lost, because its events do not leave the process.
+    The bot sees the market exactly as the exchange sends it. Its own orders are matched against that data and
+    do not affect it. The account has no streams that could be lost, because its events do not leave the process.
     """
 
     account_streams = ()

@@ -230,7 +230,7 @@ class OrderCounts(Protocol):
 class RiskView(Protocol):
     """What a risk rule may read: one strategy's figures, or the whole bot's for a rule at bot level.
 
-    ``orders`` counts the same scope's orders.
+    ``orders`` counts the orders in the same scope.
     """
 
     now: Nanos

@@ -9,6 +9,8 @@ import numpy as np
 
 from botkit.model.columns import IntArray, MarketColumns
 
+__all__ = ["MergedRows"]
+
 
 class MergedRows:
     """The rows of several streams in total order: by time, then kind, then pair, then row.

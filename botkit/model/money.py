@@ -80,11 +80,11 @@ def to_decimal(value: Number, what: str = "number") -> Decimal:
         return parse_decimal(value.strip(), what)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{what} is {value!r}, which is not a number to trade with")
+            raise ValueError(f"{what} is {value!r}, which is not a finite number")
         return Decimal(repr(value))
     result = Decimal(value)
     if not result.is_finite():
-        raise ValueError(f"{what} is {value!r}, which is not a number to trade with")
+        raise ValueError(f"{what} is {value!r}, which is not a finite number")
     return result
 
 
@@ -133,7 +133,7 @@ def steps_of(value: Number, decimals: int, *, up: bool, what: str) -> int:
     """
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{what} is {value!r}, which is not a number to trade with")
+            raise ValueError(f"{what} is {value!r}, which is not a finite number")
         scaled = value * int(10**decimals)
         nearest = round(scaled)
         if abs(scaled - nearest) <= max(1e-6, 4 * math.ulp(scaled)):

@@ -13,7 +13,7 @@ from botkit.project.project import Project
 
 
 def market_key(project: Project, address: object) -> Hashable:
-    """What two bots must agree on to share a connection. Adapters count in lots, so these must be equal too."""
+    """What must be equal for two bots to share a connection. Adapters count in lots, so these must be equal as well."""
     config = project.config
     return address, config.exchange.name, repr(config.exchange.options), repr(config.amount_step)
 

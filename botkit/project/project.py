@@ -94,7 +94,7 @@ class Project:
         return {str(pair): pair for pair in (*self.bot_pairs(), *self.valuation_pairs())}
 
     def valuation_pairs(self) -> tuple[Pair, ...]:
-        """The pairs that lead from what the bot trades to the currency of all values, and that it does not trade."""
+        """Pairs that the bot does not trade but needs to value its currencies in the valuation currency."""
         return pairs_on_the_way(self.pairs, self.bot_pairs(), self.currency)
 
     @property

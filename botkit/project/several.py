@@ -30,26 +30,29 @@ def load_projects(paths: Sequence[Path], *, overrides: Sequence[str] = ()) -> li
 
 
 class LimitsAgreement:
-    """The bots of one command keep each exchange's limits together, so their configurations must agree on them."""
+    """Checks that the configurations of one command agree on rate limits, because its bots share each exchange's
+    limits.
+    """
 
     def __init__(self) -> None:
         self._firsts: dict[str, Project] = {}
 
     def check(self, project: Project, venue: str, *, shares: bool) -> None:
-        """``shares``: other processes may be at that exchange too, so the ledger matters. Raises ConfigError where
-        another configuration of the exchange says something else."""
+        """Raises ConfigError if another configuration for the exchange differs. With ``shares``, other processes may
+        use that exchange as well, so the ledger must agree too.
+        """
         first = self._firsts.setdefault(venue, project)
-        together = f"the bots of one command keep the limits of {venue} together: let both say the same"
+        together = f"the bots in one command share the limits of {venue}: use the same value in both"
         here, there = project.loaded.where("limits"), first.loaded.where("limits")
         if project.facts.limits != first.facts.limits:
-            raise ConfigError(f"{here}: `limits` choose other figures than at {there}; {together}")
+            raise ConfigError(f"{here}: `limits` differ from {there}; {together}")
         one, other = (p.config.limits.ledger or "the default" for p in (project, first))
         if shares and one != other:
-            raise ConfigError(f"{here}: `limits.ledger` is {one}, and at {there} it is {other}; {together}")
+            raise ConfigError(f"{here}: `limits.ledger` is {one}, but at {there} it is {other}; {together}")
 
 
 def check_one_account(projects: Sequence[Project]) -> None:
-    """Refuse configurations of one account that would count the same money twice. Raises ConfigError."""
+    """Refuse configurations for one account that would count the same money twice. Raises ConfigError."""
     if len(projects) > 1:
         check_shared_money([Claim(p.loaded, p.currency, [pairs_of(spec) for spec in p.specs()]) for p in projects])
 

@@ -32,11 +32,11 @@ class LocalTimes:
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
-        self._offsets: dict[int, int] = {}  # by quarter hour: clocks change on a full hour of UTC
+        self._offsets: dict[int, int] = {}  # UTC offsets, by quarter hour
 
     def ms(self, time: Nanos) -> int:
         """A time in local milliseconds."""
-        hour = time // (900 * NS_PER_S)  # quarter hours, because some zones are at :30 or :45
+        hour = time // (900 * NS_PER_S)  # clock changes happen on the hour in UTC, but some zones are at :30 or :45
         offset = self._offsets.get(hour)
         if offset is None:
             delta = to_datetime(hour * 900 * NS_PER_S, self._zone).utcoffset()

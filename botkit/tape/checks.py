@@ -143,7 +143,7 @@ class _Inspector:
             )
             both = (lots[:, 1:] > 0) & (lots[:, :-1] > 0)
             wrong = (both & (sign * np.diff(ticks, axis=1) <= 0)).any(axis=1)
-            self._note("levels of a book are not in order", wrong, start + skip, received)
+            self._note("book levels are not in order", wrong, start + skip, received)
         there = (columns.bid_lots[:, 0] > 0) & (columns.ask_lots[:, 0] > 0)
         mids = (columns.bid_ticks[:, 0] + columns.ask_ticks[:, 0])[there]
         self._spikes(mids, start, columns.received[there])

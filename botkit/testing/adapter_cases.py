@@ -283,7 +283,7 @@ class AdapterCases:
             book = session.of(OrderBook)[0]
             expect(book.pair == pair, f"the book belongs to {pair}: {book}")
             for levels, bids in ((book.bid_levels, True), (book.ask_levels, False)):
-                expect(list(levels) == sorted(levels, reverse=bids), f"levels come best first: {levels}")
+                expect(list(levels) == sorted(levels, reverse=bids), f"levels are listed best first: {levels}")
 
         self.run(case)
 

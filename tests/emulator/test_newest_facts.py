@@ -80,5 +80,5 @@ def test_a_keys_creation_date_must_be_a_date(tmp_path: Path) -> None:
     assert account is not None
     assert str(account.key_day) == "2026-01-31"
     path.write_text(f"name: facts\n{BOT}account: {{{keys}, created: 31.1.2026}}\n")
-    with pytest.raises(ConfigError, match=r"is no day; write one such as 2026-01-31"):
+    with pytest.raises(ConfigError, match=r"is not a date; write one such as 2026-01-31"):
         load_config(path)

@@ -231,7 +231,7 @@ _JUMPED = "this machine's clock was set 3,600 s...; the bot keeps its own"
 _FAILS = _PLUGINS + "test_a_strategy_that_fails_is_stopped_alone_and_named_with_its_line"
 _NO_JOURNAL = "not sent: the journal...No new orders are sent until it can be written, and cancels go on"
 _FEES = _DATA + "test_fees_are_booked_right_whatever_the_wire_calls_and_scales_them"
-_PLAIN_YAML = _SOURCE + "test_what_is_not_plain_yaml_is_refused_with_its_line"
+_PLAIN_YAML = _SOURCE + "test_anything_but_plain_yaml_is_refused_with_its_line"
 
 TIME: dict[str, Shown] = {
     "wall clock jumps an hour forward": Shown((_JUMP,), _JUMPED),
@@ -352,20 +352,20 @@ PROCESS_AND_DISK: dict[str, Shown] = {
 }
 
 CONFIGURATION: dict[str, Shown] = {
-    "duplicate key": Shown((_PLAIN_YAML,), "`a` stands here a second time, first on line 1"),
+    "duplicate key": Shown((_PLAIN_YAML,), "`a` appears a second time; the first is on line 1"),
     "no, 010, 22:22, 1e3 read as something else": Shown(
         (
             _SOURCE + "test_bare_words_mean_what_they_look_like",
-            _SOURCE + "test_suspicious_spellings_come_with_what_to_write",
+            _SOURCE + "test_ambiguous_spellings_get_a_suggestion",
         ),
         "write false...write 10...quotes...write it out: 1000",
     ),
     "aliases that expand without end": Shown(
-        (_SOURCE + "test_a_bomb_of_aliases_is_refused_at_once", _PLAIN_YAML), "alias *x"
+        (_SOURCE + "test_an_alias_bomb_is_refused_at_once", _PLAIN_YAML), "alias *x"
     ),
     "unknown key": Shown(
-        ("tests/config/test_load.py::test_each_mistake_has_its_line_and_its_remedy",),
-        "`stratgies` is not known; did you mean `strategies`?",
+        ("tests/config/test_load.py::test_each_mistake_has_its_line_and_a_remedy",),
+        "unknown key `stratgies`; did you mean `strategies`?",
     ),
     "live keys with an emulator address": Shown(
         (_LIVE + "test_modes.py::test_live_mode_is_refused_at_an_emulator_and_the_reverse",), "use --mode emulator"
@@ -497,7 +497,7 @@ SECURITY: dict[str, Shown] = {
     ),
     "path traversal in report and config paths": Shown(
         (
-            "tests/config/test_load.py::test_each_mistake_has_its_line_and_its_remedy",
+            "tests/config/test_load.py::test_each_mistake_has_its_line_and_a_remedy",
             "tests/tape/test_tape.py::test_a_manifest_that_points_outside_the_tape_is_refused",
         ),
         "a name is 1 to 64...is outside the tape",

@@ -186,8 +186,8 @@ async def test_no_command_shows_the_keys_of_the_one_exchange_to_the_other(tmp_pa
     keys = "{email: a@example.org, key: k, secret: s}"
     project = Project.load(config(tmp_path, f"account: {keys}\nemulator:\n  account: {keys}\n"))
     for mode, rest, mend in (
-        ("emulator", None, "give its address on this machine"),
-        ("emulator", "https://api.example.org/v3", "give its address on this machine"),
+        ("emulator", None, "give the emulator's address on this machine"),
+        ("emulator", "https://api.example.org/v3", "give the emulator's address on this machine"),
         ("live", "http://127.0.0.1:9/v3", "use --mode emulator"),
     ):
         with pytest.raises(ConfigError, match=mend):

@@ -25,6 +25,8 @@ from botkit.live.replay import ReplayError
 from botkit.model import events, inputs, limits, requests
 from tests.live.world import UNIT, World, make_world, puppet, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl, param
 
@@ -181,7 +183,7 @@ async def test_a_changed_configuration_is_named_and_a_folder_without_a_run_too(t
     bot = await trading.start()
     await kept(bot, 0.5)
     trading.config.write_text(trading.config.read_text() + "\n# changed\n")
-    with pytest.raises(ConfigError, match="has changed since the run; give --config"):
+    with pytest.raises(ConfigError, match="has changed since the run; use --config"):
         replay_run(run_folder(bot))
     assert replay_run(run_folder(bot), trading.config).difference is None
     with pytest.raises(ReplayError, match="holds no recorded run"):

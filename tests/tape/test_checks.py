@@ -60,7 +60,7 @@ def test_crossed_and_empty_books_are_found(make_books: Callable[..., BookColumns
     assert found(report) == {
         "crossed book": (1, 2),
         "a side of the book is empty": (1, 3),
-        "levels of a book are not in order": (1, 4),
+        "book levels are not in order": (1, 4),
     }
     assert report.crossed == 1
 

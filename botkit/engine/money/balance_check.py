@@ -78,10 +78,15 @@ class BalanceCheck:
         missing = -self._ledger.unassigned.get(currency, 0)
         return Shortage(currency, missing) if missing > self.rounding_units else None
 
-    @property
-    def may_be_short(self) -> bool:
-        """False if `shortages` would certainly be empty; called for every balance report."""
-        return min(self._ledger.unassigned.values(), default=0) < 0
+    def is_as_expected(self, report: BalanceReport) -> bool:
+        """True if `compare` would find and change nothing, and `shortages` would be empty: nearly always."""
+        if report.snapshot or self._suspects:
+            return False
+        account = self._ledger.account
+        for currency, (actual, _) in report.balances.items():
+            if actual != account.get(currency, 0):
+                return False
+        return min(self._ledger.unassigned.values(), default=0) >= 0
 
     def shortages(self) -> list[Shortage]:
         """Every currency in which the account has less than its parts own together."""

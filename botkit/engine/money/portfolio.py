@@ -185,7 +185,7 @@ class Portfolio:
         """Reserve what a new order may spend. Returns the reason, with figures, if its strategy has too little."""
         stake = self._stakes.present[order.strategy]
         pair = order.pair
-        need = required_units(order)
+        need = order.spend_units or required_units(order)
         if order.side is BUY:
             return self.ledger.lock(stake.part, order.client_id, pair.quote, need)
         refusal = self.ledger.lock(stake.part, order.client_id, pair.base, need)
@@ -209,6 +209,8 @@ class Portfolio:
 
     def release(self, order: Order) -> None:
         """Release what a final order still locks. Releasing twice does nothing."""
+        if order.client_id not in self.ledger.locks:
+            return
         stake = self._stakes.present[order.strategy]
         pair = order.pair
         if order.side is BUY:
@@ -243,7 +245,7 @@ class Portfolio:
 
         base, quote, part, ledger = pair.base, pair.quote, stake.part, self.ledger
         position = stake.positions.get(pair) or self._stakes.position(stake, pair)
-        needed = required_units(order)
+        needed = required_units(order) if order.executed_lots < order.amount_lots or order.spend_units else 0
         if order.side is BUY:
             ledger.spend(part, order.client_id, quote, value, needed)
             ledger.earn(part, base, coins)
