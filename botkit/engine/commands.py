@@ -45,7 +45,7 @@ class Commands:
     def halt(self, given: Halt, now: Nanos) -> None:
         """Halt the bot or one strategy."""
         if given.level is None:
-            self._rooms.halt(given.reason, keeps_orders=given.keeps_orders)
+            self._rooms.stops.halt(given.reason, keeps_orders=given.keeps_orders)
         elif self._record(given.level) is not None:
             self._halt_strategy(given.level, given.reason, now)
 
@@ -107,8 +107,8 @@ class Commands:
         rooms.portfolio.transfers.move(given.target, given.units)
         figures = " ".join(f"{currency}={units}" for currency, units in given.units.items())
         rooms.decisions.note("capital", now, f"{given.target} {figures}")
-        rooms.watch_shortages()
-        rooms.tell_balances(given.units)
+        rooms.balances.watch_shortages()
+        rooms.balances.tell(given.units)
         self._reply()
 
     def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:

@@ -120,7 +120,7 @@ class Engine:
             Answer: desk.on_answer,
             OrderReport: desk.on_order_report,
             TradeReport: desk.on_trade_report,
-            BalanceReport: rooms.on_balances,
+            BalanceReport: rooms.balances.reported,
             AccountEvents: self._on_account,
             Connection: self._on_connection,
             SlotsChanged: self._on_slots,

@@ -14,10 +14,10 @@ from random import Random
 from typing import Final, TypeAlias
 
 from botkit.engine.agenda import Changes
-from botkit.engine.router.figures import EndpointFigures, router_use, sent_windows_of, usage_of
+from botkit.engine.router.figures import EndpointFigures, router_use, usage_of
 from botkit.engine.router.leased import LeasedPools, SlotNews
 from botkit.engine.router.queue import Deadlines, FairQueue, WaitingOrder, WaitingRead
-from botkit.engine.router.reports import DroppedRead, Due, LimitAlarm, SentWindow, Usage
+from botkit.engine.router.reports import DroppedRead, Due, LimitAlarm, Usage
 from botkit.engine.router.routes import (
     BATCH_MAX,
     CANCEL_BATCH_MAX,
@@ -479,10 +479,6 @@ class Router:
     def usage(self, now: Nanos) -> list[Usage]:
         """Limit, slots held, peak and 429s of every window and scope."""
         return usage_of(self._pools.values(), now)
-
-    def sent_windows(self, now: Nanos) -> list[SentWindow]:
-        """The windows in use at ``now``."""
-        return sent_windows_of(self._pools.values(), now)
 
     def statistics(self) -> RouterUse:
         """Requests, waits, batches and drops so far."""
