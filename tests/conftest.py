@@ -7,6 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from botkit.live.limits.broker import FOLDER_VARIABLE
+from tests.simulation.virtual_time import (  # noqa: F401  pytest finds hooks and fixtures by name
+    _virtual_time_of_synchronous_tests,
+    pytest_asyncio_loop_factories,
+    pytest_configure,
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -177,6 +177,46 @@ def test_a_stray_use_of_the_machine_is_detected(stray: str) -> None:
     assert readings_of_the_machine(stray)
 
 
+#: modules of the pure part that still hold both. The list may only shrink.
+STRUCTS_BESIDE_CLASSES = {
+    f"sim/{name}.py" for name in ("ledger", "market", "order", "publish", "streams", "venue_limits")
+}
+#: bases of classes that are neither: they are never compiled to native classes
+NEITHER = {"Protocol", "NamedTuple", "Enum", "Exception", "str"}
+
+
+def kinds_of_classes(source: str) -> set[str]:
+    """``struct`` and ``class``, as far as a module has them."""
+    found = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            bases = {ast.unparse(base).split("[")[0].rpartition(".")[2] for base in node.bases}
+            if "Struct" in bases:
+                found.add("struct")
+            elif not bases & NEITHER and not any(base.endswith("Error") for base in bases):
+                found.add("class")
+    return found
+
+
+def test_modules_that_may_be_compiled_hold_structs_or_plain_classes() -> None:
+    mixed = {
+        path.relative_to(BOTKIT).as_posix()
+        for path in modules()
+        if package_of(path) in PURE and len(kinds_of_classes(path.read_text(encoding="utf-8"))) > 1
+    }
+    assert mixed == STRUCTS_BESIDE_CLASSES
+    assert kinds_of_classes("class A(msgspec.Struct, frozen=True): ...\nclass B(C): ...") == {"struct", "class"}
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_botkit_never_imports_strategies() -> None:
     wrong = [
         f"{path}:{line}"
@@ -213,8 +253,11 @@ def test_no_package_is_a_catch_all() -> None:
 
 # -- the ports of a running bot ---------------------------------------------------------------------------------------
 
-#: the modules that use the machine; everything else in ``live`` and ``exchange`` goes through `botkit.live.ports`
-PORT_MODULES = {"live/clock.py", "live/background.py", "live/disk.py", "live/machine.py", "exchange/machine.py"}
+#: the modules that use the machine; everything else in ``live``, ``exchange`` and ``emulator`` goes through ports
+PORT_MODULES = {
+    *("live/clock.py", "live/background.py", "live/disk.py", "live/machine.py"),
+    *("exchange/machine.py", "emulator/clock.py"),
+}
 #: what a module outside the ports must not use: module -> its names, None for all of them
 STRAY: dict[str, set[str] | None] = {
     "time": None,
@@ -241,6 +284,8 @@ BESIDE_A_BOT: dict[str, set[str]] = {
     "live/replay.py": {"open", "read_text"},
     # the log is for people: nothing reads it back, and the library's handler opens it
     "live/telling/logs.py": {"mkdir"},
+    # runs an emulator beside tests that have no event loop
+    "emulator/thread.py": {"concurrent.futures.Future", "threading.Thread"},
 }
 
 
@@ -293,7 +338,7 @@ def stray_uses(path: Path, *, files: bool) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("package", ["live", "exchange"])
+@pytest.mark.parametrize("package", ["live", "exchange", "emulator"])
 def test_a_running_bot_uses_its_machine_only_through_ports(package: str) -> None:
     wrong = []
     for path in modules():

@@ -8,9 +8,9 @@ from functools import partial
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.risk.review import RiskDesk
-from botkit.engine.rooms import EngineSettings
 from botkit.engine.router.leased import LeasedPools
 from botkit.engine.router.router import Router
+from botkit.engine.settings import EngineSettings
 from botkit.errors import ConfigError
 from botkit.model.clock import NS_PER_S, Nanos, day_start
 from botkit.model.extension import FeeRates

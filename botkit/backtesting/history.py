@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from botkit.backtesting.plan import Plan
 from botkit.engine.market.bars import BarBuilder, can_build
-from botkit.engine.outcome import HistoryWanted
+from botkit.engine.outcome_parts import HistoryWanted
 from botkit.model.clock import NS_PER_DAY, Nanos
 from botkit.model.columns import CandleColumns, TradeColumns
 from botkit.model.events import Bar

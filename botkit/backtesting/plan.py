@@ -14,7 +14,7 @@ import msgspec
 
 from botkit.engine.market.bars import can_build
 from botkit.engine.money.valuation import Valuation
-from botkit.engine.view import MarketView
+from botkit.engine.view_values import MarketView
 from botkit.errors import ConfigError, DataError
 from botkit.model.clock import NS_PER_MINUTE, Nanos, format_time
 from botkit.model.extension import ExchangeFacts, FeeModel

@@ -20,7 +20,8 @@ from botkit.backtesting.plan import Plan, first_moment, make_plan, partial_strea
 from botkit.backtesting.recorder import ResultRecorder
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.market.watch import BOOK_DEPTH
-from botkit.engine.outcome import HistoryWanted, Outcome
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.strategy.record import unkept
 from botkit.engine.view import EngineView
 from botkit.model.clock import Nanos

@@ -8,6 +8,18 @@ from collections.abc import Callable
 from botkit.model.clock import Nanos
 
 
+class MachineTime:
+    """The machine's own time, which only this module reads; a simulation hands the emulator its own."""
+
+    #: nanoseconds since the epoch; may be set forward or back
+    wall_ns = staticmethod(time.time_ns)
+    #: nanoseconds of a counter that is never adjusted
+    monotonic_ns = staticmethod(time.monotonic_ns)
+
+
+MACHINE_TIME = MachineTime()
+
+
 class EmulatorClock:
     """Starts at ``start`` and runs ``speed`` times as fast as the machine, unless it is held.
 

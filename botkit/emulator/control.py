@@ -40,7 +40,7 @@ _HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _STEP_MOST = 1 << 62
 
 
-class _Step(msgspec.Struct, forbid_unknown_fields=True):
+class _StepBody(msgspec.Struct, forbid_unknown_fields=True):
     until: int
     requests: int | None = None
     whole: bool = False
@@ -107,7 +107,7 @@ async def _route(emulator: Emulator, method: str, parts: list[str], body: bytes)
 async def _deed(emulator: Emulator, verb: str, body: bytes) -> Any:
     match verb:
         case "step":
-            step = msgspec.json.decode(body, type=_Step)
+            step = msgspec.json.decode(body, type=_StepBody)
             if not 0 <= step.until < _STEP_MOST:
                 raise ValueError("until must be a time in nanoseconds")
             now, told = await emulator.step(step.until, requests=step.requests, whole=step.whole, still=step.still)

@@ -12,7 +12,7 @@ import msgspec
 
 from botkit.emulator.rows import balance_row, level_rows, uuid_of
 from botkit.emulator.venue import Delivery, EmulatedVenue
-from botkit.exchange.bitopro.wire.account import OrderRow
+from botkit.exchange.bitopro.wire.account import OwnOrderRow
 from botkit.exchange.bitopro.wire.codec import encode
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, STREAMS, StreamPath
 from botkit.exchange.bitopro.wire.frames import (
@@ -308,7 +308,7 @@ class Hub:
         at: Nanos,
     ) -> ActiveOrdersFrame | HistoryOrdersFrame:
         rows = self._venue.rows[account]
-        by_pair: dict[str, list[OrderRow]] = {}
+        by_pair: dict[str, list[OwnOrderRow]] = {}
         for report in reversed(reports):
             of_pair = by_pair.setdefault(str(report.pair), [])
             if len(of_pair) < _HISTORY_ROWS or kind is ActiveOrdersFrame:

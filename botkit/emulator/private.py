@@ -21,8 +21,8 @@ from botkit.exchange.bitopro.wire.account import (
     CancelReply,
     CreateBatchReply,
     CreateReply,
-    OrderRow,
     OrdersReply,
+    OwnOrderRow,
     OwnTradeRow,
     OwnTradesReply,
 )
@@ -281,7 +281,7 @@ class PrivateDesk:
 
         return make, word
 
-    def _orders(self, rows: list[OrderRow]) -> HttpReply:
+    def _orders(self, rows: list[OwnOrderRow]) -> HttpReply:
         return ok(OrdersReply(data=tuple(rows) if rows or not self._null_lists else None))
 
     def _my_trades(self, account: str, names: Names, query: Query) -> Work:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.frames import UserTradeRow
 from botkit.exchange.bitopro.wire.market import LevelRow
 from botkit.exchange.bitopro.wire.statuses import status_of
@@ -80,7 +80,7 @@ class AccountRows:
 
     def order(
         self, report: OrderReport, *, stream: bool = False, stamp: bool = True, seconds: bool = False
-    ) -> OrderRow:
+    ) -> OwnOrderRow:
         """An order's row. ``stream`` spells the client id as streams do; ``seconds`` gives timestamps in seconds
         (Q9).
         """
@@ -96,7 +96,7 @@ class AccountRows:
         if seconds:
             created, updated = created // 1000, updated // 1000
         is_stop = report.type is OrderType.STOP_LIMIT
-        return OrderRow(
+        return OwnOrderRow(
             id=report.order_id,
             pair=str(pair),
             price="0" if report.type is OrderType.MARKET else rules.price_text(report.price_ticks),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Mapping
 from email.utils import formatdate
 from types import TracebackType
@@ -21,7 +20,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from botkit.emulator.auth import Authenticator
-from botkit.emulator.clock import EmulatorClock
+from botkit.emulator.clock import MACHINE_TIME, EmulatorClock, MachineTime
 from botkit.emulator.faults import HANDSHAKE_KINDS, REQUEST_KINDS, Fault, Faults
 from botkit.emulator.hub import Hub, Subscriber, Told, parse_pairs, stream_of
 from botkit.emulator.options import EmulatorOptions
@@ -55,19 +54,23 @@ log = logging.getLogger("botkit.emulator")
 HOST = "127.0.0.1"
 #: bytes per header: a PUT's payload contains its whole body, and a thousand orders may be cancelled at once
 _HEADER_MAX = 128 * 1024
+_FIRST_BOOKS_NS: Nanos = 5 * NS_PER_S
 _NAP_S = 0.02  # the longest sleep between two market updates
 _WALLET = {"deposit_history", "withdraw_history", "withdraw_by_serial", "withdraw_by_id", "create_withdraw"}
 
 
 class Emulator:
-    """BitoPro on this machine. ``facts`` are the exchange's pairs, limits and fees."""
+    """BitoPro on this machine: ``facts`` are its pairs, limits and fees, ``machine`` is whose time passes."""
 
-    def __init__(self, facts: ExchangeFacts, options: EmulatorOptions | None = None) -> None:
+    def __init__(
+        self, facts: ExchangeFacts, options: EmulatorOptions | None = None, *, machine: MachineTime = MACHINE_TIME
+    ) -> None:
         self.options = options = options or EmulatorOptions()
-        machine_now = time.time_ns()
+        self.machine = machine
+        machine_now = machine.wall_ns()
         source, start = _source(facts, options, machine_now)
         self.venue = EmulatedVenue(facts, options, source, start)
-        self.clock = EmulatorClock(start, options.speed, held=options.lockstep)
+        self.clock = EmulatorClock(start, options.speed, held=options.lockstep, monotonic=machine.monotonic_ns)
         self.faults = Faults(options.seed)
         for spec in options.faults:
             self.add_fault(spec)
@@ -311,7 +314,7 @@ class Emulator:
         account, refused = "", None
         if endpoint.private:
             skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
-            machine = time.time_ns() if self.clock.speed != 1.0 else None
+            machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None
             try:
                 if self.faults.rules and self.faults.has_expired(now):
                     raise RefusedError(UNAUTHORIZED, 401)
@@ -345,7 +348,7 @@ class Emulator:
             if not self.clock.held:
                 self.advance(now)
             return self._wallet(endpoint, account, names, query, body)
-        machine = time.time_ns() if self.clock.speed != 1.0 else None
+        machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None
         skewed = now + self.faults.skew_ms(now) * NS_PER_MS if self.faults.rules else now
         make, word = self.private.work(
             endpoint, account, names, query, body, now, lambda stamp: self.gate.check_time(stamp, skewed, machine)
@@ -467,7 +470,7 @@ class Emulator:
         account: str | None = None
         pairs: dict[str, int] = {}
         if stream.private:
-            machine = time.time_ns() if self.clock.speed != 1.0 else None
+            machine = self.machine.wall_ns() if self.clock.speed != 1.0 else None
             now = self.clock.now() + self.faults.skew_ms(self.venue.now) * NS_PER_MS
             try:
                 if self.faults.has_expired(self.venue.now):
@@ -529,7 +532,13 @@ def _source(facts: ExchangeFacts, options: EmulatorOptions, machine_now: Nanos) 
     missing = [name for name in ("btc_usdt", "btc_twd", "usdt_twd", "eth_twd") if name not in facts.pairs]
     if missing:
         raise ConfigError(f"the synthetic market needs the pair {missing[0]}, which the exchange does not list")
+    # the market begins with a whole minute and has all its books within two seconds: a little earlier, or an emulator
+    # that is started in those seconds has an empty market at first
     source = SyntheticSource(
-        facts.pairs, seed=options.seed, start=start, history_days=options.history_days, speed=options.speed
+        facts.pairs,
+        seed=options.seed,
+        start=start if options.lockstep else start - _FIRST_BOOKS_NS,
+        history_days=options.history_days,
+        speed=options.speed,
     )
     return source, start

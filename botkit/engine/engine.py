@@ -21,13 +21,13 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.outcome import Outcome
 from botkit.engine.risk.review import RiskDesk
-from botkit.engine.rooms import BotRooms, EngineSettings, FindCallback, StrategySpec
+from botkit.engine.rooms import BotRooms, FindCallback
 from botkit.engine.router.router import Router
+from botkit.engine.settings import EngineSettings, StrategySpec
 from botkit.engine.spans import Spans
 from botkit.engine.stages import Stages
 from botkit.engine.view import EngineView
 from botkit.model.clock import Nanos
-from botkit.model.columns import MergedRows
 from botkit.model.events import (
     BalanceReport,
     Candle,
@@ -58,6 +58,7 @@ from botkit.model.inputs import (
     Stop,
 )
 from botkit.model.limits import SlotsChanged
+from botkit.model.merged_rows import MergedRows
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 
@@ -156,10 +157,16 @@ class Engine:
             self._finish(now, out)
             return
         clock.events += 1
-        before = rooms.changes.count
+        before, slot = rooms.changes.count, rooms.router_slot
         self._handlers[type(given)](given, now)
-        if rooms.changes.count != before or self._is_owed(now):  # else nobody is concerned
-            self._finish(now, out)
+        if (
+            rooms.changes.count == before
+            and slot.is_known
+            and slot.due is None
+            and not (rooms.callbacks.mailbox or rooms.past.is_wanting or self._stages.reads_history)
+        ):
+            return  # nobody was concerned, and nothing waited for a turn
+        self._finish(now, out)
 
     def span(self, rows: MergedRows, begin: int, end: int, out: Outcome) -> int:
         """Process rows ``begin`` to ``end`` at once and return how many were taken. Equal to a `turn` for each, but
@@ -185,17 +192,6 @@ class Engine:
         """When the engine needs a turn without an input. Exact, so a driver need not poll."""
         agenda = self._rooms.agenda
         return agenda.known_head if agenda.is_known else agenda.head()
-
-    def _is_owed(self, now: Nanos) -> bool:
-        """True if a turn that changed nothing must be finished all the same: something waited for it."""
-        rooms, slot = self._rooms, self._rooms.router_slot
-        due = slot.due if slot.is_known else slot.ask()
-        return bool(
-            (due is not None and due <= now)
-            or rooms.callbacks.mailbox
-            or rooms.past.is_wanting
-            or self._stages.reads_history
-        )
 
     def _finish(self, now: Nanos, out: Outcome) -> None:
         """Deliver what the turn caused, then collect the requests that may leave. Repeats until nothing new is

@@ -7,11 +7,8 @@ state, a fill, a price, a failed strategy) come here and are passed on in a fixe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, tzinfo
 from functools import partial
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from botkit.engine.agenda import Agenda, BotClock, Changes
 from botkit.engine.decisions import DecisionLog
@@ -34,6 +31,7 @@ from botkit.engine.orders.targets import Targets
 from botkit.engine.outcome import Outbox
 from botkit.engine.risk.review import RiskDesk
 from botkit.engine.router.router import Router
+from botkit.engine.settings import EngineSettings, StrategySpec
 from botkit.engine.strategy.base import Strategy, bind
 from botkit.engine.strategy.callbacks import Callback, Callbacks
 from botkit.engine.strategy.context import Context, Rooms
@@ -42,8 +40,8 @@ from botkit.engine.strategy.plots import PlotStore
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.engine.strategy.subscriptions import Subscriptions
 from botkit.engine.strategy.timers import TimerBook
-from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.events import MAX_BOOK_AGE_S, Balance, BalanceReport, Fill, OrderReport
+from botkit.model.clock import NS_PER_S, Nanos
+from botkit.model.events import Balance, BalanceReport, Fill, OrderReport
 from botkit.model.extension import FeeRates
 from botkit.model.inputs import Compare
 from botkit.model.orders import FINAL_STATES, Order, OrderState
@@ -61,32 +59,6 @@ _ACCEPTED = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FIL
 
 #: finds a function for (strategy, callback's name); None: the plain method
 FindCallback = Callable[[Strategy, str], Callback | None]
-
-
-class StrategySpec(msgspec.Struct, frozen=True):
-    """A strategy instance to run: its name in the configuration and its checked parameters."""
-
-    name: str
-    strategy: Strategy
-    parameters: Mapping[str, Any]
-
-
-class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings fixed at construction."""
-
-    zone: tzinfo = UTC
-    seed: int = 0
-    first_client_id: int = 1
-    #: how long a bar waits for late trades after its end
-    bar_grace_ns: Nanos = 2_000 * NS_PER_MS
-    #: a book older than this is not traded on
-    max_book_age_ns: Nanos = MAX_BOOK_AGE_S * NS_PER_S
-    #: how long after an abort the exchange may still act on an order request
-    latest_accept_ns: Nanos = 2_000 * NS_PER_MS
-    #: for a running bot: its clock speed relative to the machine's; None: no checks, as in a backtest
-    watch_speed: float | None = None
-    #: keep the values of attached indicators over the whole run, for the report's charts
-    draws_indicators: bool = False
 
 
 class BotRooms:
@@ -378,10 +350,10 @@ class BotRooms:
         """Handle balances from the account's stream."""
         if not self.has_begun:
             return  # before that they are asked for
-        # balance frames of the last executions may still be on their way, so these may be too low
-        quiet = now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self.table.has_live
-        self.portfolio.balances.compare(report, now, quiet=quiet)
-        if self.gate.shortage is not None or self.portfolio.balances.may_be_short:
+        if self.gate.shortage is not None or not self.portfolio.balances.is_as_expected(report):
+            # balance frames of the last executions may still be on their way, so these may be too low
+            quiet = now - self.desk.booked_at >= BALANCES_FOLLOW_WITHIN and not self.table.has_live
+            self.portfolio.balances.compare(report, now, quiet=quiet)
             self.watch_shortages()
         if self._balance_listeners != ():
             self.tell_balances(report.balances)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from botkit.engine.orders.reads import Reads
-from botkit.engine.outcome import HistoryWanted
+from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.rooms import BotRooms
 from botkit.engine.strategy.parameters import set_live_parameter
 from botkit.engine.strategy.past_reads import PastReads

@@ -31,6 +31,7 @@ PUBLIC_MODULES: dict[str, str] = {
     "botkit.model.adapter": "What a bot needs from its exchange.",
     "botkit.model.clock": "Time in nanoseconds.",
     "botkit.model.columns": "Market data as NumPy columns.",
+    "botkit.model.merged_rows": "Rows of several streams as one stream.",
     "botkit.model.events": "What happens: market data, fills, balances.",
     "botkit.model.inputs": "Everything that can enter a bot.",
     "botkit.model.limits": "Rate limits.",

@@ -10,7 +10,8 @@ import contextlib
 import logging
 
 from botkit.engine.engine import Engine
-from botkit.engine.outcome import Outcome, Reply
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import Reply
 from botkit.live.comparing import Comparisons
 from botkit.live.driver import LiveDriver
 from botkit.live.journal import Journal

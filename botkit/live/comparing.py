@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from botkit.engine.outcome import Comparison, Outcome, Reply
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import Comparison, Reply
 from botkit.live.notices import Notices
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.inputs import Compare, Input, Unwritten

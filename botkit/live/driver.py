@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from botkit.engine.engine import Engine
-from botkit.engine.outcome import Outcome, Reply
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import Reply
 from botkit.errors import BotkitError
 from botkit.live.clock import DriverClock
 from botkit.live.journal_rows import JournalError

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping
 
-from botkit.engine.outcome import Reply
+from botkit.engine.outcome_parts import Reply
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.notices import Notices

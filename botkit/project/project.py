@@ -10,7 +10,7 @@ from botkit.config.load import LoadedConfig, load_config
 from botkit.config.schema import FeesConfig, FillsConfig, LatencyConfig
 from botkit.engine.money.portfolio import CapitalShare, Portfolio
 from botkit.engine.money.valuation import pairs_on_the_way
-from botkit.engine.rooms import StrategySpec
+from botkit.engine.settings import StrategySpec
 from botkit.engine.strategy.parameters import ParameterError, check_parameters
 from botkit.errors import ConfigError, PluginError
 from botkit.model.extension import ExchangeFacts, FeeModel, LatencyModel, QueueModel, RiskRule

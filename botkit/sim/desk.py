@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, TypeAlias
 
 from botkit.model.clock import Nanos
 from botkit.model.events import Candle, OrderBook
@@ -34,7 +34,7 @@ from botkit.sim.candles import CandleMatcher
 from botkit.sim.history import CandleHistory, held_candles
 from botkit.sim.ledger import Deed, Ledger
 from botkit.sim.market import VenueMarket
-from botkit.sim.order import Account, VenueOrder
+from botkit.sim.order import CANCELLED, Account, VenueOrder
 from botkit.sim.rules import BAD_BODY, BAD_TYPE, BATCH_MAX, UNKNOWN_ORDER, balance_refusal, entry_refusal, lock_of
 
 _OK: Final = Ending.OK
@@ -72,27 +72,14 @@ class Desk:
         self._ledger = ledger
         self._matcher = matcher
         self._all_or_nothing = batch_all_or_nothing
-
-    def handle(self, account: Account, request: Request, deed: Deed, sent: Nanos) -> Handled:
-        """Execute a request at the deed's time."""
-        match request:
-            case CreateOrder():
-                return self._create(account, request, deed, sent)
-            case CancelOrder():
-                return self._cancel(account, request, deed)
-            case CreateBatch():
-                return self._batch(account, request, deed, sent)
-            case CancelBatch():
-                # on the wire they are grouped by pair, in order of first occurrence
-                places = {pair: place for place, pair in reversed(list(enumerate(pair for pair, _ in request.orders)))}
-                named = sorted(request.orders, key=lambda row: places[row[0]])
-                wanted = [account.open.get(order_id) for _, order_id in named]
-                return self._cancel_several(request.id, deed, [order for order in wanted if order is not None])
-            case CancelAll():
-                chosen = [o for o in account.open.values() if request.pair is None or o.pair == request.pair]
-                return self._cancel_several(request.id, deed, chosen)
-            case _:
-                return self._read(account, request, deed.time), ()
+        #: executes a request of a type at the deed's time; types that are not here are reads
+        self.handlers: dict[type, Callable[[Account, Any, Deed, Nanos], Handled]] = {
+            CreateOrder: self._create,
+            CancelOrder: self._cancel,
+            CreateBatch: self._batch,
+            CancelBatch: self._cancel_batch,
+            CancelAll: self._cancel_all,
+        }
 
     # -- creating -------------------------------------------------------------------------------------------------
 
@@ -157,11 +144,26 @@ class Desk:
 
     # -- cancelling -----------------------------------------------------------------------------------------------
 
-    def _cancel(self, account: Account, request: CancelOrder, deed: Deed) -> Handled:
+    def _cancel(self, account: Account, request: CancelOrder, deed: Deed, sent: Nanos) -> Handled:
         order = account.open.get(request.order_id)
         if order is None or order.pair != request.pair:
             return refused(request.id, UNKNOWN_ORDER), ()
-        return self._cancel_several(request.id, deed, (order,))
+        market = self._floor.market(order.pair)
+        market.remove(order)
+        self._ledger.close(order, deed, CANCELLED)
+        ack = CancelAck(((str(order.pair), order.order_id),))
+        return Answer(request_id=request.id, outcome=_OK, body=ack), (market,)
+
+    def _cancel_batch(self, account: Account, request: CancelBatch, deed: Deed, sent: Nanos) -> Handled:
+        # on the wire they are grouped by pair, in order of first occurrence
+        places = {pair: place for place, pair in reversed(list(enumerate(pair for pair, _ in request.orders)))}
+        named = sorted(request.orders, key=lambda row: places[row[0]])
+        wanted = [account.open.get(order_id) for _, order_id in named]
+        return self._cancel_several(request.id, deed, [order for order in wanted if order is not None])
+
+    def _cancel_all(self, account: Account, request: CancelAll, deed: Deed, sent: Nanos) -> Handled:
+        chosen = [o for o in account.open.values() if request.pair is None or o.pair == request.pair]
+        return self._cancel_several(request.id, deed, chosen)
 
     def _cancel_several(self, request_id: int, deed: Deed, orders: Iterable[VenueOrder]) -> Handled:
         markets: dict[str, VenueMarket] = {}
@@ -171,12 +173,12 @@ class Desk:
             market.remove(order)
             self._ledger.cancel(order, deed)
             cancelled.append((str(order.pair), order.order_id))
-        answer = Answer(request_id=request_id, outcome=_OK, body=CancelAck(tuple(cancelled)))
-        return answer, tuple(markets.values())
+        return granted(request_id, CancelAck(tuple(cancelled))), tuple(markets.values())
 
     # -- reading --------------------------------------------------------------------------------------------------
 
-    def _read(self, account: Account, request: Request, now: Nanos) -> Answer:
+    def read(self, account: Account, request: Request, now: Nanos) -> Answer:
+        """Answer a request that changes nothing."""
         body: AnswerBody
         match request:
             case GetOrder():

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
-from botkit.model.columns import MarketColumns
+from botkit.model.columns import MarketColumns, TradeColumns
 from botkit.model.events import OrderBook, OrderReport, TradeReport
 from botkit.model.extension import LatencyModel, QueueModel
 from botkit.model.limits import LimitTable
@@ -123,6 +123,7 @@ class Kernel:
         #: what happens becomes known no earlier than `_answer_ns` later, and many rows lie between
         self._runs_ahead = False
         self._has_books = False
+        self._is_trades_only = True
         self._only_account = next(iter(self._ledger.accounts.values())) if len(accounts) == 1 else None
         self._paused_at: Nanos | None = None  # between the books and the trades of this moment
         self._sent_before_pause = 0
@@ -151,6 +152,7 @@ class Kernel:
         before = market.trades, market.books, market.candles
         market.load(columns)
         self._has_books = self._has_books or market.books is not None
+        self._is_trades_only = self._is_trades_only and isinstance(columns, TradeColumns)
         if market.candles is None:
             self._runs_ahead = self._is_constant and self._answer_ns > 0 and not self._is_instant
         if market.pair in self._busy and before != (market.trades, market.books, market.candles):
@@ -323,7 +325,7 @@ class Kernel:
             self.now = at
             if self._paused_at is None:
                 is_touched = self._touched is not None and self._touched <= at
-                if is_touched:
+                if is_touched and not self._is_trades_only:
                     self._candles_and_books(at)
                 if self._feeds and self._books(at) and pause and self._is_instant:
                     self._paused_at, self._sent_before_pause = at, self._sent
@@ -401,6 +403,8 @@ class Kernel:
             stream.passed(row)
             self._follow(market, deed, trades_from=row + 1 if stream is market.trades else None)
             self._tell(deed)
+            if stream.is_idle:
+                return
 
     def _follow(self, market: VenueMarket, deed: Deed, trades_from: int | None = None) -> None:
         """After a deed in a market: publish its prints, which may trigger stops, and update its search bounds."""
@@ -453,7 +457,11 @@ class Kernel:
         deed = Deed(now)
         news = deed.news[account] = AccountNews(key)
         if self.limits.admit(request.endpoint, account.name, account.address, now):
-            answer, touched = self._desk.handle(account, request, deed, sent)
+            handle = self._desk.handlers.get(type(request))
+            if handle is not None:
+                answer, touched = handle(account, request, deed, sent)
+            else:
+                answer, touched = self._desk.read(account, request, now), ()
         else:
             answer = Answer(request_id=request.id, outcome=Ending.RATE_LIMITED, status=429, text=TOO_MANY)
             touched = ()

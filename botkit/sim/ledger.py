@@ -94,17 +94,19 @@ class Ledger:
 
     def close(self, order: VenueOrder, deed: Deed, state: OrderState) -> None:
         """End an order in a final state and release its remaining lock."""
+        self._close(order, deed.of(order), deed.time, state)
+
+    def _close(self, order: VenueOrder, news: AccountNews, now: Nanos, state: OrderState) -> None:
         account = order.account
         del account.open[order.order_id]
         account.open_count[order.pair] -= 1
-        news = deed.of(order)
         if order.lock_units:
             currency = order.pair.quote if order.is_buy else order.pair.base
             account.locked[currency] -= order.lock_units
             order.lock_units = 0
             news.currencies[currency] = None
         order.state = state
-        order.updated = deed.time
+        order.updated = now
         if order.is_market_buy:
             # Q12: when finished, a market buy shows what it bought as its original amount
             order.original_lots = order.executed_lots
@@ -200,7 +202,7 @@ class Ledger:
             if order.remaining_lots:
                 order.state = PARTLY_FILLED
             else:
-                self.close(order, deed, FILLED)
+                self._close(order, news, deed.time, FILLED)
         elif order.state is OPEN:
             order.state = PARTLY_FILLED
 

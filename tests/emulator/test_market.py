@@ -104,6 +104,16 @@ def small_tape(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("second", [0, 1, 30, 59])
+async def test_an_emulator_has_every_book_from_its_first_moment(start, session, second: int) -> None:  # type: ignore[no-untyped-def]
+    emulator = await start(start=START + second * NS_PER_S, speed=0.001)
+    raw = Raw(emulator.rest, session)
+    for pair in packaged_pairs():
+        _, book = await raw.get(f"/order-book/{pair}")
+        assert book["bids"], pair
+        assert book["asks"], pair
+
+
 async def test_a_recorded_tape_is_shifted_to_now_and_freezes_at_its_end(start, session, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     emulator = await start(market=small_tape(tmp_path / "tape"), speed=60.0)
     raw = Raw(emulator.rest, session)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from botkit.engine.outcome import HistoryWanted, Outcome, StreamWanted
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import HistoryWanted, StreamWanted
 from botkit.errors import ConfigError, NotReadyError
 from botkit.model.clock import NS_PER_DAY
 from botkit.model.events import Bar, Candle, Trade

@@ -23,6 +23,8 @@ from botkit.exchange.bitopro.wire.frames import OrderBookFrame
 from botkit.model.clock import NS_PER_HOUR, NS_PER_MS
 from botkit.model.events import ConnectionState
 
+pytestmark = pytest.mark.virtual_time
+
 QUICK = StreamTimes(backoff_first_s=0.02, backoff_max_s=0.05, dead_after_s=2.0)
 
 

@@ -56,9 +56,9 @@ USER_TRADE: dict[str, Any] = {
 }
 
 
-def order(**changes: Any) -> account.OrderRow:
+def order(**changes: Any) -> account.OwnOrderRow:
     row = {k: v for k, v in (ORDER | changes).items() if v is not ...}
-    return codec.decode(msgspec.json.encode(row), account.OrderRow, "order")
+    return codec.decode(msgspec.json.encode(row), account.OwnOrderRow, "order")
 
 
 def user_trade(**changes: Any) -> frames.UserTradeRow:

@@ -25,7 +25,7 @@ SHAPES: list[Any] = [
     account.CancelManyReply,
     account.CreateBatchReply,
     account.CreateReply,
-    account.OrderRow,
+    account.OwnOrderRow,
     account.OrdersReply,
     account.OwnTradesReply,
     bodies.CreateBody,
@@ -146,7 +146,7 @@ def test_arbitrary_bytes_are_a_wire_error(body: bytes) -> None:
 @given(row=mutated(ORDER))
 def test_a_mutated_order_is_a_report_or_a_wire_error(row: dict[str, Any]) -> None:
     with contextlib.suppress(codec.WireError):
-        translate.order_report(codec.decode(json.dumps(row), account.OrderRow, "order"), PAIR)
+        translate.order_report(codec.decode(json.dumps(row), account.OwnOrderRow, "order"), PAIR)
 
 
 @settings(deadline=None, max_examples=150)

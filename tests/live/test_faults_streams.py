@@ -20,6 +20,8 @@ from botkit.model.orders import OrderState
 from tests.live.books import compared, differences, exchange_rows
 from tests.live.world import World, far_buy, kept, make_world, puppet, settled, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 STREAMS: dict[str, list[dict[str, Any]]] = {
     "closed without a reason": [{"kind": "ws_close", "share": 0.05, "value": 1000}],
     "cut": [{"kind": "ws_abort", "share": 0.05}],

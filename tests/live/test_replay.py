@@ -25,6 +25,8 @@ from botkit.live.replay import ReplayError
 from botkit.model import events, inputs, limits, requests
 from tests.live.world import UNIT, World, make_world, puppet, told, until
 
+pytestmark = pytest.mark.virtual_time
+
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl, param
 

@@ -44,18 +44,15 @@ class Agreement:
         if held is not None:
             held[2].append(tell)
             if agrees:
-                self._release(client_id)
+                del self.held[client_id]
+                self.is_unsettled = bool(self.held) or self._slot.due is not None
+                for waiting in held[2]:
+                    waiting()
         elif agrees:
             tell()
         else:
             self.held[client_id] = (order, self._clock.now + PATIENCE, [tell])
             self.is_unsettled = True
-
-    def _release(self, client_id: int) -> None:
-        _, _, waiting = self.held.pop(client_id)
-        self.is_unsettled = True
-        for tell in waiting:
-            tell()
 
     def settle(self) -> None:
         """The turn ends: what is still held wants to be woken. Nearly always a match and the order's state arrive in
@@ -72,4 +69,7 @@ class Agreement:
 
     def _give_up(self, now: Nanos) -> None:
         for client_id in [client_id for client_id, (_, until, _) in self.held.items() if until <= now]:
-            self._release(client_id)
+            _, _, waiting = self.held.pop(client_id)
+            self.is_unsettled = True
+            for tell in waiting:
+                tell()

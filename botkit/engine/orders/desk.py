@@ -343,7 +343,7 @@ class OrderDesk:
     def _on_create_answer(self, orders: tuple[Order, ...], answer: Answer, now: Nanos) -> None:
         if answer.outcome is _OK:
             body = answer.body
-            if len(orders) == 1 and isinstance(body, OrderAck) and _fits(body, orders[0]):
+            if type(body) is OrderAck and len(orders) == 1 and body.client_id == orders[0].client_id:
                 self._acknowledge(orders[0], body.order_id, now)
                 return
             acks = answer.body if isinstance(answer.body, tuple) else (answer.body,)
@@ -375,9 +375,10 @@ class OrderDesk:
             return  # a report came first
         self._table.by_order_id[order_id] = order
         order.order_id = order_id
-        if order.state in (_SENDING, _UNKNOWN):
-            state = _UNTRIGGERED if order.type is STOP_LIMIT else _OPEN
-            self._move(order, state, now)
+        if order.state is _SENDING or order.state is _UNKNOWN:
+            order.move(_UNTRIGGERED if order.type is STOP_LIMIT else _OPEN, now)
+            self._decisions.state(order, now)
+            self._on_order(order)
         if self._parked_trades or order.cancel_requested:
             self._adopted(order, now)
 

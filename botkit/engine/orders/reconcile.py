@@ -11,7 +11,8 @@ from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.reads import Reads
 from botkit.engine.orders.table import OrderTable
-from botkit.engine.outcome import Comparison, Difference, Outbox
+from botkit.engine.outcome import Outbox
+from botkit.engine.outcome_parts import Comparison, Difference
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.inputs import Unwritten

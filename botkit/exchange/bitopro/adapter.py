@@ -25,7 +25,7 @@ from botkit.exchange.bitopro.history import stitch_candles
 from botkit.exchange.bitopro.rest import BitoProClient
 from botkit.exchange.bitopro.stream import NewTrades, Received, Snapshot, Stream, StreamChange
 from botkit.exchange.bitopro.transport import NothingSent
-from botkit.exchange.bitopro.wire.account import BalanceRow, CreateReply, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, CreateReply, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.bodies import BATCH_MAX, CreateBody
 from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, REST_BASE, WS_BASE
@@ -323,7 +323,7 @@ class BitoProAdapter:
 
     def _snapshot(self, snapshot: Snapshot) -> Iterable[AdapterEvent]:
         rows = snapshot.rows
-        yield from self._order_reports(row for row in rows if isinstance(row, OrderRow))
+        yield from self._order_reports(row for row in rows if isinstance(row, OwnOrderRow))
         balances = [row for row in rows if isinstance(row, BalanceRow)]
         if balances:
             yield translate.balance_report(balances, snapshot=True)
@@ -334,7 +334,7 @@ class BitoProAdapter:
                 translate.own_trade_report(row, pair) for row in rows if isinstance(row, OwnTradeRow)
             )
 
-    def _order_reports(self, rows: Iterable[OrderRow]) -> Iterable[OrderReport]:
+    def _order_reports(self, rows: Iterable[OwnOrderRow]) -> Iterable[OrderReport]:
         """The reports that are new: both order streams report the same end, and snapshots repeat."""
         for row in rows:
             if pair := self._pair(row.pair):
@@ -456,7 +456,7 @@ class BitoProAdapter:
                 return tuple(translate.candle(row, request.pair, request.resolution) for row in sorted_rows)
         raise AssertionError(f"no call for {request!r}")
 
-    def _listed(self, rows: Iterable[OrderRow]) -> tuple[OrderReport, ...]:
+    def _listed(self, rows: Iterable[OwnOrderRow]) -> tuple[OrderReport, ...]:
         return tuple(translate.order_report(row, pair) for row in rows if (pair := self._pair(row.pair)))
 
     def _t0_left_s(self, timestamp: Nanos) -> float:

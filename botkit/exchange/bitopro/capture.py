@@ -39,7 +39,7 @@ _DEPTHS = (1, 5, 10, 20, 30, 50)
 _TradeTuple = tuple[Nanos, int, int, int]
 
 
-class _Line(msgspec.Struct):
+class _RawLine(msgspec.Struct):
     received: int
     frame: msgspec.Raw
 
@@ -276,7 +276,7 @@ def _decode_line(line: bytes) -> tuple[Nanos, OrderBookFrame | TradeFrame | None
         received, frame = known.received, known.frame
     except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
         # the slow path tells an unknown event from damage, and describes the damage
-        raw = decode(line, _Line, 'a line like {"received": ms, "frame": {...}}')
+        raw = decode(line, _RawLine, 'a line like {"received": ms, "frame": {...}}')
         decode_frame(bytes(raw.frame))
         return to_ns(raw.received, "received"), None
     return to_ns(received, "received"), frame if isinstance(frame, (OrderBookFrame, TradeFrame)) else None

@@ -41,7 +41,7 @@ class _Pool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
-class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _EndpointRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     call: str
     pool: Literal["public", "private"] | None = None
     shares: str | None = None
@@ -50,11 +50,11 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _LimitsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     sources: dict[str, str]
     pools: dict[str, _Pool]
-    endpoints: dict[str, _Row]
+    endpoints: dict[str, _EndpointRow]
 
 
 def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str] | None = None) -> LimitTable:
@@ -97,14 +97,14 @@ def load_limit_table(*, strict: bool = False, overrides: Mapping[str, int | str]
 
 
 @cache
-def _packaged() -> _File:
+def _packaged() -> _LimitsFile:
     text = resources.files("botkit.exchange.bitopro").joinpath("rate_limits.yaml").read_text(encoding="utf-8")
-    file = msgspec.convert(yaml.safe_load(text), _File)
+    file = msgspec.convert(yaml.safe_load(text), _LimitsFile)
     assert file.version == 1
     return file
 
 
-def _choices(file: _File, strict: bool, overrides: Mapping[str, int | str]) -> dict[str, tuple[WindowLimit, ...]]:
+def _choices(file: _LimitsFile, strict: bool, overrides: Mapping[str, int | str]) -> dict[str, tuple[WindowLimit, ...]]:
     """The windows for each counter."""
     counters: dict[str, tuple[_Figure, tuple[_Figure, ...]]] = {
         name: (pool.use, pool.documented) for name, pool in file.pools.items()
@@ -125,7 +125,7 @@ def _choices(file: _File, strict: bool, overrides: Mapping[str, int | str]) -> d
     return windows
 
 
-def _check_key(file: _File, counters: Mapping[str, object], key: str) -> None:
+def _check_key(file: _LimitsFile, counters: Mapping[str, object], key: str) -> None:
     if key in counters:
         return
     row = file.endpoints.get(key)

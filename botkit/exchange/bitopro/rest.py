@@ -38,8 +38,8 @@ from botkit.exchange.bitopro.wire.account import (
     CancelReply,
     CreateBatchReply,
     CreateReply,
-    OrderRow,
     OrdersReply,
+    OwnOrderRow,
     OwnTradeRow,
     OwnTradesReply,
 )
@@ -357,17 +357,17 @@ class BitoProClient:
             return (await self._call("cancel_all", CancelManyReply, urgent=urgent)).orders
         return (await self._call("cancel_all_pair", CancelManyReply, urgent=urgent, pair=pair)).orders
 
-    async def order(self, pair: str, order_id: str) -> OrderRow:
+    async def order(self, pair: str, order_id: str) -> OwnOrderRow:
         """One order from the last 90 days. Raises Refused if there is none, whether the reply is 404, 422 or blank."""
         raw = await self._call("get_order", msgspec.Raw, pair=pair, orderId=order_id)
         try:
             if decode(bytes(raw), BlankOrder, "get_order").is_blank:
                 raise Refused(f"get_order: {pair} has no order {order_id}", status=200, text="no such order")
-            return decode(bytes(raw), OrderRow, "get_order")
+            return decode(bytes(raw), OwnOrderRow, "get_order")
         except WireError as error:
             raise TryAgain(str(error), status=200) from None
 
-    async def open_orders(self, pair: str | None = None) -> tuple[OrderRow, ...]:
+    async def open_orders(self, pair: str | None = None) -> tuple[OwnOrderRow, ...]:
         """Orders that are open or waiting for their trigger. Timestamps are in s or ms (see `wire.codec.to_ms`)."""
         reply = await self._call("open_orders", OrdersReply, query={"pair": pair}, size_max=_LIST_SIZE_MAX)
         return reply.data or ()
@@ -385,7 +385,7 @@ class BitoProClient:
         limit: int = 100,
         ignore_time_limit: bool = False,
         order_ids: Sequence[str] = (),
-    ) -> tuple[OrderRow, ...]:
+    ) -> tuple[OwnOrderRow, ...]:
         """Send one request for orders created in ``start`` <= time < ``end`` (default: the last 90 days), newest first.
 
         ``limit`` is 1 to 1000. ``DONE`` leaves out cancelled orders (statuses 4 and 6). ``order_ids`` (at most 1000) is
@@ -413,10 +413,10 @@ class BitoProClient:
             return False
         return not await self.orders(pair, order_ids=("1",))
 
-    async def all_orders(self, pair: str, start: Nanos, end: Nanos) -> tuple[OrderRow, ...]:
+    async def all_orders(self, pair: str, start: Nanos, end: Nanos) -> tuple[OwnOrderRow, ...]:
         """Every order created in ``start`` <= time < ``end``, oldest window first; sends as many requests as needed."""
 
-        async def fetch(lower: Nanos, upper: Nanos) -> tuple[OrderRow, ...]:
+        async def fetch(lower: Nanos, upper: Nanos) -> tuple[OwnOrderRow, ...]:
             return await self.orders(pair, start=lower, end=upper, limit=1000)
 
         return await self._windows(fetch, start, end, 1000, lambda row: row.order_id)

@@ -25,7 +25,7 @@ from botkit.errors import RequestError
 from botkit.exchange.bitopro.sign import Credentials, nonce_headers
 from botkit.exchange.bitopro.trade_lists import TradeListAligner
 from botkit.exchange.bitopro.transport import once_only_session
-from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.codec import WireError
 from botkit.exchange.bitopro.wire.endpoints import BOOK_LIMITS, STREAMS
 from botkit.exchange.bitopro.wire.frames import Frame, TradeFrame, UnknownFrame, decode_frame
@@ -85,7 +85,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     stream_id: str
     pair: str | None
-    rows: tuple[OrderRow, ...] | tuple[BalanceRow, ...] | tuple[OwnTradeRow, ...]
+    rows: tuple[OwnOrderRow, ...] | tuple[BalanceRow, ...] | tuple[OwnTradeRow, ...]
 
 
 StreamItem: TypeAlias = Frame | UnknownFrame | NewTrades | Snapshot | StreamChange

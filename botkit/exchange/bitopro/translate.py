@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow, OwnTradeRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow, OwnTradeRow
 from botkit.exchange.bitopro.wire.bodies import CreateBody
 from botkit.exchange.bitopro.wire.codec import WireError, scaled, to_ns
 from botkit.exchange.bitopro.wire.frames import TickerFrame, UserTradeRow
@@ -164,7 +164,7 @@ def side_of(action: str) -> Side:
     raise WireError(f"{action[:40]!r} is not an order side")
 
 
-def order_report(row: OrderRow, pair: Pair) -> OrderReport:
+def order_report(row: OwnOrderRow, pair: Pair) -> OrderReport:
     """An order as the exchange shows it. Raises WireError for an undocumented status or type."""
     rules = pair.rules
     kind = _TYPES.get(row.type.upper())

@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-
-class _Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A flat row. Fields are optional with default None, and left out when encoded."""
+from botkit.exchange.bitopro.wire.shapes import WireReply, WireRow
 
 
-class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A reply, or a row that contains other rows."""
-
-
-class AttachedStrategy(_Row, frozen=True, kw_only=True):
+class AttachedStrategy(WireRow, frozen=True, kw_only=True):
     """A take-profit or stop-loss attached to an order on the website."""
 
     stop_price: str | None = None
@@ -30,7 +24,7 @@ class AttachedStrategy(_Row, frozen=True, kw_only=True):
     parent_order_id: str | int | None = msgspec.field(default=None, name="parentOrderID")
 
 
-class OrderRow(_Reply, frozen=True, kw_only=True):
+class OwnOrderRow(WireReply, frozen=True, kw_only=True):
     """An order as shown by the get and list endpoints and the order streams.
 
     ``status``: -1 not triggered, 0 open, 1 partly filled, 2 filled, 3 cancelled after a partial fill, 4 cancelled
@@ -77,7 +71,7 @@ class OrderRow(_Reply, frozen=True, kw_only=True):
         return client_id(found)
 
 
-class BlankOrder(_Row, frozen=True, kw_only=True):
+class BlankOrder(WireRow, frozen=True, kw_only=True):
     """The shape of a reply about an order that does not exist: 200 with a blank ``id`` (Q8)."""
 
     id: str | int | None = None
@@ -88,13 +82,13 @@ class BlankOrder(_Row, frozen=True, kw_only=True):
         return self.id in (None, "", 0, "0")
 
 
-class OrdersReply(_Reply, frozen=True, kw_only=True):
+class OrdersReply(WireReply, frozen=True, kw_only=True):
     """GET /orders/open and GET /orders/all/{pair}."""
 
-    data: tuple[OrderRow, ...] | None
+    data: tuple[OwnOrderRow, ...] | None
 
 
-class OwnTradeRow(_Row, frozen=True, kw_only=True):
+class OwnTradeRow(WireRow, frozen=True, kw_only=True):
     """One execution of one of the account's orders.
 
     ``fee_symbol`` is the base currency on every row, even on sells, whose fee is in quote: do not rely on it.
@@ -113,13 +107,13 @@ class OwnTradeRow(_Row, frozen=True, kw_only=True):
     created_timestamp: int | str | None = None
 
 
-class OwnTradesReply(_Reply, frozen=True, kw_only=True):
+class OwnTradesReply(WireReply, frozen=True, kw_only=True):
     """GET /orders/trades/{pair}. A self-trade appears twice, with the same trade id."""
 
     data: tuple[OwnTradeRow, ...] | None
 
 
-class CreateReply(_Row, frozen=True, kw_only=True):
+class CreateReply(WireRow, frozen=True, kw_only=True):
     """POST /orders/{pair}. ``order_id`` is a number, but some clients expect text, so accept both."""
 
     order_id: str | int
@@ -136,13 +130,13 @@ class CreateReply(_Row, frozen=True, kw_only=True):
         return client_id(self.client_id)
 
 
-class CreateBatchReply(_Reply, frozen=True, kw_only=True):
+class CreateBatchReply(WireReply, frozen=True, kw_only=True):
     """POST /orders/batch: one row per order, in request order."""
 
     data: tuple[CreateReply, ...] | None
 
 
-class CancelReply(_Row, frozen=True, kw_only=True):
+class CancelReply(WireRow, frozen=True, kw_only=True):
     """DELETE /orders/{pair}/{orderId}: the cancel was accepted, which does not prove that the order has ended."""
 
     order_id: str | int
@@ -152,7 +146,7 @@ class CancelReply(_Row, frozen=True, kw_only=True):
     amount: str | None = None
 
 
-class CancelManyReply(_Reply, frozen=True, kw_only=True):
+class CancelManyReply(WireReply, frozen=True, kw_only=True):
     """The cancelled ids by pair (upper case), from a PUT batch or DELETE-all. Null if there were none."""
 
     data: dict[str, tuple[str | int, ...] | None] | None = None
@@ -165,7 +159,7 @@ class CancelManyReply(_Reply, frozen=True, kw_only=True):
         return tuple((pair.lower(), str(order_id)) for pair, ids in self.data.items() for order_id in ids or ())
 
 
-class BalanceRow(_Row, frozen=True, kw_only=True):
+class BalanceRow(WireRow, frozen=True, kw_only=True):
     """One currency's balance. ``amount`` is the total, ``available`` what can be spent; ``stake`` is separate (Q20)."""
 
     currency: str
@@ -175,7 +169,7 @@ class BalanceRow(_Row, frozen=True, kw_only=True):
     tradable: bool | None = None
 
 
-class BalancesReply(_Reply, frozen=True, kw_only=True):
+class BalancesReply(WireReply, frozen=True, kw_only=True):
     """GET /accounts/balance: every currency, including those with a zero balance."""
 
     data: tuple[BalanceRow, ...] | None

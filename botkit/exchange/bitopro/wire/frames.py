@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from botkit.exchange.bitopro.wire.account import BalanceRow, OrderRow
+from botkit.exchange.bitopro.wire.account import BalanceRow, OwnOrderRow
 from botkit.exchange.bitopro.wire.codec import WireError, decode
 from botkit.exchange.bitopro.wire.market import LevelRow, TradeRow
 
@@ -69,13 +69,13 @@ class TradeFrame(_Envelope, frozen=True, kw_only=True, tag="TRADE"):
 class ActiveOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="ACTIVE_ORDERS"):
     """By lowercase pair: first the active orders of all pairs, then only changed orders."""
 
-    data: dict[str, tuple[OrderRow, ...] | None] | None
+    data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class HistoryOrdersFrame(_Envelope, frozen=True, kw_only=True, tag="RECENT_HISTORY_ORDERS"):
     """First recent orders of all pairs, then orders that ended. It may include open orders: go by their status."""
 
-    data: dict[str, tuple[OrderRow, ...] | None] | None
+    data: dict[str, tuple[OwnOrderRow, ...] | None] | None
 
 
 class BalanceFrame(_Envelope, frozen=True, kw_only=True, tag="ACCOUNT_BALANCE"):

@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-
-class _Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A flat row. Fields are optional with default None, and left out when encoded."""
+from botkit.exchange.bitopro.wire.shapes import WireReply, WireRow
 
 
-class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A reply, or a row that contains other rows."""
-
-
-class LevelRow(_Row, frozen=True, kw_only=True):
+class LevelRow(WireRow, frozen=True, kw_only=True):
     """One book level; ``total`` is the running sum of amounts from the best price."""
 
     price: str
@@ -26,14 +20,14 @@ class LevelRow(_Row, frozen=True, kw_only=True):
     total: str | None = None
 
 
-class OrderBookReply(_Reply, frozen=True, kw_only=True):
+class OrderBookReply(WireReply, frozen=True, kw_only=True):
     """GET /order-book/{pair}: bids in descending, asks in ascending order of price. It carries no timestamp."""
 
     bids: tuple[LevelRow, ...] | None
     asks: tuple[LevelRow, ...] | None
 
 
-class TradeRow(_Row, frozen=True, kw_only=True):
+class TradeRow(WireRow, frozen=True, kw_only=True):
     """A public trade. ``timestamp`` is in whole seconds; ``is_buyer``: the taker bought (Q13). There is no id."""
 
     timestamp: int
@@ -42,13 +36,13 @@ class TradeRow(_Row, frozen=True, kw_only=True):
     is_buyer: bool
 
 
-class TradesReply(_Reply, frozen=True, kw_only=True):
+class TradesReply(WireReply, frozen=True, kw_only=True):
     """GET /trades/{pair}: newest first."""
 
     data: tuple[TradeRow, ...] | None
 
 
-class TickerRow(_Row, frozen=True, kw_only=True):
+class TickerRow(WireRow, frozen=True, kw_only=True):
     """24-hour figures. ``price_change_24hr`` is in percent, ``"0"`` if there was no change.
 
     Names with 24hr are spelled out, because the camel-case rule would make them 24Hr.
@@ -63,7 +57,7 @@ class TickerRow(_Row, frozen=True, kw_only=True):
     low_24hr: str = msgspec.field(name="low24hr")
 
 
-class TickersReply(_Reply, frozen=True, kw_only=True):
+class TickersReply(WireReply, frozen=True, kw_only=True):
     """GET /tickers: a list, or a single object if the path names a pair."""
 
     data: tuple[TickerRow, ...] | TickerRow | None
@@ -74,7 +68,7 @@ class TickersReply(_Reply, frozen=True, kw_only=True):
         return () if self.data is None else (self.data,) if isinstance(self.data, TickerRow) else self.data
 
 
-class CandleRow(_Row, frozen=True, kw_only=True):
+class CandleRow(WireRow, frozen=True, kw_only=True):
     """One candle; ``timestamp`` is its bucket's start in milliseconds, although the query is in seconds."""
 
     timestamp: int
@@ -85,7 +79,7 @@ class CandleRow(_Row, frozen=True, kw_only=True):
     volume: str
 
 
-class CandlesReply(_Reply, frozen=True, kw_only=True):
+class CandlesReply(WireReply, frozen=True, kw_only=True):
     """GET /trading-history/{pair}: in no guaranteed order, without buckets that had no trades; the last one is
     unfinished.
     """
@@ -93,7 +87,7 @@ class CandlesReply(_Reply, frozen=True, kw_only=True):
     data: tuple[CandleRow, ...] | None
 
 
-class PairRow(_Row, frozen=True, kw_only=True):
+class PairRow(WireRow, frozen=True, kw_only=True):
     """One pair's rules. Precisions and limits are text; one published sample prints them as numbers."""
 
     pair: str
@@ -111,13 +105,13 @@ class PairRow(_Row, frozen=True, kw_only=True):
     amount_precision: str | int
 
 
-class PairsReply(_Reply, frozen=True, kw_only=True):
+class PairsReply(WireReply, frozen=True, kw_only=True):
     """GET /provisioning/trading-pairs."""
 
     data: tuple[PairRow, ...] | None
 
 
-class CurrencyRow(_Row, frozen=True, kw_only=True):
+class CurrencyRow(WireRow, frozen=True, kw_only=True):
     """One currency, or one of its protocols, which is named like ``USDT (ETH-ERC20)``."""
 
     currency: str
@@ -130,13 +124,13 @@ class CurrencyRow(_Row, frozen=True, kw_only=True):
     deposit_confirmation: str
 
 
-class CurrenciesReply(_Reply, frozen=True, kw_only=True):
+class CurrenciesReply(WireReply, frozen=True, kw_only=True):
     """GET /provisioning/currencies."""
 
     data: tuple[CurrencyRow, ...] | None
 
 
-class FeeRateRow(_Row, frozen=True, kw_only=True):
+class FeeRateRow(WireRow, frozen=True, kw_only=True):
     """One row of the fee table; rates are fractions."""
 
     rank: int
@@ -153,7 +147,7 @@ class FeeRateRow(_Row, frozen=True, kw_only=True):
     grid_bot_taker_fee: str | None = None
 
 
-class WithdrawalLimitRow(_Row, frozen=True, kw_only=True):
+class WithdrawalLimitRow(WireRow, frozen=True, kw_only=True):
     """The fee and limits for withdrawing a currency. ``twd_withdraw_monthly`` is null except for TWD."""
 
     currency: str
@@ -166,7 +160,7 @@ class WithdrawalLimitRow(_Row, frozen=True, kw_only=True):
     twd_withdraw_monthly: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class DepositLimitRow(_Row, frozen=True, kw_only=True):
+class DepositLimitRow(WireRow, frozen=True, kw_only=True):
     """The fee for depositing a currency, and the number of confirmations."""
 
     currency: str
@@ -174,7 +168,7 @@ class DepositLimitRow(_Row, frozen=True, kw_only=True):
     blockchain_confirmation_required: str
 
 
-class TransferLimitRow(_Row, frozen=True, kw_only=True):
+class TransferLimitRow(WireRow, frozen=True, kw_only=True):
     """Limits on one currency's transfer codes."""
 
     currency: str
@@ -184,7 +178,7 @@ class TransferLimitRow(_Row, frozen=True, kw_only=True):
     generate_daily_cumulative_maximum_amount: str
 
 
-class LimitationsReply(_Reply, frozen=True, kw_only=True):
+class LimitationsReply(WireReply, frozen=True, kw_only=True):
     """GET /provisioning/limitations-and-fees: a bare object of lists."""
 
     trading_fee_rate: tuple[FeeRateRow, ...]
@@ -198,14 +192,14 @@ class LimitationsReply(_Reply, frozen=True, kw_only=True):
     )
 
 
-class OtcRate(_Row, frozen=True, kw_only=True):
+class OtcRate(WireRow, frozen=True, kw_only=True):
     """A rate quoted by the exchange's own desk."""
 
     pricing_currency: str
     exchange_rate: str
 
 
-class OtcPriceReply(_Reply, frozen=True, kw_only=True):
+class OtcPriceReply(WireReply, frozen=True, kw_only=True):
     """GET /price/otc/{currency}: the prices at which the desk sells (``buy_swap_quotation``) and buys, by quote
     currency.
     """
