@@ -7,7 +7,7 @@ from botkit.assembly.live import account_access
 from botkit.assembly.operating import account_of, stopped_books, without_strategies
 from botkit.config.essentials import load_essentials
 from botkit.live.account import account_lines, read_account
-from botkit.live.capital import move_stopped, parse_amounts
+from botkit.live.capital import move_stopped, parse_amounts, parse_cost
 from botkit.live.commands import ask
 from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
@@ -35,6 +35,7 @@ __all__ = [
     "move_stopped",
     "panic",
     "parse_amounts",
+    "parse_cost",
     "read_account",
     "stopped_books",
     "stopped_lines",

@@ -130,7 +130,8 @@ class _Run:
                 kernel.publish_books(market.pair, depth, is_wire=parts.feed.is_wire(market.pair))
         traded = [parts.pairs[name] for name in plan.sources]
         priced = [parts.pairs[name] for name in dict.fromkeys(key[0] for key in plan.keys)]
-        self.recorder = ResultRecorder(view, priced, traded, parts.zone, parts.balances, plan.start)
+        self.ownership = view.money.ownership()
+        self.recorder = ResultRecorder(view, priced, traded, parts.zone, plan.start)
         self.driver = Driver(engine, kernel, parts.account, observe=self._observe, history=self._history)
         self._opening = self._history(out.history, plan.start)
         self._observe(out, at)
@@ -161,7 +162,7 @@ class _Run:
             sources,
             resolutions,
             currency=parts.currency,
-            held=[currency for currency, units in parts.balances.items() if units],
+            held=[c for c, units in self.engine.view.money.holdings(None).items() if units],
             pairs=parts.pairs,
             start=parts.start,
             end=parts.end,
@@ -385,6 +386,7 @@ def _result(run: _Run) -> BacktestResult:
         assumptions=parts.assumptions(run.kernel),
         warnings=_cautions(run, use),
         dust=_dust(view),
+        unassigned={currency: units for currency, units in view.money.unassigned.items() if units},
         versions=dict(parts.versions),
     )
 
@@ -437,6 +439,9 @@ def _data(feed: Feed, plan: Plan, rows: int) -> DataDescription:
 
 def _cautions(run: _Run, use: RouterUse) -> list[Caution]:
     cautions = run.parts.cautions(run.plan)
+    if run.ownership.left:
+        remedy = run.ownership.remedy(None)
+        cautions.append(Caution(run.ownership.sentence() + (f"; {remedy}" if remedy else ""), False))
     cautions += [Caution(sentence, False) for sentence in partial_streams(run.parts.feed, run.plan)]
     cautions += [Caution(sentence) for sentence in run.holes.sentences()]
     if use.refused_by_exchange:

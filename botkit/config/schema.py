@@ -170,8 +170,9 @@ class StrategyConfig(_Section, frozen=True, kw_only=True):
     capital: Annotated[
         dict[Currency, Annotated[Decimal, Bound(above=0)]] | str | None,
         Meta(
-            description='Its own sub-account: {twd: "50000"}, or 40% of each currency. '
-            "Default: it shares what the others leave."
+            description='Its own sub-account: {twd: "50000", btc: "0.05"}, or 40% of its quote currencies. Default: '
+            "it shares what the others leave of the quote currency of its first pair. Coins are handed over by name "
+            "alone."
         ),
     ] = None
     risk: Annotated[
@@ -371,7 +372,11 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     )
     to: Annotated[str | None, Meta(description="End; a date means the whole day.")] = None
     balances: Annotated[
-        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: the sum of capital and reserve.")
+        dict[Currency, Amount] | None,
+        Meta(
+            description="What the account holds at first; `capital` hands it over. "
+            "Default: the sum of capital and reserve."
+        ),
     ] = None
     fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
     slippage: Annotated[
@@ -397,7 +402,7 @@ class EmulatorConfig(_Section, frozen=True, kw_only=True):
     market: Annotated[str, Meta(description="synthetic, or the path of a tape.")] = "synthetic"
     speed: Annotated[float, Bound(above=0, most=10_000), Meta(description="Factor of the emulator's clock.")] = 1.0
     balances: Annotated[
-        dict[Currency, Amount] | None, Meta(description="Opening balances. Default: those of backtest.")
+        dict[Currency, Amount] | None, Meta(description="What the account holds at first. Default: as for backtests.")
     ] = None
     fees: Annotated[FeesConfig | None, Meta(description="Fees. Default: those of backtest.")] = None
     slippage: Annotated[Decimal | None, Meta(description="As under backtest.")] = None

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from botkit.engine.money.ownership import Ownership
 from botkit.engine.money.positions import Position
 from botkit.engine.outcome import StreamWanted
 from botkit.engine.rooms import BotRooms
@@ -37,6 +38,7 @@ class PositionView(msgspec.Struct, frozen=True, kw_only=True):
 
     pair: Pair
     amount_units: int
+    given_units: int
     amount: float
     average_entry: float
     realised: float
@@ -85,6 +87,28 @@ class MoneyView:
     def unassigned(self) -> Mapping[str, int]:
         """What belongs to no strategy."""
         return dict(self._portfolio.unassigned)
+
+    @property
+    def pooled(self) -> tuple[str, ...]:
+        """The currencies that strategies without capital share."""
+        return self._portfolio.pooled
+
+    @property
+    def rounding_units(self) -> int:
+        """By how many units the books may differ from the account, since the exchange rounds fills its own way."""
+        return self._portfolio.balances.rounding_units
+
+    def free_units(self, currency: str) -> int:
+        """What neither a strategy owns nor the reserve keeps, and may be handed over."""
+        return self._portfolio.free_units(currency)
+
+    def ownership(self, elsewhere: Mapping[str, int] | None = None) -> Ownership:
+        """Who owns what of the account; ``elsewhere`` is what other bots own of it."""
+        return self._portfolio.ownership(elsewhere or {})
+
+    def surplus(self, strategy: str) -> list[tuple[PositionView, int]]:
+        """Positions that are away from what was given, and by how many units; below zero, coins are missing."""
+        return [(_position(position), units) for position, units in self._portfolio.surplus(strategy)]
 
     def equity(self, strategy: str | None = None) -> int | None:
         """The equity of a strategy (None: of all) at last prices; None while a price is missing."""
@@ -293,6 +317,7 @@ def _position(position: Position) -> PositionView:
     return PositionView(
         pair=position.pair,
         amount_units=position.amount_units,
+        given_units=max(0, position.given_units),
         amount=position.amount,
         average_entry=position.average_entry,
         realised=position.realised,

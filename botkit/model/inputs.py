@@ -181,10 +181,14 @@ class SetParameter(msgspec.Struct, frozen=True):
 
 
 class MoveCapital(msgspec.Struct, frozen=True):
-    """Give a strategy or the pool unassigned units of currencies; negative amounts take them back."""
+    """Give a strategy or the pool unassigned units of currencies; negative amounts take them back.
+
+    ``cost_e8`` is what one of the coins given cost, in units of quote; None: the price at hand.
+    """
 
     target: str
     units: Mapping[str, int]
+    cost_e8: int | None = None
 
 
 class CancelOrphans(msgspec.Struct, frozen=True):

@@ -7,6 +7,9 @@ before it is sent; a fill moves locked money to what it bought; the final state 
 The exchange's balances do not drive these books but are compared with them: a difference that our orders cannot explain
 (a deposit, a manual trade) goes to ``unassigned``. If that drops below zero, somebody took money that belongs to a
 strategy: a `Shortage`.
+
+Coins that an account holds belong to nobody until they are handed over. That is decided here alone, for every mode:
+`open` divides an account that no journal knows, and from then on the journaled books assign.
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ from botkit.engine.money.balance_check import BalanceCheck, Discrepancy, Shortag
 from botkit.engine.money.capital import CapitalRecord
 from botkit.engine.money.day_profit import DayProfit
 from botkit.engine.money.ledger import AccountLedger
+from botkit.engine.money.ownership import Owner, Ownership, ownership
 from botkit.engine.money.peaks import Peaks
 from botkit.engine.money.positions import Position
 from botkit.engine.money.stakes import Stakes
-from botkit.engine.money.subaccounts import POOL, CapitalShare, opening_split
+from botkit.engine.money.subaccounts import POOL, CapitalShare, opening_split, pool_currencies
 from botkit.engine.money.transfers import CapitalTransfers
 from botkit.engine.money.valuation import LastPrice, Valuation
 from botkit.model.clock import Nanos
@@ -61,6 +65,8 @@ class Portfolio:
         self.currency = currency
         self.shares = tuple(shares)
         self.reserve = dict(reserve)
+        #: what the strategies without capital share of the account
+        self.pooled = pool_currencies(self.shares, currency)
         self.valuation = Valuation(pairs)
         #: the last prices by pair; after the first, a driver that skips rows may set ``prices[pair].price`` itself
         self.prices = self.valuation.prices
@@ -97,23 +103,22 @@ class Portfolio:
         """Divide the account at the first start. Raises ValueError if the shares ask for more than it has."""
         ledger = self.ledger
         assert not ledger.account, "open() is for the first start; restore() takes over what there was"
-        split, ledger.unassigned = opening_split(balances, self.shares, self.reserve, self.valuation.currencies)
+        split, ledger.unassigned = opening_split(
+            balances, self.shares, self.reserve, self.valuation.currencies, self.currency
+        )
         ledger.account = dict(balances)
         for name, units_by_currency in split.items():
             for currency, units in units_by_currency.items():
                 ledger.part(name).funds[currency].available = units
-        assigned: set[tuple[str, str]] = set()
         for share in self.shares:
             self.capital.open(share, None if share.capital is None else split[share.strategy])
+            if not isinstance(share.capital, dict):
+                continue  # a share of the account's money, and no coins
             stake = self._stakes.present[share.strategy]
-            for pair in share.pairs:
-                coins = stake.part.funds[pair.base].available
-                if not coins or (stake.part.name, pair.base) in assigned:
-                    continue
-                assigned.add((stake.part.name, pair.base))
-                stake.positions[pair].open_with(coins)
-                if stake.flows is not None:
-                    stake.flows[pair.base] = coins
+            for pair in _first_with_each_base(share.pairs):
+                coins = share.capital.get(pair.base, 0)
+                if coins:
+                    stake.positions[pair].open_with(coins)
         self.check()
 
     def state(self) -> dict[str, Any]:
@@ -153,7 +158,9 @@ class Portfolio:
             for pair, figures in positions.items() if stake is not None else ():
                 cell = self.prices.get(pair)
                 if stake is not None and cell is not None:
-                    self._stakes.position(stake, cell.pair).restore(list(figures))
+                    self._stakes.position(stake, cell.pair).restore(
+                        list(figures) if len(figures) > 5 else [*figures, self._given_before(name, cell.pair, figures)]
+                    )
         for name, flows in state["flows"].items():
             stake = self._stakes.present.get(name)
             if stake is not None and stake.flows is not None:
@@ -167,12 +174,26 @@ class Portfolio:
                 self._open_later(share)
         self.check()
 
+    def _given_before(self, strategy: str, pair: Pair, figures: Sequence[int]) -> int:
+        """What was given of a position whose books are from before this was journaled.
+
+        A pool owned all coins of its pairs then, and did not note how many it began with: none is sold as surplus.
+        """
+        given = self.capital.given.get(strategy)
+        if given is None:
+            return figures[0]
+        share = next((share for share in self.shares if share.strategy == strategy), None)
+        is_first = share is not None and pair in _first_with_each_base(share.pairs)
+        return given.get(pair.base, 0) if is_first else 0
+
     def _open_later(self, share: CapitalShare) -> None:
         # a strategy that joins an existing bot is funded from unassigned money, never from another strategy
         if share.capital is None:
             self.capital.open(share, None)
             return
-        split, _ = opening_split(self.ledger.unassigned, [share], self.reserve, self.valuation.currencies)
+        split, _ = opening_split(
+            self.ledger.unassigned, [share], self.reserve, self.valuation.currencies, self.currency
+        )
         given = split[share.strategy]
         self.capital.open(share, given)
         self.transfers.give_first(share.strategy, given)
@@ -290,6 +311,45 @@ class Portfolio:
         """What belongs to no strategy, in units per currency; negative means a shortage."""
         return self.ledger.unassigned
 
+    def free_units(self, currency: str) -> int:
+        """What neither a strategy owns nor the reserve keeps, and may be handed over."""
+        return max(0, self.ledger.unassigned.get(currency, 0) - self.reserve.get(currency, 0))
+
+    def ownership(self, elsewhere: Mapping[str, int]) -> Ownership:
+        """Who owns what of the account; ``elsewhere`` is what other bots own of it."""
+        parts: dict[str, list[str]] = {}
+        for name, stake in self._stakes.everybody().items():
+            parts.setdefault(stake.part.name, []).append(name)
+        owners = tuple(Owner(tuple(names), self.ledger.part(part).holdings()) for part, names in parts.items())
+        trades = {
+            name: lambda currency, stake=stake: (
+                any(pair.base == currency for pair in (position.pair for position in stake.positions.values()))
+                and not any(p.given_units for p in stake.positions.values() if p.pair.base == currency)
+            )
+            for name, stake in self._stakes.present.items()
+        }
+        return ownership(owners, self.ledger.unassigned, self.reserve, elsewhere, trades)
+
+    def surplus(self, strategy: str) -> list[tuple[Position, int]]:
+        """Positions that are away from what was given, and by how many units; below zero, coins are missing.
+
+        A coin bought in one pair and sold in another is no surplus: pairs with the same base are netted.
+        """
+        net: dict[str, int] = {}
+        positions = self.positions(strategy)
+        for position in positions:
+            away = position.amount_units - max(0, position.given_units)
+            net[position.pair.base] = net.get(position.pair.base, 0) + away
+        found = []
+        for position in positions:
+            left = net[position.pair.base]
+            away = position.amount_units - max(0, position.given_units)
+            units = min(away, left) if left > 0 else max(away, left)
+            if units * left > 0:
+                found.append((position, units))
+                net[position.pair.base] -= units
+        return found
+
     @property
     def strategies(self) -> list[str]:
         """The strategies' names, in the order of the configuration."""
@@ -376,3 +436,11 @@ class Portfolio:
     def check(self) -> None:
         """Assert that the parts and unassigned are the account, nothing is below zero, and locks add up."""
         self.ledger.check()
+
+
+def _first_with_each_base(pairs: Sequence[Pair]) -> list[Pair]:
+    """The first pair with each base, which coins handed over belong to."""
+    found: dict[str, Pair] = {}
+    for pair in pairs:
+        found.setdefault(pair.base, pair)
+    return list(found.values())
