@@ -46,11 +46,11 @@ def write_config(
     backtest: str = BACKTEST,
     more: str = "",
 ) -> Path:
-    """A configuration of one strategy. ``data`` is the YAML of ``backtest.data``."""
+    """A configuration of one strategy, which owns the whole account. ``data`` is the YAML of ``backtest.data``."""
     path = folder / "bot.yaml"
     path.write_text(
         f"name: test\nexchange: bitopro\nplugins: [{plugins}]\n{more}"
-        f"strategies:\n  - {{name: s, use: {use}, params: {params}}}\n"
+        f"strategies:\n  - {{name: s, use: {use}, params: {params}, capital: {balances}}}\n"
         f"backtest:\n  data: {data}\n  balances: {balances}\n{backtest}",
         encoding="utf-8",
     )

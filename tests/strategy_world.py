@@ -113,7 +113,7 @@ class World:
     def config(
         self, use: str, params: Mapping[str, Any], *, balances: Mapping[str, float], **sections: Any
     ) -> dict[str, Any]:
-        """A configuration of one strategy named s, with a round set of costs."""
+        """A configuration of one strategy named s, which owns the whole account, with a round set of costs."""
         backtest = {
             "data": self.sources,
             "balances": {currency: str(amount) for currency, amount in balances.items()},
@@ -124,7 +124,7 @@ class World:
         return {
             "name": "test",
             "plugins": [str(ROOT / "strategies")],
-            "strategies": [{"name": "s", "use": use, "params": dict(params)}],
+            "strategies": [{"name": "s", "use": use, "params": dict(params), "capital": backtest["balances"]}],
             "backtest": backtest,
             **sections,
         }

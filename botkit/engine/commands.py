@@ -127,7 +127,7 @@ class Commands:
             return
         rooms = self._rooms
         orders = []
-        for position, units in rooms.portfolio.surplus(given.strategy):
+        for position, units in rooms.portfolio.ownership.surplus(given.strategy):
             if units > 0:
                 orders.append(self._sell_surplus(given.strategy, position, units))
             elif record.active:

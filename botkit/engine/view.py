@@ -100,15 +100,15 @@ class MoneyView:
 
     def free_units(self, currency: str) -> int:
         """What neither a strategy owns nor the reserve keeps, and may be handed over."""
-        return self._portfolio.free_units(currency)
+        return self._portfolio.ownership.free_units(currency)
 
     def ownership(self, elsewhere: Mapping[str, int] | None = None) -> Ownership:
         """Who owns what of the account; ``elsewhere`` is what other bots own of it."""
-        return self._portfolio.ownership(elsewhere or {})
+        return self._portfolio.ownership.shown(elsewhere or {})
 
     def surplus(self, strategy: str) -> list[tuple[PositionView, int]]:
         """Positions that are away from what was given, and by how many units; below zero, coins are missing."""
-        return [(_position(position), units) for position, units in self._portfolio.surplus(strategy)]
+        return [(_position(position), units) for position, units in self._portfolio.ownership.surplus(strategy)]
 
     def equity(self, strategy: str | None = None) -> int | None:
         """The equity of a strategy (None: of all) at last prices; None while a price is missing."""

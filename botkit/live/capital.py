@@ -130,7 +130,7 @@ def move_stopped(
             refusal = refusal or portfolio.transfers.refusal(target, units_by_currency)
             if refusal is None and cost_e8 is not None:
                 refusal = portfolio.transfers.wrong_cost(target, units_by_currency)
-            free = {currency: portfolio.free_units(currency) for currency in units_by_currency}
+            free = {currency: portfolio.ownership.free_units(currency) for currency in units_by_currency}
             with Claims(folder).adding(units_by_currency, free) as others:
                 if refusal or others:
                     raise ConfigError(refusal or str(others))

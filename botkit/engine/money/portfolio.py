@@ -21,7 +21,7 @@ from botkit.engine.money.balance_check import BalanceCheck, Discrepancy, Shortag
 from botkit.engine.money.capital import CapitalRecord
 from botkit.engine.money.day_profit import DayProfit
 from botkit.engine.money.ledger import AccountLedger
-from botkit.engine.money.ownership import Owner, Ownership, ownership
+from botkit.engine.money.ownership import AccountOwnership
 from botkit.engine.money.peaks import Peaks
 from botkit.engine.money.positions import Position
 from botkit.engine.money.stakes import Stakes
@@ -91,6 +91,8 @@ class Portfolio:
             reserve=self.reserve,
         )
         pooled = [share for share in self.shares if share.capital is None]
+        #: who owns what, and what belongs to nobody
+        self.ownership = AccountOwnership(self.ledger, self._stakes, self.reserve)
         for share in self.shares:
             name = POOL if share.capital is None else share.strategy
             stake = self._stakes.add(share.strategy, name, shared=name == POOL and len(pooled) > 1)
@@ -310,45 +312,6 @@ class Portfolio:
     def unassigned(self) -> Mapping[str, int]:
         """What belongs to no strategy, in units per currency; negative means a shortage."""
         return self.ledger.unassigned
-
-    def free_units(self, currency: str) -> int:
-        """What neither a strategy owns nor the reserve keeps, and may be handed over."""
-        return max(0, self.ledger.unassigned.get(currency, 0) - self.reserve.get(currency, 0))
-
-    def ownership(self, elsewhere: Mapping[str, int]) -> Ownership:
-        """Who owns what of the account; ``elsewhere`` is what other bots own of it."""
-        parts: dict[str, list[str]] = {}
-        for name, stake in self._stakes.everybody().items():
-            parts.setdefault(stake.part.name, []).append(name)
-        owners = tuple(Owner(tuple(names), self.ledger.part(part).holdings()) for part, names in parts.items())
-        trades = {
-            name: lambda currency, stake=stake: (
-                any(pair.base == currency for pair in (position.pair for position in stake.positions.values()))
-                and not any(p.given_units for p in stake.positions.values() if p.pair.base == currency)
-            )
-            for name, stake in self._stakes.present.items()
-        }
-        return ownership(owners, self.ledger.unassigned, self.reserve, elsewhere, trades)
-
-    def surplus(self, strategy: str) -> list[tuple[Position, int]]:
-        """Positions that are away from what was given, and by how many units; below zero, coins are missing.
-
-        A coin bought in one pair and sold in another is no surplus: pairs with the same base are netted.
-        """
-        net: dict[str, int] = {}
-        positions = self.positions(strategy)
-        for position in positions:
-            away = position.amount_units - max(0, position.given_units)
-            net[position.pair.base] = net.get(position.pair.base, 0) + away
-        found = []
-        for position in positions:
-            left = net[position.pair.base]
-            away = position.amount_units - max(0, position.given_units)
-            units = min(away, left) if left > 0 else max(away, left)
-            if units * left > 0:
-                found.append((position, units))
-                net[position.pair.base] -= units
-        return found
 
     @property
     def strategies(self) -> list[str]:
