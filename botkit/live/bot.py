@@ -151,7 +151,9 @@ class Bot:
             self.driver.soon(self.comparisons.at_once)
         for why, ending in out.compare_failures:
             if ending is Ending.REFUSED:
-                self.compare_refusal = why
+                self.compare_refusal = f"{why}. Nothing was traded; check the address, the key and this machine's clock"
+            elif ending is Ending.OK:  # the account does not cover the capital
+                self.compare_refusal = f"{why} Nothing was traded"
         for pair in out.resynchronise:
             self.notices.tell(
                 "warning",

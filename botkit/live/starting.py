@@ -308,9 +308,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     if bot.driver.key_refusal is not None:
         raise StartRefused(f"{bot.driver.key_refusal}. Nothing was traded")
     if bot.compare_refusal is not None:
-        raise StartRefused(
-            f"{bot.compare_refusal}. Nothing was traded; check the address, the key and this machine's clock"
-        )
+        raise StartRefused(bot.compare_refusal)
     if bot.comparisons.first is None:
         waited = "" if bot.comparisons.unreachable >= _UNREACHABLE_MAX else f" within {_SETTLE_S:.0f} s"
         raise StartRefused(

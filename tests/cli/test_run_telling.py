@@ -62,7 +62,7 @@ def test_a_run_is_told_of_in_every_way_and_no_secret_is(tmp_path: Path) -> None:
 name: talker
 plugins: [plugins]
 strategies:
-  - {name: t, use: talker, params: {pair: btc_usdt}}
+  - {name: t, use: talker, params: {pair: btc_usdt}, capital: {usdt: 100000, btc: 1}}
 emulator:
   balances: {usdt: 100000, btc: 1}
   account: {email: a@example.org, key: KEY, secret: '${CANARY}'}

@@ -89,14 +89,14 @@ def project(
     more: str = "",
     balances: str = '{usdt: "100000", btc: "0.05", twd: "100000", eth: "0.05"}',
 ) -> Project:
-    """A bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on."""
+    """A bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on; its strategy owns the whole account."""
     path = folder / "parity.yaml"
     path.write_text(
         CONFIG.format(
             plugins=", ".join(
                 str(ROOT / part) for part in ("strategies", "tests/benchmarks/strategies", "tests/parity/strategies")
             ),
-            strategy=strategy,
+            strategy=f"{strategy.rstrip().removesuffix('}')}, capital: {balances}}}",
             seed=seed,
             start=format_time(START + first_s * NS_PER_S),
             end=format_time(START + (first_s + seconds) * NS_PER_S),
