@@ -50,7 +50,7 @@ CONFIG = """
 name: world
 plugins: [plugins]
 strategies:
-  - {name: p, use: puppet, params: {pair: btc_usdt}, capital: {usdt: "90000", btc: "0.9"}}
+  - {name: p, use: puppet, params: {pair: btc_usdt}}
 emulator:
   balances: {usdt: 100000, btc: 1}
 """
