@@ -76,7 +76,7 @@ class BotRun:
         try:
             self._say(self._opening(bot))
             self._say(self._ownership(bot))
-            lacks_coin = self.parts.no_discount(bot.view.money.account)
+            lacks_coin = self.parts.lacks_coin(bot.view.money.account)
             if lacks_coin is not None:
                 self._notices.tell("warning", lacks_coin)
             guarding = self._guarding()

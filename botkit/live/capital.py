@@ -103,6 +103,16 @@ def _move(bot: Bot, target: str, units: Mapping[str, int], cost_e8: int | None) 
     return _told(money.capital_given(target), target, units)
 
 
+def kept_positions(folder: StateFolder) -> dict[str, list[str]]:
+    """The pairs, by strategy, in which the books of a stopped bot have positions. Raises JournalError."""
+    journal = Journal.open(folder.journal, read_only=True)
+    try:
+        positions = json.loads(journal.meta("portfolio") or "{}").get("positions", {})
+    finally:
+        journal.close()
+    return {name: list(pairs) for name, pairs in positions.items()}
+
+
 def move_stopped(
     folder: StateFolder,
     portfolio: Portfolio,
@@ -156,8 +166,8 @@ def _lock_what_stands(portfolio: Portfolio, journal: Journal, pairs: Mapping[str
             portfolio.relock(order)
         elif order.strategy == target:
             return (
-                f"orders of {target}, which the configuration has no more, may still be open; start the bot once with "
-                "--cancel (end them) or --adopt (leave them standing)"
+                f"orders of {target}, no longer in the configuration, may still be open; start the bot once with "
+                "--cancel (cancel them) or --adopt (leave them open)"
             )
     return None
 

@@ -31,7 +31,7 @@ class ClaimRefused(BotkitError):
     """Another bot owns what this one would count as its own. The message names it."""
 
 
-class Claim(msgspec.Struct, frozen=True):
+class CoinClaim(msgspec.Struct, frozen=True):
     """What one bot owns of its account. ``pooled``: currencies of which it pools all that is free."""
 
     name: str
@@ -49,12 +49,12 @@ class Claims:
         #: None for a folder that lies nowhere among other bots'
         self._root = folder.root
         self._name, self._mode, self._account = name, mode, account
-        self._written: Claim | None = None
+        self._written: CoinClaim | None = None
 
-    def others(self) -> list[Claim]:
+    def others(self) -> list[CoinClaim]:
         """The claims of the other bots that run on this account now."""
         root, disk = self._root, self._folder.disk
-        found: list[Claim] = []
+        found: list[CoinClaim] = []
         for name in disk.files.names(root) if root is not None else ():
             if name == self._name or name.startswith(".") or root is None:
                 continue
@@ -79,7 +79,7 @@ class Claims:
     async def register(
         self, pooled: Sequence[str], owned: Mapping[str, int], account: Mapping[str, int] | None, slack: int = 0
     ) -> None:
-        """Claim what this bot owns of the account, None while that is unknown. Raises ClaimRefused, OSError.
+        """CoinClaim what this bot owns of the account, None while that is unknown. Raises ClaimRefused, OSError.
 
         ``slack``: units by which the books may differ from the account, since fills are rounded.
         """
@@ -109,10 +109,10 @@ class Claims:
 
     # -- within -------------------------------------------------------------------------------------------------------
 
-    def _claim(self, pooled: Sequence[str], owned: Mapping[str, int]) -> Claim:
-        return Claim(self._name, tuple(pooled), {c: units for c, units in sorted(owned.items()) if units > 0})
+    def _claim(self, pooled: Sequence[str], owned: Mapping[str, int]) -> CoinClaim:
+        return CoinClaim(self._name, tuple(pooled), {c: units for c, units in sorted(owned.items()) if units > 0})
 
-    def _write(self, claim: Claim) -> None:
+    def _write(self, claim: CoinClaim) -> None:
         self._folder.disk.files.write(self._path, msgspec.json.encode(claim), durable=False)
         self._written = claim
 
@@ -152,14 +152,14 @@ class Claims:
                 lock.release()
 
 
-def _read(folder: StateFolder) -> Claim | None:
+def _read(folder: StateFolder) -> CoinClaim | None:
     try:
-        return msgspec.json.decode(folder.disk.files.read(folder.path / _FILE), type=Claim)
+        return msgspec.json.decode(folder.disk.files.read(folder.path / _FILE), type=CoinClaim)
     except (OSError, msgspec.DecodeError):
         return None
 
 
-def _same_pool(claim: Claim, others: Sequence[Claim]) -> str | None:
+def _same_pool(claim: CoinClaim, others: Sequence[CoinClaim]) -> str | None:
     for other in others:
         common = [currency for currency in claim.pooled if currency in other.pooled]
         if common:
@@ -171,7 +171,7 @@ def _same_pool(claim: Claim, others: Sequence[Claim]) -> str | None:
     return None
 
 
-def _too_much(claim: Claim, others: Sequence[Claim], account: Mapping[str, int], slack: int) -> str | None:
+def _too_much(claim: CoinClaim, others: Sequence[CoinClaim], account: Mapping[str, int], slack: int) -> str | None:
     for currency, units in claim.units.items():
         theirs = {other.name: other.units[currency] for other in others if other.units.get(currency)}
         if theirs and units + sum(theirs.values()) > account.get(currency, 0) + slack:
@@ -185,7 +185,7 @@ def _too_much(claim: Claim, others: Sequence[Claim], account: Mapping[str, int],
     return None
 
 
-def _owned_elsewhere(units: Mapping[str, int], free: Mapping[str, int], others: Sequence[Claim]) -> str | None:
+def _owned_elsewhere(units: Mapping[str, int], free: Mapping[str, int], others: Sequence[CoinClaim]) -> str | None:
     for currency, wanted in units.items():
         theirs = {other.name: other.units[currency] for other in others if other.units.get(currency)}
         left = free.get(currency, 0) - sum(theirs.values())

@@ -21,7 +21,7 @@ from botkit.emulator import Emulator, EmulatorOptions
 from botkit.exchange.bitopro import sign
 from botkit.live import capital
 from botkit.live.bot import Bot
-from botkit.live.claims import Claim, Claims
+from botkit.live.claims import Claims, CoinClaim
 from botkit.live.notices import Notices
 from botkit.live.starting import StartRefused, start
 from botkit.live.state_folder import StateFolder
@@ -181,7 +181,7 @@ async def test_a_killed_process_claims_nothing(account: Account, tmp_path: Path)
         await asyncio.to_thread(process.wait)
         lines.close()
     [claim] = (tmp_path / "state" / "killed").rglob("claim.json")
-    assert msgspec.json.decode(claim.read_bytes(), type=Claim).pooled == ("usdt",), "it had no time to take it back"
+    assert msgspec.json.decode(claim.read_bytes(), type=CoinClaim).pooled == ("usdt",), "it had no time to take it back"
     async with account.running("b") as b:
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 
@@ -193,7 +193,7 @@ def test_a_number_of_a_process_that_was_given_anew_keeps_no_claim(
     dead, living = StateFolder.of("dead", "live", "x"), StateFolder.of("living", "live", "x")
     for folder in (dead, living):
         folder.path.mkdir(parents=True)
-        claim = Claim(folder.path.parents[1].name, ("twd",), {"twd": 5})
+        claim = CoinClaim(folder.path.parents[1].name, ("twd",), {"twd": 5})
         (folder.path / "claim.json").write_bytes(msgspec.json.encode(claim))
         (folder.path / "lock").write_text(f" {os.getpid()}\n")  # a process of this number lives, but is another
     living.lock()
