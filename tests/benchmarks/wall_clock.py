@@ -26,11 +26,12 @@ from typing import Any
 
 import msgspec
 
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.backtesting.session import run_backtest
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, Nanos, format_time
 from botkit.model.latency import STEPS, MeasuredLatencies
+from botkit.project.project import Project
 from botkit.tape.tape import Tape
 from tests.benchmarks.busy_market import PAIR, write_busy_market
 from tests.benchmarks.measured_run import print_machine
@@ -113,7 +114,7 @@ def run_beside(stretch: Stretch, tape: Path, params: Mapping[str, Any], seed: in
     out.mkdir(parents=True, exist_ok=True)
     path = out / "backtest.yaml"
     path.write_text(json.dumps(document))
-    run_backtest(BacktestParts(Project.load(path)), decisions_to=out / "decisions.jsonl", readings=False)
+    run_backtest(backtest_parts(Project.load(path)), decisions_to=out / "decisions.jsonl", readings=False)
     return counted(_rows(out), stretch.counted_from, stretch.end)
 
 

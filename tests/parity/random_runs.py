@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from botkit.assembly import Project
 from botkit.assembly.lockstep import BACKTEST_DECISIONS, DECISIONS, compare_in_lockstep
 from botkit.model.clock import NS_PER_S, format_time
+from botkit.project.project import Project
 from tests.backtest_world import ROOT
 from tests.parity import heard
 from tests.parity.tapes import ParityTape
@@ -55,7 +55,7 @@ def config(seed: int, tape: ParityTape) -> str:
         "name": "parity",
         "seed": seed,
         "plugins": _PLUGINS,
-        "strategies": [{"name": "r", "use": use, "params": params}],
+        "strategies": [{"name": "r", "use": use, "capital": dict(tape.balances), "params": params}],
         "limits": {"batching": dice.random() < 0.7},
         "backtest": {
             "data": str(tape.path),
