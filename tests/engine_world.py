@@ -56,11 +56,11 @@ from botkit.model.requests import (
     OrderAck,
     Request,
 )
+from botkit.sim.account_setup import AccountSetup
 from botkit.sim.fees import FixedFees
 from botkit.sim.fills import Queue
 from botkit.sim.kernel import Kernel
 from botkit.sim.latency import Constant
-from botkit.sim.order import AccountSetup
 
 UNIT = 10**8
 S = NS_PER_S

@@ -423,10 +423,6 @@ class EquityCurve:
         """The curve for a chart: at most 4,000 points, extremes kept."""
         return self._sampler.curve()
 
-    def daily_closes(self) -> list[tuple[Nanos, float]]:
-        """(midnight that ends the calendar day, equity at the last row before it) of every day that has ended."""
-        return list(self._daily)
-
     def days(self) -> list[DayRow]:
         """Every calendar day since the opening, including the one in which the run ends. A partial first or last day
         has no return."""

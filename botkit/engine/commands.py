@@ -47,7 +47,7 @@ class Commands:
     def halt(self, given: Halt, now: Nanos) -> None:
         """Halt the bot or one strategy."""
         if given.level is None:
-            self._rooms.halt(given.reason, keeps_orders=given.keeps_orders)
+            self._rooms.stops.halt(given.reason, keeps_orders=given.keeps_orders)
         elif self._record(given.level) is not None:
             self._halt_strategy(given.level, given.reason, now)
 
@@ -112,8 +112,8 @@ class Commands:
         if given.cost_e8 is not None:
             figures += f" at {given.cost_e8}"
         rooms.decisions.note("capital", now, f"{given.target} {figures}")
-        rooms.watch_shortages()
-        rooms.tell_balances(given.units)
+        rooms.balances.watch_shortages()
+        rooms.balances.tell(given.units)
         self._reply()
 
     def cancel_orphans(self, given: CancelOrphans, now: Nanos) -> None:
