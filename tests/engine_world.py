@@ -228,9 +228,21 @@ class Bot:
             self.begin()
 
     def begin(self, restore: Restore | None = None) -> None:
-        """Open the books, or restore them, and run every ``on_start`` and ``on_ready``."""
+        """Open the books, or restore them, and run every ``on_start`` and ``on_ready``.
+
+        Without ``capital`` the strategies share the account, coins included.
+        """
         self.tell(Restore(balances=self.balances) if restore is None else restore)
+        portfolio = self.portfolio
+        if restore is None and portfolio.transfers.refusal("pool", {}) is None:
+            coins = {c: units for c, units in portfolio.unassigned.items() if units and c in self.known_currencies}
+            portfolio.transfers.move("pool", coins)
         self.tell(Begin())
+
+    @property
+    def known_currencies(self) -> list[str]:
+        """The currencies of the bot's pairs."""
+        return self.portfolio.valuation.currencies
 
     # -- time and events ------------------------------------------------------------------------------------------
 

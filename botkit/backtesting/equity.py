@@ -31,7 +31,7 @@ Path: TypeAlias = tuple[tuple[str, bool], ...]
 
 
 class EquityCurve:
-    """The equity of one holder: the whole account, or one strategy's part of it.
+    """The equity of one holder: all strategies together, or one of them.
 
     ``pairs`` are all pairs with prices; ``traded`` those whose base counts as a position (default: all).
     ``opening`` holds units by currency. ``first_prices`` are used before a pair's first row; without them a moment at

@@ -205,7 +205,7 @@ class Engine:
                 callbacks.deliver()
             if quoter.dirty or targets.dirty or protector.again:
                 rooms.work_off()
-            if router.express is None:
+            if not router.express:
                 due = slot.due if slot.is_known else slot.ask()
                 if due is None or due > now:
                     break

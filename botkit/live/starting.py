@@ -5,6 +5,7 @@ make      the engine with its driver, the recording, the windows shared with oth
 restore   the state of earlier runs: books, orders, strategies' state, halts
 connect   the account's streams
 settle    orders of strategies that are gone, then the bot reconciled with the exchange
+claim     what the bot owns of the account, beside other bots
 begin     on_start, history, on_ready
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from botkit.live.bot import Bot
+from botkit.live.claims import ClaimRefused
 from botkit.live.connecting import connect
 from botkit.live.journal import REMEMBERED
 from botkit.live.journal_losses import write_off
@@ -38,6 +40,9 @@ from botkit.model.orders import LIVE_STATES, Order
 _UNREACHABLE_MAX = 3
 _SETTLE_S = 60.0
 _HISTORY_S = 120.0
+#: how often, and after how many seconds each, a claim is compared with other bots' before it is given up
+_CLAIM_LOOKS = 3
+_CLAIM_AGAIN_S = 1.5
 _WINDOWS: Nanos = 2 * NS_PER_HOUR
 
 OrphanChoice = Literal["refuse", "adopt", "cancel"]
@@ -54,8 +59,10 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
         stack.push_async_callback(bot.close)
         await _share_limits(bot, opened)
         gone = _restore(bot, opened, orphans)
+        await _claim_pool(bot)
         await connect(bot)
         await _settle(bot, gone, orphans, opened.unwritten)
+        await _claim(bot)
         await _begin(bot)
         stack.pop_all()
         return bot
@@ -137,6 +144,46 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     return gone
 
 
+async def _claim_pool(bot: Bot) -> None:
+    """Refuse to start beside a bot that pools the same money, before anything is sent."""
+    claims, money = bot.claims, bot.view.money
+    if claims is None:
+        return
+    # books of a first start are opened by the exchange's balances, and become this bot's once it may have them
+    bot.persistence.owns_books = bool(money.account)
+    try:
+        claims.forget()
+        await claims.register(money.pooled, money.holdings(None), None)
+    except ClaimRefused as error:
+        raise StartRefused(f"{error}. Nothing was traded") from None
+    except OSError as error:
+        raise StartRefused(f"what this bot owns cannot be written down: {error}. Nothing was traded") from None
+
+
+async def _claim(bot: Bot) -> None:
+    """Claim what the bot owns. Raises StartRefused where other bots own part of it; then its books are not kept."""
+    claims, money = bot.claims, bot.view.money
+    if claims is None:
+        return
+    for left in range(_CLAIM_LOOKS, 0, -1):
+        try:
+            await claims.register(money.pooled, money.holdings(None), money.account, slack=money.rounding_units)
+        except ClaimRefused as error:
+            if left == 1:
+                raise StartRefused(f"{error}. Nothing was traded") from None
+            # fills of the other bot may be in its claim and not yet in the balances, or the other way round
+            await asyncio.sleep(_CLAIM_AGAIN_S)
+            before = bot.comparisons.began
+            bot.comparisons.at_once()
+            await _until(bot, lambda before=before: bot.comparisons.began != before, _SETTLE_S)  # type: ignore[misc]
+        except OSError as error:
+            raise StartRefused(f"what this bot owns cannot be written down: {error}. Nothing was traded") from None
+        else:
+            break
+    bot.persistence.owns_books = True
+    bot.persistence.keep_books()
+
+
 async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten: Unwritten | None) -> None:
     if gone:
         await _end_orphans(bot, gone, orphans)
@@ -145,9 +192,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     if bot.driver.key_refusal is not None:
         raise StartRefused(f"{bot.driver.key_refusal}. Nothing was traded")
     if bot.compare_refusal is not None:
-        raise StartRefused(
-            f"{bot.compare_refusal}. Nothing was traded; check the address, the key and this machine's clock"
-        )
+        raise StartRefused(bot.compare_refusal)
     if bot.comparisons.first is None:
         waited = "" if bot.comparisons.unreachable >= _UNREACHABLE_MAX else f" within {_SETTLE_S:.0f} s"
         raise StartRefused(
