@@ -15,12 +15,14 @@ from typing import NoReturn
 
 from botkit.backtesting.contiguous import GapFiller
 from botkit.engine.engine import Engine
-from botkit.engine.outcome import HistoryWanted, Outcome, StrategyFailure
+from botkit.engine.outcome import Outcome
+from botkit.engine.outcome_parts import HistoryWanted, StrategyFailure
 from botkit.errors import BotkitError, ConfigError
 from botkit.model.clock import NS_PER_S, Nanos
-from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, MergedRows, TradeColumns
+from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.events import Trade
 from botkit.model.inputs import AccountEvents, History, Input, Stop
+from botkit.model.merged_rows import MergedRows
 from botkit.sim.kernel import Kernel, Publication
 from botkit.tape.feed import Slice
 

@@ -21,13 +21,13 @@ from botkit.engine.decisions import DecisionLog
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.outcome import Outcome
 from botkit.engine.risk.review import RiskDesk
-from botkit.engine.rooms import BotRooms, EngineSettings, FindCallback, StrategySpec
+from botkit.engine.rooms import BotRooms, FindCallback
 from botkit.engine.router.router import Router
+from botkit.engine.settings import EngineSettings, StrategySpec
 from botkit.engine.spans import Spans
 from botkit.engine.stages import Stages
 from botkit.engine.view import EngineView
 from botkit.model.clock import Nanos
-from botkit.model.columns import MergedRows
 from botkit.model.events import (
     BalanceReport,
     Candle,
@@ -58,6 +58,7 @@ from botkit.model.inputs import (
     Stop,
 )
 from botkit.model.limits import SlotsChanged
+from botkit.model.merged_rows import MergedRows
 from botkit.model.pairs import Pair
 from botkit.model.requests import Answer
 
@@ -119,7 +120,7 @@ class Engine:
             Answer: desk.on_answer,
             OrderReport: desk.on_order_report,
             TradeReport: desk.on_trade_report,
-            BalanceReport: rooms.on_balances,
+            BalanceReport: rooms.balances.reported,
             AccountEvents: self._on_account,
             Connection: self._on_connection,
             SlotsChanged: self._on_slots,

@@ -19,8 +19,9 @@ from botkit.engine.risk.review import RiskDesk
 from botkit.engine.strategy.callbacks import Callback, Callbacks
 from botkit.engine.strategy.record import StrategyRecord
 from botkit.model.clock import Nanos
-from botkit.model.columns import BookColumns, MarketColumns, MergedRows, TradeColumns
+from botkit.model.columns import BookColumns, MarketColumns, TradeColumns
 from botkit.model.events import Bar, Candle, OrderBook, Trade
+from botkit.model.merged_rows import MergedRows
 
 
 class Spans:

@@ -6,41 +6,14 @@ Balances do not drive the books. A difference that our orders cannot explain (a 
 
 from __future__ import annotations
 
-import msgspec
-
+from botkit.engine.money.discrepancies import Discrepancy, Shortage
 from botkit.engine.money.ledger import AccountLedger
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport
-from botkit.model.money import format_units
 
 #: how long a difference that live orders cannot explain must stay unchanged before it is put down to somebody else:
 #: balances and fills arrive on different streams, and either may be ahead
 SETTLE_NS = 2 * NS_PER_S
-
-
-class Shortage(msgspec.Struct, frozen=True):
-    """The account has less of a currency than its strategies own together. New orders halt until it is back."""
-
-    currency: str
-    missing_units: int
-
-    def __str__(self) -> str:
-        return (
-            f"the account has {format_units(self.missing_units)} {self.currency} less than its strategies own: it was "
-            f"withdrawn or traded away by hand. Put it back, or take capital from a strategy."
-        )
-
-
-class Discrepancy(msgspec.Struct, frozen=True):
-    """The exchange reports a different balance from our books. ``adopted_units`` of the difference went to
-    unassigned.
-    """
-
-    currency: str
-    expected_units: int
-    actual_units: int
-    adopted_units: int
-    shortage: Shortage | None = None
 
 
 class BalanceCheck:

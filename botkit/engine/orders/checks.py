@@ -50,8 +50,6 @@ class Gate:
         self.is_stopping = False
         #: the strategies have not started, or their history has not arrived
         self.is_starting = False
-        #: why the books must be compared before a new order leaves
-        self.hold: str | None = None
         #: why the journal cannot be written
         self.journal_fault: str | None = None
         self._records: dict[str, StrategyRecord] = {}
@@ -66,7 +64,7 @@ class Gate:
             self._no_room,
         )
         self._admitted: tuple[Check, ...] = (resolution.blocks, self._risk_rules)
-        self._granted: tuple[Check, ...] = (resolution.blocks, self._closed, self._held, self._book)
+        self._granted: tuple[Check, ...] = (resolution.blocks, self._closed, self._journal, self._book)
         self._replaced: Order | None = None
 
     def know(self, record: StrategyRecord) -> None:
@@ -120,7 +118,6 @@ class Gate:
             or self._halts
             or self.shortage is not None
             or self.journal_fault is not None
-            or self.hold is not None
         ):
             return None
         for check in self._granted:
@@ -169,9 +166,8 @@ class Gate:
     def _risk_rules(self, order: Order) -> str | None:
         return self._risk.review(order, self._clock.now)
 
-    def _held(self, order: Order) -> str | None:
-        held = self.journal_fault or self.hold
-        return None if held is None else f"not sent: {held}"
+    def _journal(self, order: Order) -> str | None:
+        return None if self.journal_fault is None else f"not sent: {self.journal_fault}"
 
     def _book(self, order: Order) -> str | None:
         if order.type is not MARKET:

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.money.valuation import ValuationPath
-from botkit.engine.risk.rules import MaxDailyLoss, MaxDrawdown, money_text, order_lots
+from botkit.engine.risk.loss_limits import DrawdownBreach, DrawdownLimit, LossBreach, LossLimit
+from botkit.engine.risk.rules import MaxDailyLoss, MaxDrawdown, order_lots
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos
 from botkit.model.extension import OrderCounts, RiskRule
 from botkit.model.money import UNIT
@@ -25,56 +25,6 @@ from botkit.model.pairs import Pair
 
 #: longer than the longest daylight-saving day, shorter than two of the shortest
 _INTO_NEXT_DAY = 30 * NS_PER_HOUR
-
-
-class LossLimit(msgspec.Struct, frozen=True):
-    """The most that a strategy, or with level None the bot, may lose in a trading day."""
-
-    level: str | None
-    currency: str
-    limit_units: int
-
-
-class LossBreach(msgspec.Struct, frozen=True):
-    """A loss limit was reached: the level halts and its orders are cancelled."""
-
-    level: str | None
-    currency: str
-    loss_units: int
-    limit_units: int
-
-    def __str__(self) -> str:
-        loss, limit = money_text(self.loss_units, self.currency), money_text(self.limit_units, self.currency)
-        return f"the day's loss {loss} has reached max_daily_loss {limit}"
-
-
-class DrawdownLimit(msgspec.Struct, frozen=True):
-    """The maximum drawdown of a strategy, or with level None of the bot, as a fraction of peak equity in 1e-8."""
-
-    level: str | None
-    currency: str
-    share_e8: int
-
-    def is_reached(self, equity: int, peak: int) -> bool:
-        """True if the drawdown from ``peak`` has reached the limit. Exact."""
-        return peak > 0 and (peak - equity) * UNIT >= peak * self.share_e8
-
-
-class DrawdownBreach(msgspec.Struct, frozen=True):
-    """A drawdown limit was reached: the level halts and its orders are cancelled."""
-
-    level: str | None
-    currency: str
-    equity_units: int
-    peak_units: int
-    share_e8: int
-
-    def __str__(self) -> str:
-        fall = 100 * (self.peak_units - self.equity_units) / self.peak_units
-        return (
-            f"equity {money_text(self.equity_units, self.currency)} lies {fall:.2f} % below its highest, "
-            f"{money_text(self.peak_units, self.currency)}, and max_drawdown is {self.share_e8 / 10**6:g} %"
-        )
 
 
 class _Counts:

@@ -13,20 +13,11 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Final, TypeAlias
 
-import msgspec
-
 from botkit.engine.agenda import Changes
-from botkit.engine.router.figures import (
-    EndpointFigures,
-    LimitAlarm,
-    SentWindow,
-    Usage,
-    router_use,
-    sent_windows_of,
-    usage_of,
-)
+from botkit.engine.router.figures import EndpointFigures, router_use, usage_of
 from botkit.engine.router.leased import LeasedPools, SlotNews
 from botkit.engine.router.queue import Deadlines, FairQueue, WaitingOrder, WaitingRead
+from botkit.engine.router.reports import DroppedRead, Due, LimitAlarm, Usage
 from botkit.engine.router.routes import (
     BATCH_MAX,
     CANCEL_BATCH_MAX,
@@ -69,23 +60,6 @@ class Withdrawal(enum.Enum):
     WITHDRAWN = "withdrawn"  # the create was still queued: both are dropped, nothing is sent
     QUEUED = "queued"  # it leaves as soon as it has a slot
     DUPLICATE = "duplicate"  # one is already queued or on its way
-
-
-class DroppedRead(msgspec.Struct, frozen=True):
-    """A read that will not be sent. ``ticket`` is what `Router.read` returned."""
-
-    ticket: int
-    endpoint: str
-    owner: str
-    reason: str
-
-
-class Due(msgspec.Struct):
-    """What is due now: requests to send, in order, and items whose deadline has passed."""
-
-    requests: list[Request]
-    expired: list[Order]
-    dropped: list[DroppedRead]
 
 
 class _Kind(enum.Enum):
@@ -505,10 +479,6 @@ class Router:
     def usage(self, now: Nanos) -> list[Usage]:
         """Limit, slots held, peak and 429s of every window and scope."""
         return usage_of(self._pools.values(), now)
-
-    def sent_windows(self, now: Nanos) -> list[SentWindow]:
-        """The windows in use at ``now``."""
-        return sent_windows_of(self._pools.values(), now)
 
     def statistics(self) -> RouterUse:
         """Requests, waits, batches and drops so far."""
