@@ -19,9 +19,9 @@ from botkit.model.orders import Condition, Order, OrderSpec, OrderType, Side
 from tests.engine_world import BTC, PAIRS, RATES, RICH, T0, Listener
 
 #: what may stand in the way of others than a single order
-BARS = ("starting", "stopping", "shortage", "halted", "strategy halted", "unknown", "stopped", "hold", "journal")
+BARS = ("starting", "stopping", "shortage", "halted", "strategy halted", "unknown", "stopped", "journal")
 #: of these, what is looked at when a slot has been granted
-GRANTED_BARS = {"shortage", "halted", "unknown", "hold", "journal"}
+GRANTED_BARS = {"shortage", "halted", "unknown", "journal"}
 
 
 def some_rooms(with_rules: bool) -> BotRooms:
@@ -52,7 +52,6 @@ def put_up(rooms: BotRooms, bars: set[str]) -> Gate:
     gate.is_starting = "starting" in bars
     gate.is_stopping = "stopping" in bars
     gate.shortage = "btc" if "shortage" in bars else None
-    gate.hold = "the books are compared" if "hold" in bars else None
     gate.journal_fault = "the disk is full" if "journal" in bars else None
     if "halted" in bars:
         rooms.risk.halt(None, "by hand")
