@@ -7,42 +7,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from typing import TypeAlias
-
-import msgspec
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import VenueOrder
-from botkit.sim.streams import NEVER_DOWN, NEVER_UP
-
-AccountEvent: TypeAlias = OrderReport | TradeReport | BalanceReport
-Event: TypeAlias = Answer | AccountEvent | OrderBook | Trade
-Levels: TypeAlias = tuple[tuple[int, int], ...]
+from botkit.sim.publication import AccountEvent, Levels, Publication
 
 #: the ranks of the kernel's output in the total order; 1 is for finished bars, which the driver creates
 ACCOUNT_EVENTS, BOOKS, TRADES = 0, 2, 3
-
-
-class Publication(msgspec.Struct, frozen=True):
-    """An event and the time at which it becomes known, to one account or to everybody (``account`` None).
-
-    A tuple holds all effects of a match, or of several at one moment, on an account: executions, then a row for each
-    order touched, then the balances. The receiver should see the executions once order and balance include them.
-    """
-
-    at: Nanos
-    account: str | None
-    event: Event | tuple[AccountEvent, ...]
-
-    @property
-    def events(self) -> tuple[Event, ...]:
-        """The events one by one, in the order in which the exchange's streams would send them."""
-        event = self.event
-        return event if isinstance(event, tuple) else (event,)
 
 
 def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) -> tuple[AccountEvent, ...]:

@@ -13,17 +13,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any, ClassVar, Generic, TypeVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, TradeColumns
 from botkit.model.resolutions import bucket_end, fixed_length
-
-#: a price that no recorded row reaches, and one below every row
-NEVER_UP = 1 << 62
-NEVER_DOWN = -1
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 
 _WINDOW_MIN = 256
 _WINDOW_MAX = 1 << 17
@@ -32,26 +28,6 @@ _NEAR = 64  # within so many rows Python's bisect beats numpy's search, which co
 _GO_ON = 4096  # a search extends itself up to this window; beyond it the driver must ask again later
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
-
-
-class Bounds(msgspec.Struct):
-    """The prices at which a pair's orders can be touched, in ticks.
-
-    Resting buys by sellers at or below ``buy``, resting sells at or above ``sell``; stops when the last price is at or
-    above ``stop_up`` or at or below ``stop_down``; orders that take from trades (tapes without books) by any trade at
-    or below ``take_buy`` or at or above ``take_sell``.
-    """
-
-    buy: int = NEVER_DOWN
-    sell: int = NEVER_UP
-    stop_up: int = NEVER_UP
-    stop_down: int = NEVER_DOWN
-    take_buy: int = NEVER_DOWN
-    take_sell: int = NEVER_UP
-
-    def of_book(self) -> Bounds:
-        """The part of the bounds that snapshots can touch."""
-        return Bounds(self.buy, self.sell)
 
 
 #: what nothing touches

@@ -32,7 +32,7 @@ from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
 from botkit.model.requests import Answer, CancelOrder, CreateOrder, Ending
 from botkit.project.project import Project
-from botkit.sim.ledger import Deed
+from botkit.sim.deed import Deed
 from tests.live.world import World, settled, strategy_of, until
 
 FIXTURE = Path(__file__).parent / "fixtures" / "journal-3a4e07c"

@@ -22,7 +22,8 @@ from botkit.emulator.thread import EmulatorThread
 from botkit.errors import ConfigError
 from botkit.live.keeper import Keeper
 from botkit.live.notices import Notices
-from botkit.live.starting import StartRefused, start
+from botkit.live.start_refused import StartRefused
+from botkit.live.starting import start
 from botkit.live.stopping import stop
 from botkit.model.orders import OrderState
 from botkit.project.project import Project

@@ -499,7 +499,7 @@ async def test_the_emulator_inside_has_an_account_for_each_with_its_own_balances
 @pytest.mark.parametrize(
     ("one", "two", "told"),
     [
-        ("", "", r"one.yaml:5 and .*two.yaml:5: both trade with the same account's btc, usdt"),
+        ("", "", r"one.yaml:5 and .*two.yaml:5: both trade with the same account's usdt"),
         ("capital: 60%", "capital: 60%", "would count it twice"),
         ("capital: 60%", "capital: 40%", None),
         ("capital: {usdt: 5}", "capital: {usdt: 5}", None),

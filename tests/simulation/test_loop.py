@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.loop import PROCESS, Process, Stuck, VirtualLoop, in_process
+from tests.simulation.loop import PROCESS, Process, Stuck, VirtualLoop, in_process, running
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Any]], **options: Any) -> tuple[Any, VirtualLoop]:
@@ -196,6 +196,28 @@ def test_a_killed_process_runs_nothing_more_not_even_what_cleans_up() -> None:
         assert PROCESS.get() is None
 
     run(main)
+
+
+def test_a_process_that_is_killed_in_the_moment_it_would_go_on_does_not() -> None:
+    async def main() -> list[str]:
+        loop = running()
+        process, said, event = Process("bot"), [], asyncio.Event()
+
+        async def victim() -> None:
+            await event.wait()
+            said.append("woken")
+
+        task = loop.create_task(victim(), context=in_process(process))
+        loop.call_soon(said.append, "callback", context=in_process(process))
+        await asyncio.sleep(1)
+        assert not task.done()
+        event.set()
+        loop.call_soon(said.append, "callback too late", context=in_process(process))
+        loop.kill(process)
+        await asyncio.sleep(1)
+        return said
+
+    assert run(main)[0] == ["callback"]
 
 
 def test_a_process_can_be_killed_while_each_of_its_tasks_waits_for_another() -> None:
