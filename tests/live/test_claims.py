@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from botkit.assembly import Project
 from botkit.assembly.live import live_parts
 from botkit.cli.main import main
 from botkit.emulator import Emulator, EmulatorOptions
@@ -26,6 +25,7 @@ from botkit.live.notices import Notices
 from botkit.live.starting import StartRefused, start
 from botkit.live.state_folder import StateFolder
 from botkit.live.stopping import stop
+from botkit.project.project import Project
 from tests.live.world import STRATEGY, UNIT, puppet, until
 
 CONFIG = """
