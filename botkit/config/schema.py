@@ -389,9 +389,7 @@ class BacktestConfig(_Section, frozen=True, kw_only=True, rename={"from_": "from
     to: Annotated[str | None, Meta(description="End; a date includes the whole day.")] = None
     balances: Annotated[
         dict[Currency, Amount] | None,
-        Meta(
-            description="The account's opening balances; `capital` assigns them to strategies. Default: capital plus reserve."
-        ),
+        Meta(description="Opening balances; `capital` assigns them to strategies. Default: capital plus reserve."),
     ] = None
     fees: Annotated[FeesConfig, Meta(description="Fees.")] = FeesConfig()
     slippage: Annotated[
