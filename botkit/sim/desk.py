@@ -73,7 +73,7 @@ class Desk:
         self._ledger = ledger
         self._matcher = matcher
         self._all_or_nothing = batch_all_or_nothing
-        #: executes a request of a type at the deed's time; types that are not here are reads
+        #: executes a request of a type at the deed's time; types not listed here are reads
         self.handlers: dict[type, Callable[[Account, Any, Deed, Nanos], Handled]] = {
             CreateOrder: self._create,
             CancelOrder: self._cancel,
@@ -139,7 +139,7 @@ class Desk:
         markets: dict[str, VenueMarket] = {}
         for order in orders:
             market = markets[order.pair] = floor.market(order.pair)
-            self._matcher.enter(order, market, deed)  # a batch takes no stops
+            self._matcher.enter(order, market, deed)  # a batch accepts no stops
         acks = tuple(OrderAck(order.order_id, order.new.client_id or None) for order in orders)
         return granted(request.id, acks), tuple(markets.values())
 
@@ -221,7 +221,7 @@ class Desk:
 
 
 def _created_within(account: Account, request: ListOrders) -> list[VenueOrder]:
-    """Orders of a listing, newest first. An account's orders are stored in order of creation."""
+    """A listing's orders, newest first. An account's orders are stored in order of creation."""
     return [
         order
         for order in reversed(account.orders.values())

@@ -147,14 +147,14 @@ class Account:
         self.open: dict[str, VenueOrder] = {}
         self.open_count: dict[str, int] = {}
         self.trades: list[TradeReport] = []
-        self.known_at: Nanos = 0  # when its newest event becomes known; events must not overtake each other
+        self.known_at: Nanos = 0  # when its newest event becomes known, since events must not overtake each other
 
     def available(self, currency: str) -> int:
         """Available funds, in units."""
         return self.total.get(currency, 0) - self.locked.get(currency, 0)
 
     def changed(self, currencies: Iterable[str]) -> BalanceReport:
-        """A report of some currencies."""
+        """Some currencies' balances, as the exchange reports them."""
         total, locked = self.total, self.locked
         balances: dict[str, tuple[int, int]] = {}
         for currency in currencies:
@@ -163,6 +163,6 @@ class Account:
         return BalanceReport(balances)
 
     def balances(self) -> BalanceReport:
-        """A report of every currency."""
+        """All balances, as the exchange reports them."""
         locked = self.locked
         return BalanceReport({c: (total, total - locked.get(c, 0)) for c, total in self.total.items()}, snapshot=True)

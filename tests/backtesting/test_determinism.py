@@ -61,7 +61,7 @@ def digest(config: Path, out: Path, seed: str, cwd: Path) -> tuple[str, str]:
     return summary["journal_sha256"], hashlib.sha256((out / "decisions.jsonl").read_bytes()).hexdigest()
 
 
-def test_other_hashes_other_folders_other_processes_same_journal(config: Path, tmp_path: Path) -> None:
+def test_decisions_do_not_depend_on_hash_seed_folder_or_process(config: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     here = run(config)
@@ -71,7 +71,7 @@ def test_other_hashes_other_folders_other_processes_same_journal(config: Path, t
     assert digests == {(here.summary["journal_sha256"],) * 2}
 
 
-def test_two_runs_in_one_process_are_equal_and_a_millisecond_more_is_not(config: Path) -> None:
+def test_two_runs_in_one_process_are_equal_and_one_more_millisecond_changes_them(config: Path) -> None:
     first, second = run(config), run(config)
     assert first.summary["journal_sha256"] == second.summary["journal_sha256"]
     assert first.fills == second.fills

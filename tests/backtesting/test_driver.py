@@ -93,7 +93,7 @@ def both_ways(config: Path) -> BacktestResult:
 
 @pytest.mark.parametrize("every", [1, 7, 40])
 @pytest.mark.parametrize("more", ["", 'risk: {max_daily_loss: {usdt: "12000"}}\n', "protects"])
-def test_spans_of_candles_equal_turns_row_by_row(tmp_path: Path, every: int, more: str) -> None:
+def test_candle_spans_equal_row_by_row_turns(tmp_path: Path, every: int, more: str) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.candles(1_500))
     protects = "true" if more == "protects" else "false"
     config = write_config(
@@ -111,7 +111,7 @@ def test_spans_of_candles_equal_turns_row_by_row(tmp_path: Path, every: int, mor
 
 
 @pytest.mark.parametrize("every", [1, 6])
-def test_spans_of_trades_equal_turns_row_by_row(tmp_path: Path, every: int) -> None:
+def test_trade_spans_equal_row_by_row_turns(tmp_path: Path, every: int) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.trades(20_000))
     config = write_config(
         tmp_path,
@@ -123,7 +123,7 @@ def test_spans_of_trades_equal_turns_row_by_row(tmp_path: Path, every: int) -> N
 
 
 @pytest.mark.parametrize("use", ["two_emas", "resting_emas"])
-def test_the_benchmark_of_trades_decides_as_row_by_row(tmp_path: Path, use: str) -> None:
+def test_the_trades_benchmark_decides_the_same_row_by_row(tmp_path: Path, use: str) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.trades(60_000))
     config = write_config(
         tmp_path,
@@ -134,7 +134,7 @@ def test_the_benchmark_of_trades_decides_as_row_by_row(tmp_path: Path, use: str)
     assert both_ways(config).summary["fills"]
 
 
-def test_the_benchmark_of_candles_decides_as_row_by_row(tmp_path: Path) -> None:
+def test_the_candles_benchmark_decides_the_same_row_by_row(tmp_path: Path) -> None:
     tape = market_data.write_tape(tmp_path / "tape", market_data.candles(20_000))
     config = write_config(
         tmp_path, f"{{path: {tape}, pair: btc_usdt}}", plugins=ROOT / "strategies", use="sma_cross",
@@ -145,9 +145,7 @@ def test_the_benchmark_of_candles_decides_as_row_by_row(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(slice_rows=st.integers(1, 700), block_rows=st.integers(1, 300), every=st.integers(1, 12))
-def test_the_size_of_slices_and_blocks_changes_nothing(
-    tmp_path: Path, slice_rows: int, block_rows: int, every: int
-) -> None:
+def test_slice_and_block_sizes_do_not_matter(tmp_path: Path, slice_rows: int, block_rows: int, every: int) -> None:
     tape = tmp_path / "tape"
     if not tape.exists():
         market_data.write_tape(tape, market_data.candles(700))
@@ -178,7 +176,7 @@ def on_bar(self, bar):
 """
 
 
-def test_an_order_of_a_slices_last_bar_fills_at_the_open_in_the_next_slice(
+def test_an_order_from_a_slices_last_bar_fills_at_the_next_slices_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "SLICE_ROWS", 10)

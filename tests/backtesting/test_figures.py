@@ -84,7 +84,7 @@ def gains(first: float, fills: list[FillRow]) -> list[float]:
     return list(earned.values())
 
 
-def test_every_figure_of_a_run_is_what_its_definition_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)  # a run of thirty days would take long
     closes = walk(4_000)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
@@ -164,9 +164,7 @@ def test_every_figure_of_a_run_is_what_its_definition_says(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("slice_rows", [60, 997])
-def test_figures_do_not_depend_on_the_pieces_in_which_a_tape_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int
-) -> None:
+def test_figures_do_not_depend_on_chunk_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int) -> None:
     """A bot that trades on the second day alone, over five."""
     monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)
     closes = walk(5 * 1440)
@@ -225,7 +223,7 @@ def on_bar(self, bar):
 
 
 @pytest.mark.parametrize("with_twd", [True, False])
-def test_the_rank_follows_volume_in_twd_though_the_bot_trades_usdt_alone(tmp_path: Path, with_twd: bool) -> None:
+def test_the_rank_follows_volume_in_twd_even_if_the_bot_trades_only_usdt(tmp_path: Path, with_twd: bool) -> None:
     four_ms = 1_704_052_800_000  # 2024-01-01 04:00 in Taipei
     start_ms = four_ms - 5 * 3_600_000
     prices = [20_000.0] * 600

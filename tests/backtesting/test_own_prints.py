@@ -37,7 +37,7 @@ def on_trade(self, trade):
 
 
 @pytest.mark.parametrize("taken", PAIRS)
-def test_of_one_moment_own_and_recorded_trades_come_by_pair(tmp_path: Path, taken: str) -> None:
+def test_own_and_recorded_trades_at_one_moment_are_ordered_by_pair(tmp_path: Path, taken: str) -> None:
     pairs = packaged_pairs()
     other = next(name for name in PAIRS if name != taken)
     minute, met = START + NS_PER_MINUTE, START + NS_PER_MINUTE + 100 * NS_PER_MS

@@ -34,7 +34,9 @@ def bars(result: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("slice_rows", [1_000_000, 7])
-def test_on_candles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int) -> None:
+def test_the_unfinished_bar_is_completed_from_candles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int
+) -> None:
     closes = [1_000 + 37 * (i * i % 101) for i in range(400)]
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
     config = write_config(
@@ -90,7 +92,7 @@ def on_trade(self, trade):
 LISTENS = LISTENS.replace("def on_start(self):\n", "def on_start(self):\n    self.subscribe_trades(self.pair)\n")
 
 
-def test_on_trades_and_on_trades_that_begin_after_the_candles(tmp_path: Path) -> None:
+def test_the_unfinished_bar_is_completed_from_trades_with_candles_before_them(tmp_path: Path) -> None:
     whole = told(tmp_path, "whole", T0)
     assert len(whole) == 2
     begins = T0 + 8 * MINUTE + 11 * NS_PER_S

@@ -48,7 +48,7 @@ def write_falling_tape(folder: Path, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("reading", ["queue", "pessimistic"])
-def test_a_quote_that_the_market_runs_through_blinds_no_strategy(tmp_path: Path, reading: str) -> None:
+def test_no_book_is_withheld_when_the_market_trades_through_a_quote(tmp_path: Path, reading: str) -> None:
     write_falling_tape(tmp_path / "tape", 20)
     config = write_config(
         tmp_path,
@@ -118,7 +118,7 @@ def on_fill(self, fill):
 """
 
 
-def test_an_order_sent_at_a_book_without_latency_meets_the_trades_of_the_same_moment(tmp_path: Path) -> None:
+def test_without_latency_an_order_sent_at_a_book_meets_trades_of_the_same_moment(tmp_path: Path) -> None:
     """0.01 stand ahead of an order at 100; trades of 0.01 each come with the book and every second after it."""
     at = np.array([T0 + i * S for i in range(5)], dtype=np.int64)
     column = lambda value: np.array([[value]], dtype=np.int64)  # noqa: E731

@@ -29,8 +29,9 @@ def test_a_backtest_without_its_price_says_so(tmp_path: Path, capsys: Printed) -
     bot = FirstBot(tmp_path, BODY)
     bot.write(FEES, balances="{twd: 1000000, bito: 1000}")
     assert bot.backtest() == 2
-    assert "bito cannot be valued in twd: no pair of the run leads to it. Add data for a pair such as bito_twd" in said(
-        capsys
+    assert (
+        "bito cannot be valued in twd: no pair of this run connects the two. Add data for a pair such as bito_twd"
+        in said(capsys)
     )
 
 

@@ -90,7 +90,7 @@ def some_order(dice: Random) -> Order:
 
 
 @pytest.mark.parametrize("seed", range(150))
-def test_an_order_is_refused_for_the_same_reason_whichever_way_is_asked(seed: int) -> None:
+def test_the_fast_and_the_full_check_refuse_for_the_same_reason(seed: int) -> None:
     dice = Random(seed)
     bars = {bar for bar in BARS if dice.random() < dice.choice([0.0, 0.0, 0.2, 0.5])}
     rooms = some_rooms(with_rules=dice.random() < 0.5)

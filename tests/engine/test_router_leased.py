@@ -38,7 +38,7 @@ class Shared:
         return [request.id for request in self.router.due(now).requests]
 
 
-def test_as_many_leave_as_are_leased_and_the_rest_is_asked_for() -> None:
+def test_leased_requests_leave_and_slots_are_requested_for_the_rest() -> None:
     shared = Shared()
     shared.lease(create_order=2)
     assert len(shared.create(5, S)) == 2
@@ -48,7 +48,7 @@ def test_as_many_leave_as_are_leased_and_the_rest_is_asked_for() -> None:
     assert len(shared.due(S)) == 3
 
 
-def test_a_change_that_was_made_before_slots_were_taken_gives_none_of_them_again() -> None:
+def test_a_change_made_before_slots_were_taken_does_not_return_them() -> None:
     shared = Shared()
     shared.lease(create_order=3)
     assert len(shared.create(2, S)) == 2
@@ -69,7 +69,7 @@ def test_when_leases_end_only_cancels_leave() -> None:
     assert shared.due(60 * S) == []
 
 
-def test_what_becomes_of_a_slot_is_reported_once() -> None:
+def test_each_slots_fate_is_reported_once() -> None:
     shared = Shared()
     shared.lease(create_order=4)
     ids = shared.create(4, S)

@@ -24,12 +24,12 @@ def tapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     return folder, prepare(folder)
 
 
-def test_the_tapes_are_those_that_behaviour_was_frozen_on(tapes: tuple[Path, dict[str, str]]) -> None:
+def test_the_tapes_have_not_changed(tapes: tuple[Path, dict[str, str]]) -> None:
     assert tapes[1] == stored()["tapes"]
 
 
 @pytest.mark.parametrize("tape", TAPES)
-def test_random_bots_decide_as_they_did(tapes: tuple[Path, dict[str, str]], tape: str) -> None:
+def test_random_bots_decide_as_before(tapes: tuple[Path, dict[str, str]], tape: str) -> None:
     found = dict(run_all(SUITE_SEEDS, tapes[0], [tape]))
     assert differences(found, stored()["runs"]) == []
 
@@ -38,7 +38,7 @@ def test_every_seed_is_frozen_on_every_tape() -> None:
     assert set(stored()["runs"]) == {f"{tape} {seed}" for tape in TAPES for seed in SEEDS}
 
 
-def test_all_that_can_happen_happens_over_the_set() -> None:
+def test_the_set_covers_everything_that_can_happen() -> None:
     total: Counter[str] = Counter()
     for found in stored()["runs"].values():
         total.update({name: count for name, count in found.items() if isinstance(count, int)})

@@ -67,7 +67,7 @@ def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_every_trade_of_a_burst_is_heard(tape: Path, seed: int) -> None:
+async def test_every_trade_of_a_burst_is_delivered(tape: Path, seed: int) -> None:
     options: dict[str, Any] = {"seed": seed, "balances": BALANCES}
     if seed % 2:
         options["latency"] = ", model: lognormal, sigma: 0.6"
@@ -75,7 +75,7 @@ async def test_every_trade_of_a_burst_is_heard(tape: Path, seed: int) -> None:
     assert len(decisions) > 500
 
 
-async def test_orders_that_arrive_at_once_meet_the_trades_of_the_books_they_answer(tape: Path) -> None:
+async def test_orders_that_arrive_at_once_meet_the_trades_after_the_book_they_react_to(tape: Path) -> None:
     more: dict[str, Any] = {"order_ms": 0, "balances": BALANCES}
     decisions, _ = await both(project(tape, STRATEGY, 20, seed=5, **more))
     assert len(decisions) > 100

@@ -104,7 +104,9 @@ def case_project(world: tuple[Path, float], case: str) -> Project:
 
 
 @pytest.mark.parametrize("case", list(CASES))
-async def test_a_backtest_decides_as_the_bot_over_the_wire(world: tuple[Path, float], case: str) -> None:
+async def test_a_backtest_makes_the_same_decisions_as_the_bot_over_the_wire(
+    world: tuple[Path, float], case: str
+) -> None:
     decisions, result = await both(case_project(world, case))
     found = counted(decisions)
     assert result.answers == found["answer"] == found["request"]
@@ -113,7 +115,7 @@ async def test_a_backtest_decides_as_the_bot_over_the_wire(world: tuple[Path, fl
         assert found["fill"] >= (20 if case in ("market_maker", "grid") else 1), found
 
 
-def test_all_that_may_become_of_an_order_occurs_over_the_set(world: tuple[Path, float]) -> None:
+def test_the_set_covers_everything_that_can_happen_to_an_order(world: tuple[Path, float]) -> None:
     """Counted in the backtests, since the test above holds the runs over the wire to them."""
     total: Counter[str] = Counter()
     for case in CASES:
@@ -134,7 +136,7 @@ def test_all_that_may_become_of_an_order_occurs_over_the_set(world: tuple[Path, 
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_a_strategy_that_does_anything_is_answered_alike(world: tuple[Path, float], seed: int) -> None:
+async def test_a_strategy_that_uses_every_call_gets_the_same_answers(world: tuple[Path, float], seed: int) -> None:
     folder, _ = world
     # seed 0 met an own order too small for the wire's decimals, seed 2 a batch of cancels over two pairs
     options: dict[str, Any] = {"first_s": 120 + seed // 4 * 60 % 540, "seed": seed}

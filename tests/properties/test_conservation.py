@@ -239,7 +239,7 @@ def test_a_thousand_random_scripts_conserve_every_unit() -> None:
     assert not rare, f"too rare to prove anything: {rare} of {SCRIPTS}; all: {dict(scripts)}"
 
 
-def test_the_proof_notices_a_single_unit() -> None:
+def test_the_check_notices_a_single_unit() -> None:
     script = Script(1)
     script.run()
     script.kernel._ledger.accounts["plain"].total["btc"] += 1

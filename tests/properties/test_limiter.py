@@ -149,7 +149,7 @@ def test_no_window_is_exceeded_under_any_way_of_counting(
     down_ms=st.integers(0, 3000),
     late_ms=st.lists(st.integers(0, LATEST_ACCEPT_NS // NS_PER_MS), min_size=1, max_size=8),
 )
-def test_windows_that_a_crash_left_in_use_are_not_exceeded(
+def test_windows_in_use_at_a_crash_are_not_exceeded(
     before: list[tuple[int, int | None]], down_ms: int, late_ms: list[int]
 ) -> None:
     limits = table(create_order=(4, 1))
@@ -182,7 +182,7 @@ def test_windows_that_a_crash_left_in_use_are_not_exceeded(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 5000), max_size=40), st.integers(1, 5), st.integers(0, 999))
-def test_what_a_sliding_window_allows_the_other_ways_of_counting_allow_too(
+def test_the_other_ways_of_counting_allow_what_a_sliding_window_allows(
     times_ms: list[int], limit: int, phase: int
 ) -> None:
     kept: list[int] = []

@@ -98,13 +98,13 @@ def test_a_bundled_strategy_decides_the_same_when_the_tape_ends_earlier(
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_samples_of_this_proof_decide_often(whole: Callable[[str], tuple[Path, Outcome]], name: str) -> None:
+def test_the_samples_of_this_test_decide_often(whole: Callable[[str], tuple[Path, Outcome]], name: str) -> None:
     _, full = whole(name)
     assert len(full.fills) >= 4
     assert len(full.decisions) >= 40
 
 
-def test_every_bundled_strategy_is_proved() -> None:
+def test_every_bundled_strategy_is_covered() -> None:
     assert set(CASES) == {path.stem for path in (ROOT / "strategies").glob("*.py")}
 
 
@@ -214,12 +214,12 @@ def peek(world: World, mode: str, *, step_s: int, least: int, start: str | None 
     run_config(path, world.folder, start=start)
 
 
-def test_nothing_of_later_candles_is_to_be_found_with_warm_up_and_several_resolutions(world: World) -> None:
+def test_later_candles_cannot_be_found_with_warm_up_and_several_resolutions(world: World) -> None:
     world.candles("btc_usdt", [50_000.0 + i for i in range(240)], volume=10)
     peek(world, "candles", step_s=60, least=150, start="2025-03-03T11:00")  # three hours in, in Taipei
 
 
-def test_nothing_of_later_trades_and_books_is_to_be_found(world: World) -> None:
+def test_later_trades_and_books_cannot_be_found(world: World) -> None:
     made_of_trades(world, 400)
     peek(world, "trades", step_s=1, least=800)
 
@@ -233,7 +233,7 @@ def made_of_trades(world: World, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["candles", "trades"])
-def test_the_search_would_find_one_row_too_many(world: World, mode: str) -> None:
+def test_the_search_would_find_a_single_row_too_many(world: World, mode: str) -> None:
     if mode == "candles":
         world.candles("btc_usdt", [50_000.0 + i for i in range(70)], volume=10)
     else:

@@ -121,7 +121,7 @@ def settled(b: Bot, exchange: ModelExchange) -> None:
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, 20))
-def test_no_order_is_lost_doubled_or_called_dead_while_it_lives(first: int) -> None:
+def test_no_order_is_lost_repeated_or_declared_dead_while_live(first: int) -> None:
     injected: dict[str, int] = {}
     executed = {Side.BUY: 0, Side.SELL: 0}
     for seed in range(first, first + 20):
@@ -136,7 +136,7 @@ def test_no_order_is_lost_doubled_or_called_dead_while_it_lives(first: int) -> N
     assert all(executed.values())
 
 
-def test_without_faults_all_goes_the_plain_way() -> None:
+def test_without_faults_every_order_takes_the_simple_path() -> None:
     exchange = play(1, faults=0.0)
     assert not exchange.injected
     assert len(exchange.rows) > 20
@@ -155,11 +155,11 @@ def caught(seeds: int = 20, **options: Any) -> bool:
     return False
 
 
-def test_a_carrier_that_sends_again_what_was_not_answered_is_caught() -> None:
+def test_resending_unanswered_orders_is_caught() -> None:
     assert caught(resends=True)
 
 
-def test_absent_after_three_times_not_found_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absence_after_three_not_found_answers_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def impatient(self: Resolution, case: Case, now: int) -> None:
         case.busy = False
         case.poll += 1
@@ -171,12 +171,12 @@ def test_absent_after_three_times_not_found_is_caught(monkeypatch: pytest.Monkey
     assert caught()
 
 
-def test_absent_before_the_bound_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absence_before_the_bound_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Resolution, "_bound", lambda self, case: case.abort)
     assert caught()
 
 
-def test_a_cancel_believed_on_its_answer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trusting_a_cancels_answer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = OrderDesk.on_answer
 
     def credulous(self: OrderDesk, answer: Answer, now: int) -> None:
@@ -190,7 +190,7 @@ def test_a_cancel_believed_on_its_answer_is_caught(monkeypatch: pytest.MonkeyPat
     assert caught()
 
 
-def test_executions_told_apart_by_id_alone_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_telling_executions_apart_by_id_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def naive(self: Executions, report: Any, *, listed: bool) -> bool:
         key = (listed, report.trade_id)
         return self._known.setdefault(key, len(self._known)) == len(self._known) - 1

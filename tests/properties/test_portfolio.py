@@ -328,7 +328,7 @@ def opened_and_priced(script: Script) -> dict[tuple[str, str], tuple[int, int]]:
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32))
-def test_parts_and_rest_are_the_account_whatever_happens(seed: int) -> None:
+def test_parts_and_unassigned_always_sum_to_the_account(seed: int) -> None:
     script = Script(seed)
     opening = opened_and_priced(script)
     for _ in range(80):
@@ -340,7 +340,7 @@ def test_parts_and_rest_are_the_account_whatever_happens(seed: int) -> None:
     assert not script.portfolio.ledger.locks
 
 
-def test_the_scripts_reach_what_they_are_meant_to_reach() -> None:
+def test_the_scripts_cover_the_intended_cases() -> None:
     reached: Counter[str] = Counter()
     for seed in range(60):
         script = Script(seed)
@@ -354,7 +354,7 @@ def test_the_scripts_reach_what_they_are_meant_to_reach() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 2**32))
-def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
+def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_row_by_row(seed: int) -> None:
     chance = random.Random(seed)
     script = Script(seed)
     opened_and_priced(script)
@@ -386,7 +386,7 @@ def test_a_span_of_prices_breaks_where_row_by_row_does(seed: int) -> None:
     assert found == one_by_one
 
 
-def test_a_price_that_meets_a_limit_to_the_unit_is_not_missed() -> None:
+def test_a_price_that_hits_a_limit_exactly_is_not_missed() -> None:
     pairs = {str(pair): pair for pair in (BTC_USDT, USDT_TWD)}  # so that a btc is worth twd in two steps, each rounded
     portfolio = Portfolio(
         pairs=pairs, shares=[CapitalShare("a", (BTC_USDT, USDT_TWD), OWNED)], reserve={}, currency="twd"

@@ -34,7 +34,7 @@ def _wanted(rows: list[tuple[int, int]], side: Side) -> dict[int, int]:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(_quote, min_size=1, max_size=6), st.integers(0, 10**6))
-def test_what_rests_in_the_end_is_what_was_stated_last(statements: list[tuple], seed: int) -> None:  # type: ignore[type-arg]
+def test_in_the_end_the_last_stated_quote_rests(statements: list[tuple], seed: int) -> None:  # type: ignore[type-arg]
     random = Random(seed)
     given_up: set[tuple[Side, int]] = set()
 

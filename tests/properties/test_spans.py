@@ -232,7 +232,7 @@ def play(seed: int, driver: type[Driver], *, merges: bool = True) -> tuple[Any, 
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, 20))
-def test_spans_and_turns_decide_alike(first: int) -> None:
+def test_spans_and_turns_make_the_same_decisions(first: int) -> None:
     kinds: Counter[bytes] = Counter()
     for seed in range(first, first + 20):
         fast, plain = play(seed, SpanBySpan), play(seed, EveryRow)
@@ -247,7 +247,7 @@ def test_spans_and_turns_decide_alike(first: int) -> None:
         assert kinds[kind], kinds  # a world in which nothing happens proves nothing
 
 
-def test_a_bar_whose_first_trade_lies_in_a_span_ends_by_its_timer() -> None:
+def test_a_bar_whose_first_trade_is_in_a_span_ends_by_its_timer() -> None:
     assert play(619, SpanBySpan, merges=False) == play(619, EveryRow, merges=False)
 
 
@@ -278,7 +278,7 @@ def test_a_span_that_overlooks_a_jump_is_caught(monkeypatch: pytest.MonkeyPatch)
     assert caught()
 
 
-def test_a_span_that_overlooks_an_act_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_span_that_overlooks_an_action_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Spans.__init__
 
     def deaf(self: Spans, **parts: Any) -> None:

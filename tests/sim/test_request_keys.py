@@ -50,7 +50,7 @@ def answered_at(ids: Iterator[int], more_reads: int) -> dict[str, int]:
     return found
 
 
-def test_latency_does_not_hang_on_ids_or_on_other_requests() -> None:
+def test_latency_does_not_depend_on_ids_or_other_requests() -> None:
     plain = answered_at(iter(range(100, 200)), 0)
     assert answered_at(iter(range(5_000, 9_000, 7)), 3) == plain
     assert len(set(plain.values())) == len(plain)  # and one order's requests, or an account's, draw apart

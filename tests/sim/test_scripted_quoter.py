@@ -186,7 +186,7 @@ def simulated(reading: str) -> list[Fill]:
 
 
 @pytest.mark.parametrize("reading", ["queue", "optimistic", "pessimistic"])
-def test_the_frames_alone_give_the_same_fills(reading: str) -> None:
+def test_the_frames_alone_imply_the_same_fills(reading: str) -> None:
     mine, theirs = derived(reading), simulated(reading)
     assert len(mine) > 20
     assert theirs == mine
