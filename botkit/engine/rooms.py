@@ -92,7 +92,7 @@ class BotRooms:
         self.contexts: dict[str, Context] = {}
         self.foreign_orders: dict[str, OrderReport] = {}
         self._find_callback = find_callback
-        #: `Begin` has come: market events and timers are looked at
+        #: `Begin` has come: market events and timers are processed
         self.has_begun = False
         #: an order was refused in this turn
         self.has_refused = False
@@ -293,7 +293,7 @@ class BotRooms:
             self.protector.order_changed(order)
         if record.active:
             if not order.executed_lots and not self.agreement.held and order.client_id not in self.desk.shown_lots:
-                self.callbacks.notify(record, "on_order", order)  # no execution that it could disagree with
+                self.callbacks.notify(record, "on_order", order)  # no execution is pending that it could disagree with
             else:
                 self.agreement.tell(order, partial(self.callbacks.notify, record, "on_order", order))
 

@@ -37,7 +37,7 @@ class MoneyView:
 
     @property
     def unassigned(self) -> Mapping[str, int]:
-        """What belongs to no strategy."""
+        """What is unassigned."""
         return dict(self._portfolio.unassigned)
 
     @property
@@ -47,11 +47,12 @@ class MoneyView:
 
     @property
     def rounding_units(self) -> int:
-        """By how many units the books may differ from the account, since the exchange rounds fills its own way."""
+        """By how many units the books may differ from the account, since the exchange's rounding of fills is
+        undocumented."""
         return self._portfolio.balances.rounding_units
 
     def free_units(self, currency: str) -> int:
-        """What neither a strategy owns nor the reserve keeps, and may be handed over."""
+        """What neither a strategy owns nor the reserve keeps, and what may therefore be handed over."""
         return self._portfolio.ownership.free_units(currency)
 
     def ownership(self, elsewhere: Mapping[str, int] | None = None) -> Ownership:
@@ -59,7 +60,7 @@ class MoneyView:
         return self._portfolio.ownership.shown(elsewhere or {})
 
     def surplus(self, strategy: str) -> list[tuple[PositionView, int]]:
-        """Positions that are away from what was given, and by how many units; below zero, coins are missing."""
+        """Positions that differ from the given holdings, and by how many units; if negative, coins are missing."""
         return [(_position(position), units) for position, units in self._portfolio.ownership.surplus(strategy)]
 
     def equity(self, strategy: str | None = None) -> int | None:

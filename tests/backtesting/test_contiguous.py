@@ -1,4 +1,4 @@
-"""Holes of a candle tape become flat rows without volume, however the tape is cut into chunks."""
+"""Holes in a candle tape become flat rows without volume, however the tape is cut into chunks."""
 
 from __future__ import annotations
 

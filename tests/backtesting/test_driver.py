@@ -1,4 +1,4 @@
-"""Quiet spans, slices and blocks are only faster: the decisions are those of a turn for every row."""
+"""Quiet spans, slices and blocks only save time: the decisions equal those of one turn per row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.backtest_world import ROOT, run, write_candles, write_config, write_s
 from tests.benchmarks import market_data
 from tests.row_by_row import RowByRow
 
-#: reads everything that a span brings up to date only when it is asked for, and tells at the end what it saw
+#: reads everything that a span updates only on demand, and reports at the end what it saw
 WATCHER = """
 pair: Pair
 every: int = 7
@@ -76,7 +76,7 @@ def on_stop(self):
 
 
 def told(result: BacktestResult) -> tuple[object, ...]:
-    """Everything of a result that must not depend on how the rows were carried."""
+    """Everything in a result that must not depend on how the rows were delivered."""
     summary = {key: value for key, value in result.summary.items() if key not in ("wall_s", "events_per_second")}
     return summary, [row.skips for row in result.strategies], result.fills, result.orders
 
@@ -189,7 +189,7 @@ def test_an_order_from_a_slices_last_bar_fills_at_the_next_slices_open(
         backtest='  fees: {maker: "0", taker: "0"}\n  slippage: "0"\n  latency: {order_ms: 100, answer_ms: 100}\n',
     )
     result = run(config)
-    # the order of the very last bar finds no next open, and is told so rather than left hanging
+    # the last bar's order finds no next open and must be ended rather than left hanging
     assert [fill.price_ticks for fill in result.fills] == [round(close * 100) for close in closes[:-1]]
     assert [fill.time for fill in result.fills] == [
         order.spec.created + 100 * NS_PER_MS for order in result.orders[:-1]

@@ -1,4 +1,4 @@
-"""Equity at every price: exact figures by example, and the fast ways against a plain one by property."""
+"""Equity at every price: exact figures in examples, and the fast paths compared with a plain computation."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ def test_days_close_at_midnight_in_the_configured_zone() -> None:
         (START + 2 * NS_PER_DAY, 121.0),
         (START + 3 * NS_PER_DAY, 121.0),
     ]
-    # neither the half day at the beginning nor the one that the run ends in is a return
+    # neither the half day at the beginning nor the one at the end has a return
     assert c.daily_returns() == pytest.approx([0.10, 0.0])
 
 
 def test_every_calendar_day_counts_even_if_nothing_moved() -> None:
-    """Three days flat, one in the market, three days flat again: seven closes, in one slice or in many."""
+    """Three flat days, one in the market, three flat days again: seven closes, in one slice or in many."""
     bought = START + 3 * NS_PER_DAY + NS_PER_HOUR
     sold = bought + 5 * NS_PER_HOUR
     changes: list[Change] = [
@@ -161,7 +161,7 @@ def test_a_day_with_a_clock_change_ends_at_its_own_midnight() -> None:
 def test_holdings_are_valued_through_several_pairs() -> None:
     c = curve({"btc": COIN}, pairs=(BTC, USDT), currency="twd")
     c.add_slice({"btc_usdt": column((0, 100.0), (2, 200.0)), "usdt_twd": column((1, 30.0), (3, 31.0))})
-    assert c.opening == 3_000.0  # at the first moment at which both prices are known
+    assert c.opening == 3_000.0  # at the first moment when both prices are known
     assert c.final == 6_200.0
     assert c.start == START
 

@@ -1,4 +1,4 @@
-"""Every figure of a summary against a calculation that knows only the candles and the list of fills."""
+"""Every figure of a summary compared with a calculation that knows only the candles and the fills."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def walk(rows: int) -> list[float]:
 
 
 def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float]]:
-    """(time, worth of everything) at every close and after the fills of every moment."""
+    """(time, total value) at every close and after the fills of every moment."""
     held, at, points = dict(OPENING), 0, []
     for i, close in enumerate(closes):
         time = START_MS * 10**6 + (i + 1) * MINUTE
@@ -70,7 +70,7 @@ def equities(closes: list[float], fills: list[FillRow]) -> list[tuple[int, float
 
 
 def gains(first: float, fills: list[FillRow]) -> list[float]:
-    """What each selling order earned against the average cost; the opening coins cost the first price."""
+    """What each selling order earned against the average cost; opening coins cost the first price."""
     coins, cost = OPENING["btc"], OPENING["btc"] * first
     earned: dict[int, float] = defaultdict(float)
     for fill in fills:
@@ -85,7 +85,7 @@ def gains(first: float, fills: list[FillRow]) -> list[float]:
 
 
 def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)  # a run of thirty days would take long
+    monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)  # a thirty-day run would take too long
     closes = walk(4_000)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
     plugins = write_strategy(tmp_path, SELLS_AND_BUYS)
@@ -165,7 +165,7 @@ def test_every_figure_of_a_run_matches_its_definition(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("slice_rows", [60, 997])
 def test_figures_do_not_depend_on_chunk_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_rows: int) -> None:
-    """A bot that trades on the second day alone, over five."""
+    """A five-day run that trades only on the second day."""
     monkeypatch.setattr(metrics, "RETURNS_LEAST", 2)
     closes = walk(5 * 1440)
     data = write_candles(tmp_path / "candles.csv", closes, start_ms=START_MS)
@@ -204,7 +204,7 @@ def on_bar(self, bar):
 
 
 def closes_at(closes: list[float], fill: FillRow) -> float:
-    """The last close before or at a fill: what a fee in coins is valued at."""
+    """The last close at or before a fill, at which a fee in coins is valued."""
     return closes[max(0, (fill.time - START_MS * 10**6) // MINUTE - 1)]
 
 

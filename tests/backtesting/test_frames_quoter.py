@@ -1,4 +1,4 @@
-"""Every fill of a scripted quoter on recorded frames, against `frames_reference`, which knows frames and json only."""
+"""Every fill of a scripted quoter on recorded frames, against `frames_reference`, which knows only frames and JSON."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def text(steps: int, decimals: int) -> str:
 
 
 def make_script(events: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """(what the strategy does at each timer, the same as orders for the reference)."""
+    """(the strategy's action at each timer, the same as orders for the reference)."""
     rng = random.Random(5)
     script: dict[str, Any] = {}
     orders: list[dict[str, Any]] = []

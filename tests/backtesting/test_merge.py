@@ -1,4 +1,4 @@
-"""The one total order over several streams."""
+"""The total order over several streams."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def trades(name: str, received: list[int]) -> TradeColumns:
 
 
 def rows_of(streams: list[TradeColumns]) -> list[tuple[MarketColumns, int, int]]:
-    """(stream, first row, row after the last) of every run of rows of one stream."""
+    """(stream, first row, row after the last) for every run of rows of one stream."""
     rows = MergedRows(streams)
     found, position = [], 0
     while position < len(rows):

@@ -1,4 +1,4 @@
-"""The figures of a run, with exact expected numbers and the cases in which there is nothing to say."""
+"""A run's figures with exact expected numbers, and the cases in which there is no figure."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_round_trip_earns_the_price_difference_less_both_fees() -> None:
     assert (trips.count, trips.wins) == (1, 1)
     assert trips.gross_profit == pytest.approx(0.998 * 110 - 0.21956 - 100)
     assert trips.win_rate == 1.0
-    assert trips.profit_factor is None  # nothing was lost, and infinity is no figure
+    assert trips.profit_factor is None  # nothing was lost, and infinity is not a figure
     assert trips.realised == {("s", "btc_usdt"): pytest.approx(9.56044)}
 
 
@@ -122,7 +122,7 @@ def test_an_order_that_reverses_the_position_opens_the_other_side() -> None:
 def test_realised_gains_and_remaining_holdings_add_up_to_the_cash_flow(drawn: list[tuple[bool, int, int]]) -> None:
     fills = [row(i, "buy" if buy else "sell", amount, price) for i, (buy, amount, price) in enumerate(drawn)]
     held = sum(a if buy else -a for buy, a, _ in drawn)
-    # closing everything at the last price turns all of it into cash
+    # closing everything at the last price turns it all into cash
     last = drawn[-1][2]
     if held:
         fills.append(row(999, "sell" if held > 0 else "buy", abs(held), last))

@@ -1,4 +1,4 @@
-"""The out folder: exact files, all of them or none, and never over somebody's own files."""
+"""The output folder: exact files, all or none, and never over a user's own files."""
 
 from __future__ import annotations
 
@@ -91,11 +91,11 @@ def test_an_earlier_run_is_replaced_as_a_whole(tmp_path: Path, result: BacktestR
 
 def test_a_folder_that_is_not_a_run_is_refused_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "thesis.doc").write_text("years of work")
-    with pytest.raises(ConfigError, match="not a backtest's"):
+    with pytest.raises(ConfigError, match="do not belong to a backtest"):
         RunFolder(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "summary.json").write_text('{"somebody": "else"}')
-    with pytest.raises(ConfigError, match="not a backtest's"):
+    with pytest.raises(ConfigError, match="do not belong to a backtest"):
         RunFolder(tmp_path / "other")
     with pytest.raises(ConfigError, match="not a folder"):
         RunFolder(tmp_path / "thesis.doc")

@@ -1,4 +1,4 @@
-"""What a run is made of: kinds, streams, span, and what the data must hold."""
+"""What a run reads: kinds, streams, span, and the data it requires."""
 
 from __future__ import annotations
 

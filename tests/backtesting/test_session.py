@@ -1,4 +1,4 @@
-"""One backtest from its parts to its result: history before the start, readings of the queue, collection of garbage."""
+"""One backtest from its parts to its result: history before the start, queue assumptions, garbage collection."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def on_book(self, book):
 
 
 def small_market(root: Path, rows: int = 400, hole_s: int = 0) -> Path:
-    """A book a second, and in every second a trade of 0.3 at its best bid or ask; a hole in the middle."""
+    """A book a second, each with a trade of 0.3 at its best bid or ask; a hole in the middle."""
     seconds = np.arange(rows, dtype=np.int64)
     received = START + (seconds + np.where(seconds >= rows // 2, hole_s, 0)) * NS_PER_S
     best = 8_600_000 + (np.arange(rows) // 50 % 2) * 10
@@ -124,7 +124,7 @@ def test_bars_from_trades_are_warmed_up_by_the_trades_before_the_start(tmp_path:
     assert (bars[-1].open, bars[-1].close) == (prices[0], prices[-1])
     assert (bars[-1].high, bars[-1].low) == (max(prices), min(prices))
     assert bars_before(feed, PAIR, "1m", 5, info.start) == []
-    # the tape began within the first bucket, which is therefore no whole bar
+    # the tape began within the first bucket, so its bar is incomplete
     assert bars_before(feed, PAIR, "1m", 10**4, middle)[0].time > info.start
 
 

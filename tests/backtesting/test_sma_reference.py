@@ -1,4 +1,4 @@
-"""The bundled sma_cross against a calculation that knows nothing of botkit."""
+"""The bundled sma_cross compared with a calculation independent of botkit."""
 
 from __future__ import annotations
 

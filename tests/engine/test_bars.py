@@ -1,4 +1,4 @@
-"""Bars: when they close, what they hold, gaps, and late trades."""
+"""Bars: when they close, what they contain, gaps, and late trades."""
 
 from __future__ import annotations
 

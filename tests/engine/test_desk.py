@@ -1,4 +1,4 @@
-"""The order protocol, answered by hand: what is lost, late, early, doubled or out of order."""
+"""The order protocol with hand-written answers: lost, late, early, repeated or out of order."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def bot(**more: object) -> Bot:
 
 
 def buy(bot: Bot, amount: float = ONE, price: int = 900, **more: object) -> Order:
-    """A limit buy that is on its way."""
+    """A limit buy in flight."""
     order: Order = bot.s.buy(BTC, amount=amount, price=price, **more)
     bot.end_turn()
     return order
 
 
 def states(bot: Bot, order: Order) -> list[str]:
-    """The states of an order that its strategy heard of."""
+    """The order states that its strategy was notified of."""
     return [state.value for heard, state in bot.s.of("order") if heard is order]
 
 
-# -- the plain way ----------------------------------------------------------------------------------------------------
+# -- the simple path -----------------------------------------------------------------------------------------------
 
 
 def test_an_order_goes_from_call_to_fill() -> None:
@@ -117,9 +117,9 @@ def test_kept_executions_of_others_do_not_pile_up() -> None:
         b.execute(stranger, 9)
         b.accept(order)
         if is_another:
-            b.execute(stranger, 9)  # nothing is on its way any more, so neither it nor the one before was ours
+            b.execute(stranger, 9)  # nothing is in flight any more, so neither this one nor the one before was ours
         ours = buy(b)
-        b.accept(ours)  # under the stranger's id: what was kept of it comes out here
+        b.accept(ours)  # under the stranger's id: any execution kept for it would appear here
         assert order_id_of(ours) == order_id_of(stranger)
         assert ours.executed_lots == (0 if is_another else 9)
 
@@ -455,7 +455,7 @@ def test_a_triggered_stop_order_is_replaced_by_a_limit_order() -> None:
     assert new.stop_ticks == 0
 
 
-# -- answers that tell less than one would like -----------------------------------------------------------------------
+# -- incomplete answers --------------------------------------------------------------------------------------------
 
 
 def test_an_order_of_which_no_byte_was_sent_is_final() -> None:

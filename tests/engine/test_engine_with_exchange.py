@@ -1,4 +1,4 @@
-"""The engine and the simulated exchange together: what one asks for, the other answers, and the books agree."""
+"""The engine and the simulated exchange together: requests, answers, and books that agree."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sim(*strategies: Listener, prints: Any = (), **more: Any) -> Sim:
 
 
 def _at_t0(rows: Any) -> Any:
-    shift = (T0 - venue.T0) // S  # the tables of that world count from another moment
+    shift = (T0 - venue.T0) // S  # that world's tables count from another moment
     return [(row[0] + shift, *row[1:]) for row in rows]
 
 

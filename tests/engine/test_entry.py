@@ -1,4 +1,4 @@
-"""What an order is refused for before anything is sent, in the words that a strategy reads."""
+"""Why orders are refused before anything is sent, in the words that a strategy reads."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_slippage_is_checked_again_before_sending() -> None:
     assert waiting
     for request in b.all(CreateOrder):
         b.book([(990, 10**6)], [(1_000, 1), (1_100, 10**6)])
-        b.answer(request, Ending.NOT_SENT)  # gives the slot back
+        b.answer(request, Ending.NOT_SENT)  # returns the slot
     assert {order.state for order in waiting} == {OrderState.NOT_SENT}
     assert all("visible book" in order.reason for order in waiting)
 
@@ -176,7 +176,7 @@ def test_the_exchanges_open_order_cap_applies_across_strategies() -> None:
     orders = [first.buy(BTC, amount="0.01", price=900) for _ in range(8)]
     refused = second.buy(BTC, amount="0.01", price=900)
     assert refused.reason == "8 orders of btc_twd are open, the most that the exchange allows"
-    assert first.replace(orders[0], price=910).is_open  # it takes the place of one
+    assert first.replace(orders[0], price=910).is_open  # it replaces one
     assert second.market_buy(BTC, spend=1_000).is_open
 
 
@@ -208,7 +208,7 @@ def test_a_halted_bot_accepts_only_reducing_orders_until_resumed() -> None:
 def test_orders_waiting_when_the_bot_is_halted_are_never_sent() -> None:
     b = bot()
     order = b.s.buy(BTC, amount=1, price=900)
-    b.risk.halt(None, "test")  # even where nobody cancelled it
+    b.risk.halt(None, "test")  # even if nobody cancelled it
     assert not b.end_turn()
     assert order.state is OrderState.NOT_SENT
     assert order.reason == "the bot is halted: test"
@@ -233,7 +233,7 @@ def test_a_shortage_names_the_coin_and_halts_creates_until_it_ends() -> None:
     for second in (10, 13):
         b.to(second)
         b.tell(BalanceReport({"btc": (RICH["btc"], RICH["btc"])}))
-    assert b.messages[1:] == [("info", "the account holds all that its strategies own again; new orders are allowed")]
+    assert b.messages[1:] == [("info", "the account again holds everything its strategies own; new orders are allowed")]
     assert b.s.buy(BTC, amount=1, price=900).is_open
     b.decisions.flush()
     assert b"".join(b.log).count(b'"k":"shortage"') == 2
@@ -295,7 +295,7 @@ def _order(b: Bot, side: Side, **more: Any) -> Any:
     )
 
 
-# -- how a refusal is told --------------------------------------------------------------------------------------------
+# -- how a refusal is reported ------------------------------------------------------------------------------------
 
 
 def test_a_refusal_is_reported_after_the_callback_at_the_same_now() -> None:

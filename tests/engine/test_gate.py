@@ -1,4 +1,4 @@
-"""The checks of an order: the short way for ordinary times gives what asking for every reason gives."""
+"""An order's checks: the fast way gives the same result as asking for every reason."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from botkit.model.clock import NS_PER_DAY
 from botkit.model.orders import Condition, Order, OrderSpec, OrderType, Side
 from tests.engine_world import BTC, PAIRS, RATES, RICH, T0, Listener
 
-#: what may stand in the way of others than a single order
+#: what may block more than a single order
 BARS = ("starting", "stopping", "shortage", "halted", "strategy halted", "unknown", "stopped", "journal")
-#: of these, what is looked at when a slot has been granted
+#: of these, what is checked when a slot has been granted
 GRANTED_BARS = {"shortage", "halted", "unknown", "journal"}
 
 

@@ -1,4 +1,4 @@
-"""Coins that a strategy was given: what it sees of them, what `close` sells, and where flattening ends."""
+"""Coins given to a strategy: what it sees of them, what `close` sells, and where flattening ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIVEN = {"twd": 10_000 * UNIT, "btc": 2 * UNIT}
 
 
 def trading(capital: dict[str, int] | int | None, strategies: int = 1) -> Bot:
-    """A bot that has a price and a book, and whose account holds more coins than were handed over."""
+    """A bot with a price and a book, whose account holds more coins than were handed over."""
     b = Bot(
         *(Listener(start=lambda s: s.subscribe_book(BTC, 5)) for _ in range(strategies)),
         balances=ACCOUNT,
@@ -215,7 +215,7 @@ def test_without_a_cost_the_current_price_counts() -> None:
 
 @pytest.mark.parametrize(
     ("moved", "told"),
-    [(coins(twd=1), "leave it out"), (coins(btc=1, usdt=1), "btc and usdt were given; add them one after the other")],
+    [(coins(twd=1), "leave it out"), (coins(btc=1, usdt=1), "btc and usdt were given; add them one at a time")],
 )
 def test_a_cost_for_no_coin_or_for_several_is_refused(moved: dict[str, int], told: str) -> None:
     portfolio = open_portfolio(
@@ -224,7 +224,7 @@ def test_a_cost_for_no_coin_or_for_several_is_refused(moved: dict[str, int], tol
     assert told in str(portfolio.transfers.wrong_cost("a", moved))
 
 
-# -- what is said -----------------------------------------------------------------------------------------------------
+# -- reports ------------------------------------------------------------------------------------------------------
 
 
 def test_the_report_lists_what_each_strategy_owns_and_what_is_left_alone() -> None:

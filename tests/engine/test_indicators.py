@@ -1,4 +1,4 @@
-"""Indicators: known values, the first valid place, steadiness over many updates, and what they refuse."""
+"""Indicators: known values, the first valid value, stability over many updates, and what they refuse."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_many_updates_do_not_drift() -> None:
     sma, bands = SMA(50), Bollinger(50)
     window: list[float] = []
     for i in range(200_000):
-        # every now and then a value that a running sum would never get rid of
+        # now and then a value that a running sum would never get rid of
         value = 1e15 if i % 70_000 == 69_999 else chance.randint(1, 10**7) / 100
         sma.update(value)
         bands.update(value)

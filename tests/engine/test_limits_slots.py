@@ -1,4 +1,4 @@
-"""One window: when its slots are taken and when they come free."""
+"""One window: when its slots are taken and when they become free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A strategy that tries to see or change what it must not, through the arrays of its bars."""
+"""A strategy that tries to see or change what it must not through the arrays of its bars."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ NAMES = ("open", "high", "low", "close", "volume", "time")
 
 
 def bars(count: int) -> list[Bar]:
-    """Every figure of bar i is at least 1000 + i, so a figure of the future is known when seen."""
+    """Every figure of bar i is at least 1000 + i, so a figure from the future is recognisable."""
     return [Bar(PAIR, T0 + i * NS_PER_MINUTE, *([1000.0 + i] * 5)) for i in range(count)]
 
 
 def everything_behind(view: Any) -> Iterator[Any]:
-    """The view and all it leads to: bases, memoryviews and their objects."""
+    """The view and everything it leads to: bases, memoryviews and their objects."""
     seen: list[Any] = []
     queue = [view]
     while queue:
@@ -115,7 +115,7 @@ def test_the_object_behind_the_base_exposes_no_buffer() -> None:
     public = {name: getattr(keeper, name) for name in dir(keeper) if not name.startswith("__")}
     assert not public
     assert keeper is not None
-    assert keeper.__array_interface__["data"][1] is True  # read-only for whoever makes an array of it
+    assert keeper.__array_interface__["data"][1] is True  # read-only for anyone who makes an array of it
     with pytest.raises(ValueError, match="WRITEABLE"):
         np.asarray(keeper).flags.writeable = True
 
@@ -138,7 +138,7 @@ def test_a_view_outlives_its_series() -> None:
     view, wanted = series.close, series.close.tolist()
     del series
     gc.collect()
-    scribble = [np.full(512, -1.0) for _ in range(200)]  # would land in memory given back too early
+    scribble = [np.full(512, -1.0) for _ in range(200)]  # would land in memory freed too early
     assert view.tolist() == wanted
     assert len(scribble) == 200
 

@@ -1,4 +1,4 @@
-"""``max_drawdown``: a fall below the highest equity halts, durably, in every mode and however rows are read."""
+"""``max_drawdown``: a fall from peak equity halts trading, durably, in every mode and however rows are read."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_a_value_that_is_not_a_fraction_is_refused_with_an_example(value: object
 def test_a_fall_from_the_peak_halts_its_level(level: str | None) -> None:
     risk = desk("0.1", level)
     assert mark(risk, 1_000) is None  # 4,000 in all
-    assert mark(risk, 2_000) is None  # 7,000: the highest
+    assert mark(risk, 2_000) is None  # 7,000: the peak
     assert mark(risk, 1_767) is None  # 6,301
-    assert mark(risk, 1_766) == ("equity 6,298 TWD lies 10.03 % below its highest, 7,000 TWD, and max_drawdown is 10 %")
+    assert mark(risk, 1_766) == ("equity 6,298 TWD is 10.03 % below its peak of 7,000 TWD, and max_drawdown is 10 %")
     assert risk.halted(level) is not None
-    assert mark(risk, 500) is None  # told once
+    assert mark(risk, 500) is None  # reported once
 
 
 def test_after_a_resume_the_drawdown_counts_from_there() -> None:
@@ -115,7 +115,7 @@ def price_by_price(prices: Sequence[float]) -> tuple[int | None, int | None]:
 
 
 def in_pieces(prices: Sequence[float], chance: Random) -> tuple[int | None, int | None]:
-    """As the spans of the engine do it: blocks of any length, the row of a breach taken alone."""
+    """As the engine's spans do it: blocks of any length, with the breaching row processed alone."""
     risk = desk("0.05")
     assert mark(risk, prices[0]) is None
     row = 1

@@ -1,4 +1,4 @@
-"""How many Python calls one order's life costs: a bound that does not depend on the machine."""
+"""How many Python calls one order's life takes: a limit that does not depend on the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters: what a class may declare, and what a configuration may give for it."""
+"""Parameters: what a class may declare, and what values a configuration may give."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ PAIRS = {name: Pair(name, RULES) for name in ("btc_twd", "btc_usdt", "eth_twd", 
 
 
 class Base:
-    """Stands in for Strategy: what marks it is the attribute."""
+    """Stands in for Strategy, which is recognised by this attribute."""
 
     __botkit_strategy__: ClassVar[bool] = True
-    _context: Unknown  # not resolvable, and none of our business
+    _context: Unknown  # not resolvable, and not ours to resolve
 
     @property
     def now(self) -> int:
@@ -206,7 +206,7 @@ def test_a_mixin_contributes_its_parameters() -> None:
         ({"__annotations__": {"x": "int"}, "x": None}, "default does not fit: is empty"),
         ({"__annotations__": {"x": "int"}, "x": param(0, ge=1)}, "default does not fit: must be at least 1"),
         ({"__annotations__": {"x": "str"}, "x": param("a", ge=1)}, "only numbers have bounds"),
-        ({"__annotations__": {"x": "int"}, "x": param(1, ge=float("nan"))}, "not a number"),
+        ({"__annotations__": {"x": "int"}, "x": param(1, ge=float("nan"))}, "not a finite number"),
         ({"__annotations__": {"x": "Mode"}, "x": "lang"}, "did you mean long"),
     ],
 )
@@ -244,7 +244,7 @@ def test_kinds_are_named_in_words() -> None:
     assert found["side"].kind_text == "one of buy, sell"
 
 
-# -- what is given ----------------------------------------------------------------------------------------------------
+# -- configured values --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("given", [10, "10", 10.0, "10.0", Decimal("10"), Decimal("1E+1"), " 10 ", "+10"])

@@ -1,4 +1,4 @@
-"""What strategies plot: bounded, thinned the same way however points come, and named apart."""
+"""Strategies' plots: bounded, thinned the same way however points arrive, and separated by name."""
 
 from __future__ import annotations
 

@@ -227,8 +227,8 @@ def test_a_fee_paid_with_anothers_coin_is_charged_to_the_strategy_that_caused_it
     order = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(order)
     portfolio.fill(order, execution(order, price=100, amount=1, fee=2 * COIN, fee_currency="bito"), 1)
-    assert portfolio.unassigned["bito"] == 0  # what belongs to nobody pays first ...
-    assert balance(portfolio, "b", "bito") == (2, 0)  # ... the rest is lent
+    assert portfolio.unassigned["bito"] == 0  # unassigned coins pay first ...
+    assert balance(portfolio, "b", "bito") == (2, 0)  # ... and the rest is lent
     assert portfolio.equity_units("a", "twd") == 90 * COIN
     assert portfolio.equity_units("b", "twd") == 15 * COIN
     assert portfolio.equity_units(None, "twd") == 105 * COIN
@@ -245,7 +245,7 @@ def test_a_late_fill_is_booked_as_a_debt_that_later_income_repays() -> None:
     )
     late = make_order("a", BTC_TWD, Side.BUY, price=100, amount=1)
     portfolio.lock(late)
-    portfolio.release(late)  # taken for absent
+    portfolio.release(late)  # assumed absent
     portfolio.lock(make_order("a", BTC_TWD, Side.BUY, price=80, amount=1))
     portfolio.fill(late, execution(late, price=100, amount=1), 1)
     assert balance(portfolio, "a", "twd") == (0, 80)
@@ -360,7 +360,7 @@ def test_one_unit_per_fill_is_tolerated_because_rounding_is_undocumented() -> No
     assert found.shortage is not None
 
 
-# -- worth and days ---------------------------------------------------------------------------------------------------
+# -- value and trading days --------------------------------------------------------------------------------------
 
 
 def test_equity_is_unknown_until_every_price_is_and_excludes_unassigned() -> None:
@@ -374,7 +374,7 @@ def test_equity_is_unknown_until_every_price_is_and_excludes_unassigned() -> Non
     portfolio.mark(ETH_TWD, 50)
     assert portfolio.equity_units("a", "twd") == portfolio.equity_units(None, "twd") == 1190 * COIN
     portfolio.mark(USDT_TWD, 32)
-    assert portfolio.equity_units(None, "usdt") is None  # the shortest way for btc is btc_usdt
+    assert portfolio.equity_units(None, "usdt") is None  # the shortest path for btc is btc_usdt
     portfolio.mark(BTC_USDT, 31)
     assert portfolio.equity_units(None, "usdt") == 90 * COIN // 32 + 31 * COIN + 100 * COIN // 32
 
@@ -385,7 +385,8 @@ def test_strategies_in_a_pool_keep_their_own_positions_and_profits() -> None:
     )
     assert moved(portfolio, "pool", btc=1) is None
     portfolio.mark(BTC_TWD, 100)
-    assert portfolio.position("a", BTC_TWD).amount == 1  # coins of the pool belong to the first that lists the pair
+    # the pool's coins belong to the first strategy that lists the pair
+    assert portfolio.position("a", BTC_TWD).amount == 1
     assert portfolio.position("b", BTC_TWD).amount == 0
     for level in ("a", "b", None):
         portfolio.days.watch(level, "twd")
@@ -404,7 +405,7 @@ def test_a_new_days_profit_counts_from_its_first_moment() -> None:
     portfolio = open_portfolio(CapitalShare("a", (BTC_TWD,), coins(btc=1)), balances=coins(btc=1))
     portfolio.days.watch("a", "twd")
     assert portfolio.days.pnl_units("a", "twd") is None
-    portfolio.mark(BTC_TWD, 100)  # the first price is where an unpriced day begins
+    portfolio.mark(BTC_TWD, 100)  # a day without prices starts at the first price
     portfolio.mark(BTC_TWD, 90)
     assert portfolio.days.pnl_units("a", "twd") == -10 * COIN
     portfolio.days.start(86_400)
@@ -454,11 +455,11 @@ def test_editing_the_configured_capital_is_an_error_that_names_the_commands() ->
         restarted(portfolio, CapitalShare("a", (BTC_TWD,), coins(twd=600)))
 
 
-# -- capital that comes and goes --------------------------------------------------------------------------------------
+# -- capital moves ------------------------------------------------------------------------------------------------
 
 
 def moved(portfolio: Portfolio, target: str, **amounts: float) -> str | None:
-    """Move capital, or say why not."""
+    """Move capital, or return the reason why not."""
     units = coins(**amounts)
     refusal = portfolio.transfers.refusal(target, units)
     if refusal is None:
@@ -536,7 +537,7 @@ def test_coins_given_to_a_pooled_strategy_can_be_taken_back_from_it_alone() -> N
     assert moved(portfolio, "a", btc=1) is None
     assert (portfolio.position("a", BTC_TWD).given, portfolio.position("b", BTC_TWD).given) == (1, 2)
     assert portfolio.equity_units("b", "twd") == coins(twd=200)["twd"]
-    assert balance(portfolio, "a", "btc") == (3, 0)  # the pool's funds are one
+    assert balance(portfolio, "a", "btc") == (3, 0)  # the pool's funds are shared
     refusal = moved(portfolio, "a", btc=-2)
     assert refusal is not None
     assert "a has 1 btc of its own to give back, and 2 was asked for" in refusal

@@ -15,7 +15,7 @@ POOR = {"twd": RICH["twd"]}
 
 
 def bot(**protection: Any) -> Bot:
-    """A bot that holds one coin bought at 1000, protected."""
+    """A bot that holds one coin, bought at 1000 and protected."""
     b = Bot(Listener(), balances=POOR)
     b.trade(1_000)
     b.s.protect(BTC, **protection)
@@ -47,7 +47,7 @@ def cancelled_buy(b: Bot) -> Order:
 
 
 def is_watching(b: Bot, cancelled: Order) -> bool:
-    """Whether a position would still be left: one is opened by an execution that comes after its order's end."""
+    """Whether a position would still be exited: one is opened by an execution that comes after its order's end."""
     before = len(exits(b))
     b.execute(cancelled, 5_000)
     b.trade(400)
@@ -194,7 +194,7 @@ def test_a_halt_does_not_interrupt_exits_in_progress() -> None:
     assert not order.cancel_requested
 
 
-# -- of a strategy that trades no more ---------------------------------------------------------------------------------
+# -- a stopped strategy's exits -----------------------------------------------------------------------------------
 
 
 def test_a_strategy_stopped_by_its_loss_keeps_its_exits() -> None:
@@ -210,7 +210,7 @@ def test_a_strategy_stopped_by_its_loss_keeps_its_exits() -> None:
     assert not b.seen().active
     told = [text for _, text in b.messages]
     assert "max_daily_loss" in told[0]
-    assert told[1] == "s0 was stopped and holds 1 of btc_twd; its protective exits go on"
+    assert told[1] == "s0 was stopped and holds 1 of btc_twd; its protective exits stay active"
     b.push(ask, 4)
     assert b.s.buy(BTC, amount=1, price=900).reason == "the strategy is stopped"
     b.trade(951)
@@ -229,8 +229,8 @@ def test_a_failed_strategy_keeps_its_exits_and_unprotected_positions_are_named()
         raise RuntimeError("a mistake")
 
     for protection, told in (
-        ({"trail_pct": 10}, "its protective exits go on"),
-        ({}, "nothing looks after that now"),
+        ({"trail_pct": 10}, "its protective exits stay active"),
+        ({}, "nothing manages this position now"),
     ):
         b = bot(**protection)
         b.s.deeds["timer"] = fail

@@ -1,4 +1,4 @@
-"""Stated quotes become orders: what fits stays, the rest is replaced, and refusals are not repeated."""
+"""Stated quotes become orders: matching ones stay, the rest is replaced, and refusals are not repeated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def bot(**more: Any) -> Bot:
 
 
 def quote(b: Bot, bids: Any = (), asks: Any = (), **more: Any) -> list[Order]:
-    """State a quote, let what leaves be accepted, and give the open orders."""
+    """State a quote, accept what is sent, and return the open orders."""
     b.s.quote(BTC, bids=bids, asks=asks, **more)
     b.end_turn()
     settle(b)
@@ -91,7 +91,7 @@ def test_filled_amounts_are_replenished() -> None:
         ("buy", 990, 6_000),
         ("buy", 990, 4_000),
     ]
-    b.execute(order, 2_000)  # a second part: the state does not change, the amount does
+    b.execute(order, 2_000)  # a second part fill: the state does not change, but the amount does
     settle(b)
     assert sum(lots for _, _, lots in levels(b)) == 10_000
 
@@ -151,7 +151,7 @@ def test_a_refused_level_is_not_retried_until_the_quote_is_restated() -> None:
 
 def test_nothing_is_placed_until_an_unknown_order_is_resolved() -> None:
     b = bot()
-    other = b.s.buy(BTC, amount=1, price=900)  # not of the quote
+    other = b.s.buy(BTC, amount=1, price=900)  # not the quote's
     b.end_turn()
     b.answer(b.create_of(other), Ending.UNKNOWN)
     quote(b, bids=[(990, 1)])

@@ -1,4 +1,4 @@
-"""Orders of unknown outcome: looked up until found, or proved absent, and nothing sent twice."""
+"""Orders of unknown outcome: looked up until found or proved absent, and never sent twice."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_market_order_is_found_without_price_and_amount() -> None:
     b.check()
 
 
-# -- the pair meanwhile -----------------------------------------------------------------------------------------------
+# -- the pair in the meantime -------------------------------------------------------------------------------------
 
 
 def test_its_pair_accepts_only_reducing_limit_sells() -> None:
@@ -266,7 +266,7 @@ def test_sells_of_unknown_outcome_count_as_sold_when_strategies_share_the_coins(
     b.rest(more)
     b.execute(more, 500_000)
     b.push(more, 2, 500_000)
-    order = first.sell(BTC, amount=60, price=1_100)  # of its hundred
+    order = first.sell(BTC, amount=60, price=1_100)  # out of its hundred
     b.end_turn()
     b.answer(b.create_of(order), Ending.UNKNOWN)
     assert first.sell(BTC, amount=50, price=1_100).is_refused

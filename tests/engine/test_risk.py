@@ -174,7 +174,7 @@ def test_a_market_buy_counts_as_the_lots_its_spend_buys_at_the_last_price() -> N
     order = send(desk, portfolio, make_order("a", BTC_TWD, BUY, spend=4000))
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 4 * COIN
     assert desk.review(make_order("a", BTC_TWD, BUY, spend=1500)) is not None
-    fill(desk, portfolio, order, 500, 8)  # cheaper than thought: more lots than were expected
+    fill(desk, portfolio, order, 500, 8)  # cheaper than expected: more lots than expected
     assert desk.view("a").orders.pending_lots(BTC_TWD, BUY) == 0
     desk.order_closed(order)
 
@@ -336,7 +336,7 @@ def test_a_span_of_prices_breaches_a_limit_at_the_same_row_as_single_prices() ->
     desk, portfolio = losing({"twd": 3000})
     prices = np.array([900.0, 701.0, 700.0, 1000.0, 600.0])
     assert desk.first_breach(BTC_TWD, prices, 0) == 2
-    assert portfolio.last_price(BTC_TWD) == 1000.0  # looking changes nothing
+    assert portfolio.last_price(BTC_TWD) == 1000.0  # checking changes nothing
     assert desk.first_breach(BTC_TWD, prices[:2], 0) is None
     assert desk.first_breach(ETH_TWD, np.array([1.0, 2.0]), 0) is None  # it holds no eth
     portfolio.mark(BTC_TWD, 700)

@@ -1,4 +1,4 @@
-"""Who leaves first, what rides together, and what never leaves."""
+"""Which requests leave first, which are batched, and which never leave."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sent_ids(requests: list[Request]) -> list[list[int]]:
 
 
 def fill_up(router: Router, requests: int) -> None:
-    """Use the creates' window up, for an hour as far as these tests go."""
+    """Use up the create window, for an hour as far as these tests are concerned."""
     for number in range(requests):
         assert router.create(order(10_000 + number, "earlier", reduces=True), START) is None
     assert len(router.due(START).requests) == requests
@@ -30,7 +30,7 @@ def fill_up(router: Router, requests: int) -> None:
 def test_an_order_leaves_at_once_when_nothing_waits() -> None:
     router = a_router()
     assert router.create(order(1, post_only=True), START) is None
-    assert router.is_waiting(order(1)) is False  # an order of its own, only with the same id
+    assert router.is_waiting(order(1)) is False  # a different order with the same id
     (request,) = router.due(START).requests
     assert isinstance(request, CreateOrder)
     assert (request.id, request.timestamp) == (1, START)
@@ -298,7 +298,7 @@ def test_cancels_without_any_slot_wait_for_whichever_frees_first() -> None:
     single, batch = router.due(START).requests
     router.cancel(resting(3), START)
     assert router.due(START).requests == []
-    assert router.next_due() is None  # nothing is answered yet
+    assert router.next_due() is None  # nothing has been answered yet
     router.answered(single.id, START + NS_PER_MS, Ending.OK)
     router.answered(batch.id, START + NS_PER_MS, Ending.OK)
     at = router.next_due()

@@ -33,7 +33,7 @@ def test_three_thousand_creates_use_the_full_limit_and_never_exceed_it(seed: int
     assert arrived(times, 1) >= 0.995 * 1200
     assert arrived(times, 2) >= 0.995 * 1200
     assert max(times) - START <= 3000 / (0.995 * 1200) * 60 * NS_PER_S
-    assert w.idle_wakes == 0  # no polling: every wake brings something
+    assert w.idle_wakes == 0  # no polling: every wake-up has work to do
 
 
 def test_batches_clear_a_backlog_at_over_2050_orders_a_minute() -> None:

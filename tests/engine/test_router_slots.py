@@ -1,4 +1,4 @@
-"""The router against its windows: unknown outcomes, 429, restarts."""
+"""The router and its windows: unknown outcomes, 429s, restarts."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_exits_and_cancels_keep_a_share_during_a_429_pause() -> None:
     first = router.due(START).requests
     assert [request.endpoint for request in first] == ["cancel_order", "create_order"]
     assert first[1].order.client_id == 3  # type: ignore[union-attr]
-    # the next exit at a tenth of the limit, or when the pause ends, which is sooner here
+    # the next exit leaves at a tenth of the limit, or when the pause ends, which is sooner here
     until = router.paused_until("create_order")
     assert router.next_due() == until
 
@@ -163,7 +163,7 @@ def test_a_restart_counts_only_what_the_journal_shows() -> None:
     now = START + 100 * NS_PER_S
     router.cool_down(
         [
-            SentBefore(endpoint="create_order", sent=START, answered=START + NS_PER_S),  # long free again
+            SentBefore(endpoint="create_order", sent=START, answered=START + NS_PER_S),  # free again long ago
             SentBefore(endpoint="create_order", sent=START, answered=now - 10 * NS_PER_S),
             SentBefore(endpoint="create_order", sent=now - NS_PER_S, client_ids=(41,)),  # no answer was journaled
         ],
@@ -177,7 +177,7 @@ def test_a_restart_counts_only_what_the_journal_shows() -> None:
     router.resolved(41, now - 20 * NS_PER_S)  # the exchange's listing shows that it had arrived by then
     assert router.next_due() == now - 20 * NS_PER_S + hold
     router.cancel(resting(2), now)
-    assert len(router.due(now).requests) == 1  # the cancels' window was never used
+    assert len(router.due(now).requests) == 1  # the cancel window was never used
 
 
 def test_the_last_slots_of_the_create_window_are_reserved_for_exits() -> None:

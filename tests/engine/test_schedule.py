@@ -1,4 +1,4 @@
-"""Schedules: strictly after, aligned, right through both clock changes, and errors that say how to mend."""
+"""Schedules: strictly after, aligned, right through both clock changes, and errors that name the fix."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_time_skipped_in_spring_fires_at_the_change() -> None:
 def test_a_time_repeated_in_autumn_fires_once() -> None:
     wanted = ["2025-10-26T02:30+02:00", "2025-10-27T02:30+01:00"]
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-10-25T02:30+02:00", 2, BERLIN) == wanted
-    # asked within the second passing of that hour: the ring is over, and must not be given in the past
+    # asked within the second pass of that hour: the firing is over and must not be given in the past
     assert rings(CronSchedule("30 2 * * *", BERLIN), "2025-10-26T02:15+01:00", 1, BERLIN) == wanted[1:]
 
 
@@ -89,7 +89,7 @@ def test_no_moment_in_between_gives_another_firing(expression: str, zone: tzinfo
     assert first > time
     for between in (time + (first - time) // 3, (time + first) // 2, first - 1):
         assert CronSchedule(expression, zone).next_after(between) == first
-    # going on from a ring, with the kept iterator and without, is the same
+    # continuing from a firing, with or without the kept iterator, gives the same
     schedule = CronSchedule(expression, zone)
     schedule.next_after(time)
     assert schedule.next_after(first) == CronSchedule(expression, zone).next_after(first) > first
@@ -125,7 +125,7 @@ def test_parse_returns_the_matching_schedule() -> None:
         ({"every_s": -5}, "at least 0.001"),
         ({"every_s": 0.0001}, "at least 0.001"),
         ({"every_s": "0.0010000001"}, "whole nanoseconds"),
-        ({"every_s": float("nan")}, "not a number"),
+        ({"every_s": float("nan")}, "not a finite number"),
         ({"every_s": True}, "write every_s=60"),
         ({"every_s": "1m"}, "not a plain decimal"),
         ({"cron": "0 9 * *"}, "five fields"),
@@ -135,7 +135,7 @@ def test_parse_returns_the_matching_schedule() -> None:
         ({"cron": "0 25 * * *"}, "the hour is wrong"),
         ({"cron": "0 9 * * MO"}, "the day-of-week is wrong"),
         ({"cron": "0 0 30 2 *"}, "day-of-month is wrong"),
-        ({"cron": "0 0 */31 2 1#2"}, "never rings"),
+        ({"cron": "0 0 */31 2 1#2"}, "never fires"),
         ({"cron": "0 9 * * *", "zone": "Asia/Taipeh"}, "not a time zone"),
         ({"cron": "0 9 * * *", "zone": "Asia"}, "not a time zone"),
         ({"cron": "0 9 * * *", "zone": "../etc"}, "not a time zone"),

@@ -1,4 +1,4 @@
-"""The series a strategy reads: what it holds, the indicators attached to it, crossings, and what is drawn."""
+"""The series a strategy reads: its contents, attached indicators, crossings, and what is drawn."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_an_attached_indicator_gives_the_latest_and_the_previous_value() -> None
 
 
 class Momentum(Indicator[float]):
-    """An indicator of a user."""
+    """A user's own indicator."""
 
     def __init__(self, length: int) -> None:
         self.history = length + 1
@@ -448,7 +448,7 @@ def test_a_failing_indicator_raises_only_where_it_is_read(reads: bool) -> None:
     got = BarSeries(PAIR, "1m")
     before, broken, after = got.attach(SMA(2)), got.attach(ArrayIndicator(picky, 1)), got.attach(SMA(3))
     for row in bars_of([float(i) for i in range(20)] if reads else [float(i % 20) for i in range(6_000)]):
-        got.append(row)  # the engine's call: what a strategy's indicator raises is none of its business
+        got.append(row)  # the engine's call: a failing strategy indicator must not affect it
         if reads and row.close < 13:
             assert broken.value == row.close
         elif reads:
@@ -488,7 +488,7 @@ def test_misuse_of_attach_is_refused_with_a_fix() -> None:
             ValueError, match=r"this SMA\(2\) is attached already; attach a new one as '(other|SMA\(2\))'"
         ):
             series.attach(one, name)
-    assert got.attach(one).value is None  # the same again changes nothing
+    assert got.attach(one).value is None  # repeating it changes nothing
 
 
 def test_an_indicators_input_appears_in_its_label_and_chooses_its_pane() -> None:
@@ -515,7 +515,7 @@ def test_attached_indicators_values_are_collected_on_request() -> None:
     lines = {f"{line.name} {line.field}".strip(): line for line in store.lines()}
     assert list(lines) == ["SMA(2) 1m", "bands lower", "bands middle", "bands upper", "SMA(2) 1h"]
     assert lines["SMA(2) 1m"].values == [1.5, 2.5]
-    # a point stands at the end of its bar: a chart of finer candles must not show it before it was known
+    # a point is at the end of its bar: a chart of finer candles must not show it before it was known
     assert lines["SMA(2) 1m"].times == [T0 + 2 * M - 1, T0 + 3 * M - 1]
     assert lines["SMA(2) 1h"].times == [T0 + 120 * M - 1]
     assert {(line.pair, line.strategy, line.pane) for line in lines.values()} == {("btc_twd", "s", "price")}

@@ -1,4 +1,4 @@
-"""The stages of a run: restore, begin, history, stop; what waits for which, and what is refused before its time."""
+"""The stages of a run: restore, begin, history, stop; what waits for what, and what is refused too early."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bars(count: int, pair: Pair = BTC) -> tuple[Bar, ...]:
 
 
 def turn(b: Bot, given: Any) -> Outcome:
-    """One turn by hand, without the history that `Bot` gives."""
+    """A single turn, without the history that `Bot` provides."""
     out = Outcome()
     b.engine.turn(given, b.now, out)
     return out
@@ -55,7 +55,7 @@ def test_begin_names_the_required_streams_and_history() -> None:
         StreamWanted(BTC, "bars", resolution="5m"),
         StreamWanted(ETH, "bars", resolution="1m"),
     ]
-    # one bar at the least: the builder must know what the next bar follows
+    # at least one bar: the builder must know what the next bar follows
     assert out.history == [HistoryWanted(BTC, "5m", 7), HistoryWanted(ETH, "1m", 1)]
 
 
@@ -90,7 +90,7 @@ def test_an_order_in_on_start_is_refused_with_a_pointer_to_on_ready() -> None:
 
 
 def rested(client_id: int = 1) -> Order:
-    """An order of an earlier run that rests at the exchange."""
+    """An earlier run's order, resting at the exchange."""
     order = Order(
         OrderSpec(
             client_id=client_id,
@@ -177,11 +177,11 @@ def test_no_market_callback_runs_before_on_ready() -> None:
     turn(b, History())
     b.trade(100_000)
     assert [kind for kind, _ in b.s.heard] == ["trade"]
-    assert b.s.book(BTC).best_bid == 99_900.0  # known though nobody was called
+    assert b.s.book(BTC).best_bid == 99_900.0  # known although no callback ran
 
 
 def reading(now_s: float) -> Bot:
-    """A bot that begins within a minute and has asked for the bars before."""
+    """A bot that begins within a minute and has requested the earlier bars."""
     b = Bot(
         Listener(start=lambda s: s.series.append(s.subscribe_bars(BTC, "1m", warm_up=2))),
         start=False,
@@ -194,7 +194,7 @@ def reading(now_s: float) -> Bot:
 
 
 def give(b: Bot, *rows: Candle) -> list[GetCandles]:
-    """Answer what was asked for and not answered yet; ETH has no candles."""
+    """Answer the requests that are not answered yet; ETH has no candles."""
     asked = [request for request in b.all(GetCandles) if request.id not in b.s.state.setdefault("answered", [])]
     for request in asked:
         b.s.state["answered"].append(request.id)
@@ -208,7 +208,7 @@ def candle(time: int, opened: float, high: float, low: float, close: float, volu
 
 def test_the_unfinished_bar_at_a_live_start_is_completed_from_the_exchanges_candle() -> None:
     b = reading(30)
-    b.tell(Trade(BTC, b.now, 905.0, 2.0))  # the candle holds it already
+    b.tell(Trade(BTC, b.now, 905.0, 2.0))  # the candle already includes it
     past = [candle(bar.time, bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars(2)]
     asked = give(b, *past, candle(T0, 902.0, 910.0, 890.0, 905.0, 7.0))
     assert {(request.end, request.running) for request in asked} == {(T0 + MINUTE, True)}
@@ -251,7 +251,7 @@ def test_a_series_added_during_a_run_is_warmed_up_by_a_later_history() -> None:
 def test_subscribing_later_to_data_that_the_run_does_not_read_is_an_error() -> None:
     b, _ = started(Listener(start=lambda s: s.subscribe_trades(BTC)))
     turn(b, History(kinds=frozenset({("btc_twd", "trades")})))
-    b.s.subscribe_bars(BTC, "1m")  # made of the trades that are read
+    b.s.subscribe_bars(BTC, "1m")  # built from the trades that are read
     told = (
         r"this run reads no books of btc_twd, since no strategy subscribed to them in on_start; it reads btc_twd trades"
     )

@@ -1,4 +1,4 @@
-"""The small things that a strategy reads and says."""
+"""The smaller calls that a strategy makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A strategy that fails is stopped, and nobody else."""
+"""A failing strategy is stopped, and no other."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rested(b: Bot, s: Any) -> Order:
 
 
 def provoke(b: Bot, name: str, order: Order) -> None:
-    """Let something happen that a callback hears of."""
+    """Cause an event that a callback receives."""
     if name == "trade":
         b.trade(1_000)
     elif name == "book":
@@ -148,7 +148,7 @@ def test_orders_placed_before_a_strategy_raised_are_withdrawn() -> None:
         s.protect(BTC, stop_loss_pct=1)
         boom()
 
-    b = Bot(Listener(start=start, trade=trade), balances={"twd": RICH["twd"]})  # no coins that its exits would sell
+    b = Bot(Listener(start=start, trade=trade), balances={"twd": RICH["twd"]})  # no coins for its exits to sell
     assert not b.trade(1_000)
     assert not b.engine.view.open_orders()
     assert not b.trade(500)
@@ -186,18 +186,18 @@ def test_endless_orders_in_a_callback_end_it_and_stop_the_strategy(deed: Any) ->
     b = Bot(Listener(start=start, trade=deed), Listener(start=start))
     b.trade(1_000)
     (failure,) = b.failures
-    assert re.fullmatch(r"Runaway: it asked for \d,\d{3} orders at one moment.*", failure.error)
+    assert re.fullmatch(r"Runaway: it placed \d,\d{3} orders at one moment.*", failure.error)
     assert failure.where.startswith(__file__)
     assert not b.seen().active
     assert not b.s.open_orders()
     assert len(b.engine.view.orders()) <= ORDERS_A_MOMENT_MAX
-    assert len(b.requests) <= 1  # the first was on its way before the loop began
+    assert len(b.requests) <= 1  # the first was already in flight when the loop began
     assert b.strategies[1].of("trade")
 
 
 def test_callbacks_that_trigger_each_other_endlessly_stop_only_their_strategy() -> None:
     def again(s: Any, timer: Any) -> None:
-        # a timer that missed its rings rings at once, and sets the next that did
+        # a timer that missed its firings fires at once and sets the next one, which does too
         s.set_timer(f"timer {len(s.of('timer'))}", every_s=60, missed="once")
 
     missed = {f"timer {i}": T0 - MINUTE for i in range(30_000)}
@@ -205,7 +205,7 @@ def test_callbacks_that_trigger_each_other_endlessly_stop_only_their_strategy() 
     b.begin(Restore(balances=RICH, kept={"s0": {"state": {}, "timers": missed}}))
     b.to(60)
     why = b.seen().stopped_because
-    assert why == "its callbacks cause each other without end, on_timer among them"
+    assert why == "its callbacks trigger each other endlessly, on_timer among them"
     assert b.strategies[1].of("timer")
     assert b.seen(1).active
     assert ("error", f"strategy 's0' was stopped: {why}") in b.messages

@@ -1,4 +1,4 @@
-"""`order_target` and `rebalance`: a strategy says what it wants to hold, and sales pay for purchases."""
+"""`order_target` and `rebalance`: a strategy states what to hold, and sales pay for purchases."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_difference_is_bought_or_sold() -> None:
 def test_a_target_already_reached_sends_nothing() -> None:
     b = bot()
     assert b.s.order_target(BTC, 10) is None
-    assert b.s.order_target(BTC, 10.0005) is None  # less than the least order
+    assert b.s.order_target(BTC, 10.0005) is None  # less than the smallest order
     assert not b.engine.view.orders()
 
 
@@ -61,11 +61,11 @@ def test_a_purchase_waits_for_a_sales_proceeds_and_spends_what_is_available() ->
     b = bot()
     sale = b.s.order_target(BTC, 0)
     assert sale is not None
-    assert b.s.order_target(ETH, 199) is None  # 19,900 TWD, of which 10,000 are there
+    assert b.s.order_target(ETH, 199) is None  # 19,900 TWD, of which 10,000 are available
     b.end_turn()
     known = [sale]
     assert not new_orders(b, known)
-    fill_whole(b, sale, 990)  # a little less than the last price: 9,900 TWD
+    fill_whole(b, sale, 990)  # slightly below the last price: 9,900 TWD
     [purchase] = new_orders(b, known)
     assert (purchase.side, purchase.pair) == (Side.BUY, ETH)
     assert purchase.spec.spend_units == 19_900 * UNIT
@@ -110,7 +110,7 @@ def test_a_new_target_replaces_a_waiting_one() -> None:
 
 
 def test_rebalance_sells_first_and_keeps_the_rest_in_money() -> None:
-    b = bot()  # 10 BTC at 1,000 and 10,000 TWD: 20,000 in all
+    b = bot()  # 10 BTC at 1,000 and 10,000 TWD: 20,000 in total
     b.s.rebalance({"btc_twd": 0.2, ETH: 0.75})
     b.end_turn()
     known: list[Order] = []

@@ -1,4 +1,4 @@
-"""Timers of strategies: when they ring, what was missed, and their place among the events of a moment."""
+"""Strategies' timers: when they fire, what was missed, and their place among a moment's events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One turn: the order of what happens at a moment, who hears of it, and what leaves."""
+"""One turn: the order of a moment's events, who receives them, and what leaves."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_callback_may_look_up_and_subscribe_to_a_new_pair_while_bars_end() -> 
     assert not b.failures
 
 
-# -- who hears what ---------------------------------------------------------------------------------------------------
+# -- deliveries ---------------------------------------------------------------------------------------------------
 
 
 def test_events_reach_subscribers_in_configuration_order() -> None:
@@ -303,7 +303,7 @@ def test_the_bots_loss_limit_halts_the_whole_bot() -> None:
     assert b.s.buy(BTC, amount=1, price=500).is_refused
     b.tell(Resume())
     b.trade(899)
-    assert b.engine.view.halted is None  # the day counts from the resumption
+    assert b.engine.view.halted is None  # the day's profit counts from the resume
 
 
 def test_limits_breached_at_several_levels_at_once_all_count() -> None:

@@ -1,4 +1,4 @@
-"""Random bots over real HTTP and WebSocket decide as they did when they were frozen, and as their backtests do."""
+"""Random bots over real HTTP and WebSocket decide as they did when frozen, and as their backtests do."""
 
 from __future__ import annotations
 

@@ -414,7 +414,7 @@ PLUGINS: dict[str, Shown] = {
             "tests/engine/test_strategy_failures.py::"
             "test_callbacks_that_trigger_each_other_endlessly_stop_only_their_strategy",
         ),
-        "its callbacks cause each other without end",
+        "its callbacks trigger each other endlessly",
     ),
     "memory growth": Shown(
         (
@@ -432,7 +432,7 @@ DATA_AND_MONEY: dict[str, Shown] = {
             _DATA + "test_a_crossed_book_is_not_shown_and_a_reading_of_the_book_takes_its_place",
             _QUARANTINE + "test_an_impossible_book_is_never_accepted_however_often_it_comes",
         ),
-        "the order book is crossed or shows no prices...cannot be trusted, and reading it did not help",
+        "the order book is crossed or shows no prices...cannot be trusted, and reading it over REST did not help",
     ),
     "empty book": Shown(
         (_DATA + "test_an_empty_book_refuses_market_orders_with_its_reason_and_harms_nothing",),

@@ -307,7 +307,7 @@ async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they
     assert order.state is OrderState.REFUSED
     emulator.wallet.deposit("emulator@botkit.local", "btc", 10**7)
     emulator.advance(emulator.venue.now)
-    await until(lambda: "the account holds all that its strategies own again; new orders are allowed" in told(bot))
+    await until(lambda: "the account again holds everything its strategies own; new orders are allowed" in told(bot))
     again = far_buy(bot)
     await settled(again)
     assert again.state is OrderState.OPEN

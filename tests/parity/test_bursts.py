@@ -1,4 +1,4 @@
-"""A bot that hears trades decides alike in a backtest and over the wire, though more than a list come at one moment."""
+"""A bot that receives trades decides alike in a backtest and over the wire, even if a burst exceeds one list."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ STRATEGY = "{name: r, use: chaos, params: {pairs: [btc_usdt, eth_usdt]}}"
 
 
 def write_bursts(folder: Path, pairs: Any) -> None:
-    """Books a second apart with jitter, and trades that come one by one, by the dozen, or 130 at one moment,
-    some of them that of a book."""
+    """Books a second apart with jitter, and trades that come singly, by the dozen, or 130 at one moment, some of
+    them at the moment of a book."""
     dice = random.Random(3)
     with TapeWriter(folder, source="made up for a test", recorded="by hand") as writer:
         for name in PAIRS:

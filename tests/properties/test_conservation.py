@@ -192,7 +192,7 @@ class Script:
         return self.tally(executions)
 
     def compare(self, account: str, rows: list[TradeReport]) -> None:
-        """Balances from what was published alone. Values floor once per execution; fees are as told."""
+        """Balances derived from published events alone. Values are floored once per execution; fees are as reported."""
         balances = dict(self.begun[account])
         for row in rows:
             pair, sign = row.pair, row.side.sign

@@ -1,4 +1,4 @@
-"""Every indicator step by step equals itself over an array, bit for bit; and both equal the plain definition."""
+"""Every indicator gives the same bits step by step and over an array, and both match the plain definition."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from botkit.engine.indicators.volume import VWAP
 from botkit.exchange.bitopro.facts import packaged_pairs
 from botkit.model.events import Bar
 
-# prices as the exchange has them: a walk in cents, with flat stretches and jumps
+# prices like the exchange's: a walk in cents, with flat stretches and jumps
 STEPS = st.lists(st.sampled_from([0, 0, 0, 1, -1, 7, -7, 123, -4567, 10**7, -(10**7)]), max_size=80)
 WALKS = st.builds(
     lambda start, steps: [max(1, start + total) / 100 for total in np.cumsum([0, *steps]).tolist()],
     st.integers(1, 10**9),
     STEPS,
 )
-# and any other floats, except those so near to zero that their squares underflow: the finest unit of money is 1e-8
+# and any other floats, except those so close to zero that their squares underflow: the smallest money unit is 1e-8
 WILD = st.lists(st.floats(-1e12, 1e12).filter(lambda value: value == 0 or abs(value) > 1e-12), max_size=60)
 PRICES = st.one_of(WALKS, WILD)
 LONG_WALKS = st.builds(
@@ -162,7 +162,7 @@ def test_starting_before_the_documented_history_changes_nothing_above_1e_9(make:
     chance = Random(seed)
     late, early = make(), make()
     history = late.history
-    # what lies before moves ten times as much, from half to twice the price
+    # earlier values move ten times as much, from half to twice the price
     wild = [chance.uniform(50.0, 200.0) for _ in range(chance.randrange(1, 200))]
     closes = wild + [100.0 + chance.uniform(-10, 10) for _ in range(history + 20)]
     bars = rows_for(late, closes, chance)

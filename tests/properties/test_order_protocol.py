@@ -1,4 +1,4 @@
-"""The order protocol against an exchange that loses, delays, doubles and reorders.
+"""The order protocol with an exchange that loses, delays, repeats and reorders messages.
 
 At every moment no order that lives at the exchange is final here, and no client id has two orders there. When the
 network has healed, the bot knows of every order, and its books are the exchange's to the unit. Mutants of the protocol
@@ -25,7 +25,7 @@ SEEDS = 60
 
 
 class Gambler(Listener):
-    """Asks for whatever comes to its mind, every half second."""
+    """Makes random requests every half second."""
 
     def on_start(self) -> None:
         self.set_timer(every_s=0.5)
@@ -57,11 +57,11 @@ class Gambler(Listener):
 
 
 class Violation(AssertionError):
-    """An invariant of the protocol is broken."""
+    """An invariant of the protocol was violated."""
 
 
 def play(seed: int, faults: float = 0.15, resends: bool = False) -> ModelExchange:
-    """One run; raises Violation where an invariant breaks."""
+    """One run; raises Violation if an invariant is violated."""
     exchange = ModelExchange(seed, RICH, ACCEPT_S * S, faults)
     exchange.resends = resends
     b = Bot(Gambler(), seed=seed, latest_accept_s=ACCEPT_S)
@@ -130,7 +130,7 @@ def test_no_order_is_lost_repeated_or_declared_dead_while_live(first: int) -> No
             injected[name] = injected.get(name, 0) + count
         for row in exchange.rows.values():
             executed[row.new.side] += row.executed_lots
-    # a run in which a fault hardly happened proves nothing about it
+    # a run with hardly any faults proves nothing about them
     assert len(injected) == 9, injected
     assert min(injected.values()) >= 10, injected
     assert all(executed.values())
@@ -146,7 +146,7 @@ def test_without_faults_every_order_takes_the_simple_path() -> None:
 
 
 def caught(seeds: int = 20, **options: Any) -> bool:
-    """True when a run of a mutant breaks an invariant, its own assertions included."""
+    """True if a mutant's run violates an invariant, its own assertions included."""
     for seed in range(seeds):
         try:
             play(seed, **options)

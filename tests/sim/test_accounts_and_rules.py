@@ -293,7 +293,7 @@ def test_the_automatic_rank_follows_thirty_day_volume_from_four_in_the_morning()
     fees.record(midnight + 1, 600_000_000 * UNIT)
     assert fees.rates(midnight + 3 * NS_PER_HOUR).source == "rank 0"
     assert fees.rates(midnight + 4 * NS_PER_HOUR).source == "rank 2"
-    # ranks that demand BITO besides the volume are not granted
+    # ranks that require BITO besides the volume are not granted
     assert fees.rates(midnight + 29 * NS_PER_HOUR).source == "rank 4"
     assert fees.rates(midnight + 40 * NS_PER_DAY).source == "rank 0"
 

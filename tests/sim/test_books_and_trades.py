@@ -1,4 +1,4 @@
-"""Each sentence of the fill model on tapes with books and trades."""
+"""Every assumption of the fill model on tapes with books and trades."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_what_was_taken_stays_taken_until_the_level_changes() -> None:
     assert venue.fills(first) == [(101_00, 8 * L, False)]
     assert venue.fills(second) == [(101_00, 2 * L, False)]
     venue.to(7)
-    # the level is another one now, and the rest of the second order stands across it
+    # the level is a different one now, and the rest of the second order is opposite it
     assert venue.fills(second)[1:] == [(101_00, 4 * L, True)]
 
 
@@ -222,7 +222,7 @@ def test_accounts_match_each_other_better_than_and_at_the_recorded_price() -> No
     venue.to(3)
     assert venue.fills(better) == [(100_50, 2 * L, True)]
     assert venue.fills(level) == [(101_00, 4 * L, True)]
-    # the recorded ten stood there before the second order did
+    # the recorded ten were there before the second order
     assert venue.fills(taker, "bob") == [(100_50, 2 * L, False), (101_00, 10 * L, False), (101_00, 4 * L, False)]
     ids = [t.trade_id for t in venue.kernel.trades("ann")]
     assert ids == [t.trade_id for t in venue.kernel.trades("bob") if t.lots != 10 * L]
@@ -375,7 +375,7 @@ def test_an_order_placed_before_the_first_trade_is_known_is_filled_by_it() -> No
     assert venue.report(cid).state is OrderState.FILLED
 
 
-# -- trades since the snapshot -----------------------------------------------------------------------------------------
+# -- trades since the snapshot ---------------------------------------------------------------------------------------
 
 
 def taker(side: str, lots: int, price: int, rows: list[tuple[int, int, int, int]]) -> list[tuple[int, int, bool]]:
@@ -411,7 +411,7 @@ def test_a_later_snapshot_restores_what_it_shows() -> None:
     venue.to(5)
     cid = venue.order("buy", 12 * L, 102_00)
     venue.to(6)
-    # of one moment the book comes first, so its trade counts and the earlier one does not
+    # at one moment the book comes first, so its trade counts and the earlier one does not
     assert venue.fills(cid) == [(101_00, 9 * L, False), (102_00, 3 * L, False)]
 
 
@@ -460,7 +460,7 @@ def test_trades_count_even_after_the_next_chunk_dropped_their_rows() -> None:
     assert venue.fills(cid) == [(102_00, 4 * L, False)]
 
 
-# -- our orders in the book that is shown ------------------------------------------------------------------------------
+# -- our orders in the published book --------------------------------------------------------------------------------
 
 
 def shown(venue: Venue) -> list[tuple[list[int], list[int]]]:
@@ -475,7 +475,7 @@ def test_an_order_reached_by_the_other_side_is_omitted_from_the_published_book(s
     down = ([(98_00, L), (97_00, L)], [(99_00, L), (100_00, L)])
     up = ([(103_00, L), (102_00, L)], [(104_00, L), (105_00, L)])
     bids, asks = down if side == "buy" else up
-    # the pessimistic reading leaves the order unfilled for as long as no trade goes beyond it
+    # the pessimistic assumption leaves the order unfilled until a trade goes beyond it
     venue = Venue(books([(0, BIDS, ASKS), (3, bids, asks), (6, BIDS, ASKS)]), queue=Pessimistic())
     venue.kernel.publish_books(BTC, 2)
     venue.to(1)
@@ -487,7 +487,7 @@ def test_an_order_reached_by_the_other_side_is_omitted_from_the_published_book(s
     assert venue.kernel.book(BTC, 2).best_bid < venue.kernel.book(BTC, 2).best_ask
     venue.to(9)
     own = venue.of(OrderBook)[-1].bid_levels if side == "buy" else venue.of(OrderBook)[-1].ask_levels
-    assert own[0] == (price, 15 * L)  # it stands in the book again
+    assert own[0] == (price, 15 * L)  # it is in the book again
 
 
 def test_a_stale_book_is_not_traded_on() -> None:

@@ -1,4 +1,4 @@
-"""Each sentence about fills on bars, and on tapes of trades alone."""
+"""Every assumption about fills on bars, and on tapes with only trades."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_resting_order_needs_a_strict_trade_through_in_a_bar_after_its_arrival
     venue.to(10)  # within minute 0, whose low of 99 does not count
     touched, through, later = [venue.order("buy", 2 * L, price) for price in (98_00, 98_01, 97_00)]
     venue.to(119)
-    assert venue.filled(through) == 0  # known at the bar's end only
+    assert venue.filled(through) == 0  # known only at the bar's end
     venue.to(120)
     assert (venue.filled(touched), venue.fills(through)) == (0, [(98_01, 2 * L, True)])
     venue.to(240)
@@ -147,7 +147,7 @@ def test_fills_that_are_large_for_a_bars_volume_are_counted() -> None:
     venue.order("sell", 5 * L)
     venue.to(61)
     assert venue.kernel.large_fills == 0
-    venue.order("sell", 1 * L)  # filled in the bar of minute 3, which has four
+    venue.order("sell", 1 * L)  # filled in minute 3's bar, which has four
     venue.to(400)
     assert venue.kernel.large_fills == 1
 
@@ -173,7 +173,7 @@ def test_nothing_is_printed_on_candles() -> None:
 
 def test_candles_mixed_with_books_are_refused() -> None:
     venue = Venue(BARS)
-    with pytest.raises(ValueError, match="has candles already"):
+    with pytest.raises(ValueError, match="already has candles"):
         venue.kernel.load(books([(0, [(1, 1)], [(2, 1)])]))
 
 
@@ -183,7 +183,7 @@ def test_rows_out_of_order_are_refused() -> None:
         venue.kernel.load(trades([(4, 100_00, L, 1)]))
 
 
-# -- trades alone -----------------------------------------------------------------------------------------------------
+# -- trades only ------------------------------------------------------------------------------------------------------
 
 ONLY = [(0, 100_00, 9 * L, 1), (5, 101_00, 2 * L, -1), (6, 100_00, 3 * L, -1), (7, 99_00, 2 * L, -1)]
 

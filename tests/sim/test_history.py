@@ -1,4 +1,4 @@
-"""Candles for reads: from what was preloaded and from passed trades, the running one where it is wanted."""
+"""Candles for reads, built from preloaded minutes and past trades, with the unfinished one on request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_preloaded_minutes_and_past_trades_form_one_history() -> None:
     stream = trades([(181, 180, 20, 1), (182, 181, 22, 2), (250, 239, 8, 4), (251, 250, 21, 3)])
     history.absorb(stream, 4)
     minutes = history.rows("1m", T0, T0 + NS_PER_HOUR)
-    # a minute without trades has no candle; the late third trade belongs to the minute before the fourth
+    # a minute without trades has no candle; the late third trade belongs to the minute before the fourth's
     assert [((start - T0) // NS_PER_MINUTE, row) for start, row in minutes] == [
         (0, [10, 14, 9, 12, 5]),
         (2, [12, 13, 11, 11, 7]),

@@ -1,4 +1,4 @@
-"""Time at the simulated exchange: latency, the order in which things become known, books, rate limits."""
+"""Time at the simulated exchange: latency, the order in which events become known, books, rate limits."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_books_recorded_from_the_wire_keep_their_receive_times() -> None:
     venue.kernel.publish_books(BTC, 5, is_wire=True)
     venue.to(3.2)
     assert [(p.at - T0, p.event.best_bid) for p in venue.seen] == [(i * S, 100.0 - i / 100) for i in range(4)]
-    # what we change in between waits its turn, as it would on the stream
+    # our own changes in between wait for their turn, as on the stream
     venue.order("buy", 2 * L, 100_50)
     venue.to(9)
     book = venue.of(OrderBook)[-1]
@@ -111,13 +111,13 @@ def test_own_orders_and_takes_show_in_the_published_book() -> None:
     venue.to(5)
     first, second = venue.of(OrderBook)
     assert first.bid_levels == ((100_00, 10 * L),)
-    # the market sell met the own bid first, then the recorded one
+    # the market sell met our own bid first, then the recorded one
     assert second.bid_levels == ((100_00, 9 * L),)
     assert second.time == T0 + 3 * S + 10_000_000
 
 
 def matches(venue: Venue, seconds: float) -> list[list[str]]:
-    """What the account is told by then, each publication as the names of its events."""
+    """What the account has been told by then: each publication as a list of event names."""
     told = venue.kernel.advance(T0 + round(seconds * S))
     return [[type(event).__name__ for event in p.events] for p in told if p.account is not None]
 
@@ -134,7 +134,7 @@ def test_all_parts_of_a_match_and_their_effects_are_one_publication() -> None:
     first, second = venue.order("buy", 3 * L, 100_50), venue.order("buy", 3 * L, 100_50)
     venue.to(4)
     venue.seen.clear()
-    # a taker of the recorded market meets both orders, in parts, and ends the first of them
+    # an order taking from the recorded market meets both orders in parts and ends the first
     (parts,) = [p for p in venue.kernel.advance(T0 + 5 * S + S // 2) if p.account is not None]
     names = [type(event).__name__ for event in parts.events]
     assert names == ["TradeReport"] * 3 + ["OrderReport"] * 2 + ["BalanceReport"]
