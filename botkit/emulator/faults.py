@@ -66,7 +66,7 @@ GLOBAL_KINDS: Final[dict[str, str]] = {
 }
 _SOCKET_KINDS: Final = STREAM_KINDS | PING_KINDS | HANDSHAKE_KINDS
 KINDS: Final = REQUEST_KINDS | _SOCKET_KINDS | GLOBAL_KINDS
-#: place -> kind of fault -> what it does
+#: place -> kind of fault -> its effect
 FAULT_KINDS: Final[dict[str, dict[str, str]]] = {
     "requests": REQUEST_KINDS,
     "sockets": _SOCKET_KINDS,

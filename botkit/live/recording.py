@@ -31,7 +31,7 @@ from botkit.model.requests import Answer
 log = logging.getLogger("botkit.live")
 
 #: raised whenever an input gets another shape
-FORMAT = 3
+FORMAT = 4
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 

@@ -181,7 +181,8 @@ async def test_a_killed_process_claims_nothing(account: Account, tmp_path: Path)
         await asyncio.to_thread(process.wait)
         lines.close()
     [claim] = (tmp_path / "state" / "killed").rglob("claim.json")
-    assert msgspec.json.decode(claim.read_bytes(), type=CoinClaim).pooled == ("usdt",), "it had no time to take it back"
+    left = msgspec.json.decode(claim.read_bytes(), type=CoinClaim)
+    assert left.pooled == ("usdt",), "it had no time to take it back"
     async with account.running("b") as b:
         assert b.view.money.holdings(None)["usdt"] == 50_000 * UNIT
 
