@@ -40,7 +40,7 @@ class Keeper:
         self._stop = asyncio.Event()
         self._left = asyncio.Event()
         self._why = ""
-        self._beats = 0
+        self._beat_at: Nanos = 0
         self._reasons_at: Nanos = 0
         self._pruned_at: Nanos = 0
         self._dropped_told = 0
@@ -79,6 +79,7 @@ class Keeper:
             if now >= status_at:
                 status_at = now + _STATUS_S
                 memory.look()
+                self.beat(bot)
                 self.write_status(bot)
                 self._look_for_strike(bot)
             if now >= line_at:
@@ -246,6 +247,14 @@ class Keeper:
             return capital.move(bot, str(document["strategy"]), dict(document["units"]))
         raise ValueError(f"{command!r} is not a command of this bot")
 
+    def beat(self, bot: Bot) -> None:
+        """Show the guard that the bot is alive."""
+        wall = bot.parts.machine.clock.wall_ns()
+        # no two in a row are the same, even if the time of day was set back in between or stands still
+        self._beat_at = wall if wall != self._beat_at else wall + NS_PER_S
+        with contextlib.suppress(OSError):  # the guard tries the disk itself before it takes silence for an end
+            bot.parts.folder.beat(self._beat_at)
+
     # -- telling --------------------------------------------------------------------------------------------------
 
     def write_status(self, bot: Bot, ended: str = "") -> None:
@@ -262,9 +271,6 @@ class Keeper:
         status["reconciled"] = bot.comparisons.ended
         status["address"] = list(bot.parts.address)
         status["journal_fault"] = bot.driver.journal_fault
-        # the guard relies on this: no two files are the same
-        self._beats += 1
-        status["beat"] = self._beats
         status["process"] = os.getpid()
         status["tasks"] = len(asyncio.all_tasks())
         with contextlib.suppress(OSError):  # on a full disk the bot goes on without it
