@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from botkit.config.secrets import check_private
 from botkit.emulator.faults import GLOBAL_KINDS, HANDSHAKE_KINDS, PING_KINDS, REQUEST_KINDS, STREAM_KINDS
-from botkit.emulator.options import EmulatorOptions, check_options, parse_account, parse_balances
+from botkit.emulator.options import EmulatorOptions, check_options, parse_account, parse_balances, read_accounts
 from botkit.emulator.server import Emulator
 from botkit.emulator.switches import choose, help_lines
 from botkit.exchange.bitopro.facts import BitoPro
@@ -32,6 +34,7 @@ def make_emulator(options: EmulatorOptions | None = None, facts: ExchangeFacts |
 def emulator_options(
     *,
     accounts: Sequence[str] = (),
+    accounts_file: Path | None = None,
     balance: str | None = None,
     switches: Sequence[str] | Mapping[str, str] = (),
     as_set: str | None = None,
@@ -39,10 +42,16 @@ def emulator_options(
 ) -> EmulatorOptions:
     """Options from texts: ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1``, ``name=value``; ``more`` are other fields.
 
+    ``accounts_file`` holds more accounts, a line each, and must be readable by its owner alone.
+
     Raises ConfigError.
     """
+    known = [parse_account(text) for text in accounts]
+    if accounts_file is not None:
+        check_private(accounts_file, "--accounts", holds="lines EMAIL:KEY:SECRET")
+        known += read_accounts(accounts_file)
     return EmulatorOptions(
-        accounts=tuple(parse_account(text) for text in accounts),
+        accounts=tuple(known),
         balances=None if balance is None else parse_balances(balance),
         switches=choose(switches, as_set),
         **more,

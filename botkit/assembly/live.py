@@ -13,7 +13,7 @@ from botkit.assembly.inside import emulator_inside, inside_account
 from botkit.assembly.live_parts import OUTSIDE_ROUTER, LiveParts, Mode
 from botkit.assembly.shared_bots import SharedBots
 from botkit.config.real_money import check_real_money, is_loopback
-from botkit.config.secrets import resolve_account
+from botkit.config.secrets import resolve_account, resolve_ledger
 from botkit.errors import BotkitError, ConfigError, RequestError
 from botkit.live.clock import SteadyClock
 from botkit.live.limits.rate_limited_reads import RateLimitedReads
@@ -58,7 +58,7 @@ async def parts_of(
 
     Raises ConfigError listing the mistakes of all configurations.
     """
-    shared = SharedBots(len(projects), machine)
+    shared = SharedBots(len(projects), machine, environ)
     problems: list[BotkitError] = []
     found: list[LiveParts] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -107,7 +107,7 @@ async def refresh_pairs(project: Project, rest: str | None, ws: str | None, shar
         reads = rate_limited_reads(
             adapter,
             project.facts.limits,
-            project.config.limits.ledger,
+            shared.named_ledger(project),
             endpoints=(PAIRS_ENDPOINT,),
             venue=venue_name(project.facts, rest),
             clock=clock,
@@ -224,6 +224,17 @@ def _real(
     return parts
 
 
+def _ledger_for(project: Project, environ: Mapping[str, str], hurries: bool, say: Callable[[str], None]) -> str | None:
+    """The ledger of a configuration; one in a hurry goes without where its password is not at hand."""
+    try:
+        return resolve_ledger(project.loaded, environ)
+    except ConfigError as error:
+        if not hurries:
+            raise
+        say(f"{error}; going on without shared rate limits")
+        return ALONE
+
+
 # -- other processes --------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +267,7 @@ async def account_access(
         status = StateFolder.of(project.config.name, "emulator", "inside").read_status() or {}
         is_inside = rest is not None and rest in status.get("address", ())
         account = inside_account(project.config.name) if is_inside else DEFAULT_ACCOUNT
-    ledger, clock = project.config.limits.ledger, SteadyClock()
+    ledger, clock = _ledger_for(project, environ, hurries, say), SteadyClock()
     if mode == "emulator":
         from botkit.emulator.ask_clock import emulator_clock
 

@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from botkit.assembly import Project
-from botkit.config.secrets import resolve_account, resolve_text
+from botkit.config.secrets import resolve_account, resolve_ledger, resolve_text
 from botkit.errors import ConfigError
 from botkit.live.machine import this_machine
 from botkit.live.ports import Machine
@@ -35,7 +36,7 @@ def bot_outputs(
     before anything is traded.
     """
     config, wired = project.config, _Notifiers(project, environ)
-    secrets = wired.secrets | _credentials(project, mode, environ)
+    secrets = wired.secrets | _credentials(project, mode, environ) | _ledger_passwords(project, environ)
     log = None
     if config.log.file is not None:
         bot = None if is_alone else config.name
@@ -94,3 +95,13 @@ def _credentials(project: Project, mode: str, environ: Mapping[str, str]) -> set
     except ConfigError:
         return set()  # where the mode needs it, its own wiring says so
     return {account.key, account.secret}
+
+
+def _ledger_passwords(project: Project, environ: Mapping[str, str]) -> set[str]:
+    """The password of a shared ledger, as it is and as its address spells it."""
+    try:
+        address = resolve_ledger(project.loaded, environ)
+        spelt = urlsplit(address or "").password
+    except (ConfigError, ValueError):
+        return set()  # its own wiring says so
+    return {spelt, unquote(spelt)} if spelt else set()

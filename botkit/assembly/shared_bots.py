@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 
 from botkit.assembly import Project, pairs_of
 from botkit.assembly.live_parts import LiveParts
+from botkit.config.ledger_address import shown_address
 from botkit.config.money import Claim, check_shared_money
+from botkit.config.secrets import resolve_ledger
 from botkit.errors import ConfigError
 from botkit.live.client_ids import ClientIdPlaces
 from botkit.live.clock import DriverClock
@@ -22,8 +25,9 @@ from botkit.model.pairs import Pair
 class SharedBots:
     """The bots of one process. A single bot bypasses all of this."""
 
-    def __init__(self, size: int, machine: Machine | None = None) -> None:
+    def __init__(self, size: int, machine: Machine | None = None, environ: Mapping[str, str] = os.environ) -> None:
         self.is_alone = size == 1
+        self._environ = environ
         self.machine = machine or this_machine()
         #: read from each exchange once for all bots
         self.pairs: dict[object, Mapping[str, Pair]] = {}
@@ -63,11 +67,15 @@ class SharedBots:
             raise ConfigError(f"{here}: `limits` choose other figures than at {there}; {told}")
         has_choice = not is_private and clock.speed == 1
         if has_choice and named != first.config.limits.ledger:
-            one, other = (p.config.limits.ledger or "the default" for p in (project, first))
+            one, other = (shown_address(p.config.limits.ledger or "the default") for p in (project, first))
             raise ConfigError(f"{here}: `limits.ledger` is {one}, and at {there} it is {other}; {told}")
         if has_choice and named != ALONE:
-            return named
+            return self.named_ledger(project)
         return ALONE if self.is_alone else self._ledgers.setdefault(venue, InProcessLedger(clock, self.machine.random))
+
+    def named_ledger(self, project: Project) -> str | None:
+        """``limits.ledger`` with its password filled in. Raises ConfigError."""
+        return resolve_ledger(project.loaded, self._environ)
 
     # -- accounts -------------------------------------------------------------------------------------------------
 

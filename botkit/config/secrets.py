@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from botkit.config.ledger_address import filled_address, has_written_password
 from botkit.config.load import LoadedConfig
 from botkit.config.schema import AccountConfig
 from botkit.errors import ConfigError
@@ -57,6 +58,35 @@ def resolve_text(loaded: LoadedConfig, environ: Mapping[str, str], text: str, wh
     ``where`` is the dotted path of the text, for errors.
     """
     return _Resolver(loaded, environ, loaded.config.account, "account").substitute(text, where)
+
+
+def resolve_ledger(loaded: LoadedConfig, environ: Mapping[str, str]) -> str | None:
+    """``limits.ledger`` with each ``${NAME}`` taken from the environment or the account's ``secrets_file``.
+
+    Raises ConfigError when a name is missing, or when a password is written into a file that others can read.
+    """
+    text, where = loaded.config.limits.ledger, "limits.ledger"
+    if text is None:
+        return None
+    if has_written_password(text):
+        check_private(loaded.path, loaded.where(where))
+    resolver = _Resolver(loaded, environ, loaded.config.account, "account")
+    return filled_address(text, lambda name: resolver.lookup(name, where))
+
+
+def ledger_of_option(text: str | None, environ: Mapping[str, str]) -> str | None:
+    """A ledger's address from a command line, with each ``${NAME}`` taken from the environment. Raises ConfigError."""
+    if text is None:
+        return None
+    if has_written_password(text):
+        raise ConfigError("--ledger: a password does not belong on a command line; write '${NAME}' for it")
+
+    def value(name: str) -> str:
+        if name not in environ:
+            raise ConfigError(f"--ledger: the environment variable {name} is not set; set it")
+        return environ[name]
+
+    return filled_address(text, value)
 
 
 class _Resolver:
@@ -128,14 +158,14 @@ def read_secrets(path: Path, where: str) -> dict[str, str]:
     return values
 
 
-def check_private(path: Path, where: str) -> None:
+def check_private(path: Path, where: str, *, holds: str = "NAME=value lines") -> None:
     """Refuse a file with secrets that others may read. On Windows, without such modes, any file passes."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
-        raise ConfigError(f"{where}: there is no file {path}; create it with NAME=value lines, mode 0600") from None
+        raise ConfigError(f"{where}: there is no file {path}; create it with {holds}, mode 0600") from None
     if not stat.S_ISREG(mode):
-        raise ConfigError(f"{where}: {path} is not a regular file; name a file of NAME=value lines")
+        raise ConfigError(f"{where}: {path} is not a regular file; name a file of {holds}")
     if os.name == "posix" and mode & 0o077:
         raise ConfigError(
             f"{where}: {path} holds secrets and can be read by others (mode {mode & 0o777:04o}); run: chmod 600 {path}"

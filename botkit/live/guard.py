@@ -1,9 +1,9 @@
 """The guard of a bot: a process beside it that cancels the bot's open orders when its heartbeats stop.
 
-A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. Its heartbeat is a new stamp on
-its lock file each second; a full disk still takes one. On a disk that takes no changes (read-only, failing) silence
-proves nothing, so the guard waits for the bot's process to end. A restarted bot brings a guard of its own, so the
-previous process's guard leaves.
+A bot that is killed, or hangs in a plugin's endless loop, cannot cancel anything itself. Its heartbeat is a new stamp
+on its lock file each second; a full disk still takes one. On a disk that takes no changes (read-only, failing) silence
+proves nothing, so the guard waits for the bot's process to end. A restarted bot brings its own guard, and the
+guard of the process before leaves.
 
 `Guarding` is the bot's side: it replaces a guard that has ended. A guard notes in the bot's folder what it did
 (`Strike`), and the bot tells its user once it is awake or started again.
