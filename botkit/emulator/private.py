@@ -263,8 +263,10 @@ class PrivateDesk:
         start, end = (None, None) if no_limit else self._window(query)
         cursor = query.get("orderId")
 
+        rows_max = limit if wanted is None and wanted_ids is None and not cursor else _ALL
+
         def make(request_id: int) -> Request:
-            return ListOrders(id=request_id, pair=pair, client_id=client_id, start=start, end=end, limit=_ALL)
+            return ListOrders(id=request_id, pair=pair, client_id=client_id, start=start, end=end, limit=rows_max)
 
         def word(answer: Answer) -> HttpReply:
             if answer.outcome is not Ending.OK:
@@ -289,8 +291,10 @@ class PrivateDesk:
         start, end = self._window(query)
         order_id, cursor = query.get("orderId") or None, query.get("tradeId")
 
+        rows_max = _ALL if cursor else limit
+
         def make(request_id: int) -> Request:
-            return ListTrades(id=request_id, pair=pair, order_id=order_id, start=start, end=end, limit=_ALL)
+            return ListTrades(id=request_id, pair=pair, order_id=order_id, start=start, end=end, limit=rows_max)
 
         def word(answer: Answer) -> HttpReply:
             if answer.outcome is not Ending.OK:
