@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from botkit.assembly.replay import replay_run
+from botkit.cli.replay import replay
 from botkit.emulator import DEFAULT_ACCOUNT
-from botkit.errors import ConfigError
+from botkit.errors import BotkitError, ConfigError
 from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.disk import RealFiles
 from botkit.live.keeper import Keeper
 from botkit.live.ports import Appending
-from botkit.live.recording import INPUTS
-from botkit.live.replay import ReplayError
+from botkit.live.recording import HEADER, INPUTS
+from botkit.live.replay import ReplayError, Verdict
+from botkit.live.run_files import DECISIONS
 from tests.live.world import UNIT, World, make_world, puppet, told, until
 
 STRATEGY = """
@@ -171,6 +175,58 @@ async def test_a_run_that_was_killed_is_replayed_as_far_as_it_was_written(tradin
     assert verdict.difference is None
     lines = (run_folder(bot) / "decisions.jsonl").read_text().splitlines()
     assert 0 < verdict.decisions < len(lines)
+    assert verdict.end == "cut"
+    assert verdict.uncompared == len(lines) - verdict.decisions
+    assert not verdict.is_equal
+    shown = CliRunner().invoke(replay, [str(run_folder(bot))], standalone_mode=False)
+    assert shown.return_value == 1
+    assert "equal" not in shown.output
+    assert f"{verdict.uncompared:,} more could not be compared" in shown.output
+    shown = CliRunner().invoke(replay, [str(run_folder(bot)), "--json"], standalone_mode=False)
+    assert json.loads(shown.output)["equal"] is False
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_damaged_recording_is_one_sentence_and_never_equal(seed: int, trading: World) -> None:
+    bot = await trading.start()
+    await kept(bot, 1)
+    run, dice = run_folder(bot), random.Random(seed)
+    files = {name: (run / name).read_bytes() for name in (INPUTS, HEADER, DECISIONS)}
+    said = set()
+    for _ in range(60):
+        name = dice.choice(list(files))
+        damaged = bytearray(files[name])
+        at = dice.randrange(len(damaged))
+        how = dice.choice(("flip", "cut", "empty", "zeros", "foreign", "gone"))
+        if how == "flip":
+            damaged[at] ^= 1 << dice.randrange(8)
+        elif how == "zeros":
+            damaged[at : at + 512] = bytes(len(damaged[at : at + 512]))
+        elif how == "foreign":
+            damaged[:] = dice.choice((b"[]", b"5", b"{}", b'{"format": 3}', bytes(900), b"\xff" * 99, b"[" * 100_000))
+        else:
+            del damaged[at if how == "cut" else 0 :]
+        if bytes(damaged) == files[name]:
+            continue
+        (run / name).write_bytes(damaged)
+        if how == "gone":
+            (run / name).unlink()
+        found: Verdict | BotkitError
+        try:
+            found = replay_run(run)
+        except BotkitError as error:
+            found = error
+        if isinstance(found, BotkitError):
+            said.add(type(found))
+            assert str(run / name) in str(found) or how == "gone", (how, name, str(found))
+            assert "\n" not in str(found)
+        else:
+            assert not found.is_equal, (how, name)
+            assert name == INPUTS, (how, name)
+            assert found.difference is None, "damage is no decision"
+        (run / name).write_bytes(files[name])
+    assert ReplayError in said
+    assert replay_run(run).is_equal
 
 
 async def test_a_changed_configuration_is_named_and_a_folder_without_a_run_too(trading: World) -> None:
