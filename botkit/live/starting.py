@@ -127,13 +127,19 @@ def _losses(journal: Journal, evidence: str) -> str:
 
 def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
     parts.share_limits()  # the recording stores which windows are shared
-    files = RunFiles(
-        opened.run_folder,
-        {**parts.recorded_as(), "first_client_id": opened.first_client_id},
-        parts.recording_bytes_max,
-        lambda text: notices.tell("warning", text),
-        parts.folder.disk,
-    )
+    try:
+        files = RunFiles(
+            opened.run_folder,
+            {**parts.recorded_as(), "first_client_id": opened.first_client_id},
+            parts.recording_bytes_max,
+            lambda text: notices.tell("warning", text),
+            parts.folder.disk,
+        )
+    except OSError as error:
+        raise StartRefused(
+            f"the folder of this run, {opened.run_folder}, cannot be written ({error.strerror or error}); make room or "
+            "mend its permissions. What stands in the place of a folder may be moved away"
+        ) from None
     engine = parts.engine(files.decisions, opened.first_client_id)
     persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.random)
     return Bot(parts, notices, engine, opened.journal, persistence, files)

@@ -161,8 +161,13 @@ class StateFolder:
             self.disk.files.write(self._halt_path, msgspec.json.encode(halt))
 
     def clear_halt(self) -> None:
-        """Lift the latch; only `botkit resume` does this."""
-        self.disk.files.remove(self._halt_path)
+        """Lift the latch; only `botkit resume` does this. Raises FolderUnusable."""
+        try:
+            self.disk.files.remove(self._halt_path)
+        except OSError as error:
+            raise FolderUnusable(
+                f"{self._halt_path} cannot be removed ({error.strerror or error}), so the halt stays; remove it by hand"
+            ) from None
 
     # -- what other processes read --------------------------------------------------------------------------------
 
