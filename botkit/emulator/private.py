@@ -68,7 +68,7 @@ class PrivateDesk:
     def __init__(self, venue: EmulatedVenue) -> None:
         self._venue = venue
         self._switches = venue.switches
-        self._takes_order_ids = venue.switches.on("order_ids_filter")
+        self._order_ids_filter = venue.switches["order_ids_filter"]
         self._null_lists = venue.switches.on("null_lists")
         self._open_seconds = venue.switches.on("open_orders_seconds")
         self._reads: dict[str, Callable[[str, Names, Query], Work]] = {
@@ -254,9 +254,9 @@ class PrivateDesk:
                 raise RefusedError("Wrong parameter: status")
             wanted = {int(status)}
         client_id = whole_number(query, "clientId", 0, 0, 2**31 - 1) or None
-        ids = query.get("orderIDs") if self._takes_order_ids else None
+        ids = query.get("orderIDs") if self._order_ids_filter != "off" else None
         wanted_ids = frozenset(ids.split(",")) if ids else None
-        if wanted_ids is not None and len(wanted_ids) > _ORDER_IDS_MAX:
+        if wanted_ids is not None and (len(wanted_ids) > _ORDER_IDS_MAX or self._order_ids_filter == "refused"):
             raise RefusedError("Wrong parameter: orderIDs")  # assumed (Q35)
         no_limit = kind == "OPEN" and query.get("ignoreTimeLimitEnable", "").lower() == "true"
         no_limit = no_limit or wanted_ids is not None

@@ -60,7 +60,8 @@ SWITCHES: Final[dict[str, Switch]] = {
         ),
         Switch(
             "order_ids_filter", "off", "off", "off",
-            "the listing of all orders takes `orderIDs`, up to 1000 with commas, and then no times (Q35)", _ON_OFF,
+            "the listing of all orders takes `orderIDs`, up to 1000 with commas, and then no times; off: ignored (Q35)",
+            ("on", "off", "refused"),
         ),
         Switch("rate_limits", "on", "on", "on", "enforce the table of rate limits; off only counts (Q5)", _ON_OFF),
         Switch(

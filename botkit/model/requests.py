@@ -93,7 +93,10 @@ class GetOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListOrders(msgspec.Struct, frozen=True, kw_only=True):
-    """GET /orders/all/{pair} with statusKind=ALL, created in ``start`` <= time < ``end``; ``client_id`` filters."""
+    """GET /orders/all/{pair} with statusKind=ALL, created in ``start`` <= time < ``end``; ``client_id`` filters.
+
+    So may ``order_ids``, which an exchange is free to ignore (`botkit.engine.orders.by_ids`); times do not count then.
+    """
 
     endpoint: ClassVar[str] = "all_orders"
     id: int
@@ -102,6 +105,7 @@ class ListOrders(msgspec.Struct, frozen=True, kw_only=True):
     start: Nanos | None = None
     end: Nanos | None = None
     limit: int = 100
+    order_ids: tuple[str, ...] = ()
 
 
 class ListOpenOrders(msgspec.Struct, frozen=True, kw_only=True):
