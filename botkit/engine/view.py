@@ -11,6 +11,7 @@ from botkit.engine.money.positions import Position
 from botkit.engine.outcome import StreamWanted
 from botkit.engine.rooms import BotRooms
 from botkit.engine.router.figures import Usage
+from botkit.engine.strategy.parameters import current_parameters
 from botkit.model.clock import Nanos
 from botkit.model.events import OrderBook, OrderReport
 from botkit.model.orders import Order
@@ -30,6 +31,8 @@ class StrategyView(msgspec.Struct, frozen=True, kw_only=True):
     skips: Mapping[str, int]
     refusals: Mapping[str, int]
     last_skip: Mapping[str, Mapping[str, Any]]
+    #: as they are now, live changes included
+    parameters: Mapping[str, Any] = {}
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,6 +218,7 @@ class EngineView:
                 skips=dict(record.skips),
                 refusals=dict(record.refusals),
                 last_skip=dict(record.last_skip),
+                parameters=current_parameters(self._rooms.strategies[record.name]),
             )
             for record in self._rooms.records.values()
         ]

@@ -18,6 +18,7 @@ from botkit.live.telling.memory import MemoryWatch
 from botkit.live.telling.summary import summary_of
 from botkit.model.clock import NS_PER_HOUR, NS_PER_S, Nanos, format_time, to_datetime
 from botkit.model.inputs import Forget, Pause, Resume, SetParameter
+from botkit.model.money import UNIT, format_units
 
 _LOOK_S = 0.2
 _STATUS_S = 1.0
@@ -269,6 +270,32 @@ class Keeper:
             if u.held
         ]
         status["reconciled"] = bot.comparisons.ended
+        status["timezone"] = str(bot.parts.zone)
+        status["since"] = bot.started_at
+        money = bot.view.money
+        day = money.day_pnl()
+        status["day_pnl"] = None if day is None else day / UNIT
+        status["balances"] = {
+            currency: {"total": format_units(units), "unassigned": format_units(money.unassigned.get(currency, 0))}
+            for currency, units in money.account.items()
+            if units
+        }
+        #: since each strategy's first start, in the pair's quote currency
+        status["profits"] = [
+            {
+                "strategy": name,
+                "pair": str(p.pair),
+                "quote": p.pair.quote,
+                "realised": p.realised,
+                "unrealised": p.unrealised,
+            }
+            for name in bot.view.names()
+            for p in money.positions(name)
+        ]
+        status["parameters"] = {
+            strategy.name: {name: str(value) for name, value in strategy.parameters.items()}
+            for strategy in bot.view.strategies()
+        }
         status["address"] = list(bot.parts.address)
         status["journal_fault"] = bot.driver.journal_fault
         status["process"] = os.getpid()
