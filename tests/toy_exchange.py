@@ -1,21 +1,20 @@
 """A small exchange in memory, its adapter, and the plugin that lets bots trade on it. It outlives the bots.
 
-One account, one pair, limit orders, one user stream, a fee of 0.1 % of what an order receives. It loses the answer to a
-create, and what the stream would have said of it, when it is told to.
+One account, one pair, limit orders, one user stream, a fee of 0.1 % of what an order receives. On request it loses the
+answer to a create, and the stream's report about it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from msgspec.structs import replace
 
 from botkit import Pair, PairRules, hookimpl
 from botkit.errors import OutcomeUnknown, Refused
-from botkit.model.adapter import Adapter, Capabilities, Sink, StreamKind
+from botkit.model.adapter import Adapter, Capabilities, Lifetime, Sink, StreamKind
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_MS, Clock, Nanos
 from botkit.model.events import (
     BalanceReport,
@@ -68,7 +67,7 @@ FEES = FeeRank(
     rank=0, volume=0, held=0, needs_both=False, maker_e8=100_000, taker_e8=100_000, discounted_maker_e8=100_000,
     discounted_taker_e8=100_000,
 )  # fmt: skip
-#: exchanges by the name that configurations give them
+#: exchanges by the name used in configurations
 VENUES: dict[str, ToyVenue] = {}
 
 
@@ -92,7 +91,7 @@ class ToyVenue:
 
     def create(self, new: OrderSpec) -> OrderAck:
         if new.type is not OrderType.LIMIT or new.side is not Side.BUY:
-            raise Refused("only limit orders that buy are taken")
+            raise Refused("only limit buys are accepted")
         if PAIR.rules.value_units_up(new.price_ticks, new.amount_lots) > self.balances().balances["usd"][1]:
             raise Refused("not enough usd")
         row = OrderReport(
@@ -114,7 +113,7 @@ class ToyVenue:
         return CancelAck(((str(PAIR), order_id),))
 
     def sell(self, ticks: int, lots: int) -> None:
-        """Somebody sells to whoever bids at least ``ticks``."""
+        """Somebody sells to every bid of at least ``ticks``."""
         for row in [row for row in self.orders.values() if row.state in RESTING_STATES and row.price_ticks >= ticks]:
             part = min(lots, row.original_lots - row.executed_lots)
             if not part:
@@ -152,8 +151,8 @@ class ToyVenue:
                 connection.tell_account(event)
 
 
-class ToyAdapter:
-    """The way to it (`botkit.model.adapter.Adapter`)."""
+class ToyAdapter(Lifetime):
+    """Connects to the exchange (`botkit.model.adapter.Adapter`)."""
 
     account_streams: tuple[str, ...] = ("user",)
     limits = LIMITS
@@ -165,15 +164,6 @@ class ToyAdapter:
         self._account: Sink | None = None
         self._market: list[Sink] = []
         self._is_open = self._is_connected = False
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def open(self) -> None:
         self._is_open = self._is_connected = True
@@ -274,7 +264,7 @@ class ToyAdapter:
 
 
 class Toy:
-    """The exchange under the name ``toy``; ``venue`` in the configuration says which."""
+    """The exchange registered as ``toy``; ``venue`` in the configuration selects one."""
 
     name = "toy"
 

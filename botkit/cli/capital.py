@@ -19,10 +19,10 @@ _AMOUNTS = click.argument("amounts", nargs=-1, required=True, metavar="CURRENCY=
 
 @click.group()
 def capital() -> None:
-    """Give a strategy money that belongs to no strategy, or take it back. Works whether the bot runs or
-    not, and counts neither as profit nor as loss.
+    """Give a strategy money that belongs to no strategy, or take it back. Works whether or not the bot is running, and
+    counts as neither profit nor loss.
 
-    STRATEGY is one that has `capital:`, or `pool` for what all the others share.
+    STRATEGY is the strategy's name, or `pool` for what all strategies without `capital:` share.
     """
 
 
@@ -30,10 +30,13 @@ def capital() -> None:
 @_CONFIG
 @click.argument("strategy")
 @_AMOUNTS
+@click.option(
+    "--cost", metavar="PRICE", help="What one of the coins cost, in quote currency. Default: the price at hand."
+)
 @_MODE
-def add(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
+def add(config: Path, strategy: str, amounts: tuple[str, ...], cost: str | None, mode: str | None) -> None:
     """Give STRATEGY more money, such as twd=5000 btc=0.01."""
-    _move(config, strategy, amounts, mode, 1)
+    _move(config, strategy, amounts, mode, 1, cost)
 
 
 @capital.command()
@@ -42,25 +45,30 @@ def add(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None)
 @_AMOUNTS
 @_MODE
 def take(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None) -> None:
-    """Take back money that STRATEGY has available; what its orders lock stays."""
+    """Take back money that STRATEGY has available; money locked by its orders stays."""
     _move(config, strategy, amounts, mode, -1)
 
 
-def _move(config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None, sign: int) -> None:
-    from botkit.assembly.operations import ask, move_stopped, parse_amounts, stopped_books, without_strategies
+def _move(
+    config: Path, strategy: str, amounts: tuple[str, ...], mode: str | None, sign: int, cost: str | None = None
+) -> None:
+    from botkit.assembly.operations import ask, kept_positions, move_stopped, parse_amounts, parse_cost
+    from botkit.project.without_strategies import stopped_books, without_strategies
 
+    cost_e8 = None if cost is None else parse_cost(cost)
     units = {currency: sign * change for currency, change in parse_amounts(amounts).items()}
     folder = state_folder_of(config, mode)
     if folder.holder() is not None:
-        click.echo(ask(folder, "capital", strategy=strategy, units=units))
+        click.echo(ask(folder, "capital", strategy=strategy, units=units, cost_e8=cost_e8))
         return
     if folder.path.name in ("inside", "paper"):
         raise ConfigError(
-            "this bot does not run, and its simulated account starts over with it at the next start; change "
+            "this bot is not running, and its simulated account is reset at every start; change "
             "`capital:` in the configuration"
         )
     emulated = folder.path.parent.name == "emulator"
-    # the bot's own time, which on an emulator is not the machine's; `botkit why` counts back from it
+    # the bot's own time, which on an emulator differs from the machine's; `botkit why` counts back from it
     now = ((folder.read_status() or {}).get("time") if emulated else None) or time.time_ns()
-    project = without_strategies(config)  # the whole of it: whose capital is whose must be right
-    click.echo(move_stopped(folder, stopped_books(project, folder), project.pairs, strategy, units, now))
+    project = without_strategies(config)  # the complete configuration, because every strategy's capital matters
+    books = stopped_books(project, kept_positions(folder))
+    click.echo(move_stopped(folder, books, project.pairs, strategy, units, now, cost_e8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from botkit.model.money import to_units
 #: default balances of an account, in coins by currency
 DEFAULT_BALANCES: Mapping[str, str] = {"twd": "1000000", "usdt": "30000", "btc": "1", "eth": "10", "bito": "10000"}
 
-#: most speed: beyond it the market cannot be generated in time
+#: the highest speed: beyond it the market cannot be generated in time
 SPEED_MAX = 1_000
 HISTORY_DAYS_MAX = 400
 
@@ -27,9 +27,9 @@ _CURRENCY = re.compile(r"[a-z0-9]{2,10}\Z", re.ASCII)
 
 
 class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """An account: its email, key and secret, and what it holds (units of 1e-8 by lowercase currency).
+    """An account: its email, key and secret, and its balances (units of 1e-8 by lowercase currency).
 
-    ``fees`` is a model of its own, since ranks follow an account's volume; None takes the emulator's.
+    ``fees`` is a fee model of its own, because ranks follow an account's volume; None uses the emulator's.
     """
 
     email: str
@@ -43,7 +43,7 @@ class EmulatorAccount(msgspec.Struct, frozen=True, kw_only=True):
         return f"EmulatorAccount({self.email!r})"
 
 
-#: the account of an emulator that was started without one
+#: the account of an emulator started without one
 DEFAULT_ACCOUNT = EmulatorAccount(email="emulator@botkit.local", key="emulator-key", secret="emulator-secret")
 
 
@@ -112,21 +112,24 @@ def _from_environ(part: str, environ: Mapping[str, str], where: str) -> str:
 def read_accounts(path: Path, environ: Mapping[str, str] = os.environ) -> list[EmulatorAccount]:
     """The accounts of a file: a line ``EMAIL:KEY:SECRET`` each; ``#`` starts a comment line.
 
-    Raises ConfigError that names the line, and never shows it.
+    Raises ConfigError that names the line, and never shows it, and for a file that others can read.
     """
+    where = f"--accounts {path}"
+    if not path.is_file():
+        raise ConfigError(f"{where}: there is no such file; create it with lines EMAIL:KEY:SECRET, mode 0600")
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise ConfigError(f"{where}: it contains secrets and others can read it; run: chmod 600 {path}")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError, ValueError):
-        raise ConfigError(
-            f"--accounts {path}: cannot be read as UTF-8 text; check the path and its permissions"
-        ) from None
+        raise ConfigError(f"{where}: cannot be read as UTF-8 text; check the path and its permissions") from None
     accounts = [
         parse_account(line.strip(), environ, where=f"{path}:{number}")
         for number, line in enumerate(lines, 1)
         if line.strip() and not line.lstrip().startswith("#")
     ]
     if not accounts:
-        raise ConfigError(f"--accounts {path}: the file has no accounts; write a line EMAIL:KEY:SECRET for each")
+        raise ConfigError(f"{where}: the file has no accounts; write a line EMAIL:KEY:SECRET for each")
     return accounts
 
 
@@ -146,6 +149,30 @@ def parse_balances(text: str) -> dict[str, int]:
             raise ConfigError(f"--balance {part}: a balance is not negative")
         balances[currency] = units
     return balances
+
+
+def emulator_options(
+    *,
+    accounts: Sequence[str] = (),
+    accounts_file: Path | None = None,
+    balance: str | None = None,
+    switches: Sequence[str] | Mapping[str, str] = (),
+    as_set: str | None = None,
+    **more: Any,
+) -> EmulatorOptions:
+    """Options from texts: ``EMAIL:KEY:SECRET``, ``twd=1000,btc=1``, ``name=value``; ``more`` are other fields.
+
+    ``accounts_file`` holds more accounts, a line each; only its owner may be able to read it. Raises ConfigError.
+    """
+    known = [parse_account(text) for text in accounts]
+    if accounts_file is not None:
+        known += read_accounts(accounts_file)
+    return EmulatorOptions(
+        accounts=tuple(known),
+        balances=None if balance is None else parse_balances(balance),
+        switches=choose(switches, as_set),
+        **more,
+    )
 
 
 def check_options(options: EmulatorOptions) -> None:

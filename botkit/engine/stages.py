@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from botkit.engine.orders.reads import Reads
-from botkit.engine.outcome import HistoryWanted
+from botkit.engine.outcome_parts import HistoryWanted
 from botkit.engine.rooms import BotRooms
 from botkit.engine.strategy.parameters import set_live_parameter
 from botkit.engine.strategy.past_reads import PastReads
@@ -24,7 +24,7 @@ class Stages:
     def __init__(self, rooms: BotRooms, reads: Reads) -> None:
         self._rooms = rooms
         self._reads = reads
-        #: the exchange is asked for the history that series want, not the driver
+        #: True if the exchange, not the driver, supplies the history that series need
         self.reads_history = False
         rooms.gate.is_starting = True
 
@@ -51,7 +51,7 @@ class Stages:
             if level in rooms.records:
                 rooms.risk.halt(level, reason)
         if given.halted is not None:
-            rooms.halt(given.halted, keeps_orders=given.keeps_orders)
+            rooms.stops.halt(given.halted, keeps_orders=given.keeps_orders)
 
     def _open_books(self, balances: Mapping[str, int] | None, books: Mapping[str, Any] | None) -> None:
         portfolio = self._rooms.portfolio
@@ -61,14 +61,14 @@ class Stages:
             portfolio.open(balances)
 
     def compare(self, given: Compare, now: Nanos) -> None:
-        """Compare the books with the exchange's."""
+        """Reconcile with the exchange."""
         self._rooms.compare(now, given)
 
     def begin(self, given: Begin, now: Nanos) -> None:
         """Run every strategy's ``on_start``, in the order of the configuration."""
         rooms = self._rooms
         assert not rooms.has_begun, "a run begins once"
-        rooms.has_begun = True
+        rooms.has_begun = rooms.balances.has_begun = True
         self.reads_history = given.reads_history
         for record in list(rooms.records.values()):
             callback = rooms.callbacks.of(record, "on_start")

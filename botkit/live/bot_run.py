@@ -76,9 +76,10 @@ class BotRun:
         try:
             opening = self._opening(bot)
             self._say(opening)
+            self._say(self._ownership(bot))
             log.info("started: %s", opening)
             bot.fills.listeners.append(partial(log.info, "fill: %s"))
-            lacks_coin = self.parts.no_discount(bot.view.money.account)
+            lacks_coin = self.parts.lacks_coin(bot.view.money.account)
             if lacks_coin is not None:
                 self._notices.tell("warning", lacks_coin)
             guarding = self._guarding()
@@ -159,6 +160,12 @@ class BotRun:
         if self._guard is None:
             return None
         return Guarding(self._guard, partial(self._notices.tell, "warning"), self.parts.machine.clock)
+
+    def _ownership(self, bot: Bot) -> str:
+        """What each strategy owns and what is left alone; with unowned coins, how to hand them over."""
+        found = bot.view.money.ownership(bot.elsewhere())
+        remedy = found.remedy(None if self.parts.is_new_world else str(self._config))
+        return found.sentence() + (f"; {remedy}" if remedy else "")
 
     def _opening(self, bot: Bot) -> str:
         parts = self.parts

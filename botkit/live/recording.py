@@ -32,7 +32,8 @@ from botkit.model.requests import Answer
 
 log = logging.getLogger("botkit.live")
 
-FORMAT = 3
+#: raised whenever an input gets another shape
+FORMAT = 4
 INPUTS = "inputs.bin"
 HEADER = "inputs.json"
 

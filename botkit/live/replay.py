@@ -20,7 +20,7 @@ import msgspec
 from botkit.engine.decisions import DecisionLog
 from botkit.engine.engine import Engine
 from botkit.engine.outcome import Outcome
-from botkit.errors import BotkitError, ConfigError
+from botkit.errors import BotkitError
 from botkit.live.journal_rows import ORDER_FIELDS, order_of
 from botkit.live.recording import BEGUN, CLOSED, FORMAT, FULL, HEADER, INPUTS, PREFIX
 from botkit.live.run_files import DECISIONS
@@ -182,10 +182,32 @@ def read_header(run: Path) -> RunHeader:
         header = msgspec.json.decode(raw, type=RunHeader)
     except (ValueError, RecursionError) as error:
         raise ReplayError(_header_damaged(path, error)) from None
+    _check_begin(run, raw)
     for name, rules in header.pairs.items():
         if not all(0 <= n <= _DECIMALS_MAX for n in (rules.price_decimals, rules.amount_decimals)):
             raise ReplayError(_header_damaged(path, f"{name} has an impossible precision"))
     return header
+
+
+def _check_begin(run: Path, header: bytes) -> None:
+    """Refuse a header that is not the one with which the recording began. Raises ReplayError."""
+    try:
+        entries = Entries(run / INPUTS)
+    except OSError as error:
+        raise ReplayError(
+            f"{run / INPUTS} cannot be read ({error.strerror or error}); restore it from a copy"
+        ) from None
+    try:
+        first = entries.take()
+    finally:
+        entries.close()
+    if first is None:
+        return  # cut before its first entry
+    name, _, content = first
+    if name != BEGUN or msgspec.msgpack.decode(content) != hashlib.sha256(header).hexdigest():
+        raise ReplayError(
+            f"{run / HEADER} is damaged: it is not the one with which {INPUTS} was begun; restore it from a copy"
+        )
 
 
 def _header_damaged(path: Path, why: object) -> str:
@@ -216,7 +238,7 @@ class Replay:
                 f"{self._run / INPUTS} cannot be read ({error.strerror or error}); restore it from a copy"
             ) from None
         try:
-            self._check_begin(entries.take())
+            entries.take()  # what `read_header` has compared
             while self.end == "cut" and (entry := entries.take()) is not None:
                 name, now, content = entry
                 if name == CLOSED:
@@ -234,18 +256,6 @@ class Replay:
         finally:
             entries.close()
         return entries.taken
-
-    def _check_begin(self, first: tuple[str, Nanos, msgspec.Raw] | None) -> None:
-        """Refuse a header that is not the one with which the recording began."""
-        if first is None:
-            return  # cut before its first entry
-        name, _, content = first
-        header = hashlib.sha256((self._run / HEADER).read_bytes()).hexdigest()
-        if name != BEGUN or self._as(str, content) != header:
-            raise ReplayError(
-                f"{self._run / HEADER} is damaged: it is not the one with which {INPUTS} was begun; restore it from a "
-                "copy"
-            )
 
     # -- entries --------------------------------------------------------------------------------------------------
 
@@ -349,36 +359,13 @@ def _is_json(line: str) -> bool:
     return False
 
 
-def check_unchanged(path: Path, sha256: str) -> None:
-    """Raise ConfigError if a run's configuration is missing or has changed."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: the run's configuration cannot be read ({error.strerror}); give --config") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ConfigError(f"{path}: the configuration has changed since the run; give --config {path} to replay anyway")
-
-
-class StoppedClock:
-    """The clock of a bot whose time comes from a recording."""
-
-    def __init__(self, speed: float) -> None:
-        self.speed = speed
-
-    def now(self) -> int:
-        """Nobody asks."""
-        return 0
-
-
 __all__ = [
     "DecisionDifference",
     "RecordingEnd",
     "Replay",
     "ReplayError",
     "RunHeader",
-    "StoppedClock",
     "Verdict",
-    "check_unchanged",
     "compare",
     "read_header",
     "verdict_on",

@@ -4,43 +4,14 @@ from __future__ import annotations
 
 from bisect import insort
 
-import msgspec
-
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, MarketColumns, TradeColumns
 from botkit.model.orders import Condition, OrderType, Side
 from botkit.model.pairs import Pair
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 from botkit.sim.order import VenueOrder
-from botkit.sim.streams import NEVER_DOWN, NEVER_UP, BookStream, Bounds, CandleStream, TradeStream
-
-
-class Print(msgspec.Struct, frozen=True):
-    """A public print of one of our executions: the taker's side, ticks, lots."""
-
-    side: Side
-    ticks: int
-    lots: int
-
-
-class Taken(msgspec.Struct):
-    """What our orders took from a recorded level, valid until the level changes in the recording."""
-
-    lots: int
-    recorded: int
-    row: int  # the snapshot up to which the level is known to be unchanged
-
-
-class Swept(msgspec.Struct):
-    """What recorded trades have taken from a snapshot: all asks below ``buy_ticks`` and ``buy_lots`` at that price; all
-    bids above ``sell_ticks`` and ``sell_lots`` at that price.
-    """
-
-    row: int
-    upto: int  # number of the first trade not counted yet
-    buy_ticks: int = NEVER_DOWN
-    buy_lots: int = 0
-    sell_ticks: int = NEVER_UP
-    sell_lots: int = 0
+from botkit.sim.streams import BookStream, CandleStream, TradeStream
+from botkit.sim.traces import Print, Swept, Taken
 
 
 def _priority_of_buy(order: VenueOrder) -> tuple[int, int]:
@@ -166,8 +137,15 @@ class VenueMarket:
         if not self.taken:
             return self.books.levels(row, bids=bids, depth=depth)
         levels = self.books.levels(row, bids=bids, depth=None if depth is None else depth + len(self.taken))
-        net = [(ticks, self.net_lots(row, ticks, lots, bids=bids)) for ticks, lots in levels]
-        return [level for level in net if level[1]]
+        net: list[tuple[int, int]] = []
+        for level in levels:
+            if (bids, level[0]) in self.taken:
+                left = self.net_lots(row, level[0], level[1], bids=bids)
+                if left:
+                    net.append((level[0], left))
+            else:
+                net.append(level)
+        return net
 
     def levels_left(self, row: int, now: Nanos, trade_row: int | None, *, bids: bool) -> list[tuple[int, int]]:
         """The levels available to a taker on one side: `net_levels` less what trades since the snapshot took.
@@ -261,11 +239,6 @@ class VenueMarket:
             self.buys = [order for order in self.buys if order.remaining_lots]
         if self.sells:
             self.sells = [order for order in self.sells if order.remaining_lots]
-
-    @property
-    def is_quiet(self) -> bool:
-        """True if we have no orders here."""
-        return not (self.buys or self.sells or self.stops or self.waiting)
 
     def bounds(self) -> Bounds:
         """The prices at which the recorded market can touch our orders."""

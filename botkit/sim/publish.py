@@ -7,42 +7,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from typing import TypeAlias
-
-import msgspec
 
 from botkit.model.clock import NS_PER_MS, NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderBook, OrderReport, Trade, TradeReport
 from botkit.model.pairs import Pair
-from botkit.model.requests import Answer
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP
 from botkit.sim.market import VenueMarket
 from botkit.sim.order import VenueOrder
-from botkit.sim.streams import NEVER_DOWN, NEVER_UP
-
-AccountEvent: TypeAlias = OrderReport | TradeReport | BalanceReport
-Event: TypeAlias = Answer | AccountEvent | OrderBook | Trade
-Levels: TypeAlias = tuple[tuple[int, int], ...]
+from botkit.sim.publication import AccountEvent, Levels, Publication
 
 #: the ranks of the kernel's output in the total order; 1 is for finished bars, which the driver creates
 ACCOUNT_EVENTS, BOOKS, TRADES = 0, 2, 3
-
-
-class Publication(msgspec.Struct, frozen=True):
-    """An event and the time at which it becomes known, to one account or to everybody (``account`` None).
-
-    A tuple holds all effects of a match, or of several at one moment, on an account: executions, then a row for each
-    order touched, then the balances. The receiver should see the executions once order and balance include them.
-    """
-
-    at: Nanos
-    account: str | None
-    event: Event | tuple[AccountEvent, ...]
-
-    @property
-    def events(self) -> tuple[Event, ...]:
-        """The events one by one, in the order in which the exchange's streams would send them."""
-        event = self.event
-        return event if isinstance(event, tuple) else (event,)
 
 
 def in_one(before: tuple[AccountEvent, ...], after: tuple[AccountEvent, ...]) -> tuple[AccountEvent, ...]:
@@ -135,14 +110,19 @@ class BookFeed:
         self._last: tuple[Levels, Levels] | None = None
         self._last_at: Nanos | None = None
         self._row = -1
+        #: when there may be something to publish, and when a change of ours would be at the earliest
+        self.due: Nanos | None = None
+        self.open_at: Nanos = 0
         self._changed_at: Nanos | None = now
         rules = market.pair.rules
         self._unit = 10 ** max(rules.amount_decimals - rules.display_decimals, 0)
+        self.look()
 
     def note_change(self, now: Nanos) -> None:
         """Record that our part of the book changed."""
         if self._changed_at is None:
             self._changed_at = now
+            self.look()
 
     def deepen(self, depth: int, now: Nanos) -> None:
         """Increase the depth if needed."""
@@ -150,8 +130,11 @@ class BookFeed:
             self.depth = depth
             self.note_change(now)
 
-    def next_at(self) -> Nanos | None:
-        """When there may be something to publish."""
+    def look(self) -> None:
+        """Find out what is ``due`` after a change, and after rows were loaded."""
+        self.due = self._next_at()
+
+    def _next_at(self) -> Nanos | None:
         books = self.market.books
         if books is None:
             return None
@@ -171,9 +154,14 @@ class BookFeed:
 
     def publish(self, now: Nanos) -> OrderBook | None:
         """The book at ``now``, or None if it is unchanged."""
+        self._changed_at = None
+        book = self._book(now)
+        self.look()
+        return book
+
+    def _book(self, now: Nanos) -> OrderBook | None:
         market = self.market
         row = market.book_row(now)
-        self._changed_at = None
         if row < 0:
             return None
         self._row = row
@@ -186,6 +174,7 @@ class BookFeed:
                 return None
         self._last = composed
         self._last_at = now
+        self.open_at = now + self._cadence
         return book_event(market, row, composed, now)
 
     def _rounded(self, levels: Levels) -> Levels:

@@ -13,17 +13,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any, ClassVar, Generic, TypeVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from botkit.model.clock import Nanos
 from botkit.model.columns import BookColumns, CandleColumns, IntArray, TradeColumns
 from botkit.model.resolutions import bucket_end, fixed_length
-
-#: a price that no recorded row reaches, and one below every row
-NEVER_UP = 1 << 62
-NEVER_DOWN = -1
+from botkit.sim.bounds import NEVER_DOWN, NEVER_UP, Bounds
 
 _WINDOW_MIN = 256
 _WINDOW_MAX = 1 << 17
@@ -32,37 +28,6 @@ _NEAR = 64  # within so many rows Python's bisect beats numpy's search, which co
 _GO_ON = 4096  # a search extends itself up to this window; beyond it the driver must ask again later
 
 _Columns = TypeVar("_Columns", TradeColumns, BookColumns, CandleColumns)
-
-
-class Bounds(msgspec.Struct):
-    """The prices at which a pair's orders can be touched, in ticks.
-
-    Resting buys by sellers at or below ``buy``, resting sells at or above ``sell``; stops when the last price is at or
-    above ``stop_up`` or at or below ``stop_down``; orders that take from trades (tapes without books) by any trade at
-    or below ``take_buy`` or at or above ``take_sell``.
-    """
-
-    buy: int = NEVER_DOWN
-    sell: int = NEVER_UP
-    stop_up: int = NEVER_UP
-    stop_down: int = NEVER_DOWN
-    take_buy: int = NEVER_DOWN
-    take_sell: int = NEVER_UP
-
-    def reaches_beyond(self, other: Bounds) -> bool:
-        """True if a row can touch these bounds without touching the others."""
-        return (
-            self.buy > other.buy
-            or self.sell < other.sell
-            or self.stop_up < other.stop_up
-            or self.stop_down > other.stop_down
-            or self.take_buy > other.take_buy
-            or self.take_sell < other.take_sell
-        )
-
-    def of_book(self) -> Bounds:
-        """The part of the bounds that snapshots can touch."""
-        return Bounds(self.buy, self.sell)
 
 
 #: what nothing touches
@@ -85,9 +50,11 @@ class VenueStream(Generic[_Columns]):
         self.bounds = Bounds()
         self.scanned = 0
         self._window = _WINDOW_MIN
-        self._touch = -1
+        #: number of the row that `next_touch` found
+        self.touch_row = -1
         self._ask_at: Nanos = 0
-        self._idle = True
+        #: nothing is searched for
+        self.is_idle = True
 
     # -- loading --------------------------------------------------------------------------------------------------
 
@@ -161,22 +128,30 @@ class VenueStream(Generic[_Columns]):
 
         Narrower bounds keep the search result: a row that no longer touches anything is harmless.
         """
-        if bounds.reaches_beyond(self.bounds):
+        old = self.bounds
+        if (
+            bounds.buy > old.buy
+            or bounds.sell < old.sell
+            or bounds.stop_up < old.stop_up
+            or bounds.stop_down > old.stop_down
+            or bounds.take_buy > old.take_buy
+            or bounds.take_sell < old.take_sell
+        ):
             self.scanned = floor
             self._window = _WINDOW_MIN
-            self._touch = -1
+            self.touch_row = -1
             self._ask_at = 0
         self.bounds = bounds
-        self._idle = bounds == _NOTHING
+        self.is_idle = bounds == _NOTHING
 
     def stop_watching(self) -> None:
         """Nothing waits for the market any more."""
-        self.bounds, self._idle = _NOTHING, True
+        self.bounds, self.is_idle = _NOTHING, True
 
     def passed(self, row: int) -> None:
         """The row is done: continue the search after it."""
         self.scanned = row + 1
-        self._touch = -1
+        self.touch_row = -1
         self._window = _WINDOW_MIN
         self._ask_at = 0
 
@@ -184,12 +159,12 @@ class VenueStream(Generic[_Columns]):
         """(time, True) of the next row that can touch, or (time, False) to ask again then; None if nothing will
         come.
         """
-        if self._idle:
+        if self.is_idle:
             return None
         if now < self._ask_at:
             return self._ask_at, False
-        if self._touch >= self.first and self._touch >= 0:
-            return int(self.received[self._touch - self.first]), True
+        if self.touch_row >= self.first and self.touch_row >= 0:
+            return int(self.received[self.touch_row - self.first]), True
         while True:
             start = self.scanned - self.first
             if start >= self.held:
@@ -198,8 +173,8 @@ class VenueStream(Generic[_Columns]):
             mask = self._touched(start, stop)
             found = int(mask.argmax())
             if mask[found]:
-                self._touch = self.scanned + found
-                self.scanned = self._touch
+                self.touch_row = self.scanned + found
+                self.scanned = self.touch_row
                 return int(self.received[start + found]), True
             self.scanned += stop - start
             large = self._window >= _GO_ON
@@ -208,11 +183,6 @@ class VenueStream(Generic[_Columns]):
                 self._ask_at = int(self.received[stop])
                 if now < self._ask_at:
                     return self._ask_at, False
-
-    @property
-    def touch_row(self) -> int:
-        """Number of the row that `next_touch` found."""
-        return self._touch
 
     def _touched(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
         raise NotImplementedError

@@ -8,18 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 
-import msgspec
-
 from botkit.model.clock import Nanos
 from botkit.model.limits import LimitTable, Scope
-
-
-class EndpointCount(msgspec.Struct):
-    """Arrivals at one endpoint, over all accounts. ``busiest`` is the fullest window, over its limit or not."""
-
-    arrivals: int = 0
-    refusals: int = 0
-    busiest: int = 0
+from botkit.sim.endpoint_count import EndpointCount
 
 
 class _Window:
@@ -29,15 +20,6 @@ class _Window:
         self.most = most
         self.length = length
         self.arrivals: deque[Nanos] = deque()
-
-    def count(self, now: Nanos) -> int:
-        """Count an arrival; returns the number within the window, including this one."""
-        arrivals = self.arrivals
-        edge = now - self.length
-        while arrivals and arrivals[0] <= edge:
-            arrivals.popleft()
-        arrivals.append(now)
-        return len(arrivals)
 
 
 class VenueLimits:
@@ -75,7 +57,11 @@ class VenueLimits:
             route = self._route(endpoint, account, address)
         admitted = True
         for window in route:
-            within = window.count(now)
+            arrivals, edge = window.arrivals, now - window.length
+            while arrivals and arrivals[0] <= edge:
+                arrivals.popleft()
+            arrivals.append(now)
+            within = len(arrivals)
             if within > count.busiest:
                 count.busiest = within
             if within > window.most:

@@ -21,7 +21,6 @@ from typing import Any
 
 import msgspec
 
-from botkit.assembly import Project
 from botkit.emulator import DEFAULT_ACCOUNT, Emulator, EmulatorOptions
 from botkit.live.bot import Bot
 from botkit.live.journal import Journal
@@ -32,7 +31,8 @@ from botkit.model.inputs import SetParameter
 from botkit.model.order_spec import OrderSpec
 from botkit.model.orders import Condition, Order, OrderState, OrderType, Side
 from botkit.model.requests import Answer, CancelOrder, CreateOrder, Ending
-from botkit.sim.ledger import Deed
+from botkit.project.project import Project
+from botkit.sim.deed import Deed
 from tests.live.world import World, settled, strategy_of, until
 
 FIXTURE = Path(__file__).parent / "fixtures" / "journal-3a4e07c"

@@ -17,8 +17,8 @@ from aiohttp import web
 from botkit.exchange.bitopro import stream as stream_module
 from botkit.exchange.bitopro import transport as transport_module
 from botkit.exchange.bitopro.stream import StreamTimes
-from botkit.live import starting
-from botkit.live.starting import StartRefused
+from botkit.live import connecting, starting
+from botkit.live.start_refused import StartRefused
 from botkit.live.state_folder import StateFolder
 from botkit.model.orders import OrderState
 from tests.exchange.venue import venue
@@ -143,13 +143,13 @@ class Names:
 
 
 async def test_a_name_that_is_not_found_refuses_the_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     names = Names(monkeypatch)
     names.works = False
     with pytest.raises(StartRefused, match=r"failure in name resolution.*Nothing was traded; check the address"):
         await world.start(**by_name(world))
     names.works = True
-    monkeypatch.setattr(starting, "_CONNECT_S", 20.0)
+    monkeypatch.setattr(connecting, "_CONNECT_S", 20.0)
     assert (await world.start(**by_name(world))).view.is_trading
 
 
@@ -205,7 +205,7 @@ async def test_a_certificate_that_nobody_vouches_for_gets_no_byte_of_a_request(w
 
 
 async def test_nor_does_it_get_a_signed_upgrade(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     async with untrusted(tmp_path) as (address, reached):
         with pytest.raises(
             StartRefused, match=r"streams did not connect .*CERTIFICATE_VERIFY_FAILED.*check the address"
@@ -231,11 +231,11 @@ async def test_a_redirect_takes_no_key_to_another_origin(world: World) -> None:
         puppet(bot).cancel(resting)
         bot.driver.wake()
         bot.comparisons.at_once()
-        await until(lambda: f"(client id {order.client_id}) has an unknown outcome; btc_usdt waits" in told(bot))
-        assert "a redirect, which is not followed" in order.reason
-        await until(lambda: "the server redirects, which is not followed; connecting again" in told(bot))
+        await until(lambda: f"(client id {order.client_id}) is unknown, and btc_usdt takes no new orders" in told(bot))
+        assert "a redirect, which botkit does not follow" in order.reason
+        await until(lambda: "the server sent a redirect, which botkit does not follow; reconnecting" in told(bot))
         # what is looked up is redirected, too
-        await until(lambda: "the books cannot be compared with the exchange's" in told(bot), 30)
+        await until(lambda: "the bot cannot be reconciled with the exchange" in told(bot), 30)
         assert other.requests == []
 
         world.emulator.remove_faults()
@@ -247,7 +247,7 @@ async def test_a_redirect_takes_no_key_to_another_origin(world: World) -> None:
 async def test_a_redirect_at_the_start_refuses_it(world: World) -> None:
     async with venue() as other:
         world.emulator.add_fault({"kind": "redirect", "put": other.rest})
-        with pytest.raises(StartRefused, match=r"a redirect, which is not followed.*check the address"):
+        with pytest.raises(StartRefused, match=r"a redirect, which botkit does not follow.*check the address"):
             await world.start()
         assert other.requests == []
 
@@ -279,12 +279,12 @@ async def test_an_answer_without_end_is_cut_off_and_read_again(world: World) -> 
     comparing = world.emulator.add_fault({"kind": "huge", "where": "open_orders", "value": 5})
     bot.comparisons.at_once()
     await until(
-        lambda: "cannot be compared with the exchange's: the open orders cannot be read: an answer of more than "
+        lambda: "cannot be reconciled with the exchange: the open orders cannot be read: the answer has more than "
         "4194304 bytes" in told(bot), 30,
     )  # fmt: skip
     assert comparing.fired >= 3
     world.emulator.remove_faults()
-    await until(lambda: "the books were compared with the exchange's again" in told(bot), 20)
+    await until(lambda: "the bot is reconciled with the exchange again" in told(bot), 20)
     assert not differences(bot, world.emulator)
 
 
@@ -320,7 +320,7 @@ async def test_a_clock_beyond_the_exchanges_window_halts_the_bot_and_says_by_how
 async def test_with_a_clock_that_is_off_the_start_is_refused_and_says_by_how_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(connecting, "_CONNECT_S", 1.0)
     async with make_world(tmp_path, speed=1.0) as world:
         world.emulator.add_fault({"kind": "clock_skew", "value": -120_000})
         with pytest.raises(StartRefused, match=r"clock is about 1(19|20)\d{3} ms ahead of the exchange's.*check the"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
@@ -18,12 +20,16 @@ from botkit.exchange.bitopro import sign
 from botkit.live import commands
 from botkit.live.bot import Bot
 from botkit.live.disk import RealFiles
+from botkit.live.journal_rows import ORDER_FIELDS
 from botkit.live.keeper import Keeper
 from botkit.live.ports import Appending
-from botkit.live.recording import HEADER, INPUTS
+from botkit.live.recording import FORMAT, HEADER, INPUTS
 from botkit.live.replay import ReplayError, Verdict
 from botkit.live.run_files import DECISIONS
+from botkit.model import events, inputs, limits, requests
 from tests.live.world import UNIT, World, make_world, puppet, told, until
+
+pytestmark = pytest.mark.virtual_time
 
 STRATEGY = """
 from botkit import Pair, Strategy, hookimpl, param
@@ -203,7 +209,8 @@ async def test_a_damaged_recording_is_one_sentence_and_never_equal(seed: int, tr
         elif how == "zeros":
             damaged[at : at + 512] = bytes(len(damaged[at : at + 512]))
         elif how == "foreign":
-            damaged[:] = dice.choice((b"[]", b"5", b"{}", b'{"format": 3}', bytes(900), b"\xff" * 99, b"[" * 100_000))
+            short = (b"[]", b"5", b"{}", b'{"format": %d}' % FORMAT)
+            damaged[:] = dice.choice((*short, bytes(900), b"\xff" * 99, b"[" * 100_000))
         else:
             del damaged[at if how == "cut" else 0 :]
         if bytes(damaged) == files[name]:
@@ -233,11 +240,35 @@ async def test_a_changed_configuration_is_named_and_a_folder_without_a_run_too(t
     bot = await trading.start()
     await kept(bot, 0.5)
     trading.config.write_text(trading.config.read_text() + "\n# changed\n")
-    with pytest.raises(ConfigError, match="has changed since the run; give --config"):
+    with pytest.raises(ConfigError, match="has changed since the run; use --config"):
         replay_run(run_folder(bot))
     assert replay_run(run_folder(bot), trading.config).difference is None
     with pytest.raises(ReplayError, match="holds no recorded run"):
         replay_run(trading.folder)
+
+
+async def test_a_recording_of_another_format_is_refused_with_one_sentence(trading: World) -> None:
+    bot = await trading.start()
+    await kept(bot, 0.5)
+    header = run_folder(bot) / HEADER
+    document = json.loads(header.read_text())
+    assert document["format"] == FORMAT
+    header.write_text(json.dumps({**document, "format": FORMAT - 1}))
+    sentence = f"was recorded in format {FORMAT - 1} by another version of botkit, and this one replays format {FORMAT}"
+    with pytest.raises(ReplayError, match=sentence):
+        replay_run(run_folder(bot))
+
+
+def test_inputs_of_a_new_shape_are_of_a_new_format() -> None:
+    shapes = {
+        name: thing.__struct_fields__
+        for module in (events, inputs, limits, requests)
+        for name, thing in vars(module).items()
+        if isinstance(thing, type) and issubclass(thing, msgspec.Struct)
+    }
+    described = json.dumps([sorted(shapes.items()), ORDER_FIELDS])
+    digest = hashlib.sha256(described.encode()).hexdigest()[:16]
+    assert (FORMAT, digest) == (4, "65a76097ab7c5c40"), "an input has another shape: raise FORMAT in live/recording.py"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

@@ -71,12 +71,23 @@ async def test_on_stop_keep_leaves_orders_standing(world: World) -> None:
     assert len(world.exchange_orders(open_only=True)) == 1
 
 
-async def test_on_stop_flatten_sells_the_position(world: World) -> None:
-    world.config.write_text(world.config.read_text() + "live: {on_stop: flatten}\n")
+@pytest.mark.parametrize("capital", ['{usdt: "100000"}', '{usdt: "50000", btc: "0.25"}'])
+@pytest.mark.parametrize("sells", [False, True])
+async def test_on_stop_flatten_returns_to_what_was_given(world: World, capital: str, sells: bool) -> None:
+    text = world.config.read_text().replace("use: puppet,", f"use: puppet, capital: {capital},")
+    world.config.write_text(text + "live: {on_stop: flatten}\n")
     bot = await world.start()
-    await until(lambda: puppet(bot).book("btc_usdt").best_bid)
+    p = puppet(bot)
+    await until(lambda: p.book("btc_usdt").best_bid)
+    given = p.position("btc_usdt").given
+    order = p.market_sell("btc_usdt", amount=0.05) if sells and given else p.market_buy("btc_usdt", spend=3000)
+    bot.driver.wake()
+    await until(lambda: order.is_final)
+    assert abs(p.position("btc_usdt").amount - given) > 0.02
     await stop(bot)
-    assert puppet(bot).position("btc_usdt").is_flat
+    least = float(p.position("btc_usdt").pair.rules.least_amount)
+    assert abs(p.position("btc_usdt").amount - given) < least + 0.0002, "but for the fees in coins"
+    assert bot.view.money.unassigned["btc"] == round((1 - given) * 10**8)
 
 
 async def test_what_a_strategy_asks_for_while_it_is_stopped_does_not_stay_at_the_exchange(world: World) -> None:
@@ -93,8 +104,13 @@ async def test_what_a_strategy_asks_for_while_it_is_stopped_does_not_stay_at_the
     world.config.write_text(world.config.read_text() + "live: {on_stop: flatten}\n")
     bot = await world.start()
     await until(lambda: puppet(bot).book("btc_usdt").best_bid)
+    bought = puppet(bot).market_buy("btc_usdt", spend=3000)
+    bot.driver.wake()
+    await until(lambda: bought.is_final)
+    assert bought.average_price
+    del puppet(bot).again
     await stop(bot)
-    assert puppet(bot).position("btc_usdt").is_flat
+    assert puppet(bot).position("btc_usdt").amount < 0.0002
     assert puppet(bot).again.reason == "the bot is being stopped"
     assert not world.exchange_orders(open_only=True)
 
@@ -283,13 +299,14 @@ async def test_coins_that_others_took_from_a_strategy_halt_new_orders_until_they
     emulator.venue.submit(
         "emulator@botkit.local", lambda i: CreateOrder(id=i, order=new, timestamp=now), now, lambda answer, at: None
     )
-    await until(lambda: "no new orders but those that reduce: the account has 0.1 btc less than its" in told(bot))
+    short = "only orders that reduce a position are allowed: the account has 0.1 btc less than its"
+    await until(lambda: short in told(bot))
     assert "was withdrawn or traded away by hand. Put it back, or take capital from a strategy" in told(bot)
     order = far_buy(bot)
     assert order.state is OrderState.REFUSED
     emulator.wallet.deposit("emulator@botkit.local", "btc", 10**7)
     emulator.advance(emulator.venue.now)
-    await until(lambda: "the account has all that its strategies own; new orders go on" in told(bot))
+    await until(lambda: "the account holds all that its strategies own again; new orders are allowed" in told(bot))
     again = far_buy(bot)
     await settled(again)
     assert again.state is OrderState.OPEN
@@ -400,7 +417,7 @@ async def test_a_quiet_book_is_read_and_the_second_different_reading_trips_the_b
     await until(lambda: puppet(bot).book("btc_usdt").best_ask)
     # no frame comes any more, however often the stream is connected again, while the market goes on
     world.emulator.add_fault({"kind": "ws_silence", "where": "order_book"})
-    await until(lambda: "the stream of books is connected again" in told(bot), 40)
+    await until(lambda: "and the stream reconnects" in told(bot), 40)
     assert bot.view.halted is None, "once may be chance"
     await until(lambda: bot.view.halted is not None, 40)
     assert "changes, but the stream does not show it" in (bot.view.halted or "")

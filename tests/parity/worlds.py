@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from botkit.assembly import BacktestParts, Project
+from botkit.assembly.backtest import backtest_parts
 from botkit.assembly.lockstep import BACKTEST_DECISIONS, DECISIONS, LockstepResult, compare_in_lockstep
 from botkit.backtesting.session import run_backtest
 from botkit.model.clock import NS_PER_MINUTE, NS_PER_S, format_time
 from botkit.model.columns import BookColumns, MarketColumns
+from botkit.project.project import Project
 from botkit.tape.synthetic import SyntheticMarket
 from botkit.tape.writer import TapeWriter
 
@@ -88,15 +89,19 @@ def project(
     fees: str = "{rank: 0}",
     more: str = "",
     balances: str = '{usdt: "100000", btc: "0.05", twd: "100000", eth: "0.05"}',
+    capital: str | None = None,
 ) -> Project:
-    """A bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on."""
+    """A bot over ``seconds`` of the tape in ``folder``, from ``first_s`` on.
+
+    ``capital`` is of the last strategy, by default the whole account.
+    """
     path = folder / "parity.yaml"
     path.write_text(
         CONFIG.format(
             plugins=", ".join(
                 str(ROOT / part) for part in ("strategies", "tests/benchmarks/strategies", "tests/parity/strategies")
             ),
-            strategy=strategy,
+            strategy=f"{strategy.rstrip().removesuffix('}')}, capital: {capital or balances}}}",
             seed=seed,
             start=format_time(START + first_s * NS_PER_S),
             end=format_time(START + (first_s + seconds) * NS_PER_S),
@@ -113,7 +118,7 @@ def project(
 def backtested(found: Project) -> list[str]:
     """The decisions of a backtest."""
     path = found.loaded.path.with_name("backtest.jsonl")
-    run_backtest(BacktestParts(found), decisions_to=path, readings=False)
+    run_backtest(backtest_parts(found), decisions_to=path, readings=False)
     return path.read_text().splitlines()
 
 

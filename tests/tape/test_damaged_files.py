@@ -99,7 +99,7 @@ def test_what_a_damaged_journal_has_lost_is_said_and_is_a_gap(
 
     tape, said_of_it = opened(tmp_path, pairs)
     if tape is None:
-        if "is no tape" in said_of_it:
+        if "is not a tape" in said_of_it:
             assert is_cut, "within its first line, as a crash leaves it"
             return
         assert str(file) in said_of_it

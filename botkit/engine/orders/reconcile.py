@@ -1,4 +1,4 @@
-"""Compares the bot's books with the exchange: at the start, after a stream outage, and periodically.
+"""Reconciles the bot with the exchange: at the start, after a stream outage, and periodically.
 
 One listing of the open orders covers most of it. An order of ours missing from it is read by its id, and its executions
 from its trades; an order in it that is not ours is foreign: shown, but never touched. Balances come last, once all
@@ -7,13 +7,12 @@ executions are booked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from botkit.engine.money.portfolio import Portfolio
 from botkit.engine.orders.desk import OrderDesk
 from botkit.engine.orders.reads import Reads
 from botkit.engine.orders.table import OrderTable
-from botkit.engine.outcome import Comparison, Difference, Outbox
+from botkit.engine.outcome import Outbox
+from botkit.engine.outcome_parts import Comparison, Difference
 from botkit.model.clock import NS_PER_S, Nanos
 from botkit.model.events import BalanceReport, OrderReport
 from botkit.model.inputs import Unwritten
@@ -31,7 +30,7 @@ LISTED_MAX = 1000
 
 
 class Reconciliation:
-    """One comparison. ``first`` opens books that were never opened; ``on_done`` receives the result."""
+    """One comparison; its result goes to the outbox."""
 
     def __init__(
         self,
@@ -42,7 +41,6 @@ class Reconciliation:
         desk: OrderDesk,
         portfolio: Portfolio,
         outbox: Outbox,
-        on_done: Callable[[Comparison], None],
         unwritten: Unwritten | None = None,
     ) -> None:
         self._table = table
@@ -50,7 +48,6 @@ class Reconciliation:
         self._desk = desk
         self._portfolio = portfolio
         self._outbox = outbox
-        self._on_done = on_done
         self.began = now
         self.is_done = False
         self._differences: list[Difference] = []
@@ -159,11 +156,16 @@ class Reconciliation:
                 self._differences.append(
                     Difference("order", f"order {order.client_id} of {order.pair} was {state.value} and is {what}")
                 )
+        if not self._portfolio.account:  # the very first start
+            refusal = self._open(answer.body, now)
+            if refusal is not None:
+                self._outbox.compare_failed(refusal, answer.outcome)
+                return
         adopted: list[tuple[str, int]] = []
         if self._desk.booked == self._booked_before:
             adopted = self._take_balances(answer.body, now)
         self.is_done = True
-        self._on_done(
+        self._outbox.compared(
             Comparison(
                 began=self.began,
                 differences=tuple(self._differences),
@@ -173,13 +175,18 @@ class Reconciliation:
             )
         )
 
+    def _open(self, report: BalanceReport, now: Nanos) -> str | None:
+        """Open the books with the account's current balances. Returns why they do not cover the capital, if so."""
+        try:
+            self._portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
+        except ValueError as error:
+            return str(error)
+        # money locked in foreign orders belongs to no strategy
+        self._portfolio.balances.compare(report, now, quiet=True)
+        return None
+
     def _take_balances(self, report: BalanceReport, now: Nanos) -> list[tuple[str, int]]:
         portfolio = self._portfolio
-        if not portfolio.account:  # the very first start: the account's current balances open the books
-            portfolio.open({currency: available for currency, (_, available) in report.balances.items()})
-            # money locked in foreign orders belongs to no strategy
-            portfolio.balances.compare(report, now, quiet=True)
-            return []
         for currency, (total, _) in report.balances.items():
             expected = portfolio.account.get(currency, 0)
             if total != expected:
