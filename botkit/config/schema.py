@@ -326,8 +326,8 @@ class LimitsConfig(_Section, frozen=True, kw_only=True):
     ledger: Annotated[
         str | None,
         Meta(
-            description="redis://HOST:PORT/0 to share request slots with other machines, `none` not to share."
-            " Default: one broker per machine and user."
+            description="redis://HOST:PORT/0 to share request slots with other machines, with a password"
+            " redis://:${NAME}@HOST:PORT/0; `none` not to share. Default: one broker per machine and user."
         ),
     ] = None
     batching: Annotated[bool, Meta(description="Send waiting orders in batches.")] = True

@@ -84,6 +84,8 @@ _PUT_META = "INSERT OR REPLACE INTO meta VALUES (?,?)"
 _DROP_UNFILLED = """DELETE FROM orders WHERE client_id IN (
   SELECT client_id FROM orders WHERE updated < ? AND final = 1 AND executed_lots = '0' LIMIT ?)"""
 _DROPPED_AT_ONCE = 1_000
+#: of a count of client ids; a longer one is damage
+_DIGITS_MAX = 12
 _PUT_NOTE = "INSERT INTO notes (time, kind, text) VALUES (?,?,?)"
 
 
@@ -464,4 +466,4 @@ class Journal:
             text = self.disk.files.read(self._counter).decode("ascii").strip()
         except (OSError, ValueError):
             return 0
-        return int(text) if text.isascii() and text.isdigit() else 0
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX else 0

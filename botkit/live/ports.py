@@ -143,6 +143,18 @@ class Files(Protocol):
         ...
 
 
+class Pulses(Protocol):
+    """Signs of life that a process leaves on an existing file for another one. They need no free space."""
+
+    def beat(self, path: Path, time: Nanos) -> None:
+        """Stamp the file. Raises OSError if the disk refuses even that, as a read-only one does."""
+        ...
+
+    def last(self, path: Path) -> Nanos | None:
+        """The file's stamp, as precise as the file system keeps it; None if there is no such file. Raises OSError."""
+        ...
+
+
 class Lock(Protocol):
     """A lock that this process holds. The system releases it when the process ends, however it ends."""
 
@@ -155,6 +167,7 @@ class Disk(Protocol):
     """The disk that holds a bot's folder."""
 
     files: Files
+    pulses: Pulses
 
     def lock(self, path: Path, note: str) -> Lock | None:
         """Lock a file and leave ``note`` in it; None if another process holds it. Raises OSError."""

@@ -70,13 +70,19 @@ async def start(parts: BotParts, notices: Notices, *, orphans: OrphanChoice = "r
 
 def _make(parts: BotParts, notices: Notices, opened: Opened) -> Bot:
     shared = parts.sharing.windows()
-    files = RunFiles(
-        opened.run_folder,
-        parts.recorded_as(shared, opened.first_client_id),
-        parts.recording_bytes_max,
-        lambda text: notices.tell("warning", text),
-        parts.folder.disk,
-    )
+    try:
+        files = RunFiles(
+            opened.run_folder,
+            parts.recorded_as(shared, opened.first_client_id),
+            parts.recording_bytes_max,
+            lambda text: notices.tell("warning", text),
+            parts.folder.disk,
+        )
+    except OSError as error:
+        raise StartRefused(
+            f"the folder of this run, {opened.run_folder}, cannot be written ({error.strerror or error}); make room or "
+            "mend its permissions. What stands in the place of a folder may be moved away"
+        ) from None
     engine = parts.engine(files.decisions, opened.first_client_id, None if shared is None else shared.leased)
     persistence = Persistence(engine.view, opened.journal, opened.ids_until, parts.machine.random)
     return Bot(parts, notices, engine, opened.journal, persistence, files, shared)

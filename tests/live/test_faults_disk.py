@@ -16,7 +16,8 @@ import pytest
 
 from botkit.live.bot import Bot
 from botkit.live.journal_rows import JournalError
-from botkit.live.state_folder import AlreadyRunning, StateFolder
+from botkit.live.starting import StartRefused
+from botkit.live.state_folder import AlreadyRunning, FolderUnusable, StateFolder
 from botkit.model.orders import OrderState
 from tests.live.books import differences, exchange_rows
 from tests.live.world import World, far_buy, kept, puppet, settled, told, until
@@ -419,3 +420,35 @@ async def test_a_stop_in_the_middle_of_a_submit_leaves_no_order_behind(
     assert not world.exchange_orders(open_only=True)
     assert bot.remaining() == []
     assert bot.journal.order_rows()[-1]["state"] == order.state.value
+
+
+async def test_a_run_folder_that_cannot_be_written_refuses_the_start_in_one_sentence(world: World) -> None:
+    bot = await world.start()
+    await world.crash(bot)
+    runs = world.folder / "state" / "runs"
+    shutil.rmtree(runs)
+    runs.write_text("not a folder")
+    with pytest.raises(StartRefused, match=r"runs/2, cannot be written \(Not a directory\)"):
+        await world.start()
+    runs.unlink()
+    await world.start()
+
+
+async def test_a_damaged_count_of_client_ids_gives_no_id_twice(world: World) -> None:
+    bot = await world.start()
+    order = far_buy(bot)
+    await settled(order)
+    await world.crash(bot)
+    (world.folder / "state" / "client_ids").write_text("9" * 5_000)
+    again = await world.start()
+    later = far_buy(again)
+    await settled(later)
+    assert later.client_id > order.client_id
+
+
+def test_a_halt_that_cannot_be_lifted_says_so(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    (tmp_path / "halt.json").mkdir()
+    assert folder.is_halted()
+    with pytest.raises(FolderUnusable, match=r"halt\.json cannot be removed .*remove it by hand"):
+        folder.clear_halt()

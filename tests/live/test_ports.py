@@ -21,7 +21,7 @@ from botkit.live.clock import SteadyClock
 from botkit.live.disk import RealDisk
 from botkit.live.journal import Journal
 from botkit.live.journal_watch import JournalWatch
-from botkit.live.ports import Appending, Background, Disk, Files, Lock
+from botkit.live.ports import Appending, Background, Disk, Files, Lock, Pulses
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
 from botkit.live.telling.notify import Channel, Telling
 from botkit.live.telling.outbox import Policy
@@ -86,10 +86,26 @@ class MemoryFiles:
         self.now = dict(self.on_disk)
 
 
+class MemoryPulses:
+    def __init__(self) -> None:
+        self.stamps: dict[Path, int] = {}
+        self.read_only = False
+
+    def beat(self, path: Path, time: int) -> None:
+        if self.read_only:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        self.stamps[path] = time
+
+    def last(self, path: Path) -> int | None:
+        return self.stamps.get(path)
+
+
 class MemoryDisk:
     def __init__(self) -> None:
         self.memory = MemoryFiles()
         self.files: Files = self.memory
+        self.stamped = MemoryPulses()
+        self.pulses: Pulses = self.stamped
         self.locks: dict[Path, str] = {}
 
     def lock(self, path: Path, note: str) -> Lock | None:
@@ -235,6 +251,37 @@ def test_what_is_appended_stands_behind_what_was_there(tmp_path: Path) -> None:
     assert files.identity(path) is None
     with pytest.raises(FileNotFoundError):
         files.read(path)
+
+
+def test_a_sign_of_life_is_read_back_and_replaces_no_file(tmp_path: Path) -> None:
+    disk, path = RealDisk(), tmp_path / "lock"
+    assert disk.pulses.last(path) is None
+    with pytest.raises(FileNotFoundError):
+        disk.pulses.beat(path, NS_PER_S)
+    path.write_text("note")
+    before = disk.files.identity(path)
+    for time in (1_700_000_000 * NS_PER_S, 1_600_000_000 * NS_PER_S):
+        disk.pulses.beat(path, time)
+        assert disk.pulses.last(path) == time
+    assert disk.files.identity(path) == before
+    assert path.read_text() == "note"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks a file that is open for reading")
+def test_the_holder_of_a_lock_is_found_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, path = RealDisk(), tmp_path / "lock"
+    held, is_open = disk.lock(path, "4711"), Path.open
+    assert held is not None
+
+    def read_only(path: Path, mode: str = "r", **options: Any) -> Any:
+        if "+" in mode:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return is_open(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", read_only)
+    assert disk.holder(path) == "4711"
+    held.release()
+    assert disk.holder(path) is None
 
 
 def test_a_lock_is_one_processs_and_ends_with_it(tmp_path: Path) -> None:
