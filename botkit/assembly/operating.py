@@ -5,7 +5,6 @@ A strategy file that is being edited, or that ended the bot, must not stand betw
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from botkit.config.essentials import load_essentials
@@ -48,7 +47,8 @@ def stopped_books(project: Project, folder: StateFolder) -> Portfolio:
     """
     journal = Journal.open(folder.journal, read_only=True)
     try:
-        positions = json.loads(journal.meta("portfolio") or "{}").get("positions", {})
+        with journal.reading("document portfolio"):
+            positions = (journal.document("portfolio") or {}).get("positions", {})
     finally:
         journal.close()
     config, known = project.config, project.pairs

@@ -36,8 +36,11 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
         orders = [_exact(row, project.pairs) for row in book.order_rows()]
         fills = [_exact(msgspec.to_builtins(fill), project.pairs) for fill in book.fills()]
         notes = book.notes()
+        damage, waiting = book.damage, book.read_over
     finally:
         book.close()
+    if damage is not None:
+        click.echo(f"warning: {damage}", err=True)
     if export is not None:
         out.mkdir(parents=True, exist_ok=True)
         for name, rows in (("orders", orders), ("fills", fills)):
@@ -48,9 +51,11 @@ def journal(config: Path, mode: str | None, last: int, export: str | None, out: 
     unknown = [row for row in open_rows if row["state"] in ("unknown", "sending")]
     if as_json:
         tail = {"orders": orders[-last:] if last else [], "fills": fills[-last:] if last else []}
-        click.echo(json.dumps({**tail, "open": open_rows, "unknown": unknown, "notes": notes}))
+        click.echo(json.dumps({**tail, "open": open_rows, "unknown": unknown, "notes": notes, "damage": damage}))
         return
     click.echo(f"{folder.journal}: {len(orders)} orders, {len(fills)} fills, {len(open_rows)} open")
+    if waiting:
+        click.echo(f"its {waiting} newest commits were read from its log, and are not in that file yet")
     for title, rows in (("unknown", unknown), ("open", open_rows), ("latest orders", orders[-last:] if last else [])):
         if rows:
             click.echo(f"{title}:")

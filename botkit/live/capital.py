@@ -91,12 +91,13 @@ def move_stopped(
     try:
         journal = Journal.open(folder.journal, disk=folder.disk)
         try:
-            document = journal.meta("portfolio")
+            document = journal.document("portfolio")
             if document is None:
                 raise ConfigError(
                     "this bot has not traded yet, so no capital is set aside; change it in its `capital:`"
                 )
-            portfolio.restore(without_locks(json.loads(document)), starting=False)
+            with journal.reading("document portfolio"):
+                portfolio.restore(without_locks(document), starting=False)
             refusal = _lock_what_stands(portfolio, journal, pairs, target)
             refusal = refusal or portfolio.transfers.refusal(target, units_by_currency)
             if refusal is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from botkit.errors import BotkitError
 from botkit.model.clock import Nanos
 from botkit.model.events import Fill
@@ -55,6 +57,14 @@ def _kept(name: str, value: Any) -> Any:
     if name in _FLAGS:
         return int(value)
     return value.value if name in _ENUMS and value is not None else value
+
+
+#: what a field is that an older row does not have
+FIELD_DEFAULTS = {
+    field.name: _kept(field.name, field.default)
+    for field in msgspec.structs.fields(OrderSpec)
+    if field.default is not msgspec.NODEFAULT
+}
 
 
 def _read(name: str, value: Any, pairs: dict[str, Pair]) -> Any:

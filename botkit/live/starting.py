@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -21,7 +20,8 @@ import msgspec
 
 from botkit.errors import BotkitError
 from botkit.live.bot import Bot
-from botkit.live.journal import REMEMBERED, Journal
+from botkit.live.journal import REMEMBERED, Journal, remove_journal
+from botkit.live.journal_faults import commits_lost
 from botkit.live.journal_losses import has_lost_ids, unwritten_orders, write_off
 from botkit.live.latch import halts_of
 from botkit.live.limits.protocol import LedgerUnreachable
@@ -90,16 +90,17 @@ async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     parts.folder.lock()
     stack.callback(parts.folder.unlock)
     if parts.is_new_world:
-        for suffix in ("", "-wal", "-shm"):
-            parts.folder.disk.files.remove(parts.folder.path / f"journal.sqlite{suffix}")
+        remove_journal(parts.folder.journal, parts.folder.disk)
         parts.folder.clear_halt()
-    journal = Journal.open(parts.folder.journal, disk=parts.folder.disk, background=parts.machine.background)
+    journal = Journal.open(
+        parts.folder.journal, disk=parts.folder.disk, background=parts.machine.background, random=parts.random
+    )
     stack.callback(journal.close)
     await parts.adapter.open()
     stack.push_async_callback(parts.adapter.close)
     unwritten, losses = None, None
-    if has_lost_ids(journal):
-        losses = _losses(journal, "client ids were given that it does not know of")
+    if journal.damage is not None or has_lost_ids(journal):
+        losses = _losses(journal.damage or commits_lost(journal.path, "client ids were given that it does not know of"))
         try:
             parts.folder.set_halt(KeptHalt(kind="journal", reason=losses, time=parts.clock.now()))
         except OSError as error:
@@ -117,11 +118,11 @@ async def _open(parts: BotParts, stack: contextlib.AsyncExitStack) -> Opened:
     )
 
 
-def _losses(journal: Journal, evidence: str) -> str:
+def _losses(what: str) -> str:
     """Why the bot must not go on by itself: on books of an earlier time it would buy everything a second time."""
     return (
-        f"the journal {journal.path} has lost what was written last ({evidence}); positions, capital and self.state "
-        "are those of an earlier time. Put the whole folder back, or compare them with the exchange's"
+        f"{what}; positions, capital and self.state are those of an earlier time. Put the whole folder back, or "
+        "compare them with the exchange's"
     )
 
 
@@ -160,7 +161,9 @@ async def _share_limits(bot: Bot, opened: Opened) -> None:
 def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
     """Restore the engine's state from earlier runs; returns the open orders of departed strategies."""
     journal, parts = opened.journal, bot.parts
-    document = journal.meta("portfolio")
+    document = journal.document("portfolio")
+    with journal.reading("document portfolio"):
+        books = None if document is None else without_locks(document)
     names = bot.view.names()
     gone: list[Order] = []
     orders: list[RestoredOrder] = []
@@ -177,7 +180,7 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
             f"{len(gone)} open orders belong to {strategies}, which the configuration has no more. Put the strategy "
             "back, or start once with --cancel (end them) or --adopt (leave them standing, as foreign orders)"
         )
-    kept = {name: found for name in names if (found := journal.meta(f"strategy:{name}")) is not None}
+    kept = {name: found for name in names if (found := journal.document(f"strategy:{name}")) is not None}
     halts = {name: reason for name, reason in halts_of(journal).items() if name in names}
     halt = parts.folder.halt()
     if halt is not None:
@@ -188,9 +191,9 @@ def _restore(bot: Bot, opened: Opened, orphans: OrphanChoice) -> list[Order]:
         bot.notices.tell("warning", f"{name} is halted: {reason}; `botkit resume` lets it trade")
     bot.say(
         Restore(
-            books=None if document is None else without_locks(json.loads(document)),
+            books=books,
             orders=tuple(orders),
-            kept={name: json.loads(found) for name, found in kept.items()} if document is not None else {},
+            kept=kept if document is not None else {},
             parameters=tuple(journal.parameters()),
             # requests from earlier runs still count toward the exchange's windows
             sends=() if parts.is_new_world else tuple(journal.sends_since(opened.began - _WINDOWS)),
@@ -276,7 +279,7 @@ async def _settle(bot: Bot, gone: list[Order], orphans: OrphanChoice, unwritten:
     if lost:
         count = "an order" if len(lost) == 1 else f"{len(lost)} orders"
         evidence = f"the exchange has {count} of this bot's that it does not know: {'; '.join(lost[:5])}"
-        bot.latch.set("journal", _losses(bot.journal, evidence))
+        bot.latch.set("journal", _losses(commits_lost(bot.journal.path, evidence)))
         write_off(bot.journal)
     bot.tell_of_orders()
     foreign = bot.view.foreign_orders()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from botkit.live.bot import Bot
+from botkit.live.journal import Journal
 from botkit.live.journal_rows import JournalError
 from botkit.live.state_folder import AlreadyRunning, StateFolder
 from botkit.model.orders import OrderState
@@ -206,10 +207,18 @@ async def test_a_journal_that_another_program_holds_delays_orders_and_sends_none
     bot.journal._db.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(world.folder / "state" / "journal.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
+    first = far_buy(bot)  # it is in the log, wherever SQLite is
+    await settled(first)
+    assert first.state is OrderState.OPEN
+    await until(lambda: bot.journal.filling.fault is not None)
     order = far_buy(bot)
     await until(lambda: order.state is OrderState.NOT_SENT)
     assert "locked" in order.reason
-    assert exchange_rows(world.emulator) == []
+    assert [row.client_id for row in exchange_rows(world.emulator)] == [first.client_id]
+    reading = Journal.open(bot.journal.path, read_only=True)
+    assert [row["client_id"] for row in reading.order_rows()] == [first.client_id]
+    assert reading.read_over
+    reading.close()
     other.execute("ROLLBACK")
     other.close()
     await until(lambda: bot.driver.journal_fault is None, 20)
@@ -331,10 +340,9 @@ async def test_a_journal_that_becomes_read_only_is_told_of_and_so_is_its_recover
     resting = far_buy(bot)
     await settled(resting)
     async with kept(bot):
-        bot.journal._db.execute("PRAGMA query_only=1")
-        await judge_that_cancels_go_on(world, bot, resting)
-        assert "attempt to write a readonly database" in told(bot)
-        bot.journal._db.execute("PRAGMA query_only=0")
+        with world.disk.read_only("journal.sqlite"):
+            await judge_that_cancels_go_on(world, bot, resting)
+            assert "Read-only file system" in told(bot)
         await judge_that_it_recovers(world, bot)
 
 

@@ -21,7 +21,7 @@ from botkit.live.clock import SteadyClock
 from botkit.live.disk import RealDisk
 from botkit.live.journal import Journal
 from botkit.live.journal_watch import JournalWatch
-from botkit.live.ports import Appending, Background, Disk, Files, Lock
+from botkit.live.ports import Appending, Background, Disk, DurableFile, DurableFiles, Files, Lock
 from botkit.live.state_folder import AlreadyRunning, FolderUnusable, KeptHalt, StateFolder
 from botkit.live.telling.notify import Channel, Telling
 from botkit.live.telling.outbox import Policy
@@ -86,10 +86,35 @@ class MemoryFiles:
         self.now = dict(self.on_disk)
 
 
+class MemoryDurable:
+    """What is written in place is on disk at once."""
+
+    def __init__(self, files: MemoryFiles) -> None:
+        self._files = files
+
+    def open(self, path: Path) -> DurableFile:
+        return _MemoryInPlace(self._files, path)
+
+
+class _MemoryInPlace:
+    def __init__(self, files: MemoryFiles, path: Path) -> None:
+        self._files, self._path = files, path
+        self.size = len(files.read(path))
+
+    def write(self, at: int, content: bytes) -> None:
+        assert at + len(content) <= self.size
+        was = self._files.read(self._path)
+        self._files.write(self._path, was[:at] + content + was[at + len(content) :])
+
+    def close(self) -> None:
+        pass
+
+
 class MemoryDisk:
     def __init__(self) -> None:
         self.memory = MemoryFiles()
         self.files: Files = self.memory
+        self.durable: DurableFiles = MemoryDurable(self.memory)
         self.locks: dict[Path, str] = {}
 
     def lock(self, path: Path, note: str) -> Lock | None:
@@ -341,7 +366,7 @@ async def test_on_the_loop_no_thread_is_started_by_any_part_of_a_bot(tmp_path: P
     journal = Journal.open(tmp_path / "j.sqlite", background=on_loop)
     for number in range(400):
         journal.commit(sends=[(number, "x", 1, ())])
-        journal.checkpoint_beside()
+        journal.filling.beside()
     journal.close()
     await asyncio.sleep(0)
     assert sent == []
