@@ -22,7 +22,7 @@ from botkit.live.journal_faults import commits_lost, damaged, is_the_disks_fault
 from botkit.live.journal_filling import PLACE, Filling, put, remove_segments, synced, text_of, transaction
 from botkit.live.journal_log import JournalLog, Place, Tail, make_segment, read_tail, segment_path, segments_of
 from botkit.live.journal_reading import ID_MAX, FillRecord, JournalReading, Reach
-from botkit.live.journal_rows import JournalError, fill_row, order_row
+from botkit.live.journal_rows import ORDER_FIELDS, JournalError, fill_row, order_row
 from botkit.live.journal_tables import READABLE, SCHEMA, Operation, RowWriter, lay_over, upgrade
 from botkit.live.ports import Background, Disk
 from botkit.model.clock import NS_PER_HOUR, Nanos
@@ -39,6 +39,9 @@ REMEMBERED: Nanos = NS_PER_HOUR
 
 #: a reader of a running bot's log may miss a segment that was deleted meanwhile: it looks again
 _LOOKS = 5
+#: the largest integer of a table; figures that may exceed it are text
+_INTEGER_MAX = 2**63 - 1
+_PRICE, _STOP = ORDER_FIELDS.index("price_ticks"), ORDER_FIELDS.index("stop_ticks")
 #: in ``meta``: damage that no bot has told of yet
 DAMAGE = "damage"
 
@@ -157,7 +160,9 @@ class Journal(JournalReading):
                     "journal that it belongs to: put that back, or move the log away too"
                 )
             end = Place(f"{(random or _chance()).getrandbits(64):016x}", 0, 0, 1)
-        begin = Place(end.log, max([end.segment, *found]) + 1, 0, end.number)
+        # after a clean end the segment that is due, so that a copy of that end and this log go together
+        due = end.segment if end.segment and not end.offset else end.segment + 1
+        begin = Place(end.log, max([due, *(segment + 1 for segment in found)]), 0, end.number)
         if tail.damage is not None:
             self._set_aside(found)
         make_segment(self.path, files, begin.segment)
@@ -214,7 +219,7 @@ class Journal(JournalReading):
         """Write one turn atomically. ``sends`` are (request id, endpoint, time, client ids); ``states`` are
         documents under names; ``notes`` are (kind, text, time). Raises JournalError; then nothing is written."""
         run = self.run
-        operations: list[Operation] = [("order", order_row(order)) for order in orders]
+        operations: list[Operation] = [("order", self._storable(order_row(order))) for order in orders]
         operations += [("fill", fill_row(fill, now)) for fill, now in fills]
         operations += [("send", (run, number, name, now, ",".join(map(str, ids)))) for number, name, now, ids in sends]
         operations += [("answered", (now, run, number)) for number, now in answered]
@@ -236,6 +241,12 @@ class Journal(JournalReading):
         except (TypeError, ValueError, OverflowError) as error:
             raise JournalError(f"the journal {self.path} cannot be written: {error}") from None
         self.filling.take(operations, behind)
+
+    def _storable(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """An order's row, whose figures SQLite will have room for when it is filled."""
+        if row[_PRICE] > _INTEGER_MAX or row[_STOP] > _INTEGER_MAX:
+            raise JournalError(f"the journal {self.path} cannot be written: the price of order {row[0]} is too large")
+        return row
 
     def put_meta(self, values: dict[str, Any]) -> None:
         """Write documents under names at once. Raises JournalError."""

@@ -144,6 +144,8 @@ class JournalLog:
 
         Raises OSError. The record then counts as not written, and the next one goes to a new segment.
         """
+        if self._is_closed:
+            raise OSError(errno.EBADF, "it is closed")
         frame = frame_of(self._number, body)
         content = frame if self._at else self._heading() + frame
         while self._handle is None or self._has_failed or self._at + len(content) > self._room:
@@ -274,7 +276,7 @@ class _Reading:
         is_sure = any(later > self._segment for later in self._begun)
         if self._segment == self._place.segment:
             is_sure |= self._at > 0 or (self._place.is_open and content is None)
-        if content is not None and _is_whole_behind(content, 0, self._number - 1):
+        if content is not None and _is_whole_behind(content, 0, self._number):
             is_sure = True
         if is_sure:
             what = "is missing" if content is None else "is damaged at its beginning"
