@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -35,12 +37,14 @@ class JournalError(BotkitError):
 
 def order_row(order: Order) -> tuple[Any, ...]:
     """An order as a journal row: its spec field by field, then its state."""
-    spec = order.spec
+    row = list(_spec_fields(order.spec))
+    for at, convert in _CONVERTED:
+        row[at] = convert(row[at])
     return (
-        *(_kept(name, getattr(spec, name)) for name in OrderSpec.__struct_fields__),
+        *row,
         order.sent,
         order.updated,
-        order.state.value,
+        _STATES[order.state],
         order.reason,
         order.order_id,
         str(order.executed_lots),
@@ -51,12 +55,30 @@ def order_row(order: Order) -> tuple[Any, ...]:
     )
 
 
-def _kept(name: str, value: Any) -> Any:
+# every order waits for its row, so its fields are read and converted without a call of Python's own
+_spec_fields: Callable[[OrderSpec], tuple[Any, ...]] = attrgetter(*OrderSpec.__struct_fields__)
+_STATES = {state: state.value for state in OrderState}
+
+
+def _conversion(name: str) -> Callable[[Any], Any] | None:
     if name in _AS_TEXT or name == "pair":
-        return str(value)
+        return str
     if name in _FLAGS:
-        return int(value)
-    return value.value if name in _ENUMS and value is not None else value
+        return int
+    if name not in _ENUMS:
+        return None
+    values: dict[Any, Any] = {member: member.value for member in _ENUMS[name]}
+    return values.get  # of no condition None
+
+
+_CONVERTED = [
+    (at, convert) for at, name in enumerate(OrderSpec.__struct_fields__) if (convert := _conversion(name)) is not None
+]
+
+
+def _kept(name: str, value: Any) -> Any:
+    convert = _conversion(name)
+    return value if convert is None else convert(value)
 
 
 #: what a field is that an older row does not have
